@@ -1,0 +1,19 @@
+"""The record: who talks, what was said, what was done about it."""
+
+from chat.models.conversation import Conversation, Message
+from chat.models.session import AgentSession
+from chat.models.task import Task, TaskCounter
+from chat.models.turn import ToolCall, Turn, TurnStep
+from chat.models.user import User
+
+__all__ = [
+    "AgentSession",
+    "Conversation",
+    "Message",
+    "Task",
+    "TaskCounter",
+    "ToolCall",
+    "Turn",
+    "TurnStep",
+    "User",
+]

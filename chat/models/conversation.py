@@ -1,0 +1,78 @@
+"""A conversation and what people see of it."""
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Length
+
+# Lets a constraint bound how long a text is.
+models.TextField.register_lookup(Length)
+
+TITLE_LENGTH = 100
+USER_TEXT_LENGTH = 10_000
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def owned_by(self, user_id: uuid.UUID) -> "ConversationQuerySet":
+        """Narrow to one person's conversations: the way in for every entrance."""
+        return self.filter(user_id=user_id)
+
+    def locked(self) -> "ConversationQuerySet":
+        """Lock the rows before anything else of theirs is locked (FOR NO KEY UPDATE lets messages refer to them)."""
+        return self.select_for_update(no_key=True, of=("self",))
+
+
+class Conversation(models.Model):
+    """What one person and the assistant said to each other."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(help_text="When somebody last said something in it.")
+    # Counters, moved under the row's lock: the last turn's place in the queue, the last message's place.
+    last_seq = models.PositiveIntegerField(default=0)
+    last_position = models.PositiveIntegerField(default=0)
+
+    objects: ClassVar[ConversationQuerySet] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-updated_at"], name="conversation_by_activity")]
+
+    def __str__(self) -> str:
+        return self.title or "New chat"
+
+
+class Role(models.TextChoices):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Message(models.Model):
+    """What a person reads. Positions count from 1 without gaps."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    turn = models.ForeignKey("chat.Turn", on_delete=models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=9, choices=Role.choices)
+    text = models.TextField()
+    position = models.PositiveIntegerField()
+    client_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "position"], name="message_position_unique"),
+            models.UniqueConstraint(fields=["conversation", "client_id"], name="message_client_id_unique"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="message_role_known"),
+            models.CheckConstraint(condition=Q(position__gte=1), name="message_position_from_1"),
+            models.CheckConstraint(
+                condition=~Q(role=Role.USER) | Q(text__length__range=(1, USER_TEXT_LENGTH)), name="message_user_text_length"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.position}"

@@ -1,0 +1,67 @@
+"""The mirror of the session store: what staff see without opening it."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.utils import timezone
+
+from chat.models.conversation import Conversation
+from chat.models.turn import HOLDING, Turn
+
+
+class State(models.TextChoices):
+    ACTIVE = "active"  # spoken to within a day
+    IDLE = "idle"
+    DUE = "due"  # the next clean-up takes it
+    GONE = "gone"
+
+
+class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
+    def with_state(self, now: datetime | None = None) -> "AgentSessionQuerySet":
+        """Add `state`, which follows from the clock."""
+        now = now or timezone.now()
+        return self.annotate(
+            state=Case(
+                When(gone_at__isnull=False, then=Value(State.GONE)),
+                When(last_activity_at__gt=now - timedelta(days=1), then=Value(State.ACTIVE)),
+                When(last_activity_at__gt=now - retention(), then=Value(State.IDLE)),
+                default=Value(State.DUE),
+                output_field=models.CharField(),
+            )
+        )
+
+    def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
+        """Narrow to those inactive since the cutoff with no turn running or waiting."""
+        busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=HOLDING)
+        return self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
+
+
+def retention() -> timedelta:
+    """How long an inactive session is kept."""
+    return timedelta(days=settings.AGENT_SESSION_RETENTION_DAYS)
+
+
+class AgentSession(models.Model):
+    """What is known of one conversation's session."""
+
+    conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE, related_name="session")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="agent_sessions")
+    session_id = models.CharField(max_length=100, unique=True)
+    item_count = models.PositiveIntegerField(default=0)
+    byte_count = models.PositiveBigIntegerField(default=0)
+    pruned_count = models.PositiveIntegerField(default=0, help_text="Items pruned so far.")
+    first_activity_at = models.DateTimeField()
+    last_activity_at = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+
+    objects: ClassVar[AgentSessionQuerySet] = AgentSessionQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return self.session_id

@@ -1,0 +1,126 @@
+"""A turn, and the journal that lets it be played again."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from chat.models.conversation import Conversation, Message
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"  # for an approval
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+ACTIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)
+HOLDING = (Status.RUNNING, Status.WAITING)
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    def heads(self) -> "TurnQuerySet":
+        """Narrow to the turns that may begin: queued, nothing running or waiting there, nothing queued before them."""
+        before = Turn.objects.filter(conversation=models.OuterRef("conversation"), status__in=ACTIVE).filter(
+            Q(status__in=HOLDING) | Q(seq__lt=models.OuterRef("seq"))
+        )
+        return self.filter(~models.Exists(before), status=Status.QUEUED)
+
+
+class Turn(models.Model):
+    """From a person's message to its end. A turn that runs belongs to one server process until its lease is over."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    prompt = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    retry_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="retries")
+    client_id = models.UUIDField()
+    seq = models.PositiveIntegerField(help_text="Its place in the conversation's queue.")
+    status = models.CharField(max_length=7, choices=Status.choices)
+
+    owner = models.UUIDField(null=True, blank=True, help_text="The server process that runs it.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+
+    text = models.TextField(blank=True, help_text="The reply so far, saved twice a second.")
+    items = models.JSONField(default=list, help_text="What the session was given during the turn.")
+    usage = models.JSONField(null=True, blank=True)
+    warning = models.CharField(max_length=32, blank=True)
+    error_code = models.CharField(max_length=32, blank=True)
+    error_detail = models.TextField(blank=True)
+
+    accepted_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TurnQuerySet] = TurnQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="turn_seq_unique"),
+            models.UniqueConstraint(fields=["conversation", "client_id"], name="turn_client_id_unique"),
+            models.UniqueConstraint(
+                fields=["conversation"], name="turn_one_running_or_waiting", condition=Q(status__in=HOLDING)
+            ),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="turn_status_known"),
+            models.CheckConstraint(
+                condition=~Q(status=Status.RUNNING) | Q(owner__isnull=False, lease_until__isnull=False, attempt__gte=1),
+                name="turn_running_has_an_owner",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=ACTIVE, ended_at__isnull=True) | Q(~Q(status__in=ACTIVE), ended_at__isnull=False),
+                name="turn_ended_has_a_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "lease_until"], name="turn_active", condition=Q(status__in=ACTIVE))]
+
+    def __str__(self) -> str:
+        return f"{self.status} turn {self.seq}"
+
+
+class TurnStep(models.Model):
+    """One complete model response of a turn, written before any of its calls runs."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="steps")
+    n = models.PositiveIntegerField()
+    output = models.JSONField(help_text="The raw output items.")
+    usage = models.JSONField()
+    duration_ms = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["n"]
+        constraints = [models.UniqueConstraint(fields=["turn", "n"], name="turn_step_unique")]
+
+    def __str__(self) -> str:
+        return f"step {self.n}"
+
+
+class ToolCall(models.Model):
+    """One tool's effect, written in the transaction that made it."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_calls")
+    call_id = models.CharField(max_length=128)
+    name = models.CharField(max_length=64)
+    arguments = models.JSONField()
+    output = models.TextField(null=True, blank=True)
+    error = models.TextField(null=True, blank=True)
+    before = models.JSONField(null=True, blank=True, help_text="What the tool changed, as it was.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["turn", "call_id"], name="tool_call_unique"),
+            models.CheckConstraint(
+                condition=Q(output__isnull=False, error__isnull=True) | Q(output__isnull=True, error__isnull=False),
+                name="tool_call_output_or_error",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,226 @@
+"""Every setting of the project, each read from the environment once (docs/operations.md lists them)."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+from csp.constants import NONE, SELF
+from psycopg.conninfo import conninfo_to_dict
+
+from config import env
+from config.secret_key import secret_key_in
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env.load_dotenv(BASE_DIR / ".env")
+
+VERSION = "0.1.0"
+DEBUG = env.flag("DEBUG", default=False)
+
+# Where everything is written.
+DATA_DIR = (BASE_DIR / env.text("DATA_DIR", "data")).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
+
+# Who may reach it, and how.
+PUBLIC_URL = env.url("PUBLIC_URL", "http", "https").rstrip("/")
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost", "127.0.0.1", "[::1]", *filter(None, [_public.hostname]))
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", *filter(None, [PUBLIC_URL]))
+if _public.scheme == "https":
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles, so that runserver is its own
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_q",
+    "axes",
+    "csp",
+    "chat",
+    "sessions_admin",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "manifest-src": [SELF],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# The record. Without DATABASE_URL, config.postgres starts a server in the data folder and sets the variable.
+DATABASE_URL = env.url("DATABASE_URL", "postgres", "postgresql")
+EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
+# More than 0 only in the server process: a pool that meets a forking worker hangs it.
+DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 0, most=1000)
+DATABASE_THREADS = DATABASE_POOL_SIZE or 8
+
+
+def _database() -> dict[str, Any]:
+    try:
+        parts = conninfo_to_dict(DATABASE_URL or f"host={EMBEDDED_POSTGRES_DIR} user=postgres dbname=postgres")
+    except psycopg.ProgrammingError:
+        raise env.BadSetting("DATABASE_URL", DATABASE_URL, "a PostgreSQL URL") from None
+    options: dict[str, Any] = {
+        key: value for key, value in parts.items() if key not in ("host", "port", "user", "password", "dbname")
+    }
+    if DATABASE_POOL_SIZE:
+        # Django's own synchronous views come on top of the bridge's threads.
+        options["pool"] = {"min_size": 2, "max_size": DATABASE_POOL_SIZE + 4, "timeout": 10}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.get("dbname") or "postgres",
+        "USER": parts.get("user") or "",
+        "PASSWORD": parts.get("password") or "",
+        "HOST": parts.get("host") or "",
+        "PORT": parts.get("port") or "",
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+    }
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# A cache that every process sees: django-q2 keeps its cluster's status in it.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
+
+# People.
+AUTH_USER_MODEL = "chat.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+SIGNUP = env.choice("SIGNUP", "open", "open", "closed")
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_VERBOSE = False
+
+# Mail: smtp://user:password@host:587 (STARTTLS), smtps:// (TLS), console://, or none.
+EMAIL_URL = env.url("EMAIL_URL", "smtp", "smtps", "console")
+_mail = urlsplit(EMAIL_URL)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.scheme.startswith('smtp') else 'console'}.EmailBackend"
+EMAIL_HOST = _mail.hostname or "localhost"
+EMAIL_PORT = _mail.port or (465 if _mail.scheme == "smtps" else 587)
+EMAIL_HOST_USER = unquote(_mail.username or "")
+EMAIL_HOST_PASSWORD = unquote(_mail.password or "")
+EMAIL_USE_SSL = _mail.scheme == "smtps"
+EMAIL_USE_TLS = _mail.scheme == "smtp" and bool(_mail.username)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", EMAIL_HOST_USER or "threadkeeper@localhost")
+
+# The assistant's memory.
+AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()
+AGENT_SESSION_MAX_MESSAGES = env.whole("AGENT_SESSION_MAX_MESSAGES", 200, least=4)
+AGENT_SESSION_RETENTION_DAYS = env.whole("AGENT_SESSION_RETENTION_DAYS", 7, least=1)
+AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
+CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least=1)
+
+# The model. With neither key nor address, the built-in offline model answers.
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "http", "https")
+AGENT_MODEL = env.text("AGENT_MODEL", "gpt-5-mini")
+AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions")
+AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
+# The SDK reads this one itself; it must never call out on its own.
+os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
+
+# Limits: a user's, then a server's.
+MESSAGES_PER_MINUTE = env.whole("MESSAGES_PER_MINUTE", 30, least=1)
+SOCKETS_PER_USER = env.whole("SOCKETS_PER_USER", 20, least=1)
+QUEUE_PER_CONVERSATION = env.whole("QUEUE_PER_CONVERSATION", 20, least=1)
+TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
+
+# The worker. At least once: `retry` is longer than `timeout`, and tasks can be run again.
+Q_CLUSTER = {
+    "name": "threadkeeper",
+    "orm": "default",
+    "workers": 1,
+    "timeout": 900,
+    "retry": 1200,
+    "max_attempts": 3,
+    "catch_up": False,
+    "poll": 1,
+    "save_limit": 500,
+    "label": "Worker",
+}
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},
+}

@@ -1,0 +1,6 @@
+"""Where pages are."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("chat.urls"))]

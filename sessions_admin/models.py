@@ -1,0 +1,70 @@
+"""What clean-ups did."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Trigger(models.TextChoices):
+    SCHEDULE = "schedule"
+    ADMIN = "admin"
+    COMMAND = "command"
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class CleanupRun(models.Model):
+    """One clean-up over all sessions, or a preview of one. Two never run at once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trigger = models.CharField(max_length=8, choices=Trigger.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    dry_run = models.BooleanField("preview", default=False)
+    status = models.CharField(max_length=7, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    cutoff = models.DateTimeField(null=True, blank=True, help_text="Sessions inactive since then are removed.")
+    examined = models.PositiveIntegerField(default=0)
+    removed_sessions = models.PositiveIntegerField(default=0)
+    removed_items = models.PositiveIntegerField(default=0)
+    removed_bytes = models.PositiveBigIntegerField(default=0)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "clean-up run"
+        permissions = [("run_cleanup", "Can run and preview clean-ups")]
+        constraints = [
+            models.UniqueConstraint(fields=["status"], name="cleanup_one_running", condition=Q(status=RunStatus.RUNNING)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{'preview' if self.dry_run else 'clean-up'} of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class CleanedSession(models.Model):
+    """One session that a run removed, or that a preview would remove."""
+
+    run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="sessions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    session_id = models.CharField(max_length=100)
+    items = models.PositiveIntegerField()
+    bytes = models.PositiveBigIntegerField()
+    last_activity_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "session_id"], name="cleaned_session_once_a_run")]
+
+    def __str__(self) -> str:
+        return self.session_id
