@@ -42,7 +42,9 @@ def _parsed(name: str, default: T, parse: Callable[[str], T], allowed: str) -> T
 
 def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
     """Return the variable as a whole number within bounds."""
-    return _parsed(name, default, lambda value: _within(int(value), least, most), f"a whole number from {least} to {most}")
+    return _parsed(
+        name, default, lambda value: _within(int(value), least, most), f"a whole number from {least} to {most}"
+    )
 
 
 def optional_whole(name: str, *, least: int = 0) -> int | None:
@@ -66,7 +68,9 @@ def flag(name: str, *, default: bool) -> bool:
 
 def choice(name: str, default: str, *options: str) -> str:
     """Return the variable, which must be one of the options."""
-    return _parsed(name, default, lambda value: {option: option for option in options}[value], "one of " + ", ".join(options))
+    return _parsed(
+        name, default, lambda value: {option: option for option in options}[value], "one of " + ", ".join(options)
+    )
 
 
 def words(name: str, *default: str) -> list[str]:

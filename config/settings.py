@@ -10,10 +10,11 @@ from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
 from config import env
+from config.postgres import url_of
 from config.secret_key import secret_key_in
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env.load_dotenv(BASE_DIR / ".env")
+env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
 VERSION = "0.1.0"
 DEBUG = env.flag("DEBUG", default=False)
@@ -103,7 +104,7 @@ DATABASE_THREADS = DATABASE_POOL_SIZE or 8
 
 def _database() -> dict[str, Any]:
     try:
-        parts = conninfo_to_dict(DATABASE_URL or f"host={EMBEDDED_POSTGRES_DIR} user=postgres dbname=postgres")
+        parts = conninfo_to_dict(DATABASE_URL or url_of(EMBEDDED_POSTGRES_DIR))
     except psycopg.ProgrammingError:
         raise env.BadSetting("DATABASE_URL", DATABASE_URL, "a PostgreSQL URL") from None
     options: dict[str, Any] = {

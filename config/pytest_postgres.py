@@ -1,0 +1,59 @@
+"""A pytest plugin: tests have a PostgreSQL and a data folder of their own, gone at the end.
+
+Settings are read when pytest-django starts, so this is named in `addopts` and comes before it.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.postgres import EmbeddedPostgres, EmbeddedPostgresError, start
+
+# What a developer's own shell may hold, and no test may see: a key that costs money, for one.
+FOREIGN = (
+    "AGENT_",
+    "OPENAI_",
+    "ADMIN_",
+    "EMAIL_URL",
+    "PUBLIC_URL",
+    "SECRET_KEY",
+    "DEBUG",
+    "SIGNUP",
+    "DATABASE_POOL_SIZE",
+)
+
+_folder: Path | None = None
+_server: EmbeddedPostgres | None = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Point the settings away from the developer's data before anything reads them."""
+    global _folder, _server
+    options = early_config.known_args_namespace
+    if not (options.help or options.version):
+        _folder = Path(tempfile.mkdtemp(prefix="threadkeeper-tests-"))
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            del os.environ[name]
+        os.environ["ENV_FILE"] = os.devnull
+        os.environ["DATA_DIR"] = str(_folder)
+        if not os.environ.get("DATABASE_URL"):
+            try:
+                _server = start(_folder / "postgres", durable=False)
+            except EmbeddedPostgresError as error:
+                raise pytest.UsageError(str(error)) from error
+            os.environ["DATABASE_URL"] = _server.url
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End the server and remove the folder."""
+    if _server:
+        _server.stop()
+    if _folder:
+        shutil.rmtree(_folder, ignore_errors=True)
