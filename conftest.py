@@ -1,11 +1,18 @@
 """The cast of every test: an owner, an outsider who must see nothing of theirs, and staff."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from django.conf import settings
 from django.test import AsyncClient, Client
 
 from chat.models import User
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare
 
-PASSWORD = "correct horse battery"
+# Half a second for each sign-in is for people who guess passwords.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -56,3 +63,28 @@ def async_owner_client(owner: User) -> AsyncClient:
     client = AsyncClient()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     return client
+
+
+# Real processes.
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with database(os.environ["DATABASE_URL"]) as (name, url):
+        prepare(url, tmp_path_factory.mktemp("template"))
+        yield name
+
+
+@pytest.fixture
+def live_database(_migrated_template: str) -> Iterator[LiveDatabase]:
+    """A database for real processes, with all tables and nobody in it but the admin."""
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        yield LiveDatabase(url)
+
+
+@pytest.fixture
+def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A real server process, which a test may kill and start again."""
+    process = ServerProcess(live_database, tmp_path)
+    yield process
+    process.kill9()

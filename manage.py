@@ -3,14 +3,52 @@
 
 import os
 import sys
+import warnings
+
+# These ask the database nothing that they could not do without. `up` starts one itself.
+NO_DATABASE = {
+    "check",
+    "collectstatic",
+    "compilemessages",
+    "diffsettings",
+    "findstatic",
+    "help",
+    "makemessages",
+    "makemigrations",
+    "startapp",
+    "up",
+    "version",
+}
+
+
+def needs_database(words: list[str]) -> bool:
+    """Tell whether a command line is that of a command which asks the database."""
+    return bool(words) and words[0] not in NO_DATABASE and not {"--help", "-h", "--version"} & set(words)
 
 
 def main() -> None:
-    """Hand the command line to Django."""
+    """Hand the command line to Django; without DATABASE_URL, with the data folder's own server running meanwhile."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from config import settings
+    from config.exceptions import CannotStart
+    from config.postgres import EmbeddedPostgresError, start
+
+    words = sys.argv[1:]
+    if settings.DATABASE_URL or not needs_database(words):
+        # Without a server, the history of migrations cannot be compared.
+        warnings.filterwarnings("ignore", message="Got an error checking a consistent migration history")
+        execute_from_command_line(sys.argv)
+        return
+    try:
+        server = start(settings.EMBEDDED_POSTGRES_DIR)
+    except EmbeddedPostgresError as error:
+        raise CannotStart(str(error)) from error
+    try:
+        execute_from_command_line(sys.argv)
+    finally:
+        server.stop(wait_for_guests=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import django_stubs_ext
 import psycopg
 from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
@@ -12,6 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 from config import env
 from config.postgres import url_of
 from config.secret_key import secret_key_in
+
+# Lets classes such as ModelAdmin[Task] be written with their type.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
@@ -181,6 +185,8 @@ OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "http", "https")
 AGENT_MODEL = env.text("AGENT_MODEL", "gpt-5-mini")
 AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions")
+# Seconds to connect, and between two pieces of a stream: reasoning models are silent for a while.
+AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
 # The SDK reads this one itself; it must never call out on its own.
 os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")

@@ -1,0 +1,58 @@
+"""What a database needs before it serves: tables, the cache's table, schedules, somebody who may enter the admin."""
+
+import os
+import secrets
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.validators import validate_email
+
+from config.exceptions import CannotStart
+
+
+@dataclass(frozen=True)
+class FirstAdmin:
+    """The sign-in that was made; `password` is None where it came from the environment and need not be shown."""
+
+    email: str
+    password: str | None
+
+
+def prepare() -> FirstAdmin | None:
+    """Bring the database up to date; return the admin's sign-in if this made one. Raise CannotStart."""
+    from sessions_admin import schedules
+
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
+    schedules.ensure()
+    return _first_admin()
+
+
+def _first_admin() -> FirstAdmin | None:
+    from chat.models import User
+
+    if User.objects.filter(is_superuser=True).exists():
+        return None
+    email = os.environ.get("ADMIN_EMAIL", "").strip().lower() or "admin@localhost.local"
+    _check_email(email)
+    chosen = os.environ.get("ADMIN_PASSWORD", "")
+    if User.objects.filter(email=email).exists():
+        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: an account with this address is there already.")
+    password = chosen or secrets.token_urlsafe(12)
+    User.objects.create_superuser(email, password)
+    return FirstAdmin(email, None if chosen else password)
+
+
+def _check_email(email: str) -> None:
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: it must be an e-mail address.") from error
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    prepare()

@@ -1,0 +1,220 @@
+"""The web process: daphne with a start and an end.
+
+    python -m config.server [--host 127.0.0.1] [--port 8000] [--parent PID]
+
+Turns run in this process, so it takes them up before it listens, and gives them a few seconds when it is told to stop.
+"""
+
+import argparse
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import daphne.server
+import django
+from twisted.internet import defer, reactor
+
+from config.exceptions import CannotStart
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+SERVICE_RESTART = 1012
+# The pool of connections is for this process alone: one that meets a forking worker hangs it.
+POOL_SIZE = "16"
+BACKLOG = 1024
+
+Drain = Callable[[float], Coroutine[Any, Any, None]]
+
+
+class Server(daphne.server.Server):  # type: ignore[misc]
+    """Daphne on a socket that is bound already, which stops in good order."""
+
+    def __init__(
+        self,
+        application: Any,
+        listener: socket.socket,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        drain: Drain,
+        behind_proxy: bool,
+    ) -> None:
+        super().__init__(
+            application,
+            endpoints=["the listener"],
+            signal_handlers=False,
+            ready_callable=self._begin,
+            # A socket may stay as long as its page does.
+            websocket_timeout=-1,
+            server_name="threadkeeper",
+            proxy_forwarded_address_header="X-Forwarded-For" if behind_proxy else None,
+        )
+        self.endpoints: list[str] = []
+        self._listener = listener
+        self._loop = loop
+        self._drain = drain
+        self._port: Any = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    def _begin(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.shut_down)
+        self._listener.setblocking(False)
+        self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
+        self._listener.close()
+
+    def shut_down(self) -> None:
+        """Stop in good order; asked for again, stop at once."""
+        if self._stopping:
+            self.stop()
+        else:
+            self._stopping = self._loop.create_task(self._shut_down())
+
+    async def _shut_down(self) -> None:
+        self._port.stopListening()
+        try:
+            await self._drain(DRAIN_SECONDS)
+            await self._close_sockets()
+        finally:
+            self.stop()
+
+    async def _close_sockets(self) -> None:
+        """Tell every page that the server will be back."""
+        for protocol in self._open_sockets():
+            protocol.sendCloseFrame(code=SERVICE_RESTART)
+        deadline = self._loop.time() + CLOSE_SECONDS
+        while self._loop.time() < deadline and any(
+            "disconnected" not in details for protocol, details in self.connections.items() if _is_socket(protocol)
+        ):
+            await asyncio.sleep(0.02)
+
+    def _open_sockets(self) -> list[Any]:
+        return [one for one in self.connections if _is_socket(one) and one.state == one.STATE_OPEN]
+
+    def kill_all_applications(self) -> "defer.Deferred[Any]":
+        """Cancel what still runs; a connection that has no application yet is passed over."""
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if "application_instance" in details
+        ]
+        for application in running:
+            application.cancel()
+        ended = asyncio.gather(*running, return_exceptions=True)
+        return defer.Deferred.fromFuture(ended)
+
+
+def _is_socket(protocol: Any) -> bool:
+    return getattr(protocol, "application_type", "") == "websocket"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound and does not listen yet. Raise CannotStart."""
+    listener = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        if listener:
+            listener.close()
+        raise _cannot_listen(host, port, error) from error
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: Exception) -> CannotStart:
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return CannotStart(f"Port {port} on {host} is in use: choose another with --port.")
+    return CannotStart(f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.")
+
+
+async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    logger.warning("The process that started the server is gone; the server stops too.")
+    shut_down()
+
+
+def serve(host: str, port: int, parent: int | None = None) -> None:
+    """Answer requests until a signal, or until the parent is gone. Raise CannotStart."""
+    listener = bind(host, port)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
+    django.setup(set_prefix=False)
+    # Static files are read at once, which is what is wanted here.
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
+    from django.db import connections
+
+    from chat.turns import process
+
+    loop = daphne.server.twisted_loop
+    asyncio.set_event_loop(loop)
+    server = _server(listener, loop, process.drain)
+    _take_up(process.start, listener, loop, (host, port))
+    watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
+    server.run()
+    if watch:
+        watch.cancel()
+    for connection in connections.all():
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+
+
+def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
+    from django.conf import settings
+
+    from config.asgi import application
+
+    behind_proxy = settings.PUBLIC_URL.startswith("https")
+    return Server(application, listener, loop=loop, drain=drain, behind_proxy=behind_proxy)
+
+
+def _take_up(
+    start: Callable[[], Coroutine[Any, Any, None]],
+    listener: socket.socket,
+    loop: asyncio.AbstractEventLoop,
+    address: tuple[str, int],
+) -> None:
+    """Go on with the turns that were cut off, then listen."""
+    from django.db import DatabaseError
+
+    try:
+        loop.run_until_complete(start())
+    except DatabaseError as error:
+        raise CannotStart(f"The database cannot be used: {str(error).strip()}") from error
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(*address, error) from error
+    logger.info("Listening on http://%s:%d", *listener.getsockname()[:2])
+
+
+def main() -> None:
+    """Serve as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m config.server", description="Serve the chat.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--parent", type=int, help="stop when this process, which started the server, is gone")
+    options = parser.parse_args()
+    serve(options.host, options.port, options.parent)
+    # A thread that still waits for something must not keep the process.
+    last = threading.Timer(5, os._exit, [0])
+    last.daemon = True
+    last.start()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Real servers for tests: processes of their own, against a real database, killed without mercy."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psutil
+import psycopg
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from psycopg import sql
+
+from config.postgres import url_of as embedded_url
+from config.processes import spawn
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# What a child is to inherit of the test process: how to run at all, and nothing of the project's.
+INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "COVERAGE_PROCESS_CONFIG",
+    "COVERAGE_PROCESS_START",
+)
+SECONDS = 30.0
+PASSWORD = "correct horse battery"
+
+
+def eventually(holds: Callable[[], Any], *, within: float = SECONDS, what: str = "it") -> Any:
+    """Return the first true answer of a question that is asked until it is true, or fail."""
+    deadline = time.monotonic() + within
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, f"{what} did not come true within {within} s"
+        time.sleep(0.02)
+    return answer
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return what a child process of a test sees: nothing of the developer's settings."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {
+        **inherited,
+        "ENV_FILE": os.devnull,
+        "PYTHONUNBUFFERED": "1",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        **variables,
+    }
+
+
+def run(*words: str | Path, timeout: float = 120, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a Python command line of the project to its end, with these variables and no others."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=ROOT,
+        env=clean_environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
+# Databases.
+
+
+@dataclass(frozen=True)
+class LiveDatabase:
+    """A migrated database that real processes use; nothing in it is rolled back."""
+
+    url: str
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run a statement outside of any test's transaction and return its rows."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            # The statement is a test's own.
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def add_user(self, email: str, password: str = PASSWORD, *, staff: bool = False) -> uuid.UUID:
+        """Make a person who can sign in."""
+        # One round: a test has no time for a hash that is hard to guess.
+        hashed = PBKDF2PasswordHasher().encode(password, "salt", iterations=1)
+        user_id = uuid.uuid4()
+        self.query(
+            "INSERT INTO chat_user (id, email, password, time_zone, is_active, is_staff, is_superuser, created_at)"
+            " VALUES (%s, %s, %s, 'UTC', true, %s, %s, now())",
+            user_id,
+            email,
+            hashed,
+            staff,
+            staff,
+        )
+        return user_id
+
+
+def _with_name(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@contextlib.contextmanager
+def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[str, str]]:
+    """Make a database of a server for a while; yield its name and its address."""
+    name = f"live_{uuid.uuid4().hex[:12]}"
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template:
+        create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(create)
+        try:
+            yield name, _with_name(server_url, name)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def prepare(url: str, data_dir: Path) -> None:
+    """Give a database its tables, as `up` does."""
+    done = run("-m", "config.preparation", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
+    assert done.returncode == 0, done.stderr
+
+
+# Processes.
+
+
+class ServerProcess:
+    """A real `python -m config.server` on a free port, which answers once the constructor returns."""
+
+    def __init__(self, database: LiveDatabase, data_dir: Path, **variables: str) -> None:
+        self.database = database
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}"
+        self.log = data_dir / f"server-{self.port}.log"
+        self.variables = {"DATABASE_URL": database.url, "DATA_DIR": str(data_dir), **variables}
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with open(self.log, "ab") as output:
+            process = spawn(
+                [sys.executable, "-m", "config.server", "--port", str(self.port)],
+                env=clean_environment(**self.variables),
+                output=output,
+                cwd=ROOT,
+            )
+        self.process = process
+        try:
+            eventually(self._answers, what=f"the server on port {self.port}")
+        except BaseException:
+            self.kill9()
+            raise
+        return process
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, f"the server ended:\n{self.output}"
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def output(self) -> str:
+        """What the server has written so far."""
+        return self.log.read_text()
+
+    def kill9(self) -> None:
+        """End the server without a chance to do anything."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(SECONDS)
+
+    def terminate(self) -> int:
+        """Ask the server to stop, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+    def restart(self, **variables: str) -> None:
+        """Start it again on the same port, ended first if it still runs."""
+        self.terminate()
+        self.variables |= variables
+        self._start()
+
+    def client(self, email: str, password: str = PASSWORD) -> httpx.Client:
+        """Return a browser that has signed in through the page."""
+        browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=SECONDS)
+        browser.get("/accounts/login/")
+        answer = browser.post(
+            "/accounts/login/",
+            data={"username": email, "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]},
+        )
+        assert "sessionid" in browser.cookies, f"{answer.status_code} {answer.text[:500]}"
+        return browser
+
+    def cookie(self, email: str, password: str = PASSWORD) -> str:
+        """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
+        with self.client(email, password) as browser:
+            return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+
+
+def processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Return every living process that was given this data folder, and the folder's PostgreSQL."""
+    return [process for process in psutil.process_iter() if _belongs_to(process, data_dir)]
+
+
+def _belongs_to(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get("DATA_DIR") == str(data_dir) or str(data_dir / "postgres") in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def embedded_answers(data_dir: Path) -> bool:
+    """Tell whether the folder's own PostgreSQL takes connections."""
+    try:
+        psycopg.connect(embedded_url(data_dir / "postgres")).close()
+    except psycopg.OperationalError:
+        return False
+    return True

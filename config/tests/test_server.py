@@ -1,0 +1,38 @@
+"""The web process starts, stops and says why it cannot."""
+
+import socket
+
+import httpx
+import pytest
+
+from config.tests.support import ServerProcess, run
+
+pytestmark = pytest.mark.service
+
+
+def test_it_answers_and_stops_with_exit_code_0(server: ServerProcess) -> None:
+    assert httpx.get(f"{server.url}/healthz").json()["status"] == "ok"
+    assert server.terminate() == 0
+    assert "Traceback" not in server.output
+
+
+def test_it_is_itself_again_after_a_kill(server: ServerProcess) -> None:
+    server.kill9()
+    server.restart()
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_port_in_use_gives_one_sentence(tmp_path: object) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run("-m", "config.server", "--port", str(port), DATA_DIR=str(tmp_path))
+    assert ended.returncode == 1
+    assert ended.stderr == f"Port {port} on 127.0.0.1 is in use: choose another with --port.\n"
+
+
+def test_an_address_that_is_not_ours_gives_one_sentence(tmp_path: object) -> None:
+    ended = run("-m", "config.server", "--host", "192.0.2.1", DATA_DIR=str(tmp_path))
+    assert ended.returncode == 1
+    assert ended.stderr == "Cannot listen on 192.0.2.1:8000: Cannot assign requested address.\n"
