@@ -25,8 +25,11 @@ DEBUG = env.flag("DEBUG", default=False)
 
 # Where everything is written.
 DATA_DIR = (BASE_DIR / env.text("DATA_DIR", "data")).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
-SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
+try:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
+except OSError as error:
+    raise env.BadSetting("DATA_DIR", str(DATA_DIR), f"a folder that can be written ({error.strerror})") from error
 
 # Who may reach it, and how.
 PUBLIC_URL = env.url("PUBLIC_URL", "http", "https").rstrip("/")
@@ -209,6 +212,7 @@ Q_CLUSTER = {
     "poll": 1,
     "save_limit": 500,
     "label": "Worker",
+    "log_level": "WARNING",
 }
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 

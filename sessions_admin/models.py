@@ -46,7 +46,9 @@ class CleanupRun(models.Model):
         verbose_name = "clean-up run"
         permissions = [("run_cleanup", "Can run and preview clean-ups")]
         constraints = [
-            models.UniqueConstraint(fields=["status"], name="cleanup_one_running", condition=Q(status=RunStatus.RUNNING)),
+            models.UniqueConstraint(
+                fields=["status"], name="cleanup_one_running", condition=Q(status=RunStatus.RUNNING)
+            ),
         ]
 
     def __str__(self) -> str:

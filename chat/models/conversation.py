@@ -70,7 +70,8 @@ class Message(models.Model):
             models.CheckConstraint(condition=Q(role__in=Role.values), name="message_role_known"),
             models.CheckConstraint(condition=Q(position__gte=1), name="message_position_from_1"),
             models.CheckConstraint(
-                condition=~Q(role=Role.USER) | Q(text__length__range=(1, USER_TEXT_LENGTH)), name="message_user_text_length"
+                condition=~Q(role=Role.USER) | Q(text__length__range=(1, USER_TEXT_LENGTH)),
+                name="message_user_text_length",
             ),
         ]
 

@@ -61,7 +61,9 @@ class AgentSession(models.Model):
     objects: ClassVar[AgentSessionQuerySet] = AgentSessionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        indexes = [models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True))]
+        indexes = [
+            models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True))
+        ]
 
     def __str__(self) -> str:
         return self.session_id

@@ -3,6 +3,7 @@
 import uuid
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -36,6 +37,7 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     prompt = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
     retry_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="retries")
     client_id = models.UUIDField()
@@ -44,7 +46,7 @@ class Turn(models.Model):
 
     owner = models.UUIDField(null=True, blank=True, help_text="The server process that runs it.")
     lease_until = models.DateTimeField(null=True, blank=True)
-    attempt = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveIntegerField(default=1)
 
     text = models.TextField(blank=True, help_text="The reply so far, saved twice a second.")
     items = models.JSONField(default=list, help_text="What the session was given during the turn.")
@@ -72,11 +74,15 @@ class Turn(models.Model):
                 name="turn_running_has_an_owner",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=ACTIVE, ended_at__isnull=True) | Q(~Q(status__in=ACTIVE), ended_at__isnull=False),
+                condition=Q(status__in=ACTIVE, ended_at__isnull=True)
+                | Q(~Q(status__in=ACTIVE), ended_at__isnull=False),
                 name="turn_ended_has_a_time",
             ),
         ]
-        indexes = [models.Index(fields=["status", "lease_until"], name="turn_active", condition=Q(status__in=ACTIVE))]
+        indexes = [
+            models.Index(fields=["user", "accepted_at"], name="turn_by_user_and_time"),
+            models.Index(fields=["status", "lease_until"], name="turn_active", condition=Q(status__in=ACTIVE)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.status} turn {self.seq}"
@@ -107,8 +113,9 @@ class ToolCall(models.Model):
     call_id = models.CharField(max_length=128)
     name = models.CharField(max_length=64)
     arguments = models.JSONField()
-    output = models.TextField(null=True, blank=True)
-    error = models.TextField(null=True, blank=True)
+    # None is not the same as an empty text here: exactly one of the two is there.
+    output = models.TextField(null=True, blank=True)  # noqa: DJ001
+    error = models.TextField(null=True, blank=True)  # noqa: DJ001
     before = models.JSONField(null=True, blank=True, help_text="What the tool changed, as it was.")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,0 +1,38 @@
+"""What a run of the agent is given besides the conversation."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a tool did: its output for the model, and what it changed as it was before."""
+
+    output: dict[str, Any]
+    before: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as the model made it; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+# Carries out a call's effect exactly once and returns its output as JSON text.
+Act = Callable[[Call, Callable[[], Effect]], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnContext:
+    """Whom the agent acts for, and how its tools act. The model sees none of it and can change none of it."""
+
+    user_id: uuid.UUID
+    now: datetime  # when the turn was accepted, in the person's zone
+    beginning_forgotten: bool  # the start of the conversation was pruned from memory
+    act: Act

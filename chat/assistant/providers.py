@@ -1,0 +1,43 @@
+"""Which model answers: OpenAI's Responses API, any Chat Completions endpoint, or the built-in one."""
+
+from agents import Model, ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel
+from django.conf import settings
+from openai import AsyncOpenAI
+
+from chat.assistant.offline.model import OfflineModel
+
+
+def is_offline() -> bool:
+    """Tell whether no model endpoint is configured."""
+    return not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL)
+
+
+def describe() -> str:
+    """Say which model answers, for people."""
+    return "Built-in offline model" if is_offline() else str(settings.AGENT_MODEL)
+
+
+def build_model() -> Model:
+    """Make the model that the settings name."""
+    if is_offline():
+        return OfflineModel()
+    client = AsyncOpenAI(
+        # Endpoints of one's own often want no key, the client always does.
+        api_key=settings.OPENAI_API_KEY or "none",
+        base_url=settings.OPENAI_BASE_URL or None,
+        timeout=settings.AGENT_MODEL_TIMEOUT,
+        max_retries=0,  # retried by chat.assistant.retrying, which also sees a stream that breaks
+    )
+    if settings.AGENT_API == "chat_completions":
+        return OpenAIChatCompletionsModel(model=settings.AGENT_MODEL, openai_client=client)
+    return OpenAIResponsesModel(model=settings.AGENT_MODEL, openai_client=client)
+
+
+def model_settings() -> ModelSettings:
+    """Return what every request asks for: nothing is stored at the provider, usage is counted."""
+    if is_offline():
+        return ModelSettings()
+    if settings.AGENT_API == "chat_completions":
+        return ModelSettings(include_usage=True)
+    # Reasoning that is not stored there must be sent back with the next request, encrypted.
+    return ModelSettings(store=False, response_include=["reasoning.encrypted_content"])

@@ -1,0 +1,195 @@
+"""The tools of the assistant. Each is its arguments as a model, and what it does for a person.
+
+No argument names a user: whom a tool acts for comes from the run's context. What goes wrong in the task list becomes an
+output that the model can talk about; anything else ends the turn.
+"""
+
+import uuid
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+from agents import FunctionTool
+from agents.strict_schema import ensure_strict_json_schema
+from agents.tool_context import ToolContext
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chat import tasks
+from chat.assistant.context import Call, Effect, TurnContext
+from chat.exceptions import BadTask
+from chat.models.task import Priority, Task
+
+LIST_LIMIT = 50
+
+Number = Field(description="The task's number, as shown in the list.")
+DueDate = Field(default=None, description="The day it is due, YYYY-MM-DD.")
+DueTime = Field(default=None, description="The time of day it is due, HH:MM on a 24-hour clock. Needs a date.")
+PriorityField = Field(default=None, description="How much it matters. Normal unless the person says so.")
+
+
+class TaskTool(BaseModel):
+    """Something the assistant can do with the person's task list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def act(self, user_id: uuid.UUID) -> Effect:
+        """Do it for a person; raise a ThreadkeeperError where it cannot be done."""
+
+    @classmethod
+    def function_tool(cls) -> FunctionTool:
+        """Present it to the agent."""
+        schema = cls.model_json_schema()
+        return FunctionTool(
+            name=cls.name,
+            description=(cls.__doc__ or "").strip(),
+            params_json_schema=ensure_strict_json_schema(schema),
+            on_invoke_tool=cls._invoke,
+        )
+
+    @classmethod
+    async def _invoke(cls, context: ToolContext[TurnContext], arguments: str) -> str:
+        turn = context.context
+
+        def effect() -> Effect:
+            return cls._read(arguments).act(turn.user_id)
+
+        return await turn.act(Call(context.tool_call_id, cls.name, arguments), effect)
+
+    @classmethod
+    def _read(cls, arguments: str) -> "TaskTool":
+        try:
+            return cls.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "arguments"
+            raise BadTask(f"{where}: {first['msg']}") from None
+
+
+class CreateTask(TaskTool):
+    """Add a task to the person's list."""
+
+    name = "create_task"
+    title: str = Field(description="What to do, in a few words, without the date: 1 to 100 characters.")
+    description: str | None = Field(default=None, description="Anything more worth keeping, up to 1,000 characters.")
+    due_date: str | None = DueDate
+    due_time: str | None = DueTime
+    priority: Literal["low", "normal", "high"] | None = PriorityField
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        task = tasks.create_task(
+            user_id=user_id,
+            title=self.title,
+            description=self.description or "",
+            due_date=tasks.parse_date(self.due_date),
+            due_time=tasks.parse_time(self.due_time),
+            priority=self.priority or "normal",
+        )
+        return Effect(_done(task))
+
+
+class ListTasks(TaskTool):
+    """Look at the person's tasks."""
+
+    name = "list_tasks"
+    status: Literal["all", "pending", "completed"] | None = Field(
+        default=None, description="Which ones; all unless given."
+    )
+    sort: Literal["number", "due", "priority"] | None = Field(
+        default=None,
+        description="The order: by number unless given, by what is due first, or the highest priority first.",
+    )
+    limit: int | None = Field(default=None, description="How many at most, 1 to 100; 50 unless given.")
+    offset: int | None = Field(default=None, description="How many to pass over, when there are more.")
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        status, sort, offset = self.status or "all", self.sort or "number", max(self.offset or 0, 0)
+        limit = min(max(self.limit or LIST_LIMIT, 1), 100)
+        page = tasks.list_tasks(user_id=user_id, status=status, sort=sort, limit=limit, offset=offset)
+        shown = [_shown(task) for task in page.tasks]
+        return Effect(
+            {"ok": True, "tasks": shown, "total": page.total, "status": status, "sort": sort, "offset": offset}
+        )
+
+
+class GetTask(TaskTool):
+    """Look at one task by its number."""
+
+    name = "get_task"
+    number: int = Number
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        return Effect(_done(tasks.get_task(user_id=user_id, number=self.number)))
+
+
+class CompleteTask(TaskTool):
+    """Mark a task as done."""
+
+    name = "complete_task"
+    number: int = Number
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        before = _shown(tasks.get_task(user_id=user_id, number=self.number))
+        return Effect(_done(tasks.complete_task(user_id=user_id, number=self.number)), before)
+
+
+class UpdateTask(TaskTool):
+    """Change a task: only what is given changes."""
+
+    name = "update_task"
+    number: int = Number
+    title: str | None = Field(default=None, description="The new title.")
+    description: str | None = Field(default=None, description="The new description; an empty text removes it.")
+    due_date: str | None = DueDate
+    due_time: str | None = DueTime
+    clear_due: bool | None = Field(default=None, description="True removes the date and time.")
+    priority: Literal["low", "normal", "high"] | None = PriorityField
+    completed: bool | None = Field(default=None, description="False opens a completed task again.")
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        before = _shown(tasks.get_task(user_id=user_id, number=self.number))
+        changes = tasks.Changes(
+            title=self.title,
+            description=self.description,
+            due_date=tasks.parse_date(self.due_date),
+            due_time=tasks.parse_time(self.due_time),
+            clear_due=bool(self.clear_due),
+            priority=self.priority,
+            completed=self.completed,
+        )
+        return Effect(_done(tasks.update_task(user_id=user_id, number=self.number, changes=changes)), before)
+
+
+class DeleteTask(TaskTool):
+    """Take one task off the list."""
+
+    name = "delete_task"
+    number: int = Number
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        task = tasks.delete_task(user_id=user_id, number=self.number)
+        return Effect(_done(task), _shown(task))
+
+
+TOOLS: tuple[type[TaskTool], ...] = (CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask)
+
+# The tools after which the list is as it was.
+READ_ONLY = frozenset({ListTasks.name, GetTask.name})
+
+
+def _done(task: Task) -> dict[str, Any]:
+    return {"ok": True, "task": _shown(task)}
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    return {
+        "number": task.number,
+        "title": task.title,
+        "description": task.description or None,
+        "due_date": task.due_date.isoformat() if task.due_date else None,
+        "due_time": f"{task.due_time:%H:%M}" if task.due_time else None,
+        "priority": Priority(task.priority).label,
+        "is_completed": task.is_completed,
+        "completed_at": task.completed_at.isoformat(timespec="seconds") if task.completed_at else None,
+    }

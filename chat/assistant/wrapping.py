@@ -1,0 +1,29 @@
+"""A model round another model."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from agents import Model, ModelResponse, TResponseInputItem
+from agents.items import TResponseStreamEvent
+
+# Sends the request to the inner model and returns its events.
+Ask = Callable[[], AsyncIterator[TResponseStreamEvent]]
+
+
+class WrappedModel(Model):
+    """Passes every request on; subclasses look at what is streamed."""
+
+    def __init__(self, inner: Model) -> None:
+        self.inner = inner
+
+    async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:
+        return await self.inner.get_response(system_instructions, input, *args, **kwargs)
+
+    def stream_response(
+        self, system_instructions: Any, input: str | list[TResponseInputItem], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        return self.watch(input, lambda: self.inner.stream_response(system_instructions, input, *args, **kwargs))
+
+    def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+        """Yield the events of one response; `ask` sends the request and may be called again."""
+        return ask()

@@ -1,0 +1,116 @@
+"""Everything that can go wrong for a person or a program, once.
+
+ThreadkeeperError
++-- BadInput
+|   +-- EmptyText
+|   +-- TooLong
+|   +-- BadTask
++-- NotFound
++-- Conflict
+|   +-- AlreadyCompleted
++-- RateLimited
++-- TurnLost            the turn belongs to another process by now
+|   +-- OutdatedAttempt a later attempt has written to the session
++-- MemoryUnavailable   the session store cannot be used at the moment
++-- InvalidSessionId
++-- ModelFailed         the model's endpoint did not answer as it should
+"""
+
+
+class ThreadkeeperError(Exception):
+    """A failure with a code for programs and a sentence for people."""
+
+    code = "error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadInput(ThreadkeeperError):
+    """What was sent cannot be used."""
+
+    code = "bad_input"
+
+
+class EmptyText(BadInput):
+    """A message without text."""
+
+    code = "empty"
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing to send yet.")
+
+
+class TooLong(BadInput):
+    """A message over the limit."""
+
+    code = "too_long"
+
+
+class BadTask(BadInput):
+    """A task that cannot be stored like this."""
+
+    code = "invalid"
+
+
+class NotFound(ThreadkeeperError):
+    """It does not exist, or is somebody else's: which of the two is not told."""
+
+    code = "not_found"
+
+
+class Conflict(ThreadkeeperError):
+    """It cannot be done in the state things are in."""
+
+    code = "conflict"
+
+
+class AlreadyCompleted(Conflict):
+    """The task is done already."""
+
+    code = "already_completed"
+
+
+class RateLimited(ThreadkeeperError):
+    """Too much at once; `retry_after` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class TurnLost(ThreadkeeperError):
+    """The turn was taken over, or ended, by somebody else."""
+
+    code = "turn_lost"
+
+
+class MemoryUnavailable(ThreadkeeperError):
+    """The session store is locked, full, unreadable or missing its folder."""
+
+    code = "context_unavailable"
+
+
+class OutdatedAttempt(TurnLost):
+    """A write of an attempt that was superseded."""
+
+    code = "outdated_attempt"
+
+
+class InvalidSessionId(ThreadkeeperError):
+    """An id that is not of the form user_{uuid}_conv_{uuid}."""
+
+    code = "invalid_session_id"
+
+
+class ModelFailed(ThreadkeeperError):
+    """The model's endpoint did not answer as it should; `retryable` says whether another try may help."""
+
+    code = "model_error"
+
+    def __init__(self, detail: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self.retryable = retryable

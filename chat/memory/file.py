@@ -1,0 +1,61 @@
+"""The session file: the SDK's own schema to the letter, one side table beside it, and how it is opened.
+
+The SDK's `SQLiteSession` opens the same file and reads the same items (agents/memory/sqlite_session.py).
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS agent_sessions (
+        session_id TEXT PRIMARY KEY,
+        created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+        updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS agent_messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id TEXT NOT NULL,
+        message_data TEXT NOT NULL,
+        created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+        FOREIGN KEY (session_id) REFERENCES agent_sessions (session_id) ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS idx_agent_messages_session_id ON agent_messages (session_id, id)",
+    # The turn that last wrote, by its attempt, and the last row before it: who may write, and where a replay cuts.
+    """
+    CREATE TABLE IF NOT EXISTS threadkeeper_turns (
+        session_id TEXT PRIMARY KEY,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        base INTEGER NOT NULL
+    )
+    """,
+)
+
+
+def create(path: Path) -> None:
+    """Make the file, readable by its owner only, before SQLite would make it readable by all."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
+    """Open the file with the durability the record has; `busy_ms` is how long a statement waits for another's lock.
+
+    Raise sqlite3.Error or OSError.
+    """
+    create(path)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        for statement in SCHEMA:
+            connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,29 @@
+"""The id of a conversation's session: derived from its owner and itself, never guessed."""
+
+import re
+import uuid
+from dataclasses import dataclass
+
+from chat.exceptions import InvalidSessionId
+
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_FORM = re.compile(f"user_({_UUID})_conv_({_UUID})")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionId:
+    """Whose session it is, and of which conversation."""
+
+    user_id: uuid.UUID
+    conversation_id: uuid.UUID
+
+    def __str__(self) -> str:
+        return f"user_{self.user_id}_conv_{self.conversation_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SessionId":
+        """Read an id; raise InvalidSessionId where it is not of the form."""
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise InvalidSessionId(f"“{text[:120]}” is not a session id.")
+        return cls(uuid.UUID(match[1]), uuid.UUID(match[2]))

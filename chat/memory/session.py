@@ -1,0 +1,81 @@
+"""The SDK's session protocol over the shared store."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from agents import TResponseInputItem
+from agents.memory.session import SessionABC
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory.items import Item
+from chat.memory.store import Append, Begin, Clear, Delete, Fence, SessionStore
+
+
+class AgentSessionMemory(SessionABC):
+    """A cheap handle on one session: its id, who may write (the fence) and the store.
+
+    While the store cannot be used the turn goes on without context: reads are empty, writes are kept in `given` only,
+    and `unavailable` says so.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        store: SessionStore,
+        *,
+        fence: Fence | None = None,
+        on_unavailable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.session_id = session_id
+        self.given: list[TResponseInputItem] = []
+        self.unavailable = False
+        self._store = store
+        self._fence = fence
+        self._on_unavailable = on_unavailable
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the newest `limit` items, or all, in the order they were added."""
+        if limit is not None and limit <= 0:
+            return []
+        try:
+            rows = await self._store.rows(self.session_id)
+        except MemoryUnavailable:
+            self._degrade()
+            return list(self.given)
+        items = [cast(TResponseInputItem, row.item) for row in rows]
+        return items if limit is None else items[-limit:]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Add items at the end, durably."""
+        if not items:
+            return
+        self.given += items
+        await self._write(Append(self.session_id, self._fence, cast(Sequence[Item], items)))
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Remove the newest item and return it, or None where there is none."""
+        return cast(TResponseInputItem | None, await self._write(Delete(self.session_id, None)))
+
+    async def clear_session(self) -> None:
+        """Remove the session with all its items."""
+        await self._write(Clear(self.session_id))
+
+    async def begin(self, *, items: Sequence[Item] = (), replaces: int | None = None) -> None:
+        """Cut back to where this turn began (or the one it replaces) and put the items there; needs a fence."""
+        assert self._fence is not None  # noqa: S101
+        self.given = [cast(TResponseInputItem, item) for item in items]
+        await self._write(Begin(self.session_id, self._fence, items, replaces))
+
+    async def _write(self, what: Append | Begin | Clear | Delete) -> Item | None:
+        if self.unavailable:
+            return None
+        try:
+            return await self._store.write(what)
+        except MemoryUnavailable:
+            self._degrade()
+            return None
+
+    def _degrade(self) -> None:
+        if not self.unavailable:
+            self.unavailable = True
+            self._on_unavailable()

@@ -1,0 +1,108 @@
+"""The frames of the websocket (docs/protocol.md): what clients may send, and what is sent to them."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from chat.exceptions import ThreadkeeperError
+from chat.turns.events import Event
+
+PROTOCOL = 1
+# Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
+FRAME_LENGTH = 128 * 1024
+
+
+class BadFrame(ThreadkeeperError):
+    """A frame that is no frame of the protocol."""
+
+    code = "bad_frame"
+
+
+class _Frame(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class MessageSend(_Frame):
+    type: Literal["message.send"]
+    client_id: uuid.UUID
+    text: str
+
+
+class TurnStop(_Frame):
+    type: Literal["turn.stop"]
+    turn_id: uuid.UUID
+
+
+class TurnRetry(_Frame):
+    type: Literal["turn.retry"]
+    turn_id: uuid.UUID
+    client_id: uuid.UUID
+
+
+class LogFollow(_Frame):
+    type: Literal["log.follow"]
+    turn_id: uuid.UUID
+    attempt: int = Field(ge=0, le=2**31)
+    after: int = Field(ge=0, le=2**31)
+
+
+class LogAck(_Frame):
+    type: Literal["log.ack"]
+    turn_id: uuid.UUID
+    attempt: int = Field(ge=0, le=2**31)
+    n: int = Field(ge=0, le=2**31)
+
+
+class Ping(_Frame):
+    type: Literal["ping"]
+    n: int = 0
+
+
+ClientFrame = MessageSend | TurnStop | TurnRetry | LogFollow | LogAck | Ping
+_client_frame: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
+
+
+def parse(text: str) -> ClientFrame:
+    """Read a client's frame; raise BadFrame."""
+    if len(text) > FRAME_LENGTH:
+        raise BadFrame("That is too large for a frame.")
+    try:
+        return _client_frame.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadFrame(f"The frame cannot be read: {where + ': ' if where else ''}{first['msg']}.") from None
+
+
+def client_id_of(text: str) -> str | None:
+    """Return the client's id in a frame that cannot be used, so that the answer can name it."""
+    try:
+        frame = json.loads(text if len(text) <= FRAME_LENGTH else "{}")
+        return str(uuid.UUID(frame["client_id"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> dict[str, Any]:
+    """Return the frame that carries an event of a turn's log."""
+    fields = {name: value for name, value in asdict(event).items() if value is not None or name == "message"}
+    return {"type": event.type, "turn_id": str(turn_id), "attempt": attempt, "n": n, **fields}
+
+
+def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:
+    """Return the frame that tells of an error."""
+    frame: dict[str, Any] = {"type": "error", "code": error.code, "detail": error.detail}
+    if client_id is not None:
+        frame["client_id"] = str(client_id)
+    if (retry_after := getattr(error, "retry_after", None)) is not None:
+        frame["retry_after"] = retry_after
+    return frame
+
+
+def encode(frame: Mapping[str, Any]) -> str:
+    """Return a frame's text."""
+    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))

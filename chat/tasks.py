@@ -1,0 +1,220 @@
+"""What can be done with a person's to-do list: one function a verb, whoever asks (the assistant, the page, programs).
+
+Every function takes the person it acts for and can reach nobody else's tasks.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Literal, TypedDict
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from chat.exceptions import AlreadyCompleted, BadTask, NotFound
+from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
+
+Status = Literal["all", "pending", "completed"]
+Sort = Literal["number", "due", "priority"]
+PriorityWord = Literal["low", "normal", "high"]
+
+
+class TaskView(TypedDict):
+    """A task as programs and the page see it; `due` is a date, or a date and time without a zone."""
+
+    task_id: str
+    number: int
+    title: str
+    description: str
+    due: str | None
+    priority: str
+    is_completed: bool
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some of a person's tasks, and how many there are in all."""
+
+    tasks: list[Task]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What to change of a task; None leaves a field as it is."""
+
+    title: str | None = None
+    description: str | None = None
+    due_date: date | None = None
+    due_time: time | None = None
+    clear_due: bool = False
+    priority: PriorityWord | None = None
+    completed: bool | None = None
+
+
+def view(task: Task) -> TaskView:
+    """Show a task as programs and the page see it."""
+    due = None
+    if task.due_date is not None:
+        due = task.due_date.isoformat() + (f"T{task.due_time:%H:%M}" if task.due_time else "")
+    return {
+        "task_id": str(task.pk),
+        "number": task.number,
+        "title": task.title,
+        "description": task.description,
+        "due": due,
+        "priority": Priority(task.priority).label,
+        "is_completed": task.is_completed,
+        "created_at": task.created_at.isoformat(),
+        "updated_at": task.updated_at.isoformat(),
+        "completed_at": task.completed_at.isoformat() if task.completed_at else None,
+    }
+
+
+def create_task(
+    *,
+    user_id: uuid.UUID,
+    title: str,
+    description: str = "",
+    due_date: date | None = None,
+    due_time: time | None = None,
+    priority: PriorityWord = "normal",
+) -> Task:
+    """Put a task on the list. Raise BadTask."""
+    task = Task(user_id=user_id, due_date=due_date, due_time=due_time, priority=_rank(priority))
+    _set_texts(task, title=title, description=description)
+    _check_due(task)
+    with transaction.atomic():
+        task.number = TaskCounter.take(user_id)
+        task.save(force_insert=True)
+    return task
+
+
+def list_tasks(
+    *, user_id: uuid.UUID, status: Status = "all", sort: Sort = "number", limit: int = 100, offset: int = 0
+) -> TaskPage:
+    """Return part of the list in an order: by number, by what is due first, or by what matters most."""
+    tasks: QuerySet[Task] = Task.objects.owned_by(user_id)
+    if status != "all":
+        tasks = tasks.filter(completed_at__isnull=status == "pending")
+    orders = {
+        "number": [F("number").asc()],
+        "due": [F("due_date").asc(nulls_last=True), F("due_time").asc(nulls_last=True), F("number").asc()],
+        "priority": [F("priority").desc(), F("number").asc()],
+    }
+    return TaskPage(list(tasks.order_by(*orders[sort])[offset : offset + limit]), tasks.count())
+
+
+def get_task(*, user_id: uuid.UUID, number: int) -> Task:
+    """Return a task by the number people say. Raise NotFound."""
+    task = Task.objects.owned_by(user_id).filter(number=_storable(number)).first()
+    if task is None:
+        raise _no_such_task(number)
+    return task
+
+
+def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
+    """Mark a task as done. Raise NotFound, AlreadyCompleted."""
+    with transaction.atomic():
+        task = _locked(user_id, number)
+        if task.completed_at is not None:
+            raise AlreadyCompleted(f"Task {number} (“{task.title}”) is completed already.")
+        task.completed_at = timezone.now()
+        task.save()
+    return task
+
+
+def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
+    """Change a task. A new date without a time drops the old time. Raise NotFound, BadTask."""
+    with transaction.atomic():
+        task = _locked(user_id, number)
+        _set_texts(task, title=changes.title, description=changes.description)
+        if changes.clear_due:
+            task.due_date = task.due_time = None
+        if changes.due_date is not None:
+            task.due_date, task.due_time = changes.due_date, changes.due_time
+        elif changes.due_time is not None:
+            task.due_time = changes.due_time
+        _check_due(task)
+        if changes.priority is not None:
+            task.priority = _rank(changes.priority)
+        if changes.completed is not None and changes.completed != task.is_completed:
+            task.completed_at = timezone.now() if changes.completed else None
+        task.save()
+    return task
+
+
+def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
+    """Take a task off the list and return it as it was. Raise NotFound."""
+    with transaction.atomic():
+        task = _locked(user_id, number)
+        key = task.pk
+        task.delete()
+        task.pk = key
+    return task
+
+
+def _locked(user_id: uuid.UUID, number: int) -> Task:
+    task = Task.objects.owned_by(user_id).select_for_update(no_key=True).filter(number=_storable(number)).first()
+    if task is None:
+        raise _no_such_task(number)
+    return task
+
+
+def _storable(number: int) -> int:
+    """Map a number that no column can hold to one that no task has."""
+    return number if 0 < number < 2**31 else 0
+
+
+def _no_such_task(number: int) -> NotFound:
+    return NotFound(f"There is no task {number}.")
+
+
+def _rank(word: PriorityWord) -> int:
+    try:
+        return int(Priority[word.upper()])
+    except KeyError:
+        raise BadTask(f"A priority is low, normal or high, not “{word}”.") from None
+
+
+def _set_texts(task: Task, *, title: str | None, description: str | None) -> None:
+    if title is not None:
+        task.title = " ".join(title.split())
+        if not task.title:
+            raise BadTask("A task needs a title.")
+        if len(task.title) > TITLE_LENGTH:
+            raise BadTask(f"A title has at most {TITLE_LENGTH} characters; this one has {len(task.title)}.")
+    if description is not None:
+        task.description = description.strip()
+        if len(task.description) > DESCRIPTION_LENGTH:
+            raise BadTask(
+                f"A description has at most {DESCRIPTION_LENGTH} characters; this one has {len(description)}."
+            )
+    for text in (title, description):
+        if text is not None and "\x00" in text:
+            raise BadTask("The text has a character that cannot be stored.")
+
+
+def _check_due(task: Task) -> None:
+    if task.due_time is not None and task.due_date is None:
+        raise BadTask("A time needs a date.")
+
+
+def parse_date(text: str | None) -> date | None:
+    """Read YYYY-MM-DD; raise BadTask."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadTask(f"“{text}” is not a date of the form YYYY-MM-DD.") from None
+
+
+def parse_time(text: str | None) -> time | None:
+    """Read HH:MM; raise BadTask."""
+    try:
+        return datetime.strptime(text, "%H:%M").time() if text else None  # noqa: DTZ007 - a time of day has no zone
+    except ValueError:
+        raise BadTask(f"“{text}” is not a time of the form HH:MM.") from None

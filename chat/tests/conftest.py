@@ -1,0 +1,107 @@
+"""What tests of turns share: a runner over the real store and database, with a model that plays a script."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from agents import Model
+from agents.testing import ScriptedModel
+
+from chat.assistant.offline.model import OfflineModel
+from chat.memory.store import SessionStore
+from chat.models import Conversation, Turn, User
+from chat.turns.accept import Accepted
+from chat.turns.events import LastEvent
+from chat.turns.follow import follow
+from chat.turns.log import Entry
+from chat.turns.runner import TurnRunner
+
+
+@dataclass
+class Chat:
+    """One person's conversation with a runner."""
+
+    runner: TurnRunner
+    user: User
+    conversation_id: uuid.UUID
+
+    async def send(self, text: str, client_id: uuid.UUID | None = None) -> Accepted:
+        """Send a message without waiting for the reply."""
+        return await self.runner.send(
+            user_id=self.user.pk,
+            conversation_id=self.conversation_id,
+            client_id=client_id or uuid.uuid4(),
+            text=text,
+        )
+
+    async def log(self, turn: Turn) -> list[Entry]:
+        """Follow a turn to its end."""
+        entries = []
+        async with asyncio.timeout(60):
+            async for seen in follow(self.runner.logs, turn.pk):
+                entries += seen.entries
+        return entries
+
+    async def say(self, text: str) -> LastEvent:
+        """Send a message and return how its turn ended."""
+        accepted = await self.send(text)
+        last = (await self.log(accepted.turn))[-1].event
+        assert isinstance(last, LastEvent), last
+        return last
+
+    async def reply(self, text: str) -> str:
+        """Send a message and return the text of the reply."""
+        last = await self.say(text)
+        message = getattr(last, "message", None)
+        assert message is not None, last
+        return str(message["text"])
+
+    async def settled(self) -> None:
+        """Wait until the runner has nothing under way."""
+        while self.runner._running:
+            await asyncio.wait({running.task for running in self.runner._running.values()})
+
+
+StartRunner = Callable[..., Awaitable[TurnRunner]]
+
+
+@pytest.fixture
+async def start_runner(transactional_db: None, tmp_path: Path) -> AsyncIterator[StartRunner]:
+    """Start runners, each as a server process would; the same session file for all."""
+    runners: list[TurnRunner] = []
+
+    async def begin(model: Model | None = None) -> TurnRunner:
+        runner = TurnRunner(model=model or OfflineModel(), store=SessionStore(tmp_path / "sessions.db"))
+        runners.append(runner)
+        await runner.start()
+        return runner
+
+    yield begin
+    for runner in runners:
+        await runner.drain(0)
+
+
+@pytest.fixture
+def script() -> ScriptedModel:
+    """A model that plays what the test puts into it."""
+    return ScriptedModel()
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
+    """The owner in a conversation that the script answers."""
+    return Chat(await start_runner(script), owner, uuid.uuid4())
+
+
+@pytest.fixture
+async def offline_chat(start_runner: StartRunner, owner: User) -> Chat:
+    """The owner in a conversation that the offline model answers."""
+    return Chat(await start_runner(), owner, uuid.uuid4())
+
+
+def conversation_of(chat: Chat) -> Conversation:
+    """Return the conversation's row."""
+    return Conversation.objects.get(pk=chat.conversation_id)

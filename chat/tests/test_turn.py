@@ -1,0 +1,85 @@
+"""A turn: from a message to its reply."""
+
+import pytest
+from agents import SQLiteSession
+from agents.testing import ScriptedModel, assistant_message, function_call
+
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import AgentSession, Message, Task, ToolCall, Turn, TurnStep
+from chat.tests.conftest import Chat
+from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+
+
+async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("Hello there!")])
+
+    accepted = await chat.send("hi")
+    entries = await chat.log(accepted.turn)
+    await chat.settled()
+
+    assert isinstance(entries[0].event, TurnStarted)
+    assert "".join(e.event.text for e in entries if isinstance(e.event, TextDelta)) == "Hello there!"
+    assert isinstance(entries[-1].event, TurnFinished)
+    messages = await in_database(
+        lambda: list(Message.objects.order_by("position").values_list("role", "text", "position"))
+    )
+    assert messages == [("user", "hi", 1), ("assistant", "Hello there!", 2)]
+
+
+async def test_a_tool_acts_and_is_journaled_with_its_effect(chat: Chat, script: ScriptedModel) -> None:
+    script.extend(
+        [
+            [function_call("create_task", {"title": "Buy milk"}, call_id="call_1")],
+            [assistant_message("Added task 1.")],
+        ]
+    )
+
+    accepted = await chat.send("Add a task to buy milk")
+    entries = await chat.log(accepted.turn)
+    await chat.settled()
+
+    events = [e.event for e in entries]
+    assert [type(e).__name__ for e in events if isinstance(e, ToolStarted | ToolFinished)] == [
+        "ToolStarted",
+        "ToolFinished",
+    ]
+    task = await in_database(Task.objects.get)
+    assert (task.title, task.number, task.user_id) == ("Buy milk", 1, chat.user.pk)
+    call = await in_database(ToolCall.objects.get)
+    assert (call.name, call.arguments) == ("create_task", {"title": "Buy milk"})
+    assert await in_database(TurnStep.objects.count) == 2
+    turn = await in_database(Turn.objects.get)
+    assert [item.get("type", "message") for item in turn.items] == [
+        "message",
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+
+
+async def test_the_sdks_own_session_reads_the_same_items(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("One.")])
+    await chat.reply("first")
+    await chat.settled()
+
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
+    theirs = SQLiteSession(session_id, chat.runner.store.path)
+    items = await theirs.get_items()
+    theirs.close()
+
+    turn = await in_database(Turn.objects.get)
+    assert items == turn.items
+    mirror = await in_database(AgentSession.objects.get)
+    assert (mirror.session_id, mirror.item_count) == (session_id, 2)
+
+
+@pytest.mark.parametrize("turns", [3])
+async def test_the_session_gives_the_model_what_was_said_before(chat: Chat, script: ScriptedModel, turns: int) -> None:
+    for n in range(turns):
+        script.enqueue([assistant_message(f"reply {n}")])
+        await chat.reply(f"message {n}")
+
+    last = script.last_call
+    assert last is not None
+    assert [item["content"] for item in last.input if item["role"] == "user"] == [f"message {n}" for n in range(turns)]

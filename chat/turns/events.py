@@ -1,0 +1,115 @@
+"""What a turn's log says. Each becomes one frame; `n` and the turn are added by whoever sends it."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
+
+
+class MessageView(TypedDict):
+    """A message as programs and the page see it."""
+
+    id: str
+    role: str
+    text: str
+    created_at: str
+    position: int
+    turn_id: str
+
+
+class ToolView(TypedDict, total=False):
+    """A tool call as a snapshot shows it."""
+
+    call_id: str
+    name: str
+    arguments: Any
+    output: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnQueued:
+    type: ClassVar = "turn.queued"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    type: ClassVar = "turn.started"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Text, and the offset in characters at which it begins."""
+
+    type: ClassVar = "text.delta"
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    type: ClassVar = "tool.started"
+    call_id: str
+    name: str
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    type: ClassVar = "tool.finished"
+    call_id: str
+    output: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    type: ClassVar = "warning"
+    code: Literal["context_unavailable", "context_rebuilt"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed:
+    """The text beyond `at` is written anew."""
+
+    type: ClassVar = "turn.resumed"
+    text: str
+    tools: list[ToolView]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    type: ClassVar = "turn.finished"
+    message: MessageView
+    usage: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStopped:
+    type: ClassVar = "turn.stopped"
+    message: MessageView | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed:
+    type: ClassVar = "turn.failed"
+    code: str
+    detail: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All there is to see of a turn: replaces what is shown."""
+
+    type: ClassVar = "turn.snapshot"
+    status: str
+    text: str
+    tools: list[ToolView] = field(default_factory=list)
+    message: MessageView | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+LastEvent = TurnFinished | TurnStopped | TurnFailed
+Event = TurnQueued | TurnStarted | TextDelta | ToolStarted | ToolFinished | Warned | TurnResumed | Snapshot | LastEvent

@@ -1,0 +1,118 @@
+"""Follow a turn from the number one has seen: from this process's log, or from the database where it has none."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from chat.bridge import in_database
+from chat.exceptions import NotFound
+from chat.models import Message, Turn
+from chat.models.conversation import Role
+from chat.models.turn import ACTIVE, Status
+from chat.turns import journal as journals
+from chat.turns.accept import view
+from chat.turns.events import Snapshot
+from chat.turns.log import Entry, Logs, TurnLog
+
+# Seconds between two looks at a turn that another process runs, and at one that waits here.
+LOOK_EVERY = 0.5
+LOOK_AT_QUEUE_EVERY = 2.0
+NOT_KNOWN_HERE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Entries of one attempt's log."""
+
+    attempt: int
+    entries: list[Entry]
+
+
+async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> AsyncIterator[Seen]:
+    """Yield what is new of a turn beyond entry `after` of an attempt, until it ends.
+
+    Attempt 0 asks for whatever there is from the beginning. A number that is not known here is answered by a snapshot.
+    Raise NotFound.
+    """
+    while True:
+        log = logs.get(turn_id)
+        if log is None or not (log.is_live or await _still_queued(turn_id)):
+            look = await in_database(_look, turn_id)
+            yield Seen(look.attempt, [Entry(0, look.snapshot)])
+            if look.ended:
+                return
+            await asyncio.sleep(LOOK_EVERY)
+            attempt = NOT_KNOWN_HERE
+            continue
+        start = _start(log, attempt, after)
+        if start is None:
+            yield Seen(log.attempt, [Entry(log.n, log.snapshot(Status.RUNNING))])
+            start = log.n
+        attempt, after = log.attempt, start
+        while after < log.n or await _news(log, after):
+            entries = log.read(after)
+            after = entries[-1].n
+            yield Seen(attempt, entries)
+            if log.ended and after == log.n:
+                return
+
+
+async def _news(log: TurnLog, after: int) -> bool:
+    """Wait for the log to go on; false where it is time to look whether another process runs the turn."""
+    if log.is_live:
+        await log.wait(after)
+        return True
+    try:
+        async with asyncio.timeout(LOOK_AT_QUEUE_EVERY):
+            await log.wait(after)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _still_queued_now(turn_id: uuid.UUID) -> bool:
+    return Turn.objects.filter(pk=turn_id, status=Status.QUEUED).exists()
+
+
+async def _still_queued(turn_id: uuid.UUID) -> bool:
+    return await in_database(_still_queued_now, turn_id)
+
+
+def _start(log: TurnLog, attempt: int, after: int) -> int | None:
+    """Return the number to read on from, or None where the asker's number means nothing here."""
+    if attempt == 0:
+        return 0
+    if attempt == log.attempt and after <= log.n:
+        return after
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A turn as the database has it."""
+
+    attempt: int
+    status: str
+    snapshot: Snapshot
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ACTIVE
+
+
+def _look(turn_id: uuid.UUID) -> _Look:
+    turn = Turn.objects.filter(pk=turn_id).first()
+    if turn is None:
+        raise NotFound("There is no such turn.")
+    reply = Message.objects.filter(turn=turn, role=Role.ASSISTANT).first()
+    failed = turn.status == Status.FAILED
+    snapshot = Snapshot(
+        status=turn.status,
+        text=reply.text if reply else turn.text,
+        tools=journals.load(turn).tools,
+        message=view(reply) if reply else None,
+        code=turn.error_code if failed else None,
+        detail=turn.error_detail if failed else None,
+    )
+    return _Look(turn.attempt, turn.status, snapshot)

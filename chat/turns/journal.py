@@ -1,0 +1,168 @@
+"""The journal of a turn: everything that reached it from outside, written before it has an effect.
+
+With it a turn that was cut off is played again: complete responses are answered from their steps, tools from their
+calls.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.items import ModelResponse
+from django.db import transaction
+
+from chat.assistant.context import Call, Effect
+from chat.exceptions import ThreadkeeperError, TurnLost
+from chat.memory.items import Item
+from chat.models.turn import ToolCall, Turn, TurnStep
+from chat.turns.events import ToolView
+from chat.turns.ownership import Hold
+
+NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One complete response: its output items as the API gave them, and the tokens it took."""
+
+    output: list[dict[str, Any]]
+    usage: dict[str, int]
+
+    @property
+    def text(self) -> str:
+        """The text that people read of it."""
+        parts = [part for item in self.output if item.get("type") == "message" for part in item.get("content", [])]
+        return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What is written of a turn so far."""
+
+    steps: list[Step]
+    tools: list[ToolView]
+
+    @property
+    def text(self) -> str:
+        """The text of all complete responses, as the page shows it."""
+        return join_texts([step.text for step in self.steps])
+
+
+def join_texts(texts: Sequence[str]) -> str:
+    """Join what several responses of a turn said into one text."""
+    return "\n\n".join(text for text in texts if text)
+
+
+def load(turn: Turn) -> Journal:
+    """Read a turn's journal."""
+    steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn)]
+    return Journal(steps, [_shown(call) for call in ToolCall.objects.filter(turn=turn)])
+
+
+def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int) -> None:
+    """Write a complete response, before any of its calls runs. Raise TurnLost."""
+    with transaction.atomic():
+        turn = hold.locked()
+        TurnStep.objects.create(
+            turn=turn,
+            n=n,
+            output=[item.model_dump(mode="json", exclude_unset=True) for item in response.output],
+            usage={"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens},
+            duration_ms=duration_ms,
+        )
+
+
+def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
+    """Carry out a tool call and write it down in one transaction, or answer it from the journal.
+
+    What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id.
+    """
+    arguments = _parsed(call.arguments)
+    with transaction.atomic():
+        turn = hold.locked()
+        known = ToolCall.objects.filter(turn=turn, call_id=call.id).first()
+        if known is not None:
+            if (known.name, known.arguments) != (call.name, arguments):
+                raise TurnLost("The journal holds another call of this id.")
+            return known.output or ""
+        done = _attempted(effect)
+        output = json.dumps(done.output, ensure_ascii=False)
+        ToolCall.objects.create(
+            turn=turn, call_id=call.id, name=call.name, arguments=arguments, output=output, before=done.before
+        )
+        return output
+
+
+def _attempted(effect: Callable[[], Effect]) -> Effect:
+    try:
+        with transaction.atomic():  # so that what a refused effect has begun is undone
+            return effect()
+    except ThreadkeeperError as refusal:
+        return Effect({"ok": False, "error": refusal.code, "detail": refusal.detail})
+
+
+def save_text(hold: Hold, text: str) -> None:
+    """Save the reply so far, for whoever comes after a crash."""
+    with transaction.atomic():
+        turn = hold.locked()
+        turn.text = text
+        turn.save(update_fields=["text"])
+
+
+def copy_journal(source: Turn, target: Turn) -> None:
+    """Give a retry the journal of the turn it retries, so that nothing complete is asked for or done again."""
+    for step in source.steps.all():
+        step.pk, step.turn = None, target
+        step._state.adding = True
+        step.save()
+    for call in source.tool_calls.all():
+        call.pk, call.turn = None, target
+        call._state.adding = True
+        call.save()
+
+
+def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
+    """Say as session items what happened in a turn that did not end by itself: calls not run get an output that says so."""
+    items: list[Item] = [user_item(prompt)]
+    outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
+    for step in journal.steps:
+        items += step.output
+        items += [
+            {
+                "type": "function_call_output",
+                "call_id": item["call_id"],
+                "output": outputs.get(item["call_id"], NOT_RUN),
+            }
+            for item in step.output
+            if item.get("type") == "function_call"
+        ]
+    if partial:
+        items.append(assistant_item(partial))
+    return items
+
+
+def user_item(text: str) -> Item:
+    """Return what a person said as a session item."""
+    return {"role": "user", "content": text}
+
+
+def assistant_item(text: str) -> Item:
+    """Return what we say in the assistant's name as a session item."""
+    return {"role": "assistant", "content": text}
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def _shown(call: ToolCall) -> ToolView:
+    shown: ToolView = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
+    if call.output is not None:
+        shown["output"] = call.output
+    if call.error is not None:
+        shown["error"] = call.error
+    return shown

@@ -1,0 +1,136 @@
+"""A turn's log in memory: the runner appends, whoever watches follows at their own pace."""
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from chat.turns.events import Event, LastEvent, Snapshot, TextDelta, ToolFinished, ToolStarted, ToolView, TurnResumed
+
+# Seconds a log is kept after its end; later questions are answered from the database.
+KEPT_AFTER_END = 60.0
+
+
+# Characters of text in one read: a follower who is far behind catches up in parts.
+READ_AT_ONCE = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event and its number, from 1; several deltas taken together carry the last one's."""
+
+    n: int
+    event: Event
+
+
+class TurnLog:
+    """Everything one attempt at a turn had to say, in order."""
+
+    def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
+        self.turn_id = turn_id
+        self.attempt = attempt
+        self.text = ""
+        self.tools: dict[str, ToolView] = {}
+        self.ended = False
+        self.running = False
+        self._events: list[Event] = []
+        self._news = asyncio.Event()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this process is the one to ask: it runs the turn, or ran it to its end."""
+        return self.running or self.ended
+
+    @property
+    def n(self) -> int:
+        """The number of the newest entry."""
+        return len(self._events)
+
+    def append(self, event: Event) -> None:
+        """Add an event and wake the followers."""
+        self._fold(event)
+        self._events.append(event)
+        self.ended = isinstance(event, LastEvent)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def read(self, after: int) -> list[Entry]:
+        """Return entries beyond a number, adjoining deltas as one; of very much text only the next part."""
+        entries: list[Entry] = []
+        pieces: list[str] = []
+        size = end = 0
+        for n, event in enumerate(islice(self._events, after, None), start=after + 1):
+            last = entries[-1].event if entries else None
+            if isinstance(event, TextDelta):
+                if size > READ_AT_ONCE:
+                    break
+                size += len(event.text)
+                joins = isinstance(last, TextDelta) and event.at == end
+                end = event.at + len(event.text)
+                if joins and last is not None:
+                    pieces.append(event.text)
+                    entries[-1] = Entry(n, last)
+                    continue
+            _complete(entries, pieces)
+            pieces = [event.text] if isinstance(event, TextDelta) else []
+            entries.append(Entry(n, event))
+        _complete(entries, pieces)
+        return entries
+
+    async def wait(self, after: int) -> None:
+        """Wait until there is an entry beyond a number."""
+        while self.n <= after:
+            await self._news.wait()
+
+    def snapshot(self, status: str) -> Snapshot:
+        """Return all there is to see at the moment."""
+        return Snapshot(status, self.text, list(self.tools.values()))
+
+    def _fold(self, event: Event) -> None:
+        if isinstance(event, TextDelta):
+            self.text = self.text[: event.at] + event.text
+        elif isinstance(event, ToolStarted):
+            self.tools[event.call_id] = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
+        elif isinstance(event, ToolFinished):
+            shown = self.tools.setdefault(event.call_id, {"call_id": event.call_id})
+            if event.output is not None:
+                shown["output"] = event.output
+            if event.error is not None:
+                shown["error"] = event.error
+        elif isinstance(event, TurnResumed):
+            self.text = event.text
+            self.tools = {tool["call_id"]: tool for tool in event.tools}
+
+
+def _complete(entries: list[Entry], pieces: list[str]) -> None:
+    """Put the collected pieces of text into the last entry."""
+    if len(pieces) > 1:
+        last = entries[-1].event
+        assert isinstance(last, TextDelta)  # noqa: S101
+        entries[-1] = replace(entries[-1], event=replace(last, text="".join(pieces)))
+
+
+class Logs:
+    """The logs of this process's turns."""
+
+    def __init__(self) -> None:
+        self._logs: dict[uuid.UUID, TurnLog] = {}
+
+    def open(self, turn_id: uuid.UUID, attempt: int) -> TurnLog:
+        """Return the log of an attempt, beginning it where there is none; an older attempt's is dropped."""
+        log = self._logs.get(turn_id)
+        if log is None or log.attempt != attempt:
+            log = self._logs[turn_id] = TurnLog(turn_id, attempt)
+        return log
+
+    def get(self, turn_id: uuid.UUID) -> TurnLog | None:
+        """Return a turn's log, or None where this process has none."""
+        return self._logs.get(turn_id)
+
+    def retire(self, log: TurnLog) -> None:
+        """Forget a log that has ended, after a while."""
+        asyncio.get_running_loop().call_later(KEPT_AFTER_END, self._forget, log)
+
+    def _forget(self, log: TurnLog) -> None:
+        if self._logs.get(log.turn_id) is log:
+            del self._logs[log.turn_id]

@@ -1,0 +1,94 @@
+"""Whose a turn is: the server process that runs it, while its lease lasts.
+
+A process proves that it lives by an advisory lock on a connection of its own, which PostgreSQL frees within
+milliseconds of a `kill -9`, and by renewing its leases. Behind a pooler that moves connections about the lock says
+nothing, so a turn is taken over early only when the lock is free and no renewal came for a while; else when the lease
+is over.
+"""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import F, Q
+from django.utils import timezone
+
+from chat.exceptions import TurnLost
+from chat.models.turn import Status, Turn
+
+LEASE = timedelta(seconds=20)
+RENEWAL = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One process's hold on one attempt at a turn."""
+
+    turn_id: uuid.UUID
+    owner: uuid.UUID
+    attempt: int
+
+    def locked(self) -> Turn:
+        """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""
+        held = Turn.objects.select_for_update(no_key=True, of=("self",)).filter(
+            pk=self.turn_id, owner=self.owner, attempt=self.attempt, status=Status.RUNNING
+        )
+        turn = held.first()
+        if turn is None:
+            raise TurnLost("The turn is carried on elsewhere.")
+        return turn
+
+
+def hold_of(turn: Turn) -> Hold:
+    """Return the hold that a running turn's row names."""
+    assert turn.owner is not None  # noqa: S101 - a constraint of the table
+    return Hold(turn.pk, turn.owner, turn.attempt)
+
+
+def lock_key(owner: uuid.UUID) -> int:
+    """Return the number of a process's advisory lock, which must fit in 63 bits."""
+    return owner.int >> 65
+
+
+def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> None:
+    """Push back the end of a process's leases."""
+    if turn_ids:
+        held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
+        held.update(lease_until=timezone.now() + LEASE)
+
+
+def release(hold: Hold) -> None:
+    """Let go of a turn so that whoever comes next takes it over at once."""
+    held = Turn.objects.filter(pk=hold.turn_id, owner=hold.owner, attempt=hold.attempt, status=Status.RUNNING)
+    held.update(lease_until=timezone.now())
+
+
+def take_over(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -> list[Turn]:
+    """Take over turns that nobody runs any more, as the next attempt; `running` are those of this process."""
+    now = timezone.now()
+    silent = now + LEASE - 2 * RENEWAL
+    lost = Turn.objects.filter(status=Status.RUNNING, lease_until__lt=silent).exclude(pk__in=running)
+    taken = []
+    for turn in lost.order_by("accepted_at")[:limit]:
+        assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
+        if turn.lease_until > now and _is_locked(turn.owner):
+            continue
+        # Of two processes that try at once, the second finds another owner.
+        still_lost = Q(pk=turn.pk, owner=turn.owner, attempt=turn.attempt, status=Status.RUNNING)
+        if Turn.objects.filter(still_lost).update(owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE):
+            taken.append(Turn.objects.select_related("prompt", "retry_of").get(pk=turn.pk))
+    return taken
+
+
+def _is_locked(owner: uuid.UUID) -> bool:
+    key = lock_key(owner)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND classid::bigint = %s AND objid::bigint = %s)",
+            [key >> 32, key & 0xFFFFFFFF],
+        )
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,282 @@
+"""Play one turn: run the agent over the session and the journal, and say how it ended."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agents import (
+    Agent,
+    AgentsException,
+    InputGuardrailTripwireTriggered,
+    MaxTurnsExceeded,
+    Model,
+    ModelResponse,
+    RunConfig,
+    RunContextWrapper,
+    RunHooks,
+    Runner,
+    RunResultStreaming,
+    Tool,
+    Usage,
+)
+from agents.tool_context import ToolContext
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat import notices
+from chat.assistant.agent import build_agent
+from chat.assistant.context import Act, Call, Effect, TurnContext
+from chat.assistant.guardrail import build_guardrail
+from chat.assistant.providers import is_offline, model_settings
+from chat.assistant.relevance import REFUSAL
+from chat.assistant.tools import READ_ONLY
+from chat.bridge import in_database, outcome
+from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
+from chat.memory.identity import SessionId
+from chat.memory.items import Item
+from chat.memory.session import AgentSessionMemory
+from chat.memory.store import Fence, SessionStore
+from chat.models import AgentSession, Turn
+from chat.models.turn import Status
+from chat.turns import journal as journals
+from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnResumed, TurnStarted, Warned
+from chat.turns.finish import Ending
+from chat.turns.journal import Journal
+from chat.turns.log import TurnLog
+from chat.turns.ownership import Hold, hold_of
+from chat.turns.playback import PlaybackModel
+
+logger = logging.getLogger(__name__)
+
+# Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
+MAX_STEPS = 24
+
+CONTEXT_UNAVAILABLE = "Context temporarily unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What must be known before a turn begins."""
+
+    hold: Hold
+    session_id: str
+    context: Callable[[Act], TurnContext]
+    prompt: str
+    journal: Journal
+    allowed: bool
+
+
+def read_brief(turn: Turn) -> Brief:
+    """Read what a turn needs from the database."""
+    user = turn.user
+    forgotten = AgentSession.objects.filter(conversation=turn.conversation_id, pruned_count__gt=0).exists()
+    fresh = turn.attempt == 1 and turn.retry_of_id is None
+    now = turn.accepted_at.astimezone(user.zone)
+    return Brief(
+        hold=hold_of(turn),
+        session_id=str(SessionId(turn.user_id, turn.conversation_id)),
+        context=lambda act: TurnContext(user_id=user.pk, now=now, beginning_forgotten=forgotten, act=act),
+        prompt=turn.prompt.text,
+        journal=Journal([], []) if fresh else journals.load(turn),
+        allowed=user.is_active,
+    )
+
+
+class Play:
+    """One attempt at a turn in this process."""
+
+    def __init__(self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog) -> None:
+        self.turn = turn
+        self.log = log
+        self._model = model
+        self._store = store
+        self._acting: set[asyncio.Future[str]] = set()
+        self._brief: Brief | None = None
+        self._memory: AgentSessionMemory | None = None
+        self._result: RunResultStreaming | None = None
+
+    async def play(self) -> Ending:
+        """Run the agent to its end. Raise TurnLost, or CancelledError where the turn was stopped."""
+        brief = self._brief = await in_database(read_brief, self.turn)
+        if not brief.allowed:
+            return await self._failed("forbidden", "This account has been closed.")
+        self._announce(brief.journal)
+        fence = Fence(self.turn.seq, self.turn.attempt)
+        memory = self._memory = AgentSessionMemory(
+            brief.session_id, self._store, fence=fence, on_unavailable=self._warn_of_memory
+        )
+        if self.turn.attempt > 1 or self.turn.retry_of is not None:
+            await memory.begin(replaces=self.turn.retry_of.seq if self.turn.retry_of else None)
+        model = PlaybackModel(self._model, brief.journal, self.log)
+        try:
+            await self._run(brief, model, memory)
+        except InputGuardrailTripwireTriggered:
+            return await self._refused()
+        except MaxTurnsExceeded:
+            return await self._failed("too_many_steps", "That took too many steps; please ask for less at once.")
+        except ModelFailed as failure:
+            return await self._failed(failure.code, failure.detail)
+        except AgentsException as error:
+            _raise_ours(error)  # the SDK wraps what a tool raises
+            logger.warning("Turn %s failed: %s", self.turn.pk, error)
+            return await self._failed("model_error", "The assistant's answer could not be used.")
+        if not self.log.text:
+            return await self._failed("model_error", "The assistant gave no answer.")
+        return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
+
+    async def broken(self) -> Ending:
+        """Say how the turn ended when something went wrong that nobody foresaw."""
+        return await self._failed("internal", "Something went wrong while answering.")
+
+    async def stopped(self) -> Ending:
+        """Say how the turn ended when it was stopped: what was seen stays, and the session is told so."""
+        return await self._cut_short(Status.STOPPED, partial=True)
+
+    async def settle(self) -> None:
+        """Wait until nothing of the run is under way any more."""
+        if self._result is not None:
+            self._result.cancel()
+            if self._result.run_loop_task is not None:
+                await asyncio.wait({self._result.run_loop_task})
+        if self._acting:
+            await asyncio.wait(self._acting)
+
+    # -- the run
+
+    async def _run(self, brief: Brief, model: PlaybackModel, memory: AgentSessionMemory) -> None:
+        guarded = settings.AGENT_GUARDRAIL and not brief.journal.steps
+        guardrail = build_guardrail(None if is_offline() else self._model) if guarded else None
+        self._result = Runner.run_streamed(
+            build_agent(model, guardrail),
+            brief.prompt,
+            context=brief.context(self._act),
+            max_turns=MAX_STEPS,
+            hooks=_Journaling(self, model),
+            session=memory,
+            run_config=RunConfig(
+                tracing_disabled=True,
+                model_settings=model_settings(),
+                tool_not_found_behavior="return_error_to_model",
+            ),
+        )
+        async for _ in self._result.stream_events():
+            pass  # what is worth showing goes to the log where it arises
+
+    async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
+        brief = self._known()
+        acting = asyncio.ensure_future(in_database(journals.perform, brief.hold, call, effect))
+        self._acting.add(acting)
+        acting.add_done_callback(self._acting.discard)
+        output = await outcome(acting)
+        if not self.was_done(call.id):
+            self.log.append(ToolFinished(call.id, output))
+            if call.name not in READ_ONLY:
+                await notices.tasks_changed(self.turn.user_id)
+        return output
+
+    def was_done(self, call_id: str) -> bool:
+        """Tell whether a call was in the journal before this attempt."""
+        return any(tool["call_id"] == call_id for tool in self._known().journal.tools)
+
+    def _announce(self, journal: Journal) -> None:
+        if self.turn.attempt == 1:
+            self.log.append(TurnStarted())
+        if self.turn.attempt > 1 or journal.steps:
+            self.log.append(TurnResumed(self.turn.text or journal.text, journal.tools, len(journal.text)))
+
+    def _warn_of_memory(self) -> None:
+        self.log.append(Warned("context_unavailable", CONTEXT_UNAVAILABLE))
+
+    def _known(self) -> Brief:
+        assert self._brief is not None  # noqa: S101 - read before anything runs
+        return self._brief
+
+    # -- its end
+
+    async def _refused(self) -> Ending:
+        self.log.append(TextDelta(REFUSAL, len(self.log.text)))
+        prompt = self._known().prompt
+        return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
+
+    async def _failed(self, code: str, detail: str) -> Ending:
+        return await self._cut_short(Status.FAILED, partial=False, error_code=code, error_detail=detail)
+
+    async def _cut_short(self, status: Status, *, partial: bool, **more: str) -> Ending:
+        """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
+        await self.settle()
+        journal = await in_database(journals.load, self.turn)
+        rest = self.log.text[len(journal.text) :].strip() if partial else ""
+        items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
+        return await self._rewritten(status, items, **more)
+
+    async def _rewritten(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
+        await self.settle()
+        if self._memory is not None:
+            await self._memory.begin(items=items)
+        return await self._ending(status, items, **more)
+
+    async def _ending(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
+        unavailable = self._memory is None or self._memory.unavailable
+        size = None
+        if not unavailable:
+            try:
+                size = await self._store.size(self._known().session_id)
+            except MemoryUnavailable:
+                unavailable = True
+        return Ending(
+            status=status,
+            text=self.log.text,
+            items=items,
+            usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
+            size=size,
+            warning="context_unavailable" if unavailable and self._memory is not None else "",
+            **more,
+        )
+
+
+class _Journaling(RunHooks[TurnContext]):
+    """Writes each response into the journal before its calls run, and tells the log of each call."""
+
+    def __init__(self, play: Play, model: PlaybackModel) -> None:
+        self._play = play
+        self._model = model
+
+    async def on_llm_end(
+        self, context: RunContextWrapper[TurnContext], agent: Agent[TurnContext], response: ModelResponse
+    ) -> None:
+        if self._model.from_journal:
+            return
+        await in_database(
+            journals.record_step,
+            hold_of(self._play.turn),
+            n=self._model.step,
+            response=response,
+            duration_ms=self._model.duration_ms,
+        )
+
+    async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
+        if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
+            arguments = _readable(context.tool_arguments)
+            self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+
+
+def _raise_ours(error: BaseException | None) -> None:
+    """Raise the lost turn or the failing database behind an error, if that is what it is about."""
+    while error is not None:
+        if isinstance(error, TurnLost | DatabaseError):
+            raise error
+        error = error.__cause__
+
+
+def _tokens(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def _readable(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments

@@ -1,0 +1,88 @@
+"""The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from agents import Model, TResponseInputItem
+from agents.items import TResponseStreamEvent
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseTextDeltaEvent,
+)
+
+from chat.assistant.retrying import Retrying
+from chat.assistant.unique_ids import UniqueIds
+from chat.assistant.wrapping import Ask, WrappedModel
+from chat.turns.events import TextDelta, TurnResumed
+from chat.turns.journal import Journal, join_texts
+from chat.turns.log import TurnLog
+
+
+class PlaybackModel(WrappedModel):
+    """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log."""
+
+    def __init__(self, model: Model, journal: Journal, log: TurnLog) -> None:
+        super().__init__(Retrying(UniqueIds(model), self._restart))
+        self._journal = journal
+        self._log = log
+        self._texts: list[str] = []  # of the steps so far, the last one growing
+        self.step = 0
+        self.from_journal = False
+        self._asked_at = 0.0
+
+    @property
+    def duration_ms(self) -> int:
+        """How long the last response has taken."""
+        return int((time.monotonic() - self._asked_at) * 1000)
+
+    async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+        self.step += 1
+        self._texts.append("")
+        self._asked_at = time.monotonic()
+        self.from_journal = self.step <= len(self._journal.steps)
+        if self.from_journal:
+            step = self._journal.steps[self.step - 1]
+            self._texts[-1] = step.text
+            yield _completed(step.output, step.usage)
+            return
+        async for event in ask():
+            if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent) and event.delta:
+                self._say(event.delta)
+            yield event
+
+    def _say(self, text: str) -> None:
+        begun = join_texts(self._texts)
+        self._texts[-1] += text
+        self._log.append(TextDelta(join_texts(self._texts)[len(begun) :], len(begun)))
+
+    def _restart(self) -> None:
+        """Take back what a broken response said: it is written anew."""
+        if self._texts[-1]:
+            self._texts[-1] = ""
+            at = len(join_texts(self._texts))
+            self._log.append(TurnResumed(self._log.text, list(self._log.tools.values()), at))
+
+
+def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseCompletedEvent:
+    response = Response.model_validate(
+        {
+            "id": "journal",
+            "created_at": 0,
+            "model": "journal",
+            "object": "response",
+            "output": output,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": {
+                **usage,
+                "total_tokens": sum(usage.values()),
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        }
+    )
+    return ResponseCompletedEvent(type="response.completed", sequence_number=0, response=response)

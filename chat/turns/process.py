@@ -1,0 +1,31 @@
+"""The one runner of this server process, from its start to its end."""
+
+from django.conf import settings
+
+from chat.assistant.providers import build_model
+from chat.memory.store import SessionStore
+from chat.turns.runner import TurnRunner
+
+_runner: TurnRunner | None = None
+
+
+async def start() -> None:
+    """Begin to run turns; what was cut off is taken up."""
+    global _runner  # noqa: PLW0603 - one a process, as long as the process
+    _runner = TurnRunner(model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH))
+    await _runner.start()
+
+
+async def drain(seconds: float) -> None:
+    """Let running turns end for a few seconds, then let go of them and of the session store."""
+    global _runner  # noqa: PLW0603
+    if _runner is not None:
+        await _runner.drain(seconds)
+        _runner = None
+
+
+def current() -> TurnRunner:
+    """Return the process's runner."""
+    if _runner is None:
+        raise RuntimeError("No turns are run in this process.")
+    return _runner

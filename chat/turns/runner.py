@@ -1,0 +1,271 @@
+"""The turns of one server process: begun, stopped, ended, and the next one taken."""
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, field
+
+from agents import Model
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat import notices
+from chat.bridge import in_database
+from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
+from chat.memory.bounds import prune
+from chat.memory.identity import SessionId
+from chat.memory.mirror import reflect_pruning
+from chat.memory.store import SessionStore
+from chat.models import Turn
+from chat.models.turn import Status
+from chat.turns.accept import Accepted, accept, accept_retry
+from chat.turns.claim import claim, claim_waiting
+from chat.turns.events import LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
+from chat.turns.finish import Ending, finish
+from chat.turns.journal import save_text
+from chat.turns.log import Logs
+from chat.turns.ownership import RENEWAL, hold_of, release, renew, take_over
+from chat.turns.play import Play
+from chat.turns.presence import Presence
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY = 0.5  # seconds between two saves of a growing reply
+
+
+@dataclass(slots=True)
+class _Running:
+    turn: Turn
+    playing: asyncio.Task[Ending]
+    stopping: bool = False
+    task: asyncio.Task[None] = field(init=False)
+
+
+class TurnRunner:
+    """Carries out turns in this process; also takes up what processes that are gone have left."""
+
+    def __init__(self, *, model: Model, store: SessionStore) -> None:
+        self.owner = uuid.uuid4()
+        self.logs = Logs()
+        self.store = store
+        self._model = model
+        self._running: dict[uuid.UUID, _Running] = {}
+        self._reserved = 0
+        self._keeper: asyncio.Task[None] | None = None
+        self._presence = Presence(self.owner)
+        self._draining = False
+
+    # -- what callers use
+
+    async def send(
+        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, text: str
+    ) -> Accepted:
+        """Accept a message and begin its turn where the conversation is idle. Raise what `accept` raises."""
+        with _Reserved(self) as owner:
+            accepted = await in_database(
+                accept, user_id=user_id, conversation_id=conversation_id, client_id=client_id, text=text, runner=owner
+            )
+            return await self._accepted(accepted)
+
+    async def retry(
+        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
+    ) -> Accepted:
+        """Accept another try at a failed or stopped turn. Raise what `accept_retry` raises."""
+        with _Reserved(self) as owner:
+            accepted = await in_database(
+                accept_retry,
+                user_id=user_id,
+                conversation_id=conversation_id,
+                turn_id=turn_id,
+                client_id=client_id,
+                runner=owner,
+            )
+            return await self._accepted(accepted)
+
+    async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
+        """Stop a running turn of a person; one that has ended stays as it is. Raise NotFound."""
+        running = self._running.get(turn_id)
+        if running is None:
+            if not await in_database(_is_theirs, user_id, conversation_id, turn_id):
+                raise NotFound("There is no such turn.")
+            return
+        turn = running.turn
+        if (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
+            raise NotFound("There is no such turn.")
+        running.stopping = True
+        running.playing.cancel()
+
+    async def start(self) -> None:
+        """Begin to keep leases, and take up at once what was cut off."""
+        await self._presence.show()
+        await self._take_up()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def drain(self, seconds: float) -> None:
+        """Let turns end for a few seconds, then let go of the rest so that they are continued by whoever comes next."""
+        self._draining = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        if self._running:
+            await asyncio.wait({running.task for running in self._running.values()}, timeout=seconds)
+        rest = list(self._running.values())
+        for running in rest:
+            running.playing.cancel()
+        if rest:
+            await asyncio.wait({running.task for running in rest})
+        await self._presence.hide()
+        await self.store.close()
+
+    @property
+    def free(self) -> int:
+        """How many more turns may begin."""
+        return 0 if self._draining else settings.TURNS_AT_ONCE - len(self._running) - self._reserved
+
+    # -- a turn's life
+
+    async def _accepted(self, accepted: Accepted) -> Accepted:
+        turn = accepted.turn
+        if accepted.is_new:
+            if turn.status == Status.RUNNING:
+                self._begin(turn)
+            else:
+                self.logs.open(turn.pk, turn.attempt).append(TurnQueued())
+            await notices.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
+        return accepted
+
+    def _begin(self, turn: Turn) -> None:
+        log = self.logs.open(turn.pk, turn.attempt)
+        log.running = True
+        play = Play(turn, model=self._model, store=self.store, log=log)
+        running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
+        running.task = asyncio.create_task(self._live(play))
+
+    async def _live(self, play: Play) -> None:
+        """Play a turn, end it, tidy its session, and begin the conversation's next."""
+        turn = play.turn
+        try:
+            ending = await self._outcome(play)
+            if ending is not None:
+                await self._end(play, ending)
+        except TurnLost:
+            logger.info("Turn %s is carried on elsewhere.", turn.pk)
+        except (DatabaseError, OSError):
+            # The lease runs out, and the turn is taken up again.
+            logger.exception("Turn %s was cut off.", turn.pk)
+        finally:
+            play.log.running = False
+            self._running.pop(turn.pk, None)
+        await self._next(turn.conversation_id)
+
+    async def _outcome(self, play: Play) -> Ending | None:
+        """Play a turn, its growing text saved meanwhile; None where it was let go of for another process."""
+        running = self._running[play.turn.pk]
+        saver = asyncio.create_task(self._save_text(play))
+        try:
+            await asyncio.wait({running.playing})
+        finally:
+            saver.cancel()
+            await asyncio.wait({saver})
+        if running.playing.cancelled():
+            if running.stopping:
+                return await play.stopped()
+            await play.settle()
+            await in_database(release, hold_of(play.turn))
+            return None
+        error = running.playing.exception()
+        if error is None:
+            return running.playing.result()
+        await play.settle()
+        if isinstance(error, TurnLost | DatabaseError | OSError):
+            raise error
+        logger.error("Turn %s failed.", play.turn.pk, exc_info=error)
+        return await play.broken()
+
+    async def _end(self, play: Play, ending: Ending) -> None:
+        turn = play.turn
+        message = await in_database(finish, hold_of(turn), ending)
+        last: LastEvent
+        if ending.status == Status.FAILED:
+            last = TurnFailed(ending.error_code, ending.error_detail, retryable=ending.error_code != "forbidden")
+        elif ending.status == Status.STOPPED:
+            last = TurnStopped(message)
+        else:
+            assert message is not None  # noqa: S101 - a finished turn has a reply
+            last = TurnFinished(message, ending.usage)
+        play.log.append(last)
+        self.logs.retire(play.log)
+        await self._prune(turn, ending)
+        await notices.conversation_updated(turn.user_id, turn.conversation_id)
+
+    async def _prune(self, turn: Turn, ending: Ending) -> None:
+        if ending.size is None or ending.size.items <= settings.AGENT_SESSION_MAX_MESSAGES:
+            return
+        session_id = str(SessionId(turn.user_id, turn.conversation_id))
+        try:
+            pruned = await prune(self.store, session_id, limit=settings.AGENT_SESSION_MAX_MESSAGES)
+            size = await self.store.size(session_id)
+        except MemoryUnavailable:
+            return  # after the next turn, then
+        await in_database(reflect_pruning, session_id, pruned=pruned, size=size)
+
+    async def _next(self, conversation_id: uuid.UUID) -> None:
+        if self.free <= 0:
+            return  # whoever ends next, or the keeper, finds it
+        try:
+            turn = await in_database(claim, conversation_id, owner=self.owner)
+        except DatabaseError:
+            return  # the keeper finds it
+        if turn is not None:
+            self._begin(turn)
+
+    async def _save_text(self, play: Play) -> None:
+        saved = play.log.text
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            if (text := play.log.text) != saved:
+                try:
+                    await in_database(save_text, hold_of(play.turn), text)
+                except (DatabaseError, TurnLost):
+                    continue  # the end of the turn says the same more loudly
+                saved = text
+
+    # -- keeping house
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL.total_seconds())
+            try:
+                await in_database(renew, self.owner, list(self._running))
+                await self._presence.show()
+                await self._take_up()
+            except (DatabaseError, OSError) as error:
+                logger.warning("The database cannot be reached: %s", error)
+
+    async def _take_up(self) -> None:
+        """Begin what processes that are gone have left, and what waits though nothing is before it."""
+        if self.free > 0:
+            for turn in await in_database(take_over, self.owner, running=list(self._running), limit=self.free):
+                self._begin(turn)
+        if self.free > 0:
+            for turn in await in_database(claim_waiting, owner=self.owner, limit=self.free):
+                self._begin(turn)
+
+
+class _Reserved:
+    """Keeps a place for a turn that is being accepted: for the process that may run it, or None where all are taken."""
+
+    def __init__(self, runner: TurnRunner) -> None:
+        self._runner = runner
+        self._owner = runner.owner if runner.free > 0 else None
+
+    def __enter__(self) -> uuid.UUID | None:
+        self._runner._reserved += 1
+        return self._owner
+
+    def __exit__(self, *_: object) -> None:
+        self._runner._reserved -= 1
+
+
+def _is_theirs(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> bool:
+    return Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).exists()
