@@ -1,1 +1,24 @@
-urlpatterns = []
+"""Where a person's pages are."""
+
+from django.contrib.auth import views as auth_views
+from django.urls import path
+
+from chat import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("c/<uuid:conversation_id>/state/", views.conversation_state, name="conversation_state"),
+    path("settings/", views.account_settings, name="settings"),
+    path("accounts/signup/", views.SignUp.as_view(), name="signup"),
+    path("accounts/login/", views.SignIn.as_view(), name="login"),
+    path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("accounts/password/", views.ChangePassword.as_view(), name="password_change"),
+    path("accounts/reset/", views.ResetPassword.as_view(), name="password_reset"),
+    path(
+        "accounts/reset/sent/",
+        auth_views.PasswordResetDoneView.as_view(template_name="accounts/password_reset_done.html"),
+        name="password_reset_done",
+    ),
+    path("accounts/reset/<uidb64>/<token>/", views.ResetPasswordConfirm.as_view(), name="password_reset_confirm"),
+]

@@ -1,0 +1,176 @@
+"""What people fill in."""
+
+import threading
+import zoneinfo
+from typing import Any
+
+from django import forms
+from django.contrib.auth import authenticate, password_validation
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, PasswordResetForm, SetPasswordForm
+from django.http import HttpRequest, QueryDict
+
+from chat import accounts
+from chat.models import User
+
+EMAIL_WIDGET = forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email", "autocapitalize": "none"})
+WRONG_PASSWORD = "That is not your current password."  # noqa: S105 - a sentence
+
+
+def new_password_field() -> forms.CharField:
+    """Make the field for a password that is being chosen."""
+    return forms.CharField(
+        label="Password",
+        strip=False,
+        help_text="At least 8 characters, not a common word, not only digits.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
+class SignUpForm(forms.Form):
+    """E-mail address and password of a new account; the browser adds its time zone."""
+
+    email = forms.EmailField(label="E-mail address", max_length=254, widget=EMAIL_WIDGET)
+    password = new_password_field()
+    time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+
+    def clean_email(self) -> str:
+        """Take the address in the one letter case that is kept, and refuse one that has an account."""
+        email: str = self.cleaned_data["email"].strip().lower()
+        if User.objects.filter(email=email).exists():
+            raise forms.ValidationError(accounts.EmailTaken().detail)
+        return email
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if password := data.get("password"):
+            try:
+                password_validation.validate_password(password, User(email=data.get("email", "")))
+            except forms.ValidationError as error:
+                self.add_error("password", error)
+        return data
+
+    def save(self) -> User | None:
+        """Make the account, or say that somebody else has just taken the address."""
+        try:
+            return accounts.sign_up(**self.cleaned_data)
+        except accounts.EmailTaken as taken:
+            self.add_error("email", taken.detail)
+            return None
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail address and password."""
+
+    error_messages = {
+        "invalid_login": "This e-mail address and password do not go together. Check both and try again.",
+        "inactive": "This account is closed.",
+    }
+
+    def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.fields["username"].widget.attrs.update(type="email", autocomplete="email", inputmode="email")
+
+    def clean_username(self) -> str:
+        """Count attempts at one address together, whatever its letter case."""
+        username: str = self.cleaned_data["username"]
+        return username.strip().lower()
+
+
+class OwnPasswordMixin:
+    """Checks the current password by way of the back ends, so that guesses are counted as they are at sign-in."""
+
+    request: HttpRequest
+
+    def check_own_password(self, password: str) -> str:
+        """Return the password if it is the signed-in person's own."""
+        user = self.request.user
+        if authenticate(self.request, username=user.get_username(), password=password) != user:
+            raise forms.ValidationError(WRONG_PASSWORD, code="password_incorrect")
+        return password
+
+
+class ChangePasswordForm(OwnPasswordMixin, PasswordChangeForm):
+    """The current password and, twice, another."""
+
+    def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.request = request
+        self.fields["new_password1"].help_text = new_password_field().help_text
+
+    def clean_old_password(self) -> str:
+        """Refuse anything but the current password."""
+        return self.check_own_password(self.cleaned_data["old_password"])
+
+
+class ChooseNewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not generic when it runs
+    """A new password, twice, for somebody who came by the link in a mail."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["new_password1"].help_text = new_password_field().help_text
+
+
+class ResetPasswordForm(PasswordResetForm):
+    """The address a reset mail is asked for."""
+
+    email = forms.EmailField(label="E-mail address", max_length=254, widget=EMAIL_WIDGET)
+
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send the mail beside the request: how long the answer takes must not tell who has an account."""
+        if accounts.may_send_reset_mail(self.cleaned_data["email"]):
+            threading.Thread(target=super().send_mail, args=args, kwargs=kwargs, name="reset mail").start()
+
+
+class EmailForm(OwnPasswordMixin, forms.Form):
+    """Another e-mail address, confirmed by the password."""
+
+    email = forms.EmailField(label="New e-mail address", max_length=254, widget=EMAIL_WIDGET)
+    current_password = forms.CharField(
+        strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_current_password(self) -> str:
+        """Refuse anything but the current password."""
+        return self.check_own_password(self.cleaned_data["current_password"])
+
+    def save(self, user: User) -> bool:
+        """Change the address, or say that it is taken and return False."""
+        try:
+            accounts.change_email(user, email=self.cleaned_data["email"])
+        except accounts.EmailTaken as taken:
+            self.add_error("email", taken.detail)
+            return False
+        return True
+
+
+def time_zone_choices() -> list[tuple[str, str | list[tuple[str, str]]]]:
+    """List the time zones, the places of a region together."""
+    regions: dict[str, list[tuple[str, str]]] = {}
+    for name in sorted(zoneinfo.available_timezones()):
+        region, _, place = name.partition("/")
+        if place and region not in ("Etc", "SystemV", "posix", "right", "US"):
+            regions.setdefault(region, []).append((name, place.replace("_", " ").replace("/", " – ")))
+    return [("UTC", "UTC"), *regions.items()]
+
+
+class TimeZoneForm(forms.Form):
+    """Where the person's clock stands."""
+
+    time_zone = forms.ChoiceField(label="Time zone", choices=time_zone_choices)
+
+    def __init__(self, data: QueryDict | None = None, *, current: str) -> None:
+        super().__init__(data, initial={"time_zone": current})
+        field = self.fields["time_zone"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells mypy
+        offered = {name for _, group in time_zone_choices() if isinstance(group, list) for name, _ in group}
+        if current not in offered | {"UTC"}:
+            # A zone by an old name stays choosable for who has it.
+            field.choices = [(current, current), *time_zone_choices()]
+
+    def save(self, user: User) -> None:
+        """Keep the choice."""
+        accounts.change_time_zone(user, time_zone=self.cleaned_data["time_zone"])

@@ -1,0 +1,352 @@
+"""What pages show of the record: read-only questions, answered with frozen shapes.
+
+`as_json` gives the shapes of the websocket's frames (docs/protocol.md), so that a page that was just loaded and
+one that has followed the socket hold the same state.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import TypeAlias
+
+from django.db.models import F
+
+from chat.models import Conversation, Message, Task, ToolCall, Turn, User
+from chat.models.conversation import Role
+from chat.models.task import Priority
+from chat.models.turn import ACTIVE, Status
+
+Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+
+CONVERSATIONS_SHOWN = 200
+WARNINGS = {
+    "context_unavailable": "Context temporarily unavailable",
+    "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationLine:
+    """A conversation as a line of the list."""
+
+    id: uuid.UUID
+    title: str
+    created_at: datetime
+    updated_at: datetime
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the `conversation` of frames."""
+        return {
+            "id": str(self.id),
+            "title": self.title,
+            "created_at": self.created_at.isoformat(),
+            "updated_at": self.updated_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    """What somebody said."""
+
+    id: uuid.UUID
+    role: str
+    text: str
+    created_at: datetime
+    position: int
+    turn_id: uuid.UUID
+    client_id: uuid.UUID | None
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the `message` of frames, with the `client_id` by which a page knows its own."""
+        return {
+            "id": str(self.id),
+            "role": self.role,
+            "text": self.text,
+            "created_at": self.created_at.isoformat(),
+            "position": self.position,
+            "turn_id": str(self.turn_id),
+            "client_id": str(self.client_id) if self.client_id else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToolCall:
+    """Something the assistant did."""
+
+    call_id: str
+    name: str
+    arguments: Json
+    output: str | None
+    error: str | None
+
+    @property
+    def summary(self) -> str:
+        """What it did, in the words of its name, for readers without scripts."""
+        title = self.arguments.get("title") if isinstance(self.arguments, dict) else None
+        did = self.name.replace("_", " ").capitalize()
+        return f"{did}: {title}" if title else did
+
+    def as_json(self) -> dict[str, Json]:
+        """Give an element of a snapshot's `tools`."""
+        shown: dict[str, Json] = {"call_id": self.call_id, "name": self.name, "arguments": self.arguments}
+        if self.output is not None:
+            shown["output"] = self.output
+        if self.error is not None:
+            shown["error"] = self.error
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTurn:
+    """A turn: what was asked (not said again by a retry), what was done, what was answered."""
+
+    id: uuid.UUID
+    status: str
+    attempt: int
+    prompt_id: uuid.UUID
+    prompt_text: str
+    text: str
+    warning: str
+    error_code: str
+    error_detail: str
+    messages: tuple[ShownMessage, ...]
+    tools: tuple[ShownToolCall, ...]
+
+    @property
+    def prompt(self) -> ShownMessage | None:
+        """The person's message, which a retry has not."""
+        return next((message for message in self.messages if message.role == Role.USER), None)
+
+    @property
+    def reply(self) -> ShownMessage | None:
+        """The assistant's message, once there is one."""
+        return next((message for message in self.messages if message.role == Role.ASSISTANT), None)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ACTIVE
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a reply because something broke."""
+        return self.status == Status.FAILED
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the person ended it."""
+        return self.status == Status.STOPPED
+
+    @property
+    def warning_detail(self) -> str:
+        """The sentence of its warning."""
+        return WARNINGS.get(self.warning, self.warning)
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the turn as the page's script keeps it."""
+        prompt, reply = self.prompt, self.reply
+        return {
+            "id": str(self.id),
+            "status": self.status,
+            "attempt": self.attempt,
+            "prompt_id": str(self.prompt_id),
+            "prompt_text": self.prompt_text,
+            "prompt": prompt.as_json() if prompt else None,
+            "reply": reply.as_json() if reply else None,
+            "text": self.text if self.is_active else "",
+            "tools": [call.as_json() for call in self.tools],
+            "warning": {"code": self.warning, "detail": self.warning_detail} if self.warning else None,
+            "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTask:
+    """A line of the to-do list."""
+
+    id: uuid.UUID
+    number: int
+    title: str
+    description: str
+    due_date: date | None
+    due_time: time | None
+    priority: str
+    completed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def due(self) -> str | None:
+        """The date, or the minute, it is due, without a zone: it is the person's own."""
+        if self.due_date is None:
+            return None
+        if self.due_time is None:
+            return self.due_date.isoformat()
+        return datetime.combine(self.due_date, self.due_time).isoformat(timespec="minutes")
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether it should have been done by now, the person's own clock."""
+        if self.completed_at is not None or self.due_date is None:
+            return False
+        return datetime.combine(self.due_date, self.due_time or time.max) < now.replace(tzinfo=None)
+
+    def as_json(self) -> dict[str, Json]:
+        """Give an element of `tasks.changed`."""
+        return {
+            "task_id": str(self.id),
+            "number": self.number,
+            "title": self.title,
+            "description": self.description,
+            "due": self.due,
+            "priority": self.priority,
+            "is_completed": self.completed_at is not None,
+            "created_at": self.created_at.isoformat(),
+            "updated_at": self.updated_at.isoformat(),
+            "completed_at": self.completed_at.isoformat() if self.completed_at else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage:
+    """One conversation, whole (of one that nobody has begun, only the id), and what stands beside it."""
+
+    id: uuid.UUID
+    conversation: ConversationLine | None = None
+    turns: tuple[ShownTurn, ...] = ()
+    # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
+    memory_start: uuid.UUID | None = None
+    tasks: tuple[ShownTask, ...] = ()
+    conversations: tuple[ConversationLine, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The title, or what a conversation without one is called."""
+        return (self.conversation and self.conversation.title) or "New chat"
+
+    def as_json(self) -> dict[str, Json]:
+        """Give what the page's script begins with."""
+        return {
+            "conversation_id": str(self.id),
+            "conversation": self.conversation.as_json() if self.conversation else None,
+            "turns": [turn.as_json() for turn in self.turns],
+            "memory_start": str(self.memory_start) if self.memory_start else None,
+            "tasks": [task.as_json() for task in self.tasks],
+            "conversations": [line.as_json() for line in self.conversations],
+        }
+
+
+def conversations_of(person: User) -> list[ConversationLine]:
+    """List a person's conversations, the one last spoken in first."""
+    rows = Conversation.objects.owned_by(person.pk).order_by("-updated_at", "-id")[:CONVERSATIONS_SHOWN]
+    return [_line(row) for row in rows]
+
+
+def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:
+    """Give the page of a conversation that has no message yet."""
+    return ChatPage(id=conversation_id, tasks=tuple(tasks_of(person)), conversations=tuple(conversations_of(person)))
+
+
+def chat(person: User, conversation_id: uuid.UUID) -> ChatPage | None:
+    """Give the page of a conversation, its turns in their order, or None where the person has none of that id."""
+    row = Conversation.objects.owned_by(person.pk).filter(pk=conversation_id).first()
+    if row is None:
+        return None
+    return ChatPage(
+        id=row.pk,
+        conversation=_line(row),
+        turns=tuple(_turns(conversation_id)),
+        tasks=tuple(tasks_of(person)),
+        conversations=tuple(conversations_of(person)),
+    )
+
+
+def tasks_of(person: User) -> list[ShownTask]:
+    """List a person's tasks in the order of their numbers."""
+    return [_task(row) for row in Task.objects.owned_by(person.pk).order_by("number")]
+
+
+def pending(tasks: Iterable[ShownTask]) -> list[ShownTask]:
+    """Sort what is still to do: by due date, those without one last, then by priority."""
+    rank = {label: value for value, label in Priority.choices}
+    return sorted(
+        (task for task in tasks if task.completed_at is None),
+        key=lambda task: (
+            task.due_date or date.max,
+            task.due_time or time.max,
+            -rank[task.priority],
+            task.number,
+        ),
+    )
+
+
+def completed(tasks: Iterable[ShownTask]) -> list[ShownTask]:
+    """Sort what is done, the latest first."""
+    done = [(task.completed_at, task) for task in tasks if task.completed_at is not None]
+    return [task for _, task in sorted(done, key=lambda pair: (pair[0], pair[1].number), reverse=True)]
+
+
+def _turns(conversation_id: uuid.UUID) -> Iterable[ShownTurn]:
+    messages: defaultdict[uuid.UUID, list[ShownMessage]] = defaultdict(list)
+    for message in Message.objects.filter(conversation=conversation_id).order_by("position"):
+        messages[message.turn_id].append(_message(message))
+    calls: defaultdict[uuid.UUID, list[ShownToolCall]] = defaultdict(list)
+    for call in ToolCall.objects.filter(turn__conversation=conversation_id).order_by("id").defer("before"):
+        calls[call.turn_id].append(_call(call))
+    turns = Turn.objects.filter(conversation=conversation_id).order_by("seq").defer("items", "usage")
+    for turn in turns.annotate(prompt_text=F("prompt__text")):
+        yield _turn(turn, tuple(messages[turn.pk]), tuple(calls[turn.pk]))
+
+
+def _turn(turn: Turn, messages: tuple[ShownMessage, ...], tools: tuple[ShownToolCall, ...]) -> ShownTurn:
+    return ShownTurn(
+        id=turn.pk,
+        status=turn.status,
+        attempt=turn.attempt,
+        prompt_id=turn.prompt_id,
+        prompt_text=turn.prompt_text,  # type: ignore[attr-defined]  # annotated
+        text=turn.text,
+        warning=turn.warning,
+        error_code=turn.error_code,
+        error_detail=turn.error_detail,
+        messages=messages,
+        tools=tools,
+    )
+
+
+def _message(row: Message) -> ShownMessage:
+    return ShownMessage(
+        id=row.pk,
+        role=row.role,
+        text=row.text,
+        created_at=row.created_at,
+        position=row.position,
+        turn_id=row.turn_id,
+        client_id=row.client_id,
+    )
+
+
+def _call(row: ToolCall) -> ShownToolCall:
+    return ShownToolCall(
+        call_id=row.call_id, name=row.name, arguments=row.arguments, output=row.output, error=row.error
+    )
+
+
+def _line(row: Conversation) -> ConversationLine:
+    return ConversationLine(id=row.pk, title=row.title, created_at=row.created_at, updated_at=row.updated_at)
+
+
+def _task(row: Task) -> ShownTask:
+    return ShownTask(
+        id=row.pk,
+        number=row.number,
+        title=row.title,
+        description=row.description,
+        due_date=row.due_date,
+        due_time=row.due_time,
+        priority=Priority(row.priority).label,
+        completed_at=row.completed_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

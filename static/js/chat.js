@@ -1,0 +1,276 @@
+// @ts-check
+/** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
+
+import { Composer } from "./composer.js";
+import { ConversationList } from "./conversations.js";
+import { byId } from "./dom.js";
+import { closeAll, setUpDrawers } from "./drawers.js";
+import { Draft, newConversationId, Outbox } from "./outbox.js";
+import { StickyScroll } from "./scroll.js";
+import { Connection } from "./socket.js";
+import { begin, hasEnded, receive, refresh } from "./state.js";
+import { TaskPanel } from "./tasks.js";
+import { Transcript } from "./transcript.js";
+
+/** @typedef {import("./state.js").State} State */
+
+const ANNOUNCED = 600;
+const REFRESH_AGAIN = 2_000;
+
+class ChatPage {
+  constructor() {
+    const data = JSON.parse(byId("state").textContent ?? "");
+    if (data.conversation === null) data.conversation_id = newConversationId(data.conversation_id);
+    /** @type {State} */
+    this.state = begin(data);
+    this.zone = byId("chat").dataset.timeZone ?? "UTC";
+    this.outbox = new Outbox(this.state.conversation_id);
+    this.outbox.settle(this.state.turns);
+    this.online = false;
+    this.drawing = 0;
+    this.refreshing = false;
+    this.build();
+  }
+
+  build() {
+    const { zone } = this;
+    const id = this.state.conversation_id;
+    this.transcript = new Transcript(byId("transcript"), {
+      retry: (turnId) => this.retry(turnId),
+      resend: (item) => this.resend(item),
+      edit: (item) => this.edit(item),
+      zone,
+    });
+    this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone });
+    this.conversations = new ConversationList(zone);
+    const draft = new Draft(this.state.conversation ? id : "new");
+    this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.stop() }, draft);
+    this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
+    this.connection = new Connection(`/ws/chat/${id}/`, {
+      frame: (frame) => this.frame(frame),
+      state: (state) => this.showConnection(state),
+      trouble: (why) => this.showTrouble(why),
+    });
+  }
+
+  start() {
+    setUpDrawers();
+    for (const example of document.querySelectorAll("[data-example]")) {
+      example.addEventListener("click", () => this.send(example.textContent ?? ""));
+    }
+    this.render();
+    this.scroll?.follow();
+    this.connection?.start();
+    // Relative times and what is overdue change by themselves.
+    setInterval(() => this.draw(), 60_000);
+    if (matchMedia("(hover: hover)").matches) this.composer?.focus();
+  }
+
+  /** @param {string} text */
+  send(text) {
+    const item = this.outbox.add({ text });
+    this.connection?.send(frameOf(item));
+    this.scroll?.follow();
+    this.composer?.focus();
+    this.draw();
+  }
+
+  /** @param {import("./state.js").Task} task */
+  complete(task) {
+    this.send(`Mark task ${task.number} as done`);
+    closeAll();
+  }
+
+  /** @param {string} turnId */
+  retry(turnId) {
+    this.connection?.send(frameOf(this.outbox.add({ retry_of: turnId })));
+    this.scroll?.follow();
+    this.draw();
+  }
+
+  /** @param {import("./outbox.js").Unsent} item */
+  resend(item) {
+    this.outbox.refuse(item.client_id, null);
+    this.connection?.send(frameOf(item));
+    this.draw();
+  }
+
+  /** @param {import("./outbox.js").Unsent} item */
+  edit(item) {
+    this.outbox.remove(item.client_id);
+    this.composer?.put(item.text ?? "");
+    this.composer?.focus();
+    this.draw();
+  }
+
+  stop() {
+    const running = this.state.turns.find((turn) => turn.status === "running" || turn.status === "waiting");
+    if (running) this.connection?.send({ type: "turn.stop", turn_id: running.id });
+  }
+
+  /** @param {any} frame */
+  frame(frame) {
+    if (frame.type === "error") this.refused(frame);
+    if (frame.type === "message.accepted") this.accepted(frame);
+    this.change(receive(this.state, frame));
+    if (frame.type === "ready") this.ready(frame);
+    if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
+  }
+
+  /** @param {State} state */
+  change(state) {
+    if (state === this.state) return;
+    this.state = state;
+    if (state.stale) void this.refresh();
+    this.draw();
+  }
+
+  /**
+   * Follow what was being followed from where it was left, and send what has waited.
+   * @param {any} frame
+   */
+  ready(frame) {
+    for (const { id } of frame.turns) {
+      const turn = this.state.turns.find((known) => known.id === id);
+      if (turn && turn.n > 0) {
+        this.connection?.send({ type: "log.follow", turn_id: id, attempt: turn.attempt, after: turn.n });
+      }
+    }
+    for (const item of this.outbox.items) {
+      if (!item.refused) this.connection?.send(frameOf(item));
+    }
+    // Whatever else changed meanwhile, the list of tasks and that of chats among it.
+    if (this.wasOnline && this.state.conversation) void this.refresh();
+    this.wasOnline = true;
+  }
+
+  wasOnline = false;
+
+  /** Ask for the whole state again. */
+  async refresh() {
+    if (this.refreshing) return;
+    this.refreshing = true;
+    const asked = this.state;
+    try {
+      const answer = await fetch(`/c/${asked.conversation_id}/state/`, { headers: { accept: "application/json" } });
+      if (answer.redirected) return this.showTrouble("signed out");
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const data = await answer.json();
+      this.state = refresh(this.state, data, asked);
+      this.outbox.settle(this.state.turns);
+      this.draw();
+    } catch {
+      // The network is gone again, or the server is busy: the page stays as it is until it can be asked.
+      setTimeout(() => this.online && this.state.stale && this.refresh(), REFRESH_AGAIN);
+    } finally {
+      this.refreshing = false;
+    }
+  }
+
+  /** @param {any} frame */
+  accepted(frame) {
+    this.outbox.remove(frame.client_id);
+    const path = `/c/${this.state.conversation_id}/`;
+    if (location.pathname !== path) {
+      history.replaceState(null, "", path);
+      if (this.composer) {
+        const text = this.composer.field.value;
+        this.composer.draft.text = "";
+        this.composer.draft = new Draft(this.state.conversation_id);
+        this.composer.draft.text = text;
+      }
+    }
+  }
+
+  /** @param {any} frame */
+  refused({ client_id, detail, code, retry_after }) {
+    if (client_id === undefined || client_id === null) return this.warn(detail);
+    const item = this.outbox.items.find((other) => other.client_id === client_id);
+    if (item?.text === null) {
+      this.outbox.remove(client_id);
+      this.warn(detail);
+    } else {
+      this.outbox.refuse(client_id, detail);
+    }
+    if (code === "rate_limited" && retry_after && item) setTimeout(() => this.resend(item), retry_after * 1000);
+    this.draw();
+  }
+
+  /** @param {any} frame */
+  announce({ type, message, detail }) {
+    const text = {
+      "turn.finished": `Threadkeeper: ${message?.text.slice(0, ANNOUNCED)}`,
+      "turn.failed": detail,
+      "turn.stopped": "Reply stopped.",
+    };
+    byId("announcer").textContent = text[/** @type {keyof typeof text} */ (type)] ?? "";
+  }
+
+  /** @param {import("./socket.js").ConnectionState} state */
+  showConnection(state) {
+    this.online = state === "online";
+    const texts = { online: "Connected", connecting: this.wasOnline ? "Reconnecting" : "Connecting", offline: "Offline" };
+    byId("connection").dataset.state = state;
+    byId("connection-text").textContent = texts[state];
+    this.draw();
+  }
+
+  /** @param {import("./socket.js").Trouble | null} why */
+  showTrouble(why) {
+    if (why === null) return this.warn("");
+    const texts = {
+      "signed out": "You are signed out.",
+      "not found": "This chat belongs to somebody else, or is gone.",
+      "too many": "You have this open in too many tabs. Close some, and this one goes on by itself.",
+    };
+    this.warn(texts[why], why !== "too many");
+    if (why === "signed out") this.offerSignIn();
+  }
+
+  offerSignIn() {
+    const link = document.createElement("a");
+    link.href = `${byId("chat").dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`;
+    link.textContent = "Sign in again";
+    byId("strip").append(link);
+  }
+
+  /**
+   * @param {string} text  empty hides the strip
+   * @param {boolean} [grave]
+   */
+  warn(text, grave = false) {
+    const strip = byId("strip");
+    strip.hidden = text === "";
+    strip.textContent = text;
+    strip.classList.toggle("strip--danger", grave);
+  }
+
+  draw() {
+    this.drawing ||= requestAnimationFrame(() => {
+      this.drawing = 0;
+      this.render();
+    });
+  }
+
+  render() {
+    const { state } = this;
+    this.transcript?.show(state, this.outbox.items, this.online);
+    this.tasks?.show(state.tasks);
+    this.conversations?.show(state.conversations, state.conversation_id);
+    this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
+    byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
+    const title = state.conversation?.title || "New chat";
+    byId("title").textContent = title;
+    document.title = `${title} · Threadkeeper`;
+    this.scroll?.settle();
+  }
+}
+
+/** @param {import("./outbox.js").Unsent} item */
+function frameOf({ client_id, text, retry_of }) {
+  return retry_of === null
+    ? { type: "message.send", client_id, text }
+    : { type: "turn.retry", client_id, turn_id: retry_of };
+}
+
+new ChatPage().start();

@@ -1,0 +1,94 @@
+// @ts-check
+/** Where messages are written: it grows, counts, keeps its draft, and sends with Enter. */
+
+import { byId } from "./dom.js";
+
+const COUNT_FROM = 0.9;
+
+export class Composer {
+  /**
+   * @param {{send: (text: string) => void, stop: () => void}} actions
+   * @param {import("./outbox.js").Draft} draft
+   */
+  constructor(actions, draft) {
+    this.actions = actions;
+    this.draft = draft;
+    /** @type {HTMLTextAreaElement} */
+    this.field = byId("composer-text");
+    /** @type {HTMLButtonElement} */
+    this.sendButton = byId("send");
+    this.stopButton = byId("stop");
+    this.count = byId("composer-count");
+    this.limit = Number(this.field.dataset.limit);
+    // What the browser put back by itself, after a reload, is newer than nothing.
+    this.field.value = draft.text || this.field.value;
+    this.field.addEventListener("input", () => this.changed());
+    this.field.addEventListener("keydown", (event) => this.key(event));
+    byId("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    this.stopButton.addEventListener("click", () => actions.stop());
+    this.changed();
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    // Enter that picks a word of an input method is not meant for us.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.submit();
+  }
+
+  submit() {
+    const text = this.field.value.trim();
+    if (text === "" || lengthOf(text) > this.limit) return;
+    this.put("");
+    this.actions.send(text);
+  }
+
+  /** @param {string} text */
+  put(text) {
+    this.field.value = text;
+    this.changed();
+  }
+
+  changed() {
+    const text = this.field.value;
+    const length = lengthOf(text.trim());
+    this.draft.text = text;
+    this.sendButton.disabled = length === 0 || length > this.limit;
+    this.count.hidden = length < this.limit * COUNT_FROM;
+    this.count.textContent = this.count.hidden ? "" : `${length.toLocaleString("en")} of ${this.limit.toLocaleString("en")}`;
+    this.count.classList.toggle("composer__count--over", length > this.limit);
+    this.field.setAttribute("aria-invalid", String(length > this.limit));
+    this.grow();
+  }
+
+  /** Where the style sheet cannot make the field grow with its text, measure. */
+  grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.field.style.height = "auto";
+    this.field.style.height = `${this.field.scrollHeight}px`;
+  }
+
+  /** @param {boolean} running */
+  showStop(running) {
+    if (!running && document.activeElement === this.stopButton) this.field.focus();
+    this.stopButton.hidden = !running;
+  }
+
+  focus() {
+    this.field.focus({ preventScroll: true });
+  }
+}
+
+/**
+ * Count as the server does: code points.
+ * @param {string} text
+ */
+function lengthOf(text) {
+  let length = 0;
+  for (const _ of text) length += 1;
+  return length;
+}

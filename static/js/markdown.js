@@ -1,0 +1,149 @@
+// @ts-check
+/**
+ * Markdown to elements: parsed from the whole text each time, sanitised, and only the blocks that changed are put into the
+ * page, so that what a reader has selected further up stays selected while the reply goes on.
+ */
+
+import DOMPurify from "../vendor/dompurify/purify.es.mjs";
+import { Marked } from "../vendor/marked/marked.esm.js";
+import { copyButton, h } from "./dom.js";
+
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "input", "li", "ol", "p", "pre",
+    "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+  ],
+  ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "title", "type"],
+  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+/** @param {string} text */
+const escaped = (text) =>
+  text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+
+const marked = new Marked({
+  gfm: true,
+  breaks: true,
+  renderer: {
+    // Tags that the assistant writes are text to read, not markup.
+    html: ({ text }) => escaped(text),
+    // No picture is fetched from anywhere: a link instead.
+    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+  },
+});
+
+DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
+  if (node.tagName === "A") {
+    node.setAttribute("rel", "noopener noreferrer nofollow");
+    node.setAttribute("target", "_blank");
+  }
+  // The one kind of field that Markdown makes is a ticked box in a list.
+  if (node.tagName === "INPUT") {
+    if (node.getAttribute("type") === "checkbox") node.setAttribute("disabled", "");
+    else node.remove();
+  }
+});
+
+/** A text as it is being written. */
+export class MarkdownView {
+  constructor() {
+    this.element = h("div", { class: "message__text prose" });
+    /** @type {{raw: string, element: HTMLElement, final: boolean}[]} */
+    this.blocks = [];
+    this.text = "";
+    this.final = false;
+    this.links = "";
+  }
+
+  /**
+   * Show a text; of one that goes on, the last block may still change and is not highlighted.
+   * @param {string} text
+   * @param {boolean} final
+   */
+  show(text, final) {
+    if (text === this.text && final === this.final) return;
+    this.text = text;
+    this.final = final;
+    const tokens = marked.lexer(text);
+    const links = JSON.stringify(tokens.links);
+    // A definition of a link changes blocks whose text is the same.
+    if (links !== this.links) this.blocks = [];
+    this.links = links;
+    const shown = tokens.filter((token) => token.type !== "space" && token.type !== "def");
+    this.blocks = shown.map((token, index) => this.block(token, index, final || index < shown.length - 1));
+    this.update();
+  }
+
+  /**
+   * @param {any} token
+   * @param {number} index
+   * @param {boolean} final
+   */
+  block(token, index, final) {
+    const known = this.blocks[index];
+    // Only code looks different once it is whole.
+    const same = known?.raw === token.raw;
+    if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
+    const element = h("div", { class: "block" });
+    element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
+    finish(element, final);
+    return { raw: token.raw, element, final };
+  }
+
+  update() {
+    const elements = this.blocks.map((block) => block.element);
+    elements.forEach((element, index) => {
+      const there = this.element.children[index];
+      if (there === element) return;
+      if (there) there.replaceWith(element);
+      else this.element.append(element);
+    });
+    while (this.element.children.length > elements.length) this.element.lastElementChild?.remove();
+  }
+}
+
+/**
+ * Dress what Markdown alone cannot: code gets a bar, wide tables scroll.
+ * @param {HTMLElement} block
+ * @param {boolean} final
+ */
+function finish(block, final) {
+  for (const pre of block.querySelectorAll("pre")) dressCode(pre, final);
+  for (const table of block.querySelectorAll("table")) {
+    const frame = h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Table" });
+    table.replaceWith(frame);
+    frame.append(table);
+  }
+}
+
+/**
+ * @param {HTMLElement} pre
+ * @param {boolean} final
+ */
+function dressCode(pre, final) {
+  const code = pre.querySelector("code");
+  if (code === null) return;
+  const language = /language-([\w+#-]+)/.exec(code.className)?.[1] ?? "";
+  const bar = h("div", { class: "code__bar" }, h("span", {}, language || "text"));
+  bar.append(copyButton(() => code.textContent ?? "", "Copy code"));
+  const frame = h("div", { class: "code" }, bar);
+  pre.replaceWith(frame);
+  pre.tabIndex = 0;
+  frame.append(pre);
+  if (final && language) void highlight(code, language);
+}
+
+/**
+ * Colour code, once the library is there; it is fetched with the first block that needs it.
+ * @param {HTMLElement} code
+ * @param {string} language
+ */
+async function highlight(code, language) {
+  const { default: hljs } = await import("../vendor/highlight/highlight.min.js");
+  if (!hljs.getLanguage(language)) return;
+  const { value } = hljs.highlight(code.textContent ?? "", { language, ignoreIllegals: true });
+  code.replaceChildren(DOMPurify.sanitize(value, ALLOWED));
+}

@@ -1,0 +1,119 @@
+// @ts-check
+/**
+ * What the person has sent and the server has not accepted yet. It is kept over reloads of the tab, and sent again after a
+ * reconnect with the same `client_id`, which the server takes once.
+ */
+
+/**
+ * @typedef {object} Unsent
+ * @property {string} client_id
+ * @property {string | null} text      of a message
+ * @property {string | null} retry_of  the turn that is to be tried again
+ * @property {string | null} refused   why the server did not take it
+ */
+
+const PREFIX = "threadkeeper:";
+
+/** @param {string} key */
+function load(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(PREFIX + key) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {unknown} value  null forgets
+ */
+function store(key, value) {
+  try {
+    if (value === null) sessionStorage.removeItem(PREFIX + key);
+    else sessionStorage.setItem(PREFIX + key, JSON.stringify(value));
+  } catch {
+    // Storage is full or withheld: what is on the page still works, it only does not outlive it.
+  }
+}
+
+/**
+ * Decide which conversation the page of a new chat belongs to: one with something unsent from before a reload comes first.
+ * @param {string} fresh   the id that the server proposed
+ * @returns {string}
+ */
+export function newConversationId(fresh) {
+  const before = load("new");
+  if (typeof before === "string" && (load(`outbox:${before}`) ?? []).length) return before;
+  store("new", fresh);
+  return fresh;
+}
+
+export class Outbox {
+  /** @param {string} conversationId */
+  constructor(conversationId) {
+    this.key = `outbox:${conversationId}`;
+    /** @type {Unsent[]} */
+    this.items = load(this.key) ?? [];
+  }
+
+  /** @param {{text?: string, retry_of?: string}} what */
+  add({ text, retry_of }) {
+    const item = { client_id: newId(), text: text ?? null, retry_of: retry_of ?? null, refused: null };
+    this.set([...this.items, item]);
+    return item;
+  }
+
+  /** @param {string} clientId */
+  remove(clientId) {
+    if (this.items.some((item) => item.client_id === clientId)) {
+      this.set(this.items.filter((item) => item.client_id !== clientId));
+    }
+  }
+
+  /**
+   * @param {string} clientId
+   * @param {string | null} why
+   */
+  refuse(clientId, why) {
+    this.set(this.items.map((item) => (item.client_id === clientId ? { ...item, refused: why } : item)));
+  }
+
+  /** Forget what the history already holds. @param {import("./state.js").Turn[]} turns */
+  settle(turns) {
+    const said = new Set(turns.map((turn) => turn.prompt?.client_id));
+    const left = this.items.filter((item) => !said.has(item.client_id));
+    if (left.length < this.items.length) this.set(left);
+  }
+
+  /** @param {Unsent[]} items */
+  set(items) {
+    this.items = items;
+    store(this.key, items.length ? items : null);
+  }
+}
+
+/** What stands in the composer, one draft a conversation. */
+export class Draft {
+  /** @param {string} key */
+  constructor(key) {
+    this.key = `draft:${key}`;
+  }
+
+  get text() {
+    const text = load(this.key);
+    return typeof text === "string" ? text : "";
+  }
+
+  set text(value) {
+    store(this.key, value === "" ? null : value);
+  }
+}
+
+/** Make a random uuid, over plain http too, where the browser withholds `randomUUID`. */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

@@ -1,0 +1,112 @@
+// @ts-check
+/** What the assistant did, in a sentence one can read, and the whole of it on demand. */
+
+import { h, icon, place } from "./dom.js";
+
+/** @typedef {import("./state.js").ToolCall} ToolCall */
+
+/** @type {Record<string, {doing: string, did: string, not: string}>} */
+const WORDS = {
+  create_task: { doing: "Adding a task", did: "Added", not: "Could not add the task" },
+  list_tasks: { doing: "Looking at your tasks", did: "Looked at", not: "Could not look at your tasks" },
+  get_task: { doing: "Looking at a task", did: "Looked at", not: "Could not find the task" },
+  complete_task: { doing: "Completing a task", did: "Completed", not: "Could not complete the task" },
+  update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
+  delete_task: { doing: "Deleting a task", did: "Deleted", not: "Could not delete the task" },
+};
+
+/**
+ * Say what a call does or did.
+ * @param {ToolCall} call
+ * @returns {{text: string, state: "running" | "done" | "failed"}}
+ */
+export function sentence(call) {
+  const plain = call.name.replaceAll("_", " ");
+  const words = WORDS[call.name] ?? { doing: `Using ${plain}`, did: "Used", not: `Could not use ${plain}` };
+  if (call.error !== undefined && call.error !== null) return { text: words.not, state: "failed" };
+  if (call.output === undefined || call.output === null) return { text: `${words.doing}…`, state: "running" };
+  const output = parsed(call.output);
+  if (output?.ok === false) return { text: words.not, state: "failed" };
+  return { text: `${words.did} ${what(call, output, plain)}`, state: "done" };
+}
+
+/**
+ * @param {ToolCall} call
+ * @param {any} output
+ * @param {string} plain
+ */
+function what(call, output, plain) {
+  const task = output?.task;
+  if (task) return `task ${task.number}: ${task.title}`;
+  if (Array.isArray(output?.tasks)) {
+    const kind = ["pending", "completed"].includes(output.status) ? `${output.status} ` : "";
+    const total = output.total ?? output.tasks.length;
+    return total === 1 ? `one ${kind}task` : `${total === 0 ? "no" : total} ${kind}tasks`;
+  }
+  if (call.name === "list_tasks") return "your tasks";
+  return WORDS[call.name] ? "the task" : plain;
+}
+
+/**
+ * @param {unknown} text
+ * @returns {any}
+ */
+function parsed(text) {
+  if (typeof text !== "string") return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {unknown} value */
+function pretty(value) {
+  const content = typeof value === "string" ? (parsed(value) ?? value) : value;
+  return typeof content === "string" ? content : JSON.stringify(content, null, 2);
+}
+
+const ICONS = { running: "retry", done: "check", failed: "alert" };
+
+/** The calls of one turn, as chips in a row. */
+export class ToolRow {
+  constructor() {
+    this.element = h("ul", { class: "tools", "aria-label": "What the assistant did" });
+    /** @type {Map<string, {item: HTMLElement, call: ToolCall}>} */
+    this.chips = new Map();
+  }
+
+  /** @param {ToolCall[]} calls */
+  show(calls) {
+    const items = calls.map((call) => {
+      const known = this.chips.get(call.call_id);
+      if (known?.call === call) return known.item;
+      const item = known?.item ?? h("li");
+      drawChip(item, call);
+      this.chips.set(call.call_id, { item, call });
+      return item;
+    });
+    place(this.element, items);
+    this.element.hidden = calls.length === 0;
+  }
+}
+
+/**
+ * @param {HTMLElement} item
+ * @param {ToolCall} call
+ */
+function drawChip(item, call) {
+  const open = item.querySelector("details")?.open ?? false;
+  const { text, state } = sentence(call);
+  const result = call.error ?? call.output;
+  item.replaceChildren(
+    h("details", { class: `tool tool--${state}`, "data-testid": "tool-call", "data-name": call.name, "data-state": state, open },
+      h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text)),
+      h("div", { class: "tool__body" },
+        h("p", { class: "tool__name" }, call.name),
+        h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(call.arguments) ?? ""),
+        result !== undefined && h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Result" }, pretty(result)),
+      ),
+    ),
+  );
+}
