@@ -77,4 +77,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 503 while something is missing, and say what."""
     found = health()
     status = "ready" if found.ready else "not ready"
-    return JsonResponse({"status": status, **asdict(found)}, status=200 if found.ready else 503)
+    response = JsonResponse({"status": status, **asdict(found)}, status=200 if found.ready else 503)
+    # It is no error of the server's: Django would log one each time somebody asks.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response

@@ -34,7 +34,7 @@ def _first_admin() -> FirstAdmin | None:
 
     if User.objects.filter(is_superuser=True).exists():
         return None
-    email = os.environ.get("ADMIN_EMAIL", "").strip().lower() or "admin@localhost.local"
+    email = os.environ.get("ADMIN_EMAIL", "").strip().lower() or "admin@localhost"
     _check_email(email)
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():

@@ -155,6 +155,8 @@ def serve(host: str, port: int, parent: int | None = None) -> None:
     django.setup(set_prefix=False)
     # Static files are read at once, which is what is wanted here.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
+    # They come from the apps' own folders; the collected ones are for those who serve them by something else.
+    warnings.filterwarnings("ignore", message="No directory at")
     from django.db import connections
 
     from chat.turns import process

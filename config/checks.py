@@ -1,0 +1,102 @@
+"""Checks that keep a known trap of the stack from being stepped into: each says what would go wrong."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+SHARED_NOWHERE = ("LocMemCache", "DummyCache")
+
+
+@register()
+def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Look for every trap that settings can hold."""
+    return [*_apps(), *_connections(), *_worker(), *_pool_in_worker(), *_secrets(), *_session_folder()]
+
+
+def _apps() -> Iterator[CheckMessage]:
+    apps = list(settings.INSTALLED_APPS)
+    if "django.contrib.staticfiles" in apps and apps.index("daphne") > apps.index("django.contrib.staticfiles"):
+        yield Error(
+            "daphne stands after staticfiles.",
+            hint="Put it first in INSTALLED_APPS: else runserver is not its own, and there are no websockets.",
+            id="threadkeeper.E001",
+        )
+
+
+def _connections() -> Iterator[CheckMessage]:
+    database = settings.DATABASES["default"]
+    if database.get("CONN_MAX_AGE", 0) != 0:
+        yield Error(
+            "CONN_MAX_AGE is not 0.",
+            hint="Under ASGI each thread would keep a connection of its own and never give it back.",
+            id="threadkeeper.E002",
+        )
+    if not database.get("DISABLE_SERVER_SIDE_CURSORS"):
+        yield Error(
+            "DISABLE_SERVER_SIDE_CURSORS is not set.",
+            hint="A transaction-pooled server (PgBouncer, Neon) loses the cursor between two fetches.",
+            id="threadkeeper.E003",
+        )
+
+
+def _worker() -> Iterator[CheckMessage]:
+    cluster: dict[str, Any] = settings.Q_CLUSTER
+    if cluster["retry"] <= cluster["timeout"]:
+        yield Error(
+            "Q_CLUSTER: retry is not longer than timeout.",
+            hint="A task that still runs would be started a second time.",
+            id="threadkeeper.E004",
+        )
+    if cluster.get("catch_up", True):
+        yield Error(
+            "Q_CLUSTER: catch_up is on.",
+            hint="After a pause the daily clean-up would run once for each day missed.",
+            id="threadkeeper.E005",
+        )
+    if settings.CACHES["default"]["BACKEND"].endswith(SHARED_NOWHERE):
+        yield Error(
+            "The cache is seen by one process alone.",
+            hint="The worker tells the server through it that it lives: use the database cache or Redis.",
+            id="threadkeeper.E006",
+        )
+
+
+def _pool_in_worker() -> Iterator[CheckMessage]:
+    if "qcluster" in sys.argv[1:2] and "pool" in settings.DATABASES["default"].get("OPTIONS", {}):
+        yield Error(
+            "The worker has a pool of database connections.",
+            hint="Unset DATABASE_POOL_SIZE for it: a pool that is forked hangs.",
+            id="threadkeeper.E007",
+        )
+
+
+def _secrets() -> Iterator[CheckMessage]:
+    if len(settings.SECRET_KEY) < 32 or len(set(settings.SECRET_KEY)) < 5:
+        yield Error(
+            "SECRET_KEY can be guessed.",
+            hint="Use 50 random characters, or unset it: one is then made and kept in DATA_DIR.",
+            id="threadkeeper.E008",
+        )
+
+
+def _session_folder() -> Iterator[CheckMessage]:
+    path = Path(settings.AGENT_SESSION_DB_PATH)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        yield Warning(
+            f"The folder {path.parent} cannot be written.",
+            hint="Turns go on without context until AGENT_SESSION_DB_PATH is in a folder that can be.",
+            id="threadkeeper.W001",
+        )
+    elif path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Warning(
+            f"{path} can be read by other users of this machine.",
+            hint=f"chmod 600 {path}",
+            id="threadkeeper.W002",
+        )

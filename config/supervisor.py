@@ -1,0 +1,261 @@
+"""Everything that a running Threadkeeper consists of: started, watched, and stopped together."""
+
+import http.client
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import psutil
+import psycopg
+from django.conf import settings
+from django.db import connections
+
+from config import postgres
+from config.exceptions import CannotStart
+from config.only_one import MARK, OnlyOne
+from config.preparation import FirstAdmin, prepare
+from config.processes import spawn
+from config.server import bind
+
+Say = Callable[[str], None]
+
+SECONDS_TO_SERVE = 60.0
+# A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
+SECONDS_TO_STOP = 12.0
+# A service that dies again and again within this time is given up.
+DEATHS, WITHIN = 5, 120.0
+
+
+@dataclass
+class Service:
+    """A child process that is started again when it dies, a little later each time."""
+
+    name: str
+    command: list[str]
+    env: dict[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
+    deaths: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start it."""
+        self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR)
+
+    def died(self) -> bool:
+        """Tell whether it has ended, without yet giving its pid back."""
+        if self.process is None:
+            return False
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def ask_to_stop(self) -> None:
+        """Ask it to stop."""
+        if self.process and not self.died():
+            self.process.send_signal(signal.SIGTERM)
+
+    def bury(self) -> int:
+        """End what is left of it, its own children too, and return its exit code."""
+        assert self.process
+        # Its pid is still its own, dead or alive, and so is the group of that number.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        code = self.process.wait()
+        self.process = None
+        return code
+
+    def delay(self, now: float) -> float:
+        """Count a death and return how long to wait; raise CannotStart when it was one too many."""
+        self.deaths = [death for death in self.deaths if now - death < WITHIN] + [now]
+        if len(self.deaths) >= DEATHS:
+            raise CannotStart(f"The {self.name} stopped {DEATHS} times in {WITHIN:.0f} seconds.")
+        return float(2 ** (len(self.deaths) - 1) - 1)
+
+
+class Supervisor:
+    """One `up`: `run` returns when it was told to stop, and then nothing of it is left."""
+
+    def __init__(self, *, host: str, port: int, worker: bool, say: Say) -> None:
+        self.host = host
+        self.port = port
+        self.worker = worker
+        self.say = say
+        self._stop = threading.Event()
+        self._database: postgres.EmbeddedPostgres | None = None
+        self._services: list[Service] = []
+
+    def run(self) -> None:
+        """Start everything, keep it running, and stop it at a signal. Raise CannotStart."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._told_to_stop)
+        only_one = OnlyOne(settings.DATA_DIR)
+        try:
+            # Before anything is written, and after the last server is surely gone.
+            bind(self.host, self.port).close()
+            self._close_data_folder()
+            self._start(only_one.mark)
+            self._watch()
+        except postgres.EmbeddedPostgresError as error:
+            raise CannotStart(str(error)) from error
+        finally:
+            self._end()
+            only_one.release()
+
+    def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
+        # A terminal's Ctrl-C comes twice, from the terminal and from `uv`: the second one changes nothing.
+        self._stop.set()
+
+    # The start.
+
+    def _start(self, mark: str) -> None:
+        url = settings.DATABASE_URL or self._start_database()
+        admin = self._prepare()
+        server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url})
+        if self._stop.is_set():
+            return
+        self._begin(server)
+        self._await_server(server)
+        if self.worker:
+            self._begin(worker)
+        if not self._stop.is_set():
+            self._introduce(admin)
+
+    def _start_database(self) -> str:
+        self._database = postgres.start(settings.EMBEDDED_POSTGRES_DIR, join=False)
+        return self._database.url
+
+    def _prepare(self) -> FirstAdmin | None:
+        if settings.DATABASE_URL:
+            _reach(settings.DATABASE_URL)
+        try:
+            return prepare()
+        finally:
+            connections.close_all()
+
+    def _children(self, env: dict[str, str]) -> tuple[Service, Service]:
+        address = ["--host", self.host, "--port", str(self.port), "--parent", str(os.getpid())]
+        server = Service("server", [sys.executable, "-m", "config.server", *address], env)
+        # A worker forks, and a pool of connections does not survive that.
+        manage = str(settings.BASE_DIR / "manage.py")
+        worker = Service("worker", [sys.executable, manage, "qcluster"], {**env, "DATABASE_POOL_SIZE": "0"})
+        return server, worker
+
+    def _begin(self, service: Service) -> None:
+        service.start()
+        self._services.append(service)
+
+    def _await_server(self, server: Service) -> None:
+        deadline = time.monotonic() + SECONDS_TO_SERVE
+        while not self._stop.is_set() and not self._answers():
+            if server.died() or time.monotonic() > deadline:
+                raise CannotStart("The server did not start.")
+            self._stop.wait(0.05)
+
+    def _answers(self) -> bool:
+        asked = http.client.HTTPConnection(_reachable(self.host), self.port, timeout=5)
+        try:
+            asked.request("GET", "/healthz")
+            # Whatever the answer: it may refuse the name that is used here.
+            asked.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asked.close()
+        return True
+
+    def _introduce(self, admin: FirstAdmin | None) -> None:
+        from chat.assistant.providers import describe
+
+        self.say(f"Address   {settings.PUBLIC_URL or f'http://{_in_url(_reachable(self.host))}:{self.port}'}/")
+        self.say(f"Model     {describe()}")
+        if admin:
+            self.say(f"Admin     {admin.email}")
+            self.say(
+                f"Password  {admin.password}   (shown this once)" if admin.password else "Password  ADMIN_PASSWORD"
+            )
+        self.say("Ctrl-C stops it.")
+
+    def _close_data_folder(self) -> None:
+        """Keep others out of the data folder; the embedded server's own user may pass through."""
+        through = stat.S_IXGRP | stat.S_IXOTH if os.geteuid() == 0 and not settings.DATABASE_URL else 0
+        mode = stat.S_IMODE(settings.DATA_DIR.stat().st_mode)
+        with suppress(PermissionError):
+            settings.DATA_DIR.chmod(mode & ~0o077 | through)
+
+    # The watch.
+
+    def _watch(self) -> None:
+        parent = _uv_above()
+        while not self._stop.wait(0.2):
+            self._tend_database()
+            for service in self._services:
+                if service.died():
+                    self._restart(service)
+            if parent and os.getppid() != parent:
+                # Whoever kills `uv` means what it runs.
+                self._stop.set()
+
+    def _tend_database(self) -> None:
+        database = self._database
+        if not database or not database.process or database.process.poll() is None:
+            return
+        self.say("The database stopped; it is started again.")
+        self._start_database()
+
+    def _restart(self, service: Service) -> None:
+        code = service.bury()
+        delay = service.delay(time.monotonic())
+        again = f" in {delay:.0f} s" if delay else ""
+        self.say(f"The {service.name} stopped ({_described(code)}); it is started again{again}.")
+        if not self._stop.wait(delay):
+            service.start()
+
+    # The end.
+
+    def _end(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        for service in self._services:
+            service.ask_to_stop()
+        for service in self._services:
+            while service.process and not service.died() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if service.process:
+                service.bury()
+        if self._database:
+            self._database.stop()
+
+
+def _reach(url: str) -> None:
+    try:
+        psycopg.connect(url, connect_timeout=10).close()
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CannotStart(f"DATABASE_URL: the database cannot be reached: {reason}") from error
+
+
+def _reachable(host: str) -> str:
+    """Return where a server that listens on a host is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _described(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _uv_above() -> int | None:
+    """Return the pid of the `uv` that runs this process, if one does."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(os.getppid())
+        if Path(parent.name()).stem == "uv":
+            return parent.pid
+    return None
