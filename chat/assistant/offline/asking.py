@@ -1,0 +1,180 @@
+"""Understand questions: the list or a part of it, one task, what was said before."""
+
+import re
+from datetime import datetime
+
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.slots import take_priority
+from chat.assistant.offline.spans import read_span
+from chat.assistant.offline.wishes import Fragment, Inspect, Prefer, Priority, Recall, Ref, Show, Sort, Status
+
+_TASKS = r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?|chores|errands|jobs|ones|work)"
+_LISTED = re.compile(
+    rf"^(?:(?:show|list|display|see|view|print|give|get|read|fetch|pull up|bring up|let me see|check|review|go through|look at|open|tell|remind me (?:what|which)|what|which|how many|any|is there|are there|do i|have i|did i|was there|am i|where|who|i want to see|find)\b.*\b(?:{_TASKS[3:-1]}"
+    r"|due|overdue|pending|left|remaining|open|completed?|finished|done|accomplished|everything|all|outstanding|urgent|important|priority|do|first|next|unfinished|incomplete|today|tomorrow|anything|this week|next week|weekend|late|upcoming|coming up)\b"
+    r"|(?:show|list|display)(?: me| them| all| it| everything)*$)",
+    re.I,
+)
+_BARE_LIST = re.compile(
+    rf"^(?:(?:and |just |only |now )*(?:(?:all|my|the|open|pending|completed?|finished|done|remaining|overdue|outstanding|unfinished|incomplete|today's|tomorrow's|this week's|next week's|high|low|normal|priority|urgent|important|current|full|whole|entire|complete|upcoming|of|monday's|tuesday's|wednesday's|thursday's|friday's|saturday's|sunday's)[\s-]*)*"
+    rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|only|for|due|today|tomorrow|this|next|week|weekend|month|by|on|list|left|sorted|order(?:ed)?|priority|date|status|overview|\w+day))*)\s*\??$"
+    r"|^(?:anything|something|what)\s+(?:else\s+)?(?:is\s+)?(?:due|left|overdue|for|on|urgent|important|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap|progress)(?: please)?\??$|^due (?:today|tomorrow|this week|next week)\??$|^what else\??$|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important|remaining|outstanding|coming up|still)\b.*$",
+    re.I,
+)
+_ABOUT = re.compile(r"\b(?:tasks?|todos?|items?|anything|something|things|reminders?) (?:(?:that|which) )?(?:about|related to|regarding|containing|contains?|mention(?:s|ing)?|with the words?|concerning|involving|to do with|including|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:my|the) (?:list|tasks))?\??$", re.I)  # fmt: skip
+_PENDING = re.compile(
+    r"\b(?:pending|open|left|remaining|remain|outstanding|active|unfinished|undone|incomplete|uncompleted|still|unchecked|not (?:yet )?(?:done|completed?|finished)|haven't|have not|hasn't|isn't done|to be done"
+    r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b",
+    re.I,
+)
+_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i (?:do|finish|complete|get done)|have i (?:done|finished|completed))\b", re.I)
+_ALL = re.compile(r"\b(?:complete list|all (?:of )?(?:my |the )?(?:tasks|todos|items|things)|everything|both|whole|entire|full|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and|or) (?:completed|done)|show all|list all)\b", re.I)
+_SORT = (
+    ("priority", re.compile(r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort", re.I)),
+    ("due", re.compile(r"\b(?:by|in order of|on|according to) (?:their |the |its )?(?:due|deadline|date|when|time|due-date)\b|\b(?:earliest|soonest|nearest)(?: \w+)* first\b|\bdue date order\b|\bdate order\b|\bchronological", re.I)),
+    ("number", re.compile(r"\b(?:by|in order of|in) (?:their |the |task )?(?:number|numbers|id|numerical order|number order|order (?:of creation|added)|creation)\b|\bin the order (?:i|they)\b|\bnormal(?:ly)? order\b|\b(?:default|original) (?:order|sort)", re.I)),
+)  # fmt: skip
+_FROM_NOW = re.compile(r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|prefer|i like my|each time|never show|until i say)\b", re.I)
+_COUNT = re.compile(r"^(?:and )?(?:how many|how much (?:is|do i have) (?:left|to do)|count|what(?:'s| is) the (?:number|count) of|number of)\b", re.I)
+_MORE = re.compile(r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others|remaining ones)(?: of (?:them|the list|it))?(?: please)?$", re.I)
+
+_NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
+_INSPECT = (
+    ("due", re.compile(r"^when(?:'s| is| are| do i (?:need|have) to(?: do| finish)?| was| should i(?: do| finish)?| must i(?: do)?)\s+(?P<ref>.+?)(?:\s+(?:due|supposed to be done|scheduled(?: for)?|set for|happening|by))?$", re.I)),
+    ("due", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?(?:due date|deadline|due time|date|time) (?:of|for|on) (?P<ref>.+)$", re.I)),
+    ("due", re.compile(r"^what (?:day|date|time) (?:is|was) (?P<ref>.+?)(?: due| set for| on| at| for)?$", re.I)),
+    ("due", re.compile(r"^(?:does|do|has) (?P<ref>.+?) (?:have|got) (?:a |any )?(?:due date|deadline)$", re.I)),
+    ("priority", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?priority (?:of|for|on) (?P<ref>.+)$", re.I)),
+    ("priority", re.compile(r"^(?:what priority (?:is|does)|how (?:important|urgent) is|is) (?P<ref>.+?)(?:\s+(?:have|at|urgent|important|high priority|low priority|a priority))?$", re.I)),
+    ("description", re.compile(r"^(?:what(?:'s| is| are| does)|show(?: me)?|tell me|read(?: me)?)\s*(?:the )?(?:notes?|descriptions?|comments?|details?) (?:of|for|on|about|in) (?P<ref>.+)$", re.I)),
+    ("status", re.compile(r"^(?:is|are) (?P<ref>.+?) (?:already |still |now )*(?:done|complete|completed|finished|open|pending|closed|not done|ticked off)(?: yet)?$", re.I)),
+    ("status", re.compile(r"^(?:did|have) i (?:already |ever |actually )?(?:finish(?:ed)?|complet(?:e|ed)|do|done|mark)\s+(?:with )?(?P<ref>.+?)(?: yet| already| as done)?$", re.I)),
+    ("status", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?status (?:of|for|on) (?P<ref>.+)$", re.I)),
+    ("exists", re.compile(r"^(?:is|are) (?P<ref>.+?) (?:already |still )*(?:on|in) (?:my|the) (?:\w+ )?(?:list|tasks|todos?)$", re.I)),
+    ("exists", re.compile(r"^(?:do i|have i)(?: already| still)? (?:have|got) (?:a |an |any )?(?:task|reminder|todo|item|entry) (?:about|for|to|called|named|with|on|that says|regarding) (?P<ref>.+)$", re.I)),
+    ("exists", re.compile(r"^(?:do i have|have i got|did i (?:already )?(?:add|put|write down|note)|have i (?:already )?added|is there(?: a (?:task|reminder))?(?: for| about| to| called)?|do i (?:need|have) to) (?P<ref>(?!anything|any\b|something|more|much|tasks|a lot|to do).+?)(?: on (?:my|the) (?:\w+ )?list| as a task| already)?$", re.I)),
+    ("all", re.compile(rf"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? |about |of |on |for )*(?P<ref>{_NUMBERED})(?: (?:say|again|about|in detail|please|details))*$", re.I)),
+    ("all", re.compile(r"^(?:show|see|view|give|tell|read|what(?:'s| is| are))\s*(?:me )?(?:more )?(?:the )?(?:details?|info(?:rmation)?|more|everything)? ?(?:about|of|on|for) (?P<ref>(?!my (?:tasks|list|todos?)|the list|all\b|what).+)$", re.I)),
+    ("all", re.compile(r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added|created))?)$", re.I)),
+    ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),
+)  # fmt: skip
+_RECALL_FIRST = re.compile(r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|my first (?:message|question|request|words))\b", re.I)
+_RECALL_LAST = re.compile(r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want|request)\w*(?: (?:you|from you|for))?(?: (?:to do|just now|last|before(?: this| that)?|previously|a moment ago|earlier|again))?|\bwhat was (?:my|the) (?:last|previous|most recent|latest) (?:message|question|request|thing i (?:asked|said|told you))|\b(?:last|previous) (?:thing|message|question|request) (?:i|that i) (?:asked|said|told|sent|wrote)|^what was my (?:last|previous) (?:question|message|request)|\bremember what i (?:just )?(?:said|asked|told you)\b", re.I)
+_RECALL_NTH = re.compile(r"\b(?P<nth>second|third|fourth|fifth)\b.{0,20}\b(?:i|my)\b.{0,12}\b(?:asked|said|told|ask|say|message|question|request)", re.I)
+_RECALL_ALL = re.compile(r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said|talked about|discussed)", re.I)
+_RECALL_REPLY = re.compile(r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again|what did you say)\W*$", re.I)
+_ALSO_DAY = re.compile(r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+|on\s+)?(?P<rest>.+?)\??$", re.I)
+_QUERY = re.compile(r"^(?:what|which|when|how|is|are|do|does|did|have|has|am|was|any|anything|show|list|display|see|view|tell|give)\b|\?$", re.I)
+
+
+def recall(clause: str) -> Recall | None:
+    """Read a question about what was said before."""
+    if _RECALL_ALL.search(clause):
+        return Recall(whole=True)
+    if _RECALL_REPLY.search(clause):
+        return Recall(-1, reply=True)
+    if found := _RECALL_NTH.search(clause):
+        return Recall(("first", "second", "third", "fourth", "fifth").index(found["nth"].lower()) + 1)
+    if _RECALL_FIRST.search(clause) and re.search(r"\b(?:what|which|remember|recall|tell|remind|how|where|repeat|my first)\b", clause, re.I):
+        return Recall(1)
+    return Recall(-1) if _RECALL_LAST.search(clause) else None
+
+
+def preference(clause: str) -> Prefer | None:
+    """Read how the person wants things from now on."""
+    if not _FROM_NOW.search(clause):
+        return None
+    sort = _sort(clause)
+    status: Status | None = None
+    if re.search(r"\b(?:show|list|see|display|hide)\b", clause, re.I):
+        if re.search(r"\b(?:hide|don't show|never show|without|not) (?:me )?(?:the |my |any )?(?:completed|done|finished)|\bonly (?:show |list |see |the |my |me )*(?:pending|open|unfinished|incomplete)|\b(?:pending|open)(?: tasks| ones)? only\b|just (?:the )?(?:pending|open)", clause, re.I):
+            status = "pending"
+        elif re.search(r"\b(?:completed|done|finished) (?:ones |tasks )?(?:too|as well|also)|\binclude (?:the )?(?:completed|done)|\ball (?:my |the )?tasks\b|\beverything\b", clause, re.I):
+            status = "all"
+        elif sort is None and re.search(r"\b(?:pending|open)\b", clause, re.I):
+            status = "pending"
+    priority: Priority | None = None
+    if re.search(r"\b(?:new|add|create|make|tasks i add)\b", clause, re.I) and sort is None and status is None:
+        priority = take_priority(clause, bare=True)[0]
+    if sort is None and status is None and priority is None:
+        if not re.search(r"\b(?:sort|order|list)", clause, re.I):
+            return None
+        sort = "priority" if re.search(r"priorit|important|urgent", clause, re.I) else "due" if re.search(r"\bdue|date", clause, re.I) else None
+    return Prefer(sort, status, priority) if sort or status or priority else None
+
+
+def show(clause: str, now: datetime) -> Show | None:
+    """Read a wish to see the list or a part of it."""
+    text = clause.strip(" .!")
+    if _MORE.match(text):
+        return Show(more=True)
+    counting = _COUNT.match(text) is not None
+    sorting = re.match(r"^(?:sort|order|arrange|reorder|rank|re-sort|organi[sz]e)\b", text, re.I)
+    if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text)):
+        return None
+    about = _ABOUT.search(text)
+    if about and re.search(r"\bdue\b|\bpriority\b|\bdates?\b", about["about"], re.I):
+        about = None
+    rest = text[: about.start("about")] if about else text
+    span, priority = read_span(rest, now), _priority(rest)
+    return Show(_status(rest, span), _sort(rest), span, priority, about["about"] if about else "", counting)
+
+
+def _priority(text: str) -> Priority | None:
+    without_sort = text
+    for _, form in _SORT:
+        without_sort = form.sub(" ", without_sort)
+    found, _ = take_priority(without_sort, bare=True)
+    return found
+
+
+def _status(text: str, span: object) -> Status | None:
+    if _ALL.search(text) and not re.search(r"\b(?:pending|open|completed tasks|all (?:the )?(?:completed|done|finished)|left|still|remaining|due|incomplete|unfinished|to do|to be done)\b", text, re.I):
+        if re.search(r"\b(?:i've|have i|i have|did i|i) (?:done|do|finish|completed?|finished)\b|\beverything (?:completed|done|finished)\b|\bnot done\b", text, re.I):
+            return "completed" if "not done" not in text else "pending"
+        return "all"
+    done = _COMPLETED.search(re.sub(r"\b(?:not|un|in|never|haven't|hasn't|isn't|be|get|to)(?: yet| been|\b)[ -]*(?:i |get |be )?(?:done|completed?|finish(?:ed)?)\b|\bneeds doing\b|incomplete|uncompleted|undone|unfinished", " ", text, flags=re.I))
+    if done and not re.search(r"\b(?:still|left|pending|remaining|open)\b", text, re.I):
+        return "completed"
+    if _PENDING.search(text) or span is not None:
+        return "pending"
+    return None
+
+
+def _sort(text: str) -> Sort | None:
+    for sort, form in _SORT:
+        if form.search(text):
+            return sort  # type: ignore[return-value]
+    return None
+
+
+def inspect(clause: str, now: datetime) -> Inspect | None:
+    """Read a question about one task."""
+    text = clause.strip(" .?!")
+    for aspect, form in _INSPECT:
+        found = form.match(text)
+        if not found:
+            continue
+        if aspect == "priority" and text.lower().startswith("is ") and not re.search(r"(?:urgent|important|priority)$", text, re.I):
+            continue
+        ref = read_ref(found["ref"], now)
+        if ref.every or ref.narrowed or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", found["ref"], re.I):
+            continue
+        if ref == Ref(phrase=ref.phrase) and re.match(r"(?:my|the|our)?\s*(?:next|list|tasks?|todos?|todo list|deadlines?)\b", ref.phrase, re.I):
+            continue
+        return Inspect(ref, aspect)  # type: ignore[arg-type]
+    return None
+
+
+def another_day(clause: str, now: datetime) -> Fragment | None:
+    """Read "and tomorrow?", which asks the last question again about another day."""
+    found = _ALSO_DAY.match(clause.strip(" .!"))
+    span = read_span(found["rest"], now) if found else None
+    if found is None or span is None or len(found["rest"].split()) > 4:
+        return None
+    return Fragment(day=span.first, span=span, asking=True)
+
+
+def questioning(clause: str) -> bool:
+    """Tell whether a clause asks rather than orders."""
+    return _QUERY.search(clause.strip()) is not None

@@ -1,0 +1,154 @@
+"""From how a person points at tasks to the tasks meant, or to a question when that is not certain."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chat.assistant.offline import replies
+from chat.assistant.offline.desk import Desk, Work
+from chat.assistant.offline.matching import match
+from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.wishes import Ref, Span
+
+Among = Literal["pending", "completed", "all"]
+
+_AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&|plus)\s+", re.I)
+_MOST_OFFERED = 10
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The tasks chosen, or what to tell the person instead."""
+
+    numbers: tuple[int, ...] = ()
+    problem: str = ""
+    nothing_like_it: bool = False
+    otherwise: tuple[Task, ...] = ()
+
+
+def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within: Sequence[int] = ()) -> Work[Choice]:
+    """Find the tasks a person points at.
+
+    Only tasks of the status `among` are meant by words; those of the other status are handed back as `otherwise`.
+    With `lenient`, "it" may be the task changed last although a list was shown since.
+    """
+    if ref.numbers:
+        return Choice(ref.numbers)
+    if ref.places:
+        return (yield from _by_place(desk, ref))
+    if ref.pronoun:
+        return (yield from _by_pronoun(desk, ref, lenient))
+    if ref.every or ref.narrowed:
+        return (yield from _by_kind(desk, ref, among))
+    if not ref.phrase:
+        return Choice(problem=(yield from offer(desk)))
+    return (yield from _by_words(desk, ref.phrase, among, within))
+
+
+def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
+    """Ask which task is meant, showing the open ones."""
+    tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
+    if not tasks:
+        return f"{lead} Your list has no open tasks."
+    return f"{lead}\n\n{replies.lines(tasks[:_MOST_OFFERED], desk.today)}"
+
+
+def _by_place(desk: Desk, ref: Ref) -> Work[Choice]:
+    listed = desk.last_list()
+    if not listed:
+        if ref.places == (-1,) and desk.last_changed():
+            return Choice((desk.last_changed()[-1],))
+        return Choice(problem=(yield from offer(desk, "I haven't shown a list yet. Which one do you mean?")))
+    try:
+        chosen = [listed[place - 1 if place > 0 else place] for place in ref.places]
+    except IndexError:
+        return Choice(problem=f"The last list I showed has only {len(listed)}. Which one do you mean?")
+    return Choice(tuple(dict.fromkeys(chosen)))
+
+
+def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
+    spoken_of = desk.spoken_of()
+    if ref.pronoun == "newest":
+        newest = (desk.touched or desk.last_created())[-1:]
+        return Choice(tuple(newest or [max((task.number for task in (yield from desk.everything())), default=0)]))
+    if ref.pronoun == "other":
+        others = [number for number in desk.last_list() if number not in desk.last_changed()]
+        return Choice(tuple(others)) if len(others) == 1 else Choice(problem=(yield from offer(desk)))
+    if ref.pronoun in ("them", "both"):
+        right = len(spoken_of) == 2 if ref.pronoun == "both" else bool(spoken_of)
+        if ref.pronoun == "both" and not right and len(desk.last_list()) == 2:
+            return Choice(tuple(desk.last_list()))
+        return Choice(tuple(spoken_of)) if right else Choice(problem=(yield from offer(desk, "Which ones do you mean?")))
+    if len(spoken_of) == 1:
+        return Choice(tuple(spoken_of))
+    changed = desk.last_changed()
+    if lenient and len(changed) == 1:
+        return Choice(tuple(changed))
+    seen = {task.number: task for task in (yield from desk.everything())}
+    possible = [seen[number] for number in spoken_of if number in seen]
+    if possible:
+        return Choice(problem=replies.which_one(possible, desk.today, "do you mean"))
+    return Choice(problem=(yield from offer(desk)))
+
+
+def in_span(task: Task, span: Span, desk: Desk) -> bool:
+    """Tell whether a task is due in the days given."""
+    if span.undated:
+        return task.due_date is None
+    if task.due_date is None:
+        return False
+    if span.overdue:
+        passed = task.due_date == desk.today and task.due_time is not None and task.due_time < desk.now.time()
+        return task.due_date < desk.today or passed
+    return (span.first is None or span.first <= task.due_date) and (span.last is None or task.due_date <= span.last)
+
+
+def _by_kind(desk: Desk, ref: Ref, among: Among) -> Work[Choice]:
+    status = ref.status if ref.status != "all" else among
+    tasks = [
+        task
+        for task in (yield from desk.everything())
+        if (status == "all" or task.is_completed == (status == "completed"))
+        and (ref.span is None or in_span(task, ref.span, desk))
+        and (ref.priority is None or task.priority == ref.priority)
+    ]
+    if not tasks:
+        return Choice(problem="There is no such task on your list. Which one do you mean?")
+    if len(tasks) > 1 and not ref.every:
+        return Choice(problem=replies.which_one(tasks, desk.today, "do you mean"))
+    return Choice(tuple(task.number for task in tasks))
+
+
+def _by_words(desk: Desk, phrase: str, among: Among, within: Sequence[int]) -> Work[Choice]:
+    everything = yield from desk.everything()
+    right = [task for task in everything if among == "all" or task.is_completed == (among == "completed")]
+    offered = [task for task in right if task.number in within]
+    for tasks in (offered, right) if offered else (right,):
+        found = match(phrase, tasks).sure
+        if len(found) == 1:
+            return Choice((found[0].number,))
+        if found:
+            return Choice(problem=replies.which_one(found[:_MOST_OFFERED], desk.today, "do you mean"))
+    several = _several(phrase, right)
+    if several:
+        return Choice(tuple(task.number for task in several))
+    wrong = [task for task in everything if task not in right]
+    other = match(phrase, wrong).sure
+    if other:
+        return Choice(otherwise=other)
+    near = match(phrase, right).near
+    quoted = f"I couldn't find a task “{replies.safe(phrase)}”."
+    if near:
+        lead = "Did you mean this one?" if len(near) == 1 else "Did you mean one of these?"
+        return Choice(problem=f"{quoted} {lead}\n\n{replies.lines(near[:_MOST_OFFERED], desk.today)}", nothing_like_it=False)
+    return Choice(problem=(yield from offer(desk, f"{quoted} Which one do you mean?")), nothing_like_it=True)
+
+
+def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
+    parts = [part for part in _AND.split(phrase) if part.strip()]
+    found = [match(part, tasks).sure for part in parts]
+    if len(parts) < 2 or any(len(sure) != 1 for sure in found):
+        return []
+    return list({sure[0].number: sure[0] for sure in found}.values())

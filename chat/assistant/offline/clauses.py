@@ -1,0 +1,90 @@
+"""Take a message apart into its separate wishes, and a wish from its wrapping of politeness."""
+
+import re
+
+_REF = (
+    r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"
+    r"|(?:the\s+)?(?:first|second|third|fourth|fifth|last|other)\b)"
+)
+_FILLER = r"(?:(?:also|then|now|please|pls|can you|could you|would you|finally|lastly|just|next|after that)\s+)*"
+# These begin a new wish wherever they stand.
+_SURE_HEAD = (
+    rf"(?:add\s|remind me\b|i (?:also )?(?:need|have|must) to\b|i(?:'ve| have) (?:also )?(?:got to|already|done|finished)\b|i'm done with\b"
+    rf"|i (?:just |already |also )?(?:finished|completed|did|bought|paid|called|sent)\b"
+    r"|show (?:me|my|all|the|what)\b|list (?:me|my|all|the|what|everything)\b|display\s|what(?:'s| is| are| do)\b|tell me\b|how many\b"
+    r"|mark\s.+?\b(?:as\b|done\b|complete)|(?:create|make) (?:a |an )?(?:new )?(?:task|reminder|todo)\b|(?:a )?new task\b"
+    r"|rename\s|reopen\s|undo\b|prioriti[sz]e\s|don't (?:let me )?forget\b"
+    rf"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
+    r"|(?:make|set|change|move|push|mark|call|rename|give)\s+(?:it|its|that|them)\b"
+    r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
+    r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
+    r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
+    r"|(?:delete|remove|erase|show|list) everything\b)"
+)
+# These do so after a command, but not after "I need to", where "finish the report" is one more thing to do.
+_COMMAND_HEAD = (
+    r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s|push\s|postpone\s|reschedule\s"
+    r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
+)
+_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+)*|\s+(?:and|then|but|plus|also)\s+(?:then\s+|also\s+)*|\s+-\s+)"
+_SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
+_SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
+_NO_END = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m|\d{1,2})\.|\b[a-z]\.)$", re.I)
+_WISHES_FREELY = re.compile(
+    r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b", re.I
+)
+_MANY = re.compile(r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s", re.I | re.S)
+
+_OPENING = re.compile(
+    r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly|also|and|then|but|plus|actually|sorry|finally"
+    r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh|phew|yay|done thinking"
+    r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that|in addition|to start|good news|guess what)\s*[,:!]\s*)+(?=\S)",
+    re.I,
+)
+_COMMANDS = (
+    r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move|update|reopen|undo|put|get rid|cancel"
+    r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort|edit|give|have|be reminded|look|find|search)"
+)
+_MODAL = re.compile(
+    rf"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
+    rf"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=(?:{_COMMANDS})\b)|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
+    rf"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love|i wish|i'm trying|may i|can i|could i|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
+    re.I,
+)
+_CLOSING = re.compile(
+    r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind|would you|will you|can you|could you|ok|okay|right|mate|buddy|man"
+    r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$", re.I
+)
+
+
+def split_clauses(text: str) -> list[str]:
+    """Return the separate wishes of a message, in the order said."""
+    if _MANY.search(text) and _WISHES_FREELY.search(text):
+        return [text]
+    clauses: list[str] = []
+    for sentence in _sentences(text):
+        pattern = _SPLIT_SURE if _WISHES_FREELY.search(sentence) else _SPLIT_ANY
+        clauses += [clause for clause in (part.strip(" ,;") for part in pattern.split(sentence)) if clause]
+    return clauses
+
+
+def _sentences(text: str) -> list[str]:
+    sentences: list[str] = []
+    for piece in _SENTENCE.split(text):
+        if sentences and _NO_END.search(sentences[-1]):
+            sentences[-1] += f" {piece}"
+        elif piece.strip():
+            sentences.append(piece.strip())
+    return sentences
+
+
+def unwrap(clause: str) -> str:
+    """Return a wish without greeting, politeness and closing."""
+    previous = None
+    while previous != clause:
+        previous = clause
+        clause = _MODAL.sub("", _OPENING.sub("", clause.strip()))
+        shorter = _CLOSING.sub("", clause)
+        clause = shorter if shorter.strip() else clause
+    return clause.strip(" \t,;")

@@ -1,0 +1,147 @@
+"""What the items say: the turns of the conversation, the calls made in each, and what the replies showed."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeGuard
+
+from chat.assistant.offline.tasks import Task
+
+FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
+CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
+
+_NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
+_SHOWN = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+(?:\[[ x]\]\s+)?\*\*(\d+)\*\*", re.M)
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What the offline model needs of the agent's instructions."""
+
+    now: datetime
+    forgotten: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> "Instructions":
+        """Find the moment of the turn, and whether the start of the conversation was pruned."""
+        found = _NOW.search(text)
+        now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
+        return cls(now=now, forgotten=FORGOTTEN in text)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A tool's output, understood as far as it can be."""
+
+    ok: bool = False
+    task: Task | None = None
+    tasks: tuple[Task, ...] = ()
+    total: int = 0
+    error: str = "unreadable"
+    detail: str = ""
+
+    @classmethod
+    def read(cls, output: str) -> "Outcome":
+        """Read JSON as the tools write it; anything else is a failure with that text."""
+        try:
+            raw = json.loads(output)
+        except ValueError:
+            return cls(detail=output)
+        if not isinstance(raw, Mapping):
+            return cls(detail=output)
+        tasks = tuple(task for entry in raw.get("tasks") or () if (task := Task.read(entry)))
+        return cls(
+            ok=raw.get("ok") is True,
+            task=Task.read(raw.get("task")),
+            tasks=tasks,
+            total=raw["total"] if isinstance(raw.get("total"), int) else len(tasks),
+            error=str(raw.get("error") or ""),
+            detail=str(raw.get("detail") or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Done:
+    """A call that was made, and what came of it."""
+
+    name: str
+    arguments: Mapping[str, object]
+    outcome: Outcome
+
+    @property
+    def changed(self) -> Task | None:
+        """The task that this call changed, as it was afterwards."""
+        return self.outcome.task if self.outcome.ok and self.name in CHANGES else None
+
+
+@dataclass
+class Turn:
+    """A message of the person, the calls it led to, and the reply."""
+
+    said: str
+    calls: list[Done] = field(default_factory=list)
+    replied: str = ""
+
+    @property
+    def changed(self) -> list[Task]:
+        """The tasks that were changed in this turn, each once, as last seen."""
+        return list({task.number: task for call in self.calls if (task := call.changed)}.values())
+
+    @property
+    def shown(self) -> list[int]:
+        """The numbers of the tasks listed in the reply, in the order shown."""
+        numbers = [int(number) for number in _SHOWN.findall(self.replied)]
+        if numbers or self.changed:
+            return numbers
+        listed = [call for call in self.calls if call.name == "list_tasks" and call.outcome.ok]
+        # Another model may have answered, and writes its lists in its own way.
+        in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.replied] if listed else []
+        return [task.number for task in in_reply]
+
+    @property
+    def asked(self) -> bool:
+        """Whether the reply put a question to the person."""
+        return "?" in self.replied
+
+
+def read_turns(items: str | Sequence[object]) -> list[Turn]:
+    """Group the items into turns; the last one is the turn that is being answered."""
+    if isinstance(items, str):
+        return [Turn(said=items)]
+    entries = [item for item in items if _is_mapping(item)]
+    outputs = {str(e.get("call_id")): _text(e.get("output")) for e in entries if e.get("type") == "function_call_output"}
+    turns: list[Turn] = []
+    for entry in entries:
+        if entry.get("role") == "user":
+            turns.append(Turn(said=_text(entry.get("content"))))
+        elif turns and entry.get("type") == "function_call":
+            turns[-1].calls.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
+        elif turns and entry.get("role") == "assistant":
+            turns[-1].replied += _text(entry.get("content"))
+    return turns or [Turn(said="")]
+
+
+def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(item, Mapping)
+
+
+def _done(entry: Mapping[str, object], output: str) -> Done:
+    try:
+        arguments = json.loads(str(entry.get("arguments") or "{}"))
+    except ValueError:
+        arguments = {}
+    return Done(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, Outcome.read(output))
+
+
+def _text(content: object) -> str:
+    """Return the text of a message's content or of an output, which may be a string or a list of parts."""
+    return content if isinstance(content, str) else "".join(_parts(content))
+
+
+def _parts(content: object) -> Iterator[str]:
+    if isinstance(content, Sequence):
+        for part in content:
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                yield part["text"]

@@ -1,0 +1,361 @@
+"""Find and resolve what a message says about days and hours."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Literal
+
+import parsedatetime
+
+Found = date | datetime | None
+Resolver = Callable[[re.Match[str], datetime], Found]
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+NUMBERS = {
+    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "eleven": 11, "twelve": 12, "a couple of": 2, "a couple": 2, "a few": 3, "half a": 0,
+}  # fmt: skip
+
+_WEEKDAY = (
+    r"(?:mon(?:day)?|tue(?:s(?:day)?)?|wed(?:s|nesday)?|thu(?:r(?:s(?:day)?)?)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
+)
+_FULL_WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)"
+)
+_COUNT = r"(?:\d{1,3}|a couple of|a couple|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_UNIT = r"(?:minute|min|hour|hr|day|week|fortnight|month|year)s?"
+_ORDINAL = r"\d{1,2}(?:st|nd|rd|th)"
+_PART = r"(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
+_BEFORE = (
+    r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
+    r"(?:(?:no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime|any time|of"
+    r"|starting|this coming)\s+)?"
+)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a text says about when: a day, a time, or both, and where it says so."""
+
+    day: date | None
+    at: time | None
+    spans: tuple[tuple[int, int], ...]
+    overdue: bool = False
+
+
+@dataclass(frozen=True)
+class _Day:
+    day: date
+    at: time | None
+    part: str | None
+    start: int
+    end: int
+    firm: bool
+
+
+def _amount(words: str) -> int:
+    words = words.lower()
+    return int(words) if words.isdigit() else NUMBERS.get(words, 1)
+
+
+def _weekday(words: str) -> int:
+    return next(i for i, name in enumerate(WEEKDAYS) if name.startswith(words.lower()[:3]))
+
+
+def _month(words: str) -> int:
+    return MONTHS.index(words.lower()[:3]) + 1
+
+
+def _coming(weekday: int, today: date) -> date:
+    return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
+
+
+def _in_week(weekday: int, today: date, weeks: int) -> date:
+    return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=weekday)
+
+
+def _month_start(today: date, months: int) -> date:
+    years, month = divmod(today.month - 1 + months, 12)
+    return date(today.year + years, month + 1, 1)
+
+
+def _month_end(today: date, months: int = 0) -> date:
+    return _month_start(today, months + 1) - timedelta(days=1)
+
+
+def _months_to(month: int, today: date) -> int:
+    return (month - today.month) % 12
+
+
+def _calendar(words: str, now: datetime) -> datetime | None:
+    """Let parsedatetime read a relative amount; it must not fall back to the machine's clock, which it does on failure."""
+    naive = now.replace(tzinfo=None)
+    found, status = parsedatetime.Calendar().parseDT(words, sourceTime=naive)
+    return found if status else None
+
+
+def _after(match: re.Match[str], now: datetime) -> Found:
+    """Resolve "in 3 days", "two weeks from Monday", "a week after tomorrow"."""
+    count, unit = _amount(match["count"]), match["unit"].lower().rstrip("s")
+    base = now
+    anchor = (match.groupdict().get("anchor") or "").lower()
+    if anchor == "tomorrow":
+        base = now + timedelta(days=1)
+    elif anchor and anchor not in ("now", "today"):
+        base = datetime.combine(_coming(_weekday(anchor), now.date()), now.time())
+    if unit == "fortnight":
+        count, unit = 2 * count, "week"
+    moved = _calendar(f"{count} {unit}{'s' if count != 1 else ''}", base)
+    if moved is None:
+        return None
+    return moved if unit in ("minute", "min", "hour", "hr") else moved.date()
+
+
+def _calendar_day(day: int, month: int, year: str | None, today: date) -> date | None:
+    """Return the coming such day, or the one in the year that was named."""
+    try:
+        if year:
+            return date(int(year) + (2000 if len(year) == 2 else 0), month, day)
+        found = date(today.year, month, day)
+        return found if found >= today else date(today.year + 1, month, day)
+    except ValueError:
+        return None
+
+
+def _named_day(match: re.Match[str], now: datetime) -> Found:
+    return _calendar_day(int(match["day"]), _month(match["month"]), match["year"], now.date())
+
+
+def _numeric_day(match: re.Match[str], now: datetime) -> Found:
+    first, second = int(match["first"]), int(match["second"])
+    # 13.3. is written day first; with a slash the month comes first, unless it cannot.
+    day, month = (first, second) if match["sep"] == "." or first > 12 else (second, first)
+    return _calendar_day(day, month, match["year"], now.date())
+
+
+def _day_of_month(match: re.Match[str], now: datetime) -> Found:
+    day, today = int(match["day"]), now.date()
+    for months in range(3):
+        try:
+            found = _month_start(today, months).replace(day=day)
+        except ValueError:
+            continue
+        if found >= today and not (months == 0 and match.groupdict().get("next")):
+            return found
+    return None
+
+
+def _edge(match: re.Match[str], now: datetime) -> Found:
+    """Resolve the start, middle or end of a week, a month or a year."""
+    today, edge, unit = now.date(), match["edge"].lower(), match["unit"].lower()
+    ahead = 1 if (match["which"] or "").lower() == "next" else 0
+    if unit in ("day", "today", "tomorrow"):
+        return today + timedelta(days=int(unit == "tomorrow"))
+    if unit == "week":
+        return _in_week({"end": 4, "mid": 2}.get(edge[:3], 0), today, ahead)
+    if unit == "year":
+        return date(today.year + ahead, 12, 31) if edge == "end" else date(today.year + 1, 1, 1)
+    months = ahead if unit == "month" else _months_to(_month(unit), today)
+    if edge == "end":
+        return _month_end(today, months)
+    if edge.startswith("mid"):
+        return _month_start(today, months).replace(day=15)
+    first = _month_start(today, months)
+    return first if first >= today else _month_start(today, months + 1)
+
+
+def _relative_unit(match: re.Match[str], now: datetime) -> Found:
+    today, unit = now.date(), match["unit"].lower()
+    ahead = 1 if match["which"].lower() == "next" else 0
+    if unit == "week":
+        return _in_week(0, today, 1) if ahead else _in_week(6, today, 0)
+    if unit == "weekend":
+        return _in_week(5, today, ahead)
+    if unit == "month":
+        return _month_start(today, 1) if ahead else _month_end(today)
+    return date(today.year + 1, 1, 1) if ahead else date(today.year, 12, 31)
+
+
+def _named_weekday(match: re.Match[str], now: datetime) -> Found:
+    weekday, today = _weekday(match["weekday"]), now.date()
+    which = (match["which"] or match.groupdict().get("after") or "").lower()
+    if "next" in which:
+        return _in_week(weekday, today, 1)
+    if which == "this" and weekday == today.weekday():
+        return today
+    return _coming(weekday, today)
+
+
+def _plain_day(match: re.Match[str], now: datetime) -> Found:
+    words = re.sub(r"\s+", " ", match["plain"].lower())
+    days = 2 if "after" in words else 1 if words.startswith("tomorrow") else 0
+    return now.date() + timedelta(days=days)
+
+
+def _iso(match: re.Match[str], now: datetime) -> Found:
+    try:
+        return date.fromisoformat(match["iso"])
+    except ValueError:
+        return None
+
+
+def _half_hour(match: re.Match[str], now: datetime) -> Found:
+    return now.replace(tzinfo=None) + timedelta(minutes=30)
+
+
+def _start_of_month(match: re.Match[str], now: datetime) -> Found:
+    months = _months_to(_month(match["month"]), now.date()) or 12
+    return _month_start(now.date(), months)
+
+
+def _rule(pattern: str, resolve: Resolver) -> tuple[re.Pattern[str], Resolver]:
+    # "Friday's meeting" names the meeting, not a day on which something is due.
+    return re.compile(rf"(?<![\w'-]){pattern}(?![\w]|'s|-\w)", re.I), resolve
+
+
+_YEAR = r"(?:,?\s+(?P<year>20\d\d))?"
+_RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
+    _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso),
+    _rule(
+        _BEFORE + rf"(?:in\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})\s+(?:from|after)\s+"
+        rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})", _after,
+    ),
+    _rule(rf"(?:due\s+)?(?:in|within)\s+(?:the next\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})(?:'?\s+time)?", _after),
+    _rule(r"(?:due\s+)?in half an hour", _half_hour),
+    _rule(_BEFORE + r"(?P<plain>(?:the\s+)?day\s+after\s+tomorrow)" + _PART, _plain_day),
+    _rule(
+        _BEFORE + r"(?:at\s+)?(?:the\s+|this\s+)?(?P<edge>end|start|beginning|middle|mid)[- ](?:of\s+)?(?:the\s+)?"
+        rf"(?:(?P<which>this|next)\s+)?(?P<unit>day|today|tomorrow|week|month|year|{_MONTH})", _edge,
+    ),
+    _rule(
+        _BEFORE + rf"(?:(?P<which>next week|this|next|coming|the)\s+(?:on\s+)?)?(?P<weekday>{_FULL_WEEKDAY})"
+        r"(?:\s+(?P<after>next week|of next week))?" + _PART, _named_weekday,
+    ),
+    _rule(
+        rf"(?:due|by|on|before|until|till|for|to|this|next)\s+(?:(?P<which>this|next|coming)\s+)?(?P<weekday>{_WEEKDAY})\.?"
+        + _PART, _named_weekday,
+    ),
+    _rule(_BEFORE + r"(?:over\s+|at\s+|during\s+|in\s+)?(?P<which>next|this|coming|the)\s+(?P<unit>weekend)", _relative_unit),
+    _rule(
+        _BEFORE + r"(?:later\s+|some ?time\s+)?(?:in\s+)?(?P<which>next|this|later this)\s+(?P<unit>week|month|year)",
+        _relative_unit,
+    ),
+    _rule(_BEFORE + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))", _named_day),
+    _rule(_BEFORE + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}", _named_day),
+    _rule(_BEFORE + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?", _numeric_day),
+    _rule(_BEFORE + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?", _numeric_day),
+    _rule(r"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)(?: of (?:this|the) month)?", _day_of_month),
+    _rule(r"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>\d{1,2})(?:st|nd|rd|th) of (?P<next>next) month", _day_of_month),
+    _rule(_BEFORE + r"(?P<plain>(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)" + _PART, _plain_day),
+    _rule(rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))", _start_of_month),
+)  # fmt: skip
+
+_TIME = re.compile(
+    r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
+    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?\s*(?P<half>[ap]\.?m\b\.?)|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
+    r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
+    r"|(?P<rel>half past|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+    r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b|(?<=@)\s?(?P<at>\d{1,2})\b)"
+    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)|at (?P<night>night)))?",
+    re.I,
+)
+_CLEAR = re.compile(r"\bno (?:due )?date\b|\bwithout (?:a )?(?:due )?date\b", re.I)
+
+
+def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
+    """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
+    days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
+    day = days[0] if days else None
+    hour = _hour(text, day)
+    if day is None and hour is None:
+        return None
+    spans = [(day.start, day.end)] if day else []
+    at = day.at if day else None
+    if hour is not None:
+        at = hour[0]
+        spans.append((hour[1], hour[2]))
+    on = day.day if day else None
+    return Due(on, at, tuple(spans))
+
+
+def settle(due: Due, now: datetime) -> tuple[date, time | None]:
+    """Return the day meant: a time alone is today's, or tomorrow's once it is past."""
+    if due.day is not None:
+        return due.day, due.at
+    past = due.at is not None and due.at <= now.time()
+    return now.date() + timedelta(days=int(past)), due.at
+
+
+def without(text: str, due: Due) -> str:
+    """Return the text with the words about when taken out."""
+    for start, end in sorted(due.spans, reverse=True):
+        text = f"{text[:start].rstrip()} {text[end:].lstrip()}"
+    return text.strip()
+
+
+def _days(text: str, now: datetime) -> Iterator[_Day]:
+    taken: list[tuple[int, int]] = []
+    for pattern, resolve in _RULES:
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if any(start < other_end and end > other_start for other_start, other_end in taken):
+                continue
+            found = resolve(match, now)
+            if found is None:
+                continue
+            taken.append((start, end))
+            yield _read_day(match, found)
+
+
+def _read_day(match: re.Match[str], found: date | datetime) -> _Day:
+    start, end = match.span()
+    firm = re.match(r"(?:due|by|before|until|till|no later|deadline)\b", match[0], re.I) is not None
+    part = (match.groupdict().get("part") or "").lower() or None
+    if part is None and (named := re.search(r"\b(morning|afternoon|evening|tonight)\b", match[0], re.I)):
+        part = named[1].lower()
+    if isinstance(found, datetime):
+        return _Day(found.date(), time(found.hour, found.minute), part, start, end, firm)
+    return _Day(found, None, part, start, end, firm)
+
+
+def _hour(text: str, day: _Day | None) -> tuple[time, int, int] | None:
+    for match in _TIME.finditer(text):
+        if day and match.start() < day.end and match.end() > day.start:
+            continue
+        at = _clock(match, day.part if day else None)
+        if at is not None:
+            return at, match.start(), match.end()
+    return None
+
+
+def _clock(match: re.Match[str], part: str | None) -> time | None:
+    part = match["part"] or match["night"] or part
+    try:
+        if match["named"]:
+            return time(0, 0) if match["named"].lower() == "midnight" else time(12, 0)
+        if match["half"]:
+            hour = int(match["hour"]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
+            return time(hour, int(match["minute"] or 0))
+        if match["clock"]:
+            hour = int(match["clock"])
+            return time(_waking(hour, part) if part and hour < 12 else hour, int(match["minutes"]))
+        if match["rel"]:
+            hour, minute = _waking(_amount(match["relhour"]), part), 30 if match["rel"].lower() == "half past" else 15
+            return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
+        return time(_waking(_amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
+    except ValueError:
+        return None
+
+
+def _waking(hour: int, part: str | None) -> int:
+    """Return the hour of the day for a number on a clock face: people make plans for 7 in the morning to 6 at night."""
+    part = (part or "").lower()
+    if part in ("morning", "am"):
+        return hour % 12 if hour == 12 else hour
+    if part in ("afternoon", "evening", "tonight", "night", "pm"):
+        return hour + 12 if hour < 12 else hour
+    return hour + 12 if 1 <= hour <= 6 else hour

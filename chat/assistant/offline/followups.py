@@ -1,0 +1,165 @@
+"""Join a short answer with the question that it answers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chat.assistant.offline.adding import add, clean_title
+from chat.assistant.offline.clauses import unwrap
+from chat.assistant.offline.context import Turn
+from chat.assistant.offline.dates import find_due, settle
+from chat.assistant.offline.desk import Desk
+from chat.assistant.offline.matching import match
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.slots import take_priority
+from chat.assistant.offline.understanding import understand
+from chat.assistant.offline.wishes import (
+    Add,
+    Answer,
+    Change,
+    Complete,
+    Delete,
+    Foreign,
+    Fragment,
+    Inspect,
+    OffTopic,
+    Pick,
+    Recall,
+    Ref,
+    Reopen,
+    Show,
+    Span,
+    Talk,
+    Undo,
+    Vague,
+    Wish,
+)
+
+Pending = Add | Complete | Delete | Reopen | Change | Inspect
+_MOST_QUESTIONS = 4
+
+
+def follow_up(desk: Desk) -> list[Wish]:
+    """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
+    wishes = understand(desk.said, desk.now)
+    pending = _pending(desk)
+    if pending is None:
+        return [_placed(wish, desk) for wish in wishes]
+    if len(wishes) == 2 and isinstance(wishes[0], Answer):
+        wishes = wishes[1:]
+    if len(wishes) != 1:
+        return wishes
+    answered = _answered(wishes[0], pending, desk)
+    return [answered if answered is not None else _placed(wishes[0], desk)]
+
+
+def waiting_for(desk: Desk) -> Sequence[int]:
+    """Return the numbers of the tasks among which the person was asked to choose."""
+    return desk.before[-1].shown if desk.before and desk.before[-1].asked else ()
+
+
+def _pending(desk: Desk) -> Pending | None:
+    """Return the wish about which the assistant asked back, read again from what the person said then."""
+    for turn in list(reversed(desk.before))[:_MOST_QUESTIONS]:
+        if not turn.asked or turn.changed:
+            return None
+        found = _unfinished(turn, desk)
+        if found is not None:
+            return found
+    return None
+
+
+def _unfinished(turn: Turn, desk: Desk) -> Pending | None:
+    wishes = [wish for wish in understand(turn.said, desk.now) if isinstance(wish, Pending)]
+    open_ones = [wish for wish in wishes if not (isinstance(wish, Add) and wish.drafts)]
+    return open_ones[-1] if open_ones else None
+
+
+def _answered(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
+    """Return the pending wish with the answer filled in; None if this is something else."""
+    if isinstance(wish, Undo | Recall | Foreign | OffTopic | Show) or (isinstance(wish, Talk) and wish.kind != "fine"):
+        return None
+    if isinstance(wish, Answer):
+        return _yes(pending, desk) if wish.yes else Talk("keep")
+    if isinstance(pending, Add):
+        return add(unwrap(desk.said), desk.now, free=True) if not isinstance(wish, Add) or not wish.drafts else None
+    if isinstance(pending, Change) and pending.lacks:
+        return _filled(wish, pending, desk)
+    return _pointed(wish, pending, desk)
+
+
+def _yes(pending: Pending, desk: Desk) -> Wish | None:
+    shown = desk.before[-1].shown
+    if isinstance(pending, Delete) and not shown and pending.otherwise:
+        return Add((pending.otherwise,))
+    if isinstance(pending, Add) or (isinstance(pending, Delete) and pending.ref.every):
+        return None
+    everything = isinstance(pending, Complete) and pending.ref.every
+    them = isinstance(pending, Complete) and pending.ref.pronoun == "them"
+    if len(shown) == 1 or ((everything or them) and shown):
+        found = replace(pending, ref=Ref(numbers=tuple(shown)))
+        return replace(found, unsure=False) if isinstance(found, Delete) else found
+    return Vague("task")
+
+
+def _filled(wish: Wish, pending: Change, desk: Desk) -> Wish | None:
+    """Return the change with the value that it lacked."""
+    said = unwrap(desk.said).strip(" .!")
+    if isinstance(wish, Delete | Complete) and wish.ref.numbers:
+        return None
+    if pending.lacks == "title":
+        return replace(pending, title=clean_title(said.strip("\"'“”")), lacks="")
+    if pending.lacks == "description":
+        return replace(pending, description=said.strip("\"'“”"), lacks="")
+    if pending.lacks == "priority" and (found := take_priority(said, bare=True)[0]):
+        return replace(pending, priority=found, lacks="")
+    if pending.lacks == "due" and (due := find_due(said, desk.now)):
+        day, at = settle(due, desk.now)
+        return replace(pending, day=day, at=at, lacks="")
+    if isinstance(wish, Fragment):
+        return replace(pending, day=wish.day, at=wish.at, priority=wish.priority, lacks="")
+    if isinstance(wish, Change) and (wish.ref.pronoun == "it" or wish.ref.empty):
+        return replace(wish, ref=pending.ref)
+    return None
+
+
+def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
+    """Return the pending wish for the task that the person now points at."""
+    if isinstance(pending, Add):
+        return None
+    seen, offered = desk.seen(), waiting_for(desk)
+    candidates = [seen[number] for number in offered if number in seen]
+    if isinstance(wish, Pick):
+        return _sure(replace(pending, ref=wish.ref))
+    if isinstance(wish, Fragment) and wish.day and not isinstance(pending, Change):
+        return _sure(replace(pending, ref=Ref(span=Span(wish.day, wish.day))))
+    if isinstance(wish, Fragment) and wish.priority and not isinstance(pending, Change):
+        return _sure(replace(pending, ref=Ref(priority=wish.priority)))
+    if isinstance(wish, Inspect) and wish.aspect == "all":
+        return _sure(replace(pending, ref=wish.ref))
+    bare = isinstance(wish, Vague) or (isinstance(wish, Add) and bool(match(desk.said, candidates).sure))
+    if bare:
+        ref = read_ref(unwrap(desk.said), desk.now)
+        if not ref.phrase or match(ref.phrase, candidates).sure:
+            return _sure(replace(pending, ref=ref))
+    return None
+
+
+def _sure(wish: Pending) -> Pending:
+    return replace(wish, unsure=False) if isinstance(wish, Delete) else wish
+
+
+def _placed(wish: Wish, desk: Desk) -> Wish:
+    """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
+    if not isinstance(wish, Fragment):
+        return wish
+    last = desk.before[-1] if desk.before else None
+    if wish.span is not None and wish.asking:
+        return Show(status="pending", span=wish.span)
+    if last is None or not desk.spoken_of():
+        return wish
+    listing = last.shown and not last.changed
+    if listing and len(last.shown) > 1 and wish.day and not wish.at:
+        return Show(status="pending", span=Span(wish.day, wish.day))
+    return Change(Ref(pronoun="it"), day=wish.day, at=wish.at, priority=wish.priority)
+
+

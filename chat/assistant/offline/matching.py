@@ -1,0 +1,109 @@
+"""Which tasks a phrase means: words compared by their stems, and never a guess."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.words import distance
+
+_STOP = frozenset(
+    ["a", "an", "the", "my", "our", "your", "to", "of", "for", "on", "in", "at", "with", "and", "from", "up", "off", "some", "that", "this", "it", "its", "is", "was", "are", "be", "task", "tasks", "item", "reminder", "todo", "one", "ones", "about", "called", "named", "titled", "regarding", "please", "entry", "thing", "stuff", "i", "me", "them", "those"]
+)
+PAST = {
+    "bought": "buy", "paid": "pay", "sent": "send", "wrote": "write", "written": "write", "made": "make", "got": "get",
+    "gotten": "get", "took": "take", "taken": "take", "did": "do", "done": "do", "went": "go", "gone": "go", "read": "read",
+    "fed": "feed", "met": "meet", "found": "find", "built": "build", "swept": "sweep", "spoke": "speak", "saw": "see",
+    "seen": "see", "sold": "sell", "told": "tell", "brought": "bring", "put": "put", "cut": "cut", "set": "set",
+    "ran": "run", "rang": "ring", "gave": "give", "given": "give", "left": "leave", "lent": "lend", "made up": "make",
+    "drew": "draw", "drove": "drive", "ate": "eat", "chose": "choose", "hung": "hang", "kept": "keep", "led": "lead",
+    "held": "hold", "spent": "spend", "taught": "teach", "threw": "throw", "thrown": "throw", "woke": "wake",
+    "won": "win", "shot": "shoot", "sewed": "sew", "learnt": "learn", "dug": "dig", "caught": "catch", "rode": "ride",
+    "signed": "sign", "planned": "plan", "submitted": "submit", "booked": "book",
+}  # fmt: skip
+_SAME = {
+    "phone": "call", "ring": "call", "get": "buy", "grab": "buy", "purchase": "buy", "mum": "mom", "mail": "email",
+    "e-mail": "email", "groceries": "grocery", "mother": "mom", "father": "dad", "appt": "appointment", "doc": "doctor",
+    "docs": "document", "bday": "birthday", "tv": "television", "photos": "photo", "pickup": "pick", "dr": "doctor",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """Tasks that a phrase clearly means, or else those that come near."""
+
+    sure: tuple[Task, ...] = ()
+    near: tuple[Task, ...] = ()
+
+
+def stem(word: str) -> str:
+    """Reduce a word to what its forms have in common: "buying", "bought" and "buys" are all "buy"."""
+    word = word.lower().removesuffix("'s").strip("'")
+    word = PAST.get(word, word)
+    word = _SAME.get(word, word)
+    if len(word) > 4 and word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        if len(word) > len(ending) + 2 and word.endswith(ending):
+            word = word.removesuffix(ending)
+            if len(word) > 2 and word[-1] == word[-2] and word[-1] not in "lsz":
+                word = word[:-1]
+            break
+    if len(word) > 3 and word.endswith("e"):
+        word = word[:-1]
+    if len(word) > 3 and word.endswith("y"):
+        word = word[:-1] + "i"
+    return _SAME.get(word, word)
+
+
+def key_words(text: str) -> list[str]:
+    """Return the stems of the words that carry meaning."""
+    words = [word for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
+    kept = [word for word in words if word not in _STOP] or words
+    return [stem(word) for word in kept]
+
+
+def match(phrase: str, tasks: Iterable[Task]) -> Match:
+    """Find the tasks a phrase means: those it names exactly, else those that have all its words, else it all of theirs."""
+    wanted = key_words(phrase)
+    if not wanted:
+        return Match()
+    levels: dict[int, list[Task]] = {}
+    for task in tasks:
+        level = _level(wanted, key_words(task.title), phrase, task.title)
+        if level is not None:
+            levels.setdefault(level, []).append(task)
+    near = tuple(levels.pop(9, ()))
+    if not levels:
+        return Match(near=near)
+    return Match(sure=tuple(levels[min(levels)]))
+
+
+def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str) -> int | None:
+    """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
+    if not title:
+        return None
+    if phrase.strip().lower() == whole.strip().lower():
+        return 0
+    have = [word for word in wanted if any(alike(word, other) for other in title)]
+    met = [word for word in title if any(alike(word, other) for other in wanted)]
+    if len(have) == len(wanted):
+        return 1 if len(met) == len(title) else 2
+    if len(met) == len(title) and (len(title) > 1 or len(wanted) == 2):
+        return 3
+    return 9 if 2 * len(have) >= len(wanted) or 2 * len(met) >= len(title) else None
+
+
+def alike(one: str, other: str) -> bool:
+    """Tell whether two stems are the same word but for a slip of the keyboard."""
+    if one == other:
+        return True
+    shorter = min(len(one), len(other))
+    if shorter < 4 or one[0] != other[0]:
+        return False
+    slips = distance(one, other)
+    if slips == 1:
+        return shorter >= 5 or sorted(one) == sorted(other)
+    return slips == 2 and shorter >= 8

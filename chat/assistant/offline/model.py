@@ -1,0 +1,114 @@
+"""The offline model as the Agents SDK sees it: items in, one response out, streamed word by word."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+from agents import Model, ModelResponse, Usage
+from agents.agent_output import AgentOutputSchemaBase
+from agents.handoffs import Handoff
+from agents.items import TResponseInputItem, TResponseOutputItem, TResponseStreamEvent
+from agents.model_settings import ModelSettings
+from agents.models.interface import ModelTracing
+from agents.tool import Tool
+from openai.types.responses import Response, ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+from openai.types.responses.response_prompt_param import ResponsePromptParam
+
+from chat.assistant.offline.context import Instructions, read_turns
+from chat.assistant.offline.planning import Call, next_step
+from chat.assistant.offline.streaming import estimated_usage, events, written_text
+
+NAME = "offline"
+
+
+class OfflineModel(Model):
+    """Answer from the instructions, the items and the tools' names alone; nothing is remembered between calls."""
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None,
+        conversation_id: str | None,
+        prompt: ResponsePromptParam | None,
+    ) -> ModelResponse:
+        """Decide the next step of the turn and return it whole."""
+        response = _respond(system_instructions, input, tools)
+        return ModelResponse(output=response.output, usage=_usage(response), response_id=response.id)
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: str | list[TResponseInputItem],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff],
+        tracing: ModelTracing,
+        *,
+        previous_response_id: str | None,
+        conversation_id: str | None,
+        prompt: ResponsePromptParam | None,
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        """Decide the next step of the turn and stream it."""
+        for event in events(_respond(system_instructions, input, tools)):
+            yield event
+            # Nothing here waits for anything, so without this one long reply would hold up every other turn.
+            await asyncio.sleep(0)
+
+
+def _respond(system_instructions: str | None, items: str | list[TResponseInputItem], tools: list[Tool]) -> Response:
+    instructions = Instructions.read(system_instructions or "")
+    step = next_step(instructions, read_turns(items), frozenset(tool.name for tool in tools))
+    output: list[TResponseOutputItem] = [_message(step)] if isinstance(step, str) else [_call(call) for call in step]
+    return Response(
+        id=f"resp_{uuid.uuid4().hex}",
+        created_at=int(instructions.now.timestamp()),
+        model=NAME,
+        object="response",
+        output=output,
+        parallel_tool_calls=True,
+        status="completed",
+        tool_choice="auto",
+        tools=[],
+        usage=estimated_usage(f"{system_instructions}{items}", written_text(output)),
+    )
+
+
+def _message(text: str) -> ResponseOutputMessage:
+    return ResponseOutputMessage(
+        id=f"msg_{uuid.uuid4().hex}",
+        type="message",
+        role="assistant",
+        status="completed",
+        content=[ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])],
+    )
+
+
+def _call(call: Call) -> ResponseFunctionToolCall:
+    return ResponseFunctionToolCall(
+        id=f"fc_{uuid.uuid4().hex}",
+        call_id=f"call_{uuid.uuid4().hex}",
+        type="function_call",
+        name=call.name,
+        arguments=json.dumps(call.arguments, ensure_ascii=False),
+        status="completed",
+    )
+
+
+def _usage(response: Response) -> Usage:
+    if response.usage is None:
+        return Usage(requests=1)
+    return Usage(
+        requests=1,
+        input_tokens=response.usage.input_tokens,
+        output_tokens=response.usage.output_tokens,
+        total_tokens=response.usage.total_tokens,
+    )

@@ -1,0 +1,37 @@
+"""Decide the next step of a turn: its plan is played from the start over the answers that the tools gave so far."""
+
+from collections.abc import Sequence
+
+from chat.assistant.offline.context import Instructions, Turn
+from chat.assistant.offline.desk import Call, Desk
+from chat.assistant.offline.plans import carry_out
+
+# The runner ends a turn with an error after ten responses; the plan keeps clear of that, and says so.
+MAX_STEPS = 8
+_TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
+_LOST = "I was interrupted part way. Please look at your list, and tell me what is still to do."
+_NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again later."
+
+
+def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozenset[str]) -> str | list[Call]:
+    """Return the calls to be made next, or the reply that ends the turn.
+
+    A plan is a generator that yields calls and is sent their outcomes, so that it reads from top to bottom though
+    nothing is kept between two responses: the calls found in the items answer its first steps.
+    """
+    plan = carry_out(Desk(instructions, turns))
+    made, steps = list(turns[-1].calls), 0
+    try:
+        wanted = next(plan)
+        while True:
+            if any(call.name not in tools for call in wanted):
+                return _NO_TOOLS
+            if len(made) < len(wanted):
+                return wanted if steps < MAX_STEPS else _TOO_LONG
+            answers, made = made[: len(wanted)], made[len(wanted) :]
+            if [call.name for call in wanted] != [done.name for done in answers]:
+                return _LOST
+            steps += 1
+            wanted = plan.send([done.outcome for done in answers])
+    except StopIteration as end:
+        return str(end.value)

@@ -1,0 +1,261 @@
+"""Carry out what was understood, one wish after the other, and say what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chat.assistant.offline import replies, tellings, undoing
+from chat.assistant.offline.choosing import Choice, choose, offer
+from chat.assistant.offline.context import Outcome
+from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.followups import follow_up, waiting_for
+from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.wishes import (
+    Add,
+    Answer,
+    Change,
+    Complete,
+    Delete,
+    Draft,
+    Foreign,
+    Fragment,
+    Inspect,
+    OffTopic,
+    Pick,
+    Prefer,
+    Recall,
+    Ref,
+    Reopen,
+    Show,
+    Talk,
+    Undo,
+    Vague,
+    Wish,
+)
+from chat.assistant.relevance import REFUSAL
+
+_MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
+_NOT_NOW = "I couldn't do that just now."
+
+
+def carry_out(desk: Desk) -> Work[str]:
+    """Run the whole turn and return the reply."""
+    parts: list[str] = []
+    for wish in _together(follow_up(desk)):
+        said = yield from _one(desk, wish)
+        if said and said not in parts:
+            parts.append(said)
+    return "\n\n".join(parts)
+
+
+def _together(wishes: Sequence[Wish]) -> list[Wish]:
+    """Join wishes to add that follow one another, so that they are one step."""
+    joined: list[Wish] = []
+    for wish in wishes:
+        last = joined[-1] if joined else None
+        if isinstance(wish, Add) and isinstance(last, Add) and wish.drafts and last.drafts:
+            joined[-1] = Add(last.drafts + wish.drafts)
+        else:
+            joined.append(wish)
+    return joined
+
+
+def _one(desk: Desk, wish: Wish) -> Work[str]:
+    match wish:
+        case Add():
+            return (yield from _add(desk, wish))
+        case Complete():
+            return (yield from _complete(desk, wish))
+        case Reopen():
+            return (yield from _reopen(desk, wish))
+        case Delete():
+            return (yield from _delete(desk, wish))
+        case Change():
+            return (yield from _change(desk, wish))
+        case Undo():
+            return (yield from undoing.undo(desk))
+        case Show():
+            return (yield from tellings.show(desk, wish))
+        case Inspect():
+            return (yield from tellings.inspect(desk, wish))
+        case Prefer():
+            return (yield from tellings.prefer(desk, wish))
+        case Pick():
+            return (yield from _pick(desk, wish.ref))
+        case Vague():
+            return (yield from tellings.vague(desk, wish))
+        case Recall():
+            return tellings.recall(desk, wish)
+        case Talk():
+            return (yield from tellings.talk(desk, wish))
+        case Answer():
+            return tellings.answer(desk, wish)
+        case Fragment():
+            return "What is that about? Tell me which task you mean, or what to add."
+        case Foreign() | OffTopic():
+            return REFUSAL
+
+
+def _add(desk: Desk, wish: Add) -> Work[str]:
+    drafts = [draft for draft in wish.drafts if draft.title]
+    if not drafts:
+        return "Sure. What should the task say?"
+    usual = desk.preferred().priority
+    drafts = [replace(draft, priority=usual) if usual and draft.priority == "normal" else draft for draft in drafts]
+    outcomes = yield from desk.ask([Call("create_task", _arguments(draft)) for draft in drafts])
+    added = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+    failed = [_failure(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
+    said = []
+    if len(added) == 1:
+        said.append(f"Added {replies.named(added[0])}{replies.details(added[0], desk.today)}.")
+    elif added:
+        said.append(f"Added {replies.count(len(added))}:\n\n{replies.lines(added, desk.today)}")
+    return "\n\n".join(said + failed)
+
+
+def _arguments(draft: Draft) -> dict[str, object]:
+    title, description = draft.title, draft.description
+    if len(title) > _MAX_TITLE:
+        # Nothing that was said is lost: what a title cannot hold becomes the description.
+        description = f"{title}\n{description or ''}".strip()
+        title = title[: _MAX_TITLE - 1].rsplit(" ", 1)[0].rstrip(" ,;") + "…"
+    return {
+        "title": title[:1].upper() + title[1:],
+        "description": description[:_MAX_DESCRIPTION] if description else None,
+        "due_date": draft.day.isoformat() if draft.day else None,
+        "due_time": f"{draft.at:%H:%M}" if draft.at and draft.day else None,
+        "priority": draft.priority,
+    }
+
+
+def _failure(outcome: Outcome) -> str:
+    return replies.safe(outcome.detail) if outcome.detail else _NOT_NOW
+
+
+def _complete(desk: Desk, wish: Complete) -> Work[str]:
+    if wish.ref.every and not wish.ref.narrowed:
+        return (yield from _all_done(desk))
+    choice = yield from choose(desk, wish.ref, among="pending", within=waiting_for(desk))
+    if choice.otherwise:
+        return _already(choice.otherwise)
+    if not choice.numbers:
+        return _or_add(choice, wish)
+    if wish.ref.pronoun == "them" and len(choice.numbers) > 2:
+        tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
+        if len(tasks) <= len(choice.numbers):
+            return (yield from _all_done(desk))
+    outcomes = yield from desk.ask([Call("complete_task", {"number": number}) for number in choice.numbers])
+    done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
+    said = [f"Done: {replies.joined(done)} ✓"] if done else []
+    for number, outcome in zip(choice.numbers, outcomes, strict=True):
+        if outcome.error == "already_completed":
+            said.append(f"Task **{number}** was already completed.")
+        elif not outcome.ok:
+            said.append(_missing(number, outcome))
+    return "\n\n".join(said)
+
+
+def _already(tasks: Sequence[Task]) -> str:
+    names = replies.joined([replies.named(task) for task in tasks])
+    return f"{names} {'is' if len(tasks) == 1 else 'are'} already completed."
+
+
+def _missing(number: int, outcome: Outcome) -> str:
+    if outcome.error == "not_found":
+        return f"There is no task **{number}** on your list. Which one do you mean?"
+    return _failure(outcome)
+
+
+def _or_add(choice: Choice, wish: Complete) -> str:
+    if wish.statement and choice.nothing_like_it:
+        return f"Good! I couldn't find a task “{replies.safe(wish.ref.phrase)}”, so I ticked nothing off. Which one was it?"
+    return choice.problem
+
+
+def _all_done(desk: Desk) -> Work[str]:
+    tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
+    if not tasks:
+        return "You have no open tasks: everything is done already."
+    if len(tasks) == 1:
+        return f"Shall I mark this one as done?\n\n{replies.lines(tasks, desk.today)}"
+    return f"Shall I mark all {len(tasks)} of these as done, or only some?\n\n{replies.lines(tasks, desk.today)}"
+
+
+def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
+    if wish.ref.every and not wish.ref.narrowed:
+        return (yield from offer(desk, "Which task should be open again? Tell me its number."))
+    choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk))
+    if choice.otherwise:
+        names = replies.joined([replies.named(task) for task in choice.otherwise])
+        return f"{names} {'is' if len(choice.otherwise) == 1 else 'are'} still open, so nothing needs to change."
+    if not choice.numbers:
+        return choice.problem
+    known = {task.number: task for task in (yield from desk.everything())}
+    open_already = [number for number in choice.numbers if number in known and not known[number].is_completed]
+    if open_already:
+        return f"{replies.joined([replies.named(known[number]) for number in open_already])} is still open."
+    calls = [Call("update_task", {"number": number, "completed": False}) for number in choice.numbers]
+    outcomes = yield from desk.ask(calls)
+    done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
+    said = [f"Open again: {replies.joined(done)}."] if done else []
+    said += [_missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
+    return "\n\n".join(said)
+
+
+def _delete(desk: Desk, wish: Delete) -> Work[str]:
+    if wish.ref.every:
+        return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
+    choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
+    if not choice.numbers:
+        if choice.nothing_like_it and wish.otherwise:
+            title = replies.safe(wish.otherwise.title)
+            return f"I couldn't find a task like that. Shall I add “{title}” as a new task?"
+        return choice.problem
+    if wish.ref.pronoun == "them" and len(choice.numbers) > 1:
+        return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
+    if wish.unsure:
+        known = {task.number: task for task in (yield from desk.everything())}
+        tasks = [known[number] for number in choice.numbers if number in known]
+        return f"Shall I delete this?\n\n{replies.lines(tasks, desk.today)}"
+    outcomes = yield from desk.ask([Call("delete_task", {"number": number}) for number in choice.numbers])
+    gone = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
+    said = [f"Deleted {replies.joined(gone)}. Say *undo* if that was a mistake."] if gone else []
+    said += [_missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
+    return "\n\n".join(said)
+
+
+def _change(desk: Desk, wish: Change) -> Work[str]:
+    if wish.ref.every and not wish.ref.narrowed:
+        return (yield from offer(desk, "I don't change all tasks at once. Which one do you mean?"))
+    choice = yield from choose(desk, wish.ref, among="pending", lenient=True, within=waiting_for(desk))
+    numbers = choice.numbers or (tuple(task.number for task in choice.otherwise) if len(choice.otherwise) == 1 else ())
+    if not numbers:
+        if wish.otherwise and (choice.nothing_like_it or not choice.problem):
+            return (yield from _add(desk, Add((wish.otherwise,))))
+        return choice.problem or replies.which_one(choice.otherwise, desk.today, "do you mean")
+    outcomes = yield from desk.ask([Call("get_task", {"number": number}) for number in numbers])
+    missing = [_missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
+    tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+    if wish.lacks and tasks:
+        return tellings.ask_for(wish.lacks, tasks[0])
+    wanted = [(task, tellings.new_values(task, wish, desk)) for task in tasks]
+    calls = [Call("update_task", {"number": task.number} | values) for task, values in wanted if values]
+    changed = yield from desk.ask(calls) if calls else _nothing()
+    said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
+    said += [
+        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}."
+        if outcome.ok and outcome.task
+        else _failure(outcome)
+        for outcome in changed
+    ]
+    return "\n\n".join(said + missing)
+
+
+def _nothing() -> Work[list[Outcome]]:
+    yield from ()
+    return []
+
+
+def _pick(desk: Desk, ref: Ref) -> Work[str]:
+    if len(ref.numbers) == 1 or ref.pronoun == "it" or len(ref.places) == 1:
+        return (yield from tellings.inspect(desk, Inspect(ref), then="What would you like to do with it?"))
+    return "What would you like to do with them?"

@@ -1,0 +1,61 @@
+"""Take out of a wish what is said beside the title: the priority, the note."""
+
+import re
+
+from chat.assistant.offline.wishes import Priority
+
+_LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"
+_LEVELS: dict[str, Priority] = {
+    "high": "high", "very high": "high", "highest": "high", "top": "high", "urgent": "high", "critical": "high",
+    "important": "high", "low": "low", "lowest": "low", "unimportant": "low", "normal": "normal", "medium": "normal",
+    "regular": "normal", "default": "normal", "standard": "normal", "p1": "high", "p2": "normal", "p3": "low",
+}  # fmt: skip
+_LEAD = r"(?:(?:,|;|-|\band\b|\bbut\b)\s*)*(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set|having|this is|a|an|its|the)\s+)*"
+_SAID_OF_IT = r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty |kind of )*"
+_FORMS = (
+    re.compile(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?", re.I),
+    re.compile(_LEAD + rf"\bpriority\s*(?:level\s*)?(?:of|is|to|as|:|=|-)?\s*(?:of\s+)?{_LEVEL}\b", re.I),
+    re.compile(r"[\[(]\s*(?P<level>high|low|normal|urgent|important|p1|p2|p3)(?:[ -]priority)?\s*[\])]", re.I),
+    re.compile(
+        rf"(?:,|;|\.|-|\band\b|\bbut\b|^)\s*(?:and\s+|but\s+)?{_SAID_OF_IT}"
+        r"(?P<level>urgent|important|high|low|critical|not (?:that |so |very )?(?:urgent|important))\b",
+        re.I,
+    ),
+    re.compile(r"^(?P<level>urgent|important|high|low|critical)\s*(?::|!+|-)\s*", re.I),
+    re.compile(r"[,(]\s*(?P<level>urgent|important|high|low|normal|medium)\s*[)!]*\s*$", re.I),
+    re.compile(r"(?P<level>\basap\b|\bas soon as possible\b|\burgently\b|!!+)", re.I),
+)
+_BARE = re.compile(r"\b(?P<level>urgent|important|unimportant|high|low|normal|medium|critical|top|p1|p2|p3)\b", re.I)
+
+_NOTE = re.compile(
+    r"[,;.(\s-]*(?:\b(?:and |with )?(?:(?:add|put|include|set|using) )?(?:with )?(?:(?:the|a|an|this|as) )?(?:short )?"
+    r"(?:description|notes?|comment|details?)\s*[:=]\s*"
+    r"|\b(?:with|and add|and put|and include) (?:(?:the|a|an|this|as) )?(?:short )?(?:description|notes?|comment|details?)"
+    r"(?: that says| saying| of| that| being)?\s+|\b(?:and )?describe(?:d)?(?: it)? as\s*:?\s+)(?P<note>.+?)\)?$",
+    re.I | re.S,
+)
+
+
+def level(word: str) -> Priority:
+    """Return the priority that a word stands for."""
+    word = re.sub(r"\s+", " ", word.lower())
+    if word.startswith("not "):
+        return "low"
+    return _LEVELS.get(word, "high")
+
+
+def take_priority(text: str, *, bare: bool = False) -> tuple[Priority | None, str]:
+    """Return the priority that the text names and the text without it; with `bare` a lone "high" counts too."""
+    for form in (*_FORMS, _BARE) if bare else _FORMS:
+        if found := form.search(text):
+            rest = f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}"
+            return level(found["level"]), re.sub(r" +([,.;])", r"\1", rest).strip()
+    return None, text
+
+
+def take_note(text: str) -> tuple[str | None, str]:
+    """Return the note that the text gives and the text without it."""
+    found = _NOTE.search(text)
+    if not found or not text[: found.start()].strip():
+        return None, text
+    return found["note"].strip(" .\"'"), text[: found.start()].strip()

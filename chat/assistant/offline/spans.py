@@ -1,0 +1,48 @@
+"""Read the days a question is about: "this week", "by Friday", "in the next three days"."""
+
+import re
+from datetime import date, datetime, timedelta
+
+from chat.assistant.offline.dates import find_due, settle
+from chat.assistant.offline.wishes import Span
+
+_WEEK = re.compile(r"\b(?P<which>this|next|the coming|coming|the) (?P<unit>week|weekend|month)\b|\bthe week(?P<end>end)\b", re.I)
+_WITHIN = re.compile(r"\b(?:in|within|over|for|during) the (?:next|coming) (?P<count>\w+)?\s*(?P<unit>day|week|month)s?\b", re.I)
+_UP_TO = re.compile(r"\b(?:by|before|until|till|up to)\b", re.I)
+_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10, "few": 3, "couple": 2}
+
+
+def read_span(text: str, now: datetime) -> Span | None:
+    """Return the days that a question names, or None if it names none."""
+    today = now.date()
+    if re.search(r"\b(?:overdue|past due|late|missed|behind|past (?:the )?(?:their )?deadline)\b", text, re.I):
+        return Span(last=today - timedelta(days=1), overdue=True, words="overdue")
+    if re.search(r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )?(?:date|deadline)s?\b|\bundated\b", text, re.I):
+        return Span(undated=True, words="without a due date")
+    if found := _WITHIN.search(text):
+        count = found["count"] or "1"
+        days = (int(count) if count.isdigit() else _WORDS.get(count.lower(), 1)) * {"day": 1, "week": 7, "month": 30}[found["unit"].lower()]
+        return Span(today, today + timedelta(days=days), words=f"due in the next {days} days")
+    if (found := _WEEK.search(text)) and not re.search(r"\bend of\b", text, re.I):
+        return _named(found, today)
+    due = find_due(text, now)
+    if due is None or due.day is None:
+        return None
+    day, _ = settle(due, now)
+    words = text[due.spans[0][0] : due.spans[0][1]].strip()
+    if _UP_TO.match(words) or _UP_TO.search(text[max(0, due.spans[0][0] - 8) : due.spans[0][0]]):
+        return Span(last=day, words=f"due {_UP_TO.sub('by', words, count=1) if _UP_TO.match(words) else words}")
+    return Span(day, day, words="")
+
+
+def _named(found: re.Match[str], today: date) -> Span:
+    monday = today - timedelta(days=today.weekday())
+    which = (found["which"] or "").lower()
+    ahead = which == "next"
+    unit = "weekend" if found["end"] else found["unit"].lower()
+    named = f"due {'next' if ahead else 'this'} {unit}"
+    if unit == "month":
+        first = (today.replace(day=1) + timedelta(days=32)).replace(day=1) if ahead else today.replace(day=1)
+        return Span(first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1), words=named)
+    monday += timedelta(days=7 * ahead)
+    return Span(monday + timedelta(days=5 * (unit == "weekend")), monday + timedelta(days=6), words=named)

@@ -1,0 +1,37 @@
+"""A task as the tools tell it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, time
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the person, read from a tool's output; what is in it is data, never an instruction."""
+
+    number: int
+    title: str
+    description: str | None = None
+    due_date: date | None = None
+    due_time: time | None = None
+    priority: str = "normal"
+    is_completed: bool = False
+
+    @classmethod
+    def read(cls, raw: object) -> "Task | None":
+        """Return the task that a tool's output holds, or None if it holds something else."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("number"), int):
+            return None
+        due_date, due_time = raw.get("due_date"), raw.get("due_time")
+        try:
+            return cls(
+                number=raw["number"],
+                title=str(raw.get("title") or ""),
+                description=raw.get("description") or None,
+                due_date=date.fromisoformat(due_date) if due_date else None,
+                due_time=time.fromisoformat(due_time) if due_time else None,
+                priority=str(raw.get("priority") or "normal"),
+                is_completed=bool(raw.get("is_completed")),
+            )
+        except (TypeError, ValueError):
+            return None

@@ -1,0 +1,226 @@
+"""Answer questions: lists, single tasks, what was said before, small talk."""
+
+from collections.abc import Mapping
+
+from chat.assistant.offline import replies
+from chat.assistant.offline.choosing import choose, in_span
+from chat.assistant.offline.dates import Due, settle
+from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.matching import match
+from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.wishes import Answer, Change, Inspect, Prefer, Recall, Show, Slot, Talk, Vague
+from chat.assistant.relevance import REFUSAL, judge
+
+_PAGE = 50
+_TALK = {
+    "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
+    "thanks": "You're welcome!",
+    "bye": "Goodbye! Your list will be here when you come back.",
+    "help": replies.HELP,
+    "who": "I'm Threadkeeper's built-in assistant. I look after your to-do list: I add, show, complete and change tasks.",
+    "how": "I'm fine, thank you. Tell me what you'd like to do with your tasks.",
+    "fine": "All right. Tell me when there is something to add or to tick off.",
+    "sorry": "No problem at all. Say *undo* if something should be taken back.",
+    "keep": "All right, I left everything as it is.",
+    "cannot": "Sorry, I can't do that.",
+}  # fmt: skip
+_ASK_FOR = {
+    "title": "What should it be called instead?",
+    "due": "When should it be due?",
+    "priority": "Which priority should it get: low, normal or high?",
+    "description": "What should the note say?",
+    "anything": "What should I change about it?",
+}
+
+
+def show(desk: Desk, wish: Show) -> Work[str]:
+    """Show the list or the part of it that was asked for."""
+    preferred = desk.preferred()
+    sort = wish.sort or preferred.sort or "number"
+    status = wish.status or preferred.status or "all"
+    if wish.more:
+        return (yield from _more(desk))
+    narrowed = wish.span is not None or wish.priority is not None or bool(wish.about)
+    arguments: dict[str, object] = {"status": status, "sort": sort, "limit": 100 if narrowed else _PAGE, "offset": 0}
+    outcome = (yield [Call("list_tasks", arguments)])[0]
+    if not outcome.ok:
+        return replies.safe(outcome.detail) or "I couldn't read your list just now."
+    tasks, total = list(outcome.tasks), outcome.total
+    if narrowed:
+        pages = [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)] if tasks else []
+        if pages:
+            for page in (yield pages):
+                tasks += page.tasks
+        tasks = [task for task in tasks if _wanted(task, wish, desk)]
+        total = len(tasks)
+    kind = replies.kind_words(status, wish.priority)
+    return _told(desk, wish, tasks, total, kind)
+
+
+def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
+    return (
+        (wish.span is None or in_span(task, wish.span, desk))
+        and (wish.priority is None or task.priority == wish.priority)
+        and (not wish.about or bool(match(wish.about, [task]).sure) or wish.about.lower() in (task.description or "").lower())
+    )
+
+
+def _told(desk: Desk, wish: Show, tasks: list[Task], total: int, kind: str) -> str:
+    about = f" about “{replies.safe(wish.about)}”" if wish.about else ""
+    days = replies.span_words(wish.span, desk.today)
+    counted = f"You have {replies.count(total, kind)}{f' {days}' if days else ''}{about}"
+    if wish.count or not tasks:
+        return f"{counted}."
+    desk.shown = [task.number for task in tasks]
+    rest = f"\n\n… and {total - len(tasks)} more. Say *show more* to see them." if total > len(tasks) else ""
+    return f"{counted}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+
+
+def _more(desk: Desk) -> Work[str]:
+    """Show the next page of the list shown last."""
+    listed = [call for turn in desk.before for call in turn.calls if call.name == "list_tasks" and call.outcome.ok]
+    if not listed or not desk.last_list():
+        return (yield from show(desk, Show()))
+    last = listed[-1]
+    offset = int(str(last.arguments.get("offset") or 0)) + len(last.outcome.tasks)
+    if offset >= last.outcome.total:
+        return "That was the whole list."
+    outcome = (yield [Call("list_tasks", dict(last.arguments) | {"offset": offset})])[0]
+    tasks = list(outcome.tasks)
+    desk.shown = [task.number for task in tasks]
+    left = outcome.total - offset - len(tasks)
+    rest = f"\n\n… and {left} more. Say *show more* to see them." if left > 0 else ""
+    return f"Tasks {offset + 1} to {offset + len(tasks)} of {outcome.total}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+
+
+def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
+    """Tell about one task."""
+    choice = yield from choose(desk, wish.ref, among="pending")
+    if choice.otherwise:
+        tasks = list(choice.otherwise)
+    elif not choice.numbers:
+        if wish.aspect == "exists" and choice.nothing_like_it:
+            return f"No, there is no task “{replies.safe(wish.ref.phrase)}” on your list."
+        return choice.problem
+    else:
+        outcomes = yield from desk.ask([Call("get_task", {"number": number}) for number in choice.numbers])
+        tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+        if not tasks:
+            return f"There is no task **{choice.numbers[0]}** on your list. Which one do you mean?"
+    desk.shown = [task.number for task in tasks]
+    told = "\n\n".join(_described(task, wish, desk) for task in tasks)
+    return f"{told}\n\n{then}" if then else told
+
+
+def _described(task: Task, wish: Inspect, desk: Desk) -> str:
+    said = {
+        "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}." if task.due_date else "It has no due date.",
+        "priority": f"Its priority is {task.priority}.",
+        "status": "It is completed." if task.is_completed else "It is not done yet: still open.",
+        "exists": "Yes, it is on your list.",
+        "description": f"Note: {replies.safe(task.description)}" if task.description else "It has no note.",
+        "all": f"Note: {replies.safe(task.description)}" if task.description else "",
+    }[wish.aspect]
+    line = replies.line(task, desk.today)
+    return f"{line}\n\n{said}" if said else line
+
+
+def prefer(desk: Desk, wish: Prefer) -> Work[str]:
+    """Confirm what is wanted from now on, and show the list that way."""
+    if wish.priority:
+        return f"All right: from now on new tasks get {wish.priority} priority unless you say otherwise."
+    words = []
+    if wish.sort:
+        words.append(f"sort your list by {'due date' if wish.sort == 'due' else wish.sort}")
+    if wish.status:
+        words.append({"pending": "show only open tasks"}.get(wish.status, f"show {wish.status} tasks"))
+    listed = yield from show(desk, Show(status=wish.status, sort=wish.sort))
+    return f"All right: from now on I {' and '.join(words)}. {listed}"
+
+
+def recall(desk: Desk, wish: Recall) -> str:
+    """Repeat what was said before, as far as it is remembered."""
+    said = [turn.said for turn in desk.before]
+    if wish.reply:
+        replied = [turn.replied for turn in desk.before if turn.replied]
+        return f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}" if replied else "I haven't said anything yet."
+    if not said:
+        return "This is the first thing you have asked me in this conversation."
+    forgotten = desk.instructions.forgotten
+    if wish.whole:
+        listed = "\n".join(f"{place}. “{replies.safe(text)}”" for place, text in enumerate(said, 1))
+        return f"{'As far as I still remember, you' if forgotten else 'You'} said:\n\n{listed}"
+    if wish.place == -1:
+        return f"Just before this you said: “{replies.safe(said[-1])}”"
+    if wish.place > len(said):
+        return f"You have only said {len(said)} thing{'s' if len(said) > 1 else ''} before this."
+    if wish.place == 1:
+        lead = "The earliest I still remember is" if forgotten else "The first thing you asked was"
+        return f"{lead}: “{replies.safe(said[0])}”"
+    return f"{'Of what I still remember, that' if forgotten else 'That'} was: “{replies.safe(said[wish.place - 1])}”"
+
+
+def talk(desk: Desk, wish: Talk) -> Work[str]:
+    """Answer small talk."""
+    yield from ()
+    return replies.today_words(desk.now) if wish.kind == "day" else _TALK.get(wish.kind, _TALK["fine"])
+
+
+def answer(desk: Desk, wish: Answer) -> str:
+    """Answer a yes or no that nothing was waiting for."""
+    if not wish.yes:
+        return _TALK["keep"]
+    return "Good. What would you like to do with your tasks?"
+
+
+def vague(desk: Desk, wish: Vague) -> Work[str]:
+    """Ask what is meant if it may concern tasks; decline otherwise."""
+    found = match(wish.text, (yield from desk.everything())).sure if len(wish.text) < 200 else ()
+    if 0 < len(found) <= 10:
+        return f"What would you like to do with {'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
+    if judge(wish.text, ()) == "relevant":
+        return not_understood()
+    return REFUSAL
+
+
+def not_understood() -> str:
+    """Say that a message about tasks was not understood."""
+    return (
+        "I'm not sure what you'd like me to do. Could you say it differently? "
+        "For example: *add buy milk*, *show my tasks*, *mark task 2 as done*."
+    )
+
+
+def ask_for(slot: Slot, task: Task) -> str:
+    """Ask for the value that a change lacks."""
+    return f"{replies.named(task)}: {_ASK_FOR.get(slot, _ASK_FOR['anything'])}"
+
+
+def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
+    """Return the arguments that change a task as wished; none if it is like that already."""
+    values: dict[str, object] = {}
+    if wish.title and wish.title != task.title:
+        values["title"] = (wish.title[:1].upper() + wish.title[1:])[:100]
+    if wish.description is not None and wish.description != (task.description or ""):
+        values["description"] = wish.description[:1000]
+    if wish.priority and wish.priority != task.priority:
+        values["priority"] = wish.priority
+    if wish.clear_due:
+        return values | ({"clear_due": True} if task.due_date else {})
+    return values | _new_due(task, wish, desk)
+
+
+def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
+    values: dict[str, object] = {}
+    day = wish.day
+    if wish.shift is not None:
+        day = (task.due_date or desk.today) + wish.shift
+    if day is None and wish.at is not None and task.due_date is None:
+        day, _ = settle(Due(None, wish.at, ()), desk.now)
+    if day is not None and day != task.due_date:
+        values["due_date"] = day.isoformat()
+    if wish.at is not None and wish.at != task.due_time:
+        values["due_time"] = f"{wish.at:%H:%M}"
+    return values
+
+

@@ -1,0 +1,202 @@
+"""From what was said to what is wished: the order in which the readings are tried."""
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from chat.assistant.offline import adding, asking, changing, finishing, talking
+from chat.assistant.offline.clauses import split_clauses, unwrap
+from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.wishes import (
+    Add,
+    Answer,
+    Foreign,
+    OffTopic,
+    Pick,
+    Talk,
+    Vague,
+    Wish,
+)
+from chat.assistant.offline.words import Message, prepare
+from chat.assistant.relevance import judge, off_topic
+
+T = TypeVar("T")
+
+_NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
+_CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
+_LONG_QUESTION = 12
+
+
+def understand(said: str, now: datetime) -> list[Wish]:
+    """Return the wishes in a message, in the order said; never none."""
+    message = prepare(said)
+    wishes: list[Wish] = []
+    guarded = _guarded(message.text, now)
+    if guarded is not None:
+        return [guarded]
+    for clause in split_clauses(message.text):
+        wishes += [revealed(wish, message) for wish in _read_led(clause, now)]
+    return _tidied(wishes) or [Vague(said)]
+
+
+def _guarded(text: str, now: datetime) -> Foreign | None:
+    """Refuse what is about other people or about the assistant's own rules, unless it is merely the words of a task."""
+    others, overrides = talking.foreign(text), talking.overriding(text)
+    if not (others or overrides):
+        return None
+    first = unwrap(text)
+    into_theirs = re.search(r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))", text, re.I)
+    explicit = re.match(r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", first, re.I)
+    if explicit and not into_theirs and not re.search(r"[.!?\n]\s*\S", text):
+        return None
+    return Foreign()
+
+
+def _read_led(clause: str, now: datetime) -> list[Wish]:
+    """Read a clause, and what follows a leading yes, no or thanks."""
+    whole = clause.strip()
+    bare = talking.answer(whole) or talking.talk(whole)
+    if bare is not None and not (isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION):
+        return [bare]
+    found = re.match(r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$", whole, re.I | re.S)
+    if found:
+        rest = _read(found["rest"], now)
+        lead = talking.answer(found["lead"])
+        if not isinstance(rest, Vague) or lead is None:
+            return [rest]
+        return [lead, rest] if isinstance(lead, Answer) and lead.yes else [rest]
+    return [_read(whole, now)]
+
+
+def _read(clause: str, now: datetime) -> Wish:
+    clause = unwrap(clause)
+    plain = clause.strip(" .!")
+    return (
+        _about_talk(clause, plain)
+        or _inner(plain, now)
+        or _ordered(plain, now)
+        or _asked(clause, plain, now)
+        or _told(plain, now)
+        or _left_over(clause, plain, now)
+    )
+
+
+def _about_talk(clause: str, plain: str) -> Wish | None:
+    """Read what is about the conversation itself."""
+    if _is_off_topic(clause):
+        return OffTopic()
+    return (
+        talking.undo(plain) or asking.recall(clause) or asking.preference(plain) or finishing.kept(plain) or talking.talk(plain)
+        or talking.answer(plain)
+    )  # fmt: skip
+
+
+def _is_off_topic(clause: str) -> bool:
+    if judge(clause, ()) == "irrelevant":
+        return True
+    curious = _NEED.match(clause)
+    return curious is not None and off_topic(curious["inner"]) and _CURIOUS.match(curious["inner"]) is not None
+
+
+def _inner(plain: str, now: datetime) -> Wish | None:
+    """Read "I need to delete task 3", which is an order, unlike "I need to delete old photos"."""
+    found = _NEED.match(plain)
+    if not found:
+        return None
+    inner = found["inner"]
+    if re.match(r"(?:see|know|show|list|view|check)\b", inner, re.I):
+        wish = asking.show(re.sub(r"^(?:see|know|check)\b", "show", inner, flags=re.I), now)
+        if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
+            return wish
+    if re.match(r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b", inner, re.I):
+        order = finishing.complete(inner, now) or finishing.delete(inner, now) or changing.change(inner, now)
+        if order is not None and (order.ref.numbers or order.ref.places):
+            return order
+    return None
+
+
+def _ordered(plain: str, now: datetime) -> Wish | None:
+    """Read orders that say plainly what is to be done."""
+    changed = changing.change(plain, now)
+    if changed is not None and (changed.description is not None or changed.clear_due or changed.lacks == "description"):
+        return changed
+    reopened = finishing.reopen(plain, now)
+    if reopened is not None and not reopened.statement:
+        return reopened
+    if changed is not None and not changed.ref.phrase and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I):
+        return changed
+    return _question_first(plain, now) or adding.add(plain, now)
+
+
+def _question_first(plain: str, now: datetime) -> Wish | None:
+    """Read "remind me what is due", which asks."""
+    if re.match(r"remind me (?:what|which|when|how many)\b", plain, re.I):
+        return asking.show(re.sub(r"^remind me", "tell me", plain, flags=re.I), now)
+    return None
+
+
+def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
+    return asking.another_day(clause, now) or asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
+
+
+def _told(plain: str, now: datetime) -> Wish | None:
+    """Read orders and statements about tasks there are."""
+    reopened = finishing.reopen(plain, now)
+    if reopened is not None:
+        return reopened
+    bare = changing.fragment(plain, now)
+    if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
+        return bare
+    done = finishing.complete(plain, now)
+    if done is not None:
+        chore = finishing.chore_with_date(done, plain, now)
+        return Add((chore,)) if chore else done
+    return finishing.delete(plain, now) or changing.change(plain, now) or bare
+
+
+def _left_over(clause: str, plain: str, now: datetime) -> Wish:
+    """Read what fits no form: a chore in the imperative, a thing with a day, a bare pointer."""
+    ref = read_ref(plain, now)
+    if not ref.phrase and not ref.empty:
+        return Pick(ref)
+    if asking.questioning(clause):
+        return Vague(clause)
+    if adding.imperative(plain):
+        return adding.add(plain, now, free=True) or Vague(clause)
+    due = find_due(plain, now)
+    if due is not None and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
+        return adding.add(plain, now, free=True) or Vague(clause)
+    return Vague(clause)
+
+
+def _tidied(wishes: list[Wish]) -> list[Wish]:
+    """Drop small talk that only leads to a wish, and what makes no sense beside one."""
+    solid = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
+    if not solid:
+        return wishes[-1:]
+    real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
+    if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
+        return [wish for wish in wishes if not isinstance(wish, Talk | Vague | OffTopic)]
+    if real:
+        return real
+    return solid
+
+
+def revealed(value: T, message: Message) -> T:
+    """Return the value with every text in it as the person typed it."""
+    if isinstance(value, str):
+        return message.reveal(value)  # type: ignore[return-value]
+    if isinstance(value, tuple):
+        return tuple(revealed(entry, message) for entry in value)  # type: ignore[return-value]
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            field.name: revealed(held, message)
+            for field in fields(value)
+            if isinstance(held := getattr(value, field.name), str | tuple) or is_dataclass(held)
+        }
+        return replace(value, **changes)  # type: ignore[type-var]
+    return value
+
+

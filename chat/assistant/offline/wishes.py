@@ -1,0 +1,205 @@
+"""What a person can want of their list, as plain values."""
+
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from typing import Literal
+
+Status = Literal["all", "pending", "completed"]
+Sort = Literal["number", "due", "priority"]
+Priority = Literal["low", "normal", "high"]
+Slot = Literal["", "title", "due", "priority", "description", "anything"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Days from the first to the last; open at either end."""
+
+    first: date | None = None
+    last: date | None = None
+    overdue: bool = False
+    undated: bool = False
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind."""
+
+    numbers: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()
+    pronoun: Literal["", "it", "them", "both", "other", "newest"] = ""
+    every: bool = False
+    phrase: str = ""
+    status: Status = "all"
+    span: Span | None = None
+    priority: Priority | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it names a kind of tasks: those due on a day, those of a priority."""
+        return self.span is not None or self.priority is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it points at nothing at all."""
+        return self == Ref()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A task that is wished for."""
+
+    title: str
+    description: str | None = None
+    day: date | None = None
+    at: time | None = None
+    priority: Priority = "normal"
+
+
+@dataclass(frozen=True)
+class Add:
+    """Add these tasks; none means that the person has not said what yet."""
+
+    drafts: tuple[Draft, ...] = ()
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show the list, or a part of it."""
+
+    status: Status | None = None
+    sort: Sort | None = None
+    span: Span | None = None
+    priority: Priority | None = None
+    about: str = ""
+    count: bool = False
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Tell about one task."""
+
+    ref: Ref
+    aspect: Literal["all", "due", "priority", "status", "description", "exists"] = "all"
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Tick tasks off; a statement ("I called Bob") does so only if a task is clearly meant."""
+
+    ref: Ref
+    statement: bool = False
+
+
+@dataclass(frozen=True)
+class Reopen:
+    """Make completed tasks open again."""
+
+    ref: Ref
+    statement: bool = False
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete tasks; unsure when the person said something from which it only follows."""
+
+    ref: Ref
+    unsure: bool = False
+    otherwise: Draft | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Change fields of tasks; `lacks` names the field for which no value was given."""
+
+    ref: Ref
+    title: str | None = None
+    description: str | None = None
+    day: date | None = None
+    at: time | None = None
+    shift: timedelta | None = None
+    clear_due: bool = False
+    priority: Priority | None = None
+    lacks: Slot = ""
+    otherwise: Draft | None = None
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Take back the last change."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest."""
+
+    place: int = 1
+    whole: bool = False
+    reply: bool = False
+
+
+@dataclass(frozen=True)
+class Prefer:
+    """Keep to this from now on."""
+
+    sort: Sort | None = None
+    status: Status | None = None
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Small talk."""
+
+    kind: Literal["hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A bare yes or no."""
+
+    yes: bool
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Point at a task and say nothing else."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A bare day, hour or priority, said about whatever was spoken of last."""
+
+    day: date | None = None
+    at: time | None = None
+    priority: Priority | None = None
+    span: Span | None = None
+    asking: bool = False
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Something about other people's tasks, or an attempt to change who or what the assistant is."""
+
+
+@dataclass(frozen=True)
+class OffTopic:
+    """Nothing to do with tasks."""
+
+
+@dataclass(frozen=True)
+class Vague:
+    """Words that fit none of the forms."""
+
+    text: str
+    words: tuple[str, ...] = field(default=())
+
+
+Wish = (
+    Add | Show | Inspect | Complete | Reopen | Delete | Change | Undo | Recall | Prefer | Talk | Answer | Pick | Fragment
+    | Foreign | OffTopic | Vague
+)  # fmt: skip

@@ -1,0 +1,120 @@
+"""Ready a message for reading: plain quotes, quoted words out of the way, slips of the keyboard put right."""
+
+import re
+from dataclasses import dataclass, field
+
+_PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
+                        "–": "-", "—": "-", "\u00a0": " ", "…": "..."})  # fmt: skip
+_QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
+# A quoted passage stands in the text as one character of the private use area, which no rule takes apart.
+_FIRST_MARK = 0xE100
+_MARK = re.compile("[\ue100-\ue7ff]")
+
+KEYWORDS = ["task", "tasks", "todo", "list", "show", "display", "complete", "completed", "finish", "finished", "delete", "remove", "rename", "change", "remind", "reminder", "tomorrow", "today", "tonight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "week", "weekend", "next", "priority", "high", "normal", "urgent", "pending", "create", "update", "mark", "move", "postpone", "reschedule", "description", "everything", "overdue", "important", "please", "done", "forget", "need", "remember"]
+_SHORTHAND = {
+    "tak": "task", "taks": "tasks", "tsk": "task", "tks": "tasks", "tast": "task", "lst": "list", "dun": "done",
+    "dne": "done", "doen": "done", "ad": "add", "addd": "add", "adda": "add", "tmrw": "tomorrow", "tmr": "tomorrow",
+    "tmw": "tomorrow", "2moro": "tomorrow", "2morrow": "tomorrow", "2mrw": "tomorrow", "tomoz": "tomorrow",
+    "nxt": "next", "wk": "week", "pls": "please", "plz": "please", "plese": "please", "u": "you", "im": "i'm",
+    "ive": "i've", "dont": "don't", "didnt": "didn't", "havent": "haven't", "isnt": "isn't", "whats": "what's",
+    "whens": "when's", "hows": "how's", "thats": "that's", "doesnt": "doesn't", "cant": "can't", "ned": "need",
+    "mke": "make", "shw": "show", "sho": "show", "rmv": "remove", "del": "delete", "prio": "priority", "hi-pri": "high",
+    "todos": "tasks", "to-dos": "tasks", "to-do": "todo", "2day": "today", "2nite": "tonight", "tonite": "tonight",
+    "teh": "the", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
+    "gotta": "have to", "hafta": "have to", "lemme": "let me", "gimme": "give me", "compleet": "complete",
+    "hte": "the", "mi": "my", "cmplete": "complete", "delet": "delete", "finsih": "finish",
+    "markt": "mark", "wen": "when", "bcoz": "because", "evrything": "everything", "abt": "about", "remnd": "remind",
+}  # fmt: skip
+_PROPER = frozenset(
+    ["lists", "listen", "marks", "marked", "market", "marker", "moved", "moves", "mover", "makes", "made", "height", "highs", "higher", "shown", "shows", "listed", "lasted", "compete", "competed", "competes", "crate", "crates", "weeks", "weekends", "weekday", "renamed", "changed", "changes", "charge", "remain", "remains", "remainder", "reminded", "reminds", "reminders", "removed", "removes", "updates", "updated", "created", "creates", "creator", "finishes", "finnish", "finishing", "completes", "completing", "deletes", "deleted", "pendant", "posted", "postponed", "mondays", "tuesdays", "fridays", "sundays", "saturdays", "nightly", "dent", "dine", "dones", "tasty", "taskmaster", "text", "nest", "weak", "shoe", "shoes", "shop", "snow", "slow", "needs", "needed", "knead", "forgets", "forgot", "remembers", "remembered", "remembering", "normally", "importantly", "pleased", "pleases", "urgently", "priorities", "descriptions", "displays", "tackle", "masks", "neat", "nerd", "seed", "feed", "lost", "last", "past", "mart", "moved", "movie", "movies", "dove", "dome", "next", "exchange", "stow", "tony", "dates", "update", "weekly", "highly", "lift", "lint", "gist", "fist", "mist", "needle", "reminding", "changing", "listing", "showing", "marking", "moving", "fiery", "normals", "formal", "importance", "import", "imports", "imported", "exports", "friend", "friends", "fried", "friend's", "deplete", "replete"]
+)
+
+
+@dataclass
+class Message:
+    """A message ready to be read; `reveal` gives words of it back as they were typed."""
+
+    text: str
+    quotes: list[str] = field(default_factory=list)
+    typed: dict[str, str] = field(default_factory=dict)
+
+    def reveal(self, text: str) -> str:
+        """Put quoted passages and the original spelling back."""
+        for corrected, original in self.typed.items():
+            text = re.sub(rf"\b{re.escape(corrected)}\b", lambda _, word=original: word, text)  # type: ignore[misc]
+        return _MARK.sub(lambda mark: self.quotes[ord(mark[0]) - _FIRST_MARK], text)
+
+
+def quoted(text: str) -> bool:
+    """Tell whether the text is nothing but one quoted passage."""
+    return _MARK.fullmatch(text.strip()) is not None
+
+
+def has_quote(text: str) -> bool:
+    """Tell whether a quoted passage stands in the text."""
+    return _MARK.search(text) is not None
+
+
+def prepare(said: str) -> Message:
+    """Return the message with quotes taken out of the way and slips of the keyboard put right."""
+    text = _MARK.sub(" ", said.translate(_PLAIN)).strip()
+    whole = _QUOTED.fullmatch(text)
+    if whole:
+        text = whole[1] or whole[2]
+    message = Message(text)
+
+    def hide(match: re.Match[str]) -> str:
+        inner = (match[1] or match[2]).strip()
+        # "high" or "done" in quotes is still that word, and far more quotes than anybody writes are left alone.
+        if inner.lower() in KEYWORDS or inner.isdigit() or len(message.quotes) > 500 or not inner:
+            return inner
+        message.quotes.append(inner)
+        return chr(_FIRST_MARK + len(message.quotes) - 1)
+
+    text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
+    present = {word.lower() for word in re.findall(r"[\w'-]+", text)}
+
+    def correct(match: re.Match[str]) -> str:
+        better = _correction(match[0].lower())
+        if better is None:
+            return match[0]
+        if better not in present:
+            message.typed[better] = match[0]
+        return better
+
+    message.text = re.sub(r"[\w'-]+", correct, text)
+    return message
+
+
+def _correction(word: str) -> str | None:
+    if word in _SHORTHAND:
+        return _SHORTHAND[word]
+    if len(word) < 4 or word in KEYWORDS or word in _PROPER or not word.isalpha():
+        return None
+    return next((keyword for keyword in KEYWORDS if _slip(word, keyword)), None)
+
+
+def _slip(word: str, keyword: str) -> bool:
+    """Tell whether a word is a slip of the keyboard for another; short words must agree but for order or one letter."""
+    if abs(len(word) - len(keyword)) > 2 or len(keyword) < 4:
+        return False
+    if word[0] != keyword[0] and sorted(word[:2]) != sorted(keyword[:2]):
+        return False
+    slips = distance(word, keyword)
+    if slips == 1:
+        return len(word) != len(keyword) or sorted(word) == sorted(keyword) or len(keyword) >= 6
+    return slips == 2 and len(keyword) >= 8 and len(word) >= 6
+
+
+def distance(one: str, other: str) -> int:
+    """Count the letters to add, drop, replace or swap with a neighbour to get from one word to the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

@@ -1,0 +1,158 @@
+"""Labelled utterances: how a case is read, and whether a played turn does what it should (rules: corpus/README.md)."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chat.assistant.relevance import REFUSAL
+
+FOLDER = Path(__file__).parent / "corpus"
+FIELDS = ("title", "description", "due_date", "due_time", "priority")
+DEFAULTS: Mapping[str, object] = {"description": None, "due_date": None, "due_time": None, "priority": "normal"}
+
+Row = Mapping[str, object]
+Table = Mapping[int, Row]
+
+_SPOKEN = re.compile(r"\\([\\`*_\[\]<>|~#])")
+_ARTICLE = re.compile(r"^(?:(?:to|a|an|the|my)\s+)+")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A conversation, the tasks there are before it, and what each turn must bring about."""
+
+    id: str
+    tags: tuple[str, ...]
+    tasks: tuple[Row, ...]
+    turns: tuple[tuple[str, Mapping[str, object]], ...]
+
+
+@dataclass
+class Verdict:
+    """What was wrong with a turn, and whether anything was completed, deleted or overwritten that should not have been."""
+
+    faults: list[str] = field(default_factory=list)
+    destructive: list[str] = field(default_factory=list)
+
+
+def load(name: str) -> list[Case]:
+    """Read the cases of a file of the corpus."""
+    lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
+    return [_case(json.loads(line)) for line in lines if line.strip()]
+
+
+def _case(raw: Mapping[str, object]) -> Case:
+    turns, tasks, tags = raw["turns"], raw.get("tasks") or [], raw.get("tags") or []
+    if not isinstance(turns, list) or not isinstance(tasks, list) or not isinstance(tags, list):
+        raise TypeError(f"case {raw.get('id')} is not in the form of the README")
+    return Case(str(raw["id"]), tuple(tags), tuple(tasks), tuple((turn["say"], turn["expect"]) for turn in turns))
+
+
+def first_table(case: Case) -> dict[int, Row]:
+    """Return the tasks of a case by number, with every field."""
+    return {n: {**DEFAULTS, "is_completed": False, **task} for n, task in enumerate(case.tasks, 1)}
+
+
+def judge_turn(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
+    """Compare what a turn did, and what it said, with what was expected of it."""
+    verdict = Verdict()
+    _judge_new(before, after, expect, verdict)
+    _judge_gone(before, after, expect, verdict)
+    for number in sorted(set(before) & set(after)):
+        _judge_kept(number, before[number], after[number], expect, verdict)
+    _judge_reply(before, after, reply, expect, verdict)
+    return verdict
+
+
+def _judge_new(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
+    wanted = _entries(expect.get("creates"))
+    made = [after[number] for number in sorted(set(after) - set(before))]
+    if len(wanted) != len(made):
+        verdict.faults.append(f"created {[row['title'] for row in made]}, not {[row.get('title') for row in wanted]}")
+        return
+    for row, want in zip(made, wanted, strict=True):
+        for name, value in {**DEFAULTS, **want}.items():
+            if not _same(name, row[name], value):
+                verdict.faults.append(f"created with {name} {row[name]!r}, not {value!r}")
+
+
+def _judge_gone(before: Table, after: Table, expect: Mapping[str, object], verdict: Verdict) -> None:
+    wanted, gone = set(_numbers(expect.get("deletes"))), set(before) - set(after)
+    if gone != wanted:
+        verdict.faults.append(f"deleted {sorted(gone)}, not {sorted(wanted)}")
+    verdict.destructive += [f"deleted {number}" for number in sorted(gone - wanted)]
+
+
+def _judge_kept(number: int, was: Row, now: Row, expect: Mapping[str, object], verdict: Verdict) -> None:
+    done = number in _numbers(expect.get("completes"))
+    wanted_done = True if done else False if number in _numbers(expect.get("reopens")) else was["is_completed"]
+    if now["is_completed"] != wanted_done:
+        verdict.faults.append(f"task {number} is {'' if now['is_completed'] else 'not '}completed")
+        if now["is_completed"]:
+            verdict.destructive.append(f"completed {number}")
+    updates = expect.get("updates")
+    wanted = updates.get(str(number), {}) if isinstance(updates, Mapping) else {}
+    for name in FIELDS:
+        if not (_same(name, now[name], wanted[name]) if name in wanted else now[name] == was[name]):
+            verdict.faults.append(f"task {number} has {name} {now[name]!r}, not {wanted.get(name, was[name])!r}")
+            if name not in wanted and was[name] not in (None, "normal"):
+                verdict.destructive.append(f"overwrote {name} of {number}")
+
+
+def _judge_reply(before: Table, after: Table, reply: str, expect: Mapping[str, object], verdict: Verdict) -> None:
+    plain = _SPOKEN.sub(r"\1", reply)
+    for phrase in _strings(expect.get("says")):
+        if not any(option.strip().lower() in plain.lower() for option in phrase.split("|")):
+            verdict.faults.append(f"did not say {phrase!r}")
+    if "lists" in expect:
+        shown, lists = listed(plain, {**before, **after}), expect["lists"]
+        options = lists if isinstance(lists, list) and lists and isinstance(lists[0], list) else [lists]
+        if shown not in options:
+            verdict.faults.append(f"listed {shown}, not {lists}")
+    kind = expect.get("kind")
+    if not reply.strip() or (kind == "question" and "?" not in reply) or (kind == "refusal" and REFUSAL not in reply):
+        verdict.faults.append(f"is no {kind or 'reply'}: {reply!r}")
+
+
+def listed(reply: str, tasks: Table) -> list[int]:
+    """Return the numbers of the tasks whose titles the lines of a reply show, in order."""
+    found: list[int] = []
+    for line in reply.splitlines():
+        titled = [number for number, row in tasks.items() if str(row["title"]).lower() in line.lower()]
+        if not titled:
+            continue
+        longest = max(len(str(tasks[number]["title"])) for number in titled)
+        best = [number for number in titled if len(str(tasks[number]["title"])) == longest and number not in found]
+        # Tasks may share a title; then the number that stands in the line decides.
+        best.sort(key=lambda number: f"**{number}**" not in line)
+        found += best[:1]
+    return found
+
+
+def _same(name: str, value: object, wanted: object) -> bool:
+    options: Sequence[object] = wanted if isinstance(wanted, list) else [wanted]
+    if name in ("title", "description"):
+        return any(_plain(value) == _plain(option) for option in options)
+    return value in options
+
+
+def _plain(value: object) -> str:
+    text = re.sub(r"\s+", " ", str(value or "")).strip().lower()
+    return _ARTICLE.sub("", text.strip("\"'“”‘’ ").removesuffix(".").strip("\"'“”‘’ "))
+
+
+def _entries(value: object) -> list[Row]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _numbers(value: object) -> list[int]:
+    return [entry for entry in value if isinstance(entry, int)] if isinstance(value, list) else []
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (str(entry) for entry in value)
