@@ -35,7 +35,7 @@ class _Names:
 
     def __init__(self, given: str | list[TResponseInputItem]) -> None:
         items: list[Any] = [] if isinstance(given, str) else list(given)
-        self._taken = {str(item[key]) for item in items for key in ("id", "call_id") if item.get(key)}
+        self._taken = {(key, str(item[key])) for item in items for key in ("id", "call_id") if item.get(key)}
         self._chosen: dict[tuple[int, str, str], str] = {}
 
     def make_unique(self, item: Any, place: int) -> None:
@@ -49,8 +49,8 @@ class _Names:
         if known is not None:
             return known
         prefix = name.partition("_")[0]
-        chosen = name if name not in self._taken else f"{prefix}_{uuid.uuid4().hex}"
-        self._taken.add(chosen)
+        chosen = name if (key, name) not in self._taken else f"{prefix}_{uuid.uuid4().hex}"
+        self._taken.add((key, chosen))
         # Seen again under either name in a later event of the same place.
         self._chosen[place, key, name] = self._chosen[place, key, chosen] = chosen
         return chosen

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from agents import Model
-from agents.testing import ScriptedModel
+from agents.items import TResponseStreamEvent
+from agents.testing import ModelCall, ModelStep, ScriptedModel
+from openai.types.responses import ResponseTextDeltaEvent
 
 from chat.assistant.offline.model import OfflineModel
 from chat.memory.store import SessionStore
@@ -18,6 +20,24 @@ from chat.turns.events import LastEvent
 from chat.turns.follow import follow
 from chat.turns.log import Entry
 from chat.turns.runner import TurnRunner
+
+
+class Gate:
+    """A model step that says something and then waits for ever, so that a test can act meanwhile."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+        self.reached = asyncio.Event()
+
+    async def _stream(self, call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
+        for text in self.texts:
+            yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta=text)
+        self.reached.set()
+        await asyncio.Event().wait()
+
+    def step(self) -> ModelStep:
+        """Return the step for a script."""
+        return ModelStep.stream(self._stream)
 
 
 @dataclass
@@ -40,7 +60,7 @@ class Chat:
     async def log(self, turn: Turn) -> list[Entry]:
         """Follow a turn to its end."""
         entries = []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(15):
             async for seen in follow(self.runner.logs, turn.pk):
                 entries += seen.entries
         return entries

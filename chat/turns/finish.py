@@ -1,12 +1,13 @@
 """End a turn: the reply, what the session was given, and the mirror, in one transaction."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
 from django.utils import timezone
 
-from chat.exceptions import TurnLost
+from chat.exceptions import NotFound, TurnLost
 from chat.memory.items import Item
 from chat.memory.mirror import reflect
 from chat.memory.store import Size
@@ -49,6 +50,19 @@ def finish(hold: Hold, ending: Ending) -> MessageView | None:
         conversation.save(update_fields=["last_position", "updated_at"])
         reflect(conversation, size=ending.size, now=now, error=ending.warning)
     return view(message) if message else None
+
+
+def stop_queued(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Turn:
+    """End a turn that has not begun; return it as it is then. Raise NotFound."""
+    with transaction.atomic():
+        Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
+        turn = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).first()
+        if turn is None:
+            raise NotFound("There is no such turn.")
+        if turn.status == Status.QUEUED:
+            turn.status, turn.ended_at = Status.STOPPED, timezone.now()
+            turn.save(update_fields=["status", "ended_at"])
+    return turn
 
 
 def _reply(conversation: Conversation, turn: Turn, ending: Ending) -> Message | None:

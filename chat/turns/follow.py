@@ -46,16 +46,22 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
             attempt = NOT_KNOWN_HERE
             continue
         start = _start(log, attempt, after)
+        if start is None and log.ended:
+            look = await in_database(_look, turn_id)
+            yield Seen(look.attempt, [Entry(log.n, look.snapshot)])
+            return
         if start is None:
             yield Seen(log.attempt, [Entry(log.n, log.snapshot(Status.RUNNING))])
             start = log.n
         attempt, after = log.attempt, start
-        while after < log.n or await _news(log, after):
+        while not (log.ended and after == log.n):
+            if after == log.n and not await _news(log, after):
+                break
             entries = log.read(after)
             after = entries[-1].n
             yield Seen(attempt, entries)
-            if log.ended and after == log.n:
-                return
+        else:
+            return
 
 
 async def _news(log: TurnLog, after: int) -> bool:

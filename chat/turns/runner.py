@@ -21,7 +21,7 @@ from chat.models.turn import Status
 from chat.turns.accept import Accepted, accept, accept_retry
 from chat.turns.claim import claim, claim_waiting
 from chat.turns.events import LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
-from chat.turns.finish import Ending, finish
+from chat.turns.finish import Ending, finish, stop_queued
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
 from chat.turns.ownership import RENEWAL, hold_of, release, renew, take_over
@@ -83,11 +83,15 @@ class TurnRunner:
             return await self._accepted(accepted)
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
-        """Stop a running turn of a person; one that has ended stays as it is. Raise NotFound."""
+        """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
         running = self._running.get(turn_id)
         if running is None:
-            if not await in_database(_is_theirs, user_id, conversation_id, turn_id):
-                raise NotFound("There is no such turn.")
+            turn = await in_database(
+                stop_queued, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id
+            )
+            if turn.status == Status.STOPPED and (log := self.logs.get(turn_id)) is not None and not log.ended:
+                log.append(TurnStopped(None))
+                self.logs.retire(log)
             return
         turn = running.turn
         if (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
@@ -265,7 +269,3 @@ class _Reserved:
 
     def __exit__(self, *_: object) -> None:
         self._runner._reserved -= 1
-
-
-def _is_theirs(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> bool:
-    return Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).exists()

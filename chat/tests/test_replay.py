@@ -1,0 +1,110 @@
+"""A turn that was cut off is finished by whoever comes next, and nothing happens twice."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+from agents.testing import ScriptedModel, assistant_message, function_call
+from django.utils import timezone
+
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import Message, Task, ToolCall, Turn, TurnStep, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns.events import TurnFinished, TurnResumed
+from chat.turns.runner import TurnRunner
+
+
+async def abandon(runner: TurnRunner) -> None:
+    """Take a runner away as a `kill -9` would: nothing is written, nothing let go of, its lock is free."""
+    for running in runner._running.values():
+        running.task.cancel()
+        running.playing.cancel()
+    await asyncio.sleep(0)
+    if runner._keeper is not None:
+        runner._keeper.cancel()
+    await runner._presence.hide()
+    await in_database(
+        lambda: Turn.objects.filter(owner=runner.owner).update(lease_until=timezone.now() - timedelta(seconds=1))
+    )
+
+
+async def test_a_turn_cut_off_after_a_tool_is_finished_without_acting_twice(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
+    gate = Gate()
+    script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], gate.step()])
+    first = await start_runner(script)
+    chat = Chat(first, owner, uuid.uuid4())
+    accepted = await chat.send("Add milk")
+    await gate.reached.wait()
+    await abandon(first)
+
+    second_script = ScriptedModel([[assistant_message("Added.")]])
+    chat.runner = await start_runner(second_script)
+    entries = await chat.log(accepted.turn)
+    await chat.settled()
+
+    resumed = entries[0].event
+    assert isinstance(resumed, TurnResumed)
+    assert [tool["call_id"] for tool in resumed.tools] == ["call_1"]
+    assert isinstance(entries[-1].event, TurnFinished)
+    assert await in_database(Task.objects.count) == 1
+    assert await in_database(ToolCall.objects.count) == 1
+    assert await in_database(TurnStep.objects.count) == 2
+    assert len(second_script.calls) == 1, "the complete response was not asked for again"
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.attempt) == (Status.DONE, 2)
+    rows = await chat.runner.store.rows(str(SessionId(owner.pk, chat.conversation_id)))
+    assert [row.item for row in rows] == turn.items, "the session has the turn once"
+
+
+async def test_queued_messages_are_answered_in_order_after_a_restart(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    first = await start_runner(script)
+    chat = Chat(first, owner, uuid.uuid4())
+    turns = [(await chat.send(f"message {n}")).turn for n in range(4)]
+    await gate.reached.wait()
+    await abandon(first)
+
+    chat.runner = await start_runner(ScriptedModel([[assistant_message(f"reply {n}")] for n in range(4)]))
+    for turn in turns:
+        await chat.log(turn)
+    await chat.settled()
+
+    said = await in_database(lambda: list(Message.objects.order_by("turn__seq", "position").values_list("text", flat=True)))
+    assert said == [text for n in range(4) for text in (f"message {n}", f"reply {n}")]
+
+
+async def test_a_living_process_is_not_robbed(start_runner: StartRunner, script: ScriptedModel, owner: User) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    first = await start_runner(script)
+    await Chat(first, owner, uuid.uuid4()).send("hi")
+    await gate.reached.wait()
+    await in_database(lambda: Turn.objects.update(lease_until=timezone.now() + timedelta(seconds=1)))
+
+    second = await start_runner(ScriptedModel())
+
+    assert not second._running
+    assert (await in_database(Turn.objects.get)).owner == first.owner
+
+
+async def test_a_turn_let_go_of_at_shutdown_is_taken_up_at_once(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    chat = Chat(await start_runner(script), owner, uuid.uuid4())
+    accepted = await chat.send("hi")
+    await gate.reached.wait()
+    await chat.runner.drain(0)
+
+    chat.runner = await start_runner(ScriptedModel([[assistant_message("Hello!")]]))
+    entries = await chat.log(accepted.turn)
+
+    assert isinstance(entries[-1].event, TurnFinished)

@@ -1,0 +1,96 @@
+"""A turn that failed says so in a sentence, and can be tried again without doing anything twice."""
+
+import uuid
+
+import pytest
+from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+
+from chat.bridge import in_database
+from chat.exceptions import Conflict, ModelFailed, NotFound
+from chat.models import Message, Task, ToolCall, Turn, User
+from chat.tests.conftest import Chat
+from chat.turns.accept import Accepted
+from chat.turns.events import TurnFailed, TurnFinished
+
+BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
+
+
+async def failed_after_a_tool(chat: Chat, script: ScriptedModel) -> Accepted:
+    script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], BROKEN])
+    accepted = await chat.send("Add milk")
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
+    await chat.settled()
+    return accepted
+
+
+async def retry(chat: Chat, accepted: Accepted, **other: object) -> Accepted:
+    of = {"user_id": chat.user.pk, "conversation_id": chat.conversation_id, "client_id": uuid.uuid4(), **other}
+    return await chat.runner.retry(turn_id=accepted.turn.pk, **of)  # type: ignore[arg-type]
+
+
+async def test_a_failed_turn_leaves_a_sentence_and_no_reply(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await failed_after_a_tool(chat, script)
+
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.error_detail) == ("failed", "The model's endpoint cannot be reached at the moment.")
+    assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
+    assert accepted.turn.pk == turn.pk
+
+
+async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await failed_after_a_tool(chat, script)
+    script.enqueue([assistant_message("Added task 1.")])
+
+    again = await retry(chat, accepted)
+    last = (await chat.log(again.turn))[-1].event
+    await chat.settled()
+
+    assert isinstance(last, TurnFinished)
+    assert last.message["text"] == "Added task 1."
+    assert await in_database(Task.objects.count) == 1
+    assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
+    turn = await in_database(lambda: Turn.objects.get(retry_of=accepted.turn.pk))
+    session = await chat.runner.store.rows((await in_database(lambda: turn.conversation.session.session_id)))
+    assert [row.item for row in session] == turn.items, "the failed try is not in the session any more"
+
+
+async def test_the_same_client_id_tries_once(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await failed_after_a_tool(chat, script)
+    script.enqueue([assistant_message("Added.")])
+    client_id = uuid.uuid4()
+
+    first = await retry(chat, accepted, client_id=client_id)
+    second = await retry(chat, accepted, client_id=client_id)
+
+    assert first.turn.pk == second.turn.pk
+    assert not second.is_new
+    await chat.log(first.turn)
+
+
+async def test_a_finished_turn_is_not_tried_again(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("Done.")])
+    accepted = await chat.send("hi")
+    await chat.log(accepted.turn)
+    await chat.settled()
+
+    with pytest.raises(Conflict):
+        await retry(chat, accepted)
+
+
+async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_on(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    accepted = await failed_after_a_tool(chat, script)
+    script.enqueue([assistant_message("Yes?")])
+    await chat.reply("hello?")
+
+    with pytest.raises(Conflict):
+        await retry(chat, accepted)
+
+
+async def test_nobody_else_can_try_it_again(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    accepted = await failed_after_a_tool(chat, script)
+
+    for other in ({"user_id": outsider.pk}, {"conversation_id": uuid.uuid4()}):
+        with pytest.raises(NotFound):
+            await retry(chat, accepted, **other)

@@ -1,0 +1,109 @@
+"""A person stops a reply: what was seen stays, and the assistant knows of it."""
+
+import uuid
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+
+from chat.bridge import in_database
+from chat.exceptions import NotFound
+from chat.models import Message, Task, Turn, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, Gate
+from chat.turns.events import TurnFinished, TurnStopped
+
+
+async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate("Once upon ", "a time")
+    script.enqueue(gate.step())
+    accepted = await chat.send("tell me")
+    await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    last = (await chat.log(accepted.turn))[-1].event
+
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None
+    assert last.message["text"] == "Once upon a time"
+    script.enqueue([assistant_message("Sure.")])
+    await chat.reply("go on")
+    call = script.last_call
+    assert call is not None
+    assert [item["content"] for item in call.input] == ["tell me", "Once upon a time", "go on"]
+
+
+async def test_a_tool_that_has_acted_is_in_the_memory_of_a_stopped_turn(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate("I have ")
+    script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], gate.step()])
+    accepted = await chat.send("Add milk")
+    await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    await chat.log(accepted.turn)
+
+    turn = await in_database(Turn.objects.get)
+    assert turn.status == Status.STOPPED
+    kinds = [item.get("type", item.get("role")) for item in turn.items]
+    assert kinds == ["user", "function_call", "function_call_output", "assistant"]
+    assert await in_database(Task.objects.count) == 1
+
+
+async def test_a_turn_stopped_before_its_first_word_leaves_no_message(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    accepted = await chat.send("hi")
+    await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    last = (await chat.log(accepted.turn))[-1].event
+
+    assert last == TurnStopped(None)
+    assert await in_database(Message.objects.count) == 1
+
+
+async def test_the_next_message_in_the_queue_is_answered_after_a_stop(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    script.enqueue([assistant_message("Second.")])
+    first, second = await chat.send("one"), await chat.send("two")
+    await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
+
+    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
+
+
+async def test_nobody_else_can_stop_it(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    accepted = await chat.send("hi")
+    await gate.reached.wait()
+
+    for user_id, conversation_id in [(outsider.pk, chat.conversation_id), (chat.user.pk, uuid.uuid4())]:
+        with pytest.raises(NotFound):
+            await chat.runner.stop(user_id=user_id, conversation_id=conversation_id, turn_id=accepted.turn.pk)
+
+    assert accepted.turn.pk in chat.runner._running
+
+
+async def test_stopping_a_turn_that_has_ended_changes_nothing(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("Done.")])
+    accepted = await chat.send("hi")
+    await chat.log(accepted.turn)
+    await chat.settled()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+
+    assert (await in_database(Turn.objects.get)).status == Status.DONE
+
+
+async def test_a_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate()
+    script.enqueue(gate.step())
+    await chat.send("one")
+    second = await chat.send("two")
+    await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=second.turn.pk)
+
+    assert (await chat.log(second.turn))[-1].event == TurnStopped(None)
