@@ -36,7 +36,7 @@ export class TaskPanel {
     this.actions = actions;
     this.list = byId("task-list");
     this.doneList = byId("done-list");
-    /** @type {Map<string, {drawn: string, element: HTMLElement}>} */
+    /** @type {Map<string, {content: string, drawn: string, element: HTMLElement}>} */
     this.items = new Map();
     this.first = true;
   }
@@ -65,13 +65,14 @@ export class TaskPanel {
   item(task, now) {
     const overdue = !task.is_completed && isOverdue(task.due, now);
     const due = task.due === null ? null : dueLabel(task.due, now);
-    const drawn = JSON.stringify([task, overdue, due]);
+    const content = JSON.stringify(task);
+    const drawn = `${content} ${overdue} ${due}`;
     const known = this.items.get(task.task_id);
     if (known?.drawn === drawn) return known.element;
     const element = this.draw(task, overdue, due);
-    // What changes while one looks on is pointed out.
-    if (!this.first && JSON.stringify(known?.drawn.slice(0, 200)) !== JSON.stringify(drawn.slice(0, 200))) element.classList.add("task--fresh");
-    this.items.set(task.task_id, { drawn, element });
+    // What changes while one looks on is pointed out; that a day has passed is not a change.
+    if (!this.first && known?.content !== content) element.classList.add("task--fresh");
+    this.items.set(task.task_id, { content, drawn, element });
     return element;
   }
 

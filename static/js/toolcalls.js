@@ -26,7 +26,7 @@ export function sentence(call) {
   if (call.error !== undefined && call.error !== null) return { text: words.not, state: "failed" };
   if (call.output === undefined || call.output === null) return { text: `${words.doing}…`, state: "running" };
   const output = parsed(call.output);
-  if (output?.ok === false) return { text: words.not, state: "failed" };
+  if (output?.ok === false) return { text: output.detail ? `${words.not}: ${output.detail}` : words.not, state: "failed" };
   return { text: `${words.did} ${what(call, output, plain)}`, state: "done" };
 }
 
@@ -63,7 +63,18 @@ function parsed(text) {
 /** @param {unknown} value */
 function pretty(value) {
   const content = typeof value === "string" ? (parsed(value) ?? value) : value;
-  return typeof content === "string" ? content : JSON.stringify(content, null, 2);
+  return typeof content === "string" ? content : JSON.stringify(content, ordered, 2);
+}
+
+/**
+ * Put names in order, since the database keeps them in one of its own, and leave out what was not given.
+ * @param {string} _
+ * @param {any} value
+ */
+function ordered(_, value) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  const given = Object.entries(value).filter(([, content]) => content !== null);
+  return Object.fromEntries(given.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 const ICONS = { running: "retry", done: "check", failed: "alert" };

@@ -62,6 +62,7 @@ export class Transcript {
       ahead: turn.status === "queued" ? state.turns.slice(0, index).filter((other) => !hasEnded(other)).length : 0,
       adjacent: before !== undefined && same(before),
       superseded: state.turns.slice(index + 1).some(same),
+      last: index === state.turns.length - 1,
       memoryStart: state.memory_start === turn.id,
       retrying: retrying.has(turn.id),
     };

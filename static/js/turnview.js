@@ -15,6 +15,7 @@ import { ToolRow } from "./toolcalls.js";
  * @property {number} ahead        turns of the queue before it that have not ended
  * @property {boolean} adjacent    the turn before it answers the same message
  * @property {boolean} superseded  a later turn answers the same message
+ * @property {boolean} last        no turn stands after it
  * @property {boolean} memoryStart the assistant's memory begins with it
  * @property {boolean} retrying    a retry was asked for and not yet accepted
  *
@@ -84,7 +85,8 @@ export class TurnView {
     parts.push(...this.promptNodes);
     if (turn.prompt === null && turn.prompt_text && !where.adjacent) parts.push(again(turn.prompt_text));
     if (turn.warning) parts.push(warning(turn.warning.detail));
-    if (turn.tools.length) parts.push(this.tools.element);
+    // A retry begins with what was done before it.
+    if (turn.tools.length && !where.superseded) parts.push(this.tools.element);
     if (turn.reply || turn.text) parts.push(this.reply);
     else if (turn.status === "running") parts.push(thinking());
     if (turn.status === "queued" && where.ahead > 0) parts.push(queued(where.ahead));
@@ -104,7 +106,8 @@ export class TurnView {
     const text = failed ? turn.error?.detail || "The reply could not be finished." : "Stopped";
     const line = h("div", { class: failed ? "ending ending--failed" : "ending", "data-testid": failed ? "failed" : "stopped" },
       icon(failed ? "alert" : "stop"), h("span", { class: failed ? "ending__text" : "" }, text));
-    if (!where.superseded) line.append(this.retryButton(turn.id, where.retrying));
+    // Once the conversation has moved on, a message is sent again, not a reply tried again.
+    if (where.last) line.append(this.retryButton(turn.id, where.retrying));
     return [line];
   }
 
