@@ -1,6 +1,7 @@
 """What clean-ups did."""
 
 import uuid
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
@@ -53,6 +54,16 @@ class CleanupRun(models.Model):
 
     def __str__(self) -> str:
         return f"{'preview' if self.dry_run else 'clean-up'} of {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took, once it has ended."""
+        return self.ended_at - self.started_at if self.ended_at and self.started_at else None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has yet to begin or to end."""
+        return self.ended_at is None
 
 
 class CleanedSession(models.Model):

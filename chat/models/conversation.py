@@ -20,9 +20,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """Narrow to one person's conversations: the way in for every entrance."""
         return self.filter(user_id=user_id)
 
-    def locked(self) -> "ConversationQuerySet":
+    def locked(self, *, skip_locked: bool = False) -> "ConversationQuerySet":
         """Lock the rows before anything else of theirs is locked (FOR NO KEY UPDATE lets messages refer to them)."""
-        return self.select_for_update(no_key=True, of=("self",))
+        return self.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked)
 
 
 class Conversation(models.Model):

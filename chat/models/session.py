@@ -9,7 +9,7 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.utils import timezone
 
 from chat.models.conversation import Conversation
-from chat.models.turn import HOLDING, Turn
+from chat.models.turn import ACTIVE, Turn
 
 
 class State(models.TextChoices):
@@ -34,8 +34,8 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
         )
 
     def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
-        """Narrow to those inactive since the cutoff with no turn running or waiting."""
-        busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=HOLDING)
+        """Narrow to those inactive since the cutoff with no turn under way, nor one in the queue that needs it soon."""
+        busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=ACTIVE)
         return self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
 
 

@@ -1,0 +1,76 @@
+"""The session file from commands and the worker: synchronous, beside a server that reads and writes it meanwhile.
+
+The same file and the same tables as `chat.memory.store`; what is removed here is gone for it at its next read.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory import file
+from chat.memory.store import LOCK_BUDGET, Size
+
+# One parameter, however many sessions.
+_MEASURE = (
+    "SELECT session_id, count(*), sum(length(CAST(message_data AS BLOB))) FROM agent_messages"
+    " WHERE session_id IN (SELECT value FROM json_each(?)) GROUP BY session_id"
+)
+_REMOVE = (
+    "DELETE FROM agent_messages WHERE session_id IN (SELECT value FROM json_each(?))",
+    "DELETE FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))",
+    "DELETE FROM threadkeeper_turns WHERE session_id IN (SELECT value FROM json_each(?))",
+)
+
+
+class SessionFile:
+    """Looks after many sessions at once. Its methods raise MemoryUnavailable."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
+        """Return how much each session holds; one that is not there holds nothing."""
+        with _failures_named():
+            found = self._connection.execute(_MEASURE, (json.dumps(session_ids),))
+            sizes = {session_id: Size(items, size) for session_id, items, size in found}
+        return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
+
+    def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
+        """Remove sessions in one transaction, with all that is kept of them; return how much each held."""
+        with _failures_named(), self._writing():
+            sizes = self.measure(session_ids)
+            for statement in _REMOVE:
+                self._connection.execute(statement, (json.dumps(session_ids),))
+        return sizes
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        # The lock from the start: a transaction that begins by reading fails at once where another wrote meanwhile.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[SessionFile]:
+    """Open the session file for a while. Raise MemoryUnavailable where it cannot be used, or is locked for too long."""
+    with _failures_named():
+        connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000))
+    with closing(connection):
+        yield SessionFile(connection)
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
