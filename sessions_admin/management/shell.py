@@ -1,0 +1,46 @@
+"""What the commands share: durations, output for people or programs, and how a failure ends one."""
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.core.management.base import BaseCommand, CommandError
+
+from chat.exceptions import ThreadkeeperError
+
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration such as 7d, 12h, 30m or 2w."""
+    match = re.fullmatch(r"([1-9]\d{0,4})([wdhm])", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a duration such as 7d or 12h.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+class ShellCommand(BaseCommand):
+    """A command over one function of ours."""
+
+    def print_json(self, value: object) -> None:
+        """Print for programs."""
+        self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def print_progress(self, done: int, total: int) -> None:
+        """Draw how far it is, on one line of a terminal; nothing anywhere else."""
+        if self.stderr.isatty():
+            filled = 30 * done // max(total, 1)
+            line = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,}"
+            self.stderr.write(line, self.style.NOTICE, ending="\n" if done >= total else "")
+            self.stderr.flush()
+
+    @contextmanager
+    def failures_told(self) -> Iterator[None]:
+        """End the command with a sentence and an exit code that is not 0."""
+        try:
+            yield
+        except ThreadkeeperError as error:
+            raise CommandError(error.detail) from error
