@@ -22,7 +22,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 _TASK_LIKE = _any(
     r"\b(?:tasks?|to-?dos?|to do|reminders?|remind|deadlines?|due|overdue|priorit\w+|errands?|chores?)\b",
-    r"\b(?:my|the|this|that|on|a) list\b",
+    r"\b(?:my|the|this|that|on a) (?:\w+ )?list\b",
     r"\b(?:add|remember|forget|complete[ds]?|finish(?:ed)?|done|delete|remove|rename|reschedule|postpone|undo|reopen)\b",
     r"\b(?:mark|tick|cross|check) .*\b(?:off|done|as)\b",
     r"\b(?:i|we) (?:\w+ )?(?:need|have|must|should|gotta|ought|want)\b",

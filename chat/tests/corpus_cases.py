@@ -16,6 +16,7 @@ Row = Mapping[str, object]
 Table = Mapping[int, Row]
 
 _SPOKEN = re.compile(r"\\([\\`*_\[\]<>|~#])")
+_LIST_LINE = re.compile(r"\s*(?:[-*]|\d+\.)\s")
 _ARTICLE = re.compile(r"^(?:(?:to|a|an|the|my)\s+)+")
 
 
@@ -119,7 +120,8 @@ def _judge_reply(before: Table, after: Table, reply: str, expect: Mapping[str, o
 def listed(reply: str, tasks: Table) -> list[int]:
     """Return the numbers of the tasks whose titles the lines of a reply show, in order."""
     found: list[int] = []
-    for line in reply.splitlines():
+    lines = [line for line in reply.splitlines() if _LIST_LINE.match(line)] or reply.splitlines()
+    for line in lines:
         titled = [number for number, row in tasks.items() if str(row["title"]).lower() in line.lower()]
         if not titled:
             continue

@@ -26,7 +26,7 @@ _HEADS = re.compile(
     r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably |definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to|will need to|'ll need to|'ll have to|will have to|want to|am going to have to|shall)\s+(?:(?:also|still|really|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
     r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan|intend|hope|aim|promised(?: \w+)?) to\s+"
     r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
-    r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:time|important) (?:to|that i)\s+"
+    r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite |so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+"
     r")",
     re.I,
@@ -83,11 +83,11 @@ def _strip_heads(clause: str) -> tuple[str | None, str]:
         found = _HEADS.match(rest)
         if not found or not (header is not None or _STRONG.match(rest)):
             break
-        added = found.groupdict().get("added")
+        added = found["added"]
         cut = found.start("added") if added else found.end()
         if header is not None and rest.split(" ", 1)[0].lower() not in ("remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"):
             break
-        header = (header or "") + rest[:cut] + (f" {found['urgency']}" if found.groupdict().get("urgency") else "")
+        header = (header or "") + rest[:cut] + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
         if added:
             break

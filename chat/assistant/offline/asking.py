@@ -10,8 +10,8 @@ from chat.assistant.offline.wishes import Fragment, Inspect, Prefer, Priority, R
 
 _TASKS = r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?|chores|errands|jobs|ones|work)"
 _LISTED = re.compile(
-    rf"^(?:(?:show|list|display|see|view|print|give|get|read|fetch|pull up|bring up|let me see|check|review|go through|look at|open|tell|remind me (?:what|which)|what|which|how many|any|is there|are there|do i|have i|did i|was there|am i|where|who|i want to see|find)\b.*\b(?:{_TASKS[3:-1]}"
-    r"|due|overdue|pending|left|remaining|open|completed?|finished|done|accomplished|everything|all|outstanding|urgent|important|priority|do|first|next|unfinished|incomplete|today|tomorrow|anything|this week|next week|weekend|late|upcoming|coming up)\b"
+    rf"^(?:(?:show|list|display|view|pull up|bring up|let me see|tell|remind me (?:what|which)|(?:see|print|give|get|read|fetch|check|review|go through|look at|open|find|summari[sz]e)(?= (?:me )?(?:all |my |the |every|of |out |open |pending |current |high[- ]priority )*(?:tasks|todos|list|everything|to do|completed|pending|due|overdue|what|reminders|agenda|schedule)\b)|what|which|how many|any|is there|are there|do i|have i|did i|was there|am i|where|who)\b.*\b(?:{_TASKS[3:-1]}"
+    r"|due|overdue|pending|left|remaining|remains?|open|completed?|finished|done|accomplished|everything|all|outstanding|urgent|important|priority|do|first|next|unfinished|incomplete|today|tomorrow|anything|this week|next week|weekend|late|upcoming|coming up)\b"
     r"|(?:show|list|display)(?: me| them| all| it| everything)*$)",
     re.I,
 )
@@ -23,7 +23,7 @@ _BARE_LIST = re.compile(
 )
 _ABOUT = re.compile(r"\b(?:tasks?|todos?|items?|anything|something|things|reminders?) (?:(?:that|which) )?(?:about|related to|regarding|containing|contains?|mention(?:s|ing)?|with the words?|concerning|involving|to do with|including|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:my|the) (?:list|tasks))?\??$", re.I)  # fmt: skip
 _PENDING = re.compile(
-    r"\b(?:pending|open|left|remaining|remain|outstanding|active|unfinished|undone|incomplete|uncompleted|still|unchecked|not (?:yet )?(?:done|completed?|finished)|haven't|have not|hasn't|isn't done|to be done"
+    r"\b(?:pending|open|left|remaining|remains?|outstanding|active|unfinished|undone|incomplete|uncompleted|still|unchecked|not (?:yet )?(?:done|completed?|finished)|haven't|have not|hasn't|isn't done|to be done"
     r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b",
     re.I,
 )
@@ -58,7 +58,7 @@ _INSPECT = (
     ("all", re.compile(r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added|created))?)$", re.I)),
     ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),
 )  # fmt: skip
-_RECALL_FIRST = re.compile(r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|my first (?:message|question|request|words))\b", re.I)
+_RECALL_FIRST = re.compile(r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first|my first (?:message|question|request|words))\b", re.I)
 _RECALL_LAST = re.compile(r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want|request)\w*(?: (?:you|from you|for))?(?: (?:to do|just now|last|before(?: this| that)?|previously|a moment ago|earlier|again))?|\bwhat was (?:my|the) (?:last|previous|most recent|latest) (?:message|question|request|thing i (?:asked|said|told you))|\b(?:last|previous) (?:thing|message|question|request) (?:i|that i) (?:asked|said|told|sent|wrote)|^what was my (?:last|previous) (?:question|message|request)|\bremember what i (?:just )?(?:said|asked|told you)\b", re.I)
 _RECALL_NTH = re.compile(r"\b(?P<nth>second|third|fourth|fifth)\b.{0,20}\b(?:i|my)\b.{0,12}\b(?:asked|said|told|ask|say|message|question|request)", re.I)
 _RECALL_ALL = re.compile(r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said|talked about|discussed)", re.I)
@@ -117,15 +117,19 @@ def show(clause: str, now: datetime) -> Show | None:
         about = None
     rest = text[: about.start("about")] if about else text
     span, priority = read_span(rest, now), _priority(rest)
-    return Show(_status(rest, span), _sort(rest), span, priority, about["about"] if about else "", counting)
+    return Show(_status(_unsorted(rest), span), _sort(rest), span, priority, about["about"] if about else "", counting)
 
 
 def _priority(text: str) -> Priority | None:
-    without_sort = text
-    for _, form in _SORT:
-        without_sort = form.sub(" ", without_sort)
-    found, _ = take_priority(without_sort, bare=True)
+    found, _ = take_priority(_unsorted(text), bare=True)
     return found
+
+
+def _unsorted(text: str) -> str:
+    """Return the text without its words about order: "by priority" asks for no priority, "by due date" for no date."""
+    for _, form in _SORT:
+        text = form.sub(" ", text)
+    return text
 
 
 def _status(text: str, span: object) -> Status | None:

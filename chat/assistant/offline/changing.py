@@ -32,7 +32,8 @@ _DESCRIBE = (
     re.compile(rf"^(?:add|put|attach|leave|write|include|append)\s+(?:a |an |the |this |another |following )*{_NOTE_NOUN}\s*:?\s*(?P<text>[^\s:].*?)\s+(?:to|on|for|in|under)\s+(?P<ref>{_POINTED}|(?:the )?.+? task|(?:the )?task .+|[^:]+?)$", re.I),
     re.compile(rf"^(?:add|put|attach|leave|write|include)\s+(?:a |an |the |this |another )*{_NOTE_NOUN}\s*(?::|that|saying|that says|-)\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:give|update|edit)\s+(?P<ref>.+?)\s+(?:with )?(?:a |the |this )*{_NOTE_NOUN}\s*(?::|of|saying|that says|that|-)?\s*(?P<text>.+)$", re.I),
-    re.compile(r"^(?:note|comment)\s+(?:for|on|to)\s+(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$", re.I),
+    re.compile(rf"^(?:add|append|write|put)\s+(?:to|in|into|on|under)\s+(?:the |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for|in)\s+(?P<ref>.+?))?\s*(?::|,|\bthat\b|-\s)\s*(?P<text>.+)$", re.I),
+    re.compile(r"^(?:note|comment)\s+(?:for|on|to)\s+(?!self\b|myself\b)(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$", re.I),
     re.compile(r"^note\s+(?:on|for|in)\s+(?P<ref>.+?)\s+that\s+(?P<text>.+)$", re.I),
     re.compile(r"^describe\s+(?P<ref>.+?)\s+as\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:the )?{_NOTE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s+(?:should be|is|should say|to)\s*:?\s*(?P<text>.+)$", re.I),
@@ -63,6 +64,8 @@ _MOVE = r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|dela
 _MOVING = re.compile(rf"^{_MOVE}\b\s*", re.I)
 _DATING = re.compile(r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I)
 _PRIORITISING = re.compile(r"^(?P<how>prioriti[sz]e|de-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) the priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$", re.I)
+_NOT_URGENT = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually |really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?$", re.I)  # fmt: skip
+_LED = re.compile(rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{_POINTED}|(?:the |my )?.+? task|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$", re.I)
 _SHIFT = re.compile(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
@@ -70,7 +73,7 @@ _SHIFT = re.compile(
 _IS_DUE = re.compile(r"^(?P<ref>.+?)\s*(?:(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be|can be|was|ought to be)|'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b", re.I)  # fmt: skip
 _IS_PRIORITY = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|should be|has|must be|needs to be|gets)|'s)\s+(?:actually |really |now |very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top|critical)\b", re.I)  # fmt: skip
 _CONNECTORS = re.compile(
-    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task)\b|[\s,.;:'!?-]+)+$",
+    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has|ought|will|can|could|really|actually|only|gets?)\b|[\s,.;:'!?-]+)+$",
     re.I,
 )
 _DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
@@ -81,6 +84,9 @@ def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
     if clause.endswith("?"):
         return None
+    if led := _LED.match(clause):
+        inner = change(led["rest"], now)
+        return replace(inner, ref=read_ref(led["ref"], now), otherwise=None) if inner and inner.ref.pronoun == "it" else None
     return _cleared(clause, now) or _described(clause, now) or _prioritised(clause, now) or _dated(clause, now) or _renamed(clause, now) or _corrected(clause, now)  # fmt: skip
 
 
@@ -113,15 +119,16 @@ def _cleared(clause: str, now: datetime) -> Change | None:
 
 
 def _described(clause: str, now: datetime) -> Change | None:
-    if found := _NOTE_MISSING.match(clause):
-        return Change(_ref(found["ref"], now), lacks="description") if ":" not in clause and not quoted(clause[-1:]) else None
     for form in _DESCRIBE:
         if found := form.match(clause):
             return Change(_ref(found.groupdict().get("ref"), now), description=found["text"].strip(" \"'"))
-    return None
+    found = _NOTE_MISSING.match(clause)
+    return Change(_ref(found["ref"], now), lacks="description") if found else None
 
 
 def _prioritised(clause: str, now: datetime) -> Change | None:
+    if found := _NOT_URGENT.match(clause):
+        return Change(_ref(found["ref"], now), priority="normal" if found["anymore"] else "low")
     found = _PRIORITISING.match(clause)
     if not found or take_priority(clause, bare=True)[0]:
         return None

@@ -43,7 +43,7 @@ def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within:
         return (yield from _by_kind(desk, ref, among))
     if not ref.phrase:
         return Choice(problem=(yield from offer(desk)))
-    return (yield from _by_words(desk, ref.phrase, among, within))
+    return (yield from _by_words(desk, ref, among, within))
 
 
 def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
@@ -120,21 +120,25 @@ def _by_kind(desk: Desk, ref: Ref, among: Among) -> Work[Choice]:
     return Choice(tuple(task.number for task in tasks))
 
 
-def _by_words(desk: Desk, phrase: str, among: Among, within: Sequence[int]) -> Work[Choice]:
+def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work[Choice]:
+    phrase = ref.phrase
     everything = yield from desk.everything()
     right = [task for task in everything if among == "all" or task.is_completed == (among == "completed")]
     offered = [task for task in right if task.number in within]
     for tasks in (offered, right) if offered else (right,):
-        found = match(phrase, tasks).sure
+        found = match(phrase, tasks, literal=ref.literal).sure
         if len(found) == 1:
             return Choice((found[0].number,))
+        several = _several(phrase, tasks) if found else []
+        if several:
+            return Choice(tuple(task.number for task in several))
         if found:
             return Choice(problem=replies.which_one(found[:_MOST_OFFERED], desk.today, "do you mean"))
     several = _several(phrase, right)
     if several:
         return Choice(tuple(task.number for task in several))
     wrong = [task for task in everything if task not in right]
-    other = match(phrase, wrong).sure
+    other = match(phrase, wrong, literal=ref.literal).sure
     if other:
         return Choice(otherwise=other)
     near = match(phrase, right).near

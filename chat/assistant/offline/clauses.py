@@ -84,7 +84,10 @@ def unwrap(clause: str) -> str:
     previous = None
     while previous != clause:
         previous = clause
-        clause = _MODAL.sub("", _OPENING.sub("", clause.strip()))
+        clause = _OPENING.sub("", clause.strip())
+        if asked := _MODAL.match(clause):
+            # "Could you add milk?" is no question.
+            clause = clause[asked.end() :].rstrip("? ")
         shorter = _CLOSING.sub("", clause)
         clause = shorter if shorter.strip() else clause
     return clause.strip(" \t,;")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from chat.assistant.offline.adding import CHORES, clean_title
 from chat.assistant.offline.dates import find_due, settle, without
-from chat.assistant.offline.matching import PAST
+from chat.assistant.offline.matching import PAST, stem
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, Talk, Wish
 
@@ -51,7 +51,7 @@ _COMPLETE = (
 )  # fmt: skip
 _BARE_DONE = re.compile(rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it|that)){_WHEN}$", re.I)
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
-_PASSIVE = re.compile(rf"^(?P<thing>.+?)\s+(?:is|are|was|were|has been|have been|got|have|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+(?:ed|ent|ught|one)|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
+_PASSIVE = re.compile(rf"^(?P<thing>.+?)\s+(?:is|are|was|were|has been|have been|got|have|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
 _CROSSED = re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$", re.I)
 
@@ -69,6 +69,15 @@ _GONE = re.compile(
     re.I,
 )
 _CHORE_LIKE = re.compile(r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b", re.I)
+_UNFINISHING = frozenset(
+    stem(verb)
+    for verb in (
+        "start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try change move "
+        "discuss continue pause stop ask talk think add reschedule rename update remember consider decide lose hate love like "
+        "block require expect prepare review work hope wish call book mention describe"
+    ).split()
+    if verb not in ("call", "book")
+)
 
 
 def kept(clause: str) -> Talk | None:
@@ -107,14 +116,19 @@ def complete(clause: str, now: datetime) -> Complete | None:
 def _past(clause: str) -> Complete | None:
     """Read "I bought the milk" and "the rent has been paid" as statements about a chore."""
     if found := _PASSIVE.match(clause):
-        return Complete(Ref(phrase=f"{found['verb']} {found['thing']}"), statement=True)
+        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _PAST.match(clause):
         verb, spoken = found["verb"].lower(), re.match(r"(?:i|we)\b", clause, re.I)
         regular = verb.endswith("ed") and (spoken or {verb[:-2], verb[:-1], verb[:-3]} & CHORES)
         irregular = verb in PAST and (spoken or verb != PAST[verb])
         if regular or irregular:
-            return Complete(Ref(phrase=found["phrase"]), statement=True)
+            return _said_done(verb, found["phrase"])
     return None
+
+
+def _said_done(verb: str, phrase: str) -> Complete:
+    """Take "I planned the trip" as done only where planning was the task; "I paid the bill" for a task "Bill" too."""
+    return Complete(Ref(phrase=phrase, literal=stem(verb) in _UNFINISHING), statement=True)
 
 
 def delete(clause: str, now: datetime) -> Delete | None:

@@ -1,5 +1,6 @@
 """Join a short answer with the question that it answers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -36,6 +37,7 @@ from chat.assistant.offline.wishes import (
 
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
+_ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
 
 
 def follow_up(desk: Desk) -> list[Wish]:
@@ -150,9 +152,12 @@ def _sure(wish: Pending) -> Pending:
 
 def _placed(wish: Wish, desk: Desk) -> Wish:
     """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
+    last = desk.before[-1] if desk.before else None
+    if isinstance(wish, Vague) and last is not None and _ONE_MORE.match(desk.said) and not wish.text.rstrip().endswith("?"):
+        added = [call for call in last.calls if call.name == "create_task" and call.changed]
+        return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
     if not isinstance(wish, Fragment):
         return wish
-    last = desk.before[-1] if desk.before else None
     if wish.span is not None and wish.asking:
         return Show(status="pending", span=wish.span)
     if last is None or not desk.spoken_of():

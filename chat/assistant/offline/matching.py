@@ -65,14 +65,19 @@ def key_words(text: str) -> list[str]:
     return [stem(word) for word in kept]
 
 
-def match(phrase: str, tasks: Iterable[Task]) -> Match:
-    """Find the tasks a phrase means: those it names exactly, else those that have all its words, else it all of theirs."""
+def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match:
+    """Find the tasks a phrase means: those it names exactly, else those that have all its words, else it all of theirs.
+
+    With `literal` the last of these is not enough.
+    """
     wanted = key_words(phrase)
     if not wanted:
         return Match()
     levels: dict[int, list[Task]] = {}
     for task in tasks:
         level = _level(wanted, key_words(task.title), phrase, task.title)
+        if level == 3 and literal:
+            level = 9
         if level is not None:
             levels.setdefault(level, []).append(task)
     near = tuple(levels.pop(9, ()))
@@ -106,4 +111,4 @@ def alike(one: str, other: str) -> bool:
     slips = distance(one, other)
     if slips == 1:
         return shorter >= 5 or sorted(one) == sorted(other)
-    return slips == 2 and shorter >= 8
+    return slips == 2 and shorter >= 7

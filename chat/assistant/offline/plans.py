@@ -19,6 +19,7 @@ from chat.assistant.offline.wishes import (
     Foreign,
     Fragment,
     Inspect,
+    Mention,
     OffTopic,
     Pick,
     Prefer,
@@ -83,6 +84,8 @@ def _one(desk: Desk, wish: Wish) -> Work[str]:
             return (yield from _pick(desk, wish.ref))
         case Vague():
             return (yield from tellings.vague(desk, wish))
+        case Mention():
+            return (yield from tellings.mention(desk, wish))
         case Recall():
             return tellings.recall(desk, wish)
         case Talk():

@@ -30,8 +30,8 @@ def read_span(text: str, now: datetime) -> Span | None:
         return None
     day, _ = settle(due, now)
     words = text[due.spans[0][0] : due.spans[0][1]].strip()
-    if _UP_TO.match(words) or _UP_TO.search(text[max(0, due.spans[0][0] - 8) : due.spans[0][0]]):
-        return Span(last=day, words=f"due {_UP_TO.sub('by', words, count=1) if _UP_TO.match(words) else words}")
+    if _UP_TO.search(text[max(0, due.spans[0][0] - 8) : due.spans[0][0]] + words):
+        return Span(last=day, words=f"due by {day:%A} {day.day} {day:%B}")
     return Span(day, day, words="")
 
 

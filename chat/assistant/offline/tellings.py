@@ -8,7 +8,7 @@ from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Answer, Change, Inspect, Prefer, Recall, Show, Slot, Talk, Vague
+from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Talk, Vague
 from chat.assistant.relevance import REFUSAL, judge
 
 _PAGE = 50
@@ -101,6 +101,8 @@ def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
     elif not choice.numbers:
         if wish.aspect == "exists" and choice.nothing_like_it:
             return f"No, there is no task “{replies.safe(wish.ref.phrase)}” on your list."
+        if choice.nothing_like_it and judge(desk.said, ()) != "relevant":
+            return REFUSAL
         return choice.problem
     else:
         outcomes = yield from desk.ask([Call("get_task", {"number": number}) for number in choice.numbers])
@@ -171,6 +173,13 @@ def answer(desk: Desk, wish: Answer) -> str:
     if not wish.yes:
         return _TALK["keep"]
     return "Good. What would you like to do with your tasks?"
+
+
+def mention(desk: Desk, wish: Mention) -> Work[str]:
+    """Keep in mind which tasks were named, and say nothing."""
+    desk.touched = []
+    desk.shown = [task.number for task in match(wish.text, (yield from desk.everything())).sure]
+    return ""
 
 
 def vague(desk: Desk, wish: Vague) -> Work[str]:

@@ -12,9 +12,15 @@ from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.wishes import (
     Add,
     Answer,
+    Change,
+    Complete,
+    Delete,
     Foreign,
+    Inspect,
+    Mention,
     OffTopic,
     Pick,
+    Reopen,
     Talk,
     Vague,
     Wish,
@@ -25,6 +31,7 @@ from chat.assistant.relevance import judge, off_topic
 T = TypeVar("T")
 
 _NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
+_URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
 
@@ -71,6 +78,9 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
 
 
 def _read(clause: str, now: datetime) -> Wish:
+    again = asking.another_day(clause, now)
+    if again is not None:
+        return again
     clause = unwrap(clause)
     plain = clause.strip(" .!")
     return (
@@ -138,7 +148,7 @@ def _question_first(plain: str, now: datetime) -> Wish | None:
 
 
 def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
-    return asking.another_day(clause, now) or asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
+    return asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
 
 
 def _told(plain: str, now: datetime) -> Wish | None:
@@ -163,7 +173,9 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return Pick(ref)
     if asking.questioning(clause):
         return Vague(clause)
-    if adding.imperative(plain):
+    if off_topic(plain):
+        return OffTopic()
+    if adding.imperative(plain) or _URGENT.match(plain):
         return adding.add(plain, now, free=True) or Vague(clause)
     due = find_due(plain, now)
     if due is not None and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
@@ -176,12 +188,19 @@ def _tidied(wishes: list[Wish]) -> list[Wish]:
     solid = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
     if not solid:
         return wishes[-1:]
+    solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
     real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
     if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
         return [wish for wish in wishes if not isinstance(wish, Talk | Vague | OffTopic)]
     if real:
         return real
     return solid
+
+
+def _mention(wish: Wish, after: Wish | None) -> Wish:
+    """Keep words that fit no form when the next wish speaks of what they name: "The report: make it urgent"."""
+    pointing = isinstance(after, Complete | Delete | Change | Reopen | Inspect) and after.ref.pronoun in ("it", "them")
+    return Mention(wish.text) if isinstance(wish, Vague) and pointing else wish
 
 
 def revealed(value: T, message: Message) -> T:

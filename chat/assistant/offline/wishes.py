@@ -23,7 +23,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Ref:
-    """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind."""
+    """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind.
+
+    With `literal` a title must have all the words of the phrase.
+    """
 
     numbers: tuple[int, ...] = ()
     places: tuple[int, ...] = ()
@@ -33,6 +36,7 @@ class Ref:
     status: Status = "all"
     span: Span | None = None
     priority: Priority | None = None
+    literal: bool = False
 
     @property
     def narrowed(self) -> bool:
@@ -192,6 +196,13 @@ class OffTopic:
 
 
 @dataclass(frozen=True)
+class Mention:
+    """Name a task about which something is wished in the next clause."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Vague:
     """Words that fit none of the forms."""
 
@@ -201,5 +212,5 @@ class Vague:
 
 Wish = (
     Add | Show | Inspect | Complete | Reopen | Delete | Change | Undo | Recall | Prefer | Talk | Answer | Pick | Fragment
-    | Foreign | OffTopic | Vague
+    | Foreign | OffTopic | Vague | Mention
 )  # fmt: skip

@@ -20,7 +20,7 @@ _SHORTHAND = {
     "whens": "when's", "hows": "how's", "thats": "that's", "doesnt": "doesn't", "cant": "can't", "ned": "need",
     "mke": "make", "shw": "show", "sho": "show", "rmv": "remove", "del": "delete", "prio": "priority", "hi-pri": "high",
     "todos": "tasks", "to-dos": "tasks", "to-do": "todo", "2day": "today", "2nite": "tonight", "tonite": "tonight",
-    "teh": "the", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
+    "teh": "the", "waht": "what", "wht": "what", "hwat": "what", "yuo": "you", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
     "gotta": "have to", "hafta": "have to", "lemme": "let me", "gimme": "give me", "compleet": "complete",
     "hte": "the", "mi": "my", "cmplete": "complete", "delet": "delete", "finsih": "finish",
     "markt": "mark", "wen": "when", "bcoz": "because", "evrything": "everything", "abt": "about", "remnd": "remind",
