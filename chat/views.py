@@ -72,19 +72,18 @@ def _own_chat(person: User, conversation_id: uuid.UUID) -> history.ChatPage:
 
 
 def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
-    person = request.user
-    timezone.activate(person.zone)
-    now = timezone.localtime()
-    context = {
-        "page": page,
-        "pending": [(task, task.is_overdue(now)) for task in history.pending(page.tasks)],
-        "completed": history.completed(page.tasks),
-        "state": page.as_json(),
-        "model": describe(),
-        "examples": EXAMPLES,
-        "text_limit": USER_TEXT_LENGTH,
-    }
-    return render(request, "chat/chat.html", context)
+    with timezone.override(request.user.zone):
+        now = timezone.localtime()
+        context = {
+            "page": page,
+            "pending": [(task, task.is_overdue(now)) for task in history.pending(page.tasks)],
+            "completed": history.completed(page.tasks),
+            "state": page.as_json(),
+            "model": describe(),
+            "examples": EXAMPLES,
+            "text_limit": USER_TEXT_LENGTH,
+        }
+        return render(request, "chat/chat.html", context)
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
@@ -124,6 +123,7 @@ class SignIn(auth_views.LoginView):
         return super().get_context_data(signup_is_open=settings.SIGNUP == "open", **kwargs)
 
 
+@method_decorator(never_cache, name="dispatch")
 class ChangePassword(auth_views.PasswordChangeView):
     """Choose another password; logins elsewhere end."""
 

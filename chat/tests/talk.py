@@ -1,0 +1,77 @@
+"""Conversations written straight into the record, for tests of what is shown of it."""
+
+import json
+import uuid
+from datetime import datetime, timedelta
+from itertools import count
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat.models import Conversation, Message, ToolCall, Turn, User
+from chat.models.conversation import Role
+from chat.models.turn import ACTIVE, Status
+
+_later = count()
+
+
+def conversation(user: User, title: str = "Groceries", *, at: datetime | None = None) -> Conversation:
+    """Begin a conversation."""
+    return Conversation.objects.create(user=user, title=title, updated_at=at or timezone.now())
+
+
+def say(
+    talk: Conversation,
+    text: str,
+    reply: str | None = "Done.",
+    *,
+    status: Status = Status.DONE,
+    calls: int = 0,
+    retry_of: Turn | None = None,
+    error: str = "",
+    so_far: str = "",
+) -> Turn:
+    """Add a turn as the runner would have left it."""
+    now = timezone.now() + timedelta(milliseconds=next(_later))
+    talk.last_seq += 1
+    turn = Turn(
+        conversation=talk,
+        user=talk.user,
+        client_id=uuid.uuid4(),
+        seq=talk.last_seq,
+        status=status,
+        retry_of=retry_of,
+        text=so_far,
+        error_code="model" if error else "",
+        error_detail=error,
+        accepted_at=now,
+        ended_at=None if status in ACTIVE else now,
+    )
+    if status == Status.RUNNING:
+        turn.owner, turn.lease_until = uuid.uuid4(), now + timedelta(minutes=1)
+    with transaction.atomic():
+        turn.prompt = retry_of.prompt if retry_of else message(talk, turn, Role.USER, text, now)
+        turn.save(force_insert=True)
+        for n in range(calls):
+            output = json.dumps({"ok": True, "task": {"number": n + 1, "title": text}})
+            ToolCall.objects.create(
+                turn=turn, call_id=f"c{n}", name="create_task", arguments={"title": text}, output=output
+            )
+        if reply is not None:
+            message(talk, turn, Role.ASSISTANT, reply, now)
+        talk.save()
+    return turn
+
+
+def message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime) -> Message:
+    """Add a message."""
+    talk.last_position += 1
+    return Message.objects.create(
+        conversation=talk,
+        turn=turn,
+        role=role,
+        text=text,
+        position=talk.last_position,
+        client_id=turn.client_id if role == Role.USER else None,
+        created_at=at,
+    )

@@ -1,0 +1,120 @@
+"""Changing a password, and getting back in without one."""
+
+import re
+import threading
+
+import pytest
+from django.contrib.auth import get_user
+from django.core.cache import cache
+from django.core.mail import EmailMessage
+from django.test import Client
+from pytest_django import Settings
+
+from chat.models import User
+from config.tests.support import PASSWORD
+
+CHANGE, RESET = "/accounts/password/", "/accounts/reset/"
+NEW_PASSWORD = "staple battery horse"
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _with_mail(settings: Settings) -> None:
+    settings.EMAIL_URL = "console://"
+    cache.clear()
+
+
+def changed(**fields: str) -> dict[str, str]:
+    return {"old_password": PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD, **fields}
+
+
+def test_the_password_changes_and_this_login_stays(owner: User, owner_client: Client) -> None:
+    elsewhere = Client()
+    elsewhere.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    answer = owner_client.post(CHANGE, changed(), follow=True)
+    assert "Your password is changed." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.check_password(NEW_PASSWORD)
+    assert owner_client.get("/").status_code == 200
+    assert elsewhere.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"old_password": "wrong"}, "That is not your current password."),
+        ({"new_password2": "another one"}, "didn’t match"),
+        ({"new_password1": "short", "new_password2": "short"}, "too short"),
+    ],
+)
+def test_it_says_what_is_wrong(owner: User, owner_client: Client, fields: dict[str, str], complaint: str) -> None:
+    assert complaint in owner_client.post(CHANGE, changed(**fields)).content.decode()
+    owner.refresh_from_db()
+    assert owner.check_password(PASSWORD)
+
+
+def test_guessing_at_an_open_page_is_limited(owner_client: Client) -> None:
+    answers = [owner_client.post(CHANGE, changed(old_password="wrong")).status_code for _ in range(10)]
+    assert answers == [200] * 9 + [429]
+    assert owner_client.post(CHANGE, changed()).status_code == 429
+
+
+def ask(client: Client, email: str) -> str:
+    answer = client.post(RESET, {"email": email}, follow=True)
+    for thread in threading.enumerate():
+        if thread.name == "reset mail":
+            thread.join(10)
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+
+
+def link_in(mail: EmailMessage) -> str:
+    found = re.search(r"https?://[^/\s]+(/\S+)", str(mail.body))
+    assert found
+    return found[1]
+
+
+def test_a_link_by_mail_sets_a_new_password(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
+    ask(client, "Owner@example.com")
+    mail = mailoutbox[0]
+    assert mail.to == [owner.email]
+    assert mail.subject == "Choose a new Threadkeeper password"
+    page = client.get(link_in(mail), follow=True)
+    answer = client.post(
+        page.redirect_chain[-1][0], {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}, follow=True
+    )
+    assert "Your new password is set." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.check_password(NEW_PASSWORD)
+    assert not get_user(client).is_authenticated
+    assert "This link no longer works" in client.get(link_in(mail), follow=True).content.decode()
+
+
+def test_the_answer_does_not_tell_who_has_an_account(
+    client: Client, owner: User, mailoutbox: list[EmailMessage]
+) -> None:
+    assert ask(client, owner.email) == ask(client, "nobody@example.com")
+    assert [mail.to for mail in mailoutbox] == [[owner.email]]
+
+
+def test_a_mailbox_cannot_be_flooded(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
+    for email in (owner.email, owner.email.upper(), owner.email):
+        ask(client, email)
+    assert len(mailoutbox) == 1
+
+
+def test_a_deactivated_person_gets_no_link(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
+    User.objects.update(is_active=False)
+    ask(client, owner.email)
+    assert not mailoutbox
+
+
+@pytest.mark.parametrize("path", ["MQ/set-password/", "MQ/abc-def/", "%00/x-y/"])
+def test_a_link_that_was_made_up_opens_nothing(client: Client, path: str) -> None:
+    answer = client.get(RESET + path, follow=True)
+    assert "This link no longer works" in answer.content.decode()
+
+
+def test_a_server_without_mail_says_whom_to_ask(client: Client, settings: Settings) -> None:
+    settings.EMAIL_URL = ""
+    assert "Ask an administrator" in client.get(RESET).content.decode()
+    assert "Ask an administrator" in client.post(RESET, {"email": "owner@example.com"}).content.decode()

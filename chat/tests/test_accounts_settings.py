@@ -1,0 +1,67 @@
+"""Changing one's e-mail address and time zone."""
+
+import pytest
+from django.test import Client
+
+from chat.models import User
+from config.tests.support import PASSWORD
+
+URL = "/settings/"
+pytestmark = pytest.mark.django_db
+
+
+def new_email(email: str = "new@example.com", password: str = PASSWORD) -> dict[str, str]:
+    return {"form": "email", "email": email, "current_password": password}
+
+
+def test_the_e_mail_address_changes_with_the_password(owner: User, owner_client: Client) -> None:
+    answer = owner_client.post(URL, new_email(" New@Example.com"), follow=True)
+    assert "Your e-mail address is changed." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.email == "new@example.com"
+    assert Client().post("/accounts/login/", {"username": owner.email, "password": PASSWORD}).status_code == 302
+
+
+def test_it_stays_without_the_password(owner: User, owner_client: Client) -> None:
+    answer = owner_client.post(URL, new_email(password="wrong"))
+    assert answer.status_code == 422
+    assert "That is not your current password." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.email == "owner@example.com"
+
+
+def test_guessing_the_password_here_is_limited_too(owner_client: Client) -> None:
+    assert [owner_client.post(URL, new_email(password="wrong")).status_code for _ in range(10)][-1] == 429
+
+
+def test_somebody_elses_address_cannot_be_taken(owner: User, outsider: User, owner_client: Client) -> None:
+    answer = owner_client.post(URL, new_email(outsider.email.upper()))
+    assert answer.status_code == 422
+    assert "There is an account with this e-mail address." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.email == "owner@example.com"
+
+
+def test_the_time_zone_changes(owner: User, owner_client: Client) -> None:
+    answer = owner_client.post(URL, {"form": "time_zone", "time_zone": "Asia/Tokyo"}, follow=True)
+    assert "Your time zone is changed." in answer.content.decode()
+    owner.refresh_from_db()
+    assert owner.time_zone == "Asia/Tokyo"
+
+
+def test_a_time_zone_that_nobody_knows_is_refused(owner: User, owner_client: Client) -> None:
+    assert owner_client.post(URL, {"form": "time_zone", "time_zone": "Mars/Olympus"}).status_code == 422
+    owner.refresh_from_db()
+    assert owner.time_zone == "UTC"
+
+
+def test_a_zone_by_an_old_name_stays_chosen(owner: User, owner_client: Client) -> None:
+    User.objects.update(time_zone="Etc/GMT+3")
+    assert '<option value="Etc/GMT+3" selected>' in owner_client.get(URL).content.decode()
+    assert owner_client.post(URL, {"form": "time_zone", "time_zone": "Etc/GMT+3"}).status_code == 302
+
+
+def test_only_the_person_changes(outsider: User, owner_client: Client) -> None:
+    owner_client.post(URL, {"form": "time_zone", "time_zone": "Asia/Tokyo"})
+    outsider.refresh_from_db()
+    assert outsider.time_zone == "UTC"

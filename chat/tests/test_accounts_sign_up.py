@@ -1,0 +1,123 @@
+"""Making an account."""
+
+import pytest
+from django.contrib.auth import get_user
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from chat import accounts
+from chat.models import User
+from config.tests.support import PASSWORD
+
+URL = "/accounts/signup/"
+pytestmark = pytest.mark.django_db
+
+
+def form(**fields: str) -> dict[str, str]:
+    return {"email": "new@example.com", "password": PASSWORD, "time_zone": "Europe/Berlin", **fields}
+
+
+def test_it_makes_an_account_and_signs_in(client: Client) -> None:
+    answer = client.post(URL, form(email=" New@Example.com "))
+    assert answer.status_code == 302
+    assert answer["Location"] == "/"
+    person = User.objects.get()
+    assert person.email == "new@example.com"
+    assert person.time_zone == "Europe/Berlin"
+    assert not person.is_staff
+    assert get_user(client) == person
+
+
+@pytest.mark.parametrize("time_zone", ["", "Mars/Olympus", "../../etc/passwd", "Europe/Berlin\n"])
+def test_a_time_zone_that_nobody_knows_becomes_utc(client: Client, time_zone: str) -> None:
+    client.post(URL, form(time_zone=time_zone))
+    assert User.objects.get().time_zone in ("UTC", time_zone.strip())
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"email": "nobody"}, "Enter a valid email address."),
+        ({"email": ""}, "This field is required."),
+        ({"password": ""}, "This field is required."),
+        ({"password": "short"}, "too short"),
+        ({"password": "password123"}, "too common"),
+        ({"password": "74629174629"}, "entirely numeric"),
+        ({"password": "new@example.com"}, "too similar"),
+    ],
+)
+def test_it_says_what_is_wrong(client: Client, fields: dict[str, str], complaint: str) -> None:
+    answer = client.post(URL, form(**fields))
+    assert complaint in answer.content.decode()
+    assert not User.objects.exists()
+
+
+def test_an_address_has_one_account_whatever_its_letter_case(client: Client, owner: User) -> None:
+    answer = client.post(URL, form(email="Owner@Example.COM"))
+    assert "There is an account with this e-mail address." in answer.content.decode()
+    assert User.objects.count() == 1
+
+
+def test_of_two_who_ask_for_an_address_at_once_one_is_told(
+    client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other account appears after the form has looked, and before the account is made.
+    monkeypatch.setattr("chat.forms.SignUpForm.clean_email", lambda form: form.cleaned_data["email"].lower())
+    answer = client.post(URL, form(email=owner.email))
+    assert answer.status_code == 200
+    assert "There is an account with this e-mail address." in answer.content.decode()
+
+
+def test_a_race_leaves_the_transaction_usable(owner: User) -> None:
+    with pytest.raises(accounts.EmailTaken):
+        accounts.sign_up(email=owner.email, password=PASSWORD, time_zone="UTC")
+    assert User.objects.count() == 1
+
+
+def test_a_closed_server_says_so(client: Client, settings: Settings) -> None:
+    settings.SIGNUP = "closed"
+    for answer in (client.get(URL), client.post(URL, form())):
+        assert answer.status_code == 403
+        assert "Sign-up is closed" in answer.content.decode()
+    assert not User.objects.exists()
+    assert "Create an account" not in client.get("/accounts/login/").content.decode()
+
+
+def test_whoever_is_signed_in_has_an_account(owner_client: Client) -> None:
+    answer = owner_client.get(URL)
+    assert answer.status_code == 302
+    assert answer["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got"),
+    [
+        ("/settings/", "/settings/"),
+        ("https://evil.example/", "/"),
+        ("//evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_it_leads_on_to_pages_of_ours_only(client: Client, wanted: str, got: str) -> None:
+    answer = client.post(URL, form(next=wanted))
+    assert answer["Location"] == got
+
+
+def test_the_password_is_stored_as_a_hash(client: Client) -> None:
+    client.post(URL, form())
+    person = User.objects.get()
+    assert PASSWORD not in person.password
+    assert person.check_password(PASSWORD)
+
+
+def test_a_form_of_another_site_is_refused(owner: User) -> None:
+    answer = Client(enforce_csrf_checks=True).post(URL, form())
+    assert answer.status_code == 403
+    assert "That is not allowed" in answer.content.decode()
+
+
+def test_the_page_asks_the_database_for_nothing(
+    client: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(0):
+        client.get(URL)

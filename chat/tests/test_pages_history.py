@@ -1,0 +1,196 @@
+"""What was said can be read: in turn order, without scripts, and as the person's clock has it."""
+
+import html
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from chat import history, tasks
+from chat.models import Conversation, User
+from chat.models.conversation import Role
+from chat.models.turn import Status
+from chat.tests import talk
+from chat.turns import reading
+
+ATTACKS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</script><b>",
+    "{{ 7|add:7 }}",
+    '"><svg onload=x>',
+]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def groceries(owner: User) -> Conversation:
+    return talk.conversation(owner)
+
+
+def visible(client: Client, conversation: Conversation) -> str:
+    """Return what a browser without scripts shows."""
+    page = client.get(f"/c/{conversation.pk}/").content.decode()
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    return html.unescape(re.sub(r"<[^>]+>", " ", body))
+
+
+def state(client: Client, conversation: Conversation) -> dict[str, Any]:
+    """Return what the page's script begins with."""
+    page = client.get(f"/c/{conversation.pk}/").content.decode()
+    found = re.search(r'<script id="state" type="application/json">(.*?)</script>', page, flags=re.S)
+    assert found
+    loaded: dict[str, Any] = json.loads(found[1])
+    return loaded
+
+
+def test_history_is_read_without_scripts(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "Add milk", "Added **1** Milk.", calls=1)
+    talk.say(groceries, "And eggs", None, status=Status.FAILED, error="The model did not answer.")
+    shown = visible(owner_client, groceries)
+    for text in ("Add milk", "Added **1** Milk.", "And eggs", "The model did not answer.", "Create task: Add milk"):
+        assert text in shown
+
+
+def test_a_reply_stands_right_after_what_it_answers(owner_client: Client, groceries: Conversation) -> None:
+    # Both were sent before the first was answered: positions are u1 u2 a1 a2.
+    first = talk.say(groceries, "question one", None, status=Status.RUNNING)
+    second = talk.say(groceries, "question two", None, status=Status.QUEUED)
+    for turn, reply in ((first, "answer one"), (second, "answer two")):
+        turn.status, turn.ended_at, turn.owner, turn.lease_until = Status.DONE, datetime.now(UTC), None, None
+        turn.save()
+        talk.message(groceries, turn, Role.ASSISTANT, reply, datetime.now(UTC))
+    shown = visible(owner_client, groceries)
+    said = re.findall(r"(?:question|answer) (?:one|two)", shown)
+    assert said == ["question one", "answer one", "question two", "answer two"]
+    assert [turn["reply"]["text"] for turn in state(owner_client, groceries)["turns"]] == ["answer one", "answer two"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_nothing_that_people_or_models_write_is_markup(
+    owner: User, owner_client: Client, groceries: Conversation, attack: str
+) -> None:
+    groceries.title = attack
+    talk.say(groceries, attack, attack, calls=1)
+    talk.say(groceries, "again", None, status=Status.FAILED, error=attack)
+    tasks.create_task(user_id=owner.pk, title=attack, description=attack)
+    page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    assert attack not in re.sub(r"{{ 7\|add:7 }}", "", page)
+    assert page.count("<script") == 2  # the module, and the data
+    assert visible(owner_client, groceries).count(attack) >= 6
+    assert state(owner_client, groceries)["turns"][0]["prompt"]["text"] == attack
+
+
+def test_a_reply_so_far_is_shown_while_it_is_written(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "tell me", None, status=Status.RUNNING, so_far="The first half")
+    assert "The first half" in visible(owner_client, groceries)
+    assert state(owner_client, groceries)["turns"][0]["text"] == "The first half"
+
+
+def test_the_unfinished_text_of_a_failed_turn_is_left_out(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "tell me", None, status=Status.FAILED, so_far="The first half", error="No answer.")
+    assert state(owner_client, groceries)["turns"][0]["text"] == ""
+
+
+def test_a_retry_does_not_say_the_message_again(owner_client: Client, groceries: Conversation) -> None:
+    failed = talk.say(groceries, "Add milk", None, status=Status.FAILED, error="No answer.")
+    talk.say(groceries, "", "Added.", retry_of=failed)
+    first, second = state(owner_client, groceries)["turns"]
+    assert first["prompt_id"] == second["prompt_id"] == first["prompt"]["id"]
+    assert second["prompt"] is None
+    assert visible(owner_client, groceries).count("Add milk") == 1
+
+
+def test_the_page_and_its_data_agree(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "Add milk", calls=2)
+    answer = owner_client.get(f"/c/{groceries.pk}/state/")
+    assert answer.json() == state(owner_client, groceries)
+
+
+def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversation) -> None:
+    turn = talk.say(groceries, "Add milk")
+    task = tasks.create_task(user_id=owner.pk, title="Milk", due_date=date(2026, 3, 13))
+    tasks.complete_task(user_id=owner.pk, number=task.number)
+    page = history.chat(owner, groceries.pk)
+    assert page is not None
+    data = page.as_json()
+    assert data["tasks"] == reading.task_views(owner.pk)
+    assert data["conversation"] == reading.conversation_view(owner.pk, groceries.pk)
+    prompt = page.turns[0].as_json()["prompt"]
+    assert isinstance(prompt, dict)
+    client_id = prompt.pop("client_id")
+    assert client_id == str(turn.client_id)
+    assert prompt == reading.accepted_elsewhere(turn.pk)["message"]
+
+
+def test_a_new_chat_is_empty_and_has_an_id_of_its_own(owner_client: Client) -> None:
+    ids = {re.search(r'"conversation_id": "([0-9a-f-]{36})"', owner_client.get("/").content.decode()) for _ in range(2)}
+    assert len({found[1] for found in ids if found}) == 2
+    assert not Conversation.objects.exists()
+
+
+def test_chats_stand_with_the_last_one_spoken_in_first(owner: User, owner_client: Client) -> None:
+    now = datetime.now(UTC)
+    for title, days in (("older", 2), ("newest", 0), ("old", 1)):
+        talk.conversation(owner, title, at=now - timedelta(days=days))
+    titles = [line.title for line in history.conversations_of(owner)]
+    assert titles == ["newest", "old", "older"]
+    page = owner_client.get("/").content.decode()
+    assert re.findall(r'conversation__title">(\w+)<', page) == titles
+
+
+def test_tasks_stand_by_date_then_by_priority(owner: User) -> None:
+    for title, due, priority in (
+        ("whenever", None, "normal"), ("later", date(2026, 3, 20), "normal"), ("soon", date(2026, 3, 14), "normal"),
+        ("matters", None, "high"), ("soon and matters", date(2026, 3, 14), "high"),
+    ):  # fmt: skip
+        tasks.create_task(user_id=owner.pk, title=title, due_date=due, priority=priority)  # type: ignore[arg-type]
+    tasks.complete_task(user_id=owner.pk, number=2)
+    shown = history.tasks_of(owner)
+    assert [task.title for task in history.pending(shown)] == ["soon and matters", "soon", "matters", "whenever"]
+    assert [task.title for task in history.completed(shown)] == ["later"]
+
+
+@time_machine.travel("2026-03-13T23:30:00Z", tick=False)
+def test_times_and_what_is_overdue_are_the_persons_own(
+    owner: User, owner_client: Client, groceries: Conversation
+) -> None:
+    talk.say(groceries, "Add milk")
+    tasks.create_task(user_id=owner.pk, title="Pay bills", due_date=date(2026, 3, 13))
+    assert "Overdue" not in visible(owner_client, groceries)
+    User.objects.update(time_zone="Europe/Berlin")
+    shown = visible(owner_client, groceries)
+    assert "14 Mar 2026, 00:30" in shown
+    assert "Overdue" in shown
+
+
+def test_one_persons_time_zone_does_not_leak_into_the_next_page(owner: User, owner_client: Client) -> None:
+    from django.utils import timezone
+
+    User.objects.update(time_zone="Asia/Tokyo")
+    owner_client.get("/")
+    assert timezone.get_current_timezone_name() == "UTC"
+
+
+@pytest.mark.parametrize("turns", [1, 25])
+def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
+    owner: User,
+    owner_client: Client,
+    groceries: Conversation,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    turns: int,
+) -> None:
+    for n in range(turns):
+        talk.say(groceries, f"Add {n}", calls=2)
+        tasks.create_task(user_id=owner.pk, title=f"Task {n}")
+        talk.conversation(owner, f"Chat {n}")
+    # The login and the person; the conversation, messages, tool calls, turns; tasks; conversations.
+    with django_assert_num_queries(8):
+        owner_client.get(f"/c/{groceries.pk}/")
+    with django_assert_num_queries(4):
+        owner_client.get("/")

@@ -1,0 +1,32 @@
+"""The pure parts of the page's scripts, tried by node's own test runner."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+TESTS = Path(__file__).parent / "js"
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.glob("*.test.mjs")), ids=lambda path: path.stem)
+def test_scripts(path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node here; browsers are tried all the same")
+    done = subprocess.run([node, "--test", str(path)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_vendored_libraries_have_a_licence_and_a_version() -> None:
+    folder = Path(settings.BASE_DIR) / "static" / "vendor"
+    readme = (folder / "README.md").read_text()
+    for library in (path for path in folder.iterdir() if path.is_dir()):
+        assert (library / "LICENSE").read_text()
+        assert f"`{library.name}/`" in readme
+
+
+def test_scripts_say_that_their_types_are_checked() -> None:
+    for path in (Path(settings.BASE_DIR) / "static" / "js").glob("*.js"):
+        assert path.read_text().startswith("// @ts-check"), path.name
