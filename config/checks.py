@@ -11,10 +11,11 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+TAG = "traps"
 SHARED_NOWHERE = ("LocMemCache", "DummyCache")
 
 
-@register()
+@register(TAG)
 def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Look for every trap that settings can hold."""
     return [*_apps(), *_connections(), *_worker(), *_pool_in_worker(), *_secrets(), *_session_folder()]

@@ -120,11 +120,14 @@ class Supervisor:
         if self._stop.is_set():
             return
         self._begin(server)
-        self._await_server(server)
         if self.worker:
             self._begin(worker)
+        # It takes as long to load as the server takes to start.
+        from chat.assistant.providers import describe
+
+        self._await_server(server)
         if not self._stop.is_set():
-            self._introduce(admin)
+            self._introduce(describe(), admin)
 
     def _start_database(self) -> str:
         self._database = postgres.start(settings.EMBEDDED_POSTGRES_DIR, join=False)
@@ -141,9 +144,9 @@ class Supervisor:
     def _children(self, env: dict[str, str]) -> tuple[Service, Service]:
         address = ["--host", self.host, "--port", str(self.port), "--parent", str(os.getpid())]
         server = Service("server", [sys.executable, "-m", "config.server", *address], env)
-        # A worker forks, and a pool of connections does not survive that.
-        manage = str(settings.BASE_DIR / "manage.py")
-        worker = Service("worker", [sys.executable, manage, "qcluster"], {**env, "DATABASE_POOL_SIZE": "0"})
+        # A worker forks, and a pool of connections does not survive that. The checks were done here.
+        qcluster = [str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
+        worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"})
         return server, worker
 
     def _begin(self, service: Service) -> None:
@@ -169,11 +172,9 @@ class Supervisor:
             asked.close()
         return True
 
-    def _introduce(self, admin: FirstAdmin | None) -> None:
-        from chat.assistant.providers import describe
-
+    def _introduce(self, model: str, admin: FirstAdmin | None) -> None:
         self.say(f"Address   {settings.PUBLIC_URL or f'http://{_in_url(_reachable(self.host))}:{self.port}'}/")
-        self.say(f"Model     {describe()}")
+        self.say(f"Model     {model}")
         if admin:
             self.say(f"Admin     {admin.email}")
             self.say(

@@ -68,7 +68,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
     }
 
 
-def run(*words: str | Path, timeout: float = 120, **variables: str) -> "subprocess.CompletedProcess[str]":
+def run(*words: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a Python command line of the project to its end, with these variables and no others."""
     return subprocess.run(
         [sys.executable, *map(str, words)],
@@ -78,7 +78,7 @@ def run(*words: str | Path, timeout: float = 120, **variables: str) -> "subproce
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=120,
     )
 
 
@@ -217,6 +217,51 @@ class ServerProcess:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
         with self.client(email, password) as browser:
             return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+
+
+class Up:
+    """A real `manage.py up` on a data folder."""
+
+    def __init__(self, data_dir: Path, *options: str, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data_dir.parent / f"up-{self.port}.log"
+        with open(self.log, "wb") as output:
+            self.process = spawn(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), *options],
+                env=clean_environment(DATA_DIR=str(data_dir), **variables),
+                output=output,
+                cwd=ROOT,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it and its children have written so far."""
+        return self.log.read_text()
+
+    def await_ready(self) -> "Up":
+        """Return once everything works, the worker included."""
+        eventually(self.is_ready, within=60, what=f"/readyz of\n{self.output}")
+        return self
+
+    def is_ready(self) -> bool:
+        """Tell whether everything works; fail if it has ended."""
+        assert self.process.poll() is None, f"up ended:\n{self.output}"
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def child(self, *words: str) -> psutil.Process:
+        """Return the child of `up` whose command line has these words."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if set(words) <= set(" ".join(child.cmdline()).split()))
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(40)
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:

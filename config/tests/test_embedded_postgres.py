@@ -1,0 +1,221 @@
+"""The embedded PostgreSQL starts whatever its last end was, and says why where it cannot."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from config import postgres
+from config.postgres import EmbeddedPostgres, EmbeddedPostgresError, start
+from config.tests.support import ROOT, clean_environment, eventually, run
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose server has run and ended."""
+    folder = tmp_path_factory.mktemp("made") / "postgres"
+    server = start(folder, durable=False)
+    with psycopg.connect(server.url) as connection:
+        connection.execute("CREATE TABLE kept (word text)")
+        connection.execute("INSERT INTO kept VALUES ('kept')")
+    server.stop()
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of it of one's own."""
+    if os.geteuid() == 0:
+        # The server runs as another user, who must be able to read what is copied.
+        subprocess.run(["cp", "-a", made, tmp_path / "postgres"], check=True)
+    else:
+        shutil.copytree(made, tmp_path / "postgres")
+    return tmp_path / "postgres"
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[EmbeddedPostgres]:
+    server = start(folder, durable=False)
+    yield server
+    server.stop()
+
+
+def word(server: EmbeddedPostgres) -> str:
+    with psycopg.connect(server.url) as connection:
+        row = connection.execute("SELECT word FROM kept").fetchone()
+    assert row
+    return str(row[0])
+
+
+def test_it_is_there_and_then_it_is_not(folder: Path) -> None:
+    server = start(folder)
+    assert word(server) == "kept"
+    server.stop()
+    server.stop()
+    with pytest.raises(psycopg.OperationalError):
+        word(server)
+
+
+def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:
+    socket = postgres.socket_folder(running.folder) / ".s.PGSQL.5432"
+    assert socket.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("12", id="truncated"),
+        pytest.param("not a number\n", id="nonsense"),
+        pytest.param(f"{os.getpid()}\n/somewhere\n1700000000\n5432\n/tmp\n\n  123 4\nready   \n", id="a reused pid"),
+        pytest.param("1\n/somewhere\n1700000000\n5432\n/tmp\n\n  123 4\nready   \n", id="the pid of init"),
+    ],
+)
+def test_a_pid_file_that_tells_lies_is_not_believed(folder: Path, left: str) -> None:
+    (folder / "postmaster.pid").write_text(left)
+    server = start(folder, durable=False)
+    try:
+        assert word(server) == "kept"
+    finally:
+        server.stop()
+
+
+def test_it_recovers_from_a_kill(folder: Path) -> None:
+    server = start(folder)
+    assert server.process
+    server.process.kill()
+    server.process.wait()
+    assert (folder / "postmaster.pid").exists()
+    again = start(folder)
+    try:
+        assert word(again) == "kept"
+    finally:
+        again.stop()
+
+
+def test_a_second_one_joins_and_leaves_it_running(running: EmbeddedPostgres) -> None:
+    guest = start(running.folder)
+    assert guest.process is None
+    assert word(guest) == "kept"
+    guest.stop()
+    assert word(running) == "kept"
+
+
+def test_who_wants_it_alone_waits_and_then_says_so(running: EmbeddedPostgres) -> None:
+    with pytest.raises(EmbeddedPostgresError, match="is in use by another process"):
+        start(running.folder, join=False, seconds=0.1)
+
+
+def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
+    server = start(folder, durable=False)
+    script = (
+        "import sys, pathlib, psycopg, time; from config.postgres import start\n"
+        f"guest = start(pathlib.Path({str(folder)!r})); print('in', flush=True); sys.stdin.readline()\n"
+        "time.sleep(0.5); psycopg.connect(guest.url).close(); guest.stop()"
+    )
+    guest = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert guest.stdin
+    assert guest.stdout
+    assert guest.stdout.readline() == b"in\n"
+    guest.stdin.write(b"\n")
+    guest.stdin.close()
+    server.stop(wait_for_guests=True)
+    assert guest.wait(10) == 0
+    guest.stdout.close()
+
+
+def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 20) / "with, a comma" / "postgres"
+    server = start(folder, durable=False)
+    sockets = postgres.socket_folder(folder)
+    assert sockets != folder
+    assert sockets.stat().st_mode & 0o077 == 0
+    psycopg.connect(server.url).close()
+    server.stop()
+    assert not sockets.exists()
+
+
+def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30) / "postgres"
+    postgres.socket_folder(folder).mkdir(mode=0o777)
+    try:
+        with pytest.raises(EmbeddedPostgresError, match="belongs to somebody else"):
+            start(folder)
+    finally:
+        postgres.socket_folder(folder).rmdir()
+
+
+def test_a_first_start_that_was_killed_half_way_is_done_again(tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    draft = tmp_path / "postgres.draft"
+    draft.mkdir()
+    (draft / "PG_VERSION").write_text("18\n")
+    server = start(folder, durable=False)
+    psycopg.connect(server.url).close()
+    server.stop()
+    assert not draft.exists()
+
+
+def test_other_version(folder: Path) -> None:
+    (folder / "PG_VERSION").write_text("16\n")
+    with pytest.raises(EmbeddedPostgresError, match="written by PostgreSQL 16, and this program brings PostgreSQL 18"):
+        start(folder)
+
+
+def test_damaged_data_is_named(folder: Path) -> None:
+    (folder / "global" / "pg_control").unlink()
+    with pytest.raises(EmbeddedPostgresError, match=r"does not start: .*pg_control.*\.$"):
+        start(folder)
+
+
+def test_without_the_wheel_it_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "find_spec", lambda name: None)
+    with pytest.raises(EmbeddedPostgresError, match="set DATABASE_URL .* or install the embedded one"):
+        start(folder)
+
+
+def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
+    script = (
+        "import pathlib, time; from config.postgres import start\n"
+        f"print(start(pathlib.Path({str(folder)!r})).process.pid, flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE
+    )
+    assert starter.stdout
+    server = psutil.Process(int(starter.stdout.readline()))
+    starter.stdout.close()
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    eventually(lambda: not server.is_running())
+
+
+def test_a_lone_command_brings_its_own_and_ends_it(folder: Path) -> None:
+    ended = run("manage.py", "showmigrations", "contenttypes", DATA_DIR=str(folder.parent))
+    assert ended.stdout.startswith("contenttypes\n [ ] 0001_initial"), ended.stderr
+    assert ended.stderr == ""
+    assert not (folder / "postmaster.pid").exists()
+
+
+def test_a_command_that_asks_no_database_starts_none(tmp_path: Path) -> None:
+    began = time.monotonic()
+    ended = run("manage.py", "makemigrations", "--check", "--dry-run", DATA_DIR=str(tmp_path))
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "postgres").exists()
+    assert time.monotonic() - began < 30

@@ -1,0 +1,101 @@
+"""What keeps `up` from starting is said in one sentence, with exit code 1 and no traceback."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.tests.support import ROOT, clean_environment, run
+
+pytestmark = pytest.mark.service
+
+
+def refusal(data_dir: Path, *options: str, **variables: str) -> str:
+    """Return the one line that `up` ends with."""
+    ended = run("manage.py", "up", *options, DATA_DIR=str(data_dir), **variables)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    return ended.stderr.strip()
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_a_port_in_use(tmp_path: Path, taken_port: int) -> None:
+    said = refusal(tmp_path, "--port", str(taken_port))
+    assert said == f"Port {taken_port} on 127.0.0.1 is in use: choose another with --port."
+    assert not (tmp_path / "postgres").exists(), "nothing was started for it"
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "--port", "0", DATABASE_URL="postgres://me:hidden@127.0.0.1:1/x")
+    assert said.startswith("DATABASE_URL: the database cannot be reached: ")
+    assert "Connection refused" in said
+    assert "hidden" not in said
+
+
+def test_a_folder_of_another_version(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
+    said = refusal(tmp_path, "--port", "0")
+    assert "was written by PostgreSQL 16, and this program brings PostgreSQL 18" in said
+
+
+def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "holiday.jpg").touch()
+    assert refusal(tmp_path, "--port", "0").endswith("holds something else than a database.")
+
+
+@pytest.mark.parametrize("has_key", [True, False], ids=["used before", "new"])
+def test_a_folder_that_cannot_be_written(tmp_path: Path, has_key: bool) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if has_key:
+        (folder / "secret_key").write_text("k3y" * 20)
+        (folder / "secret_key").chmod(0o644)
+    folder.chmod(0o555)
+    ended = _as_ordinary_user(tmp_path, folder)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert str(folder) in ended.stderr
+    assert "Permission denied" in ended.stderr
+
+
+def _as_ordinary_user(tmp_path: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "manage.py", "up", "--port", "0"]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("there is no setpriv to become an ordinary user with")
+        for parent in [tmp_path, *tmp_path.parents[:2]]:
+            parent.chmod(0o755)
+        nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        command = ["setpriv", *nobody, *command]
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=clean_environment(DATA_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if "No module named" in ended.stderr or "can't open file" in ended.stderr or ended.returncode in (126, 127):
+        pytest.skip("an ordinary user cannot read the checkout or its Python")
+    return ended
+
+
+def test_an_admin_address_that_is_none(tmp_path: Path) -> None:
+    ended = run("manage.py", "up", "--port", "0", DATA_DIR=str(tmp_path), ADMIN_EMAIL="boss")
+    assert ended.returncode == 1
+    assert ended.stderr == "ADMIN_EMAIL='boss' cannot be used: it must be an e-mail address.\n"

@@ -1,0 +1,149 @@
+"""One command starts everything; one signal, or none at all, ends everything."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from config.tests.support import ROOT, Up, clean_environment, embedded_answers, eventually, free_port, processes_of, run
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    yield folder
+    for process in processes_of(folder):
+        process.kill()
+
+
+def nothing_left(data_dir: Path) -> bool:
+    return not processes_of(data_dir)
+
+
+def test_an_empty_folder_becomes_a_running_chat_twice_in_a_row(data_dir: Path) -> None:
+    first = Up(data_dir).await_ready()
+    assert httpx.get(f"{first.url}/healthz").json()["status"] == "ok"
+    assert "<form" in httpx.get(f"{first.url}/accounts/login/").text
+    assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", first.output)
+    assert first.stop() == 0
+    assert nothing_left(data_dir)
+    assert "Traceback" not in first.output
+
+    second = Up(data_dir).await_ready()
+    assert "Password" not in second.output, "the first sign-in is shown once"
+    assert second.stop(signal.SIGINT) == 0
+    assert nothing_left(data_dir)
+
+
+def test_the_admin_is_the_one_that_the_environment_names(data_dir: Path) -> None:
+    up = Up(data_dir, "--no-worker", ADMIN_EMAIL="Boss@Example.com", ADMIN_PASSWORD="correct horse battery")
+    eventually(lambda: "Ctrl-C" in up.output, within=60)
+    assert "boss@example.com" in up.output
+    assert "correct horse" not in up.output
+    assert httpx.get(f"{up.url}/readyz").json()["worker"] is False
+    assert up.stop() == 0
+
+
+def test_only_one_runs_in_a_folder_and_commands_beside_it_use_its_database(data_dir: Path) -> None:
+    up = Up(data_dir, "--no-worker")
+    eventually(lambda: "Ctrl-C" in up.output, within=60)
+
+    other = Up(data_dir)
+    assert other.process.wait(30) == 1
+    assert other.output.endswith(f"Threadkeeper is already running in {data_dir} (process {up.process.pid}).\n")
+
+    count = "from chat.models import User; print(User.objects.count())"
+    beside = run("manage.py", "shell", "--no-imports", "-c", count, DATA_DIR=str(data_dir))
+    assert beside.stdout == "1\n", beside.stderr
+    assert up.process.poll() is None
+    assert embedded_answers(data_dir)
+    assert up.stop() == 0
+
+
+def test_every_part_that_is_killed_is_started_again(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    for count, part in enumerate(["server", "worker", "sentinel", "database"], 1):
+        victim = _part(up, part)
+        victim.kill()
+        eventually(partial(_said_again, up, count), what=f"a word about the {part}")
+        up.await_ready()
+    assert up.stop() == 0
+    assert nothing_left(data_dir)
+
+
+def _said_again(up: Up, times: int) -> bool:
+    return up.output.count("started again") == times
+
+
+def _part(up: Up, part: str) -> psutil.Process:
+    if part == "sentinel":
+        return up.child("qcluster").children()[0]
+    return up.child({"server": "config.server", "worker": "qcluster", "database": "-D"}[part])
+
+
+def test_after_a_kill_of_all_the_next_one_works_and_nothing_is_left(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    worker = up.child("qcluster")
+    left_alone = worker.children(recursive=True)
+    assert left_alone
+    # With their parents gone at once, nobody can tell the worker's own children to stop.
+    for process in (up.child("config.server"), worker, psutil.Process(up.process.pid)):
+        process.kill()
+    up.process.wait()
+
+    again = Up(data_dir).await_ready()
+    assert not any(process.is_running() for process in left_alone)
+    assert again.stop() == 0
+    assert nothing_left(data_dir)
+
+
+def test_after_a_kill_of_up_itself_everything_ends(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    up.process.kill()
+    up.process.wait()
+    eventually(lambda: nothing_left(data_dir), what=f"the end of {processes_of(data_dir)}")
+    assert Up(data_dir).await_ready().stop() == 0
+
+
+def test_a_worker_that_cannot_start_ends_it_with_exit_code_1(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    for _ in range(5):
+        eventually(lambda: _kill_worker(up), within=60)
+    assert up.process.wait(60) == 1
+    assert up.output.endswith("The worker stopped 5 times in 120 seconds.\n")
+    assert nothing_left(data_dir)
+
+
+def _kill_worker(up: Up) -> bool:
+    try:
+        up.child("qcluster").kill()
+    except (StopIteration, psutil.NoSuchProcess):
+        return up.process.poll() is not None
+    return True
+
+
+def test_who_kills_uv_ends_what_it_runs(data_dir: Path) -> None:
+    port = free_port()
+    with open(data_dir.parent / "uv.log", "wb") as output:
+        uv = subprocess.Popen(
+            ["uv", "run", "--no-sync", "manage.py", "up", "--no-worker", "--port", str(port)],
+            cwd=ROOT,
+            env=clean_environment(DATA_DIR=str(data_dir)),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    eventually(lambda: b"Ctrl-C" in (data_dir.parent / "uv.log").read_bytes(), within=60)
+    os.kill(uv.pid, signal.SIGKILL)
+    uv.wait()
+    eventually(lambda: nothing_left(data_dir))
