@@ -50,6 +50,7 @@ class TurnRunner:
         self.store = store
         self._model = model
         self._running: dict[uuid.UUID, _Running] = {}
+        self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
         self._reserved = 0
         self._keeper: asyncio.Task[None] | None = None
         self._presence = Presence(self.owner)
@@ -86,9 +87,7 @@ class TurnRunner:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
         running = self._running.get(turn_id)
         if running is None:
-            turn = await in_database(
-                stop_queued, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id
-            )
+            turn = await in_database(stop_queued, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
             if turn.status == Status.STOPPED and (log := self.logs.get(turn_id)) is not None and not log.ended:
                 log.append(TurnStopped(None))
                 self.logs.retire(log)
@@ -111,13 +110,12 @@ class TurnRunner:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        if self._running:
-            await asyncio.wait({running.task for running in self._running.values()}, timeout=seconds)
-        rest = list(self._running.values())
-        for running in rest:
-            running.playing.cancel()
-        if rest:
-            await asyncio.wait({running.task for running in rest})
+        if self._living:
+            await asyncio.wait(self._living, timeout=seconds)
+        while self._living:
+            for running in self._running.values():
+                running.playing.cancel()
+            await asyncio.wait(self._living)
         await self._presence.hide()
         await self.store.close()
 
@@ -144,6 +142,8 @@ class TurnRunner:
         play = Play(turn, model=self._model, store=self.store, log=log)
         running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
         running.task = asyncio.create_task(self._live(play))
+        self._living.add(running.task)
+        running.task.add_done_callback(self._living.discard)
 
     async def _live(self, play: Play) -> None:
         """Play a turn, end it, tidy its session, and begin the conversation's next."""
