@@ -16,6 +16,8 @@ from agents import (
     ModelResponse,
     RunConfig,
     RunContextWrapper,
+    RunErrorHandlerInput,
+    RunErrorHandlerResult,
     RunHooks,
     Runner,
     RunResultStreaming,
@@ -121,7 +123,8 @@ class Play:
             return await self._failed(failure.code, failure.detail)
         except AgentsException as error:
             _raise_ours(error)  # the SDK wraps what a tool raises
-            logger.warning("Turn %s failed: %s", self.turn.pk, error)
+            # Its text may quote what the model said, which logs are not to hold.
+            logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
             return await self._failed("model_error", "The assistant's answer could not be used.")
         if not self.log.text:
             return await self._failed("model_error", "The assistant gave no answer.")
@@ -156,6 +159,7 @@ class Play:
             max_turns=MAX_STEPS,
             hooks=_Journaling(self, model),
             session=memory,
+            error_handlers={"model_refusal": _keep_refusal},
             run_config=RunConfig(
                 tracing_disabled=True,
                 model_settings=model_settings(),
@@ -261,6 +265,11 @@ class _Journaling(RunHooks[TurnContext]):
         if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
             arguments = _readable(context.tool_arguments)
             self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+
+
+def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandlerResult:
+    """Take what a model says instead of an answer for its reply: it was shown, and stands in the session already."""
+    return RunErrorHandlerResult(str(refused.error), include_in_history=False)
 
 
 def _raise_ours(error: BaseException | None) -> None:

@@ -1,0 +1,107 @@
+"""What tests of the model's endpoint share: a loopback server, and a chat that reaches it as the product would."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from openai import AsyncOpenAI
+from pytest_django import Settings
+
+from chat.assistant import retrying
+from chat.assistant.providers import build_model
+from chat.models import User
+from chat.tests.conftest import Chat, StartRunner
+from chat.tests.model_server import Api, ModelServer
+from chat.turns.accept import Accepted
+from chat.turns.events import Event, TextDelta, TurnFailed, TurnFinished, TurnResumed
+
+KEY = "sk-test-0123456789abcdef"
+
+
+@pytest.fixture(params=["responses", "chat_completions"])
+def api(request: pytest.FixtureRequest) -> Api:
+    """Each of the two APIs."""
+    chosen: Api = request.param
+    return chosen
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[ModelServer]:
+    """A model's endpoint; what a provider would have refused, or what was meant for nobody, fails the test."""
+    async with ModelServer(key=KEY) as server:
+        yield server
+    assert server.problems == []
+    assert server.strays == []
+    assert not server.script, "part of the script was never asked for"
+
+
+@pytest.fixture
+def configured(endpoint: ModelServer, api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product pointed at the endpoint, with pauses that a test has time for."""
+    settings.OPENAI_API_KEY = KEY
+    settings.OPENAI_BASE_URL = endpoint.url
+    settings.AGENT_API = api
+    settings.AGENT_MODEL = "stub-1"
+    settings.AGENT_GUARDRAIL = False
+    settings.AGENT_MODEL_TIMEOUT = 5
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+async def online(configured: None, start_runner: StartRunner, owner: User) -> AsyncIterator[Chat]:
+    """The owner in a conversation that the endpoint answers, through the real client."""
+    model = build_model()
+    runner = await start_runner(model)
+    yield Chat(runner, owner, uuid.uuid4())
+    await runner.drain(1)
+    client = getattr(model, "_client")  # noqa: B009 - the SDK's own, closed so that no socket is left open
+    assert isinstance(client, AsyncOpenAI)
+    await client.close()
+
+
+async def events_of(chat: Chat, said: str) -> list[Event]:
+    """Say something and return everything the turn's log told."""
+    accepted = await chat.send(said)
+    return await events_after(chat, accepted)
+
+
+async def events_after(chat: Chat, accepted: Accepted) -> list[Event]:
+    """Return everything an accepted turn's log told."""
+    events = [entry.event for entry in await chat.log(accepted.turn)]
+    await chat.settled()
+    return events
+
+
+async def retry(chat: Chat, accepted: Accepted) -> Accepted:
+    """Press the retry button of a turn."""
+    return await chat.runner.retry(
+        user_id=chat.user.pk,
+        conversation_id=chat.conversation_id,
+        turn_id=accepted.turn.pk,
+        client_id=uuid.uuid4(),
+    )
+
+
+def shown(events: Sequence[Event]) -> str:
+    """Return the text that a page shows which follows these events."""
+    text = ""
+    for event in events:
+        if isinstance(event, TextDelta):
+            text = text[: event.at] + event.text
+        elif isinstance(event, TurnResumed):
+            text = event.text
+    return text
+
+
+def reply_of(events: Sequence[Event]) -> str:
+    """Return the stored reply of a turn that finished."""
+    last = events[-1]
+    assert isinstance(last, TurnFinished), last
+    return last.message["text"]
+
+
+def failure_of(events: Sequence[Event]) -> TurnFailed:
+    """Return how a turn failed."""
+    last = events[-1]
+    assert isinstance(last, TurnFailed), last
+    return last

@@ -1,0 +1,32 @@
+"""A loopback server that speaks the wire formats of model providers, built from the openai client's own types."""
+
+from chat.tests.model_server.request import Api, Request
+from chat.tests.model_server.script import (
+    Answer,
+    Call,
+    Hangup,
+    HttpError,
+    Reasoning,
+    Refusal,
+    Step,
+    Text,
+    calls,
+    says,
+)
+from chat.tests.model_server.server import ModelServer
+
+__all__ = [
+    "Answer",
+    "Api",
+    "Call",
+    "Hangup",
+    "HttpError",
+    "ModelServer",
+    "Reasoning",
+    "Refusal",
+    "Request",
+    "Step",
+    "Text",
+    "calls",
+    "says",
+]

@@ -1,0 +1,212 @@
+"""The Responses API's format, in the client's own types."""
+
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Literal
+
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent,
+    ResponseCreatedEvent,
+    ResponseError,
+    ResponseFailedEvent,
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseFunctionCallArgumentsDoneEvent,
+    ResponseFunctionToolCall,
+    ResponseIncompleteEvent,
+    ResponseInProgressEvent,
+    ResponseOutputItem,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponseOutputMessage,
+    ResponseOutputRefusal,
+    ResponseOutputText,
+    ResponseReasoningItem,
+    ResponseRefusalDeltaEvent,
+    ResponseRefusalDoneEvent,
+    ResponseStreamEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+    ResponseUsage,
+)
+from openai.types.responses.response import IncompleteDetails
+from openai.types.responses.response_reasoning_item import Summary
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+
+from chat.tests.model_server.pieces import Ids, Kind, Piece, encode
+from chat.tests.model_server.request import Request
+from chat.tests.model_server.script import Answer, Call, Part, Reasoning, Refusal
+
+Status = Literal["completed", "failed", "in_progress", "incomplete"]
+
+
+class ResponsesWire:
+    """One answer as the Responses API gives it, streamed or whole."""
+
+    def __init__(self, request: Request, answer: Answer) -> None:
+        ids = Ids(repeated=answer.repeated_ids)
+        self._request = request
+        self._answer = answer
+        self._id = ids.new("resp")
+        self._output = [_item(part, ids) for part in answer.parts]
+        self._numbers = count()
+
+    def whole(self) -> bytes:
+        """Return the answer in one piece."""
+        return encode(self._response(_status(self._answer)))
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the events of the stream that ends well."""
+        begun = self._response("in_progress")
+        yield self._piece(ResponseCreatedEvent(type="response.created", response=begun, **self._next()))
+        yield self._piece(ResponseInProgressEvent(type="response.in_progress", response=begun, **self._next()))
+        for place, (part, item) in enumerate(zip(self._answer.parts, self._output, strict=True)):
+            yield from self._item_events(part, item, place)
+        done = ResponseCompletedEvent(type="response.completed", response=self._response("completed"), **self._next())
+        yield self._piece(done, "closing")
+
+    def failure(self, fault: str) -> list[Piece]:
+        """Return the events by which the API says that it will not finish."""
+        if fault == "incomplete":
+            unfinished = self._response("incomplete")
+            return [
+                self._piece(ResponseIncompleteEvent(type="response.incomplete", response=unfinished, **self._next()))
+            ]
+        failed = self._response("failed", code="invalid_prompt" if fault == "refused" else "server_error")
+        return [self._piece(ResponseFailedEvent(type="response.failed", response=failed, **self._next()))]
+
+    # -- the shapes
+
+    def _response(self, status: Status, code: Literal["server_error", "invalid_prompt"] = "server_error") -> Response:
+        ended = status != "in_progress"
+        return Response(
+            id=self._id,
+            object="response",
+            created_at=int(time.time()),
+            model=self._request.model,
+            status=status,
+            error=ResponseError(code=code, message="It did not work out.") if status == "failed" else None,
+            incomplete_details=IncompleteDetails(reason="max_output_tokens") if status == "incomplete" else None,
+            instructions=self._request.instructions or None,
+            metadata={},
+            output=self._output if status == "completed" else [],
+            parallel_tool_calls=True,
+            temperature=1.0,
+            top_p=1.0,
+            tool_choice="auto",
+            tools=[],
+            usage=_usage(self._answer) if ended else None,
+        )
+
+    def _item_events(self, part: Part, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
+        added = ResponseOutputItemAddedEvent(
+            type="response.output_item.added", item=_begun(item), output_index=place, **self._next()
+        )
+        yield self._piece(added)
+        if isinstance(part, Call):
+            yield from self._call_events(part, item, place)
+        elif not isinstance(part, Reasoning):
+            yield from self._message_events(part, item, place)
+        done = ResponseOutputItemDoneEvent(
+            type="response.output_item.done", item=item, output_index=place, **self._next()
+        )
+        yield self._piece(done)
+
+    def _call_events(self, call: Call, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
+        where: dict[str, Any] = {"item_id": item.id, "output_index": place}
+        for chunk in call.chunks:
+            delta = ResponseFunctionCallArgumentsDeltaEvent(
+                type="response.function_call_arguments.delta", delta=chunk, **where, **self._next()
+            )
+            yield self._piece(delta, "content", call.delay)
+        done = ResponseFunctionCallArgumentsDoneEvent(
+            type="response.function_call_arguments.done", arguments=call.json, **where, **self._next()
+        )
+        yield self._piece(done)
+
+    def _message_events(self, part: Any, item: ResponseOutputItem, place: int) -> Iterator[Piece]:
+        where: dict[str, Any] = {"item_id": item.id, "output_index": place, "content_index": 0}
+        empty, full = _content(part, ""), _content(part, part.whole)
+        yield self._piece(
+            ResponseContentPartAddedEvent(type="response.content_part.added", part=empty, **where, **self._next())
+        )
+        for chunk in part.chunks:
+            yield self._piece(self._delta(part, chunk, where), "content", part.delay)
+        yield self._piece(self._all_said(part, where))
+        yield self._piece(
+            ResponseContentPartDoneEvent(type="response.content_part.done", part=full, **where, **self._next())
+        )
+
+    def _delta(self, part: Part, chunk: str, where: dict[str, Any]) -> ResponseStreamEvent:
+        if isinstance(part, Refusal):
+            return ResponseRefusalDeltaEvent(type="response.refusal.delta", delta=chunk, **where, **self._next())
+        return ResponseTextDeltaEvent(
+            type="response.output_text.delta", delta=chunk, logprobs=[], **where, **self._next()
+        )
+
+    def _all_said(self, part: Any, where: dict[str, Any]) -> ResponseStreamEvent:
+        if isinstance(part, Refusal):
+            return ResponseRefusalDoneEvent(type="response.refusal.done", refusal=part.whole, **where, **self._next())
+        return ResponseTextDoneEvent(
+            type="response.output_text.done", text=part.whole, logprobs=[], **where, **self._next()
+        )
+
+    def _next(self) -> dict[str, Any]:
+        return {"sequence_number": next(self._numbers)}
+
+    def _piece(self, event: ResponseStreamEvent, kind: Kind = "frame", delay: float = 0.0) -> Piece:
+        return Piece(b"event: %s\ndata: %s\n\n" % (event.type.encode(), encode(event)), kind, delay)
+
+
+def _status(answer: Answer) -> Status:
+    if answer.fault in ("failed", "refused"):
+        return "failed"
+    return "incomplete" if answer.fault == "incomplete" else "completed"
+
+
+def _item(part: Part, ids: Ids) -> ResponseOutputItem:
+    if isinstance(part, Reasoning):
+        summary = [Summary(type="summary_text", text=part.summary)] if part.summary else []
+        return ResponseReasoningItem(
+            id=ids.new("rs"), type="reasoning", summary=summary, encrypted_content=part.encrypted
+        )
+    if isinstance(part, Call):
+        return ResponseFunctionToolCall(
+            id=ids.new("fc"),
+            call_id=part.call_id or ids.new("call"),
+            type="function_call",
+            name=part.name,
+            arguments=part.json,
+            status="completed",
+        )
+    return ResponseOutputMessage(
+        id=ids.new("msg"), type="message", role="assistant", status="completed", content=[_content(part, part.whole)]
+    )
+
+
+def _content(part: Part, text: str) -> ResponseOutputText | ResponseOutputRefusal:
+    if isinstance(part, Refusal):
+        return ResponseOutputRefusal(type="refusal", refusal=text)
+    return ResponseOutputText(type="output_text", text=text, annotations=[], logprobs=[])
+
+
+def _begun(item: ResponseOutputItem) -> ResponseOutputItem:
+    """Return an item as it is announced: nothing in it yet."""
+    if isinstance(item, ResponseFunctionToolCall):
+        return item.model_copy(update={"arguments": "", "status": "in_progress"})
+    if isinstance(item, ResponseOutputMessage):
+        return item.model_copy(update={"content": [], "status": "in_progress"})
+    return item.model_copy(update={"summary": [], "encrypted_content": ""})
+
+
+def _usage(answer: Answer) -> ResponseUsage:
+    return ResponseUsage(
+        input_tokens=answer.input_tokens,
+        input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
+        output_tokens=answer.output_tokens,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
+        total_tokens=answer.input_tokens + answer.output_tokens,
+    )

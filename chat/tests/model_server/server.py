@@ -1,0 +1,172 @@
+"""A model's endpoint on the loopback: it plays a script, or answers by a rule, and takes only what a provider would."""
+
+import asyncio
+import json
+from collections import deque
+from contextlib import suppress
+
+from chat.tests.model_server.completions import CompletionsWire
+from chat.tests.model_server.http import Connection, RawRequest
+from chat.tests.model_server.pieces import error_body
+from chat.tests.model_server.request import PATHS, Request
+from chat.tests.model_server.responses import ResponsesWire
+from chat.tests.model_server.script import Answer, Hangup, HttpError, Rule, Step
+
+BROKEN_EVENT = b'data: {"type": "response.output_text.del\n\n'
+
+
+class ModelServer:
+    """Speaks the Responses API and Chat Completions; `async with` it.
+
+    `script` is played first, then `rule` answers; a request that neither has an answer to is a problem. `requests`
+    holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all, and
+    `hung_up` counts the streams that the client left before their end.
+    """
+
+    def __init__(self, *, port: int = 0, key: str | None = None, rule: Rule | None = None) -> None:
+        self.script: deque[Step] = deque()
+        self.rule = rule
+        self.requests: list[Request] = []
+        self.problems: list[str] = []
+        self.strays: list[str] = []
+        self.hung_up = 0
+        self._port = port
+        self._key = key
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The base URL for the client."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def play(self, *steps: Step) -> None:
+        """Put steps at the end of the script."""
+        self.script.extend(steps)
+
+    async def listen(self) -> None:
+        """Begin to take connections; on the same port again after `refuse`."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Take no more connections and end those there are."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def __aenter__(self) -> "ModelServer":
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.refuse()
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled."""
+        assert self._server is not None
+        await self._server.serve_forever()
+
+    # -- a connection
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        connection = Connection(reader, writer)
+        try:
+            while (raw := await connection.request()) is not None:
+                await self._serve(raw, connection)
+        except ConnectionError:
+            self.hung_up += 1
+        except asyncio.CancelledError:
+            pass  # the server is closing; asyncio would report the task otherwise
+        finally:
+            await connection.close()
+
+    async def _serve(self, raw: RawRequest, connection: Connection) -> None:
+        api = PATHS.get(raw.path)
+        if api is None or raw.method != "POST":
+            self.strays.append(f"{raw.method} {raw.path}")
+            await connection.answer_json(404, error_body("Not found.", kind="invalid_request_error", code=None))
+            return
+        given = raw.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._key is not None and given != self._key:
+            # Careless endpoints repeat the key, so this one does.
+            refused = error_body(f"Incorrect API key provided: {given}.", kind="auth", code="invalid_api_key")
+            await connection.answer_json(401, refused)
+            return
+        request = Request(api, json.loads(raw.body), raw.headers)
+        self.requests.append(request)
+        await self._answer(request, await self._step(request), connection)
+
+    async def _step(self, request: Request) -> Step:
+        problems = request.problems()
+        if not problems and self.script:
+            return self.script.popleft()
+        if not problems and self.rule is not None:
+            return await self.rule(request)
+        problems = problems or [f"nobody expected: {request.said!r}"]
+        self.problems += problems
+        return HttpError(400, "; ".join(problems))
+
+    async def _answer(self, request: Request, step: Step, connection: Connection) -> None:
+        if isinstance(step, Hangup):
+            connection.cut()
+        elif isinstance(step, HttpError):
+            kind = "server_error" if step.status >= 500 else "invalid_request_error"
+            body = error_body(step.message, kind=kind, code=step.code)
+            await connection.answer_json(step.status, body, step.headers)
+        elif request.stream:
+            await _stream(request, step, connection)
+        else:
+            await _whole(request, step, connection)
+
+
+def wire(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
+    """Put an answer into the format in which it was asked for."""
+    return ResponsesWire(request, answer) if request.api == "responses" else CompletionsWire(request, answer)
+
+
+async def _whole(request: Request, answer: Answer, connection: Connection) -> None:
+    if answer.fault == "stall":
+        await connection.pause(None)
+    elif answer.fault in ("cut", "end"):
+        connection.cut()
+    elif answer.fault == "malformed":
+        await connection.answer(200, b'{"id": "resp')
+    else:
+        await connection.answer(200, wire(request, answer).whole())
+
+
+async def _stream(request: Request, answer: Answer, connection: Connection) -> None:
+    format_ = wire(request, answer)
+    left = answer.after
+    await connection.begin_stream()
+    for piece in format_.pieces():
+        if answer.fault is not None and (piece.kind == "closing" or (piece.kind == "content" and left == 0)):
+            await _break_off(format_, answer.fault, connection)
+            return
+        left -= piece.kind == "content"
+        if piece.delay:
+            await connection.pause(piece.delay)
+        await connection.send(piece.data)
+    await connection.end_stream()
+
+
+async def _break_off(format_: ResponsesWire | CompletionsWire, fault: str, connection: Connection) -> None:
+    if fault == "cut":
+        connection.cut()
+        return
+    if fault == "stall":
+        await connection.pause(None)
+    elif fault == "malformed":
+        await connection.send(BROKEN_EVENT)
+    elif fault != "end":
+        for piece in format_.failure(fault):
+            await connection.send(piece.data)
+    with suppress(ConnectionError):  # the client need not wait for the end
+        await connection.end_stream()
