@@ -115,6 +115,7 @@ class SessionStore:
 
     async def rows(self, session_id: str) -> list[Row]:
         """Return a session's items in order, with their row ids. Rows that hold no JSON object are passed over."""
+        self._check_open()
         waiting = _Waiting(session_id)
         self._reads.append(waiting)
         self._work("reads", self._serve_reads)
@@ -122,6 +123,7 @@ class SessionStore:
 
     async def size(self, session_id: str) -> Size:
         """Return how many items a session holds, and their bytes."""
+        self._check_open()
         async with _failures_named():
             _, reader = await self._opened()
             query = (
@@ -136,6 +138,7 @@ class SessionStore:
 
         Raise OutdatedAttempt where a later attempt has written, MemoryUnavailable where the file cannot be used.
         """
+        self._check_open()
         waiting = _Waiting(what)
         self._writes.append(waiting)
         self._work("writes", self._serve_writes)
@@ -152,6 +155,10 @@ class SessionStore:
 
     # -- how it works
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise MemoryUnavailable("The session store is closed.")
+
     def _work(self, name: str, serve: Callable[[], Any]) -> None:
         task = self._workers.get(name)
         if task is None or task.done():
@@ -159,8 +166,6 @@ class SessionStore:
 
     async def _opened(self) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
         async with self._opening:
-            if self._closed:
-                raise MemoryUnavailable("The session store is closed.")
             if self._connections is None:
                 writer = await self._connect()
                 try:
@@ -171,7 +176,9 @@ class SessionStore:
             return self._connections
 
     async def _connect(self) -> aiosqlite.Connection:
-        return await aiosqlite.Connection(lambda: file.connect(self.path, busy_ms=BUSY_MS), 64)
+        # Opened first: a connection that fails to open would leave aiosqlite's thread behind for a while.
+        raw = await outcome(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
+        return await aiosqlite.Connection(lambda: raw, 64)
 
     async def _serve_reads(self) -> None:
         while self._reads:

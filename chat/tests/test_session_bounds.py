@@ -1,0 +1,138 @@
+"""A session is cut only where the model's API accepts what is left."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.memory.bounds import prune
+from chat.memory.identity import SessionId
+from chat.memory.items import is_call, is_output, is_user_message, surplus, turn_starts
+from chat.memory.store import Append, SessionStore
+from chat.models import AgentSession, Message, Turn
+from chat.tests.conftest import Chat
+
+Items = list[dict[str, Any]]
+
+
+def user(text: str = "hi") -> Items:
+    return [{"role": "user", "content": text}]
+
+
+def reply(text: str = "hello") -> Items:
+    return [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
+
+
+def unit(number: int, calls: int = 1, *, reasoning: bool = False) -> Items:
+    """One response with calls, and their outputs."""
+    ids = [f"call_{number}_{n}" for n in range(calls)]
+    return [
+        *([{"type": "reasoning", "id": f"rs_{number}", "summary": []}] if reasoning else []),
+        *({"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"} for call_id in ids),
+        *({"type": "function_call_output", "call_id": call_id, "output": "{}"} for call_id in ids),
+    ]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Items:
+    items: Items = []
+    for turn in range(draw(st.integers(1, 12))):
+        items += user(f"turn {turn}")
+        for step in range(draw(st.integers(0, 6))):
+            items += unit(turn * 100 + step, draw(st.integers(1, 4)), reasoning=draw(st.booleans()))
+        if draw(st.booleans()):
+            items += [{"type": "reasoning", "id": f"rs_last_{turn}", "summary": []}] if draw(st.booleans()) else []
+            items += reply()
+    return items
+
+
+def faults(items: Items) -> list[str]:
+    """Say what a model's API would refuse."""
+    open_calls: set[str] = set()
+    wrong = []
+    for index, item in enumerate(items):
+        if is_call(item):
+            open_calls.add(item["call_id"])
+        elif is_output(item):
+            if item["call_id"] not in open_calls:
+                wrong.append(f"{index}: an output without its call")
+            open_calls.discard(item["call_id"])
+        elif item.get("type") == "reasoning" and (index + 1 == len(items) or is_user_message(items[index + 1])):
+            wrong.append(f"{index}: reasoning without what followed it")
+    return wrong + [f"{call_id} is not answered" for call_id in open_calls]
+
+
+@given(histories(), st.integers(4, 60))
+def test_what_is_left_is_within_the_limit_and_well_formed(items: Items, limit: int) -> None:
+    gone = set(surplus(items, limit))
+    left = [item for index, item in enumerate(items) if index not in gone]
+
+    assert len(left) <= limit
+    assert not faults(left)
+    assert not surplus(left, limit), "a second time changes nothing"
+    assert is_user_message(left[0])
+    assert left[0]["content"].startswith("turn")
+
+
+@given(histories())
+def test_whole_user_turns_go_from_the_old_end(items: Items) -> None:
+    starts = turn_starts(items)
+    for kept, start in enumerate(reversed(starts), start=1):
+        limit = len(items) - start
+        gone = surplus(items, limit)
+        assert gone == list(range(start)), f"the newest {kept} turns fit"
+
+
+def test_of_one_turn_too_long_the_message_and_the_newest_pairs_stay() -> None:
+    items = user("old") + reply() + user("long") + unit(1) + unit(2, 3, reasoning=True) + unit(3) + reply()
+
+    gone = surplus(items, 5)
+
+    left = [item for index, item in enumerate(items) if index not in gone]
+    assert left == user("long") + unit(3) + reply()
+
+
+def test_nothing_goes_while_all_fits() -> None:
+    assert surplus(user() + reply(), 2) == []
+
+
+async def test_pruning_removes_the_rows_and_says_how_many(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db")
+    await store.write(Append("a", None, user("1") + reply() + user("2") + reply()))
+    await store.write(Append("b", None, user("other") + reply() + user() + reply()))
+
+    assert await prune(store, "a", limit=3) == 2
+
+    assert [row.item for row in await store.rows("a")] == user("2") + reply()
+    assert len(await store.rows("b")) == 4
+    await store.close()
+
+
+@pytest.mark.parametrize("turns", [6])
+async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_whole(
+    chat: Chat, script: ScriptedModel, settings: Settings, turns: int
+) -> None:
+    settings.AGENT_SESSION_MAX_MESSAGES = 10
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
+    for n in range(turns):
+        script.extend(
+            [[function_call("create_task", {"title": f"Task {n}"}, call_id=f"call_{n}")], [assistant_message("Added.")]]
+        )
+        await chat.reply(f"Add task {n}")
+        await chat.settled()
+        rows = await chat.runner.store.rows(session_id)
+        assert len(rows) <= 10
+        assert not faults([dict(row.item) for row in rows])
+
+    mirror = await in_database(AgentSession.objects.get)
+    assert (mirror.item_count, mirror.pruned_count) == (len(rows), turns * 4 - len(rows))
+    assert await in_database(Message.objects.count) == turns * 2
+    assert all(len(turn.items) == 4 for turn in await in_database(lambda: list(Turn.objects.all())))
+    call = script.last_call
+    assert call is not None
+    assert "no longer remembered" in (call.system_instructions or "")

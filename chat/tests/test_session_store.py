@@ -1,0 +1,251 @@
+"""The session store: one file, many sessions, nothing lost and nothing mixed up."""
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from agents import SQLiteSession
+
+from chat.exceptions import MemoryUnavailable, OutdatedAttempt
+from chat.memory import store as store_module
+from chat.memory.session import AgentSessionMemory
+from chat.memory.store import Append, Begin, Delete, Fence, SessionStore, Size
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
+    opened = SessionStore(tmp_path / "sessions.db")
+    yield opened
+    await opened.close()
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+async def texts(store: SessionStore, session_id: str) -> list[str]:
+    return [row.item["content"] for row in await store.rows(session_id)]
+
+
+async def test_the_schema_is_the_sdks_own(store: SessionStore, tmp_path: Path) -> None:
+    await store.write(Append("a", None, [said("hi")]))
+    theirs = SQLiteSession("a", tmp_path / "theirs.db")
+    await theirs.add_items([{"role": "user", "content": "hi"}])
+    theirs.close()
+
+    def schema(path: Path) -> list[tuple[str, str]]:
+        with sqlite3.connect(path) as connection:
+            query = "SELECT name, sql FROM sqlite_master WHERE name LIKE '%agent_%' AND sql IS NOT NULL ORDER BY name"
+            rows = connection.execute(query).fetchall()
+        connection.close()
+        return [(name, " ".join(sql.replace("( ", "(").split())) for name, sql in rows]
+
+    ours = [(name, sql.replace(" ", "")) for name, sql in schema(store.path)]
+    assert ours == [(name, sql.replace(" ", "")) for name, sql in schema(tmp_path / "theirs.db")]
+
+
+async def test_a_file_of_the_sdk_is_read_and_written_as_it_is(store: SessionStore) -> None:
+    theirs = SQLiteSession("a", store.path)
+    await theirs.add_items([{"role": "user", "content": "theirs"}])
+
+    await store.write(Append("a", None, [said("ours")]))
+
+    assert await texts(store, "a") == ["theirs", "ours"]
+    assert await theirs.get_items() == [said("theirs"), said("ours")]
+    theirs.close()
+
+
+async def test_only_its_owner_can_read_the_file(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("hi")]))
+
+    for name in ("sessions.db", "sessions.db-wal", "sessions.db-shm"):
+        assert stat.S_IMODE((store.path.parent / name).stat().st_mode) == 0o600
+
+
+async def test_writes_of_many_sessions_at_once_keep_their_order(store: SessionStore) -> None:
+    async def talk(session_id: str) -> None:
+        for n in range(10):
+            await store.write(Append(session_id, Fence(1, 1), [said(f"{session_id} {n}")]))
+
+    await asyncio.gather(*(talk(f"s{n}") for n in range(40)))
+
+    for n in range(40):
+        assert await texts(store, f"s{n}") == [f"s{n} {i}" for i in range(10)]
+
+
+async def test_one_bad_write_fails_alone(store: SessionStore) -> None:
+    results = await asyncio.gather(
+        store.write(Append("a", None, [said("one")])),
+        store.write(Append("b", None, [{"content": object()}])),
+        store.write(Append("c", None, [said("three")])),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[1], TypeError)
+    assert await texts(store, "a") == ["one"]
+    assert await texts(store, "b") == []
+    assert await texts(store, "c") == ["three"]
+
+
+async def test_an_outdated_attempt_is_refused(store: SessionStore) -> None:
+    await store.write(Append("a", Fence(1, 2), [said("second attempt")]))
+
+    for fence in (Fence(1, 1), Fence(0, 9)):
+        with pytest.raises(OutdatedAttempt):
+            await store.write(Append("a", fence, [said("too late")]))
+
+    assert await texts(store, "a") == ["second attempt"]
+
+
+async def test_a_new_attempt_begins_where_the_turn_began(store: SessionStore) -> None:
+    await store.write(Append("a", Fence(1, 1), [said("first turn")]))
+    await store.write(Append("a", Fence(2, 1), [said("second turn")]))
+    await store.write(Append("a", Fence(2, 1), [said("half of a reply")]))
+
+    await store.write(Begin("a", Fence(2, 2)))
+
+    assert await texts(store, "a") == ["first turn"]
+
+
+async def test_a_retry_begins_where_the_turn_it_replaces_began(store: SessionStore) -> None:
+    await store.write(Append("a", Fence(1, 1), [said("first turn")]))
+    await store.write(Append("a", Fence(2, 1), [said("failed turn")]))
+
+    await store.write(Begin("a", Fence(3, 1), [said("again")], replaces=2))
+    assert await texts(store, "a") == ["first turn", "again"]
+    await store.write(Begin("a", Fence(3, 2)))
+
+    assert await texts(store, "a") == ["first turn"]
+
+
+async def test_beginning_a_first_attempt_cuts_nothing(store: SessionStore) -> None:
+    await store.write(Append("a", Fence(1, 1), [said("first turn")]))
+
+    await store.write(Begin("a", Fence(2, 1), [said("second")]))
+
+    assert await texts(store, "a") == ["first turn", "second"]
+
+
+async def test_rows_are_deleted_only_of_the_session_named(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("a")]))
+    await store.write(Append("b", None, [said("b")]))
+    ids = [row.id for row in await store.rows("a")]
+
+    await store.write(Delete("b", ids))
+
+    assert await texts(store, "a") == ["a"]
+
+
+async def test_the_size_is_counted_in_items_and_bytes(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("ü")]))
+
+    assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "\\u00fc"}'))
+
+
+async def test_rows_that_hold_no_item_are_passed_over(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("good")]))
+    with sqlite3.connect(store.path) as connection:
+        connection.executemany(
+            "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)", [("{bad",), ("[1]",), ("3",)]
+        )
+    connection.close()
+
+    assert await texts(store, "a") == ["good"]
+
+
+async def test_a_folder_that_is_missing_makes_it_unavailable_and_then_it_recovers(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "gone" / "sessions.db")
+    with pytest.raises(MemoryUnavailable):
+        await store.rows("a")
+    with pytest.raises(MemoryUnavailable):
+        await store.write(Append("a", None, [said("hi")]))
+
+    (tmp_path / "gone").mkdir()
+    await store.write(Append("a", None, [said("hi")]))
+
+    assert await texts(store, "a") == ["hi"]
+    await store.close()
+
+
+async def test_a_lock_held_by_another_is_waited_for(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("one")]))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
+    assert await texts(store, "a") == ["one"], "reading goes on meanwhile"
+    assert not writing.done()
+
+    other.execute("COMMIT")
+    other.close()
+    await writing
+
+    assert await texts(store, "a") == ["one", "two"]
+
+
+async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.2)
+    await store.write(Append("a", None, [said("one")]))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(MemoryUnavailable):
+        await store.write(Append("a", None, [said("two")]))
+
+    other.close()
+    await store.write(Append("a", None, [said("three")]))
+    assert await texts(store, "a") == ["one", "three"]
+
+
+async def test_a_cancelled_write_is_either_done_or_not_before_the_caller_goes_on(store: SessionStore) -> None:
+    writing = asyncio.create_task(store.write(Append("a", None, [said("hi")])))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    assert await texts(store, "a") == ["hi"]
+
+
+async def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db")
+    writing = [asyncio.create_task(store.write(Append("a", None, [said(str(n))]))) for n in range(5)]
+    await asyncio.sleep(0)
+
+    await store.close()
+    await store.close()
+    await asyncio.gather(*writing)
+
+    again = SessionStore(tmp_path / "sessions.db")
+    assert await texts(again, "a") == ["0", "1", "2", "3", "4"]
+    await again.close()
+
+
+async def test_a_handle_goes_on_without_context_while_the_store_is_away(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "gone" / "sessions.db")
+    told: list[bool] = []
+    handle = AgentSessionMemory("a", store, fence=Fence(1, 1), on_unavailable=lambda: told.append(True))
+
+    assert await handle.get_items() == []
+    await handle.add_items([{"role": "user", "content": "hi"}])
+
+    assert handle.unavailable
+    assert told == [True]
+    assert handle.given == [said("hi")]
+    await store.close()
+
+
+async def test_a_handle_gives_the_newest_items_of_a_limit(store: SessionStore) -> None:
+    handle = AgentSessionMemory("a", store)
+    await handle.add_items([{"role": "user", "content": str(n)} for n in range(4)])
+
+    assert [item["content"] for item in await handle.get_items(2)] == ["2", "3"]  # type: ignore[typeddict-item]
+    assert await handle.get_items(0) == []
+    assert await handle.pop_item() == said("3")
+    await handle.clear_session()
+    assert await handle.get_items() == []
+    assert await handle.pop_item() is None
