@@ -195,8 +195,8 @@ def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> None:
     """Remove those of the chosen that still sleep: from the store, then from the mirror."""
+    _beat(run)  # not in the transaction: whoever wants to begin another run would wait for its end
     with transaction.atomic(durable=True):
-        _beat(run)
         sessions = _locked(run, chosen)
         ids = [session.session_id for session in sessions]
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)

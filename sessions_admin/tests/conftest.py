@@ -1,0 +1,136 @@
+"""What tests of the lifecycle share: sessions of any age in a real file, and staff with some permissions."""
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.memory.identity import SessionId
+from chat.memory.mirror import reflect
+from chat.memory.store import Append, Fence, SessionStore, Size
+from chat.models import AgentSession, Conversation, Turn, User
+from chat.models.turn import Status
+from chat.turns.accept import accept
+from config.tests.support import PASSWORD
+
+OLD = timedelta(days=8)
+
+
+class GivenSession(Protocol):
+    """Makes a conversation with a session that has been silent for a while."""
+
+    def __call__(self, user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession: ...
+
+
+@pytest.fixture
+def session_file(tmp_path: Path, settings: Settings) -> Path:
+    """The session file of this test alone."""
+    path = tmp_path / "agent_sessions.db"
+    settings.AGENT_SESSION_DB_PATH = path
+    return path
+
+
+@pytest.fixture
+def given_session(db: None, session_file: Path) -> GivenSession:
+    """Make sessions as turns do: items in the store, then the mirror."""
+
+    def make(user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession:
+        then = timezone.now() - idle
+        conversation = Conversation.objects.create(user=user, title=title, updated_at=then)
+        size = asyncio.run(_remember(session_file, str(SessionId(user.pk, conversation.pk)), items))
+        reflect(conversation, size=size, now=then)
+        return AgentSession.objects.get(conversation=conversation)
+
+    return make
+
+
+async def _remember(path: Path, session_id: str, items: int) -> Size:
+    store = SessionStore(path)
+    said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
+    await store.write(Append(session_id, Fence(1, 1), said))
+    size = await store.size(session_id)
+    await store.close()
+    return size
+
+
+def stored(path: Path, session: AgentSession) -> list[int]:
+    """Count a session's rows in each table of the file."""
+    with closing(sqlite3.connect(path)) as file:
+        return [
+            file.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (session.session_id,)).fetchone()[0]  # noqa: S608
+            for table in ("agent_messages", "agent_sessions", "threadkeeper_turns")
+        ]
+
+
+def give_turn(session: AgentSession, status: Status) -> Turn:
+    """Let the person say something in the conversation, answered as far as the status says."""
+    accepted = accept(
+        user_id=session.user_id,
+        conversation_id=session.conversation_id,
+        client_id=uuid.uuid4(),
+        text="Hello again",
+        runner=uuid.uuid4(),
+    )
+    ended = None if status in (Status.QUEUED, Status.RUNNING, Status.WAITING) else timezone.now()
+    Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=ended)
+    return accepted.turn
+
+
+# Staff who may do less than everything.
+
+
+class Hire(Protocol):
+    """Makes a browser in which staff with some permissions is signed in."""
+
+    def __call__(self, *codenames: str) -> Client: ...
+
+
+@pytest.fixture
+def hire(db: None) -> Hire:
+    """Take on staff with permissions of the two apps, by their code names."""
+
+    def make(*codenames: str) -> Client:
+        user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        assert user.user_permissions.count() == len(codenames)
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def viewer_client(hire: Hire) -> Client:
+    """Staff who may look, and run nothing."""
+    return hire("view_agentsession", "view_cleanuprun")
+
+
+@pytest.fixture
+def manager_client(hire: Hire) -> Client:
+    """Staff who may look, and run clean-ups."""
+    return hire("view_agentsession", "view_cleanuprun", "run_cleanup")
+
+
+Browsers = Callable[[str], Client]
+
+
+@pytest.fixture
+def browser_of(request: pytest.FixtureRequest) -> Browsers:
+    """Give the browser of a member of the cast by name."""
+
+    def give(who: str) -> Client:
+        client: Client = Client() if who == "anonymous" else request.getfixturevalue(f"{who}_client")
+        return client
+
+    return give

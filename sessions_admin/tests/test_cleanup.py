@@ -1,0 +1,198 @@
+"""What a clean-up removes, what it keeps, and what it says."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.exceptions import MemoryUnavailable
+from chat.models import AgentSession, User
+from chat.models.turn import Status
+from sessions_admin.cleanup import BATCH, cleanup, forecast
+from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
+from sessions_admin.tests.conftest import GivenSession, give_turn, stored
+
+
+def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_gone_in_the_mirror(
+    given_session: GivenSession, session_file: Path, owner: User
+) -> None:
+    session = given_session(owner, items=4)
+    held = session.byte_count
+    assert stored(session_file, session) == [4, 1, 1]
+
+    report = cleanup(trigger=Trigger.COMMAND)
+
+    assert (report.sessions, report.items, report.bytes) == (1, 4, held)
+    assert stored(session_file, session) == [0, 0, 0]
+    session.refresh_from_db()
+    assert session.gone_at is not None
+    assert (session.item_count, session.byte_count, session.pruned_count) == (0, 0, 4)
+
+
+def test_sessions_within_the_retention_are_kept(
+    given_session: GivenSession, session_file: Path, owner: User, outsider: User
+) -> None:
+    kept = [given_session(owner, idle=timedelta(days=6, hours=23)), given_session(outsider, idle=timedelta(0))]
+    gone = given_session(owner)
+
+    cleanup(trigger=Trigger.COMMAND)
+
+    assert [stored(session_file, session) for session in (*kept, gone)] == [[4, 1, 1], [4, 1, 1], [0, 0, 0]]
+    assert set(AgentSession.objects.filter(gone_at=None)) == set(kept)
+
+
+def test_the_moment_a_session_expires_is_the_retention_after_its_last_activity(
+    given_session: GivenSession, owner: User, settings: Settings
+) -> None:
+    settings.AGENT_SESSION_RETENTION_DAYS = 3
+    with time_machine.travel("2026-05-01 12:00:00+00:00", tick=False):
+        given_session(owner, idle=timedelta(0))
+    with time_machine.travel("2026-05-04 11:59:59+00:00", tick=False):
+        assert cleanup(trigger=Trigger.COMMAND).sessions == 0
+    with time_machine.travel("2026-05-04 12:00:00+00:00", tick=False):
+        assert cleanup(trigger=Trigger.COMMAND).sessions == 1
+
+
+def test_another_age_may_be_asked_for(given_session: GivenSession, owner: User) -> None:
+    given_session(owner, idle=timedelta(hours=13))
+    given_session(owner, idle=timedelta(hours=11))
+
+    assert cleanup(trigger=Trigger.COMMAND, older_than=timedelta(hours=12)).sessions == 1
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
+def test_a_session_whose_turn_has_not_ended_is_kept(
+    given_session: GivenSession, session_file: Path, owner: User, status: Status
+) -> None:
+    session = given_session(owner)
+    give_turn(session, status)
+
+    assert cleanup(trigger=Trigger.COMMAND).examined == 0
+    assert stored(session_file, session) == [4, 1, 1]
+
+
+@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.STOPPED])
+def test_a_turn_that_has_ended_keeps_nothing(given_session: GivenSession, owner: User, status: Status) -> None:
+    give_turn(given_session(owner), status)
+
+    assert cleanup(trigger=Trigger.COMMAND).sessions == 1
+
+
+def test_a_run_is_recorded_with_its_sessions(given_session: GivenSession, owner: User, staff: User) -> None:
+    session = given_session(owner)
+    held = (session.item_count, session.byte_count)
+
+    report = cleanup(trigger=Trigger.ADMIN, actor=staff)
+
+    run = CleanupRun.objects.get()
+    assert (run.pk, run.trigger, run.actor, run.status) == (report.run_id, Trigger.ADMIN, staff, RunStatus.DONE)
+    assert (run.examined, run.removed_sessions, run.removed_items, run.removed_bytes) == (1, 1, *held)
+    assert run.started_at and run.heartbeat_at and run.ended_at and run.cutoff
+    assert run.created_at <= run.started_at <= run.heartbeat_at <= run.ended_at
+    assert timezone.now() - run.cutoff - timedelta(days=7) < timedelta(minutes=1)
+    cleaned = CleanedSession.objects.get()
+    assert (cleaned.run, cleaned.user, cleaned.session_id) == (run, owner, session.session_id)
+    assert (cleaned.items, cleaned.bytes, cleaned.last_activity_at) == (*held, session.last_activity_at)
+
+
+def test_a_preview_changes_nothing_and_says_the_same_numbers(
+    given_session: GivenSession, session_file: Path, owner: User, outsider: User
+) -> None:
+    sessions = [given_session(owner), given_session(outsider, items=7), given_session(owner, idle=timedelta(days=1))]
+    before = [stored(session_file, session) for session in sessions], list(AgentSession.objects.order_by("pk").values())
+
+    expected = forecast()
+    preview = cleanup(trigger=Trigger.COMMAND, dry_run=True)
+    after = [stored(session_file, session) for session in sessions], list(AgentSession.objects.order_by("pk").values())
+    real = cleanup(trigger=Trigger.COMMAND)
+
+    assert before == after
+    assert (preview.dry_run, preview.examined, preview.sessions, preview.items) == (True, 2, 2, 11)
+    assert (preview.sessions, preview.items, preview.bytes) == (real.sessions, real.items, real.bytes)
+    assert (preview.sessions, preview.items, preview.bytes) == (expected.sessions, expected.items, expected.bytes)
+    listed = [list(run.sessions.order_by("session_id").values_list("session_id", "items", "bytes")) for run in _runs()]
+    assert listed[0] == listed[1]
+
+
+def test_a_second_clean_up_finds_nothing(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    cleanup(trigger=Trigger.COMMAND)
+
+    assert cleanup(trigger=Trigger.COMMAND).examined == 0
+
+
+def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
+    given_session: GivenSession, session_file: Path, owner: User
+) -> None:
+    session = given_session(owner)
+    session_file.unlink()
+
+    report = cleanup(trigger=Trigger.COMMAND)
+
+    session.refresh_from_db()
+    assert (report.sessions, report.items, report.bytes) == (1, 0, 0)
+    assert session.gone_at is not None
+
+
+def test_more_sessions_than_a_batch_are_all_removed_and_progress_is_told(
+    db: None, session_file: Path, owner: User, given_session: GivenSession
+) -> None:
+    from chat.models import Conversation
+
+    then = timezone.now() - timedelta(days=9)
+    conversations = Conversation.objects.bulk_create(Conversation(user=owner, updated_at=then) for _ in range(BATCH))
+    AgentSession.objects.bulk_create(
+        AgentSession(
+            conversation=conversation,
+            user=owner,
+            session_id=f"user_{owner.pk}_conv_{conversation.pk}",
+            first_activity_at=then,
+            last_activity_at=then,
+        )
+        for conversation in conversations
+    )
+    given_session(owner)
+    told: list[tuple[int, int]] = []
+
+    report = cleanup(trigger=Trigger.COMMAND, on_progress=lambda done, total: told.append((done, total)))
+
+    assert (report.examined, report.sessions, report.items) == (BATCH + 1, BATCH + 1, 4)
+    assert told == [(BATCH, BATCH + 1), (BATCH + 1, BATCH + 1)]
+    assert not AgentSession.objects.filter(gone_at=None).exists()
+
+
+def test_a_failure_ends_the_run_with_its_sentence_and_keeps_the_session(
+    given_session: GivenSession, session_file: Path, owner: User
+) -> None:
+    session = given_session(owner)
+    session_file.write_bytes(b"this is no database at all, only text" * 100)
+
+    with pytest.raises(MemoryUnavailable):
+        cleanup(trigger=Trigger.COMMAND)
+
+    run = CleanupRun.objects.get()
+    assert (run.status, run.removed_sessions) == (RunStatus.FAILED, 0)
+    assert run.error.startswith("The session store cannot be used:")
+    assert run.ended_at
+    session.refresh_from_db()
+    assert session.gone_at is None
+
+
+def test_an_interruption_ends_the_run_too(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cleanup(trigger=Trigger.COMMAND, on_progress=interrupt)
+
+    run = CleanupRun.objects.get()
+    assert (run.status, run.error) == (RunStatus.FAILED, "It was interrupted.")
+
+
+def _runs() -> list[CleanupRun]:
+    return list(CleanupRun.objects.order_by("created_at"))
