@@ -1,0 +1,213 @@
+"""A message that is acknowledged is durable, once, in its place in the queue."""
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TypeVar
+
+import pytest
+import time_machine
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.exceptions import BadInput, EmptyText, NotFound, RateLimited, TooLong
+from chat.models import Conversation, Message, Turn, User
+from chat.models.turn import Status
+from chat.turns.accept import Accepted, accept, title_from
+from chat.turns.claim import claim, claim_waiting
+
+T = TypeVar("T")
+
+HERE = uuid.uuid4()
+
+
+def send(user: User, conversation_id: uuid.UUID, text: str = "hi", **more: uuid.UUID) -> Accepted:
+    given = {"client_id": uuid.uuid4(), "runner": HERE, **more}
+    return accept(user_id=user.pk, conversation_id=conversation_id, text=text, **given)
+
+
+def at_once(calls: list[Callable[[], T]]) -> list[T]:
+    """Run calls in threads of their own, each with its own connection."""
+
+    def run(call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def test_in_an_idle_conversation_the_turn_runs_at_once(owner: User) -> None:
+    accepted = send(owner, uuid.uuid4(), "Hello there")
+
+    turn = Turn.objects.get()
+    assert (turn.status, turn.owner, turn.attempt, turn.seq) == (Status.RUNNING, HERE, 1, 1)
+    assert accepted.ahead == 0
+    assert accepted.message["position"] == 1
+    assert Conversation.objects.get().title == "Hello there"
+
+
+def test_behind_another_it_waits(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+    send(owner, conversation_id)
+
+    second, third = send(owner, conversation_id), send(owner, conversation_id)
+
+    assert [second.turn.status, third.turn.status] == [Status.QUEUED, Status.QUEUED]
+    assert [second.ahead, third.ahead] == [1, 2]
+
+
+def test_without_a_runner_it_waits(owner: User) -> None:
+    accepted = accept(user_id=owner.pk, conversation_id=uuid.uuid4(), client_id=uuid.uuid4(), text="hi")
+
+    assert accepted.turn.status == Status.QUEUED
+
+
+def test_the_same_client_id_is_answered_with_the_same_message(owner: User) -> None:
+    conversation_id, client_id = uuid.uuid4(), uuid.uuid4()
+
+    first = send(owner, conversation_id, "one", client_id=client_id)
+    again = send(owner, conversation_id, "one", client_id=client_id)
+
+    assert again.message == first.message
+    assert (first.is_new, again.is_new) == (True, False)
+    assert Message.objects.count() == Turn.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_client_id_from_many_at_once_is_stored_once(owner: User) -> None:
+    conversation_id, client_id = uuid.uuid4(), uuid.uuid4()
+
+    results = at_once([lambda: send(owner, conversation_id, client_id=client_id)] * 8)
+
+    assert sum(result.is_new for result in results) == 1
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_get_places_without_gaps_and_one_turn_runs(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+
+    at_once([lambda: send(owner, conversation_id)] * 12)
+
+    assert sorted(Message.objects.values_list("position", flat=True)) == list(range(1, 13))
+    assert sorted(Turn.objects.values_list("seq", flat=True)) == list(range(1, 13))
+    assert Turn.objects.filter(status=Status.RUNNING).count() == 1
+
+
+def test_the_database_lets_no_second_turn_run(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+    send(owner, conversation_id)
+    second = send(owner, conversation_id).turn
+
+    second.status, second.owner, second.lease_until = Status.RUNNING, HERE, timezone.now()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        second.save()
+
+
+def test_somebody_elses_conversation_does_not_exist(owner: User, outsider: User) -> None:
+    conversation_id = uuid.uuid4()
+    send(owner, conversation_id)
+
+    with pytest.raises(NotFound):
+        send(outsider, conversation_id)
+
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", EmptyText),
+        (" \n\t ", EmptyText),
+        ("x" * 10_001, TooLong),
+        ("nul \x00", BadInput),
+        ("half of a pair \ud83d", BadInput),
+    ],
+)
+def test_what_cannot_be_a_message_is_refused_and_leaves_nothing(owner: User, text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        send(owner, uuid.uuid4(), text)
+
+    assert not Conversation.objects.exists()
+
+
+def test_ten_thousand_characters_fit_whatever_they_are(owner: User) -> None:
+    send(owner, uuid.uuid4(), "🧵" * 10_000)
+
+    assert len(Message.objects.get().text) == 10_000
+
+
+def test_too_many_a_minute_are_refused_and_say_when_to_come_back(owner: User, settings: Settings) -> None:
+    settings.MESSAGES_PER_MINUTE = 3
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        for _ in range(3):
+            send(owner, uuid.uuid4())
+        clock.shift(20)
+        with pytest.raises(RateLimited) as refused:
+            send(owner, uuid.uuid4())
+        assert refused.value.retry_after == 41
+        clock.shift(refused.value.retry_after)
+        send(owner, uuid.uuid4())
+
+
+def test_the_limit_of_one_person_is_not_anothers(owner: User, outsider: User, settings: Settings) -> None:
+    settings.MESSAGES_PER_MINUTE = 1
+    send(owner, uuid.uuid4())
+
+    send(outsider, uuid.uuid4())
+
+
+def test_a_queue_has_a_length(owner: User, settings: Settings) -> None:
+    settings.QUEUE_PER_CONVERSATION = 2
+    conversation_id = uuid.uuid4()
+    for _ in range(3):
+        send(owner, conversation_id)
+
+    with pytest.raises(RateLimited):
+        send(owner, conversation_id)
+
+    assert Message.objects.count() == 3
+
+
+def test_only_the_head_is_claimed(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+    first, second = send(owner, conversation_id).turn, send(owner, conversation_id).turn
+    send(owner, conversation_id)
+    assert claim(conversation_id, owner=HERE) is None, "one is running"
+
+    first.status, first.ended_at = Status.DONE, timezone.now() + timedelta(seconds=1)
+    first.save()
+    claimed = claim(conversation_id, owner=HERE)
+
+    assert claimed is not None
+    assert claimed.pk == second.pk
+    assert claim(conversation_id, owner=HERE) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_claimers_one_gets_it(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+    accept(user_id=owner.pk, conversation_id=conversation_id, client_id=uuid.uuid4(), text="hi")
+
+    claimed = at_once([lambda: claim_waiting(owner=uuid.uuid4(), limit=5)] * 8)
+
+    assert sum(len(turns) for turns in claimed) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Buy milk", "Buy milk"),
+        ("  first line  \nsecond", "first line"),
+        ("word " * 40, ("word " * 19).strip() + "…"),
+        ("x" * 150, "x" * 99 + "…"),
+    ],
+)
+def test_a_title_is_made_from_the_first_line(text: str, title: str) -> None:
+    assert title_from(text) == title

@@ -1,0 +1,148 @@
+"""The to-do list of one person."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, time
+
+import pytest
+from django.db import connection
+
+from chat import tasks
+from chat.exceptions import AlreadyCompleted, BadTask, NotFound
+from chat.models import Task, User
+from chat.tasks import Changes
+
+
+def titles(owner: User, **how: str) -> list[str]:
+    return [task.title for task in tasks.list_tasks(user_id=owner.pk, **how).tasks]  # type: ignore[arg-type]
+
+
+def test_numbers_count_up_for_each_person_and_are_never_used_again(owner: User, outsider: User) -> None:
+    for title in ("one", "two"):
+        tasks.create_task(user_id=owner.pk, title=title)
+    tasks.delete_task(user_id=owner.pk, number=2)
+
+    assert tasks.create_task(user_id=owner.pk, title="three").number == 3
+    assert tasks.create_task(user_id=outsider.pk, title="theirs").number == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tasks_made_at_once_get_different_numbers(owner: User) -> None:
+    def make(n: int) -> int:
+        try:
+            return tasks.create_task(user_id=owner.pk, title=f"task {n}").number
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(make, range(40))) == list(range(1, 41))
+
+
+def test_two_tasks_may_have_the_same_title(owner: User) -> None:
+    for _ in range(2):
+        tasks.create_task(user_id=owner.pk, title="same")
+
+    assert titles(owner) == ["same", "same"]
+
+
+@pytest.mark.parametrize("title", ["", "   ", "x" * 101, "nul \x00"])
+def test_a_title_has_1_to_100_characters(owner: User, title: str) -> None:
+    with pytest.raises(BadTask):
+        tasks.create_task(user_id=owner.pk, title=title)
+
+    assert not Task.objects.exists()
+
+
+def test_a_description_has_at_most_1000(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="x" * 100, description="y" * 1000)
+    with pytest.raises(BadTask):
+        tasks.create_task(user_id=owner.pk, title="x", description="y" * 1001)
+
+
+def test_a_time_needs_a_date(owner: User) -> None:
+    with pytest.raises(BadTask):
+        tasks.create_task(user_id=owner.pk, title="x", due_time=time(9))
+    task = tasks.create_task(user_id=owner.pk, title="x", due_date=date(2026, 3, 13), due_time=time(9, 30))
+
+    assert tasks.view(task)["due"] == "2026-03-13T09:30"
+
+
+def test_completing_twice_is_refused(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="x")
+    assert tasks.complete_task(user_id=owner.pk, number=1).is_completed
+
+    with pytest.raises(AlreadyCompleted):
+        tasks.complete_task(user_id=owner.pk, number=1)
+
+
+def test_only_what_is_given_changes(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="x", description="d", due_date=date(2026, 3, 13), due_time=time(9))
+
+    changed = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(priority="high"))
+
+    assert (changed.title, changed.description, changed.due_date, changed.due_time, changed.priority) == (
+        "x",
+        "d",
+        date(2026, 3, 13),
+        time(9),
+        3,
+    )
+
+
+def test_a_new_date_drops_the_old_time_and_a_cleared_one_both(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="x", due_date=date(2026, 3, 13), due_time=time(9))
+
+    moved = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(due_date=date(2026, 3, 20)))
+    assert (moved.due_date, moved.due_time) == (date(2026, 3, 20), None)
+    cleared = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(clear_due=True))
+    assert cleared.due_date is None
+
+
+def test_a_completed_task_can_be_opened_again(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="x")
+    tasks.complete_task(user_id=owner.pk, number=1)
+
+    assert not tasks.update_task(user_id=owner.pk, number=1, changes=Changes(completed=False)).is_completed
+
+
+def test_lists_are_filtered_and_sorted(owner: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="later", due_date=date(2026, 4, 1))
+    tasks.create_task(user_id=owner.pk, title="some day", priority="low")
+    tasks.create_task(user_id=owner.pk, title="soon", due_date=date(2026, 3, 1), priority="high")
+    tasks.create_task(user_id=owner.pk, title="done")
+    tasks.complete_task(user_id=owner.pk, number=4)
+
+    assert titles(owner) == ["later", "some day", "soon", "done"]
+    assert titles(owner, status="pending", sort="due") == ["soon", "later", "some day"]
+    assert titles(owner, sort="priority") == ["soon", "later", "done", "some day"]
+    assert titles(owner, status="completed") == ["done"]
+    page = tasks.list_tasks(user_id=owner.pk, limit=1, offset=1)
+    assert ([task.title for task in page.tasks], page.total) == (["some day"], 4)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2, 2**31, 10**30])
+def test_a_number_that_no_task_has_is_not_found(owner: User, number: int) -> None:
+    tasks.create_task(user_id=owner.pk, title="x")
+
+    for verb in (tasks.get_task, tasks.complete_task, tasks.delete_task):
+        with pytest.raises(NotFound):
+            verb(user_id=owner.pk, number=number)
+
+
+def test_nobody_reaches_anothers_tasks(owner: User, outsider: User) -> None:
+    tasks.create_task(user_id=owner.pk, title="private")
+
+    assert titles(outsider) == []
+    for verb in (tasks.get_task, tasks.complete_task, tasks.delete_task):
+        with pytest.raises(NotFound):
+            verb(user_id=outsider.pk, number=1)
+    with pytest.raises(NotFound):
+        tasks.update_task(user_id=outsider.pk, number=1, changes=Changes(title="mine"))
+    assert tasks.get_task(user_id=owner.pk, number=1).title == "private"
+    assert tasks.list_tasks(user_id=uuid.uuid4()).total == 0
+
+
+@pytest.mark.parametrize(("text", "parse"), [("tomorrow", tasks.parse_date), ("9 am", tasks.parse_time)])
+def test_dates_and_times_are_given_in_one_form(text: str, parse: object) -> None:
+    with pytest.raises(BadTask):
+        parse(text)  # type: ignore[operator]

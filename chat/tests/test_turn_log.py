@@ -1,0 +1,119 @@
+"""Whoever follows a turn sees every entry once, in order, from where they are."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from chat.turns.events import MessageView, TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnResumed, TurnStarted
+from chat.turns.follow import Seen, follow
+from chat.turns.log import READ_AT_ONCE, Entry, Logs, TurnLog
+
+MESSAGE: MessageView = {"id": "1", "role": "assistant", "text": "", "created_at": "", "position": 2, "turn_id": "1"}
+
+
+def log_with(*texts: str) -> TurnLog:
+    log = TurnLog(uuid.uuid4(), 1)
+    log.append(TurnStarted())
+    for text in texts:
+        log.append(TextDelta(text, len(log.text)))
+    return log
+
+
+def test_deltas_that_join_are_read_as_one_with_the_last_number() -> None:
+    log = log_with("a", "b", "ç🧵")
+
+    assert log.read(0) == [Entry(1, TurnStarted()), Entry(4, TextDelta("abç🧵", 0))]
+    assert log.read(2) == [Entry(4, TextDelta("bç🧵", 1))]
+    assert log.read(4) == []
+
+
+def test_deltas_on_either_side_of_a_tool_are_read_apart() -> None:
+    log = log_with("a")
+    log.append(ToolStarted("c", "get_task", {}))
+    log.append(ToolFinished("c", "{}"))
+    log.append(TextDelta("b", 1))
+
+    assert [entry.n for entry in log.read(1)] == [2, 3, 4, 5]
+
+
+def test_very_much_text_is_read_in_parts() -> None:
+    log = log_with(*["x" * 1000] * 100)
+
+    seen, after = "", 0
+    while entries := log.read(after):
+        after = entries[-1].n
+        parts = [entry.event.text for entry in entries if isinstance(entry.event, TextDelta)]
+        assert sum(map(len, parts)) <= READ_AT_ONCE + 1000
+        seen += "".join(parts)
+    assert seen == "x" * 100_000
+
+
+def test_text_taken_back_is_written_anew() -> None:
+    log = log_with("kept ", "lost")
+    log.append(TurnResumed(log.text, [], 5))
+    log.append(TextDelta("found", 5))
+
+    assert log.text == "kept found"
+
+
+def test_a_snapshot_holds_text_and_tools() -> None:
+    log = log_with("hello")
+    log.append(ToolStarted("c", "get_task", {"number": 1}))
+    log.append(ToolFinished("c", "out"))
+
+    snapshot = log.snapshot("running")
+
+    assert snapshot.text == "hello"
+    assert snapshot.tools == [{"call_id": "c", "name": "get_task", "arguments": {"number": 1}, "output": "out"}]
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_a_follower_gets_what_comes_and_then_the_end(after: int) -> None:
+    logs = Logs()
+    log = logs.open(uuid.uuid4(), 1)
+    log.running = True
+    for event in log_with("a", "b")._events:
+        log.append(event)
+    got: list[Entry] = []
+
+    async def watch() -> None:
+        async for seen in follow(logs, log.turn_id, attempt=1, after=after):
+            got.extend(seen.entries)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    log.append(TextDelta("c", 2))
+    log.append(TurnFinished(MESSAGE, {}))
+    await watching
+
+    text = "".join(entry.event.text for entry in got if isinstance(entry.event, TextDelta))
+    assert text == "abc"[max(after - 1, 0) :]
+    assert got[-1].event == TurnFinished(MESSAGE, {})
+    assert got[-1].n == 5
+
+
+@pytest.mark.parametrize(("attempt", "after"), [(1, 99), (2, 1)])
+async def test_a_number_that_means_nothing_here_is_answered_by_a_snapshot(attempt: int, after: int) -> None:
+    logs = Logs()
+    log = logs.open(uuid.uuid4(), 1)
+    log.running = True
+    log.append(TurnStarted())
+    log.append(TextDelta("so far", 0))
+
+    first: Seen | None = None
+    async for seen in follow(logs, log.turn_id, attempt=attempt, after=after):
+        first = seen
+        break
+
+    assert first is not None
+    assert first.entries == [Entry(2, log.snapshot("running"))]
+
+
+async def test_who_has_seen_everything_is_sent_nothing_more() -> None:
+    logs = Logs()
+    log = logs.open(uuid.uuid4(), 1)
+    log.running = True
+    log.append(TurnFinished(MESSAGE, {}))
+
+    assert [seen async for seen in follow(logs, log.turn_id, attempt=1, after=1)] == []
