@@ -241,7 +241,9 @@ def _run_initdb(draft: Path, programs: Path, account: dict[str, Any], lock: int)
     )
     if made.returncode:
         reason = made.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise EmbeddedPostgresError(f"A database cannot be made in {draft.parent}: {reason[-1]}")
+        # The first complaint is the cause, the later ones are its consequences.
+        cause = next((line for line in reason if "error:" in line or "FATAL:" in line), reason[-1])
+        raise EmbeddedPostgresError(f"A database cannot be made in {draft.parent}: {cause}")
 
 
 def _refuse_other_version(folder: Path) -> None:

@@ -50,6 +50,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary folders with the rest: pytest closes its common one to other users whenever it starts.
+
+    The server may run as such a user.
+    """
+    if _folder and not config.option.basetemp:
+        config.option.basetemp = str(_folder / "tmp")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """End the server and remove the folder."""

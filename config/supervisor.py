@@ -17,9 +17,11 @@ from types import FrameType
 import psutil
 import psycopg
 from django.conf import settings
+from django.core import checks
 from django.db import connections
 
 from config import postgres
+from config.checks import TAG
 from config.exceptions import CannotStart
 from config.only_one import MARK, OnlyOne
 from config.preparation import FirstAdmin, prepare
@@ -96,6 +98,7 @@ class Supervisor:
             signal.signal(number, self._told_to_stop)
         only_one = OnlyOne(settings.DATA_DIR)
         try:
+            self._check()
             # Before anything is written, and after the last server is surely gone.
             bind(self.host, self.port).close()
             self._close_data_folder()
@@ -128,6 +131,13 @@ class Supervisor:
         self._await_server(server)
         if not self._stop.is_set():
             self._introduce(describe(), admin)
+
+    def _check(self) -> None:
+        for found in checks.run_checks(tags=[TAG]):
+            told = f"{found.msg} {found.hint}"
+            if found.is_serious():
+                raise CannotStart(told)
+            self.say(told)
 
     def _start_database(self) -> str:
         self._database = postgres.start(settings.EMBEDDED_POSTGRES_DIR, join=False)

@@ -249,7 +249,8 @@ class Up:
         """Tell whether everything works; fail if it has ended."""
         assert self.process.poll() is None, f"up ended:\n{self.output}"
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            ready = httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return ready and "Ctrl-C" in self.output
         except httpx.TransportError:
             return False
 
@@ -257,6 +258,11 @@ class Up:
         """Return the child of `up` whose command line has these words."""
         children = psutil.Process(self.process.pid).children()
         return next(child for child in children if set(words) <= set(" ".join(child.cmdline()).split()))
+
+    def kill9(self) -> None:
+        """End `up` itself without a chance to do anything."""
+        self.process.kill()
+        self.process.wait(SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""

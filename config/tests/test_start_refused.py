@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, has_key: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     if has_key:
-        (folder / "secret_key").write_text("k3y" * 20)
+        (folder / "secret_key").write_text("a key that was made before, by this program")
         (folder / "secret_key").chmod(0o644)
     folder.chmod(0o555)
     ended = _as_ordinary_user(tmp_path, folder)
@@ -99,3 +99,8 @@ def test_an_admin_address_that_is_none(tmp_path: Path) -> None:
     ended = run("manage.py", "up", "--port", "0", DATA_DIR=str(tmp_path), ADMIN_EMAIL="boss")
     assert ended.returncode == 1
     assert ended.stderr == "ADMIN_EMAIL='boss' cannot be used: it must be an e-mail address.\n"
+
+
+def test_a_key_that_can_be_guessed(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "--port", "0", SECRET_KEY="secret")
+    assert said.startswith("SECRET_KEY can be guessed. Use 50 random characters")

@@ -22,6 +22,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     folder.mkdir()
     yield folder
+    # Only where a test has failed.
     for process in processes_of(folder):
         process.kill()
 
@@ -87,7 +88,8 @@ def _said_again(up: Up, times: int) -> bool:
 
 def _part(up: Up, part: str) -> psutil.Process:
     if part == "sentinel":
-        return up.child("qcluster").children()[0]
+        found: psutil.Process = eventually(lambda: up.child("qcluster").children())[0]
+        return found
     return up.child({"server": "config.server", "worker": "qcluster", "database": "-D"}[part])
 
 
@@ -97,9 +99,11 @@ def test_after_a_kill_of_all_the_next_one_works_and_nothing_is_left(data_dir: Pa
     left_alone = worker.children(recursive=True)
     assert left_alone
     # With their parents gone at once, nobody can tell the worker's own children to stop.
-    for process in (up.child("config.server"), worker, psutil.Process(up.process.pid)):
-        process.kill()
-    up.process.wait()
+    server = up.child("config.server")
+    os.kill(up.process.pid, signal.SIGSTOP)
+    server.kill()
+    worker.kill()
+    up.kill9()
 
     again = Up(data_dir).await_ready()
     assert not any(process.is_running() for process in left_alone)
@@ -109,27 +113,28 @@ def test_after_a_kill_of_all_the_next_one_works_and_nothing_is_left(data_dir: Pa
 
 def test_after_a_kill_of_up_itself_everything_ends(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
-    up.process.kill()
-    up.process.wait()
+    up.kill9()
     eventually(lambda: nothing_left(data_dir), what=f"the end of {processes_of(data_dir)}")
     assert Up(data_dir).await_ready().stop() == 0
 
 
 def test_a_worker_that_cannot_start_ends_it_with_exit_code_1(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
-    for _ in range(5):
-        eventually(lambda: _kill_worker(up), within=60)
+    for deaths in range(1, 5):
+        up.child("qcluster").kill()
+        eventually(partial(_said_again, up, deaths))
+        eventually(partial(_has_child, up, "qcluster"))
+    up.child("qcluster").kill()
     assert up.process.wait(60) == 1
     assert up.output.endswith("The worker stopped 5 times in 120 seconds.\n")
     assert nothing_left(data_dir)
 
 
-def _kill_worker(up: Up) -> bool:
+def _has_child(up: Up, word: str) -> bool:
     try:
-        up.child("qcluster").kill()
-    except (StopIteration, psutil.NoSuchProcess):
-        return up.process.poll() is not None
-    return True
+        return up.child(word).status() != psutil.STATUS_ZOMBIE
+    except (StopIteration, psutil.Error):
+        return False
 
 
 def test_who_kills_uv_ends_what_it_runs(data_dir: Path) -> None:
