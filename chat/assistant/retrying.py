@@ -5,11 +5,15 @@ the broken one is taken back. No tool has acted by then: tools run after a respo
 """
 
 import asyncio
+import json
 import logging
+import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import traceback
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 
 import openai
 from agents import TResponseInputItem
@@ -21,7 +25,7 @@ from openai.types.responses import (
     ResponseIncompleteEvent,
 )
 
-from chat.assistant.wrapping import Ask, WrappedModel
+from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 
 logger = logging.getLogger(__name__)
@@ -39,6 +43,22 @@ SENTENCES = {
 UNREACHABLE = "The model's endpoint cannot be reached at the moment."
 BROKEN = "The model's answer broke off."
 REFUSED = "The model's endpoint did not accept the request."
+SPENT = "What may be spent at the model's endpoint is spent."
+TOO_LONG = "The model's answer grew too long and was broken off; please ask for less at once."
+UNKNOWN = "The assistant could not finish this reply."
+
+# What providers call a failure that another try will not mend.
+FINAL_CODES = frozenset(
+    {
+        "bio_policy",
+        "content_filter",
+        "context_length_exceeded",
+        "invalid_prompt",
+        "invalid_request_error",
+        "misalignment_policy_violation",
+    }
+)
+OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 class Retrying(WrappedModel):
@@ -65,8 +85,10 @@ class Retrying(WrappedModel):
                 deadline = deadline or time.monotonic() + BUDGET
                 wait = max(random.uniform(pause / 2, pause), _retry_after(error))  # noqa: S311 - jitter
                 if not failure.retryable or time.monotonic() + wait > deadline:
-                    raise failure from error
-                logger.info("The model is asked again in %.1f s: %s", wait, type(error).__name__)
+                    logger.warning("The model did not answer: %s", _told(error))
+                    # Not `from error`: what an endpoint writes may repeat the key, and ends in somebody's log.
+                    raise failure from None
+                logger.info("The model is asked again in %.1f s: %s", wait, _told(error))
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 self._on_restart()
@@ -74,38 +96,68 @@ class Retrying(WrappedModel):
 
 async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
     """Yield the events of a response that ends as it should; raise where it does not."""
-    async for event in ask():
-        if isinstance(event, ResponseFailedEvent | ResponseErrorEvent):
-            raise BrokenStream
-        yield event
-        if isinstance(event, ResponseCompletedEvent | ResponseIncompleteEvent):
-            return
+    async with closed_after(ask()) as events:
+        async for event in events:
+            if isinstance(event, ResponseErrorEvent):
+                raise BrokenStream(event.code)
+            if isinstance(event, ResponseFailedEvent):
+                raise BrokenStream(event.response.error.code if event.response.error else None)
+            if isinstance(event, ResponseIncompleteEvent):
+                raise ModelFailed(TOO_LONG, retryable=False)
+            yield event
+            if isinstance(event, ResponseCompletedEvent):
+                return
     raise BrokenStream
 
 
 class BrokenStream(Exception):
-    """A stream ended without its response."""
+    """A stream ended without its response; `code` is what the provider calls the reason, if it gave one."""
+
+    def __init__(self, code: str | None = None) -> None:
+        super().__init__(code or "no reason given")
+        self.code = code
 
 
 def explain(error: Exception) -> ModelFailed:
     """Say what went wrong with a model, and whether it is worth another try."""
     if isinstance(error, ModelFailed):
         return error
-    if isinstance(error, openai.RateLimitError):
-        return ModelFailed(SENTENCES[429], retryable=error.code != "insufficient_quota")
+    if isinstance(error, BrokenStream | openai.APIError) and error.code in OUT_OF_MONEY:
+        return ModelFailed(SPENT, retryable=False)
     if isinstance(error, openai.APIStatusError):
-        again = error.status_code >= 500 or error.status_code in (408, 409)
+        again = error.status_code >= 500 or error.status_code in (408, 409, 429)
         return ModelFailed(SENTENCES.get(error.status_code, UNREACHABLE if again else REFUSED), retryable=again)
     if isinstance(error, openai.APIConnectionError):
         return ModelFailed(UNREACHABLE, retryable=True)
-    if isinstance(error, BrokenStream | openai.APIError) or type(error).__module__.startswith("http"):
+    if isinstance(error, BrokenStream | openai.APIError):
+        final = bool({error.code, getattr(error, "type", None)} & FINAL_CODES)
+        return ModelFailed(REFUSED if final else BROKEN, retryable=not final)
+    # An event that is no JSON, or no text, is as broken as one that never came.
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or type(error).__module__.startswith("http"):
         return ModelFailed(BROKEN, retryable=True)
-    return ModelFailed("The assistant could not finish this reply.", retryable=False)
+    return ModelFailed(UNKNOWN, retryable=False)
+
+
+def _told(error: Exception) -> str:
+    """Describe an error for the log without its text, which may repeat the key or what somebody said."""
+    name = type(error).__name__
+    if isinstance(error, openai.APIStatusError):
+        return f"{name} {error.status_code}, code {error.code}, request {error.request_id}"
+    if isinstance(error, openai.APIError | BrokenStream):
+        return f"{name}, code {error.code}"
+    return f"{name}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _retry_after(error: Exception) -> float:
-    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    """Return how many seconds an endpoint asks to be left alone; 0 where it does not say, or nothing sensible."""
+    headers: Mapping[str, str] = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            wait = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        return max(wait, 0.0) if math.isfinite(wait) else 0.0
     try:
-        return min(float(headers.get("retry-after", 0)), BUDGET)
-    except ValueError:
+        return max(parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
         return 0.0

@@ -13,7 +13,7 @@ from agents.items import TResponseStreamEvent
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent
 
-from chat.assistant.wrapping import Ask, WrappedModel
+from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 
 
 class UniqueIds(WrappedModel):
@@ -21,13 +21,14 @@ class UniqueIds(WrappedModel):
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         names = _Names(given)
-        async for event in ask():
-            if isinstance(event, ResponseOutputItemAddedEvent | ResponseOutputItemDoneEvent):
-                names.make_unique(event.item, event.output_index)
-            elif isinstance(event, ResponseCompletedEvent):
-                for index, item in enumerate(event.response.output):
-                    names.make_unique(item, index)
-            yield event
+        async with closed_after(ask()) as events:
+            async for event in events:
+                if isinstance(event, ResponseOutputItemAddedEvent | ResponseOutputItemDoneEvent):
+                    names.make_unique(event.item, event.output_index)
+                elif isinstance(event, ResponseCompletedEvent):
+                    for index, item in enumerate(event.response.output):
+                        names.make_unique(item, index)
+                yield event
 
 
 class _Names:

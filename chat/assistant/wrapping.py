@@ -1,6 +1,7 @@
 """A model round another model."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from agents import Model, ModelResponse, TResponseInputItem
@@ -8,6 +9,19 @@ from agents.items import TResponseStreamEvent
 
 # Sends the request to the inner model and returns its events.
 Ask = Callable[[], AsyncIterator[TResponseStreamEvent]]
+
+
+@asynccontextmanager
+async def closed_after(
+    events: AsyncIterator[TResponseStreamEvent],
+) -> AsyncIterator[AsyncIterator[TResponseStreamEvent]]:
+    """Close a stream when it is left, so that the connection behind it does not wait for the garbage collector."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
 
 
 class WrappedModel(Model):

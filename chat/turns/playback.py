@@ -15,7 +15,7 @@ from openai.types.responses import (
 
 from chat.assistant.retrying import Retrying
 from chat.assistant.unique_ids import UniqueIds
-from chat.assistant.wrapping import Ask, WrappedModel
+from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.turns.events import TextDelta, TurnResumed
 from chat.turns.journal import Journal, join_texts
 from chat.turns.log import TurnLog
@@ -48,10 +48,13 @@ class PlaybackModel(WrappedModel):
             self._texts[-1] = step.text
             yield _completed(step.output, step.usage)
             return
-        async for event in ask():
-            if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent) and event.delta:
-                self._say(event.delta)
-            yield event
+        async with closed_after(ask()) as events:
+            async for event in events:
+                if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent) and event.delta:
+                    self._say(event.delta)
+                elif isinstance(event, ResponseCompletedEvent):
+                    self._drop_rest()
+                yield event
 
     def _say(self, text: str) -> None:
         begun = join_texts(self._texts)
@@ -64,6 +67,12 @@ class PlaybackModel(WrappedModel):
             self._texts[-1] = ""
             at = len(join_texts(self._texts))
             self._log.append(TurnResumed(self._log.text, list(self._log.tools.values()), at))
+
+    def _drop_rest(self) -> None:
+        """Take away what a broken response said and the one in its place did not write anew."""
+        said = len(join_texts(self._texts))
+        if len(self._log.text) > said:
+            self._log.append(TextDelta("", said))
 
 
 def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseCompletedEvent:

@@ -36,14 +36,22 @@ async def endpoint() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-def configured(endpoint: ModelServer, api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def patience() -> float:
+    """Seconds of silence after which a request is given up; modules about silence have less."""
+    return 10
+
+
+@pytest.fixture
+def configured(
+    endpoint: ModelServer, api: Api, patience: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The product pointed at the endpoint, with pauses that a test has time for."""
     settings.OPENAI_API_KEY = KEY
     settings.OPENAI_BASE_URL = endpoint.url
     settings.AGENT_API = api
     settings.AGENT_MODEL = "stub-1"
     settings.AGENT_GUARDRAIL = False
-    settings.AGENT_MODEL_TIMEOUT = 5
+    settings.AGENT_MODEL_TIMEOUT = patience
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
 
 

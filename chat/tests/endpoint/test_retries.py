@@ -1,0 +1,174 @@
+"""A model's endpoint that stumbles is asked again: what was shown is taken back, and no tool acts twice."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from chat.bridge import in_database
+from chat.models import Message, Task, ToolCall, TurnStep
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, reply_of, shown
+from chat.tests.model_server import Answer, Call, Hangup, HttpError, ModelServer, Step, Text, calls, says
+from chat.turns.events import TurnResumed
+
+BEFORE_A_WORD: dict[str, Step] = {
+    "too many requests": HttpError(429, "Slow down.", "rate_limit_exceeded"),
+    "a broken server": HttpError(500),
+    "a gateway without its server": HttpError(502),
+    "an overloaded server": HttpError(503),
+    "a slow gateway": HttpError(504),
+    "a request that took too long": HttpError(408),
+    "no answer at all": Hangup(),
+    "a stream without an event": says("x", fault="end"),
+    "a stream cut at once": says("x", fault="cut"),
+}
+BREAKS = ["cut", "end", "malformed", "failed"]
+
+
+@pytest.mark.parametrize("step", BEFORE_A_WORD.values(), ids=BEFORE_A_WORD.keys())
+async def test_the_person_sees_nothing_of_an_endpoint_that_stumbles(
+    online: Chat, endpoint: ModelServer, step: Step
+) -> None:
+    endpoint.play(step, step, says("Hello"))
+
+    events = await events_of(online, "hi")
+
+    assert reply_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, TurnResumed)], "there is nothing to take back"
+    assert len(endpoint.requests) == 3
+    assert endpoint.requests[0].body == endpoint.requests[2].body
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+async def test_a_broken_stream_is_taken_back_and_written_anew(online: Chat, endpoint: ModelServer, fault: str) -> None:
+    endpoint.play(
+        Answer(parts=(Text(("Half ", "of ", "it")),), fault=fault, after=2),  # type: ignore[arg-type]
+        says("All ", "of it."),
+    )
+
+    events = await events_of(online, "hi")
+
+    assert shown(events) == reply_of(events) == "All of it."
+    (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
+    assert (resumed.text, resumed.at) == ("Half of ", 0)
+    assert await in_database(Message.objects.filter(role="assistant").count) == 1
+    assert await in_database(TurnStep.objects.count) == 1
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+async def test_only_what_the_broken_response_said_is_taken_back(
+    online: Chat, endpoint: ModelServer, fault: str
+) -> None:
+    endpoint.play(
+        Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
+        Answer(parts=(Text(("Add", "ed")),), fault=fault, after=1),  # type: ignore[arg-type]
+        says("Tea is on the list."),
+    )
+
+    events = await events_of(online, "add tea")
+
+    assert reply_of(events) == "One moment.\n\nTea is on the list."
+    (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
+    assert (resumed.text, resumed.at) == ("One moment.\n\nAdd", len("One moment."))
+    assert [tool["name"] for tool in resumed.tools] == ["create_task"]
+    assert await in_database(Task.objects.count) == 1
+    assert await in_database(ToolCall.objects.count) == 1
+    assert await in_database(TurnStep.objects.count) == 2
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+@pytest.mark.parametrize("after", [1, 99])
+async def test_a_call_whose_response_broke_off_never_acts(
+    online: Chat, endpoint: ModelServer, fault: str, after: int
+) -> None:
+    endpoint.play(
+        calls(
+            Call("create_task", {"title": "Teapot"}),
+            Call("create_task", {"title": "Cups"}),
+            fault=fault,  # type: ignore[arg-type]
+            after=after,
+        ),
+        calls(Call("create_task", {"title": "Tea"})),
+        says("Added."),
+    )
+
+    assert reply_of(await events_of(online, "add tea")) == "Added."
+    assert [task.title for task in await in_database(lambda: list(Task.objects.all()))] == ["Tea"]
+    assert await in_database(ToolCall.objects.count) == 1
+
+
+async def test_a_response_that_says_less_the_second_time_leaves_nothing_behind(
+    online: Chat, endpoint: ModelServer
+) -> None:
+    endpoint.play(says("I will ", "look", fault="cut", after=1), calls(Call("list_tasks", {})), says("Nothing to do."))
+
+    events = await events_of(online, "what is there?")
+
+    assert shown(events) == reply_of(events) == "Nothing to do."
+
+
+async def test_words_taken_back_are_no_reply(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("I will ", "look", fault="cut", after=1), Answer(parts=()))
+
+    events = await events_of(online, "what is there?")
+
+    assert getattr(events[-1], "detail", None) == "The assistant gave no answer."
+    assert shown(events) == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "1"},
+        {"retry-after-ms": "1000"},
+        {"retry-after": format_datetime(datetime.now(UTC) + timedelta(days=1))},
+    ],
+    ids=["seconds", "milliseconds", "a day from now"],
+)
+async def test_a_busy_endpoint_is_given_the_time_it_asks_for(
+    online: Chat, endpoint: ModelServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_date = "GMT" in headers.get("retry-after", "") or "+0000" in headers.get("retry-after", "")
+    endpoint.play(HttpError(429, "Slow down.", headers=headers))
+    if not at_a_date:
+        endpoint.play(says("Hello"))
+
+    begun = time.monotonic()
+    last = (await events_of(online, "hi"))[-1]
+
+    if at_a_date:
+        assert getattr(last, "detail", None) == "The model's endpoint is busy at the moment.", "nobody waits a day"
+        assert len(endpoint.requests) == 1
+    else:
+        assert len(endpoint.requests) == 2
+        assert time.monotonic() - begun >= 1
+
+
+@pytest.mark.parametrize("said", ["soon", "nan", "-5", "", "1e999"])
+async def test_a_time_that_makes_no_sense_is_not_waited_for(online: Chat, endpoint: ModelServer, said: str) -> None:
+    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": said}), says("Hello"))
+
+    begun = time.monotonic()
+    assert reply_of(await events_of(online, "hi")) == "Hello"
+    assert time.monotonic() - begun < 5
+
+
+async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("Hello"))
+    await endpoint.refuse()
+
+    accepted = await online.send("hi")
+    await endpoint_listens_later(endpoint)
+    events = [entry.event for entry in await online.log(accepted.turn)]
+
+    assert reply_of(events) == "Hello"
+
+
+async def endpoint_listens_later(endpoint: ModelServer) -> None:
+    """Let a few tries fail before the endpoint takes connections again."""
+    import asyncio
+
+    await asyncio.sleep(0.3)
+    await endpoint.listen()
