@@ -14,6 +14,10 @@ from chat.turns.events import Event
 PROTOCOL = 1
 # Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
 FRAME_LENGTH = 128 * 1024
+# Of what is said about a frame that cannot be read: it quotes the frame.
+DETAIL_LENGTH = 200
+# The errors that clients tell apart.
+CODES = frozenset({"bad_frame", "empty", "too_long", "rate_limited", "not_found", "conflict"})
 
 
 class BadFrame(ThreadkeeperError):
@@ -75,7 +79,13 @@ def parse(text: str) -> ClientFrame:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadFrame(f"The frame cannot be read: {where + ': ' if where else ''}{first['msg']}.") from None
+        why = f"{where + ': ' if where else ''}{first['msg']}"
+        raise BadFrame(f"The frame cannot be read: {_shortened(why)}.") from None
+
+
+def _shortened(text: str) -> str:
+    """Return a text cut to what is worth showing of it."""
+    return text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…"
 
 
 def client_id_of(text: str) -> str | None:
@@ -94,8 +104,9 @@ def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> di
 
 
 def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:
-    """Return the frame that tells of an error."""
-    frame: dict[str, Any] = {"type": "error", "code": error.code, "detail": error.detail}
+    """Return the frame that tells of an error, by a code that clients know."""
+    code = error.code if error.code in CODES else BadFrame.code
+    frame: dict[str, Any] = {"type": "error", "code": code, "detail": error.detail}
     if client_id is not None:
         frame["client_id"] = str(client_id)
     if (retry_after := getattr(error, "retry_after", None)) is not None:
@@ -104,5 +115,10 @@ def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str,
 
 
 def encode(frame: Mapping[str, Any]) -> str:
-    """Return a frame's text."""
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    """Return a frame's text, which UTF-8 can always hold: half of a surrogate pair stands in it escaped."""
+    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(frame, separators=(",", ":"))
+    return text

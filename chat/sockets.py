@@ -1,22 +1,25 @@
 """The websocket of a conversation: frames in, one call each; what is followed, out."""
 
 import asyncio
+import logging
 import re
 import uuid
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, ClassVar, cast
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from asgiref.sync import async_to_sync
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib import auth
-from django.contrib.sessions.backends.db import SessionStore as LoginStore
+from django.contrib.auth.signals import user_logged_out
+from django.db import DatabaseError
+from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
 
-from chat import protocol
+from chat import logins, notices, protocol
 from chat.bridge import in_database
 from chat.exceptions import NotFound, ThreadkeeperError
 from chat.models import User
@@ -26,10 +29,13 @@ from chat.turns import process, reading
 from chat.turns.accept import Accepted
 from chat.turns.follow import follow
 
-NOT_SIGNED_IN, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE = 4401, 4404, 4408, 4429, 4400
+logger = logging.getLogger(__name__)
+
+NOT_SIGNED_IN, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4401, 4404, 4408, 4429, 4400, 1011
 
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
+LOOK_AT_LOGINS_EVERY = 5.0  # seconds
 PATH = re.compile(r"/ws/chat/([0-9a-fA-F-]{36})/")
 
 Scope = dict[str, Any]
@@ -44,80 +50,141 @@ class Window:
     def __init__(self) -> None:
         self._sent: deque[tuple[str, int, int, int]] = deque()
         self._bytes = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._acknowledged = asyncio.Event()
+        self._line = asyncio.Lock()
 
-    async def wait(self) -> None:
-        """Wait until more may be sent; raise TimeoutError where nobody acknowledges."""
-        async with asyncio.timeout(ACK_WITHIN):
-            await self._room.wait()
+    async def take(self, turn_id: str, attempt: int, n: int, size: int) -> None:
+        """Wait for room for a frame, and count it; raise TimeoutError where nobody acknowledges.
 
-    def sent(self, turn_id: str, attempt: int, n: int, size: int) -> None:
-        """Count a frame."""
-        self._sent.append((turn_id, attempt, n, size))
-        self._bytes += size
-        if self._bytes >= UNACKNOWLEDGED:
-            self._room.clear()
+        A frame that is larger than the whole window goes alone.
+        """
+        async with self._line:  # first come, first served
+            while self._bytes and self._bytes + size > UNACKNOWLEDGED:
+                self._acknowledged.clear()
+                async with asyncio.timeout(ACK_WITHIN):
+                    await self._acknowledged.wait()
+            self._sent.append((turn_id, attempt, n, size))
+            self._bytes += size
 
     def acknowledged(self, turn_id: str, attempt: int, n: int) -> None:
         """Take off the count what a reader has seen of a turn."""
-        left = deque(frame for frame in self._sent if frame[0] != turn_id or frame[1:3] > (attempt, n))
-        self._sent, self._bytes = left, sum(frame[3] for frame in left)
-        if self._bytes < UNACKNOWLEDGED:
-            self._room.set()
+        self._sent = deque(frame for frame in self._sent if frame[0] != turn_id or frame[1:3] > (attempt, n))
+        self._bytes = sum(frame[3] for frame in self._sent)
+        self._acknowledged.set()
+
+
+class OpenSockets:
+    """The sockets of this process that people are signed in at; closes those whose login ended, wherever it did."""
+
+    def __init__(self) -> None:
+        self._sockets: set[ChatSocket] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    def of(self, user: User) -> int:
+        """Count a person's sockets."""
+        return sum(socket.user == user for socket in self._sockets)
+
+    def add(self, socket: "ChatSocket") -> None:
+        """Count a socket, and watch over its login."""
+        self._sockets.add(socket)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+
+    def discard(self, socket: "ChatSocket") -> None:
+        """Count a socket no more."""
+        self._sockets.discard(socket)
+
+    async def _watch(self) -> None:
+        while self._sockets:
+            await asyncio.sleep(LOOK_AT_LOGINS_EVERY)
+            people = {socket.cookie: socket.user for socket in self._sockets if socket.user is not None}
+            try:
+                ended = await in_database(logins.ended, people)
+            except DatabaseError as error:
+                logger.warning("Logins cannot be looked at: %s", error)
+                continue
+            for socket in [socket for socket in self._sockets if socket.cookie in ended]:
+                await socket.close(NOT_SIGNED_IN)
+
+
+open_sockets = OpenSockets()
 
 
 class ChatSocket(AsyncWebsocketConsumer):
     """One person's window on one conversation."""
 
-    sockets: ClassVar[Counter[uuid.UUID]] = Counter()
-
     user: User | None = None
-    counted = False
+    cookie = ""
+    closed = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window()
+        self.followers: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self.last_seq = 0
+        # A message of this socket's own is told once: by whoever accepts it, not also by the notice of it.
+        self.accepting = asyncio.Lock()
+        self.news = News()
+        self.telling: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Not in `disconnect`: a handler that is cut off never gets there.
+            await self._leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own also looks after connections of the one thread that all sockets share; here nobody uses it.
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         self.cookie = _cookie(dict(self.scope))
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
-        self.followers: dict[uuid.UUID, asyncio.Task[None]] = {}
-        self.window = Window()
         await self.accept()
-        user = await in_database(signed_in, self.cookie)
+        user = await in_database(logins.signed_in, self.cookie)
         if user is None:
             await self.close(NOT_SIGNED_IN)
             return
-        if self.sockets[user.pk] >= settings.SOCKETS_PER_USER:
+        if open_sockets.of(user) >= settings.SOCKETS_PER_USER:
             await self.close(TOO_MANY)
             return
         self.user = user
-        self.sockets[user.pk] += 1
-        self.counted = True
+        open_sockets.add(self)
         # Before the state is read, so that nothing falls between.
         await self.channel_layer.group_add(user_group(user.pk), self.channel_name)
         try:
-            state = await in_database(reading.conversation_state, user.pk, self.conversation_id)
+            await self._begin(await in_database(reading.conversation_state, user.pk, self.conversation_id))
         except NotFound:
             await self.close(NOT_THEIRS)
-            return
-        runner = process.current()
-        turns = [{**turn, "n": log.n if (log := runner.logs.get(uuid.UUID(turn["id"]))) else 0} for turn in state.turns]
+
+    async def _begin(self, state: reading.ConversationState) -> None:
+        """Say what there is, and follow what is under way."""
+        self.last_seq = state.last_seq
+        logs = process.current().logs
+        turns = [{**turn, "n": log.n if (log := logs.get(uuid.UUID(turn["id"]))) else 0} for turn in state.turns]
         await self._send(
             {"type": "ready", "protocol": protocol.PROTOCOL, "conversation": state.conversation, "turns": turns}
         )
         for turn in state.turns:
             self._follow(uuid.UUID(turn["id"]))
+        self.telling = asyncio.create_task(self._kept(self._tell()))
 
-    async def disconnect(self, code: int) -> None:
-        for follower in self.followers.values():
-            follower.cancel()
-        if self.user is not None and self.counted:
-            self.counted = False
-            self.sockets[self.user.pk] -= 1
-            if not self.sockets[self.user.pk]:
-                del self.sockets[self.user.pk]
+    async def _leave(self) -> None:
+        open_sockets.discard(self)
+        for task in [*self.followers.values(), self.telling]:
+            if task is not None:
+                task.cancel()
+        if self.user is not None:
             await self.channel_layer.group_discard(user_group(self.user.pk), self.channel_name)
 
+    async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
+        """Close the socket: what still arrives is not looked at."""
+        self.closed = True
+        await super().close(code, reason)
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if self.user is None:
+        if self.closed:
             return
         if text_data is None:
             await self.close(UNUSABLE)
@@ -135,21 +202,18 @@ class ChatSocket(AsyncWebsocketConsumer):
     # -- frames of the client
 
     async def _handle(self, frame: protocol.ClientFrame) -> None:
-        assert self.user is not None  # noqa: S101 - seen by receive
+        assert self.user is not None  # noqa: S101 - else the socket is closed
         of_theirs = {"user_id": self.user.pk, "conversation_id": self.conversation_id}
+        if not isinstance(frame, LogAck | Ping) and not await self._still_signed_in():
+            return
+        runner = process.current()
         match frame:
             case MessageSend():
-                if await self._still_signed_in():
-                    runner = process.current()
-                    await self._accepted(await runner.send(**of_theirs, client_id=frame.client_id, text=frame.text))
+                await self._accepted(runner.send(**of_theirs, client_id=frame.client_id, text=frame.text))
             case TurnRetry():
-                if await self._still_signed_in():
-                    runner = process.current()
-                    await self._accepted(
-                        await runner.retry(**of_theirs, client_id=frame.client_id, turn_id=frame.turn_id)
-                    )
+                await self._accepted(runner.retry(**of_theirs, client_id=frame.client_id, turn_id=frame.turn_id))
             case TurnStop():
-                await process.current().stop(**of_theirs, turn_id=frame.turn_id)
+                await runner.stop(**of_theirs, turn_id=frame.turn_id)
             case LogFollow():
                 await in_database(reading.check_turn, **of_theirs, turn_id=frame.turn_id)
                 self._follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
@@ -160,16 +224,19 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _still_signed_in(self) -> bool:
         """Look at the login again before anything is done for it: it may have ended since."""
-        if await in_database(signed_in, self.cookie) == self.user:
+        if await in_database(logins.signed_in, self.cookie) == self.user:
             return True
         await self.close(NOT_SIGNED_IN)
         return False
 
-    async def _accepted(self, accepted: Accepted) -> None:
-        turn = accepted.turn
-        await self._send(reading.accepted_frame(accepted.message, turn, accepted.ahead))
-        if turn.pk not in self.followers:
-            self._follow(turn.pk)
+    async def _accepted(self, accepting: Awaitable[Accepted]) -> None:
+        """Acknowledge what is accepted, and follow its turn."""
+        async with self.accepting:
+            accepted = await accepting
+            turn = accepted.turn
+            await self._send(reading.accepted_frame(accepted.message, turn, accepted.ahead))
+            if turn.pk not in self.followers:
+                self._follow(turn.pk)
 
     # -- followers
 
@@ -177,62 +244,107 @@ class ChatSocket(AsyncWebsocketConsumer):
         """Begin to follow a turn; a follower that there was is replaced."""
         if (before := self.followers.get(turn_id)) is not None:
             before.cancel()
-        self.followers[turn_id] = asyncio.create_task(self._follower(turn_id, attempt, after))
+        self.followers[turn_id] = asyncio.create_task(self._kept(self._pass_on(turn_id, attempt, after)))
 
-    async def _follower(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
+    async def _pass_on(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
+        async for seen in follow(process.current().logs, turn_id, attempt=attempt, after=after):
+            for entry in seen.entries:
+                text = protocol.encode(
+                    protocol.event_frame(entry.event, turn_id=turn_id, attempt=seen.attempt, n=entry.n)
+                )
+                await self.window.take(str(turn_id), seen.attempt, entry.n, len(text.encode()))
+                await self.send(text_data=text)
+
+    async def _kept(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for as long as the socket is open; where it cannot go on, the client is to come back."""
         try:
-            async for seen in follow(process.current().logs, turn_id, attempt=attempt, after=after):
-                for entry in seen.entries:
-                    await self.window.wait()
-                    frame = protocol.event_frame(entry.event, turn_id=turn_id, attempt=seen.attempt, n=entry.n)
-                    size = await self._send(frame)
-                    self.window.sent(str(turn_id), seen.attempt, entry.n, size)
-        except TimeoutError:
-            await self.close(TOO_SLOW)
+            await work
         except NotFound:
             return  # deleted meanwhile
+        except TimeoutError:
+            await self.close(TOO_SLOW)
+        except DatabaseError as error:
+            logger.warning("A socket cannot be kept up to date: %s", error)
+            await self.close(BROKEN)
 
     # -- notices
 
     async def turn_accepted(self, notice: dict[str, str]) -> None:
-        """Show what was said in another tab, and follow it."""
-        turn_id = uuid.UUID(notice["turn_id"])
-        if notice["conversation_id"] == str(self.conversation_id) and turn_id not in self.followers:
-            with suppress(NotFound):
-                await self._send(await in_database(reading.accepted_elsewhere, turn_id))
-                self._follow(turn_id)
-        await self.conversation_updated({"id": notice["conversation_id"]})
+        """Remember that something was said, maybe in another tab."""
+        self.news.add_conversation(notice["conversation_id"])
 
     async def conversation_updated(self, notice: dict[str, str]) -> None:
-        """Pass on a conversation's new state."""
-        assert self.user is not None  # noqa: S101 - in the group
-        with suppress(NotFound):
-            state = await in_database(reading.conversation_view, self.user.pk, uuid.UUID(notice["id"]))
-            await self._send({"type": "conversation.updated", "conversation": state})
+        """Remember that a conversation changed."""
+        self.news.add_conversation(notice["id"])
 
     async def tasks_changed(self, notice: dict[str, str]) -> None:
-        """Pass on the task list."""
-        assert self.user is not None  # noqa: S101 - in the group
-        tasks = await in_database(reading.task_views, self.user.pk)
-        await self._send({"type": "tasks.changed", "tasks": tasks})
+        """Remember that the task list changed."""
+        self.news.add_tasks()
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login."""
         if notice["session_key"] == self.cookie:
             await self.close(NOT_SIGNED_IN)
 
-    async def _send(self, frame: dict[str, Any]) -> int:
-        text = protocol.encode(frame)
-        await self.send(text_data=text)
-        return len(text.encode())
+    async def _tell(self) -> None:
+        """Tell what changed as it is by now: many notices that come at once cost one look."""
+        assert self.user is not None  # noqa: S101 - else there is nothing to tell
+        while True:
+            conversations, tasks = await self.news.take()
+            if self.conversation_id in conversations:
+                await self._tell_turns(self.user)
+            for view in await in_database(reading.conversation_views, self.user.pk, conversations):
+                await self._send({"type": "conversation.updated", "conversation": view})
+            if tasks:
+                await self._send(
+                    {"type": "tasks.changed", "tasks": await in_database(reading.task_views, self.user.pk)}
+                )
+
+    async def _tell_turns(self, user: User) -> None:
+        """Show what was said in other tabs, and follow it."""
+        async with self.accepting:
+            for said in await in_database(reading.accepted_after, user.pk, self.conversation_id, self.last_seq):
+                self.last_seq = said.seq
+                if said.turn_id not in self.followers:
+                    await self._send(said.frame)
+                    self._follow(said.turn_id)
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        await self.send(text_data=protocol.encode(frame))
 
 
-def signed_in(cookie: str) -> User | None:
-    """Return who a login's cookie belongs to, or None where it is not valid (any more)."""
-    request = HttpRequest()
-    request.session = LoginStore(cookie)
-    user = auth.get_user(request)
-    return user if isinstance(user, User) and user.is_active else None
+class News:
+    """What a socket was notified of and has not told yet."""
+
+    def __init__(self) -> None:
+        self._conversations: set[uuid.UUID] = set()
+        self._tasks = False
+        self._there = asyncio.Event()
+
+    def add_conversation(self, conversation_id: str) -> None:
+        """Note that a conversation changed."""
+        self._conversations.add(uuid.UUID(conversation_id))
+        self._there.set()
+
+    def add_tasks(self) -> None:
+        """Note that the task list changed."""
+        self._tasks = True
+        self._there.set()
+
+    async def take(self) -> tuple[set[uuid.UUID], bool]:
+        """Wait for news; return which conversations changed and whether the tasks did, and begin anew."""
+        await self._there.wait()
+        self._there.clear()
+        taken = self._conversations, self._tasks
+        self._conversations, self._tasks = set(), False
+        return taken
+
+
+@receiver(user_logged_out, dispatch_uid="close the sockets of a login")
+def _close_sockets(sender: object, request: HttpRequest | None, user: User | None, **_: object) -> None:
+    """Tell the sockets of a login that it is over."""
+    if request is not None and user is not None and request.session.session_key:
+        async_to_sync(notices.signed_out)(user.pk, request.session.session_key)
 
 
 def _cookie(scope: Scope) -> str:
@@ -246,8 +358,12 @@ def is_same_origin(scope: Scope) -> bool:
     origin, host = headers.get(b"origin", ""), headers.get(b"host", "")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:
+        return False
     domain, _ = split_domain_port(host)
-    return bool(domain) and urlsplit(origin).netloc == host and validate_host(domain, settings.ALLOWED_HOSTS)
+    return bool(domain) and netloc == host and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
 _socket = cast(Application, ChatSocket.as_asgi())

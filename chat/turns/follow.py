@@ -32,14 +32,17 @@ class Seen:
 async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> AsyncIterator[Seen]:
     """Yield what is new of a turn beyond entry `after` of an attempt, until it ends.
 
-    Attempt 0 asks for whatever there is from the beginning. A number that is not known here is answered by a snapshot.
-    Raise NotFound.
+    Attempt 0 asks for whatever there is from the beginning. A number that is not known here is answered by a snapshot;
+    of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
+    shown: _Look | None = None
     while True:
         log = logs.get(turn_id)
         if log is None or not (log.is_live or await _still_queued(turn_id)):
             look = await in_database(_look, turn_id)
-            yield Seen(look.attempt, [Entry(0, look.snapshot)])
+            if look != shown:
+                shown = look
+                yield Seen(look.attempt, [Entry(0, look.snapshot)])
             if look.ended:
                 return
             await asyncio.sleep(LOOK_EVERY)
@@ -66,15 +69,12 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
 
 async def _news(log: TurnLog, after: int) -> bool:
     """Wait for the log to go on; false where it is time to look whether another process runs the turn."""
-    if log.is_live:
-        await log.wait(after)
-        return True
     try:
-        async with asyncio.timeout(LOOK_AT_QUEUE_EVERY):
+        async with asyncio.timeout(None if log.is_live else LOOK_AT_QUEUE_EVERY):
             await log.wait(after)
     except TimeoutError:
         return False
-    return True
+    return log.n > after
 
 
 def _still_queued_now(turn_id: uuid.UUID) -> bool:

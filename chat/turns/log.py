@@ -32,9 +32,19 @@ class TurnLog:
         self.text = ""
         self.tools: dict[str, ToolView] = {}
         self.ended = False
-        self.running = False
+        self._running = False
         self._events: list[Event] = []
         self._news = asyncio.Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether this process runs the turn; who follows is woken when that changes."""
+        return self._running
+
+    @running.setter
+    def running(self, running: bool) -> None:
+        self._running = running
+        self._wake()
 
     @property
     def is_live(self) -> bool:
@@ -51,8 +61,7 @@ class TurnLog:
         self._fold(event)
         self._events.append(event)
         self.ended = isinstance(event, LastEvent)
-        self._news.set()
-        self._news = asyncio.Event()
+        self._wake()
 
     def read(self, after: int) -> list[Entry]:
         """Return entries beyond a number, adjoining deltas as one; of very much text only the next part."""
@@ -78,9 +87,13 @@ class TurnLog:
         return entries
 
     async def wait(self, after: int) -> None:
-        """Wait until there is an entry beyond a number."""
-        while self.n <= after:
+        """Wait until there is an entry beyond a number, or the turn begins or stops to run here."""
+        if self.n <= after:
             await self._news.wait()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     def snapshot(self, status: str) -> Snapshot:
         """Return all there is to see at the moment."""

@@ -1,6 +1,7 @@
 """What a socket tells about conversations, turns and tasks."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -23,29 +24,40 @@ class ConversationView(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """A conversation (None before its first message) and its turns that have not ended, `{id, status}` each."""
+    """A conversation (None before its first message), its turns that have not ended, and its last turn's place."""
 
     conversation: ConversationView | None
-    turns: list[dict[str, Any]]
+    turns: list[dict[str, Any]]  # {id, status}
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message that was accepted: its turn's place, and the frame that tells of it."""
+
+    seq: int
+    turn_id: uuid.UUID
+    frame: dict[str, Any]
 
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
     """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
     conversation = Conversation.objects.filter(pk=conversation_id).first()
     if conversation is None:
-        return ConversationState(None, [])
+        return ConversationState(None, [], 0)
     if conversation.user_id != user_id:
         raise NotFound("There is no such conversation.")
     active = Turn.objects.filter(conversation=conversation, status__in=ACTIVE).order_by("seq")
-    return ConversationState(_view(conversation), [{"id": str(turn.pk), "status": turn.status} for turn in active])
+    turns = [{"id": str(turn.pk), "status": turn.status} for turn in active]
+    return ConversationState(_view(conversation), turns, conversation.last_seq)
 
 
-def conversation_view(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationView:
-    """Return a person's conversation; raise NotFound."""
-    conversation = Conversation.objects.owned_by(user_id).filter(pk=conversation_id).first()
-    if conversation is None:
-        raise NotFound("There is no such conversation.")
-    return _view(conversation)
+def conversation_views(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[ConversationView]:
+    """Return those of the conversations that are a person's, the one last spoken in at the end."""
+    if not conversation_ids:
+        return []
+    theirs = Conversation.objects.owned_by(user_id).filter(pk__in=conversation_ids)
+    return [_view(conversation) for conversation in theirs.order_by("updated_at")]
 
 
 def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
@@ -59,12 +71,13 @@ def task_views(user_id: uuid.UUID) -> list[tasks.TaskView]:
     return [tasks.view(task) for task in tasks.list_tasks(user_id=user_id, limit=1000).tasks]
 
 
-def accepted_elsewhere(turn_id: uuid.UUID) -> dict[str, Any]:
-    """Return the frame for a message that was sent over another socket. Raise NotFound."""
-    turn = Turn.objects.select_related("prompt").filter(pk=turn_id).first()
-    if turn is None:
-        raise NotFound("There is no such turn.")
-    return accepted_frame(view(turn.prompt), turn, ahead_of(turn))
+def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Said]:
+    """Return what was accepted in a person's conversation behind a place in its queue, in order."""
+    turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
+    return [
+        Said(turn.seq, turn.pk, accepted_frame(view(turn.prompt), turn, ahead_of(turn)))
+        for turn in turns.select_related("prompt").order_by("seq")
+    ]
 
 
 def accepted_frame(message: MessageView, turn: Turn, ahead: int) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""Whether a login still holds, for what stays open longer than a request."""
+
+from collections.abc import Mapping
+
+from django.contrib import auth
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest
+from django.utils import timezone
+
+from chat.models import User
+
+
+def signed_in(cookie: str) -> User | None:
+    """Return who a login's cookie belongs to, or None where it is not valid (any more)."""
+    if not cookie.isalnum():  # no key that was ever given out; PostgreSQL takes no NUL
+        return None
+    request = HttpRequest()
+    request.session = SessionStore(cookie)
+    user = auth.get_user(request)
+    return user if isinstance(user, User) and user.is_active else None
+
+
+def ended(logins: Mapping[str, User]) -> set[str]:
+    """Return which logins (by cookie, with the person as they were when it was looked at) do not hold any more.
+
+    A login ends when its person signs out or changes the password, is deactivated or deleted, or when it expires.
+    """
+    kept = Session.objects.filter(session_key__in=logins, expire_date__gt=timezone.now())
+    keys = set(kept.values_list("session_key", flat=True))
+    people = User.objects.filter(pk__in={user.pk for user in logins.values()}, is_active=True)
+    passwords = dict(people.values_list("pk", "password"))
+    return {key for key, user in logins.items() if key not in keys or passwords.get(user.pk) != user.password}
