@@ -1,0 +1,201 @@
+"""People at real servers: signed in through the page, talking over the websocket."""
+
+import asyncio
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
+
+from config.tests.support import LiveDatabase, ServerProcess, database
+
+Frame = dict[str, Any]
+
+SECONDS = 20.0
+ENDS = frozenset({"turn.finished", "turn.stopped", "turn.failed"})
+ENDED = frozenset({"done", "stopped", "failed"})
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is signed in at a server."""
+
+    id: uuid.UUID
+    email: str
+    cookie: str
+
+
+def sign_in(server: ServerProcess, name: str = "person") -> Person:
+    """Make a person and sign in with the form of the page."""
+    email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
+    user_id = server.database.add_user(email)
+    with closing(server.client(email)) as browser:
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    return Person(user_id, email, cookie)
+
+
+@pytest.fixture(scope="session")
+def shared_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for tests that neither kill it nor meet its limits, each with people of its own."""
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        limits = {"MESSAGES_PER_MINUTE": "100000", "SOCKETS_PER_USER": "1000", "QUEUE_PER_CONVERSATION": "1000"}
+        server = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("shared"), **limits)
+        yield server
+        server.kill9()
+
+
+@dataclass
+class LiveSocket:
+    """A websocket that keeps what it is sent, and acknowledges it as a page does."""
+
+    connection: ClientConnection
+    acknowledges: bool = True
+    frames: list[Frame] = field(default_factory=list)
+    code: int | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # -- out
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        """Send a frame; ids may be given as they are."""
+        await self.connection.send(json.dumps({"type": kind, **fields}, default=str))
+
+    async def message(self, text: str, client_id: uuid.UUID | None = None) -> str:
+        """Send a message without waiting for anything; return the client's id of it."""
+        client_id = client_id or uuid.uuid4()
+        await self.send("message.send", client_id=client_id, text=text)
+        return str(client_id)
+
+    # -- in
+
+    async def read(self) -> None:
+        """Keep everything until the socket is closed."""
+        try:
+            async for data in self.connection:
+                frame = json.loads(data)
+                self.frames.append(frame)
+                self._wake()
+                if self.acknowledges and "n" in frame and "turn_id" in frame:
+                    await self.send("log.ack", turn_id=frame["turn_id"], attempt=frame["attempt"], n=frame["n"])
+        except ConnectionClosed:
+            pass
+        self.code = self.connection.close_code
+        self._wake()
+
+    async def until(self, wanted: Callable[[Frame], object], *, after: int = 0, within: float = SECONDS) -> Frame:
+        """Return the first frame of a kind, sent already (but not among the first so many) or to come."""
+        seen = after
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    for frame in self.frames[seen:]:
+                        if wanted(frame):
+                            return frame
+                    seen = len(self.frames)
+                    assert self.code is None, f"the socket was closed with {self.code}"
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"it was not sent within {within} s; last: {self.frames[-5:]}") from None
+
+    async def closed(self, *, within: float = SECONDS) -> int:
+        """Return the code with which the server closes the socket."""
+        async with asyncio.timeout(within):
+            while self.code is None:
+                await self._news.wait()
+        return self.code
+
+    async def ready(self) -> Frame:
+        """Return the first frame of every socket."""
+        return await self.until(lambda frame: frame["type"] == "ready")
+
+    async def accepted(self, client_id: str) -> Frame:
+        """Return the acknowledgement of a message."""
+        return await self.until(lambda frame: frame["type"] == "message.accepted" and frame["client_id"] == client_id)
+
+    async def error(self, after: int = 0) -> Frame:
+        """Return the first error behind so many frames."""
+        return await self.until(lambda frame: frame["type"] == "error", after=after)
+
+    async def end_of(self, turn_id: str) -> Frame:
+        """Return the frame that ends a turn: of its log, or a snapshot of its end."""
+        return await self.until(lambda frame: frame.get("turn_id") == turn_id and is_end(frame))
+
+    async def say(self, text: str) -> list[Frame]:
+        """Send a message, wait for its end, and return the turn's log as it was sent."""
+        accepted = await self.accepted(await self.message(text))
+        await self.end_of(accepted["turn"]["id"])
+        return self.log_of(accepted["turn"]["id"])
+
+    async def reply(self, text: str) -> str:
+        """Send a message and return the reply."""
+        return str((await self.say(text))[-1]["message"]["text"])
+
+    async def pong(self) -> None:
+        """Wait until the server has looked at everything that was sent so far."""
+        n = uuid.uuid4().int % 2**31
+        await self.send("ping", n=n)
+        await self.until(lambda frame: frame == {"type": "pong", "n": n})
+
+    def log_of(self, turn_id: str) -> list[Frame]:
+        """Return what was sent of a turn's log."""
+        return [frame for frame in self.frames if frame.get("turn_id") == turn_id]
+
+    def kinds(self) -> list[str]:
+        """Return the types of what was sent."""
+        return [frame["type"] for frame in self.frames]
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def is_end(frame: Frame) -> bool:
+    """Tell whether a frame of a log says that the turn has ended."""
+    return frame["type"] in ENDS or (frame["type"] == "turn.snapshot" and frame["status"] in ENDED)
+
+
+@asynccontextmanager
+async def open_socket(
+    server: ServerProcess,
+    person: Person | None,
+    conversation_id: uuid.UUID,
+    *,
+    origin: str | None = "",
+    acknowledges: bool = True,
+) -> AsyncIterator[LiveSocket]:
+    """Open the websocket of a conversation as the person's page does, and read it until the end."""
+    headers = {"Cookie": person.cookie} if person else {}
+    url = f"{server.ws_url}/ws/chat/{conversation_id}/"
+    given = server.url if origin == "" else origin
+    sent_origin = None if given is None else Origin(given)
+    async with connect(url, additional_headers=headers, origin=sent_origin, max_size=None, proxy=None) as connection:
+        socket = LiveSocket(connection, acknowledges)
+        reading = asyncio.create_task(socket.read())
+        try:
+            yield socket
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+def check_log(frames: list[Frame]) -> str:
+    """Check that a log is whole, from its first entry to one end, and return its text."""
+    seen, text = 0, ""
+    for frame in frames:
+        covers_one = frame["type"] != "text.delta"
+        assert frame["n"] == seen + 1 if covers_one else frame["n"] > seen, (seen, frame)
+        seen = frame["n"]
+        if frame["type"] == "text.delta":
+            assert frame["at"] == len(text), frame
+            text += frame["text"]
+    assert [is_end(frame) for frame in frames] == [False] * (len(frames) - 1) + [True], frames
+    assert len({(frame["turn_id"], frame["attempt"]) for frame in frames}) == 1
+    return text
