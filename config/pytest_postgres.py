@@ -3,10 +3,12 @@
 Settings are read when pytest-django starts, so this is named in `addopts` and comes before it.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ FOREIGN = (
     "DATABASE_POOL_SIZE",
 )
 
+PREFIX = "threadkeeper-tests-"
+
 _folder: Path | None = None
 _server: EmbeddedPostgres | None = None
 
@@ -36,7 +40,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     global _folder, _server
     options = early_config.known_args_namespace
     if not (options.help or options.version):
-        _folder = Path(tempfile.mkdtemp(prefix="threadkeeper-tests-"))
+        _remove_left_behind()
+        _folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        _hold(_folder)
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
             del os.environ[name]
         os.environ["ENV_FILE"] = os.devnull
@@ -67,3 +73,22 @@ def pytest_unconfigure() -> None:
         _server.stop()
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
+
+
+def _hold(folder: Path) -> bool:
+    """Claim a folder for as long as this process lives; return whether it was free."""
+    descriptor = os.open(folder / "held", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of runs that were killed."""
+    for held in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/held"):
+        with suppress(OSError):
+            if _hold(held.parent):
+                shutil.rmtree(held.parent)
