@@ -48,6 +48,8 @@ _OFF_TOPIC = _any(
     r"^\W*(?:a |another )?(?:poem|joke|story|haiku|song|riddle)\b(?! about my| list)",
     r"\bcapital (?:city )?of\b",
     rf"\b(?:write|fix|debug|explain|refactor|generate|implement|show)\b.{{0,30}}\b{_CODE}\b",
+    r"^\W*(?:please )?(?:can|could|would|will) you (?:please |kindly |help me )?(?:write|draft|compose|draw|paint|translate|explain|summari[sz]e|calculate"
+    r"|solve|generate|code|google|play|sing|search the web|recommend|suggest me)\b",
     rf"\bhow (?:do|can|would) (?:i|you|we) .{{0,40}}\b(?:in|with|using) {_CODE}\b",
     r"\b(?:what(?:'s| is)|how'?s|how is) (?:the )?(?:weather|temperature|forecast|news|score|stock|traffic)\b",
     r"\b(?:weather|forecast) (?:in|for|like|today|tomorrow)\b|\bwill it (?:rain|snow)\b|\blatest news\b|\bnews today\b",
@@ -64,6 +66,7 @@ _OFF_TOPIC = _any(
     r"\brecipe for\b|\bhow (?:do|to|can|should) (?:i |you )?(?:cook|bake|boil|make (?:a )?(?:cake|bread|pasta|pizza|lasagna))\b",
     r"\b(?:do my|help (?:me )?with (?:my )?|solve my)\s?(?:math|maths|physics|chemistry|history)?\s?homework\b",
     r"\b(?:recommend|suggest)\b.{0,25}\b(?:movies?|films?|books?|restaurants?|songs?|series|shows?|hotels?|games?)\b",
+    r"^\W*(?:which|what) (?:movies?|films?|books?|restaurants?|phones?|cars?|songs?|games?|teams?|country|city|planet|animal|colou?r)\b",
     r"\bplay (?:some )?(?:music|a song|a game|chess)\b|\bwho would win\b|\bsing (?:me|for)\b",
     r"^\W*what(?:'s| is) (?:the )?(?:best|largest|biggest|smallest|fastest|tallest|longest|speed|distance|formula|definition)\b",
     r"^\W*(?:what|who) (?:do you think|is your opinion|are your thoughts)|\byour favou?rite\b|\bare you (?:human|sentient|conscious)\b",

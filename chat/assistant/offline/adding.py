@@ -15,7 +15,8 @@ _THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|en
 _KIND = r"(?:(?:new|another|one more|one|two|three|four|five|six|a few|some|several|the following|these|this|\d+|more|other|an?|the|my|extra|quick|additional|couple of|following)\s+)*"
 _HEADS = re.compile(
     r"^(?:"
-    rf"(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority|urgent|important)\s+)?{_THING}\b"
+    r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
+    rf"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority|urgent|important)\s+)?{_THING}\b"
     r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
     r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need|have) to|of)\b\s*:?\s*|\s+|$)"
     rf"|{_KIND}(?:new|another)\s+{_THING}\s*(?::|,|-)?\s*(?:to\s+)?"
@@ -27,7 +28,7 @@ _HEADS = re.compile(
     r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan|intend|hope|aim|promised(?: \w+)?) to\s+"
     r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
     r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite |so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
-    r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+"
+    r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
     r")",
     re.I,
 )
@@ -40,6 +41,7 @@ _PLURAL = re.compile(
     r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note|jot|insert|enter|log|i've got|i must|don't)\b[^:\n]{0,60}?\b(?:tasks|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
     re.I,
 )
+_HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
 _BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
 _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
 _COMMA = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?|\s+(?:and|&|plus)\s+", re.I)
@@ -55,16 +57,26 @@ _TRAILING = re.compile(r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|
 CHORES = frozenset(
     ["buy", "call", "pay", "email", "send", "clean", "fix", "book", "schedule", "pick", "wash", "water", "feed", "walk", "renew", "order", "return", "submit", "prepare", "plan", "visit", "write", "read", "get", "take", "bring", "drop", "cook", "bake", "meet", "text", "mail", "post", "print", "sign", "file", "fill", "organize", "organise", "tidy", "vacuum", "mow", "sweep", "dust", "iron", "fold", "hang", "charge", "repair", "replace", "install", "update", "backup", "upload", "download", "review", "study", "practice", "learn", "watch", "register", "apply", "cancel", "collect", "deliver", "pack", "unpack", "move", "sell", "donate", "wrap", "paint", "build", "assemble", "measure", "research", "find", "check", "ask", "tell", "contact", "phone", "ring", "message", "reply", "respond", "follow", "confirm", "arrange", "invite", "celebrate", "attend", "go", "see", "finish", "start", "begin", "draft", "edit", "proofread", "publish", "translate", "invoice", "bill", "transfer", "deposit", "withdraw", "exchange", "refill", "restock", "stock", "change", "do", "make", "put", "set", "schedule", "defrost", "marinate", "grab", "purchase", "rent", "lease", "negotiate", "discuss", "present", "rehearse", "train", "run", "exercise", "stretch", "meditate", "swim", "cycle", "drive", "park", "wax", "polish", "empty", "unload", "load", "scrub", "mop", "rake", "shovel", "plant", "prune", "harvest", "trim", "cut", "shave", "groom", "brush", "bathe", "babysit", "volunteer", "vote", "study", "revise", "memorize", "outline", "summarize", "scan", "copy", "laminate", "label", "sort", "archive", "declutter", "compost", "recycle", "throw", "shop", "hire", "interview", "onboard", "call", "back", "design", "test", "deploy", "debug", "code", "refactor", "merge", "release", "migrate", "upgrade", "configure", "troubleshoot", "order", "hand", "pick-up"]
 )
+_NOTHING_YET = frozenset(
+    ("something", "something else", "some", "stuff", "things", "one", "another", "another one", "one more", "it", "this", "a new one",
+     "some things", "some tasks", "a few things", "new tasks", "tasks", "task", "new task", "an item", "one thing", "one more thing")
+)  # fmt: skip
+_ABOUT_TASKS = re.compile(r"\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b", re.I)
+_NO_OBJECTS = frozenset("over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split())
 _WITH_OTHERS = frozenset(["ask", "tell", "see", "get", "go", "talk", "then", "have", "be", "do", "make", "put", "set", "give", "let", "it", "them", "him", "her"])
 
 
 def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
-    if _PLURAL.match(clause) or _BULLET.search(clause):
+    if clause.endswith("?") and re.match(r"(?:should|must|do|have|need|shall|better|want)\b", clause, re.I):
+        return None
+    if _PLURAL.match(clause) or _HEADED.match(clause) or _BULLET.search(clause):
         listed = _listed(clause, now)
         if listed is not None:
             return listed
     header, rest = _strip_heads(clause)
+    if header is not None and re.match(r"(?:i'm|i am) (?:going|planning|hoping)", header, re.I) and find_due(clause, now) is None:
+        return None
     if header is None:
         if not free:
             return None
@@ -125,7 +137,7 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
     if len(drafts) > 1 and drafts[-1].day and not any(draft.day for draft in drafts[:-1]) and " and " in rest and "," not in rest:
         # "pay the rent and call Bob by Friday": the one date at the end stands for both.
         drafts = [replace(draft, day=drafts[-1].day, at=draft.at or drafts[-1].at) for draft in drafts]
-    return Add(tuple(draft for draft in drafts if draft.title))
+    return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _NOTHING_YET))
 
 
 def _items(text: str, header: str) -> list[str]:
@@ -194,4 +206,6 @@ def clean_title(text: str) -> str:
 def imperative(clause: str) -> bool:
     """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
     words = re.findall(r"[\w'-]+", clause.lower())
-    return len(words) > 1 and words[0] in CHORES and not clause.rstrip().endswith("?")
+    if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    return len(words) > 2 or words[1] not in _NO_OBJECTS

@@ -10,8 +10,8 @@ from chat.assistant.offline.wishes import Fragment, Inspect, Prefer, Priority, R
 
 _TASKS = r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?|chores|errands|jobs|ones|work)"
 _LISTED = re.compile(
-    rf"^(?:(?:show|list|display|view|pull up|bring up|let me see|tell|remind me (?:what|which)|(?:see|print|give|get|read|fetch|check|review|go through|look at|open|find|summari[sz]e)(?= (?:me )?(?:all |my |the |every|of |out |open |pending |current |high[- ]priority )*(?:tasks|todos|list|everything|to do|completed|pending|due|overdue|what|reminders|agenda|schedule)\b)|what|which|how many|any|is there|are there|do i|have i|did i|was there|am i|where|who)\b.*\b(?:{_TASKS[3:-1]}"
-    r"|due|overdue|pending|left|remaining|remains?|open|completed?|finished|done|accomplished|everything|all|outstanding|urgent|important|priority|do|first|next|unfinished|incomplete|today|tomorrow|anything|this week|next week|weekend|late|upcoming|coming up)\b"
+    rf"^(?:(?:show|list|display|view|pull up|bring up|let me see|tell|remind me (?:what|which)|(?:see|print|give|get|read|fetch|check|review|go through|look at|open|find|summari[sz]e)(?= (?:me )?(?:all |my |the |every|of |out |open |pending |current |high[- ]priority )*(?:tasks|todos|list|everything|to do|completed|pending|due|overdue|what|reminders|agenda|schedule)\b)|what|which|how many|any|is there|are there|is any|is anything|is something|are any|do i|have i|did i|was there|am i)\b.*\b(?:{_TASKS[3:-1]}"
+    r"|due|overdue|pending|left|remaining|remains?|open|completed?|finished|done|accomplished|everything|all|outstanding|urgent|important|priority|to do|do i|i do|should i|must i|(?:do|due|work on|start with|tackle|comes?|is|what's) (?:first|next)|unfinished|incomplete|today|tomorrow|anything|this week|next week|weekend|late|upcoming|coming up)\b"
     r"|(?:show|list|display)(?: me| them| all| it| everything)*$)",
     re.I,
 )
@@ -27,7 +27,7 @@ _PENDING = re.compile(
     r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b",
     re.I,
 )
-_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i (?:do|finish|complete|get done)|have i (?:done|finished|completed))\b", re.I)
+_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b", re.I)
 _ALL = re.compile(r"\b(?:complete list|all (?:of )?(?:my |the )?(?:tasks|todos|items|things)|everything|both|whole|entire|full|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and|or) (?:completed|done)|show all|list all)\b", re.I)
 _SORT = (
     ("priority", re.compile(r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort", re.I)),
@@ -35,7 +35,8 @@ _SORT = (
     ("number", re.compile(r"\b(?:by|in order of|in) (?:their |the |task )?(?:number|numbers|id|numerical order|number order|order (?:of creation|added)|creation)\b|\bin the order (?:i|they)\b|\bnormal(?:ly)? order\b|\b(?:default|original) (?:order|sort)", re.I)),
 )  # fmt: skip
 _FROM_NOW = re.compile(r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|prefer|i like my|each time|never show|until i say)\b", re.I)
-_COUNT = re.compile(r"^(?:and )?(?:how many|how much (?:is|do i have) (?:left|to do)|count|what(?:'s| is) the (?:number|count) of|number of)\b", re.I)
+_COUNT = re.compile(r"^(?:and )?(?:how many|how much\b(?=.*\b(?:left|to do|remain\w*)\b)|count|what(?:'s| is) the (?:number|count) of|number of)\b", re.I)
+_COUNTED = re.compile(r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*|reminders|ones|high|low|urgent|important|do i have|have i|i have)\b", re.I)
 _MORE = re.compile(r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others|remaining ones)(?: of (?:them|the list|it))?(?: please)?$", re.I)
 
 _NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
@@ -108,8 +109,8 @@ def show(clause: str, now: datetime) -> Show | None:
     text = clause.strip(" .!")
     if _MORE.match(text):
         return Show(more=True)
-    counting = _COUNT.match(text) is not None
-    sorting = re.match(r"^(?:sort|order|arrange|reorder|rank|re-sort|organi[sz]e)\b", text, re.I)
+    counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None
+    sorting = re.match(r"^(?:sort|re-sort)\b(?! out)|^(?:order|arrange|reorder|rank|organi[sz]e)\b.*\b(?:by|first|priority|priorities|date)\b", text, re.I)
     if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text)):
         return None
     about = _ABOUT.search(text)
@@ -133,6 +134,8 @@ def _unsorted(text: str) -> str:
 
 
 def _status(text: str, span: object) -> Status | None:
+    if re.search(r"(?:isn't|is not|aren't|are not|not|haven't|hasn't|never)(?: yet| been| i)*[ -](?:done|completed?|finished)\b|\b(?:un|in)(?:done|finished|complete)", text, re.I):
+        return "pending"
     if _ALL.search(text) and not re.search(r"\b(?:pending|open|completed tasks|all (?:the )?(?:completed|done|finished)|left|still|remaining|due|incomplete|unfinished|to do|to be done)\b", text, re.I):
         if re.search(r"\b(?:i've|have i|i have|did i|i) (?:done|do|finish|completed?|finished)\b|\beverything (?:completed|done|finished)\b|\bnot done\b", text, re.I):
             return "completed" if "not done" not in text else "pending"
@@ -155,6 +158,8 @@ def _sort(text: str) -> Sort | None:
 def inspect(clause: str, now: datetime) -> Inspect | None:
     """Read a question about one task."""
     text = clause.strip(" .?!")
+    if re.search(r":\s*\w", text):
+        return None
     for aspect, form in _INSPECT:
         found = form.match(text)
         if not found:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chat.assistant.offline.adding import CHORES, clean_title
-from chat.assistant.offline.dates import NUMBERS, find_due, settle, without
+from chat.assistant.offline.dates import NUMBERS, Due, find_due, settle, without
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.wishes import Change, Draft, Fragment, Ref, Slot
@@ -26,13 +26,14 @@ _CLEAR = (
 _NOTE_NOUN = r"(?:notes?|descriptions?|comments?|details?|desc)"
 _DESCRIBE = (
     re.compile(rf"^(?:set|change|update|edit|make|replace|put)\s+(?:the |its )?{_NOTE_NOUN}\s+(?:of|for|on|to|in)\s+(?P<ref>.+?)\s*(?:\bto\b|\bas\b|:|=|\bsaying\b)\s*(?P<text>.+)$", re.I),
-    re.compile(rf"^(?:set|change|update|edit|make)\s+(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s+(?:to|as|:|say)\s*(?P<text>.+)$", re.I),
+    re.compile(rf"^(?:set|change|update|edit|make)\s+(?!(?:an?|the|another|some)\s+{_NOTE_NOUN})(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s+(?:to|as|:|say)\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:set|change|update|make)\s+(?:the |its )?{_NOTE_NOUN}\s+(?:to|as|:)\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:add|put|attach|leave|write|include|append|make|give)\s+(?:a |an |the |this |another |some |following )*{_NOTE_NOUN}\s+(?:to|on|for|in|under|of)\s+(?P<ref>.+?)\s*(?::|,|\bthat says\b|\bsaying\b|\bsays\b|\bthat\b|-\s)\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:add|put|attach|leave|write|include|append)\s+(?:a |an |the |this |another |following )*{_NOTE_NOUN}\s*:?\s*(?P<text>[^\s:].*?)\s+(?:to|on|for|in|under)\s+(?P<ref>{_POINTED}|(?:the )?.+? task|(?:the )?task .+|[^:]+?)$", re.I),
     re.compile(rf"^(?:add|put|attach|leave|write|include)\s+(?:a |an |the |this |another )*{_NOTE_NOUN}\s*(?::|that|saying|that says|-)\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:give|update|edit)\s+(?P<ref>.+?)\s+(?:with )?(?:a |the |this )*{_NOTE_NOUN}\s*(?::|of|saying|that says|that|-)?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:add|append|write|put)\s+(?:to|in|into|on|under)\s+(?:the |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for|in)\s+(?P<ref>.+?))?\s*(?::|,|\bthat\b|-\s)\s*(?P<text>.+)$", re.I),
+    re.compile(rf"^(?P<ref>{_POINTED})\s+{_NOTE_NOUN}\s*[:=-]\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:note|comment)\s+(?:for|on|to)\s+(?!self\b|myself\b)(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$", re.I),
     re.compile(r"^note\s+(?:on|for|in)\s+(?P<ref>.+?)\s+that\s+(?P<text>.+)$", re.I),
     re.compile(r"^describe\s+(?P<ref>.+?)\s+as\s*:?\s*(?P<text>.+)$", re.I),
@@ -43,6 +44,7 @@ _DESCRIBE = (
     re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
 )  # fmt: skip
 _NOTE_MISSING = re.compile(rf"^(?:add|put|attach|write|set|change|update|edit)\s+(?:a |an |the |another )*{_NOTE_NOUN}(?:\s+(?:to|on|for|of|in)\s+(?P<ref>.+))?$", re.I)
+_ONLY_NOTE = re.compile(rf"(?:an? |the |another |some )*{_NOTE_NOUN}", re.I)
 _NOTE_GONE = re.compile(rf"^(?:remove|clear|delete|erase|drop)\s+(?:the |its |any )?{_NOTE_NOUN}(?:\s+(?:from|of|for|on)\s+(?P<ref>.+))?$", re.I)
 _RENAME = (
     re.compile(r"^(?:rename|re-name|retitle|reword)\s+(?P<ref>.+?)\s+(?:to(?: be| say)?|as|into|so it says|=>|->)\s*:?\s+?(?P<text>.+)$", re.I),
@@ -55,6 +57,7 @@ _RENAME = (
     re.compile(r"^(?:the )?(?:title|name)(?:\s+of\s+(?P<ref>.+?))?\s+should be\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:make|have|let)\s+(?P<ref>.+?)\s+(?:say|read)\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:change|edit|update|replace|correct|switch|turn|swap|modify)\s+(?P<ref>.+?)\s+(?:to|into|with|for|by)(?: say| read)?\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(rf"^(?P<ref>{_POINTED})\s+(?:should|must)\s+(?:really |actually |instead )*be\s*:?\s*(?P<text>.+?)(?:\s+instead)?$", re.I),
     re.compile(rf"^(?:make)\s+(?P<ref>{_POINTED})\s+(?:into\s+)?(?P<text>.+)$", re.I),
 )  # fmt: skip
 _RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
@@ -66,14 +69,18 @@ _DATING = re.compile(r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|de
 _PRIORITISING = re.compile(r"^(?P<how>prioriti[sz]e|de-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) the priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$", re.I)
 _NOT_URGENT = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually |really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?$", re.I)  # fmt: skip
 _LED = re.compile(rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{_POINTED}|(?:the |my )?.+? task|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$", re.I)
+_LEVEL_GIVEN = re.compile(
+    r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$", re.I
+)
+_ASKING = re.compile(r"(?:is|are|was|were|do|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I)
 _SHIFT = re.compile(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
 )
-_IS_DUE = re.compile(r"^(?P<ref>.+?)\s*(?:(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be|can be|was|ought to be)|'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b", re.I)  # fmt: skip
+_IS_DUE = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be|must be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off|brought forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b", re.I)  # fmt: skip
 _IS_PRIORITY = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|should be|has|must be|needs to be|gets)|'s)\s+(?:actually |really |now |very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top|critical)\b", re.I)  # fmt: skip
 _CONNECTORS = re.compile(
-    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has|ought|will|can|could|really|actually|only|gets?)\b|[\s,.;:'!?-]+)+$",
+    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has|ought|will|can|could|really|actually|only|gets?|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b|[\s,.;:'!?-]+)+$",
     re.I,
 )
 _DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
@@ -82,12 +89,12 @@ _ONLY_TASK_WORDS = re.compile(r"^(?:the |its |my )?(?:priority|due date|deadline
 
 def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
-    if clause.endswith("?"):
+    if clause.endswith("?") or _ASKING.match(clause):
         return None
     if led := _LED.match(clause):
         inner = change(led["rest"], now)
         return replace(inner, ref=read_ref(led["ref"], now), otherwise=None) if inner and inner.ref.pronoun == "it" else None
-    return _cleared(clause, now) or _described(clause, now) or _prioritised(clause, now) or _dated(clause, now) or _renamed(clause, now) or _corrected(clause, now)  # fmt: skip
+    return _cleared(clause, now) or _described(clause, now) or _prioritised(clause, now) or _dated(clause, now) or _instead(clause, now) or _renamed(clause, now) or _corrected(clause, now)  # fmt: skip
 
 
 def fragment(clause: str, now: datetime) -> Fragment | None:
@@ -105,6 +112,16 @@ def fragment(clause: str, now: datetime) -> Fragment | None:
     return Fragment(due.day if due else None, due.at if due else None, priority)
 
 
+def _instead(clause: str, now: datetime) -> Change | None:
+    """Read "call the bank at 11 instead" as a new time for a task there is."""
+    found = re.match(r"^(?P<said>.+?)\s+(?:instead|rather)$", clause, re.I)
+    due = find_due(found["said"], now, prefer="last") if found else None
+    if found is None or due is None or _MOVING.match(clause):
+        return None
+    words = _bare_ref(without(found["said"], due))
+    return Change(_ref(words, now), day=due.day, at=due.at) if words else None
+
+
 def _ref(words: str | None, now: datetime) -> Ref:
     return read_ref(words, now) if words and words.strip() else Ref(pronoun="it")
 
@@ -120,13 +137,16 @@ def _cleared(clause: str, now: datetime) -> Change | None:
 
 def _described(clause: str, now: datetime) -> Change | None:
     for form in _DESCRIBE:
-        if found := form.match(clause):
+        if (found := form.match(clause)) and not _ONLY_NOTE.fullmatch(found["text"]):
             return Change(_ref(found.groupdict().get("ref"), now), description=found["text"].strip(" \"'"))
     found = _NOTE_MISSING.match(clause)
     return Change(_ref(found["ref"], now), lacks="description") if found else None
 
 
 def _prioritised(clause: str, now: datetime) -> Change | None:
+    if found := _LEVEL_GIVEN.match(clause):
+        given, _ = take_priority(found["level"], bare=True)
+        return Change(_ref(found["ref"] or found["ref2"], now), priority=given) if given else None
     if found := _NOT_URGENT.match(clause):
         return Change(_ref(found["ref"], now), priority="normal" if found["anymore"] else "low")
     found = _PRIORITISING.match(clause)
@@ -145,8 +165,7 @@ def _dated(clause: str, now: datetime) -> Change | None:
     shifted = _shifted(clause, rest, now)
     if shifted is not None:
         return shifted
-    due = find_due(rest, now, prefer="last")
-    rest = without(rest, due) if due else rest
+    due, rest = _new_due(rest, now)
     priority, rest = take_priority(rest, bare=True)
     if due is None and priority is None:
         return _lacking(clause, rest, now)
@@ -155,6 +174,18 @@ def _dated(clause: str, now: datetime) -> Change | None:
         return None
     wish = Change(_ref(words, now), day=due.day if due else None, at=due.at if due else None, priority=priority)
     return replace(wish, otherwise=_as_draft(clause, rest, wish, now, moving is not None))
+
+
+def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
+    """Return the date that something is moved to, and what is left; in "the Friday call to Monday" that is the Monday."""
+    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and find_due(denied["old"], now):
+        rest = rest[: denied.start()]
+    if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
+        due = find_due(found["when"], now)
+        if due is not None and not re.sub(r"^(?:to|until|till|for)\b|\b(?:instead|please|now|rather)\b|\W", "", without(found["when"], due), flags=re.I):
+            return due, found["ref"]
+    due = find_due(rest, now, prefer="last")
+    return due, without(rest, due) if due else rest
 
 
 def _bare_ref(rest: str) -> str:
@@ -193,7 +224,7 @@ def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
 
 def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
     """Read "reschedule the dentist" and "change the priority of task 2", which do not say to what."""
-    if found := re.match(rf"^(?:change|set|update|edit|adjust)\s+(?:the )?(?P<what>{_DUE_NOUN}|priority)\s+(?:of|for|on)\s+(?P<ref>[^:]+)$", clause, re.I):
+    if found := re.match(rf"^(?:change|set|update|edit|adjust|add|give|put)\s+(?:the |an? |another |new )*(?P<what>{_DUE_NOUN}|priority)\s+(?:of|for|on|to)\s+(?P<ref>[^:]+)$", clause, re.I):
         if re.search(r"\bto\b", found["ref"]):
             return None
         return Change(read_ref(found["ref"], now), lacks="priority" if found["what"].lower() == "priority" else "due")

@@ -75,11 +75,10 @@ def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
     if ref.pronoun == "other":
         others = [number for number in desk.last_list() if number not in desk.last_changed()]
         return Choice(tuple(others)) if len(others) == 1 else Choice(problem=(yield from offer(desk)))
-    if ref.pronoun in ("them", "both"):
-        right = len(spoken_of) == 2 if ref.pronoun == "both" else bool(spoken_of)
-        if ref.pronoun == "both" and not right and len(desk.last_list()) == 2:
-            return Choice(tuple(desk.last_list()))
-        return Choice(tuple(spoken_of)) if right else Choice(problem=(yield from offer(desk, "Which ones do you mean?")))
+    if ref.pronoun == "them":
+        groups = (spoken_of, desk.last_list())
+        right = next((group for group in groups if group and len(group) == (ref.count or len(group))), [])
+        return Choice(tuple(right)) if right else Choice(problem=(yield from offer(desk, "Which ones do you mean?")))
     if len(spoken_of) == 1:
         return Choice(tuple(spoken_of))
     changed = desk.last_changed()

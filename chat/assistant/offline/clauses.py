@@ -6,7 +6,7 @@ _REF = (
     r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"
     r"|(?:the\s+)?(?:first|second|third|fourth|fifth|last|other)\b)"
 )
-_FILLER = r"(?:(?:also|then|now|please|pls|can you|could you|would you|finally|lastly|just|next|after that)\s+)*"
+_FILLER = r"(?:(?:also|then|now|so now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next|after that)\s+)*"
 # These begin a new wish wherever they stand.
 _SURE_HEAD = (
     rf"(?:add\s|remind me\b|i (?:also )?(?:need|have|must) to\b|i(?:'ve| have) (?:also )?(?:got to|already|done|finished)\b|i'm done with\b"
@@ -26,16 +26,22 @@ _COMMAND_HEAD = (
     r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s|push\s|postpone\s|reschedule\s"
     r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
-_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+)*|\s+(?:and|then|but|plus|also)\s+(?:then\s+|also\s+)*|\s+-\s+)"
+_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also)\s+(?:then\s+|also\s+)*|\s+-\s+)"
 _SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
 _SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
-_NO_END = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m|\d{1,2})\.|\b[a-z]\.)$", re.I)
+_NO_END = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m)\.|\b[a-z]\.)$", re.I)
 _WISHES_FREELY = re.compile(
     r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b", re.I
 )
 _MANY = re.compile(r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s", re.I | re.S)
 
+_FROM_NOW_ON = re.compile(r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I)
+_ELLIPSIS = re.compile(
+    r"^(?:please |can you )?(?P<verb>move|push|set|change|rename|make|postpone|reschedule|mark|give)\s+(?P<one>(?:task |#|number )?\S.*?\s(?:to|as|until|high|low|normal|due)\b.*?),?\s+and\s+"
+    r"(?P<ref>(?:task |#|number )?#?\d+|the (?:first|second|third|fourth|last|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$",
+    re.I,
+)
 _OPENING = re.compile(
     r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly|also|and|then|but|plus|actually|sorry|finally"
     r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh|phew|yay|done thinking"
@@ -63,7 +69,11 @@ def split_clauses(text: str) -> list[str]:
     if _MANY.search(text) and _WISHES_FREELY.search(text):
         return [text]
     clauses: list[str] = []
+    text = _FROM_NOW_ON.sub(r"\1 ", text)
     for sentence in _sentences(text):
+        if both := _ELLIPSIS.match(sentence):
+            clauses += [f"{both['verb']} {both['one']}", f"{both['verb']} {both['ref']} {both['rest']}"]
+            continue
         pattern = _SPLIT_SURE if _WISHES_FREELY.search(sentence) else _SPLIT_ANY
         clauses += [clause for clause in (part.strip(" ,;") for part in pattern.split(sentence)) if clause]
     return clauses
@@ -72,11 +82,17 @@ def split_clauses(text: str) -> list[str]:
 def _sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for piece in _SENTENCE.split(text):
-        if sentences and _NO_END.search(sentences[-1]):
+        if sentences and _goes_on(sentences[-1], piece):
             sentences[-1] += f" {piece}"
         elif piece.strip():
             sentences.append(piece.strip())
     return sentences
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Tell whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
+    numbered = re.search(r"(?:^|\s)\d{1,2}\.$", before)
+    return bool(_NO_END.search(before)) or bool(numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before)))
 
 
 def unwrap(clause: str) -> str:

@@ -94,8 +94,9 @@ def _months_to(month: int, today: date) -> int:
 def _calendar(words: str, now: datetime) -> datetime | None:
     """Let parsedatetime read a relative amount; it must not fall back to the machine's clock, which it does on failure."""
     naive = now.replace(tzinfo=None)
-    found, status = parsedatetime.Calendar().parseDT(words, sourceTime=naive)
-    return found if status else None
+    calendar = parsedatetime.Calendar(version=parsedatetime.VERSION_CONTEXT_STYLE)
+    found, context = calendar.parseDT(words, sourceTime=naive)
+    return found if context.hasDateOrTime else None
 
 
 def _after(match: re.Match[str], now: datetime) -> Found:

@@ -55,9 +55,20 @@ def _together(wishes: Sequence[Wish]) -> list[Wish]:
         last = joined[-1] if joined else None
         if isinstance(wish, Add) and isinstance(last, Add) and wish.drafts and last.drafts:
             joined[-1] = Add(last.drafts + wish.drafts)
+        elif isinstance(wish, Fragment) and isinstance(last, Add) and last.drafts:
+            joined[-1] = Add((*last.drafts[:-1], _with_detail(last.drafts[-1], wish)))
+        elif isinstance(wish, Fragment) and isinstance(last, Change) and last.lacks:
+            joined[-1] = replace(last, day=wish.day, at=wish.at, priority=wish.priority, lacks="")
         else:
             joined.append(wish)
     return joined
+
+
+def _with_detail(draft: Draft, said: Fragment) -> Draft:
+    """Return the draft with what a sentence of its own said of it: "Due Friday. Priority: high."."""
+    return replace(
+        draft, day=said.day or draft.day, at=said.at or draft.at, priority=said.priority or draft.priority
+    )
 
 
 def _one(desk: Desk, wish: Wish) -> Work[str]:
@@ -142,7 +153,7 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
         return _already(choice.otherwise)
     if not choice.numbers:
         return _or_add(choice, wish)
-    if wish.ref.pronoun == "them" and len(choice.numbers) > 2:
+    if wish.ref.pronoun == "them" and not wish.ref.count and len(choice.numbers) > 2:
         tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
         if len(tasks) <= len(choice.numbers):
             return (yield from _all_done(desk))
@@ -213,7 +224,7 @@ def _delete(desk: Desk, wish: Delete) -> Work[str]:
             title = replies.safe(wish.otherwise.title)
             return f"I couldn't find a task like that. Shall I add “{title}” as a new task?"
         return choice.problem
-    if wish.ref.pronoun == "them" and len(choice.numbers) > 1:
+    if wish.ref.pronoun == "them" and not wish.ref.count and len(choice.numbers) > 1:
         return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
     if wish.unsure:
         known = {task.number: task for task in (yield from desk.everything())}

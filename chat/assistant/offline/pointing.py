@@ -35,8 +35,12 @@ _IT = re.compile(
     r"|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed|updated|mentioned)|that last one|the new one|the new task)",
     re.I,
 )
-_THEM = re.compile(r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those|all these"
-                   r"|those (?:two|three|four|\d)|these (?:two|three|\d)|(?:all|the) (?:two|three|four|\d)(?: of (?:them|those))?)", re.I)  # fmt: skip
+_THEM = re.compile(
+    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those|all these)", re.I
+)
+_ALL_SO_MANY = re.compile(
+    r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven|\d)(?: of (?:them|those)| tasks| ones)?", re.I
+)
 _BOTH = re.compile(r"(?:both|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)", re.I)
 _OTHER = re.compile(r"the other(?: one| task)?", re.I)
 _NEWEST = re.compile(
@@ -62,7 +66,7 @@ _TRAILING = re.compile(
     re.I,
 )
 _ATTRIBUTE = re.compile(
-    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?|items?|things?)\b(?P<after>.*)", re.I
+    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)", re.I
 )
 
 
@@ -104,7 +108,9 @@ def _by_pronoun(text: str) -> Ref | None:
     if _NEWEST.fullmatch(text):
         return Ref(pronoun="newest")
     if _BOTH.fullmatch(text):
-        return Ref(pronoun="both")
+        return Ref(pronoun="them", count=2)
+    if found := _ALL_SO_MANY.fullmatch(text):
+        return Ref(pronoun="them", count=_count(found[1]))
     if _THEM.fullmatch(text):
         return Ref(pronoun="them")
     if _OTHER.fullmatch(text):
@@ -134,7 +140,7 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
     rest = re.sub(r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of|and|'s|on|priority|for)\b", " ", rest, flags=re.I)
     if (priority is None and span is None) or rest.strip(" ,.'"):
         return None
-    return Ref(every=bool(found["every"]) or found["noun"].lower() in ("tasks", "ones", "items", "things"), span=span, priority=priority)
+    return Ref(every=bool(found["every"]) or found["noun"].lower() not in ("task", "one", "item", "thing"), span=span, priority=priority)
 
 
 def _numbered_phrase(text: str) -> Ref:

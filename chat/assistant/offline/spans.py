@@ -19,6 +19,10 @@ def read_span(text: str, now: datetime) -> Span | None:
         return Span(last=today - timedelta(days=1), overdue=True, words="overdue")
     if re.search(r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )?(?:date|deadline)s?\b|\bundated\b", text, re.I):
         return Span(undated=True, words="without a due date")
+    if found := re.search(r"\b(?:after|later than|beyond|past)\s+(?P<rest>.+)$", text, re.I):
+        until = read_span(found["rest"], now)
+        if until is not None and until.last is not None and not re.match(r"(?:the )?(?:day after|work|lunch)", found["rest"], re.I):
+            return Span(first=until.last + timedelta(days=1), words=f"due after {until.last:%A} {until.last.day} {until.last:%B}")
     if found := _WITHIN.search(text):
         count = found["count"] or "1"
         days = (int(count) if count.isdigit() else _WORDS.get(count.lower(), 1)) * {"day": 1, "week": 7, "month": 30}[found["unit"].lower()]

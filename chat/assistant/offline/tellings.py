@@ -9,7 +9,7 @@ from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Talk, Vague
-from chat.assistant.relevance import REFUSAL, judge
+from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
 _TALK = {
@@ -24,6 +24,7 @@ _TALK = {
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
 }  # fmt: skip
+_INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
     "title": "What should it be called instead?",
     "due": "When should it be due?",
@@ -189,7 +190,7 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
         return f"What would you like to do with {'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
     if judge(wish.text, ()) == "relevant":
         return not_understood()
-    return REFUSAL
+    return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
 
 
 def not_understood() -> str:

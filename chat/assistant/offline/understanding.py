@@ -81,6 +81,8 @@ def _read(clause: str, now: datetime) -> Wish:
     again = asking.another_day(clause, now)
     if again is not None:
         return again
+    if judge(clause, ()) == "irrelevant":
+        return OffTopic()
     clause = unwrap(clause)
     plain = clause.strip(" .!")
     return (

@@ -30,13 +30,14 @@ class Ref:
 
     numbers: tuple[int, ...] = ()
     places: tuple[int, ...] = ()
-    pronoun: Literal["", "it", "them", "both", "other", "newest"] = ""
+    pronoun: Literal["", "it", "them", "other", "newest"] = ""
     every: bool = False
     phrase: str = ""
     status: Status = "all"
     span: Span | None = None
     priority: Priority | None = None
     literal: bool = False
+    count: int = 0
 
     @property
     def narrowed(self) -> bool:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
-                        "–": "-", "—": "-", "\u00a0": " ", "…": "..."})  # fmt: skip
+                        "–": "-", "—": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
 _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
 # A quoted passage stands in the text as one character of the private use area, which no rule takes apart.
 _FIRST_MARK = 0xE100
