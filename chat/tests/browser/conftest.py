@@ -1,0 +1,134 @@
+"""A real browser before a real server.
+
+Playwright keeps an event loop running in this thread while it is up, so it is up for one module at a time, and these
+tests look into the database by SQL.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database
+
+# It is the machine that decides how long a step takes here, not the page.
+expect.set_options(timeout=15_000)
+ARGUMENTS = [
+    "--no-sandbox",  # as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder."""
+    for item in items:
+        if item.path.is_relative_to(os.path.dirname(__file__)):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for one module."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        message = "there is no Chromium on this machine"
+        if os.environ.get("THREADKEEPER_REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for one module; each test has people of its own in it."""
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"))
+        yield process
+        process.terminate()
+
+
+@dataclass
+class Person:
+    """Somebody at a browser; what goes wrong in their pages is kept."""
+
+    site: ServerProcess
+    context: BrowserContext
+    email: str
+    faults: list[str] = field(default_factory=list)
+
+    def page(self, path: str | None = None) -> Page:
+        """Open a tab."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}") or dialog.dismiss())
+        if path is not None:
+            page.goto(self.site.url + path)
+        return page
+
+    def sign_in(self) -> Page:
+        """Sign in through the page."""
+        page = self.page("/accounts/login/")
+        page.get_by_label("E-mail address").fill(self.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(self.site.url + "/")
+        return page
+
+    def chat(self) -> Page:
+        """Sign in, and wait until the page is connected."""
+        page = self.sign_in()
+        expect_state(page, "online")
+        return page
+
+
+def expect_state(page: Page, state: str) -> None:
+    """Wait for a state of the connection."""
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-state", state)
+
+
+def say(page: Page, text: str) -> str:
+    """Send a message and return the whole reply."""
+    replies = page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
+    before = replies.count()
+    page.get_by_test_id("composer").fill(text)
+    page.get_by_test_id("composer").press("Enter")
+    expect(replies).to_have_count(before + 1)
+    return replies.last.inner_text()
+
+
+def transcript(page: Page) -> str:
+    """Return what the page shows, tag by tag, without the passing of time."""
+    shown: str = page.evaluate(
+        """() => ["#transcript", "#task-panel", "#conversation-list", "#title"].map((part) => {
+            const copy = document.querySelector(part).cloneNode(true);
+            copy.querySelectorAll(".conversation__time").forEach((time) => (time.textContent = ""));
+            copy.querySelectorAll(".task--fresh").forEach((task) => task.classList.remove("task--fresh"));
+            return copy.outerHTML;
+        }).join("\\n")"""
+    )
+    return shown
+
+
+@pytest.fixture
+def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
+    """Somebody with an account, and a browser of their own."""
+    email = f"{uuid.uuid4().hex[:8]}@example.com"
+    site.database.add_user(email)
+    context = chromium.new_context(locale="en-GB", timezone_id="Europe/Berlin", viewport={"width": 1280, "height": 800})
+    someone = Person(site, context, email)
+    yield someone
+    context.close()
+    assert someone.faults == []

@@ -1,0 +1,315 @@
+"""What the page makes of frames that a server seldom sends: the browser is real, the frames are played."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from chat.tests.browser.conftest import Person, expect_state
+from config.tests.support import eventually
+
+NOW = "2026-03-13T10:00:00+00:00"
+ATTACKS = (
+    "<img src=x onerror=alert(1)> <script>alert(2)</script> [link](javascript:alert(3)) ![p](https://evil.example/x.png)"
+    " <svg onload=alert(4)> <a href='javascript:alert(5)'>five</a> <iframe src='https://evil.example'></iframe>"
+    " <style>body{display:none}</style> <form action=//evil.example><input name=x></form> [ok](https://example.com)"
+)
+
+
+@dataclass
+class Stage:
+    """The server's end of the page's socket."""
+
+    page: Page
+    sockets: list[WebSocketRoute] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)
+    n: dict[str, int] = field(default_factory=dict)
+
+    def open(self, socket: WebSocketRoute) -> None:
+        self.sockets.append(socket)
+        socket.on_message(lambda text: self.received.append(json.loads(text)))
+        self.send({"type": "ready", "protocol": 1, "conversation": None, "turns": []})
+
+    def send(self, frame: dict[str, Any]) -> None:
+        self.sockets[-1].send(json.dumps(frame))
+
+    def got(self, kind: str) -> list[dict[str, Any]]:
+        """Return the page's frames of a type; an evaluation lets those that are under way arrive."""
+        self.page.evaluate("1")
+        return [frame for frame in self.received if frame["type"] == kind]
+
+    def wait_for(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = eventually(lambda: self.got(kind), what=kind)[-1]
+        return found
+
+    def say(self, text: str) -> dict[str, Any]:
+        """Send a message through the page, and return its frame."""
+        before = len(self.got("message.send"))
+        self.page.get_by_test_id("composer").fill(text)
+        self.page.get_by_test_id("composer").press("Enter")
+        frames: list[dict[str, Any]] = eventually(
+            lambda: found if len(found := self.got("message.send")) > before else None
+        )
+        return frames[-1]
+
+    def accept(self, frame: dict[str, Any], status: str = "running") -> str:
+        """Accept a message; return its turn's id."""
+        turn_id = str(uuid.uuid4())
+        position = 2 * len(self.turns) + 1
+        self.turns.append(turn_id)
+        message = self.message("user", frame["text"], turn_id, position)
+        turn = {"id": turn_id, "status": status, "ahead": 0}
+        self.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
+        return turn_id
+
+    def message(self, role: str, text: str, turn_id: str, position: int) -> dict[str, Any]:
+        place = {"position": position, "turn_id": turn_id}
+        # A turn has one message of a role, whoever tells of it.
+        key = str(uuid.uuid5(uuid.NAMESPACE_OID, turn_id + role))
+        return {"id": key, "role": role, "text": text, "created_at": NOW, **place}
+
+    def log(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
+        self.n[turn_id] = self.n.get(turn_id, 0) + 1
+        self.send({"type": kind, "turn_id": turn_id, "attempt": attempt, "n": self.n[turn_id], **fields})
+
+    def write(self, turn_id: str, text: str, at: int = 0) -> None:
+        self.log(turn_id, "text.delta", text=text, at=at)
+
+    def finish(self, turn_id: str, text: str) -> None:
+        self.log(turn_id, "turn.finished", message=self.message("assistant", text, turn_id, 2), usage={})
+
+    def answer(self, text: str, reply: str) -> str:
+        turn_id = self.accept(self.say(text))
+        self.finish(turn_id, reply)
+        expect(
+            self.page.locator(f'[data-turn="{turn_id}"] [data-role="assistant"]:not([data-streaming])')
+        ).to_be_visible()
+        return turn_id
+
+
+@pytest.fixture
+def stage(person: Person) -> Stage:
+    page = person.sign_in()
+    scene = Stage(page)
+    page.route_web_socket(re.compile("/ws/chat/"), scene.open)
+    page.reload()
+    expect_state(page, "online")
+    return scene
+
+
+def reply(page: Page) -> Any:
+    return page.locator('[data-testid="message"][data-role="assistant"]').last
+
+
+def test_a_reply_streams_as_markdown_and_is_coloured_at_the_end(stage: Stage) -> None:
+    turn = stage.accept(stage.say("show me"))
+    stage.log(turn, "turn.started")
+    expect(stage.page.get_by_test_id("thinking")).to_be_visible()
+    text = "Some **bold** 🎉 words\n\n```python\nx = 'one'\n```"
+    stage.write(turn, text[:13])
+    expect(reply(stage.page)).to_contain_text("Some bold")
+    expect(stage.page.get_by_test_id("thinking")).to_be_hidden()
+    stage.write(turn, text[13:], at=13)
+    expect(reply(stage.page).locator("strong")).to_have_text("bold")
+    expect(reply(stage.page).locator("pre code")).to_contain_text("x = 'one'")
+    expect(reply(stage.page).locator(".hljs-string")).to_have_count(0)
+    stage.finish(turn, text)
+    expect(reply(stage.page).locator(".hljs-string")).to_have_text("'one'")
+
+
+def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say(ATTACKS))
+    call = {"call_id": "c1", "name": "create_task", "arguments": {"title": ATTACKS}}
+    stage.log(turn, "tool.started", **call)
+    output = json.dumps({"ok": True, "task": {"number": 1, "title": ATTACKS}})
+    stage.log(turn, "tool.finished", call_id="c1", output=output)
+    stage.write(turn, ATTACKS)
+    task = {
+        "task_id": "1", "number": 1, "title": ATTACKS, "description": ATTACKS, "due": None, "priority": "normal",
+        "is_completed": False, "created_at": NOW, "updated_at": NOW, "completed_at": None,
+    }  # fmt: skip
+    stage.send({"type": "tasks.changed", "tasks": [task]})
+    line = {"id": str(uuid.uuid4()), "title": ATTACKS, "created_at": NOW, "updated_at": NOW}
+    stage.send({"type": "conversation.updated", "conversation": line})
+    stage.log(turn, "warning", code="context_unavailable", detail=ATTACKS)
+    stage.finish(turn, ATTACKS)
+    expect(reply(page)).to_contain_text("<script>alert(2)</script>")
+    assert (
+        page.locator(
+            "#chat :is(iframe, form:not(#composer), style, script), #transcript img, #transcript input"
+        ).count()
+        == 0
+    )
+    assert page.locator("[onerror], [onload]").count() == 0
+    links = page.locator("#transcript a[href]").all()
+    assert {link.get_attribute("href") for link in links} == {"https://evil.example/x.png", "https://example.com"}
+    for link in links:
+        assert "noopener" in (link.get_attribute("rel") or "")
+    expect(page.locator(".task__title")).to_contain_text("<svg onload=alert(4)>")
+
+
+def test_offsets_snapshots_and_resumed_attempts_end_in_the_right_text(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.write(turn, "🧵🧵 one two")
+    stage.write(turn, "three", at=3)
+    expect(reply(stage.page)).to_contain_text("🧵🧵 three")
+    stage.log(turn, "turn.snapshot", status="running", text="anew", tools=[])
+    expect(reply(stage.page)).to_contain_text("anew")
+    stage.n[turn] = 0
+    stage.log(turn, "turn.resumed", attempt=2, text="anew and", tools=[], at=4)
+    stage.log(turn, "text.delta", attempt=2, text=" again", at=4)
+    expect(reply(stage.page)).to_contain_text("anew again")
+
+
+def test_what_was_read_is_acknowledged(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    for n in range(5):
+        stage.write(turn, str(n), at=n)
+    eventually(lambda: any(frame["n"] == 5 and frame["turn_id"] == turn for frame in stage.got("log.ack")), within=5)
+
+
+def test_a_running_turn_can_be_stopped(stage: Stage) -> None:
+    expect(stage.page.get_by_test_id("stop")).to_be_hidden()
+    turn = stage.accept(stage.say("hello"))
+    stage.write(turn, "The first half")
+    stage.page.get_by_test_id("stop").click()
+    assert stage.wait_for("turn.stop")["turn_id"] == turn
+    stage.log(turn, "turn.stopped", message=stage.message("assistant", "The first half", turn, 2))
+    expect(stage.page.get_by_test_id("stopped")).to_be_visible()
+    expect(stage.page.get_by_test_id("stop")).to_be_hidden()
+    expect(reply(stage.page)).to_contain_text("The first half")
+
+
+def test_a_failed_turn_says_why_and_can_be_tried_again(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.log(turn, "turn.failed", code="model", detail="The model did not answer.", retryable=True)
+    expect(stage.page.get_by_test_id("failed")).to_contain_text("The model did not answer.")
+    stage.page.get_by_test_id("retry").click()
+    frame = stage.wait_for("turn.retry")
+    assert frame["turn_id"] == turn
+    expect(stage.page.get_by_test_id("retry")).to_be_disabled()
+    message = stage.message("user", "hello", turn, 1)
+    again = {"id": str(uuid.uuid4()), "status": "running", "ahead": 0}
+    stage.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": again})
+    stage.finish(again["id"], "Here you are.")
+    expect(reply(stage.page)).to_contain_text("Here you are.")
+    expect(stage.page.locator('[data-testid="message"][data-role="user"]')).to_have_count(1)
+    expect(stage.page.get_by_test_id("failed")).to_have_count(0)
+
+
+def test_queued_messages_are_shown_as_such(stage: Stage) -> None:
+    first = stage.accept(stage.say("one"))
+    stage.log(first, "turn.started")
+    second = stage.accept(stage.say("two"), status="queued")
+    stage.accept(stage.say("three"), status="queued")
+    expect(stage.page.get_by_test_id("queued")).to_have_text(["Queued: answered next", "Queued: 2 before it"])
+    stage.finish(first, "First.")
+    stage.log(second, "turn.started")
+    expect(stage.page.get_by_test_id("queued")).to_have_text(["Queued: answered next"])
+
+
+def test_a_refused_message_can_be_edited_or_sent_again(stage: Stage) -> None:
+    frame = stage.say("hello")
+    refusal = {"type": "error", "code": "conflict", "detail": "Not now, please.", "client_id": frame["client_id"]}
+    stage.send(refusal)
+    expect(stage.page.get_by_test_id("unsent")).to_contain_text("Not now, please.")
+    stage.page.get_by_role("button", name="Try again").click()
+    eventually(lambda: len(stage.got("message.send")) == 2)
+    assert stage.received[-1]["client_id"] == frame["client_id"]
+    stage.send(refusal)
+    stage.page.get_by_role("button", name="Edit").click()
+    expect(stage.page.get_by_test_id("composer")).to_have_value("hello")
+    expect(stage.page.get_by_test_id("unsent")).to_have_count(0)
+
+
+def test_after_a_reconnect_the_same_message_goes_with_the_same_id(stage: Stage) -> None:
+    frame = stage.say("hello")
+    stage.sockets[-1].close(code=1012)
+    eventually(lambda: len(stage.got("message.send")) == 2)
+    assert stage.received[-1] == frame or frame in stage.received[-3:]
+    expect_state(stage.page, "online")
+
+
+def test_a_turn_is_followed_from_where_it_was_left(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.write(turn, "one")
+    stage.write(turn, " two", at=3)
+    expect(reply(stage.page)).to_contain_text("one two")
+
+    def open_again(socket: WebSocketRoute) -> None:
+        stage.sockets.append(socket)
+        socket.on_message(lambda text: stage.received.append(json.loads(text)))
+        stage.send(
+            {"type": "ready", "protocol": 1, "conversation": None, "turns": [{"id": turn, "status": "running", "n": 2}]}
+        )
+
+    stage.open = open_again  # type: ignore[method-assign]
+    stage.page.unroute_all()
+    stage.page.route_web_socket(re.compile("/ws/chat/"), open_again)
+    stage.sockets[-1].close(code=4408)
+    follow = stage.wait_for("log.follow")
+    assert (follow["turn_id"], follow["attempt"], follow["after"]) == (turn, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(4404, "belongs to somebody else"), (4429, "too many tabs"), (4401, "You are signed out.")]
+)
+def test_a_socket_that_is_closed_for_good_says_why(stage: Stage, code: int, words: str) -> None:
+    stage.sockets[-1].close(code=code)
+    expect(stage.page.get_by_role("alert")).to_contain_text(words)
+    expect_state(stage.page, "offline")
+
+
+def test_who_scrolled_up_is_left_alone(stage: Stage) -> None:
+    page = stage.page
+    long = "\n\n".join(f"Paragraph {n}" for n in range(60))
+    stage.answer("one", long)
+    turn = stage.accept(stage.say("two"))
+    bottom: Callable[[], float] = lambda: page.evaluate(  # noqa: E731
+        "() => { const s = document.querySelector('#scroller'); return s.scrollHeight - s.scrollTop - s.clientHeight }"
+    )
+    stage.write(turn, long)
+    eventually(lambda: bottom() < 2)
+    expect(page.get_by_role("button", name="Go to the newest message")).to_be_hidden()
+    page.locator("#scroller").hover()
+    page.mouse.wheel(0, -900)
+    eventually(lambda: bottom() > 500)
+    before = page.evaluate("document.querySelector('#scroller').scrollTop")
+    stage.write(turn, "\n\n" + long, at=len(long))
+    stage.finish(turn, long + "\n\n" + long)
+    expect(reply(page)).not_to_have_attribute("data-streaming", "")
+    assert page.evaluate("document.querySelector('#scroller').scrollTop") == before
+    page.get_by_role("button", name="Go to the newest message").click()
+    eventually(lambda: bottom() < 2)
+
+
+def test_a_finished_reply_is_announced_once_and_its_words_are_not(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.write(turn, "Half a")
+    expect(reply(stage.page)).to_contain_text("Half a")
+    expect(stage.page.locator("#announcer")).to_be_empty()
+    stage.finish(turn, "Half a reply, and the other half.")
+    expect(stage.page.locator("#announcer")).to_have_text("Threadkeeper: Half a reply, and the other half.")
+
+
+def test_a_warning_of_the_memory_is_shown(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.log(turn, "warning", code="context_unavailable", detail="Context temporarily unavailable")
+    stage.finish(turn, "Hello.")
+    expect(stage.page.get_by_test_id("warning")).to_have_text("Context temporarily unavailable")
+
+
+def test_a_frame_that_is_much_too_much_does_not_hold_the_page_up(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    text = "".join(f"- item **{n}** with `code`\n" for n in range(3000))
+    for start in range(0, len(text), 2000):
+        stage.write(turn, text[start : start + 2000], at=start)
+    stage.finish(turn, text)
+    expect(reply(stage.page).locator("li")).to_have_count(3000, timeout=20_000)
