@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class SessionsAdminConfig(AppConfig):
     name = "sessions_admin"
-    verbose_name = "Agent sessions"
+    verbose_name = "Care of sessions"

@@ -20,8 +20,12 @@ from chat.memory.mirror import reflect
 from chat.memory.store import Append, Fence, SessionStore, Size
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
+from chat.tests.conftest import chat, offline_chat, script, start_runner
 from chat.turns.accept import accept
 from config.tests.support import PASSWORD
+
+# Fixtures of the chat, for what people notice of a clean-up.
+__all__ = ["chat", "offline_chat", "script", "start_runner"]
 
 OLD = timedelta(days=8)
 
@@ -47,27 +51,32 @@ def given_session(db: None, session_file: Path) -> GivenSession:
     def make(user: User, *, idle: timedelta = OLD, items: int = 4, title: str = "Party") -> AgentSession:
         then = timezone.now() - idle
         conversation = Conversation.objects.create(user=user, title=title, updated_at=then)
-        size = asyncio.run(_remember(session_file, str(SessionId(user.pk, conversation.pk)), items))
+        size = remember(session_file, str(SessionId(user.pk, conversation.pk)), items)
         reflect(conversation, size=size, now=then)
         return AgentSession.objects.get(conversation=conversation)
 
     return make
 
 
-async def _remember(path: Path, session_id: str, items: int) -> Size:
-    store = SessionStore(path)
-    said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
-    await store.write(Append(session_id, Fence(1, 1), said))
-    size = await store.size(session_id)
-    await store.close()
-    return size
+def remember(path: Path, session_id: str, items: int) -> Size:
+    """Write items into a session through the store, and return how much it then holds."""
+
+    async def write() -> Size:
+        store = SessionStore(path)
+        said = [{"role": "user", "content": f"message {n} of the party – café"} for n in range(items)]
+        await store.write(Append(session_id, Fence(1, 1), said))
+        size = await store.size(session_id)
+        await store.close()
+        return size
+
+    return asyncio.run(write())
 
 
-def stored(path: Path, session: AgentSession) -> list[int]:
+def stored(path: Path, session_id: object) -> list[int]:
     """Count a session's rows in each table of the file."""
     with closing(sqlite3.connect(path)) as file:
         return [
-            file.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (session.session_id,)).fetchone()[0]  # noqa: S608
+            file.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (str(session_id),)).fetchone()[0]  # noqa: S608
             for table in ("agent_messages", "agent_sessions", "threadkeeper_turns")
         ]
 

@@ -1,0 +1,11 @@
+"""What staff see."""
+
+from django.contrib import admin
+
+from sessions_admin.admin import people, queue, runs, sessions
+
+__all__ = ["people", "queue", "runs", "sessions"]
+
+admin.site.site_header = "Threadkeeper"
+admin.site.site_title = "Threadkeeper"
+admin.site.index_title = "Look after people and sessions"

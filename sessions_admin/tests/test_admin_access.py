@@ -1,0 +1,167 @@
+"""Who may open which page of the admin, and press which button."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from chat.models import AgentSession, User
+from config.tests.support import PASSWORD
+from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
+
+PEOPLE = ("anonymous", "outsider", "owner")
+NEWCOMER, VIEWER, MANAGER, SUPERUSER = "newcomer", "viewer", "manager", "staff"
+EVERYBODY = (*PEOPLE, NEWCOMER, VIEWER, MANAGER, SUPERUSER)
+
+SESSIONS, RUNS, USERS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/", "/admin/chat/user/"
+# A page, and who may open it.
+READERS = (VIEWER, MANAGER, SUPERUSER)
+RUNNERS = (MANAGER, SUPERUSER)
+PAGES = {
+    SESSIONS: READERS,
+    f"{SESSIONS}{{session}}/change/": READERS,
+    f"{SESSIONS}{{session}}/history/": READERS,
+    f"{SESSIONS}add/": (),
+    f"{SESSIONS}{{session}}/delete/": (),
+    RUNS: READERS,
+    f"{RUNS}{{run}}/change/": READERS,
+    f"{RUNS}run/": RUNNERS,
+    f"{RUNS}preview/": RUNNERS,
+    f"{RUNS}add/": (),
+    f"{RUNS}{{run}}/delete/": (),
+    USERS: (SUPERUSER,),
+    f"{USERS}add/": (SUPERUSER,),
+    f"{USERS}{{owner}}/change/": (SUPERUSER,),
+    f"{USERS}{{owner}}/password/": (SUPERUSER,),
+    f"{USERS}{{owner}}/delete/": (),
+    "/admin/auth/group/": (SUPERUSER,),
+    "/admin/django_q/schedule/": (SUPERUSER,),
+    "/admin/django_q/schedule/add/": (SUPERUSER,),
+    "/admin/django_q/success/": (SUPERUSER,),
+    "/admin/django_q/failure/": (SUPERUSER,),
+    "/admin/django_q/ormq/": (SUPERUSER,),
+}
+
+
+@pytest.fixture
+def newcomer_client(hire: Hire) -> Client:
+    """Staff with no permission at all."""
+    return hire()
+
+
+@pytest.fixture
+def address(given_session: GivenSession, owner: User) -> dict[str, object]:
+    """What the pages' addresses name."""
+    session = given_session(owner)
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.DONE, ended_at=timezone.now())
+    return {"session": session.pk, "run": run.pk, "owner": owner.pk}
+
+
+def expected(who: str, allowed: tuple[str, ...]) -> int:
+    """Say what somebody is answered: the sign-in page, a refusal, or the page."""
+    return 302 if who in PEOPLE else 200 if who in allowed else 403
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_every_page_opens_for_those_who_may_and_nobody_else(
+    who: str, browser_of: Browsers, address: dict[str, object]
+) -> None:
+    browser = browser_of(who)
+
+    answers = {page: browser.get(page.format(**address)) for page in PAGES}
+
+    assert {page: answer.status_code for page, answer in answers.items()} == {
+        page: expected(who, allowed) for page, allowed in PAGES.items()
+    }
+    redirects = [answer.headers["Location"] for answer in answers.values() if answer.status_code == 302]
+    assert all(location.startswith("/admin/login/?next=") for location in redirects)
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("button", ["run", "preview"])
+def test_a_button_works_for_those_who_may_and_does_nothing_for_anybody_else(
+    who: str, button: str, browser_of: Browsers, address: dict[str, object]
+) -> None:
+    answer = browser_of(who).post(f"{RUNS}{button}/")
+
+    asked = CleanupRun.objects.filter(status=RunStatus.QUEUED)
+    if who in RUNNERS:
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == f"{RUNS}{asked.get().pk}/change/"
+    else:
+        assert answer.status_code == expected(who, ())
+        assert not asked.exists()
+
+
+@pytest.mark.parametrize("who", [VIEWER, MANAGER, SUPERUSER])
+def test_nobody_edits_a_session_or_a_run_by_hand(who: str, browser_of: Browsers, address: dict[str, object]) -> None:
+    browser = browser_of(who)
+
+    for page in (f"{SESSIONS}{address['session']}/change/", f"{RUNS}{address['run']}/change/"):
+        assert browser.post(page, {"item_count": 1, "status": "queued", "session_id": "x"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": address["session"], "post": "yes"}
+    browser.post(SESSIONS, chosen)
+
+    assert AgentSession.objects.get().item_count == 4
+    assert CleanupRun.objects.get().status == RunStatus.DONE
+
+
+def test_buttons_are_shown_to_those_who_may_use_them(viewer_client: Client, manager_client: Client) -> None:
+    assert "Run now" not in viewer_client.get(RUNS).text
+    assert "Run now" in manager_client.get(RUNS).text
+
+
+def test_a_button_needs_the_forms_token(staff: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+
+    assert browser.post(f"{RUNS}run/").status_code == 403
+    assert not CleanupRun.objects.exists()
+
+
+def test_the_queue_is_for_superusers_even_where_somebody_holds_every_permission(hire: Hire) -> None:
+    browser = hire()
+    all_of_it = Permission.objects.filter(content_type__app_label__in=("django_q", "auth"))
+    User.objects.get(is_staff=True).user_permissions.set(all_of_it)
+
+    pages = [page for page in PAGES if "django_q" in page or "auth/group" in page]
+
+    assert [browser.get(page).status_code for page in pages] == [403] * len(pages)
+    assert "Scheduled tasks" not in browser.get("/admin/").text
+
+
+# People.
+
+
+def test_staff_who_look_after_people_cannot_give_rights_nor_touch_a_superuser(
+    hire: Hire, owner: User, staff: User
+) -> None:
+    browser = hire("view_user", "change_user")
+    fields = {"email": "new@example.com", "time_zone": "UTC", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+
+    assert browser.post(f"{USERS}{owner.pk}/change/", fields).status_code == 302
+    assert browser.post(f"{USERS}{staff.pk}/change/", fields | {"email": "x@example.com"}).status_code == 403
+    assert browser.get(f"{USERS}{staff.pk}/password/").status_code == 403
+
+    owner.refresh_from_db()
+    staff.refresh_from_db()
+    assert (owner.email, owner.is_staff, owner.is_superuser) == ("new@example.com", False, False)
+    assert staff.email == "staff@example.com"
+
+
+def test_a_superuser_makes_an_account_by_its_address_in_any_letter_case(staff_client: Client) -> None:
+    form = {"email": " Anna@Example.COM", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+
+    staff_client.post(f"{USERS}add/", form)
+
+    assert User.objects.get(email="anna@example.com").check_password(PASSWORD)
+    again = staff_client.post(f"{USERS}add/", form | {"email": "ANNA@example.com"})
+    assert "There is an account with this e-mail address." in again.text
+
+
+def test_a_superuser_gives_rights_and_closes_an_account(staff_client: Client, owner: User) -> None:
+    staff_client.post(f"{USERS}{owner.pk}/change/", {"email": owner.email, "time_zone": "UTC", "is_staff": "on"})
+
+    owner.refresh_from_db()
+    assert (owner.is_staff, owner.is_active) == (True, False)
