@@ -34,7 +34,7 @@ class ShellCommand(BaseCommand):
         if self.stderr.isatty():
             filled = 30 * done // max(total, 1)
             line = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,}"
-            self.stderr.write(line, self.style.NOTICE, ending="\n" if done >= total else "")
+            self.stderr.write(line, str, ending="\n" if done >= total else "")
             self.stderr.flush()
 
     @contextmanager

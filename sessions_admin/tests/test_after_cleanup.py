@@ -1,0 +1,92 @@
+"""What people notice of a clean-up: the assistant begins anew, and nothing that they can read is missing."""
+
+import asyncio
+from datetime import timedelta
+
+from agents import SQLiteSession
+from agents.testing import ScriptedModel, assistant_message
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import AgentSession, Message, User
+from chat.tests.conftest import Chat
+from sessions_admin.cleanup import CleanupReport, cleanup
+from sessions_admin.models import Trigger
+
+
+async def clean_up_a_week_later(chat: Chat, settings: Settings) -> CleanupReport:
+    """Let the conversation be silent for eight days, then clean up while the server still has the file open."""
+    await chat.settled()
+    settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    await in_database(AgentSession.objects.update, last_activity_at=timezone.now() - timedelta(days=8))
+    async with asyncio.timeout(30):
+        # After a turn the runner looks for the next one; a conversation that it looks at is passed over.
+        while not (report := await in_database(cleanup, trigger=Trigger.SCHEDULE)).sessions:
+            assert report.examined == 1
+    return report
+
+
+async def test_the_next_message_gets_a_fresh_session_with_nothing_from_before(
+    chat: Chat, script: ScriptedModel, settings: Settings
+) -> None:
+    script.extend([[assistant_message("Hello Zebra!")], [assistant_message("I do not know.")]])
+    await chat.reply("call me Zebra")
+    report = await clean_up_a_week_later(chat, settings)
+
+    await chat.reply("what do you call me?")
+    await chat.settled()
+
+    assert (report.sessions, report.items) == (1, 2)
+    last = script.last_call
+    assert last is not None
+    assert [item["content"] for item in last.input] == ["what do you call me?"]
+    assert last.system_instructions is not None
+    assert "the beginning of this conversation is no longer remembered" in last.system_instructions
+    theirs = SQLiteSession(str(SessionId(chat.user.pk, chat.conversation_id)), chat.runner.store.path)
+    items = await theirs.get_items()
+    theirs.close()
+    assert len(items) == 2
+    assert "Zebra" not in str(items)
+
+
+async def test_the_session_is_back_in_the_mirror(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+    script.extend([[assistant_message("One.")], [assistant_message("Two.")]])
+    await chat.reply("first")
+    await clean_up_a_week_later(chat, settings)
+    assert (await in_database(AgentSession.objects.get)).gone_at is not None
+
+    await chat.reply("second")
+    await chat.settled()
+
+    mirror = await in_database(AgentSession.objects.get)
+    assert (mirror.gone_at, mirror.item_count, mirror.pruned_count) == (None, 2, 2)
+    assert timezone.now() - mirror.last_activity_at < timedelta(minutes=1)
+
+
+async def test_what_was_said_can_still_be_read(
+    chat: Chat, script: ScriptedModel, settings: Settings, owner: User, owner_client: Client
+) -> None:
+    script.enqueue([assistant_message("Hello Zebra!")])
+    await chat.reply("call me Zebra")
+    await clean_up_a_week_later(chat, settings)
+
+    page = await in_database(lambda: owner_client.get(f"/c/{chat.conversation_id}/").text)
+
+    assert "call me Zebra" in page
+    assert "Hello Zebra!" in page
+    assert await in_database(Message.objects.count) == 2
+
+
+async def test_tasks_stay_and_the_offline_model_does_not_make_a_first_thing_up(
+    offline_chat: Chat, settings: Settings
+) -> None:
+    await offline_chat.reply("Add a task to buy groceries for the party")
+    await clean_up_a_week_later(offline_chat, settings)
+
+    assert "groceries" in (await offline_chat.reply("show my tasks")).lower()
+    answer = await offline_chat.reply("What was the first thing I asked you to do?")
+    assert "add a task to buy groceries" not in answer.lower()
+    assert "still remember" in answer

@@ -1,0 +1,169 @@
+"""The two commands."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from chat.models import AgentSession, User
+from config.tests.support import LiveDatabase, run
+from sessions_admin.management.shell import duration
+from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.tests.conftest import GivenSession
+
+
+def output(*words: str) -> str:
+    """Run a command and return what it prints."""
+    printed, progress = StringIO(), StringIO()
+    call_command(*words, stdout=printed, stderr=progress)
+    assert progress.getvalue() == ""
+    return printed.getvalue()
+
+
+class Terminal(StringIO):
+    """A place to write to that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_cleanup_sessions_removes_and_says_how_much(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    given_session(owner, idle=timedelta(days=1))
+    AgentSession.objects.update(byte_count=0)
+
+    assert output("cleanup_sessions").startswith("Removed 1 session: 4 items, ")
+    run = CleanupRun.objects.get()
+    assert (run.trigger, run.status, run.removed_sessions) == (Trigger.COMMAND, RunStatus.DONE, 1)
+
+
+def test_a_dry_run_says_what_would_go(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    given_session(owner)
+
+    assert output("cleanup_sessions", "--dry-run").startswith("Would remove 2 sessions: 8 items, ")
+    assert AgentSession.objects.filter(gone_at=None).count() == 2
+
+
+def test_another_age_may_be_given(given_session: GivenSession, owner: User) -> None:
+    given_session(owner, idle=timedelta(hours=13))
+
+    assert output("cleanup_sessions", "--older-than", "14h").startswith("Removed 0 sessions")
+    assert output("cleanup_sessions", "--older-than", "12h").startswith("Removed 1 session:")
+
+
+def test_the_report_is_given_to_programs(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+
+    report = json.loads(output("cleanup_sessions", "--json"))
+
+    run = CleanupRun.objects.get()
+    assert report.pop("seconds") >= 0
+    assert run.cutoff
+    assert report == {
+        "run_id": str(run.pk),
+        "status": "done",
+        "dry_run": False,
+        "cutoff": run.cutoff.isoformat(),
+        "examined": 1,
+        "sessions": 1,
+        "items": 4,
+        "bytes": run.removed_bytes,
+        "error": "",
+    }
+
+
+def test_progress_is_drawn_on_a_terminal(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    terminal = Terminal()
+
+    call_command("cleanup_sessions", stdout=StringIO(), stderr=terminal)
+
+    assert terminal.getvalue() == f"\r[{'#' * 30}] 1 of 1\n"
+
+
+def test_a_failure_is_a_sentence(db: None, settings: Settings, tmp_path: Path) -> None:
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
+
+    with pytest.raises(CommandError, match="The session store cannot be used"):
+        output("cleanup_sessions")
+
+
+@pytest.mark.service
+def test_a_failure_ends_the_process_with_1(live_database: LiveDatabase, tmp_path: Path) -> None:
+    where = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
+
+    failed = run("manage.py", "cleanup_sessions", **where, AGENT_SESSION_DB_PATH=str(tmp_path / "missing" / "file.db"))
+    done = run("manage.py", "cleanup_sessions", **where)
+
+    assert (failed.returncode, done.returncode) == (1, 0)
+    assert "CommandError: The session store cannot be used" in failed.stderr
+    assert done.stdout.startswith("Removed 0 sessions")
+
+
+# list_sessions
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], ["Old", "Quiet", "Theirs", "New"]),
+        (["--state", "due"], ["Old"]),
+        (["--state", "active"], ["Theirs", "New"]),
+        (["--user", "Outsider@example.com"], ["Theirs"]),
+        (["--inactive-for", "2d"], ["Old", "Quiet"]),
+        (["--inactive-for", "2d", "--state", "idle"], ["Quiet"]),
+        (["--user", "nobody@example.com"], []),
+    ],
+)
+def test_sessions_are_listed_by_state_person_and_age(
+    given_session: GivenSession, owner: User, outsider: User, words: list[str], found: list[str]
+) -> None:
+    given_session(owner, title="New", idle=timedelta(0))
+    given_session(owner, title="Quiet", idle=timedelta(days=3))
+    given_session(owner, title="Old", idle=timedelta(days=9))
+    given_session(outsider, title="Theirs", idle=timedelta(hours=2))
+
+    listed = json.loads(output("list_sessions", "--json", *words))
+
+    assert [session["title"] for session in listed] == found
+    assert len(output("list_sessions", *words).splitlines()) == len(found)
+
+
+def test_a_line_says_what_there_is_to_know(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+
+    assert output("list_sessions").split() == [
+        "due",
+        "4",
+        str(session.byte_count),
+        *f"{session.last_activity_at:%Y-%m-%d %H:%M}".split(),
+        session.session_id,
+        "owner@example.com",
+    ]
+
+
+# Durations.
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("7d", timedelta(days=7)),
+        ("12h", timedelta(hours=12)),
+        ("30m", timedelta(minutes=30)),
+        (" 2W ", timedelta(weeks=2)),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, meant: timedelta) -> None:
+    assert duration(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "7 d", "7y", "٧d", "999999d"])
+def test_anything_else_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(CommandError, match="is not a duration such as 7d or 12h"):
+        call_command("cleanup_sessions", f"--older-than={text}")
