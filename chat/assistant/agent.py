@@ -1,10 +1,13 @@
 """The agent: its instructions and its tools."""
 
+import copy
 from datetime import datetime
+from functools import cache
 
 from agents import Agent, InputGuardrail, Model, RunContextWrapper
 
 from chat.assistant.context import TurnContext
+from chat.assistant.providers import model_settings
 from chat.assistant.tools import TOOLS
 
 INSTRUCTIONS = """\
@@ -34,13 +37,17 @@ FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered.
 
 def build_agent(model: Model, guardrail: InputGuardrail[TurnContext] | None) -> Agent[TurnContext]:
     """Make the agent that answers with a model."""
-    return Agent(
-        name="Threadkeeper",
-        instructions=_instructions,
-        model=model,
-        tools=[tool.function_tool() for tool in TOOLS],
-        input_guardrails=[guardrail] if guardrail else [],
-    )
+    agent = copy.copy(_prototype())
+    agent.model = model
+    agent.model_settings = model_settings()
+    agent.input_guardrails = [guardrail] if guardrail else []
+    return agent
+
+
+@cache
+def _prototype() -> Agent[TurnContext]:
+    """Make the agent once: the schemas of its tools and the checks of its fields cost more than the rest of a turn."""
+    return Agent(name="Threadkeeper", instructions=_instructions, tools=[tool.function_tool() for tool in TOOLS])
 
 
 def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnContext]) -> str:

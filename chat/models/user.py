@@ -2,6 +2,7 @@
 
 import uuid
 import zoneinfo
+from functools import cache
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -11,9 +12,15 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    """Read the names once: they are files of a folder."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def is_time_zone(name: str) -> bool:
     """Tell whether a name is an IANA time zone."""
-    return name in zoneinfo.available_timezones()
+    return name in _time_zones()
 
 
 def validate_time_zone(name: str) -> None:

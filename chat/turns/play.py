@@ -32,7 +32,7 @@ from chat import notices
 from chat.assistant.agent import build_agent
 from chat.assistant.context import Act, Call, Effect, TurnContext
 from chat.assistant.guardrail import build_guardrail
-from chat.assistant.providers import is_offline, model_settings
+from chat.assistant.providers import is_offline
 from chat.assistant.relevance import REFUSAL
 from chat.assistant.tools import READ_ONLY
 from chat.bridge import in_database, outcome
@@ -55,6 +55,9 @@ logger = logging.getLogger(__name__)
 
 # Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
 MAX_STEPS = 24
+
+# Made once: the SDK looks at the types of all its fields each time.
+RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 
 CONTEXT_UNAVAILABLE = "Context temporarily unavailable"
 
@@ -160,11 +163,7 @@ class Play:
             hooks=_Journaling(self, model),
             session=memory,
             error_handlers={"model_refusal": _keep_refusal},
-            run_config=RunConfig(
-                tracing_disabled=True,
-                model_settings=model_settings(),
-                tool_not_found_behavior="return_error_to_model",
-            ),
+            run_config=RUN_CONFIG,
         )
         async for _ in self._result.stream_events():
             pass  # what is worth showing goes to the log where it arises

@@ -1,0 +1,201 @@
+"""How long people wait: a reply in a conversation of 50 messages, a session read, 100 active conversations at once.
+
+    uv run python -m benchmarks.conversations
+
+Starts a PostgreSQL and a real server process of its own, and talks with it over websockets as the page does, with the
+built-in model: its own time is part of every figure. Prints a table; docs/benchmarks.md keeps one.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TARGET_REPLY = 3.0  # seconds, R43
+TARGET_READ = 0.1
+CONVERSATIONS = 100
+MESSAGES_EACH = 5
+SAID = ("Add a task to call Ada", "show my tasks", "make that due tomorrow", "what was the first thing I asked?", "thanks")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Times in seconds of one kind."""
+
+    name: str
+    times: list[float]
+
+    def line(self) -> str:
+        """Return the row of the table, in milliseconds."""
+        ordered = sorted(self.times)
+        p95 = ordered[int(len(ordered) * 0.95)] if len(ordered) > 1 else ordered[0]
+        figures = (statistics.median(ordered), p95, ordered[-1])
+        return f"| {self.name} | {len(ordered)} | " + " | ".join(f"{figure * 1000:.1f}" for figure in figures) + " |"
+
+
+class Person:
+    """A page: one socket on one conversation."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    async def say(self, text: str) -> tuple[float, float]:
+        """Send a message; return the seconds to the first word and to the end."""
+        begun = time.perf_counter()
+        first = 0.0
+        await self._socket.send(json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text}))
+        while True:
+            frame = json.loads(await self._socket.recv())
+            if frame["type"] == "text.delta":
+                first = first or time.perf_counter() - begun
+                ack = {"type": "log.ack", **{key: frame[key] for key in ("turn_id", "attempt", "n")}}
+                await self._socket.send(json.dumps(ack))
+            elif frame["type"] == "turn.finished":
+                return first, time.perf_counter() - begun
+            elif frame["type"] in ("error", "turn.failed", "turn.stopped"):
+                raise RuntimeError(frame)
+
+
+async def in_a_long_conversation(open_page: "OpenPage") -> list[Figures]:
+    """Talk on in a conversation that has 50 messages already."""
+    async with AsyncExitStack() as stack:
+        person = await open_page(stack)
+        for n in range(25):
+            await person.say(f"Add a task to write letter {n}")
+        times = [await person.say(SAID[n % len(SAID)]) for n in range(40)]
+    return [
+        Figures("first word, conversation of 50 messages", [first for first, _ in times]),
+        Figures("whole reply, conversation of 50 messages", [end for _, end in times]),
+    ]
+
+
+async def many_at_once(open_page: "OpenPage") -> tuple[list[Figures], float]:
+    """Let 100 people talk in 100 conversations at the same time; also return the turns a second."""
+
+    async def talk(person: Person) -> list[tuple[float, float]]:
+        return [await person.say(text) for text in SAID[:MESSAGES_EACH]]
+
+    async with AsyncExitStack() as stack:
+        people = [await open_page(stack) for _ in range(CONVERSATIONS)]
+        begun = time.perf_counter()
+        times = [pair for talked in await asyncio.gather(*map(talk, people)) for pair in talked]
+        took = time.perf_counter() - begun
+    figures = [
+        Figures(f"first word, {CONVERSATIONS} conversations at once", [first for first, _ in times]),
+        Figures(f"whole reply, {CONVERSATIONS} conversations at once", [end for _, end in times]),
+    ]
+    return figures, len(times) / took
+
+
+async def session_reads(path: Path) -> list[Figures]:
+    """Read the sessions that the conversations above have left, as a turn does."""
+    import sqlite3
+
+    from chat.memory.store import SessionStore
+
+    with sqlite3.connect(path) as connection:
+        query = "SELECT session_id FROM agent_messages GROUP BY session_id ORDER BY count(*) DESC"
+        ids = [row[0] for row in connection.execute(query)]
+    connection.close()
+    cold = []
+    for session_id in ids[:20]:
+        store = SessionStore(path)
+        begun = time.perf_counter()
+        await store.rows(session_id)
+        cold.append(time.perf_counter() - begun)
+        await store.close()
+    store = SessionStore(path)
+    warm = []
+    for n in range(1000):
+        begun = time.perf_counter()
+        await store.rows(ids[n % len(ids)])
+        warm.append(time.perf_counter() - begun)
+    await store.close()
+    return [Figures("session read, file just opened", cold), Figures("session read", warm)]
+
+
+OpenPage = Callable[[AsyncExitStack], Coroutine[Any, Any, Person]]
+
+
+def main() -> None:
+    """Run all of it and print the table."""
+    from config import postgres
+    from config.tests.support import LiveDatabase, ServerProcess, prepare
+
+    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
+    server_of_record = postgres.start(folder / "postgres")
+    os.environ["DATABASE_URL"] = server_of_record.url
+    os.environ["DATA_DIR"] = str(folder)
+    try:
+        prepare(server_of_record.url, folder)
+        database = LiveDatabase(server_of_record.url)
+        server = ServerProcess(database, folder, MESSAGES_PER_MINUTE="1000000", SOCKETS_PER_USER="1000")
+        try:
+            asyncio.run(measure(server, database))
+        finally:
+            server.terminate()
+    finally:
+        server_of_record.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def measure(server: Any, database: Any) -> None:
+    """Measure over a server that runs, and print."""
+    from websockets.asyncio.client import connect
+
+    cookies = iter(await asyncio.to_thread(_sign_in, server, database, CONVERSATIONS + 1))
+    process = psutil.Process(server.process.pid)
+
+    async def open_page(stack: AsyncExitStack) -> Person:
+        url = f"{server.ws_url}/ws/chat/{uuid.uuid4()}/"
+        socket = await stack.enter_async_context(connect(url, additional_headers={"Cookie": next(cookies)}, origin=server.url))
+        await socket.recv()
+        return Person(socket)
+
+    figures = await in_a_long_conversation(open_page)
+    before = process.memory_info().rss
+    crowd, rate = await many_at_once(open_page)
+    after = process.memory_info().rss
+    figures += crowd + await session_reads(server.data_dir / "agent_sessions.db")
+    print(f"{os.cpu_count()} cores, the server one process, clients on the same machine; milliseconds\n")
+    print("| what | samples | p50 | p95 | most |\n|---|---|---|---|---|")
+    print("\n".join(figure.line() for figure in figures))
+    print(f"\n{rate:.0f} turns a second with {CONVERSATIONS} at once; memory {before >> 20} MB before, {after >> 20} MB after")
+    worst_reply = max(max(figure.times) for figure in figures if "reply" in figure.name)
+    worst_read = max(max(figure.times) for figure in figures if "session" in figure.name)
+    print(f"R43: slowest reply {worst_reply:.2f} s (under {TARGET_REPLY:.0f} s), slowest read {worst_read * 1000:.1f} ms", end=" ")
+    print(f"(under {TARGET_READ * 1000:.0f} ms): {'held' if worst_reply < TARGET_REPLY and worst_read < TARGET_READ else 'MISSED'}")
+
+
+def _sign_in(server: Any, database: Any, people: int) -> list[str]:
+    """Sign people in, one after another; return their cookies."""
+    import httpx
+
+    from config.tests.support import PASSWORD
+
+    cookies = []
+    for n in range(people):
+        database.add_user(f"person{n}@example.com")
+        with httpx.Client(base_url=server.url) as client:
+            page = client.get("/accounts/login/")
+            token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+            fields = {"csrfmiddlewaretoken": token, "username": f"person{n}@example.com", "password": PASSWORD}
+            answer = client.post("/accounts/login/", data=fields, headers={"Origin": server.url})
+            assert answer.status_code == 302, answer.status_code
+            cookies.append(f"sessionid={client.cookies['sessionid']}")
+    return cookies
+
+
+if __name__ == "__main__":
+    main()
