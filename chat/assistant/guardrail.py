@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from agents import (
 )
 
 from chat.assistant.context import TurnContext
+from chat.assistant.providers import model_settings
 from chat.assistant.relevance import judge
 from chat.memory.items import is_user_message
 
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RECENT_ITEMS = 12
 VERDICT_TIMEOUT = 10.0  # seconds
+_NO = re.compile(r"\W*no\b", re.I)
 
 QUESTION = """\
 Somebody talks with an assistant that only looks after their to-do list. You see the end of the conversation. Does
@@ -68,11 +71,12 @@ async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> 
     transcript = "\n".join(
         f"{item['role']}: {_text(item)}" for item in items if item.get("role") in ("user", "assistant")
     )
-    judge_agent = Agent(name="Relevance", instructions=QUESTION, model=model)
+    judge_agent = Agent(name="Relevance", instructions=QUESTION, model=model, model_settings=model_settings())
     try:
         async with asyncio.timeout(VERDICT_TIMEOUT):
             result = await Runner.run(judge_agent, transcript, max_turns=1, run_config=RunConfig(tracing_disabled=True))
-    except Exception:  # noqa: BLE001 - a guardrail that fails must not keep anybody from their tasks
-        logger.warning("The guardrail could not ask the model; the message passes.", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - a guardrail that fails must not keep anybody from their tasks
+        # Only its name: what an endpoint writes may repeat the key or what was said.
+        logger.warning("The guardrail could not ask the model; the message passes: %s", type(error).__name__)
         return True
-    return not str(result.final_output).strip().lower().startswith("no")
+    return _NO.match(str(result.final_output)) is None

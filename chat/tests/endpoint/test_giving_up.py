@@ -1,0 +1,154 @@
+"""After the budget, or where another try cannot help, the turn fails with a sentence, and can be tried again."""
+
+import logging
+
+import pytest
+
+from chat.assistant import retrying
+from chat.bridge import in_database
+from chat.models import Message, Task, ToolCall, Turn, TurnStep
+from chat.models.turn import Status
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry
+from chat.tests.model_server import (
+    Answer,
+    Api,
+    Call,
+    HttpError,
+    ModelServer,
+    Request,
+    Step,
+    Text,
+    calls,
+    says,
+)
+
+FINAL: dict[str, tuple[Step, str]] = {
+    "400": (HttpError(400, "Bad."), "The model's endpoint did not accept the request."),
+    "401": (HttpError(401, "Who?", "invalid_api_key"), "The model's endpoint refused the key that is configured."),
+    "403": (HttpError(403, "No."), "The model's endpoint refused access."),
+    "404": (HttpError(404, "What?"), "The model's endpoint does not know the model that is configured."),
+    "422": (HttpError(422, "Bad."), "The model's endpoint did not accept the request."),
+    "no money left": (
+        HttpError(429, "Pay.", "insufficient_quota"),
+        "What may be spent at the model's endpoint is spent.",
+    ),
+    "refused in the stream": (
+        says("Well", "...", fault="refused", after=1),
+        "The model's endpoint did not accept the request.",
+    ),
+}
+
+
+@pytest.fixture
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon."""
+    monkeypatch.setattr(retrying, "BUDGET", 0.2)
+
+
+async def broken(request: Request) -> Step:
+    """Answer as a server does that is broken for good."""
+    return HttpError(500)
+
+
+@pytest.mark.parametrize(("step", "sentence"), FINAL.values(), ids=FINAL.keys())
+async def test_what_another_try_cannot_mend_fails_at_once(
+    online: Chat, endpoint: ModelServer, step: Step, sentence: str
+) -> None:
+    endpoint.play(step)
+
+    failure = failure_of(await events_of(online, "hi"))
+
+    assert (failure.code, failure.detail, failure.retryable) == ("model_error", sentence, True)
+    assert len(endpoint.requests) == 1
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.error_detail) == (Status.FAILED, sentence)
+    assert not await in_database(Message.objects.filter(role="assistant").exists)
+
+
+@pytest.mark.parametrize("api", ["responses"], indirect=True)
+async def test_an_answer_that_grew_too_long_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("word ", "word ", fault="incomplete", after=1))
+
+    assert "grew too long" in failure_of(await events_of(online, "hi")).detail
+
+
+async def test_after_the_budget_the_turn_fails_with_a_sentence(
+    online: Chat, endpoint: ModelServer, small_budget: None
+) -> None:
+    endpoint.rule = broken
+
+    failure = failure_of(await events_of(online, "hi"))
+
+    assert (failure.detail, failure.retryable) == ("The model's endpoint cannot be reached at the moment.", True)
+    assert len(endpoint.requests) > 2
+
+
+async def test_nobody_listening_is_a_sentence_too(online: Chat, endpoint: ModelServer, small_budget: None) -> None:
+    await endpoint.refuse()
+
+    failure = failure_of(await events_of(online, "hi"))
+
+    assert failure.detail == "The model's endpoint cannot be reached at the moment."
+
+
+async def test_a_retry_goes_on_where_the_failed_turn_ended(
+    online: Chat, endpoint: ModelServer, small_budget: None
+) -> None:
+    endpoint.play(Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}, "call_tea"))))
+    endpoint.rule = broken
+    accepted = await online.send("add tea")
+    failure_of(await events_after(online, accepted))
+    asked = len(endpoint.requests)
+
+    endpoint.play(says("Tea is on the list."))
+    events = await events_after(online, await retry(online, accepted))
+
+    assert reply_of(events) == "One moment.\n\nTea is on the list."
+    assert len(endpoint.requests) == asked + 1, "the first response was not asked for again"
+    assert endpoint.requests[-1].outputs.keys() == {"call_tea"}
+    assert await in_database(Task.objects.count) == 1
+    latest = await in_database(lambda: Turn.objects.latest("seq"))
+    assert await in_database(TurnStep.objects.filter(turn=latest).count) == 2
+    assert await in_database(ToolCall.objects.filter(turn=latest).count) == 1
+
+
+async def test_a_conversation_goes_on_after_a_failed_turn(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(calls(Call("create_task", {"title": "Tea"})), says("Add", "ed", fault="refused", after=1))
+    failure_of(await events_of(online, "add tea"))
+
+    endpoint.play(says("Still here."))
+
+    assert reply_of(await events_of(online, "are you there?")) == "Still here."
+    said = [item for item in endpoint.requests[-1].items if item.get("role") == "user"]
+    assert len(said) == 2, "what was said in the failed turn is remembered"
+
+
+async def test_neither_the_key_nor_what_was_said_is_written_anywhere(
+    online: Chat, endpoint: ModelServer, api: Api, small_budget: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "the surprise party"
+    caplog.set_level(logging.INFO)
+    careless = f"Incorrect API key provided: {KEY}. You said: {secret}."
+    for step in (
+        HttpError(401, careless),
+        HttpError(400, careless),
+        HttpError(500, careless),
+        says(secret, "x", fault="malformed", after=1),
+        Answer(parts=()),
+    ):
+        endpoint.rule = _always(step)
+        failure = failure_of(await events_of(online, f"plan {secret}"))
+        assert KEY not in failure.detail
+        assert secret not in failure.detail
+
+    assert len(caplog.messages) > 5
+    assert KEY not in caplog.text
+    assert secret not in caplog.text
+
+
+def _always(step: Step):  # type: ignore[no-untyped-def]
+    async def rule(request: Request) -> Step:
+        return step
+
+    return rule

@@ -1,0 +1,54 @@
+"""Nothing is sent anywhere but to the model's endpoint: no tracing, no telemetry, no other path."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import KEY, events_of
+from chat.tests.model_server import Call, HttpError, ModelServer, calls, says
+
+_watched: list[tuple[str, int]] | None = None
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and _watched is not None and isinstance(arguments[1], tuple):
+        _watched.append(arguments[1][:2])
+
+
+@pytest.fixture
+def connections() -> Iterator[list[tuple[str, int]]]:
+    """Every address that this process connects to by itself. An audit hook stays for good, so it is only switched."""
+    global _watched  # noqa: PLW0603
+    if not getattr(sys, "_threadkeeper_watched", False):
+        sys.addaudithook(_watch)
+        setattr(sys, "_threadkeeper_watched", True)  # noqa: B010
+    _watched = []
+    yield _watched
+    _watched = None
+
+
+async def test_only_the_endpoint_is_connected_to(
+    connections: list[tuple[str, int]], online: Chat, endpoint: ModelServer
+) -> None:
+    endpoint.play(HttpError(500), calls(Call("create_task", {"title": "Tea"})), says("Added."))
+
+    await events_of(online, "add tea")
+    await online.runner.drain(1)
+
+    address = urlsplit(endpoint.url)
+    assert set(connections) == {(address.hostname, address.port)}
+    assert endpoint.strays == []
+    assert len(endpoint.requests) == 3
+
+
+async def test_every_request_carries_the_key_that_is_configured(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("Hello"))
+
+    await events_of(online, "hi")
+
+    assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in str(endpoint.requests[0].body)

@@ -1,0 +1,79 @@
+"""A provider whose ids begin at 0 in each response does not corrupt the conversation."""
+
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import Task, ToolCall, Turn
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, reply_of
+from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Text
+
+
+def repeating(*parts: Text | Call | Reasoning) -> Answer:
+    """Return an answer whose ids have all been given before."""
+    return Answer(parts=parts, repeated_ids=True)
+
+
+async def test_every_call_keeps_its_own_output_over_several_turns(online: Chat, endpoint: ModelServer) -> None:
+    titles = ["Tea", "Milk", "Sugar"]
+    for title in titles:
+        endpoint.play(repeating(Call("create_task", {"title": title})), repeating(Text((f"{title} added.",))))
+
+    for title in titles:
+        assert reply_of(await events_of(online, f"add {title}")) == f"{title} added."
+
+    assert await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True))) == titles
+    last = endpoint.requests[-1]
+    calls = {item["call_id"]: item["arguments"] for item in last.items if item.get("type") == "function_call"}
+    assert len(calls) == 3
+    for call_id, arguments in calls.items():
+        assert any(title in arguments and title in last.outputs[call_id] for title in titles)
+
+
+async def test_several_rounds_in_one_turn_with_parallel_calls(online: Chat, endpoint: ModelServer, api: Api) -> None:
+    thought = (Reasoning("gAAA"),) if api == "responses" else ()
+    rounds = [("Tea", "Milk"), ("Sugar", "Lemon"), ("Cups", "Spoons")]
+    for first, second in rounds:
+        endpoint.play(
+            repeating(
+                *thought,
+                Text(("Next.",)),
+                Call("create_task", {"title": first}),
+                Call("create_task", {"title": second}),
+            )
+        )
+    endpoint.play(repeating(*thought, Text(("All there.",))))
+
+    assert reply_of(await events_of(online, "a tea party")).endswith("All there.")
+
+    wanted = [title for pair in rounds for title in pair]
+    created = await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
+    assert sorted(created) == sorted(wanted)
+    journaled = await in_database(lambda: set(ToolCall.objects.values_list("call_id", flat=True)))
+    assert len(journaled) == 6
+    assert endpoint.requests[-1].outputs.keys() == journaled
+
+
+async def test_what_is_stored_is_what_was_done(online: Chat, endpoint: ModelServer) -> None:
+    for title in ("Tea", "Milk"):
+        endpoint.play(repeating(Call("create_task", {"title": title})), repeating(Text(("Added.",))))
+        await events_of(online, f"add {title}")
+
+    rows = await online.runner.store.rows(str(SessionId(online.user.pk, online.conversation_id)))
+    stored = [row.item for row in rows]
+    turns = await in_database(lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True)))
+    assert stored == [item for items in turns for item in items]
+    assert len({item["call_id"] for item in stored if item.get("type") == "function_call"}) == 2
+
+
+async def test_two_calls_of_one_response_with_one_id_both_act(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(
+        repeating(
+            Call("create_task", {"title": "Tea"}, "call_0"),
+            Call("create_task", {"title": "Milk"}, "call_0"),
+        ),
+        repeating(Text(("Both added.",))),
+    )
+
+    assert reply_of(await events_of(online, "tea and milk")) == "Both added."
+    assert await in_database(Task.objects.count) == 2
+    assert len(endpoint.requests[1].outputs) == 2

@@ -1,0 +1,72 @@
+"""An endpoint that falls silent is given up after AGENT_MODEL_TIMEOUT and asked again."""
+
+import asyncio
+
+import pytest
+
+from chat.bridge import in_database
+from chat.models import Task, TurnStep
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, reply_of, shown
+from chat.tests.model_server import Answer, Call, ModelServer, Text, calls, says
+from chat.turns.events import TextDelta, TurnResumed, TurnStopped
+from chat.turns.follow import follow
+
+
+@pytest.fixture
+def patience() -> float:
+    """Not long, for tests that wait it out."""
+    return 0.8
+
+
+async def test_a_stalled_stream_is_taken_back_and_written_anew(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(
+        Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
+        says("Add", "ed", fault="stall", after=1),
+        says("Tea is on the list."),
+    )
+
+    events = await events_of(online, "add tea")
+
+    assert shown(events) == reply_of(events) == "One moment.\n\nTea is on the list."
+    (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
+    assert (resumed.text, resumed.at) == ("One moment.\n\nAdd", len("One moment."))
+    assert await in_database(Task.objects.count) == 1
+    assert await in_database(TurnStep.objects.count) == 2
+    assert endpoint.hung_up == 1, "the silent connection was closed"
+
+
+async def test_a_call_that_stalls_half_way_never_acts(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(
+        calls(Call("create_task", {"title": "Teapot"}), fault="stall", after=2),
+        calls(Call("create_task", {"title": "Tea"})),
+        says("Added."),
+    )
+
+    assert reply_of(await events_of(online, "add tea")) == "Added."
+    assert [task.title for task in await in_database(lambda: list(Task.objects.all()))] == ["Tea"]
+
+
+async def test_a_slow_stream_that_keeps_coming_is_not_given_up(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("a", "b", "c", "d", "e", delay=0.3))
+
+    assert reply_of(await events_of(online, "hi")) == "abcde"
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("patience", [30.0])
+async def test_a_stopped_turn_leaves_no_connection_behind(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("Once ", "upon", fault="stall", after=1))
+    accepted = await online.send("tell me")
+    async for seen in follow(online.runner.logs, accepted.turn.pk):
+        if any(isinstance(entry.event, TextDelta) for entry in seen.entries):
+            break
+
+    await online.runner.stop(user_id=online.user.pk, conversation_id=online.conversation_id, turn_id=accepted.turn.pk)
+
+    last = (await online.log(accepted.turn))[-1].event
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None and last.message["text"] == "Once "
+    async with asyncio.timeout(2):
+        while not endpoint.hung_up:
+            await asyncio.sleep(0.01)
