@@ -18,7 +18,7 @@ _LISTED = re.compile(
 _BARE_LIST = re.compile(
     rf"^(?:(?:and |just |only |now )*(?:(?:all|my|the|open|pending|completed?|finished|done|remaining|overdue|outstanding|unfinished|incomplete|today's|tomorrow's|this week's|next week's|high|low|normal|priority|urgent|important|current|full|whole|entire|complete|upcoming|of|monday's|tuesday's|wednesday's|thursday's|friday's|saturday's|sunday's)[\s-]*)*"
     rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|only|for|due|today|tomorrow|this|next|week|weekend|month|by|on|list|left|sorted|order(?:ed)?|priority|date|status|overview|\w+day))*)\s*\??$"
-    r"|^(?:anything|something|what)\s+(?:else\s+)?(?:is\s+)?(?:due|left|overdue|for|on|urgent|important|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap|progress)(?: please)?\??$|^due (?:today|tomorrow|this week|next week)\??$|^what else\??$|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important|remaining|outstanding|coming up|still)\b.*$",
+    r"|^(?:anything|something|what)\s+(?:else\s+)?(?:is\s+)?(?:due|left|overdue|for|on|urgent|important|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap|progress)(?: please)?\??$|^(?:how(?:'s| is| does)|what(?:'s| is| does)) my (?:day|week|weekend|list|schedule|today|tomorrow|agenda|month)\b.*$|^due (?:today|tomorrow|this week|next week)\??$|^what else\??$|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important|remaining|outstanding|coming up|still)\b.*$",
     re.I,
 )
 _ABOUT = re.compile(r"\b(?:tasks?|todos?|items?|anything|something|things|reminders?) (?:(?:that|which) )?(?:about|related to|regarding|containing|contains?|mention(?:s|ing)?|with the words?|concerning|involving|to do with|including|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:my|the) (?:list|tasks))?\??$", re.I)  # fmt: skip
@@ -27,7 +27,7 @@ _PENDING = re.compile(
     r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b",
     re.I,
 )
-_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b", re.I)
+_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i finish|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b", re.I)
 _ALL = re.compile(r"\b(?:complete list|all (?:of )?(?:my |the )?(?:tasks|todos|items|things)|everything|both|whole|entire|full|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and|or) (?:completed|done)|show all|list all)\b", re.I)
 _SORT = (
     ("priority", re.compile(r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort", re.I)),
@@ -36,7 +36,7 @@ _SORT = (
 )  # fmt: skip
 _FROM_NOW = re.compile(r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|prefer|i like my|each time|never show|until i say)\b", re.I)
 _COUNT = re.compile(r"^(?:and )?(?:how many|how much\b(?=.*\b(?:left|to do|remain\w*)\b)|count|what(?:'s| is) the (?:number|count) of|number of)\b", re.I)
-_COUNTED = re.compile(r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*|reminders|ones|high|low|urgent|important|do i have|have i|i have)\b", re.I)
+_COUNTED = re.compile(r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*|reminders|ones|high|low|urgent|important|do i have|have i|i have|did i)\b", re.I)
 _MORE = re.compile(r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others|remaining ones)(?: of (?:them|the list|it))?(?: please)?$", re.I)
 
 _NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
@@ -50,11 +50,12 @@ _INSPECT = (
     ("description", re.compile(r"^(?:what(?:'s| is| are| does)|show(?: me)?|tell me|read(?: me)?)\s*(?:the )?(?:notes?|descriptions?|comments?|details?) (?:of|for|on|about|in) (?P<ref>.+)$", re.I)),
     ("status", re.compile(r"^(?:is|are) (?P<ref>.+?) (?:already |still |now )*(?:done|complete|completed|finished|open|pending|closed|not done|ticked off)(?: yet)?$", re.I)),
     ("status", re.compile(r"^(?:did|have) i (?:already |ever |actually )?(?:finish(?:ed)?|complet(?:e|ed)|do|done|mark)\s+(?:with )?(?P<ref>.+?)(?: yet| already| as done)?$", re.I)),
+    ("status", re.compile(r"^(?:did|have) i (?:already |ever |actually )?(?P<ref>(?!(?:get|do|done|finish|finished|complete|completed|have|got|ask|asked|say|said|tell|told|add|miss|missed|forget|accomplish|accomplished)\b)\w+ .+?)(?: yet| already)?$", re.I)),
     ("status", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?status (?:of|for|on) (?P<ref>.+)$", re.I)),
     ("exists", re.compile(r"^(?:is|are) (?P<ref>.+?) (?:already |still )*(?:on|in) (?:my|the) (?:\w+ )?(?:list|tasks|todos?)$", re.I)),
     ("exists", re.compile(r"^(?:do i|have i)(?: already| still)? (?:have|got) (?:a |an |any )?(?:task|reminder|todo|item|entry) (?:about|for|to|called|named|with|on|that says|regarding) (?P<ref>.+)$", re.I)),
     ("exists", re.compile(r"^(?:do i have|have i got|did i (?:already )?(?:add|put|write down|note)|have i (?:already )?added|is there(?: a (?:task|reminder))?(?: for| about| to| called)?|do i (?:need|have) to) (?P<ref>(?!anything|any\b|something|more|much|tasks|a lot|to do).+?)(?: on (?:my|the) (?:\w+ )?list| as a task| already)?$", re.I)),
-    ("all", re.compile(rf"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? |about |of |on |for )*(?P<ref>{_NUMBERED})(?: (?:say|again|about|in detail|please|details))*$", re.I)),
+    ("all", re.compile(rf"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? |about |of |on |for )*(?P<ref>{_NUMBERED}|tasks (?:\d+(?:\s*(?:,|and|&)+\s*)?)+)(?: (?:say|again|about|in detail|please|details))*$", re.I)),
     ("all", re.compile(r"^(?:show|see|view|give|tell|read|what(?:'s| is| are))\s*(?:me )?(?:more )?(?:the )?(?:details?|info(?:rmation)?|more|everything)? ?(?:about|of|on|for) (?P<ref>(?!my (?:tasks|list|todos?)|the list|all\b|what).+)$", re.I)),
     ("all", re.compile(r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added|created))?)$", re.I)),
     ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),

@@ -39,7 +39,7 @@ def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within:
         return (yield from _by_place(desk, ref))
     if ref.pronoun:
         return (yield from _by_pronoun(desk, ref, lenient))
-    if ref.every or ref.narrowed:
+    if ref.every or ref.narrowed or ref.status != "all":
         return (yield from _by_kind(desk, ref, among))
     if not ref.phrase:
         return Choice(problem=(yield from offer(desk)))

@@ -28,13 +28,19 @@ _MONTH = (
 )
 _COUNT = r"(?:\d{1,3}|a couple of|a couple|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _UNIT = r"(?:minute|min|hour|hr|day|week|fortnight|month|year)s?"
-_ORDINAL = r"\d{1,2}(?:st|nd|rd|th)"
+_PLACES = ("first", "second", "third", "fourth", "fifth")
+_NTH = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth)"
+_FEASTS = {
+    "christmas eve": (24, 12), "christmas day": (25, 12), "christmas": (25, 12), "xmas": (25, 12), "new year's eve": (31, 12),
+    "new year's day": (1, 1), "valentine's day": (14, 2), "halloween": (31, 10),
+}  # fmt: skip
 _PART = r"(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
 _BEFORE = (
     r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
     r"(?:(?:no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime|any time|of"
-    r"|starting|this coming)\s+)?"
+    r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+)*"
 )
+_ON_WEEKDAY = rf"(?:(?:on\s+)?{_WEEKDAY}\.?,?\s+)?"
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,8 @@ def _numeric_day(match: re.Match[str], now: datetime) -> Found:
 
 
 def _day_of_month(match: re.Match[str], now: datetime) -> Found:
-    day, today = int(match["day"]), now.date()
+    word = match["day"].lower()
+    day, today = _PLACES.index(word) + 1 if word in _PLACES else int(re.sub(r"\D", "", word)), now.date()
     for months in range(3):
         try:
             found = _month_start(today, months).replace(day=day)
@@ -191,9 +198,20 @@ def _named_weekday(match: re.Match[str], now: datetime) -> Found:
     return _coming(weekday, today)
 
 
+def _feast(match: re.Match[str], now: datetime) -> Found:
+    day, month = _FEASTS[match["feast"].lower()]
+    return _calendar_day(day, month, None, now.date())
+
+
+def _part_alone(match: re.Match[str], now: datetime) -> Found:
+    # "In the morning" said in the morning is the next one.
+    over = {"morning": 9, "afternoon": 17, "evening": 21}[match["alone"].lower()]
+    return now.date() + timedelta(days=int(now.hour >= over))
+
+
 def _plain_day(match: re.Match[str], now: datetime) -> Found:
     words = re.sub(r"\s+", " ", match["plain"].lower())
-    days = 2 if "after" in words else 1 if words.startswith("tomorrow") else 0
+    days = 2 if re.search(r"\bafter\b", words) else 1 if words.startswith("tomorrow") else 0
     return now.date() + timedelta(days=days)
 
 
@@ -221,6 +239,15 @@ def _rule(pattern: str, resolve: Resolver) -> tuple[re.Pattern[str], Resolver]:
 _YEAR = r"(?:,?\s+(?P<year>20\d\d))?"
 _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
     _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso),
+    _rule(_BEFORE + _ON_WEEKDAY + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))", _named_day),
+    _rule(_BEFORE + _ON_WEEKDAY + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}", _named_day),
+    _rule(_BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?", _numeric_day),
+    _rule(_BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?", _numeric_day),
+    _rule(_BEFORE + rf"the\s+(?P<day>{_NTH})\s+of (?P<next>next) month", _day_of_month),
+    _rule(_BEFORE + rf"(?P<next>next) month\s+on\s+the\s+(?P<day>{_NTH})", _day_of_month),
+    _rule(_BEFORE + rf"{_WEEKDAY}\s+the\s+(?P<day>{_NTH})", _day_of_month),
+    _rule(rf"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each|every) month)?(?! (?:one|task|item))", _day_of_month),
+    _rule(_BEFORE + r"(?P<feast>christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day|halloween)", _feast),
     _rule(
         _BEFORE + rf"(?:in\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})\s+(?:from|after)\s+"
         rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})", _after,
@@ -245,33 +272,32 @@ _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
         _BEFORE + r"(?:later\s+|some ?time\s+)?(?:in\s+)?(?P<which>next|this|later this)\s+(?P<unit>week|month|year)",
         _relative_unit,
     ),
-    _rule(_BEFORE + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))", _named_day),
-    _rule(_BEFORE + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}", _named_day),
-    _rule(_BEFORE + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?", _numeric_day),
-    _rule(_BEFORE + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?", _numeric_day),
-    _rule(r"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)(?: of (?:this|the) month)?", _day_of_month),
-    _rule(r"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>\d{1,2})(?:st|nd|rd|th) of (?P<next>next) month", _day_of_month),
     _rule(_BEFORE + r"(?P<plain>(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)" + _PART, _plain_day),
+    _rule(r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))", _part_alone),
+    _rule(rf"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday),
+    _rule(rf"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday),
     _rule(rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))", _start_of_month),
 )  # fmt: skip
 
 _TIME = re.compile(
     r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
-    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?\s*(?P<half>[ap]\.?m\b\.?)|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
+    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
+    r"|(?<=at )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
     r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
     r"|(?P<rel>half past|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b|(?<=@)\s?(?P<at>\d{1,2})\b)"
     r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)|at (?P<night>night)))?",
     re.I,
 )
-_CLEAR = re.compile(r"\bno (?:due )?date\b|\bwithout (?:a )?(?:due )?date\b", re.I)
+_HOUR_AFTER = re.compile(r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])", re.I)
+_HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$", re.I)
 
 
 def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
     """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
     days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
     day = days[0] if days else None
-    hour = _hour(text, day)
+    hour = _hour(text, day) or (_near_hour(text, day) if day else None)
     if day is None and hour is None:
         return None
     spans = [(day.start, day.end)] if day else []
@@ -333,6 +359,15 @@ def _hour(text: str, day: _Day | None) -> tuple[time, int, int] | None:
     return None
 
 
+def _near_hour(text: str, day: _Day) -> tuple[time, int, int] | None:
+    """Read "by 6" and "from 9", which are hours only next to a day."""
+    for pattern, part in ((_HOUR_AFTER, text[day.end :]), (_HOUR_BEFORE, text[: day.start])):
+        if found := pattern.search(part):
+            offset = day.end if pattern is _HOUR_AFTER else 0
+            return time(_waking(_amount(found["hour"]) % 24, day.part)), offset + found.start(), offset + found.end()
+    return None
+
+
 def _clock(match: re.Match[str], part: str | None) -> time | None:
     part = match["part"] or match["night"] or part
     try:
@@ -344,6 +379,9 @@ def _clock(match: re.Match[str], part: str | None) -> time | None:
         if match["clock"]:
             hour = int(match["clock"])
             return time(_waking(hour, part) if part and hour < 12 else hour, int(match["minutes"]))
+        if match["dotted"] or match["full"]:
+            hour = int(match["dotted"] or match["full"])
+            return time(_waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
         if match["rel"]:
             hour, minute = _waking(_amount(match["relhour"]), part), 30 if match["rel"].lower() == "half past" else 15
             return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)

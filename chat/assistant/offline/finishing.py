@@ -38,7 +38,7 @@ _COMPLETE = (
     re.compile(rf"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:off\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(rf"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{_DONE}{_FROM_LIST}{_WHEN}$", re.I),
     re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
-    re.compile(rf"^(?:complete|finish|close|close out|tick|wrap up|finalize|finalise|resolve)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
+    re.compile(rf"^(?:complete|finish|close|close out|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{_DONE}{_WHEN}$", re.I),
     re.compile(
         rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{_ADVERB}(?:been\s+)?(?:finished|completed|done|did|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off|crossed off"
@@ -53,7 +53,7 @@ _BARE_DONE = re.compile(rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
 _PASSIVE = re.compile(rf"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
-_MANAGED = re.compile(rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in) (?P<phrase>.+?){_WHEN}$", re.I)
+_MANAGED = re.compile(rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)) (?P<phrase>.+?){_WHEN}$", re.I)
 _CROSSED = re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$", re.I)
 
 _DELETE = (

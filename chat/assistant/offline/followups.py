@@ -37,11 +37,22 @@ from chat.assistant.offline.wishes import (
 
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
+_SAME = re.compile(
+    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and |also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$",
+    re.I,
+)
+_CORRECTION = re.compile(
+    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
+    re.I,
+)
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
 
 
 def follow_up(desk: Desk) -> list[Wish]:
     """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
+    again = _again(desk)
+    if again:
+        return again
     wishes = understand(desk.said, desk.now)
     pending = _pending(desk)
     if pending is None:
@@ -52,6 +63,26 @@ def follow_up(desk: Desk) -> list[Wish]:
         return wishes
     answered = _answered(wishes[0], pending, desk)
     return [answered if answered is not None else _placed(wishes[0], desk)]
+
+
+def _again(desk: Desk) -> list[Wish]:
+    """Read "the second one too" as the last wish for another task, and "no, I meant task 6" as that in its place."""
+    last = desk.before[-1] if desk.before else None
+    if last is None or not last.changed:
+        return []
+    said = unwrap(desk.said).strip(" .!")
+    found = _SAME.match(said) or _CORRECTION.match(desk.said.strip(" .!"))
+    words = next((group for group in found.groups() if group), "") if found else ""
+    ref = read_ref(words, desk.now)
+    wishes = [wish for wish in understand(last.said, desk.now) if isinstance(wish, Complete | Delete | Reopen | Change)]
+    if found is None or not wishes or ref.every or ref.pronoun or (ref.phrase and not _known(ref.phrase, desk)):
+        return []
+    repeated = replace(wishes[-1], ref=ref)
+    return [repeated] if found.re is _SAME else [Undo(), repeated]
+
+
+def _known(phrase: str, desk: Desk) -> bool:
+    return bool(match(phrase, desk.seen().values()).sure)
 
 
 def waiting_for(desk: Desk) -> Sequence[int]:

@@ -26,6 +26,13 @@ _SAME = {
     "e-mail": "email", "groceries": "grocery", "mother": "mom", "father": "dad", "appt": "appointment", "doc": "doctor",
     "docs": "document", "bday": "birthday", "tv": "television", "photos": "photo", "pickup": "pick", "dr": "doctor",
 }  # fmt: skip
+_LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
+# "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
+_ASIDE = re.compile(
+    r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself|again|early|"
+    r"finally|together|already|now|too|earlier|quickly)\b",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
     near = tuple(levels.pop(9, ()))
     if not levels:
         return Match(near=near)
-    return Match(sure=tuple(levels[min(levels)]))
+    best = min(levels)
+    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title itself, word for word, is beyond doubt.
+    return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 
 def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str) -> int | None:
@@ -92,11 +101,14 @@ def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str)
         return None
     if phrase.strip().lower() == whole.strip().lower():
         return 0
+    meant = [word for word in wanted if word not in _LIGHT or word in title]
+    wanted = meant or wanted
     have = [word for word in wanted if any(alike(word, other) for other in title)]
     met = [word for word in title if any(alike(word, other) for other in wanted)]
     if len(have) == len(wanted):
         return 1 if len(met) == len(title) else 2
-    if len(met) == len(title) and (len(title) > 1 or len(wanted) == 2):
+    core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else []
+    if len(met) == len(title) and core and all(any(alike(word, other) for other in title) for word in core):
         return 3
     return 9 if 2 * len(have) >= len(wanted) or 2 * len(met) >= len(title) else None
 

@@ -6,8 +6,8 @@ from chat.assistant.offline.context import Instructions, Turn
 from chat.assistant.offline.desk import Call, Desk
 from chat.assistant.offline.plans import carry_out
 
-# The runner ends a turn with an error after ten responses; the plan keeps clear of that, and says so.
-MAX_STEPS = 8
+# The runner ends a turn with an error after 24 responses; the plan keeps clear of that, and says so.
+MAX_STEPS = 20
 _TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
 _LOST = "I was interrupted part way. Please look at your list, and tell me what is still to do."
 _NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again later."

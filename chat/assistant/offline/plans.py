@@ -35,6 +35,7 @@ from chat.assistant.offline.wishes import (
 from chat.assistant.relevance import REFUSAL
 
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
+_MOST_IN_ORDER = 12
 _NOT_NOW = "I couldn't do that just now."
 
 
@@ -115,7 +116,12 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
         return "Sure. What should the task say?"
     usual = desk.preferred().priority
     drafts = [replace(draft, priority=usual) if usual and draft.priority == "normal" else draft for draft in drafts]
-    outcomes = yield from desk.ask([Call("create_task", _arguments(draft)) for draft in drafts])
+    calls = [Call("create_task", _arguments(draft)) for draft in drafts]
+    # Calls side by side are carried out in any order, and numbers should follow the order in which things were said.
+    steps = [[call] for call in calls] if len(calls) <= _MOST_IN_ORDER else [calls]
+    outcomes: list[Outcome] = []
+    for step in steps:
+        outcomes += yield from desk.ask(step)
     added = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
     failed = [_failure(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
     said = []

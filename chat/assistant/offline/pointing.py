@@ -55,7 +55,7 @@ _EVERY = re.compile(
 )
 _EVERY_KIND = re.compile(
     r"(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*(?:(?P<status>completed?|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
-    r"\s*)(?:tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?", re.I,
+    r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?", re.I,
 )  # fmt: skip
 _WRAPPING = re.compile(
     r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about|labell?ed|saying|that says|for|to|of|regarding)\s+)?", re.I
@@ -126,7 +126,7 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
     if found := _EVERY_KIND.fullmatch(text):
         done = re.match(r"complete|finished|done|closed|ticked|checked", found["status"], re.I)
         status: Status = "completed" if done else "pending"
-        return Ref(every=True, status=status)
+        return Ref(every=(found["noun"] or "").lower() not in ("task", "one", "item", "todo"), status=status)
     found = _ATTRIBUTE.fullmatch(text)
     if not found:
         return None

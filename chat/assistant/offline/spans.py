@@ -29,6 +29,10 @@ def read_span(text: str, now: datetime) -> Span | None:
         return Span(today, today + timedelta(days=days), words=f"due in the next {days} days")
     if (found := _WEEK.search(text)) and not re.search(r"\bend of\b", text, re.I):
         return _named(found, today)
+    if re.search(r"\bmy (?:day|today)\b", text, re.I) and not re.search(r"\btomorrow\b", text, re.I):
+        return Span(today, today)
+    if re.search(r"\bmy (?:week)\b", text, re.I):
+        return read_span("this week", now)
     due = find_due(text, now)
     if due is None or due.day is None:
         return None

@@ -1,5 +1,6 @@
 """Answer questions: lists, single tasks, what was said before, small talk."""
 
+import re
 from collections.abc import Mapping
 
 from chat.assistant.offline import replies
@@ -24,6 +25,7 @@ _TALK = {
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
 }  # fmt: skip
+_PREDICATE = re.compile(r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b", re.I)
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
     "title": "What should it be called instead?",
@@ -179,7 +181,8 @@ def answer(desk: Desk, wish: Answer) -> str:
 def mention(desk: Desk, wish: Mention) -> Work[str]:
     """Keep in mind which tasks were named, and say nothing."""
     desk.touched = []
-    desk.shown = [task.number for task in match(wish.text, (yield from desk.everything())).sure]
+    subject = _PREDICATE.split(wish.text, maxsplit=1)[0] or wish.text
+    desk.shown = [task.number for task in match(subject, (yield from desk.everything())).sure]
     return ""
 
 
@@ -229,8 +232,10 @@ def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
         day, _ = settle(Due(None, wish.at, ()), desk.now)
     if day is not None and day != task.due_date:
         values["due_date"] = day.isoformat()
-    if wish.at is not None and wish.at != task.due_time:
-        values["due_time"] = f"{wish.at:%H:%M}"
+    at = wish.at or (task.due_time if "due_date" in values else None)
+    if at is not None and (at != task.due_time or "due_date" in values):
+        # A new date alone would drop the time of day that was agreed.
+        values["due_time"] = f"{at:%H:%M}"
     return values
 
 

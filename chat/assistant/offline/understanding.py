@@ -31,6 +31,7 @@ from chat.assistant.relevance import judge, off_topic
 T = TypeVar("T")
 
 _NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
+_ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
@@ -44,7 +45,10 @@ def understand(said: str, now: datetime) -> list[Wish]:
     if guarded is not None:
         return [guarded]
     for clause in split_clauses(message.text):
-        wishes += [revealed(wish, message) for wish in _read_led(clause, now)]
+        for wish in _read_led(clause, now):
+            if isinstance(wish, Vague) and wish.more and wishes and isinstance(wishes[-1], Add):
+                wish = adding.add(wish.text, now, free=True) or wish
+            wishes.append(revealed(wish, message))
     return _tidied(wishes) or [Vague(said)]
 
 
@@ -74,7 +78,10 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
         if not isinstance(rest, Vague) or lead is None:
             return [rest]
         return [lead, rest] if isinstance(lead, Answer) and lead.yes else [rest]
-    return [_read(whole, now)]
+    wish = _read(whole, now)
+    if isinstance(wish, Vague) and _ONE_MORE.match(whole) and len(whole.split()) <= _LONG_QUESTION:
+        return [replace(wish, text=re.sub(r"\s+(?:too|as well|also)\W*$", "", wish.text, flags=re.I), more=True)]
+    return [wish]
 
 
 def _read(clause: str, now: datetime) -> Wish:
@@ -190,6 +197,9 @@ def _tidied(wishes: list[Wish]) -> list[Wish]:
     solid = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
     if not solid:
         return wishes[-1:]
+    if any(isinstance(wish, Add) and wish.drafts for wish in solid):
+        # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
+        solid = [wish for wish in solid if wish != Add()]
     solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
     real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
     if real and any(isinstance(wish, Answer) for wish in wishes[:1]):

@@ -1,6 +1,6 @@
 """What a person can want of their list, as plain values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Literal
 
@@ -208,7 +208,7 @@ class Vague:
     """Words that fit none of the forms."""
 
     text: str
-    words: tuple[str, ...] = field(default=())
+    more: bool = False
 
 
 Wish = (

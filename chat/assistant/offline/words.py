@@ -10,6 +10,8 @@ _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?
 _FIRST_MARK = 0xE100
 _MARK = re.compile("[\ue100-\ue7ff]")
 
+_TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
+
 KEYWORDS = ["task", "tasks", "todo", "list", "show", "display", "complete", "completed", "finish", "finished", "delete", "remove", "rename", "change", "remind", "reminder", "tomorrow", "today", "tonight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "week", "weekend", "next", "priority", "high", "normal", "urgent", "pending", "create", "update", "mark", "move", "postpone", "reschedule", "description", "everything", "overdue", "important", "please", "done", "forget", "need", "remember"]
 _SHORTHAND = {
     "tak": "task", "taks": "tasks", "tsk": "task", "tks": "tasks", "tast": "task", "lst": "list", "dun": "done",
@@ -20,6 +22,8 @@ _SHORTHAND = {
     "whens": "when's", "hows": "how's", "thats": "that's", "doesnt": "doesn't", "cant": "can't", "ned": "need",
     "mke": "make", "shw": "show", "sho": "show", "rmv": "remove", "del": "delete", "prio": "priority", "hi-pri": "high",
     "todos": "tasks", "to-dos": "tasks", "to-do": "todo", "2day": "today", "2nite": "tonight", "tonite": "tonight",
+    "alredy": "already", "allready": "already", "aready": "already", "frist": "first", "fisrt": "first", "secnd": "second",
+    "secodn": "second", "thrid": "third", "lsat": "last", "lats": "last", "evreything": "everything", "groceris": "groceries",
     "teh": "the", "waht": "what", "wht": "what", "hwat": "what", "yuo": "you", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
     "gotta": "have to", "hafta": "have to", "lemme": "let me", "gimme": "give me", "compleet": "complete",
     "hte": "the", "mi": "my", "cmplete": "complete", "delet": "delete", "finsih": "finish",
@@ -57,7 +61,7 @@ def has_quote(text: str) -> bool:
 
 def prepare(said: str) -> Message:
     """Return the message with quotes taken out of the way and slips of the keyboard put right."""
-    text = _MARK.sub(" ", said.translate(_PLAIN)).strip()
+    text = _TICKED.sub(" done", _MARK.sub(" ", said.translate(_PLAIN)).strip())
     whole = _QUOTED.fullmatch(text)
     if whole:
         text = whole[1] or whole[2]
