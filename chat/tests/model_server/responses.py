@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from itertools import count
 from typing import Any, Literal
 
 from openai.types.responses import (
@@ -52,7 +51,7 @@ class ResponsesWire:
         self._answer = answer
         self._id = ids.new("resp")
         self._output = [_item(part, ids) for part in answer.parts]
-        self._numbers = count()
+        self._number = 0
 
     def whole(self) -> bytes:
         """Return the answer in one piece."""
@@ -69,7 +68,8 @@ class ResponsesWire:
         yield self._piece(done, "closing")
 
     def failure(self, fault: str) -> list[Piece]:
-        """Return the events by which the API says that it will not finish."""
+        """Return the events by which the API says that it will not finish, in the place of the last piece."""
+        self._number -= 1
         if fault == "incomplete":
             unfinished = self._response("incomplete")
             return [
@@ -155,7 +155,8 @@ class ResponsesWire:
         )
 
     def _next(self) -> dict[str, Any]:
-        return {"sequence_number": next(self._numbers)}
+        self._number += 1
+        return {"sequence_number": self._number - 1}
 
     def _piece(self, event: ResponseStreamEvent, kind: Kind = "frame", delay: float = 0.0) -> Piece:
         return Piece(b"event: %s\ndata: %s\n\n" % (event.type.encode(), encode(event)), kind, delay)
