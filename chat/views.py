@@ -51,6 +51,14 @@ def home(request: PersonRequest) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
+def home_state(request: PersonRequest) -> JsonResponse:
+    """Answer what a new chat would begin with, for a page that was cut off for a while."""
+    return JsonResponse(history.new_chat(request.user, uuid.uuid4()).as_json())
+
+
+@require_GET
+@login_required
+@never_cache
 def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Show one conversation of one's own."""
     return _chat_page(request, _own_chat(request.user, conversation_id))

@@ -17,6 +17,7 @@ from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.tests import talk
 from chat.turns import reading
+from chat.turns.accept import view
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -120,12 +121,12 @@ def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversat
     assert page is not None
     data = page.as_json()
     assert data["tasks"] == reading.task_views(owner.pk)
-    assert data["conversation"] == reading.conversation_view(owner.pk, groceries.pk)
+    assert data["conversation"] == reading.conversation_views(owner.pk, [groceries.pk])[0]
     prompt = page.turns[0].as_json()["prompt"]
     assert isinstance(prompt, dict)
     client_id = prompt.pop("client_id")
     assert client_id == str(turn.client_id)
-    assert prompt == reading.accepted_elsewhere(turn.pk)["message"]
+    assert prompt == view(turn.prompt)
 
 
 def test_a_new_chat_is_empty_and_has_an_id_of_its_own(owner_client: Client) -> None:

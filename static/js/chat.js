@@ -5,7 +5,7 @@ import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
 import { closeAll, setUpDrawers } from "./drawers.js";
-import { Draft, newConversationId, Outbox } from "./outbox.js";
+import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Connection } from "./socket.js";
 import { begin, hasEnded, receive, refresh } from "./state.js";
@@ -27,6 +27,7 @@ class ChatPage {
     this.outbox = new Outbox(this.state.conversation_id);
     this.outbox.settle(this.state.turns);
     this.online = false;
+    this.wasOnline = false;
     this.drawing = 0;
     this.refreshing = false;
     this.build();
@@ -58,6 +59,7 @@ class ChatPage {
     for (const example of document.querySelectorAll("[data-example]")) {
       example.addEventListener("click", () => this.send(example.textContent ?? ""));
     }
+    document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
     this.render();
     this.scroll?.follow();
     this.connection?.start();
@@ -90,6 +92,7 @@ class ChatPage {
 
   /** @param {import("./outbox.js").Unsent} item */
   resend(item) {
+    if (!this.outbox.items.some((other) => other.client_id === item.client_id)) return;
     this.outbox.refuse(item.client_id, null);
     this.connection?.send(frameOf(item));
     this.draw();
@@ -140,11 +143,9 @@ class ChatPage {
       if (!item.refused) this.connection?.send(frameOf(item));
     }
     // Whatever else changed meanwhile, the list of tasks and that of chats among it.
-    if (this.wasOnline && this.state.conversation) void this.refresh();
+    if (this.wasOnline) void this.refresh();
     this.wasOnline = true;
   }
-
-  wasOnline = false;
 
   /** Ask for the whole state again. */
   async refresh() {
@@ -152,7 +153,8 @@ class ChatPage {
     this.refreshing = true;
     const asked = this.state;
     try {
-      const answer = await fetch(`/c/${asked.conversation_id}/state/`, { headers: { accept: "application/json" } });
+      const path = asked.conversation ? `/c/${asked.conversation_id}/state/` : "/state/";
+      const answer = await fetch(path, { headers: { accept: "application/json" } });
       if (answer.redirected) return this.showTrouble("signed out");
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const data = await answer.json();

@@ -62,13 +62,9 @@ function opener(side) {
  */
 function modal(side, on) {
   opener(side)?.setAttribute("aria-expanded", String(on));
-  if (on) {
-    side.setAttribute("role", "dialog");
-    side.setAttribute("aria-modal", "true");
-  } else {
-    side.removeAttribute("role");
-    side.removeAttribute("aria-modal");
-  }
+  side.setAttribute("role", on ? "dialog" : "complementary");
+  if (on) side.setAttribute("aria-modal", "true");
+  else side.removeAttribute("aria-modal");
   byId("chat").inert = on;
   byId("backdrop").hidden = !on;
 }

@@ -29,9 +29,9 @@ const marked = new Marked({
   breaks: true,
   renderer: {
     // Tags that the assistant writes are text to read, not markup.
-    html: ({ text }) => escaped(text),
+    html: (/** @type {{text: string}} */ { text }) => escaped(text),
     // No picture is fetched from anywhere: a link instead.
-    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+    image: (/** @type {{href: string, text: string}} */ { href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
   },
 });
 
@@ -67,7 +67,7 @@ export class MarkdownView {
     if (text === this.text && final === this.final) return;
     this.text = text;
     this.final = final;
-    const tokens = marked.lexer(text);
+    const tokens = /** @type {any[] & {links: object}} */ (marked.lexer(text));
     const links = JSON.stringify(tokens.links);
     // A definition of a link changes blocks whose text is the same.
     if (links !== this.links) this.blocks = [];

@@ -12,7 +12,8 @@
  * @property {string | null} refused   why the server did not take it
  */
 
-const PREFIX = "threadkeeper:";
+// Of one person: whoever signs in next in this tab sees nothing of it, and sends nothing of it.
+const PREFIX = `threadkeeper:${document.getElementById("chat")?.dataset.person ?? ""}:`;
 
 /** @param {string} key */
 function load(key) {
@@ -33,6 +34,17 @@ function store(key, value) {
     else sessionStorage.setItem(PREFIX + key, JSON.stringify(value));
   } catch {
     // Storage is full or withheld: what is on the page still works, it only does not outlive it.
+  }
+}
+
+/** Forget all of it, when the person signs out. */
+export function forget() {
+  try {
+    for (const key of Object.keys(sessionStorage)) {
+      if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+    }
+  } catch {
+    // Where storage is withheld, nothing was kept.
   }
 }
 

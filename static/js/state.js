@@ -83,11 +83,12 @@ export function receive(state, frame) {
 
 /**
  * Compare with what the server says is going on.
- * @param {State} state
+ * @param {State} before
  * @param {any} frame
  * @returns {State}
  */
-function ready(state, frame) {
+function ready(before, frame) {
+  const state = frame.conversation ? { ...before, conversation: frame.conversation } : before;
   const active = new Set(frame.turns.map((/** @type {{id: string}} */ turn) => turn.id));
   const ours = state.turns.filter((turn) => !hasEnded(turn)).map((turn) => turn.id);
   const known = new Set(state.turns.map((turn) => turn.id));
@@ -303,6 +304,7 @@ export function refresh(state, data, asked) {
     state[name] === asked[name] ? fetched[name] : state[name];
   return {
     ...fetched,
+    conversation_id: state.conversation_id,
     turns: [...turns, ...state.turns.filter((turn) => !told.has(turn.id))],
     tasks: /** @type {Task[]} */ (since("tasks")),
     conversation: /** @type {Conversation | null} */ (since("conversation")),

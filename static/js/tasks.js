@@ -55,6 +55,7 @@ export class TaskPanel {
     const badge = byId("task-badge");
     badge.textContent = String(todo.length);
     badge.hidden = todo.length === 0;
+    badge.parentElement?.setAttribute("aria-label", `Tasks: ${todo.length} to do`);
     this.first = false;
   }
 

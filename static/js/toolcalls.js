@@ -77,6 +77,8 @@ function ordered(_, value) {
   return Object.fromEntries(given.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+// What only looked at something is shown more quietly than what changed it.
+const LOOKS = new Set(["list_tasks", "get_task"]);
 const ICONS = { running: "retry", done: "check", failed: "alert" };
 
 /** The calls of one turn, as chips in a row. */
@@ -110,8 +112,9 @@ function drawChip(item, call) {
   const open = item.querySelector("details")?.open ?? false;
   const { text, state } = sentence(call);
   const result = call.error ?? call.output;
+  const look = `tool tool--${state}${LOOKS.has(call.name) ? " tool--look" : ""}`;
   item.replaceChildren(
-    h("details", { class: `tool tool--${state}`, "data-testid": "tool-call", "data-name": call.name, "data-state": state, open },
+    h("details", { class: look, "data-testid": "tool-call", "data-name": call.name, "data-state": state, open },
       h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text)),
       h("div", { class: "tool__body" },
         h("p", { class: "tool__name" }, call.name),

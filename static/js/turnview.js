@@ -38,7 +38,7 @@ export class TurnView {
     this.promptNodes = [];
     this.replyFoot = h("div", { class: "message__foot" });
     this.reply = h("article", { class: "message message--assistant", "data-testid": "message", "data-role": "assistant" },
-      h("h3", { class: "sr-only" }, "Threadkeeper"), this.markdown.element, this.replyFoot);
+      h("h2", { class: "sr-only" }, "Threadkeeper"), this.markdown.element, this.replyFoot);
   }
 
   /**
@@ -129,7 +129,7 @@ export class TurnView {
  */
 function userMessage(message, zone) {
   return h("article", { class: "message message--user", "data-testid": "message", "data-role": "user", "data-id": message.id },
-    h("h3", { class: "sr-only" }, "You"),
+    h("h2", { class: "sr-only" }, "You"),
     h("div", { class: "message__text" }, message.text),
     h("div", { class: "message__foot" }, clock(message.created_at, zone), copyButton(() => message.text, "Copy message")));
 }
@@ -145,7 +145,7 @@ export function unsentMessage(text, state, refused, buttons) {
   const look = refused ? "message--refused" : "message--waiting";
   return h("li", { class: "turn", "data-unsent": true },
     h("article", { class: `message message--user ${look}`, "data-testid": "unsent" },
-      h("h3", { class: "sr-only" }, "You"),
+      h("h2", { class: "sr-only" }, "You"),
       h("div", { class: "message__text" }, text),
       h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(refused ? "alert" : "clock"), state), ...buttons)));
 }

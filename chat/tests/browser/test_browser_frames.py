@@ -126,8 +126,7 @@ def test_a_reply_streams_as_markdown_and_is_coloured_at_the_end(stage: Stage) ->
 def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say(ATTACKS))
-    call = {"call_id": "c1", "name": "create_task", "arguments": {"title": ATTACKS}}
-    stage.log(turn, "tool.started", **call)
+    stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": ATTACKS})
     output = json.dumps({"ok": True, "task": {"number": 1, "title": ATTACKS}})
     stage.log(turn, "tool.finished", call_id="c1", output=output)
     stage.write(turn, ATTACKS)
@@ -196,9 +195,10 @@ def test_a_failed_turn_says_why_and_can_be_tried_again(stage: Stage) -> None:
     assert frame["turn_id"] == turn
     expect(stage.page.get_by_test_id("retry")).to_be_disabled()
     message = stage.message("user", "hello", turn, 1)
-    again = {"id": str(uuid.uuid4()), "status": "running", "ahead": 0}
-    stage.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": again})
-    stage.finish(again["id"], "Here you are.")
+    again = str(uuid.uuid4())
+    accepted = {"client_id": frame["client_id"], "message": message}
+    stage.send({"type": "message.accepted", **accepted, "turn": {"id": again, "status": "running", "ahead": 0}})
+    stage.finish(again, "Here you are.")
     expect(reply(stage.page)).to_contain_text("Here you are.")
     expect(stage.page.locator('[data-testid="message"][data-role="user"]')).to_have_count(1)
     expect(stage.page.get_by_test_id("failed")).to_have_count(0)

@@ -122,6 +122,19 @@ test("after being away the answer of the server counts, and what came by the soc
   assert.equal(refresh(ended, older, asked).turns[0].status, "done");
 });
 
+test("a new chat that was away keeps its id and learns of the rest", () => {
+  const here = nothing();
+  const there = { ...nothing(), conversation_id: "another", tasks: [{ task_id: "1", number: 1 }] };
+  const after = refresh(here, there, here);
+  assert.equal(after.conversation_id, CONVERSATION);
+  assert.equal(after.tasks.length, 1);
+});
+
+test("ready tells of a conversation whose first message was accepted unheard", () => {
+  const conversation = { id: CONVERSATION, title: "Milk", created_at: "", updated_at: "" };
+  assert.equal(receive(nothing(), { type: "ready", conversation, turns: [] }).conversation, conversation);
+});
+
 test("a failure takes the unfinished text away, as a fresh page does not know it", () => {
   const state = play(nothing(), accepted(), ...whole, log(7, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
   assert.equal(state.turns[0].text, "");
