@@ -26,17 +26,7 @@ RUN, PREVIEW = "sessions_admin_cleanuprun_run", "sessions_admin_cleanuprun_previ
 class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     """Runs, the newest first."""
 
-    list_display = (
-        "created_at",
-        "kind",
-        "status_badge",
-        "trigger",
-        "actor",
-        "sessions",
-        "items",
-        "size",
-        "took",
-    )
+    list_display = ("created_at", "kind", "status_badge", "trigger", "actor", "sessions", "items", "size")
     list_filter = ("status", "trigger", "dry_run")
     list_select_related = ("actor",)
     fields = (
