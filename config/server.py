@@ -20,6 +20,7 @@ from typing import Any
 
 import daphne.server
 import django
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from config.exceptions import CannotStart
@@ -34,6 +35,22 @@ POOL_SIZE = "16"
 BACKLOG = 1024
 
 Drain = Callable[[float], Coroutine[Any, Any, None]]
+
+
+class Socket(WebSocketProtocol):  # type: ignore[misc]
+    """Daphne's websocket, which may be sent longer messages than are taken from it."""
+
+    maxMessagePayloadSize: int
+
+    def sendMessage(self, payload: bytes, *how: Any, **more: Any) -> None:  # noqa: N802 - autobahn's name
+        """Send a message of any length; on a socket that is closing it is dropped."""
+        if self.state != self.STATE_OPEN:
+            return  # who sent it is about to learn
+        taken, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, *how, **more)
+        finally:
+            self.maxMessagePayloadSize = taken
 
 
 class Server(daphne.server.Server):  # type: ignore[misc]
@@ -68,6 +85,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def _begin(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
+        self.ws_factory.protocol = Socket
         self._listener.setblocking(False)
         self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()
