@@ -123,7 +123,7 @@ def copy_journal(source: Turn, target: Turn) -> None:
 
 
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
-    """Say as session items what happened in a turn that did not end by itself: calls not run get an output that says so."""
+    """Say as session items what happened in a turn that did not end by itself; calls not run get an output too."""
     items: list[Item] = [user_item(prompt)]
     outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
     for step in journal.steps:

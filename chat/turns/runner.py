@@ -52,6 +52,7 @@ class TurnRunner:
         self._running: dict[uuid.UUID, _Running] = {}
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
         self._reserved = 0
+        self._crowded = False  # somebody was not given a place and waits
         self._keeper: asyncio.Task[None] | None = None
         self._presence = Presence(self.owner)
         self._draining = False
@@ -66,7 +67,9 @@ class TurnRunner:
             accepted = await in_database(
                 accept, user_id=user_id, conversation_id=conversation_id, client_id=client_id, text=text, runner=owner
             )
-            return await self._accepted(accepted)
+            accepted = await self._accepted(accepted)
+        await self._fill()
+        return accepted
 
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
@@ -81,7 +84,9 @@ class TurnRunner:
                 client_id=client_id,
                 runner=owner,
             )
-            return await self._accepted(accepted)
+            accepted = await self._accepted(accepted)
+        await self._fill()
+        return accepted
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
@@ -214,14 +219,22 @@ class TurnRunner:
         await in_database(reflect_pruning, session_id, pruned=pruned, size=size)
 
     async def _next(self, conversation_id: uuid.UUID) -> None:
-        if self.free <= 0:
-            return  # whoever ends next, or the keeper, finds it
+        """Begin what waits behind a turn that has ended, or what waits for a place in this process."""
         try:
-            turn = await in_database(claim, conversation_id, owner=self.owner)
+            if self.free > 0 and (turn := await in_database(claim, conversation_id, owner=self.owner)):
+                self._begin(turn)
+            await self._fill()
         except DatabaseError:
             return  # the keeper finds it
-        if turn is not None:
-            self._begin(turn)
+
+    async def _fill(self) -> None:
+        """Begin turns that were not given a place, as far as there are places now."""
+        if self._crowded and self.free > 0:
+            self._crowded = False  # before the look: who comes meanwhile says so again
+            waiting = await in_database(claim_waiting, owner=self.owner, limit=self.free)
+            self._crowded |= bool(waiting)  # until a look finds nobody
+            for turn in waiting:
+                self._begin(turn)
 
     async def _save_text(self, play: Play) -> None:
         saved = play.log.text
@@ -262,6 +275,7 @@ class _Reserved:
     def __init__(self, runner: TurnRunner) -> None:
         self._runner = runner
         self._owner = runner.owner if runner.free > 0 else None
+        runner._crowded |= self._owner is None
 
     def __enter__(self) -> uuid.UUID | None:
         self._runner._reserved += 1
