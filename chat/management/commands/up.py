@@ -8,6 +8,8 @@ from config.supervisor import Supervisor
 
 class Command(BaseCommand):
     help = "Start everything: the database, the server and the worker. Ctrl-C stops it."
+    # The supervisor looks for the traps; the other checks load every page, which is for the server.
+    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
