@@ -46,6 +46,7 @@ def configured(
     endpoint: ModelServer, api: Api, patience: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The product pointed at the endpoint, with pauses that a test has time for."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the client heeds a developer's proxy
     settings.OPENAI_API_KEY = KEY
     settings.OPENAI_BASE_URL = endpoint.url
     settings.AGENT_API = api

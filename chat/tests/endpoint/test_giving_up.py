@@ -17,6 +17,7 @@ from chat.tests.model_server import (
     HttpError,
     ModelServer,
     Request,
+    Rule,
     Step,
     Text,
     calls,
@@ -71,6 +72,13 @@ async def test_an_answer_that_grew_too_long_fails_with_a_sentence(online: Chat, 
     endpoint.play(says("word ", "word ", fault="incomplete", after=1))
 
     assert "grew too long" in failure_of(await events_of(online, "hi")).detail
+
+
+@pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
+async def test_what_was_said_until_the_length_was_reached_is_the_reply(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(says("All I ", "can say", fault="incomplete", after=1))
+
+    assert reply_of(await events_of(online, "hi")) == "All I "
 
 
 async def test_after_the_budget_the_turn_fails_with_a_sentence(
@@ -147,7 +155,7 @@ async def test_neither_the_key_nor_what_was_said_is_written_anywhere(
     assert secret not in caplog.text
 
 
-def _always(step: Step):  # type: ignore[no-untyped-def]
+def _always(step: Step) -> Rule:
     async def rule(request: Request) -> Step:
         return step
 

@@ -1,5 +1,6 @@
 """A model's endpoint that stumbles is asked again: what was shown is taken back, and no tool acts twice."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,7 +11,7 @@ from chat.bridge import in_database
 from chat.models import Message, Task, ToolCall, TurnStep
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of, shown
-from chat.tests.model_server import Answer, Call, Hangup, HttpError, ModelServer, Step, Text, calls, says
+from chat.tests.model_server import Answer, Call, Fault, Hangup, HttpError, ModelServer, Step, Text, calls, says
 from chat.turns.events import TurnResumed
 
 BEFORE_A_WORD: dict[str, Step] = {
@@ -24,7 +25,7 @@ BEFORE_A_WORD: dict[str, Step] = {
     "a stream without an event": says("x", fault="end"),
     "a stream cut at once": says("x", fault="cut"),
 }
-BREAKS = ["cut", "end", "malformed", "failed"]
+BREAKS: tuple[Fault, ...] = ("cut", "end", "malformed", "failed")
 
 
 @pytest.mark.parametrize("step", BEFORE_A_WORD.values(), ids=BEFORE_A_WORD.keys())
@@ -42,9 +43,11 @@ async def test_the_person_sees_nothing_of_an_endpoint_that_stumbles(
 
 
 @pytest.mark.parametrize("fault", BREAKS)
-async def test_a_broken_stream_is_taken_back_and_written_anew(online: Chat, endpoint: ModelServer, fault: str) -> None:
+async def test_a_broken_stream_is_taken_back_and_written_anew(
+    online: Chat, endpoint: ModelServer, fault: Fault
+) -> None:
     endpoint.play(
-        Answer(parts=(Text(("Half ", "of ", "it")),), fault=fault, after=2),  # type: ignore[arg-type]
+        Answer(parts=(Text(("Half ", "of ", "it")),), fault=fault, after=2),
         says("All ", "of it."),
     )
 
@@ -59,11 +62,11 @@ async def test_a_broken_stream_is_taken_back_and_written_anew(online: Chat, endp
 
 @pytest.mark.parametrize("fault", BREAKS)
 async def test_only_what_the_broken_response_said_is_taken_back(
-    online: Chat, endpoint: ModelServer, fault: str
+    online: Chat, endpoint: ModelServer, fault: Fault
 ) -> None:
     endpoint.play(
         Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))),
-        Answer(parts=(Text(("Add", "ed")),), fault=fault, after=1),  # type: ignore[arg-type]
+        Answer(parts=(Text(("Add", "ed")),), fault=fault, after=1),
         says("Tea is on the list."),
     )
 
@@ -81,13 +84,13 @@ async def test_only_what_the_broken_response_said_is_taken_back(
 @pytest.mark.parametrize("fault", BREAKS)
 @pytest.mark.parametrize("after", [1, 99])
 async def test_a_call_whose_response_broke_off_never_acts(
-    online: Chat, endpoint: ModelServer, fault: str, after: int
+    online: Chat, endpoint: ModelServer, fault: Fault, after: int
 ) -> None:
     endpoint.play(
         calls(
             Call("create_task", {"title": "Teapot"}),
             Call("create_task", {"title": "Cups"}),
-            fault=fault,  # type: ignore[arg-type]
+            fault=fault,
             after=after,
         ),
         calls(Call("create_task", {"title": "Tea"})),
@@ -168,7 +171,5 @@ async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(online: Chat
 
 async def endpoint_listens_later(endpoint: ModelServer) -> None:
     """Let a few tries fail before the endpoint takes connections again."""
-    import asyncio
-
     await asyncio.sleep(0.3)
     await endpoint.listen()
