@@ -19,12 +19,14 @@ class Crowd:
 
     def __init__(self) -> None:
         self.now = self.most = 0
+        self.met = asyncio.Event()  # two were there at once
 
     async def _respond(self, call: ModelCall) -> list[object]:
         self.now += 1
         self.most = max(self.most, self.now)
-        for _ in range(5):
-            await asyncio.sleep(0)
+        if self.now == 2:
+            self.met.set()
+        await self.met.wait()
         self.now -= 1
         return [assistant_message("Done.")]
 
