@@ -169,7 +169,7 @@ def _end(run: CleanupRun, status: RunStatus, *, error: str = "") -> None:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, ThreadkeeperError):
         return error.detail
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # by a person, or by the worker after its time-out
         return "It was interrupted."
     return f"Something went wrong: {error or type(error).__name__}"
 

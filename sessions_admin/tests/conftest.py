@@ -2,15 +2,17 @@
 
 import asyncio
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -93,6 +95,32 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
     ended = None if status in (Status.QUEUED, Status.RUNNING, Status.WAITING) else timezone.now()
     Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=ended)
     return accepted.turn
+
+
+class InThread:
+    """A call in a thread with a connection of its own."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._call, args=(function, args, kwargs))
+        self.thread.start()
+
+    def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        try:
+            self.result = function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - raised again by join
+            self.error = error
+        finally:
+            connection.close()
+
+    def join(self) -> Any:
+        """Wait for the call and return what it returned."""
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        if self.error:
+            raise self.error
+        return self.result
 
 
 # Staff who may do less than everything.

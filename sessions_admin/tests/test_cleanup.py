@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
-from chat.models import AgentSession, User
+from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from sessions_admin.cleanup import BATCH, cleanup, forecast
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
@@ -140,8 +140,6 @@ def test_a_session_that_is_missing_from_the_file_is_gone_in_the_mirror_too(
 def test_more_sessions_than_a_batch_are_all_removed_and_progress_is_told(
     db: None, session_file: Path, owner: User, given_session: GivenSession
 ) -> None:
-    from chat.models import Conversation
-
     then = timezone.now() - timedelta(days=9)
     conversations = Conversation.objects.bulk_create(Conversation(user=owner, updated_at=then) for _ in range(BATCH))
     AgentSession.objects.bulk_create(

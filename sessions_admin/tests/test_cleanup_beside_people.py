@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,26 +13,17 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from chat.memory.maintenance import opened
 from chat.memory.store import Append, Fence, SessionStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually
 from sessions_admin.cleanup import AlreadyRunning, TakenForDead, cleanup
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
-from sessions_admin.tests.conftest import GivenSession, give_turn, stored
+from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
-
-class JustBefore:
-    """Lets something happen between choosing sessions and locking them."""
-
-    def __init__(self, happens: Any) -> None:
-        self._happens = happens
-
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if self._happens and "chat_conversation" in sql and "FOR NO KEY UPDATE" in sql:
-            happens, self._happens = self._happens, None
-            happens()
-        return execute(sql, params, many, context)
+CHOOSING = 'SELECT "chat_agentsession"."id"'
+LOCKING = "FOR NO KEY UPDATE"
 
 
 def test_a_session_that_was_spoken_in_after_it_was_chosen_is_left_alone(
@@ -41,7 +32,7 @@ def test_a_session_that_was_spoken_in_after_it_was_chosen_is_left_alone(
     woken, sleeping = given_session(owner), given_session(owner)
     awake = AgentSession.objects.filter(pk=woken.pk)
 
-    with connection.execute_wrapper(JustBefore(lambda: awake.update(last_activity_at=timezone.now()))):
+    with meanwhile(lambda: awake.update(last_activity_at=timezone.now()), before=LOCKING):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (2, 1)
@@ -55,7 +46,7 @@ def test_a_session_whose_turn_began_after_it_was_chosen_is_left_alone(
 ) -> None:
     session = given_session(owner)
 
-    with connection.execute_wrapper(JustBefore(lambda: give_turn(session, Status.RUNNING))):
+    with meanwhile(lambda: give_turn(session, Status.RUNNING), before=LOCKING):
         report = cleanup(trigger=Trigger.COMMAND)
 
     assert (report.examined, report.sessions) == (1, 0)
@@ -78,12 +69,12 @@ def test_a_conversation_that_somebody_is_at_work_in_is_passed_over_without_waiti
 
 @pytest.mark.django_db(transaction=True)
 def test_a_message_waits_until_the_session_under_it_is_gone(
-    given_session: GivenSession, session_file: Path, owner: User
+    given_session: GivenSession, session_file: Path, owner: User, patient: None
 ) -> None:
     session = given_session(owner)
     with file_locked(session_file):
         cleaning = InThread(cleanup, trigger=Trigger.COMMAND)
-        eventually(lambda: is_locked(session.conversation_id), what="the lock on the conversation")
+        eventually(holds_sessions, what="the locks")
         sending = InThread(give_turn, session, Status.RUNNING)
         # Nothing can be waited for that is not to happen.
         sending.thread.join(0.3)
@@ -117,7 +108,7 @@ def test_a_server_that_has_the_file_open_goes_on_reading_and_writing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_never_run_at_once(given_session: GivenSession, session_file: Path, owner: User) -> None:
+def test_two_never_run_at_once(given_session: GivenSession, session_file: Path, owner: User, patient: None) -> None:
     session = given_session(owner)
     with file_locked(session_file):
         first = InThread(cleanup, trigger=Trigger.SCHEDULE)
@@ -160,10 +151,7 @@ def test_a_run_that_was_taken_for_dead_removes_nothing_more(
     def bury() -> None:
         CleanupRun.objects.update(status=RunStatus.FAILED, ended_at=timezone.now(), error="buried")
 
-    with (
-        connection.execute_wrapper(JustAfterChoosing(bury)),
-        pytest.raises(TakenForDead),
-    ):
+    with meanwhile(bury, after=CHOOSING), pytest.raises(TakenForDead):
         cleanup(trigger=Trigger.COMMAND)
 
     assert stored(session_file, session) == [4, 1, 1]
@@ -173,44 +161,22 @@ def test_a_run_that_was_taken_for_dead_removes_nothing_more(
 # Helpers.
 
 
-class JustAfterChoosing:
-    """Lets something happen once sessions were chosen."""
+@contextmanager
+def meanwhile(happens: Callable[[], object], *, before: str = "", after: str = "") -> Iterator[None]:
+    """Let something happen once: just before a statement with these words, or just after one."""
+    waiting = [happens]
 
-    def __init__(self, happens: Any) -> None:
-        self._happens = happens
-
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if before and before in sql and waiting:
+            waiting.pop()()
         result = execute(sql, params, many, context)
-        if self._happens and sql.startswith('SELECT "chat_agentsession"."id"'):
-            happens, self._happens = self._happens, None
-            happens()
+        if after and after in sql and waiting:
+            waiting.pop()()
         return result
 
-
-class InThread:
-    """A call in a thread with a connection of its own."""
-
-    def __init__(self, function: Any, *args: Any, **kwargs: Any) -> None:
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._call, args=(function, args, kwargs))
-        self.thread.start()
-
-    def _call(self, function: Any, args: Any, kwargs: Any) -> None:
-        try:
-            self.result = function(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - raised again by join
-            self.error = error
-        finally:
-            connection.close()
-
-    def join(self) -> Any:
-        """Wait for the call and return what it returned."""
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-        if self.error:
-            raise self.error
-        return self.result
+    with connection.execute_wrapper(watch):
+        yield
+    assert not waiting
 
 
 @contextmanager
@@ -241,16 +207,23 @@ def file_locked(path: Path) -> Iterator[None]:
         yield
 
 
-def is_locked(conversation_id: Any) -> bool:
-    """Tell whether a conversation's row is locked by somebody."""
-    with transaction.atomic():
-        return not list(Conversation.objects.filter(pk=conversation_id).locked(skip_locked=True))
+def holds_sessions() -> bool:
+    """Tell whether somebody has locked sessions, and their conversations before, without trying to lock them too."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'chat_agentsession'::regclass AND mode = 'RowShareLock'"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clean-ups wait for the file for as long as a busy machine takes."""
+    monkeypatch.setattr("chat.memory.maintenance.LOCK_BUDGET", 60)
 
 
 def clean_file(path: Path, session_id: str) -> None:
     """Remove a session as the worker does."""
-    from chat.memory.maintenance import opened
-
     with opened(path) as file:
         file.remove([session_id])
 

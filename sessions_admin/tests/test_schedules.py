@@ -9,7 +9,7 @@ from django_q.models import Schedule
 from pytest_django import Settings
 
 from sessions_admin import schedules
-from sessions_admin.tests.test_cleanup_beside_people import InThread
+from sessions_admin.tests.conftest import InThread
 
 pytestmark = pytest.mark.django_db
 
