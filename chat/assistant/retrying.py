@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 BUDGET = 30.0  # seconds of trying again
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
+# Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
+LONGEST_SILENCE = 300.0
 
 SENTENCES = {
     401: "The model's endpoint refused the key that is configured.",
@@ -97,7 +99,12 @@ class Retrying(WrappedModel):
 async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
     """Yield the events of a response that ends as it should; raise where it does not."""
     async with closed_after(ask()) as events:
-        async for event in events:
+        while True:
+            try:
+                async with asyncio.timeout(LONGEST_SILENCE):
+                    event = await anext(events)
+            except StopAsyncIteration:
+                raise BrokenStream from None
             if isinstance(event, ResponseErrorEvent):
                 raise BrokenStream(event.code)
             if isinstance(event, ResponseFailedEvent):
@@ -107,7 +114,6 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
             yield event
             if isinstance(event, ResponseCompletedEvent):
                 return
-    raise BrokenStream
 
 
 class BrokenStream(Exception):
@@ -127,7 +133,7 @@ def explain(error: Exception) -> ModelFailed:
     if isinstance(error, openai.APIStatusError):
         again = error.status_code >= 500 or error.status_code in (408, 409, 429)
         return ModelFailed(SENTENCES.get(error.status_code, UNREACHABLE if again else REFUSED), retryable=again)
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APIConnectionError | TimeoutError):
         return ModelFailed(UNREACHABLE, retryable=True)
     if isinstance(error, BrokenStream | openai.APIError):
         final = bool({error.code, getattr(error, "type", None)} & FINAL_CODES)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chat.assistant import retrying
 from chat.bridge import in_database
 from chat.models import Task, TurnStep
 from chat.tests.conftest import Chat
@@ -52,6 +53,17 @@ async def test_a_slow_stream_that_keeps_coming_is_not_given_up(online: Chat, end
 
     assert reply_of(await events_of(online, "hi")) == "abcde"
     assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("patience", [30.0])
+async def test_signs_of_life_do_not_keep_a_turn_for_ever(
+    online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "LONGEST_SILENCE", 0.5)
+    endpoint.play(says("Add", "ed", fault="ping", after=1), says("Tea is on the list."))
+
+    assert reply_of(await events_of(online, "add tea")) == "Tea is on the list."
+    assert endpoint.hung_up == 1
 
 
 @pytest.mark.parametrize("patience", [30.0])

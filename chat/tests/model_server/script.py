@@ -10,6 +10,7 @@ from chat.tests.model_server.request import Request
 # What happens instead of the end of a streamed answer:
 Fault = Literal[
     "stall",  # nothing more comes, the connection stays
+    "ping",  # nothing more comes but signs of life
     "cut",  # the connection goes away
     "end",  # the stream ends politely, the answer does not
     "malformed",  # an event that is no JSON

@@ -132,7 +132,7 @@ def wire(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
 
 
 async def _whole(request: Request, answer: Answer, connection: Connection) -> None:
-    if answer.fault == "stall":
+    if answer.fault in ("stall", "ping"):
         await connection.pause(None)
     elif answer.fault in ("cut", "end"):
         connection.cut()
@@ -163,6 +163,10 @@ async def _break_off(format_: ResponsesWire | CompletionsWire, fault: str, conne
         return
     if fault == "stall":
         await connection.pause(None)
+    elif fault == "ping":
+        while True:
+            await connection.pause(0.05)
+            await connection.send(b": still here\n\n")
     elif fault == "malformed":
         await connection.send(BROKEN_EVENT)
     elif fault != "end":
