@@ -16,6 +16,8 @@ import { Transcript } from "./transcript.js";
 
 const ANNOUNCED = 600;
 const REFRESH_AGAIN = 2_000;
+// After so long without a connection, what the page was loaded with is old.
+const LATE = 5_000;
 
 class ChatPage {
   constructor() {
@@ -143,7 +145,7 @@ class ChatPage {
       if (!item.refused) this.connection?.send(frameOf(item));
     }
     // Whatever else changed meanwhile, the list of tasks and that of chats among it.
-    if (this.wasOnline) void this.refresh();
+    if (this.wasOnline || performance.now() > LATE) void this.refresh();
     this.wasOnline = true;
   }
 

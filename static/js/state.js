@@ -92,7 +92,9 @@ function ready(before, frame) {
   const active = new Set(frame.turns.map((/** @type {{id: string}} */ turn) => turn.id));
   const ours = state.turns.filter((turn) => !hasEnded(turn)).map((turn) => turn.id);
   const known = new Set(state.turns.map((turn) => turn.id));
-  const agreed = ours.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
+  // Spoken in since this was loaded, maybe by a turn that is over already.
+  const moved = frame.conversation && frame.conversation.updated_at !== before.conversation?.updated_at;
+  const agreed = !moved && ours.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
   return agreed ? state : { ...state, stale: true };
 }
 

@@ -118,7 +118,7 @@ def transcript(page: Page) -> str:
     shown: str = page.evaluate(
         """() => ["#transcript", "#task-panel", "#conversation-list", "#title"].map((part) => {
             const copy = document.querySelector(part).cloneNode(true);
-            copy.querySelectorAll(".conversation__time").forEach((time) => (time.textContent = ""));
+            copy.querySelectorAll(".conversation__time").forEach((time) => time.remove());
             copy.querySelectorAll(".task--fresh").forEach((task) => task.classList.remove("task--fresh"));
             return copy.outerHTML;
         }).join("\\n")"""

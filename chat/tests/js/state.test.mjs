@@ -130,6 +130,14 @@ test("a new chat that was away keeps its id and learns of the rest", () => {
   assert.equal(after.tasks.length, 1);
 });
 
+test("a turn that came and went before the socket was there is asked for", () => {
+  const conversation = { id: CONVERSATION, title: "Milk", created_at: "", updated_at: "2026-03-13T10:00:00Z" };
+  const state = { ...nothing(), conversation };
+  assert.equal(receive(state, { type: "ready", conversation, turns: [] }).stale, false);
+  const later = { ...conversation, updated_at: "2026-03-13T10:00:05Z" };
+  assert.equal(receive(state, { type: "ready", conversation: later, turns: [] }).stale, true);
+});
+
 test("ready tells of a conversation whose first message was accepted unheard", () => {
   const conversation = { id: CONVERSATION, title: "Milk", created_at: "", updated_at: "" };
   assert.equal(receive(nothing(), { type: "ready", conversation, turns: [] }).conversation, conversation);
