@@ -1,14 +1,25 @@
-"""Where a list of session items may be cut. Pure functions; everything that cuts goes through them.
+"""Where a list of session items may be cut, and whether a model's API accepts it. Pure functions; everything that cuts,
+reads or mends goes through them.
 
 An item is a dict of the Responses API's input format. A user turn begins at a user's message and ends before the next.
 Within a turn, a unit is what one model response brought with the outputs of its calls: it stays whole, since an output
 without its call, a call without its output, or a call without the reasoning before it is refused by the model's API.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 Item = Mapping[str, Any]
+
+
+def is_item(value: object) -> bool:
+    """Tell whether a stored value can be an item at all: it says what it is, or who said it."""
+    if not isinstance(value, Mapping):
+        return False
+    kind, role = value.get("type", "message"), value.get("role")
+    if not isinstance(kind, str) or (kind == "message") != isinstance(role, str):
+        return isinstance(kind, str) and kind != "message"
+    return kind != "message" or isinstance(value.get("content"), str | list)
 
 
 def is_user_message(item: Item) -> bool:
@@ -27,6 +38,11 @@ def is_output(item: Item) -> bool:
     return str(item.get("type", "")).endswith("_output") and "call_id" in item
 
 
+def is_reasoning(item: Item) -> bool:
+    """Tell whether an item is a model's reasoning, which stays with what follows it."""
+    return item.get("type") == "reasoning"
+
+
 def turn_starts(items: Sequence[Item]) -> list[int]:
     """Return the indexes at which user turns begin."""
     return [index for index, item in enumerate(items) if is_user_message(item)]
@@ -37,7 +53,7 @@ def unit_starts(items: Sequence[Item], start: int, end: int) -> list[int]:
     starts = []
     open_calls: set[str] = set()
     for index in range(start, end):
-        after_reasoning = index > start and items[index - 1].get("type") == "reasoning"
+        after_reasoning = index > start and is_reasoning(items[index - 1])
         if not open_calls and not after_reasoning and not is_output(items[index]):
             starts.append(index)
         if is_call(items[index]):
@@ -64,3 +80,99 @@ def surplus(items: Sequence[Item], limit: int) -> list[int]:
         if len(items) - start <= limit - kept_head:
             return [*range(last), *range(last + kept_head, start)]
     return [*range(last), *range(last + kept_head, len(items))]
+
+
+def window(items: Sequence[Item], limit: int) -> list[Item]:
+    """Return at most `limit` items, cut by the rule of `surplus`."""
+    gone = set(surplus(items, limit))
+    return [item for index, item in enumerate(items) if index not in gone]
+
+
+def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int, str]:
+    """Return what a model's API would refuse or misread: a reason by index; nothing for a list that is sound.
+
+    `awaiting` are the ids of calls that wait for a person's approval, which may be unanswered.
+    """
+    wrong = {index: "is no item" for index, item in enumerate(items) if not is_item(item)}
+    wrong |= _unpaired(items, wrong, frozenset(awaiting))
+    wrong |= _repeated(items, wrong)
+    wrong |= _torn(items, wrong)
+    return wrong | _stranded_reasoning(items, wrong)
+
+
+def repair(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> list[Item]:
+    """Return the items without those at fault; a second time changes nothing."""
+    left = list(items)
+    while wrong := faults(left, awaiting=awaiting):  # what goes can leave something else alone
+        left = [item for index, item in enumerate(left) if index not in wrong]
+    return left
+
+
+def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset[str]) -> dict[int, str]:
+    """Find outputs without a call in their turn before them, calls without an output, and ids that are used twice."""
+    found: dict[int, str] = {}
+    seen: set[str] = set()
+    open_calls: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if index in wrong:
+            continue
+        call_id = str(item.get("call_id"))
+        if is_user_message(item):
+            found |= dict.fromkeys(open_calls.values(), "is not answered in its turn")
+            open_calls = {}
+        elif is_call(item):
+            if call_id in seen:
+                found[index] = "repeats a call"
+            else:
+                seen.add(call_id)
+                open_calls[call_id] = index
+        elif is_output(item) and open_calls.pop(call_id, None) is None:
+            found[index] = "answers no open call"
+    unanswered = [index for call_id, index in open_calls.items() if call_id not in awaiting]
+    return found | dict.fromkeys(unanswered, "is not answered")
+
+
+def _repeated(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
+    """Find a person's message that stands directly after itself: what a run that was tried again leaves behind."""
+    found = {}
+    before: Item | None = None
+    for index, item in enumerate(items):
+        if index in wrong:
+            continue
+        if before is not None and is_user_message(item) and item == before:
+            found[index] = "repeats the message before it"
+        else:
+            before = item
+    return found
+
+
+def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
+    """Find what one response reasoned and did where part of that is at fault: an API takes all of it or nothing."""
+    found: dict[int, str] = {}
+    run: list[int] = []
+    for index, item in enumerate([*items, {"role": "user"}]):
+        if index not in wrong and (is_user_message(item) or is_output(item)):
+            reasoned = [place for place in run if place not in wrong and is_reasoning(items[place])]
+            lost = [place for place in run if place in wrong and is_item(items[place]) and not is_output(items[place])]
+            if reasoned and lost and reasoned[0] < lost[-1]:
+                found |= {place: "belongs to a response of which part is lost" for place in run if place not in wrong}
+            run = []
+        else:
+            run.append(index)
+    return found
+
+
+def _stranded_reasoning(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
+    """Find reasoning without what it led to, from the end so that a chain of it falls together."""
+    found: dict[int, str] = {}
+    after: Item | None = None
+    for index in range(len(items) - 1, -1, -1):
+        item = items[index]
+        if index in wrong:
+            # What the reasoning before it led to is gone with it.
+            continue
+        if is_reasoning(item) and (after is None or is_user_message(after) or is_output(after)):
+            found[index] = "is reasoning that led to nothing"
+        else:
+            after = item
+    return found
