@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from chat.assistant.relevance import REFUSAL
@@ -57,7 +58,27 @@ def first_table(case: Case) -> dict[int, Row]:
 
 
 def judge_turn(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
-    """Compare what a turn did, and what it said, with what was expected of it."""
+    """Compare what a turn did, and what it said, with what was expected of it; of several labels the kindest counts."""
+    verdicts = [_judge(before, after, reply, label) for label in _labels(expect)]
+    return min(verdicts, key=lambda verdict: (len(verdict.faults), len(verdict.destructive)))
+
+
+def _labels(expect: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Take a label with several acceptable values for a field apart into labels with one each."""
+    options = [_options(name, value) for name, value in expect.items()]
+    for values in product(*options):
+        yield dict(zip(expect, values, strict=True))
+
+
+def _options(name: str, value: object) -> Sequence[object]:
+    if isinstance(value, list) and value:
+        nested = name in ("creates", "completes", "reopens", "deletes", "lists") and isinstance(value[0], list)
+        if nested or (name == "updates" and isinstance(value[0], Mapping)) or name == "kind":
+            return value
+    return [value]
+
+
+def _judge(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
     verdict = Verdict()
     _judge_new(before, after, expect, verdict)
     _judge_gone(before, after, expect, verdict)
@@ -108,10 +129,9 @@ def _judge_reply(before: Table, after: Table, reply: str, expect: Mapping[str, o
         if not any(option.strip().lower() in plain.lower() for option in phrase.split("|")):
             verdict.faults.append(f"did not say {phrase!r}")
     if "lists" in expect:
-        shown, lists = listed(plain, {**before, **after}), expect["lists"]
-        options = lists if isinstance(lists, list) and lists and isinstance(lists[0], list) else [lists]
-        if shown not in options:
-            verdict.faults.append(f"listed {shown}, not {lists}")
+        shown = listed(plain, {**before, **after})
+        if shown != expect["lists"]:
+            verdict.faults.append(f"listed {shown}, not {expect['lists']}")
     kind = expect.get("kind")
     if not reply.strip() or (kind == "question" and "?" not in reply) or (kind == "refusal" and REFUSAL not in reply):
         verdict.faults.append(f"is no {kind or 'reply'}: {reply!r}")

@@ -7,7 +7,7 @@ from datetime import datetime
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.slots import take_note, take_priority
 from chat.assistant.offline.wishes import Add, Draft, Priority
-from chat.assistant.offline.words import quoted
+from chat.assistant.offline.words import has_quote, quoted
 
 MAX_TITLE = 100
 
@@ -28,17 +28,18 @@ _HEADS = re.compile(
     r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan|intend|hope|aim|promised(?: \w+)?) to\s+"
     r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
     r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite |so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
+    r"|(?P<own>(?:i|we)(?:'ve| have|'ve got| have got| got)\s+(?:an?|my|our|another)\s+)"
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
     r")",
     re.I,
 )
 _STRONG = re.compile(
-    r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to-?do|memo|make|put|jot|write|log|record|enter|insert|include|don't|do not|remember|help me remember|i|we|need|have|must|got|gotta"
+    r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record|enter|insert|include|don't|do not|remember|help me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
     re.I,
 )
 _PLURAL = re.compile(
-    r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note|jot|insert|enter|log|i've got|i must|don't)\b[^:\n]{0,60}?\b(?:tasks|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
+    r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
     re.I,
 )
 _HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
@@ -61,6 +62,7 @@ _NOTHING_YET = frozenset(
     ("something", "something else", "some", "stuff", "things", "one", "another", "another one", "one more", "it", "this", "a new one",
      "some things", "some tasks", "a few things", "new tasks", "tasks", "task", "new task", "an item", "one thing", "one more thing", "that", "them", "those", "these", "the following", "reminder", "a reminder", "todo")
 )  # fmt: skip
+_ONLY_WITH_DATE = re.compile(r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our|another)\s", re.I)
 _ABOUT_TASKS = re.compile(r"\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b", re.I)
 _NO_OBJECTS = frozenset("over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split())
 _WITH_OTHERS = frozenset(["ask", "tell", "see", "get", "go", "talk", "then", "have", "be", "do", "make", "put", "set", "give", "let", "it", "them", "him", "her"])
@@ -68,6 +70,8 @@ _WITH_OTHERS = frozenset(["ask", "tell", "see", "get", "go", "talk", "then", "ha
 
 def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
+    if re.match(r"no (?:more |longer )?need\b", clause, re.I):
+        return None
     if clause.endswith("?") and re.match(r"(?:should|must|do|have|need|shall|better|want)\b", clause, re.I):
         return None
     if _PLURAL.match(clause) or _HEADED.match(clause) or _BULLET.search(clause):
@@ -75,13 +79,13 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         if listed is not None:
             return listed
     header, rest = _strip_heads(clause)
-    if header is not None and re.match(r"(?:i'm|i am) (?:going|planning|hoping)", header, re.I) and find_due(clause, now) is None:
+    if header is not None and _ONLY_WITH_DATE.match(header) and find_due(clause, now) is None:
         return None
     if header is None:
         if not free:
             return None
         rest = clause
-    return _drafts(rest, header or "", now)
+    return replace(_drafts(rest, header or "", now), bare=header is None)
 
 
 def _strip_heads(clause: str) -> tuple[str | None, str]:
@@ -127,8 +131,10 @@ def _listed(clause: str, now: datetime) -> Add | None:
 def _drafts(rest: str, header: str, now: datetime) -> Add:
     rest = _TO_LIST.sub("", rest) if not quoted(rest) else rest
     due, (priority, _) = (find_due(header, now) if header else None), take_priority(header, bare=True)
-    if not rest.strip(" .,:!?"):
-        return Add()
+    bare = _draft(rest, now, due=due, priority=priority) if rest.strip(" .,:!?") else Draft("")
+    if header and (not rest.strip(" .,:!?") or _only_detail(rest)):
+        day, at = settle(due, now) if due else (bare.day, bare.at)
+        return Add(usual=Draft("", None, day, at, priority or bare.priority))
     items = _INLINE_NUMBERS.split(f" {rest}") if re.search(r"(?:^|\s)\(?1[.)]\s", rest) else [rest]
     items = [item for item in items if item.strip(" ,;")]
     if len(items) == 1:
@@ -145,7 +151,11 @@ def _items(text: str, header: str) -> list[str]:
     note, plain = take_note(text)
     if note is not None:
         return [text]
+    if re.search(r"\([^)]*,[^)]*\)", plain):
+        return [text]
     pieces = [piece for piece in _COMMA.split(plain) if piece.strip()]
+    if len(pieces) > 1 and all(quoted(piece.strip()[:1]) for piece in pieces):
+        return pieces
     if len(pieces) > 1 and all(_own_action(piece) for piece in pieces):
         return pieces
     commas = [piece for piece in _COMMA_ONLY.split(plain) if piece.strip()]
@@ -174,6 +184,13 @@ def _is_detail(piece: str) -> bool:
     due = find_due(piece, datetime(2000, 1, 1, 12))
     priority, rest = take_priority(f", {piece}", bare=True)
     return due is not None or (priority is not None and not rest.strip(" ,"))
+
+
+def _only_detail(text: str) -> bool:
+    """Tell whether a text says when or how important, and nothing else."""
+    due = find_due(text, datetime(2000, 1, 1, 12))
+    _, rest = take_priority(f", {without(text, due) if due else text}", bare=True)
+    return not re.sub(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W", "", rest, flags=re.I) and not has_quote(text)
 
 
 def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
@@ -208,4 +225,4 @@ def imperative(clause: str) -> bool:
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False
-    return len(words) > 2 or words[1] not in _NO_OBJECTS
+    return words[1] not in _NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something") if len(words) < 4 else True

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from chat.assistant.offline.adding import CHORES, clean_title
 from chat.assistant.offline.dates import NUMBERS, Due, find_due, settle, without
 from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.spans import read_span
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.wishes import Change, Draft, Fragment, Ref, Slot
 from chat.assistant.offline.words import quoted
@@ -37,7 +38,7 @@ _DESCRIBE = (
     re.compile(r"^(?:note|comment)\s+(?:for|on|to)\s+(?!self\b|myself\b)(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$", re.I),
     re.compile(r"^note\s+(?:on|for|in)\s+(?P<ref>.+?)\s+that\s+(?P<text>.+)$", re.I),
     re.compile(r"^describe\s+(?P<ref>.+?)\s+as\s*:?\s*(?P<text>.+)$", re.I),
-    re.compile(rf"^(?:the )?{_NOTE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s+(?:should be|is|should say|to)\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(rf"^(?:the )?{_NOTE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s*(?:\bshould be\b|\bis\b|\bshould say\b|\bto\b|=|:)\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?P<ref>.+?)'s\s+{_NOTE_NOUN}\s+(?:should be|is|should say|to)\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?:add|append|attach)\s+(?P<text>.+?)\s+(?:to|in|as)\s+(?:the |a |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for|in|to)\s+(?P<ref>.+))?$", re.I),
     re.compile(rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{_POINTED})\s*(?::|that)\s*(?P<text>.+)$", re.I),
@@ -58,21 +59,24 @@ _RENAME = (
     re.compile(r"^(?:make|have|let)\s+(?P<ref>.+?)\s+(?:say|read)\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:change|edit|update|replace|correct|switch|turn|swap|modify)\s+(?P<ref>.+?)\s+(?:to|into|with|for|by)(?: say| read)?\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?P<ref>{_POINTED})\s+(?:should|must)\s+(?:really |actually |instead )*be\s*:?\s*(?P<text>.+?)(?:\s+instead)?$", re.I),
+    re.compile(r"^instead of (?P<ref>.+?),? (?:it should|make it|call it|it must|please write|write|put) (?:say |be |read )?(?P<text>.+)$", re.I),
+    re.compile(r"^(?:edit|update|change|rename|correct)\s+(?P<ref>[^:]+?)\s*:\s+(?P<text>.+)$", re.I),
     re.compile(rf"^(?:make)\s+(?P<ref>{_POINTED})\s+(?:into\s+)?(?P<text>.+)$", re.I),
 )  # fmt: skip
 _RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
 _INSTEAD = re.compile(r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$", re.I)
 
-_MOVE = r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|delay|change|shift|bring(?: forward)?|defer|put off|put|update|extend|bump|edit|mark|give|raise|lower|increase|decrease|flag|switch|turn|adjust|schedule|assign|modify|have|get|let|upgrade|downgrade|pull(?: forward| in)?|snooze|remind me (?:about|of))"
+_MOVE = r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|delay|change|shift|bring(?: forward)?|defer|put off|put|update|extend|bump|edit|mark|give|raise|lower|increase|decrease|flag|switch|turn|adjust|schedule|assign|modify|have|get|let|upgrade|downgrade|pull(?: forward| in)?|snooze|remind me (?:about|of)|add (?:an? |the )?(?:due ?date|deadline))"
 _MOVING = re.compile(rf"^{_MOVE}\b\s*", re.I)
 _DATING = re.compile(r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I)
-_PRIORITISING = re.compile(r"^(?P<how>prioriti[sz]e|de-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) the priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$", re.I)
+_PRIORITISING = re.compile(r"^(?P<how>prioriti[sz]e|(?:de|un)-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) (?:the )?priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$", re.I)
 _NOT_URGENT = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually |really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?$", re.I)  # fmt: skip
+_POINTED_THEN = re.compile(rf"^(?P<ref>{_POINTED})\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$", re.I)
 _LED = re.compile(rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{_POINTED}|(?:the |my )?.+? task|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$", re.I)
 _LEVEL_GIVEN = re.compile(
     r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$", re.I
 )
-_ASKING = re.compile(r"(?:is|are|was|were|do|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I)
+_ASKING = re.compile(r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I)
 _SHIFT = re.compile(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
@@ -80,7 +84,7 @@ _SHIFT = re.compile(
 _IS_DUE = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be|must be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off|brought forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b", re.I)  # fmt: skip
 _IS_PRIORITY = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|should be|has|must be|needs to be|gets)|'s)\s+(?:actually |really |now |very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top|critical)\b", re.I)  # fmt: skip
 _CONNECTORS = re.compile(
-    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has|ought|will|can|could|really|actually|only|gets?|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b|[\s,.;:'!?-]+)+$",
+    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|^\s*(?:to|for|on|of)\s+|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has|ought|will|can|could|really|actually|only|gets?|done|finished|ready|super|very|quite|extremely|so|more|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b|[\s,.;:'!?-]+)+$",
     re.I,
 )
 _DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
@@ -91,6 +95,8 @@ def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
     if clause.endswith("?") or _ASKING.match(clause):
         return None
+    if (found := _POINTED_THEN.match(clause)) and (said := fragment(found["rest"], now)):
+        return Change(read_ref(found["ref"], now), day=said.day, at=said.at, priority=said.priority)
     if led := _LED.match(clause):
         inner = change(led["rest"], now)
         return replace(inner, ref=read_ref(led["ref"], now), otherwise=None) if inner and inner.ref.pronoun == "it" else None
@@ -109,7 +115,8 @@ def fragment(clause: str, now: datetime) -> Fragment | None:
         return None if found else None
     if (priority is None and due is None) or re.sub(r"\b(?:and|it|due|at|on|by|with|make|is|a|the|to|task|one|for)\b|\W", "", rest, flags=re.I):
         return None
-    return Fragment(due.day if due else None, due.at if due else None, priority)
+    span = read_span(clause, now) if due and not due.at and not priority else None
+    return Fragment(due.day if due else None, due.at if due else None, priority, span)
 
 
 def _instead(clause: str, now: datetime) -> Change | None:
@@ -138,7 +145,9 @@ def _cleared(clause: str, now: datetime) -> Change | None:
 def _described(clause: str, now: datetime) -> Change | None:
     for form in _DESCRIBE:
         if (found := form.match(clause)) and not _ONLY_NOTE.fullmatch(found["text"]):
-            return Change(_ref(found.groupdict().get("ref"), now), description=found["text"].strip(" \"'"))
+            adding = re.match(r"(?:add|append|attach|include|put|leave|write|note|comment)\b", clause, re.I) is not None
+            text = found["text"].strip(" \"'")
+            return Change(_ref(found.groupdict().get("ref"), now), description=text, appended=adding)
     found = _NOTE_MISSING.match(clause)
     return Change(_ref(found["ref"], now), lacks="description") if found else None
 
@@ -146,13 +155,14 @@ def _described(clause: str, now: datetime) -> Change | None:
 def _prioritised(clause: str, now: datetime) -> Change | None:
     if found := _LEVEL_GIVEN.match(clause):
         given, _ = take_priority(found["level"], bare=True)
-        return Change(_ref(found["ref"] or found["ref2"], now), priority=given) if given else None
+        words = re.sub(r"^(?:change|set|make|update|put|raise|lower|turn|switch)\s+", "", found["ref"] or found["ref2"], flags=re.I)
+        return Change(_ref(words, now), priority=given) if given else None
     if found := _NOT_URGENT.match(clause):
         return Change(_ref(found["ref"], now), priority="normal" if found["anymore"] else "low")
     found = _PRIORITISING.match(clause)
     if not found or take_priority(clause, bare=True)[0]:
         return None
-    down = re.match(r"de|lower|decrease|reduce|drop", found["how"], re.I)
+    down = re.match(r"de|un|lower|decrease|reduce|drop", found["how"], re.I)
     return Change(_ref(found["inner"] or found["ref"], now), priority="low" if down else "high")
 
 
@@ -165,6 +175,8 @@ def _dated(clause: str, now: datetime) -> Change | None:
     shifted = _shifted(clause, rest, now)
     if shifted is not None:
         return shifted
+    # "From three to four", "from low to high": what it was before does not matter.
+    rest = re.sub(r"\s+from\s+(?:(?!\bto\b).)+?\s+(?=to\b)", " ", rest, flags=re.I) if moving else rest
     due, rest = _new_due(rest, now)
     priority, rest = take_priority(rest, bare=True)
     if due is None and priority is None:

@@ -76,7 +76,7 @@ def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
         others = [number for number in desk.last_list() if number not in desk.last_changed()]
         return Choice(tuple(others)) if len(others) == 1 else Choice(problem=(yield from offer(desk)))
     if ref.pronoun == "them":
-        groups = (spoken_of, desk.last_list())
+        groups = (spoken_of, desk.last_list(), desk.changed_lately(ref.count) if ref.count else [])
         right = next((group for group in groups if group and len(group) == (ref.count or len(group))), [])
         return Choice(tuple(right)) if right else Choice(problem=(yield from offer(desk, "Which ones do you mean?")))
     if len(spoken_of) == 1:
@@ -150,7 +150,7 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
 
 def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
-    parts = [part for part in _AND.split(phrase) if part.strip()]
+    parts = [part for part in _AND.split(re.sub(r"^both\s+", "", phrase, flags=re.I)) if part.strip()]
     found = [match(part, tasks).sure for part in parts]
     if len(parts) < 2 or any(len(sure) != 1 for sure in found):
         return []

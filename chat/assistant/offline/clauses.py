@@ -26,7 +26,7 @@ _COMMAND_HEAD = (
     r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s|push\s|postpone\s|reschedule\s"
     r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
-_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also)\s+(?:then\s+|also\s+)*|\s+-\s+)"
+_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+|also\s+)*|\s+-\s+)"
 _SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
 _SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")

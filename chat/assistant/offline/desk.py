@@ -105,6 +105,11 @@ class Desk:
             return self.touched
         return next((kept for turn in reversed(self.before) if (kept := self._still_there(turn.changed))), [])
 
+    def changed_lately(self, count: int) -> list[int]:
+        """Return the tasks changed last, as many as wanted, over several turns."""
+        numbers = [number for turn in self.before for number in self._still_there(turn.changed)]
+        return list(dict.fromkeys(reversed(numbers)))[:count][::-1]
+
     def last_created(self) -> list[int]:
         """Return the tasks added in the newest turn that added any."""
         for turn in reversed(self.before):

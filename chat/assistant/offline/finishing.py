@@ -18,12 +18,13 @@ _NEGATED = re.compile(
     r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add|do)\b",
     re.I,
 )
+_NONE_DONE = re.compile(r"^(?:neither|none|nothing)(?: of (?:them|those|it))? (?:is|are|has been|was) (?:done|finished|complete)", re.I)
 _HEDGED = re.compile(
-    r"\b(?:almost|nearly|half ?way|about to|going to|will|won't|i'll|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to|trying to|hope to|might|maybe|not sure)\b",
+    r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to|trying to|hope to|might|maybe|not sure)\b",
     re.I,
 )
 _NOT_DONE = (
-    re.compile(r"^(?:reopen|re-open|unfinish|un-?complete|un-?check|un-?tick|un-?mark|reactivate|resume|un-?do|restore)\s+(?P<ref>.+?)(?:\s+as\s+(?:done|complete|completed))?$", re.I),
+    re.compile(r"^(?:reopen|re-open|unfinish|un-?complete|un-?check|un-?tick|un-?mark|reactivate|resume|un-?do|restore)\s+(?:completing |finishing |the completion of )?(?P<ref>.+?)(?:\s+as\s+(?:done|complete|completed))?$", re.I),
     re.compile(r"^(?:mark|set|change|move|put|make|flag|switch)\s+(?P<ref>.+?)\s+(?:back\s+)?(?:as|to|to be)?\s*(?:(?:being )?(?:not|un)[ -]?(?:done|complete|completed|finished|yet done)|pending|open|incomplete|unfinished|undone|active|todo|not done|uncompleted|outstanding)(?:\s+again)?$", re.I),
     re.compile(r"^(?:put|move|bring|add)\s+(?P<ref>.+?)\s+back(?:\s+(?:on|onto|to|in|into)\s+(?:my|the)\s+.*)?$", re.I),
     re.compile(r"^(?:mark|set) as (?:not done|pending|open|incomplete|undone)\s*:?\s*(?P<ref>.+)$", re.I),
@@ -47,7 +48,7 @@ _COMPLETE = (
     re.compile(rf"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s|'re)\s+{_ADVERB}{_DONE}{_WHEN}$", re.I),
     re.compile(rf"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third|last)(?: one)?)\s*[:,-]?\s*(?:{_DONE}|check|tick){_WHEN}$", re.I),
     re.compile(rf"^(?:{_DONE})\s*[:,-]\s*(?P<ref>.+)$", re.I),
-    re.compile(rf"^(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{_DONE}{_WHEN}$", re.I),
+    re.compile(rf"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{_DONE}{_WHEN}$", re.I),
 )  # fmt: skip
 _BARE_DONE = re.compile(rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it|that)){_WHEN}$", re.I)
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
@@ -63,12 +64,14 @@ _DELETE = (
     re.compile(rf"^(?:drop|cancel|forget(?: about)?|never ?mind(?: about)?|scratch|skip|abandon|call off|delete)\s+(?P<ref>(?!off\b|by\b|in\b|it\b$|that$|to\b).+?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(r"^(?:i|we) (?:don't|do not) (?:really |actually )?(?:need|want|have) (?:to (?:do )?)?(?P<ref>.+?)\s+(?:any ?more|any longer|now|on my list|after all)(?: (?:any ?more|after all))?$", re.I),
     re.compile(r"^(?:i|we) no longer (?:need|want|have|care about)\s+(?:to (?:do )?)?(?P<ref>.+?)$", re.I),
+    re.compile(r"^(?:there's |there is )?no (?:more |longer )?need (?:to (?:do )?|for )(?P<ref>.+?)(?:\s+(?:any ?more|any longer|now|after all))?$", re.I),
     re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:deleted|removed|go|dropped|erased|come off the list|be taken off(?: (?:the|my) list)?)$", re.I),
 )  # fmt: skip
 _GONE = re.compile(
     r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
     re.I,
 )
+_REASON = re.compile(r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it|we))\b).*$", re.I)
 _CHORE_LIKE = re.compile(r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b", re.I)
 _UNFINISHING = frozenset(
     stem(verb)
@@ -83,7 +86,7 @@ _UNFINISHING = frozenset(
 
 def kept(clause: str) -> Talk | None:
     """Read a wish that something be left alone."""
-    return Talk("keep") if _NEGATED.match(clause) else None
+    return Talk("keep") if _NEGATED.match(clause) or _NONE_DONE.match(clause) else None
 
 
 def reopen(clause: str, now: datetime) -> Reopen | None:
@@ -101,6 +104,7 @@ def complete(clause: str, now: datetime) -> Complete | None:
     """Read a wish to tick something off, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
+    clause = _REASON.sub("", clause)
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
@@ -138,6 +142,7 @@ def delete(clause: str, now: datetime) -> Delete | None:
     """Read a wish to delete something."""
     if clause.endswith("?") and not re.match(r"(?:delete|remove|erase)", clause, re.I):
         return None
+    clause = _REASON.sub("", clause)
     for form in _DELETE:
         if found := form.match(clause):
             return Delete(read_ref(found["ref"], now), otherwise=_as_chore(clause, now))

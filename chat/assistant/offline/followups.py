@@ -19,6 +19,7 @@ from chat.assistant.offline.wishes import (
     Change,
     Complete,
     Delete,
+    Draft,
     Foreign,
     Fragment,
     Inspect,
@@ -38,7 +39,8 @@ from chat.assistant.offline.wishes import (
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
 _SAME = re.compile(
-    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and |also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$",
+    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and |also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
+    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|other)(?: one| task)?)$",
     re.I,
 )
 _CORRECTION = re.compile(
@@ -56,7 +58,7 @@ def follow_up(desk: Desk) -> list[Wish]:
     wishes = understand(desk.said, desk.now)
     pending = _pending(desk)
     if pending is None:
-        return [_placed(wish, desk) for wish in wishes]
+        return [_placed(wish, desk) for wish in wishes] if len(wishes) == 1 else wishes
     if len(wishes) == 2 and isinstance(wishes[0], Answer):
         wishes = wishes[1:]
     if len(wishes) != 1:
@@ -70,8 +72,8 @@ def _again(desk: Desk) -> list[Wish]:
     last = desk.before[-1] if desk.before else None
     if last is None or not last.changed:
         return []
-    said = unwrap(desk.said).strip(" .!")
-    found = _SAME.match(said) or _CORRECTION.match(desk.said.strip(" .!"))
+    said = desk.said.strip(" .!?")
+    found = _SAME.match(said) or _SAME.match(unwrap(said)) or _CORRECTION.match(desk.said.strip(" .!"))
     words = next((group for group in found.groups() if group), "") if found else ""
     ref = read_ref(words, desk.now)
     wishes = [wish for wish in understand(last.said, desk.now) if isinstance(wish, Complete | Delete | Reopen | Change)]
@@ -114,10 +116,25 @@ def _answered(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
     if isinstance(wish, Answer):
         return _yes(pending, desk) if wish.yes else Talk("keep")
     if isinstance(pending, Add):
-        return add(unwrap(desk.said), desk.now, free=True) if not isinstance(wish, Add) or not wish.drafts else None
+        given = wish if isinstance(wish, Add) and wish.drafts else add(unwrap(desk.said), desk.now, free=True)
+        return _with_usual(given, pending.usual) if isinstance(given, Add) else None
     if isinstance(pending, Change) and pending.lacks:
         return _filled(wish, pending, desk)
     return _pointed(wish, pending, desk)
+
+
+def _with_usual(wish: Add, usual: Draft) -> Add:
+    """Return the tasks with the day and the priority that were given before it was said what they are."""
+    drafts = [
+        replace(
+            draft,
+            day=draft.day or usual.day,
+            at=draft.at or (usual.at if draft.day is None else None),
+            priority=usual.priority if draft.priority == "normal" else draft.priority,
+        )
+        for draft in wish.drafts
+    ]
+    return Add(tuple(drafts))
 
 
 def _yes(pending: Pending, desk: Desk) -> Wish | None:
@@ -191,11 +208,13 @@ def _placed(wish: Wish, desk: Desk) -> Wish:
         return wish
     if wish.span is not None and wish.asking:
         return Show(status="pending", span=wish.span)
+    if wish.span is not None and not wish.at and not desk.spoken_of():
+        return Show(status="pending", span=wish.span)
     if last is None or not desk.spoken_of():
         return wish
     listing = last.shown and not last.changed
     if listing and len(last.shown) > 1 and wish.day and not wish.at:
-        return Show(status="pending", span=Span(wish.day, wish.day))
+        return Show(status="pending", span=wish.span or Span(wish.day, wish.day))
     return Change(Ref(pronoun="it"), day=wish.day, at=wish.at, priority=wish.priority)
 
 

@@ -1,13 +1,16 @@
 """Carry out what was understood, one wish after the other, and say what came of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline import replies, tellings, undoing
+from chat.assistant.offline.changing import fragment
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
+from chat.assistant.offline.matching import match as match_titles
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import (
     Add,
@@ -35,6 +38,7 @@ from chat.assistant.offline.wishes import (
 from chat.assistant.relevance import REFUSAL
 
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
+_MOST_WORDS = 12
 _MOST_IN_ORDER = 12
 _NOT_NOW = "I couldn't do that just now."
 
@@ -95,7 +99,8 @@ def _one(desk: Desk, wish: Wish) -> Work[str]:
         case Pick():
             return (yield from _pick(desk, wish.ref))
         case Vague():
-            return (yield from tellings.vague(desk, wish))
+            led = yield from _led_by_title(desk, wish)
+            return (yield from _change(desk, led)) if led else (yield from tellings.vague(desk, wish))
         case Mention():
             return (yield from tellings.mention(desk, wish))
         case Recall():
@@ -114,6 +119,14 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     drafts = [draft for draft in wish.drafts if draft.title]
     if not drafts:
         return "Sure. What should the task say?"
+    if wish.bare and len(drafts) == 1 and drafts[0].day:
+        same = [
+            task
+            for task in (yield from desk.everything())
+            if not task.is_completed and not task.due_date and task.title.lower() == drafts[0].title.lower()
+        ]
+        if len(same) == 1:
+            return (yield from _change(desk, Change(Ref(numbers=(same[0].number,)), day=drafts[0].day, at=drafts[0].at)))
     usual = desk.preferred().priority
     drafts = [replace(draft, priority=usual) if usual and draft.priority == "normal" else draft for draft in drafts]
     calls = [Call("create_task", _arguments(draft)) for draft in drafts]
@@ -197,7 +210,7 @@ def _all_done(desk: Desk) -> Work[str]:
         return "You have no open tasks: everything is done already."
     if len(tasks) == 1:
         return f"Shall I mark this one as done?\n\n{replies.lines(tasks, desk.today)}"
-    return f"Shall I mark all {len(tasks)} of these as done, or only some?\n\n{replies.lines(tasks, desk.today)}"
+    return f"Are you sure? Shall I mark all {len(tasks)} of these as done, or which ones?\n\n{replies.lines(tasks, desk.today)}"
 
 
 def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
@@ -273,6 +286,20 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
 def _nothing() -> Work[list[Outcome]]:
     yield from ()
     return []
+
+
+def _led_by_title(desk: Desk, wish: Vague) -> Work[Change | None]:
+    """Read "laundry: low priority", where the first words name a task and the others say what should change."""
+    words = wish.text.split()
+    if len(words) > _MOST_WORDS or wish.text.endswith("?"):
+        return None
+    pending = [task for task in (yield from desk.everything()) if not task.is_completed]
+    for size in range(len(words) - 1, 0, -1):
+        found = match_titles(" ".join(words[:size]), pending).sure
+        said = fragment(re.sub(r"^(?:change|set|move|make it|to|for|is)\b\s*", "", " ".join(words[size:]), flags=re.I), desk.now)
+        if len(found) == 1 and said:
+            return Change(Ref(numbers=(found[0].number,)), day=said.day, at=said.at, priority=said.priority)
+    return None
 
 
 def _pick(desk: Desk, ref: Ref) -> Work[str]:

@@ -50,7 +50,7 @@ _NEWEST = re.compile(
 _EVERY = re.compile(
     r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
     r"|(?:my|the) (?:whole|entire|full|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all"
-    r"|tasks|all)(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo|tasks))?(?: (?:i have|there is))?",
+    r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo|tasks))?(?: (?:i have|there is))?",
     re.I,
 )
 _EVERY_KIND = re.compile(

@@ -3,6 +3,7 @@
 import re
 
 from chat.assistant.offline.wishes import Priority
+from chat.assistant.offline.words import quoted
 
 _LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"
 _LEVELS: dict[str, Priority] = {
@@ -58,4 +59,7 @@ def take_note(text: str) -> tuple[str | None, str]:
     found = _NOTE.search(text)
     if not found or not text[: found.start()].strip():
         return None, text
+    if quoted(found["note"][:1]):
+        # What follows a quoted note is no part of it: with the note "by the door", due Monday.
+        return found["note"][0], f"{text[: found.start()].strip()} {found['note'][1:].strip(' ,;)')}".strip()
     return found["note"].strip(" .\"'"), text[: found.start()].strip()

@@ -12,6 +12,7 @@ _TALK = (
     ("who", r"(?:(?:who|what) (?:are|r) (?:you|u)|what'?s your name|are you (?:a|an) (?:bot|robot|ai|human|person|machine|real).*|are you (?:real|human)|tell me about yourself|who (?:made|built|created) you|introduce yourself|which model are you|are you chatgpt)"),
     ("how", r"(?:how are (?:you|things)(?: .*)?|how'?s it going|how do you do|what'?s up|how have you been|how are you doing(?: today)?|you ok|are you ok)"),
     ("fine", r"(?:(?:ok|okay|k|kk|cool|great|nice|perfect|awesome|excellent|wonderful|amazing|lovely|fine|good|got it|understood|alright|all right|right|i see|makes sense|sounds good|looks good|good (?:job|work|bot|to know)|well done|nice (?:one|work)|brilliant|sweet|super|wow|lol|haha+|ha|hm+|interesting|you'?re (?:the best|great|awesome|amazing|welcome|so helpful)|i love (?:you|it|this)|love it|that'?s (?:great|good|right|correct|perfect|fine|helpful|awesome|nice|cool)|no problem|no worries|yay|phew|very good|it'?s (?:fine|ok|okay|good)|never ?mind|forget it|cancel|nothing|nm|nvm|stop|leave it|as you were|wait|one moment|just a (?:sec|second|moment)|hold on|i'?m (?:tired|happy|sad|bored|stressed|busy|overwhelmed|exhausted|ok|fine|good)(?: .*)?|what a day|so much to do|busy day(?: today)?|have a busy day)[\s,!.]*)+(?:so much|a lot|then|there|bot|assistant|job|you)?"),
+    ("fine", r"(?:don'?t let me forget(?: (?:it|that|about it))?|(?:i )?(?:don't want to|mustn't|must not|can't) forget(?: (?:it|that))?|it'?s important(?: to me)?)"),
     ("sorry", r"(?:(?:i'?m )?(?:so |very )?sorry(?: (?:about|for) .*)?|my (?:bad|mistake|apologies)|apologies|oops|whoops|my fault)"),
     ("day", r"(?:what(?:'s| is)? ?(?:the )?(?:date|day|time)(?: (?:is it|today|now|is today|is it today|is it now|of the week))*|what day (?:of the week )?is (?:it|today)(?: today)?|what'?s today(?:'s date)?|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)"),
 )  # fmt: skip
@@ -25,9 +26,9 @@ _NO = re.compile(
     re.I,
 )
 _UNDO = re.compile(
-    r"^(?:undo|revert|roll ?back|take (?:that|it) back|put (?:it|that) back(?: (?:the way|how) it was)?|bring (?:it|that|them) back|restore (?:it|that|the (?:last|deleted).*)|undelete(?: (?:it|that))?|change it back|reverse (?:that|it))"
+    r"^(?:undo|add (?:it|that) back|put (?:it|that) back(?: (?:on|onto) (?:my|the) list)?|revert|roll ?back|take (?:that|it) back|put (?:it|that) back(?: (?:the way|how) it was)?|bring (?:it|that|them) back|restore (?:it|that|the (?:last|deleted).*)|undelete(?: (?:it|that))?|change it back|reverse (?:that|it))"
     r"(?:\s+(?:that|it|this|the (?:last|previous) (?:one|change|thing|action|step|deletion|delete|edit)|my last (?:change|action|one)|what you just did|last change|please|change))*$"
-    r"|^(?:that was (?:a mistake|wrong|an accident)|i didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back|put it back))*$",
+    r"|^(?:that was (?:a mistake|wrong|an accident)|(?:that|it) was (?:the )?wrong (?:one|task|thing)|i (?:picked|chose|marked|deleted|completed) the wrong (?:one|task|thing)|(?:i )?didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back|put it back))*$",
     re.I,
 )
 _OTHERS = r"(?:(?:another|other|someone else'?s?|somebody else'?s?|a different|different|every|everyone'?s?|everybody'?s?|all(?: the)? other|all)\s+(?:users?|persons?|people|accounts?|customers?|members?)(?:'s?)?|(?:everyone|everybody|someone|somebody)(?: else)?'s)"
@@ -41,6 +42,12 @@ _OVERRIDE = re.compile(
     r"\b(?:ignore|disregard|override|bypass|forget|discard|skip)\s+(?:(?:all|any|everything|your|the|my|these|those|of|every)\s+)*(?:(?:previous|prior|above|earlier|system|safety|existing|other|original|past|preceding|current|you were told)\s*)*(?:instructions?|rules|prompts?|guidelines|directions|commands|restrictions|guardrails?|programming|policies|above|before|told)\b"
     r"|\bsystem\s*(?:prompt|message|override|instruction)s?\b|\bdeveloper mode\b|\bjailbreak|\bdo anything now\b|\byou are now\b|\byou're now\b|\bpretend (?:you|to be|that you)|\b(?:act|behave|respond|login|log in|sign in|operate|run|impersonate|continue) (?:as|like) (?:an? |the |if )?(?!done|soon|complete)\w+|\bimpersonate\b"
     r"|\b(?:reveal|print|show|repeat|output|display|tell|give|leak|what (?:is|are|'s)|what's|dump)\b.{0,25}\b(?:your|the|hidden|initial|exact) (?:(?:hidden|initial|exact|system|secret|full|original)\s)*(?:instructions?|prompts?|system message|rules|configuration|api key|password|secret|source code|tools)\b|\bdrop table\b|\bselect \* from\b|\badmin(?:istrator)? (?:mode|access|rights|privileges|override)\b|\bapi[ _-]?keys?\b|\bsudo\b|\b(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root|system|owner of the system)\b|\[(?:system|inst|admin)\]|</?(?:system|tool|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:",
+    re.I,
+)
+
+
+_COMMANDING = re.compile(
+    r"^\W*(?:(?:system|admin|root|developer|assistant)(?: (?:message|override|command|prompt|notice))?\s*[:\])>-]+|(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root|owner)\b[\s,.:]*)\s*",
     re.I,
 )
 
@@ -69,6 +76,12 @@ def undo(clause: str) -> Undo | None:
 def foreign(text: str) -> bool:
     """Tell whether a text is about other people's tasks."""
     return _FOREIGN.search(text) is not None
+
+
+def without_command(text: str) -> str:
+    """Return what remains of a clause when a leading "SYSTEM:" or "as your admin," is taken off; nothing if there is none."""
+    found = _COMMANDING.match(text)
+    return text[found.end() :].strip() if found else ""
 
 
 def overriding(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,14 @@ class Task:
     due_time: time | None = None
     priority: str = "normal"
     is_completed: bool = False
+    completed_on: date | None = None
 
     @classmethod
     def read(cls, raw: object) -> "Task | None":
         """Return the task that a tool's output holds, or None if it holds something else."""
         if not isinstance(raw, Mapping) or not isinstance(raw.get("number"), int):
             return None
-        due_date, due_time = raw.get("due_date"), raw.get("due_time")
+        due_date, due_time, completed = raw.get("due_date"), raw.get("due_time"), raw.get("completed_at")
         try:
             return cls(
                 number=raw["number"],
@@ -32,6 +33,7 @@ class Task:
                 due_time=time.fromisoformat(due_time) if due_time else None,
                 priority=str(raw.get("priority") or "normal"),
                 is_completed=bool(raw.get("is_completed")),
+                completed_on=datetime.fromisoformat(completed).date() if completed else None,
             )
         except (TypeError, ValueError):
             return None

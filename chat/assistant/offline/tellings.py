@@ -9,10 +9,11 @@ from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Talk, Vague
+from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Span, Talk, Vague
 from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
+_MOST_COUNTED = 10
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -56,23 +57,41 @@ def show(desk: Desk, wish: Show) -> Work[str]:
                 tasks += page.tasks
         tasks = [task for task in tasks if _wanted(task, wish, desk)]
         total = len(tasks)
+    if wish.top:
+        tasks = _foremost(tasks, sort)
+        total = len(tasks)
+    if wish.limit:
+        tasks = tasks[: wish.limit]
     kind = replies.kind_words(status, wish.priority)
     return _told(desk, wish, tasks, total, kind)
 
 
+def _foremost(tasks: list[Task], sort: str) -> list[Task]:
+    """Return what a sorted list has in front: all of the first day that is due, or of the highest priority."""
+    if sort == "due":
+        return [task for task in tasks if task.due_date and task.due_date == tasks[0].due_date]
+    return [task for task in tasks if task.priority == tasks[0].priority]
+
+
 def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
     return (
-        (wish.span is None or in_span(task, wish.span, desk))
+        (wish.span is None or (_finished_in(task, wish.span) if wish.finished else in_span(task, wish.span, desk)))
         and (wish.priority is None or task.priority == wish.priority)
         and (not wish.about or bool(match(wish.about, [task]).sure) or wish.about.lower() in (task.description or "").lower())
     )
 
 
+def _finished_in(task: Task, span: Span) -> bool:
+    day = task.completed_on
+    return day is not None and (span.first is None or span.first <= day) and (span.last is None or day <= span.last)
+
+
 def _told(desk: Desk, wish: Show, tasks: list[Task], total: int, kind: str) -> str:
     about = f" about “{replies.safe(wish.about)}”" if wish.about else ""
     days = replies.span_words(wish.span, desk.today)
+    days = days.replace("due ", "") if wish.finished else days
     counted = f"You have {replies.count(total, kind)}{f' {days}' if days else ''}{about}"
-    if wish.count or not tasks:
+    if not tasks or (wish.count and len(tasks) > _MOST_COUNTED):
         return f"{counted}."
     desk.shown = [task.number for task in tasks]
     rest = f"\n\n… and {total - len(tasks)} more. Say *show more* to see them." if total > len(tasks) else ""
@@ -215,7 +234,9 @@ def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     if wish.title and wish.title != task.title:
         values["title"] = (wish.title[:1].upper() + wish.title[1:])[:100]
     if wish.description is not None and wish.description != (task.description or ""):
-        values["description"] = wish.description[:1000]
+        # A further note does not wipe out the one there is.
+        kept = f"{task.description}\n" if wish.appended and task.description else ""
+        values["description"] = f"{kept}{wish.description}"[:1000]
     if wish.priority and wish.priority != task.priority:
         values["priority"] = wish.priority
     if wish.clear_due:

@@ -21,6 +21,7 @@ from chat.assistant.offline.wishes import (
     OffTopic,
     Pick,
     Reopen,
+    Show,
     Talk,
     Vague,
     Wish,
@@ -33,6 +34,17 @@ T = TypeVar("T")
 _NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
+# These hold words of the person; the other texts in a wish are our own.
+_TYPED = frozenset({"title", "description", "phrase", "text", "about"})
+_LEAD_NO = re.compile(r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I)
+_WONDERING = re.compile(r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)", re.I)
+_INTO_THEIRS = re.compile(
+    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
+    re.I,
+)
+_AS_TASK = re.compile(
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", re.I
+)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
 
@@ -41,28 +53,33 @@ def understand(said: str, now: datetime) -> list[Wish]:
     """Return the wishes in a message, in the order said; never none."""
     message = prepare(said)
     wishes: list[Wish] = []
-    guarded = _guarded(message.text, now)
-    if guarded is not None:
-        return [guarded]
     for clause in split_clauses(message.text):
+        if _forbidden(clause):
+            wishes.append(Foreign())
+            clause = talking.without_command(clause)
+            if not clause or _forbidden(clause):
+                continue
         for wish in _read_led(clause, now):
             if isinstance(wish, Vague) and wish.more and wishes and isinstance(wishes[-1], Add):
                 wish = adding.add(wish.text, now, free=True) or wish
             wishes.append(revealed(wish, message))
-    return _tidied(wishes) or [Vague(said)]
+    return _unforced(_tidied(wishes)) or [Vague(said)]
 
 
-def _guarded(text: str, now: datetime) -> Foreign | None:
-    """Refuse what is about other people or about the assistant's own rules, unless it is merely the words of a task."""
-    others, overrides = talking.foreign(text), talking.overriding(text)
-    if not (others or overrides):
-        return None
-    first = unwrap(text)
-    into_theirs = re.search(r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))", text, re.I)
-    explicit = re.match(r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", first, re.I)
-    if explicit and not into_theirs and not re.search(r"[.!?\n]\s*\S", text):
-        return None
-    return Foreign()
+def _forbidden(clause: str) -> bool:
+    """Tell whether a clause is about other people or about the assistant's own rules, not merely the words of a task."""
+    if not (talking.foreign(clause) or talking.overriding(clause)):
+        return False
+    return _INTO_THEIRS.search(clause) is not None or _AS_TASK.match(unwrap(clause)) is None
+
+
+def _unforced(wishes: list[Wish]) -> list[Wish]:
+    """Keep of a message that tries to take over only what adds, shows or asks."""
+    if not any(isinstance(wish, Foreign) for wish in wishes):
+        return wishes
+    asks = [wish for wish in wishes if isinstance(wish, Delete | Complete) and wish.ref.every and not wish.ref.narrowed]
+    harmless = [wish for wish in wishes if isinstance(wish, Add | Show | Inspect) or wish in asks]
+    return [Foreign(), *harmless]
 
 
 def _read_led(clause: str, now: datetime) -> list[Wish]:
@@ -71,7 +88,7 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
     bare = talking.answer(whole) or talking.talk(whole)
     if bare is not None and not (isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION):
         return [bare]
-    found = re.match(r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$", whole, re.I | re.S)
+    found = re.match(r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$", whole, re.I | re.S)
     if found:
         rest = _read(found["rest"], now)
         lead = talking.answer(found["lead"])
@@ -90,7 +107,8 @@ def _read(clause: str, now: datetime) -> Wish:
         return again
     if judge(clause, ()) == "irrelevant":
         return OffTopic()
-    clause = unwrap(clause)
+    clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
+    clause = _WONDERING.sub("", clause)
     plain = clause.strip(" .!")
     return (
         _about_talk(clause, plain)
@@ -146,6 +164,10 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
         return reopened
     if changed is not None and not changed.ref.phrase and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I):
         return changed
+    if found := re.match(r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today|tonight)\b(?P<rest>.*)$", plain, re.I):
+        return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
+    if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
+        return changed
     return _question_first(plain, now) or adding.add(plain, now)
 
 
@@ -168,6 +190,8 @@ def _told(plain: str, now: datetime) -> Wish | None:
     bare = changing.fragment(plain, now)
     if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
         return bare
+    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (gone := finishing.delete(plain, now)):
+        return gone
     done = finishing.complete(plain, now)
     if done is not None:
         chore = finishing.chore_with_date(done, plain, now)
@@ -187,6 +211,8 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     if adding.imperative(plain) or _URGENT.match(plain):
         return adding.add(plain, now, free=True) or Vague(clause)
     due = find_due(plain, now)
+    if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
+        return Vague(clause)
     if due is not None and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
         return adding.add(plain, now, free=True) or Vague(clause)
     return Vague(clause)
@@ -199,7 +225,7 @@ def _tidied(wishes: list[Wish]) -> list[Wish]:
         return wishes[-1:]
     if any(isinstance(wish, Add) and wish.drafts for wish in solid):
         # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
-        solid = [wish for wish in solid if wish != Add()]
+        solid = [wish for wish in solid if not isinstance(wish, Add) or wish.drafts]
     solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
     real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
     if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
@@ -217,17 +243,17 @@ def _mention(wish: Wish, after: Wish | None) -> Wish:
 
 def revealed(value: T, message: Message) -> T:
     """Return the value with every text in it as the person typed it."""
-    if isinstance(value, str):
-        return message.reveal(value)  # type: ignore[return-value]
     if isinstance(value, tuple):
         return tuple(revealed(entry, message) for entry in value)  # type: ignore[return-value]
-    if is_dataclass(value) and not isinstance(value, type):
-        changes = {
-            field.name: revealed(held, message)
-            for field in fields(value)
-            if isinstance(held := getattr(value, field.name), str | tuple) or is_dataclass(held)
-        }
-        return replace(value, **changes)  # type: ignore[type-var]
-    return value
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    changes: dict[str, object] = {}
+    for field in fields(value):
+        held = getattr(value, field.name)
+        if isinstance(held, str) and field.name in _TYPED:
+            changes[field.name] = message.reveal(held)
+        elif isinstance(held, tuple) or is_dataclass(held):
+            changes[field.name] = revealed(held, message)
+    return replace(value, **changes)  # type: ignore[type-var]
 
 

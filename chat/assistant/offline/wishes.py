@@ -63,15 +63,22 @@ class Draft:
 
 @dataclass(frozen=True)
 class Add:
-    """Add these tasks; none means that the person has not said what yet."""
+    """Add these tasks; none means that the person has not said what yet, only perhaps when (`usual`).
+
+    A `bare` one was not announced as a task: "do the laundry on Sunday" may speak of one that there is.
+    """
 
     drafts: tuple[Draft, ...] = ()
-    sure: bool = True
+    usual: Draft = Draft("")
+    bare: bool = False
 
 
 @dataclass(frozen=True)
 class Show:
-    """Show the list, or a part of it."""
+    """Show the list, or a part of it.
+
+    With `top` only the most important, or the next that is due; with `finished` the days are those of completion.
+    """
 
     status: Status | None = None
     sort: Sort | None = None
@@ -80,6 +87,9 @@ class Show:
     about: str = ""
     count: bool = False
     more: bool = False
+    top: bool = False
+    limit: int = 0
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,7 @@ class Change:
     ref: Ref
     title: str | None = None
     description: str | None = None
+    appended: bool = False
     day: date | None = None
     at: time | None = None
     shift: timedelta | None = None

@@ -22,7 +22,8 @@ _SHORTHAND = {
     "whens": "when's", "hows": "how's", "thats": "that's", "doesnt": "doesn't", "cant": "can't", "ned": "need",
     "mke": "make", "shw": "show", "sho": "show", "rmv": "remove", "del": "delete", "prio": "priority", "hi-pri": "high",
     "todos": "tasks", "to-dos": "tasks", "to-do": "todo", "2day": "today", "2nite": "tonight", "tonite": "tonight",
-    "alredy": "already", "allready": "already", "aready": "already", "frist": "first", "fisrt": "first", "secnd": "second",
+    "mov": "move", "mrk": "mark", "dnoe": "done", "wiht": "with", "wih": "with", "abuot": "about", "undu": "undo", "udno": "undo",
+    "hav": "have", "thsi": "this", "taht": "that", "lits": "list", "chek": "check", "du": "due", "alredy": "already", "allready": "already", "aready": "already", "frist": "first", "fisrt": "first", "secnd": "second",
     "secodn": "second", "thrid": "third", "lsat": "last", "lats": "last", "evreything": "everything", "groceris": "groceries",
     "teh": "the", "waht": "what", "wht": "what", "hwat": "what", "yuo": "you", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
     "gotta": "have to", "hafta": "have to", "lemme": "let me", "gimme": "give me", "compleet": "complete",
@@ -75,6 +76,7 @@ def prepare(said: str) -> Message:
         message.quotes.append(inner)
         return chr(_FIRST_MARK + len(message.quotes) - 1)
 
+    text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
     text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
     present = {word.lower() for word in re.findall(r"[\w'-]+", text)}
 
