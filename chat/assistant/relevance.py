@@ -43,6 +43,9 @@ _WRITING = (
     r"(?:poems?|haiku|sonnet|limerick|jokes?|stor(?:y|ies)|song|lyrics|essay|novel|rap|riddle|cover letter|blog post)"
 )
 _CODE = r"(?:python|javascript|java|c\+\+|rust|html|css|sql|regex|php|typescript|bash|code|function|script|algorithm)"
+_CREATIVE = re.compile(
+    rf"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite|generate)\b.{{0,30}}\b{_WRITING}\b", re.I
+)
 _OFF_TOPIC = _any(
     rf"\b(?:write|compose|make up|tell|sing|give|recite|generate|draft)\b.{{0,30}}\b{_WRITING}\b",
     r"^\W*(?:a |another )?(?:poem|joke|story|haiku|song|riddle)\b(?! about my| list)",
@@ -91,6 +94,11 @@ def judge(text: str, recent: Sequence[Mapping[str, object]]) -> Verdict:
 def off_topic(text: str) -> bool:
     """Tell whether a text asks for something that is plainly not a task list's business."""
     return _OFF_TOPIC.search(text.strip()[:_JUDGED]) is not None
+
+
+def asks_for_writing(text: str) -> bool:
+    """Tell whether a text asks for a poem, a joke and the like, be it about tasks."""
+    return _CREATIVE.search(text.strip()[:_JUDGED]) is not None
 
 
 def _answers_a_question(recent: Sequence[Mapping[str, object]]) -> bool:

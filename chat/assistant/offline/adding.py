@@ -63,7 +63,7 @@ _NOTHING_YET = frozenset(
      "some things", "some tasks", "a few things", "new tasks", "tasks", "task", "new task", "an item", "one thing", "one more thing", "that", "them", "those", "these", "the following", "reminder", "a reminder", "todo")
 )  # fmt: skip
 _ONLY_WITH_DATE = re.compile(r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our|another)\s", re.I)
-_ABOUT_TASKS = re.compile(r"\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b", re.I)
+_ABOUT_TASKS = re.compile(r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b", re.I)
 _NO_OBJECTS = frozenset("over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split())
 _WITH_OTHERS = frozenset(["ask", "tell", "see", "get", "go", "talk", "then", "have", "be", "do", "make", "put", "set", "give", "let", "it", "them", "him", "her"])
 

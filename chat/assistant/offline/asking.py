@@ -122,6 +122,8 @@ def show(clause: str, now: datetime) -> Show | None:
         return Show(more=True)
     if re.match(r"(?:hide|don't show(?: me)?|without) (?:the |all |my )*(?:completed|done|finished)\b", text, re.I):
         return Show(status="pending")
+    if re.match(r"what (?:happens|if|would|(?:is|are) the (?:meaning|point|purpose|difference|best))\b|what's the (?:meaning|point|purpose|difference|best)\b", text, re.I):
+        return None
     if re.match(r"(?:complete|finish) (?:all|every|my|the)\b(?!.*\blist\b)", text, re.I):
         return None
     counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None

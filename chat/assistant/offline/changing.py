@@ -95,6 +95,9 @@ def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
     if clause.endswith("?") or _ASKING.match(clause):
         return None
+    if found := re.match(r"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>it|that|this|them|that one|this one)\s+(?P<rest>.+)$", clause, re.I):
+        said = fragment(found["rest"], now)
+        return Change(read_ref(found["ref"], now), day=said.day, at=said.at) if said and said.day else None
     if (found := _POINTED_THEN.match(clause)) and (said := fragment(found["rest"], now)):
         return Change(read_ref(found["ref"], now), day=said.day, at=said.at, priority=said.priority)
     if led := _LED.match(clause):

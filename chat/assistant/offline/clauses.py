@@ -34,7 +34,7 @@ _NO_END = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|pro
 _WISHES_FREELY = re.compile(
     r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b", re.I
 )
-_MANY = re.compile(r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s", re.I | re.S)
+_MANY = re.compile(r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s", re.I | re.S)
 
 _FROM_NOW_ON = re.compile(r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I)
 _ELLIPSIS = re.compile(
@@ -55,7 +55,7 @@ _COMMANDS = (
 _MODAL = re.compile(
     rf"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
     rf"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=(?:{_COMMANDS})\b)|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
-    rf"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love|i wish|i'm trying|may i|can i|could i|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
+    rf"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
     re.I,
 )
 _CLOSING = re.compile(

@@ -109,6 +109,8 @@ def complete(clause: str, now: datetime) -> Complete | None:
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
+    if re.match(r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$", clause, re.I):
+        return Complete(Ref(pronoun="it"))
     if found := _CROSSED.match(clause):
         return Complete(read_ref(found["ref"], now))
     for form in _COMPLETE:

@@ -54,7 +54,7 @@ _EVERY = re.compile(
     re.I,
 )
 _EVERY_KIND = re.compile(
-    r"(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*(?:(?P<status>completed?|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
+    r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*|(?=\w+ (?:tasks|ones|items|things|todos)\b)|(?=(?:completed|finished|done)$))(?:(?P<status>completed?|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
     r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?", re.I,
 )  # fmt: skip
 _WRAPPING = re.compile(
@@ -62,7 +62,7 @@ _WRAPPING = re.compile(
 )
 _TRAILING = re.compile(
     r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
-    r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|altogether|completely|today|at last|finally))*\s*$",
+    r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|without asking|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$",
     re.I,
 )
 _ATTRIBUTE = re.compile(

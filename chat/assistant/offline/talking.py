@@ -35,7 +35,8 @@ _OTHERS = r"(?:(?:another|other|someone else'?s?|somebody else'?s?|a different|d
 _POSSESSIVE = r"\b(?!today|tomorrow|yesterday|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|that|what|it|here|there|let|how|who|when|where|morning|tonight|everything|list|task)(?P<who>\w+)'s?\s+(?:\w+\s+)?(?:tasks?|lists?|to-?dos?|todos?|accounts?|reminders?|data|conversations?|chats?|messages|sessions?)\b"
 _FOREIGN = re.compile(
     rf"\b{_OTHERS}|\b(?:user|account|customer|member)\s*(?:id\s*)?(?:number\s*)?[#=:]?\s*\d+\b|\buser_?id\b|\b(?:his|her|their)\s+(?:tasks?|list|to-?dos?|account)\b|{_POSSESSIVE}"
-    r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today|tomorrow|this|next|the|my|monday|tuesday|wednesday|thursday|friday|saturday|sunday|now|later|work|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b",
+    r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today|tomorrow|this|next|the|my|monday|tuesday|wednesday|thursday|friday|saturday|sunday|now|later|work|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister|friend|partner|roommate|neighbou?r|manager|team)\b"
+    r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!it\b|that\b|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b",
     re.I,
 )
 _OVERRIDE = re.compile(

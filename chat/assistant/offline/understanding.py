@@ -27,7 +27,7 @@ from chat.assistant.offline.wishes import (
     Wish,
 )
 from chat.assistant.offline.words import Message, prepare
-from chat.assistant.relevance import judge, off_topic
+from chat.assistant.relevance import asks_for_writing, judge, off_topic
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ _TYPED = frozenset({"title", "description", "phrase", "text", "about"})
 _LEAD_NO = re.compile(r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I)
 _WONDERING = re.compile(r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)", re.I)
 _INTO_THEIRS = re.compile(
-    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
+    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
     re.I,
 )
 _AS_TASK = re.compile(
@@ -179,6 +179,8 @@ def _question_first(plain: str, now: datetime) -> Wish | None:
 
 
 def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
+    if asks_for_writing(clause):
+        return OffTopic()
     return asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
 
 
