@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.memory.maintenance import SessionFile, opened
-from chat.memory.store import Size
+from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus

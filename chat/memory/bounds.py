@@ -1,7 +1,8 @@
 """Keep a session within its limit."""
 
 from chat.memory.items import surplus
-from chat.memory.store import Delete, SessionStore
+from chat.memory.statements import Delete
+from chat.memory.store import SessionStore
 
 
 async def prune(store: SessionStore, session_id: str, *, limit: int) -> int:

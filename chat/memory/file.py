@@ -5,6 +5,8 @@ The SDK's `SQLiteSession` opens the same file and reads the same items (agents/m
 
 import os
 import sqlite3
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 SCHEMA = (
@@ -40,6 +42,15 @@ SCHEMA = (
 def create(path: Path) -> None:
     """Make the file, readable by its owner only, before SQLite would make it readable by all."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def set_aside(path: Path) -> Path:
+    """Move a file and what SQLite keeps beside it out of the way; return where it is now."""
+    target = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return target
 
 
 def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:

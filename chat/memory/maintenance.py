@@ -11,7 +11,8 @@ from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import file
-from chat.memory.store import LOCK_BUDGET, Size
+from chat.memory.statements import Size
+from chat.memory.store import LOCK_BUDGET
 
 # One parameter, however many sessions.
 _MEASURE = (

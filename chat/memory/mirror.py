@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import F
 
 from chat.memory.identity import SessionId
-from chat.memory.store import Size
+from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation
 
 

@@ -8,7 +8,8 @@ from agents.memory.session import SessionABC
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.items import Item
-from chat.memory.store import Append, Begin, Clear, Delete, Fence, SessionStore
+from chat.memory.statements import Append, Begin, Clear, Delete, Fence
+from chat.memory.store import SessionStore
 
 
 class AgentSessionMemory(SessionABC):

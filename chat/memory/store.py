@@ -6,11 +6,13 @@ query.
 """
 
 import asyncio
-import json
+import logging
+import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,79 +20,21 @@ from typing import Any, Generic, TypeVar
 import aiosqlite
 
 from chat.bridge import outcome
-from chat.exceptions import MemoryUnavailable, OutdatedAttempt
-from chat.memory import file
+from chat.exceptions import MemoryUnavailable
+from chat.memory import file, statements
 from chat.memory.items import Item
+from chat.memory.statements import Row, Size, Stored, Write
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 BUSY_MS = 100
-LOCK_BUDGET = 5.0  # seconds
+# Seconds to wait for the write lock; less once it was waited for in vain, so that turns do not add up their waiting.
+LOCK_BUDGET = 5.0
+LOCK_BUDGET_AFTER_FAILURE = 0.2
+CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 READS_TOGETHER = 64
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Fence:
-    """A turn's place in its conversation, and which attempt at it: a write by an earlier one is refused."""
-
-    turn: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One stored item, by the id that orders it."""
-
-    id: int
-    item: Item
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much a session holds."""
-
-    items: int
-    bytes: int
-
-
-@dataclass(slots=True)
-class Append:
-    """Add items at the end."""
-
-    session_id: str
-    fence: Fence | None
-    items: Sequence[Item]
-
-
-@dataclass(slots=True)
-class Begin:
-    """Cut the session back to where a turn began and add items there.
-
-    `replaces` names an earlier turn: when that was the last to write, the cut goes back to where it began.
-    """
-
-    session_id: str
-    fence: Fence
-    items: Sequence[Item] = ()
-    replaces: int | None = None
-
-
-@dataclass(slots=True)
-class Delete:
-    """Remove rows by id; with no ids, the newest one (and return it)."""
-
-    session_id: str
-    ids: Sequence[int] | None
-
-
-@dataclass(slots=True)
-class Clear:
-    """Remove the session."""
-
-    session_id: str
-
-
-Write = Append | Begin | Delete | Clear
 
 
 @dataclass(slots=True)
@@ -100,10 +44,17 @@ class _Waiting(Generic[T]):
 
 
 class SessionStore:
-    """Reads and writes sessions of one file. Opened at first use; `close()` can be called more than once."""
+    """Reads and writes sessions of one file. Opened at first use; `close()` can be called more than once.
 
-    def __init__(self, path: Path) -> None:
+    A file that was deleted or replaced is opened anew. One that is corrupt is moved aside, a new one begun, and
+    `on_set_aside` told where the old one is.
+    """
+
+    def __init__(self, path: Path, *, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> None:
         self.path = path
+        self._on_set_aside = on_set_aside
+        self._file: tuple[int, int] | None = None  # device and inode of the file that is open
+        self._lock_budget = LOCK_BUDGET
         self._connections: tuple[aiosqlite.Connection, aiosqlite.Connection] | None = None
         self._opening = asyncio.Lock()
         self._writes: list[_Waiting[Write]] = []
@@ -114,24 +65,31 @@ class SessionStore:
     # -- what callers use
 
     async def rows(self, session_id: str) -> list[Row]:
-        """Return a session's items in order, with their row ids. Rows that hold no JSON object are passed over."""
+        """Return a session's items in order, with their row ids. Rows that hold no item are passed over."""
+        return (await self.read(session_id)).rows
+
+    async def read(self, session_id: str) -> Stored:
+        """Return a session as the file has it. Raise MemoryUnavailable."""
         self._check_open()
         waiting = _Waiting(session_id)
         self._reads.append(waiting)
         self._work("reads", self._serve_reads)
-        return _decoded(await waiting.done)
+        stored: Stored = await waiting.done
+        return stored
 
     async def size(self, session_id: str) -> Size:
         """Return how many items a session holds, and their bytes."""
         self._check_open()
-        async with _failures_named():
-            _, reader = await self._opened()
-            query = (
-                "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"
-                " FROM agent_messages WHERE session_id = ?"
-            )
+        query = (
+            "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"
+            " FROM agent_messages WHERE session_id = ?"
+        )
+
+        async def ask(writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> Size:
             ((items, size),) = await reader.execute_fetchall(query, (session_id,))
-        return Size(items, size)
+            return Size(items, size)
+
+        return await self._use(ask)
 
     async def write(self, what: Write) -> Item | None:
         """Do one write durably. A cancellation waits for the outcome.
@@ -149,9 +107,8 @@ class SessionStore:
         """Finish what was asked for, then close the file."""
         self._closed = True
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
-        connections, self._connections = self._connections, None
-        for connection in connections or ():
-            await connection.close()
+        async with self._opening:
+            await self._let_go()
 
     # -- how it works
 
@@ -164,9 +121,29 @@ class SessionStore:
         if task is None or task.done():
             self._workers[name] = asyncio.get_running_loop().create_task(serve())
 
+    async def _use(self, ask: Callable[[aiosqlite.Connection, aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Do something with the writer and the reader; once more in a new file where this one is corrupt.
+
+        Raise MemoryUnavailable for whatever SQLite and the file system say.
+        """
+        for last_try in (False, True):
+            try:
+                return await ask(*await self._opened())
+            except (sqlite3.Error, OSError) as error:
+                corrupt = getattr(error, "sqlite_errorcode", 0) & 0xFF in CORRUPT
+                await self._reopen_later(set_aside=corrupt)
+                if last_try or not corrupt:
+                    raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
+        raise AssertionError("unreachable")
+
     async def _opened(self) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
         async with self._opening:
+            if self._connections is not None and self._file != _identity(self.path):
+                logger.warning("The session file was taken away or replaced; it is opened anew.")
+                await self._let_go()
             if self._connections is None:
+                file.create(self.path)
+                self._file = _identity(self.path)
                 writer = await self._connect()
                 try:
                     self._connections = writer, await self._connect()
@@ -180,13 +157,30 @@ class SessionStore:
         raw = await outcome(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
         return await aiosqlite.Connection(lambda: raw, 64)
 
+    async def _let_go(self) -> None:
+        connections, self._connections = self._connections, None
+        for connection in connections or ():
+            with suppress(sqlite3.Error):
+                await connection.close()
+
+    async def _reopen_later(self, *, set_aside: bool) -> None:
+        """Drop the connections after a failure; with `set_aside`, move the file that they had out of the way."""
+        moved = None
+        async with self._opening:
+            await self._let_go()
+            if set_aside and self._file is not None and self._file == _identity(self.path):
+                moved = file.set_aside(self.path)
+        if moved is not None:
+            logger.error("The session file is corrupt; it was moved to %s and a new one is begun.", moved.name)
+            if self._on_set_aside is not None:
+                await self._on_set_aside(moved)
+
     async def _serve_reads(self) -> None:
         while self._reads:
             batch, self._reads = self._reads[:READS_TOGETHER], self._reads[READS_TOGETHER:]
+            session_ids = [waiting.what for waiting in batch]
             try:
-                async with _failures_named():
-                    _, reader = await self._opened()
-                    found = await _read(reader, [waiting.what for waiting in batch])
+                found = await self._use(lambda writer, reader, ids=session_ids: statements.read(reader, ids))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
@@ -196,29 +190,53 @@ class SessionStore:
     async def _serve_writes(self) -> None:
         while self._writes:
             batch, self._writes = self._writes, []
+            writes = [waiting.what for waiting in batch]
             try:
-                async with _failures_named():
-                    writer, _ = await self._opened()
-                    await self._commit(writer, batch)
+                results = await self._use(lambda writer, reader, all=writes: self._commit(writer, all))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
+                continue
+            for waiting, result in zip(batch, results, strict=True):
+                _settle(waiting, result)
 
-    async def _commit(self, writer: aiosqlite.Connection, batch: list[_Waiting[Write]]) -> None:
-        await _begin(writer)
-        results: list[Item | Exception | None]
+    async def _commit(self, writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
+        await self._begin(writer)
         try:
             try:
-                results = await _apply(writer, [waiting.what for waiting in batch])
+                results = await statements.apply(writer, writes)
             except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError):
                 await writer.rollback()
-                await _begin(writer)
-                results = await _one_by_one(writer, batch)
+                await self._begin(writer)
+                results = await statements.apply_one_by_one(writer, writes)
             await writer.commit()
         except BaseException:
-            await writer.rollback()
+            with suppress(sqlite3.Error):
+                await writer.rollback()
             raise
-        for waiting, result in zip(batch, results, strict=True):
-            _settle(waiting, result)
+        return results
+
+    async def _begin(self, writer: aiosqlite.Connection) -> None:
+        """Take the write lock, waiting with jitter while another process holds it."""
+        deadline = time.monotonic() + self._lock_budget
+        while True:
+            try:
+                await writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    self._lock_budget = LOCK_BUDGET_AFTER_FAILURE
+                    raise
+                await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
+            else:
+                self._lock_budget = LOCK_BUDGET
+                return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _settle(waiting: _Waiting[Any], result: object) -> None:
@@ -233,146 +251,3 @@ def _settle(waiting: _Waiting[Any], result: object) -> None:
 def _fail(batch: Sequence[_Waiting[Any]], error: Exception) -> None:
     for waiting in batch:
         _settle(waiting, error)
-
-
-class _failures_named:  # noqa: N801 - reads as a phrase
-    """Turn what SQLite and the file system raise into MemoryUnavailable."""
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error | OSError):
-            raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
-
-
-async def _begin(writer: aiosqlite.Connection) -> None:
-    """Take the write lock, waiting with jitter while another process holds it."""
-    deadline = time.monotonic() + LOCK_BUDGET
-    while True:
-        try:
-            await writer.execute("BEGIN IMMEDIATE")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
-
-
-async def _read(reader: aiosqlite.Connection, session_ids: list[str]) -> dict[str, list[tuple[int, str]]]:
-    found: dict[str, list[tuple[int, str]]] = {session_id: [] for session_id in session_ids}
-    marks = ",".join("?" * len(found))
-    query = (
-        f"SELECT session_id, id, message_data FROM agent_messages WHERE session_id IN ({marks}) ORDER BY session_id, id"  # noqa: S608
-    )
-    for session_id, row_id, data in await reader.execute_fetchall(query, list(found)):
-        found[session_id].append((row_id, data))
-    return found
-
-
-def _decoded(rows: list[tuple[int, str]]) -> list[Row]:
-    decoded = []
-    for row_id, data in rows:
-        try:
-            item = json.loads(data)
-        except (ValueError, TypeError):
-            continue
-        if isinstance(item, dict):
-            decoded.append(Row(row_id, item))
-    return decoded
-
-
-async def _one_by_one(writer: aiosqlite.Connection, batch: list[_Waiting[Write]]) -> list[Item | Exception | None]:
-    results: list[Item | Exception | None] = []
-    for waiting in batch:
-        await writer.execute("SAVEPOINT one")
-        try:
-            results += await _apply(writer, [waiting.what])
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            await writer.execute("ROLLBACK TO one")
-            results.append(error)
-        await writer.execute("RELEASE one")
-    return results
-
-
-async def _apply(writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
-    """Carry out writes in their order inside the open transaction; runs of appends share their statements."""
-    fences = await _fences(writer, [write.session_id for write in writes])
-    results: list[Item | Exception | None] = []
-    appends: list[Append] = []
-    for write in writes:
-        fence = getattr(write, "fence", None)
-        last = fences.get(write.session_id)
-        if fence is not None and last is not None and fence < last:
-            results.append(OutdatedAttempt("A later attempt has written to this session."))
-            continue
-        if fence is not None:
-            fences[write.session_id] = fence
-        if isinstance(write, Append):
-            appends.append(write)
-            results.append(None)
-            continue
-        await _append(writer, appends)
-        appends = []
-        results.append(await _apply_one(writer, write))
-    await _append(writer, appends)
-    return results
-
-
-async def _apply_one(writer: aiosqlite.Connection, write: Begin | Delete | Clear) -> Item | None:
-    if isinstance(write, Clear):
-        for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
-            await writer.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
-        return None
-    if isinstance(write, Delete):
-        return await _delete(writer, write)
-    await writer.execute(
-        "DELETE FROM agent_messages WHERE session_id = ?1 AND id > ("
-        " SELECT base FROM threadkeeper_turns WHERE session_id = ?1 AND turn IN (?2, ?3))",
-        (write.session_id, write.fence.turn, write.replaces),
-    )
-    await _append(writer, [Append(write.session_id, write.fence, write.items)])
-    return None
-
-
-async def _delete(writer: aiosqlite.Connection, write: Delete) -> Item | None:
-    if write.ids is not None:
-        ids = [(write.session_id, row_id) for row_id in write.ids]
-        await writer.executemany("DELETE FROM agent_messages WHERE session_id = ? AND id = ?", ids)
-        return None
-    query = "SELECT id, message_data FROM agent_messages WHERE session_id = ? ORDER BY id DESC"
-    for row_id, data in await writer.execute_fetchall(query, (write.session_id,)):
-        await writer.execute("DELETE FROM agent_messages WHERE id = ?", (row_id,))
-        if rows := _decoded([(row_id, data)]):
-            return rows[0].item
-    return None
-
-
-async def _fences(writer: aiosqlite.Connection, session_ids: list[str]) -> dict[str, Fence]:
-    marks = ",".join("?" * len(session_ids))
-    query = f"SELECT session_id, turn, attempt FROM threadkeeper_turns WHERE session_id IN ({marks})"  # noqa: S608
-    return {row[0]: Fence(row[1], row[2]) for row in await writer.execute_fetchall(query, session_ids)}
-
-
-async def _append(writer: aiosqlite.Connection, appends: Sequence[Append]) -> None:
-    if not appends:
-        return
-    fences = [(a.session_id, a.fence.turn, a.fence.attempt) for a in appends if a.fence is not None]
-    if fences:
-        # A new turn begins after the newest row there is; a new attempt at the same turn keeps where it began.
-        await writer.executemany(
-            "INSERT INTO threadkeeper_turns AS t (session_id, turn, attempt, base) VALUES (?1, ?2, ?3,"
-            " coalesce((SELECT max(id) FROM agent_messages WHERE session_id = ?1), 0))"
-            " ON CONFLICT (session_id) DO UPDATE SET turn = excluded.turn, attempt = excluded.attempt,"
-            " base = CASE WHEN excluded.turn > t.turn THEN excluded.base ELSE t.base END"
-            " WHERE (excluded.turn, excluded.attempt) > (t.turn, t.attempt)",
-            fences,
-        )
-    rows = [(append.session_id, json.dumps(item)) for append in appends for item in append.items]
-    if rows:
-        await writer.executemany(
-            "INSERT INTO agent_sessions (session_id) VALUES (?)"
-            " ON CONFLICT (session_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP",
-            [(append.session_id,) for append in appends if append.items],
-        )
-        await writer.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)

@@ -13,7 +13,8 @@ from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
 from chat.memory.items import is_call, is_output, is_user_message, surplus, turn_starts
-from chat.memory.store import Append, SessionStore
+from chat.memory.statements import Append
+from chat.memory.store import SessionStore
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat
 

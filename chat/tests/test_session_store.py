@@ -12,7 +12,8 @@ from agents import SQLiteSession
 from chat.exceptions import MemoryUnavailable, OutdatedAttempt
 from chat.memory import store as store_module
 from chat.memory.session import AgentSessionMemory
-from chat.memory.store import Append, Begin, Delete, Fence, SessionStore, Size
+from chat.memory.statements import Append, Begin, Delete, Fence, Size
+from chat.memory.store import SessionStore
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat.exceptions import NotFound, TurnLost
 from chat.memory.items import Item
 from chat.memory.mirror import reflect
-from chat.memory.store import Size
+from chat.memory.statements import Size
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status

@@ -40,7 +40,8 @@ from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.session import AgentSessionMemory
-from chat.memory.store import Fence, SessionStore
+from chat.memory.statements import Fence
+from chat.memory.store import SessionStore
 from chat.models import AgentSession, Turn
 from chat.models.turn import Status
 from chat.turns import journal as journals

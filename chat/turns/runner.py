@@ -46,7 +46,7 @@ class TurnRunner:
 
     def __init__(self, *, model: Model, store: SessionStore) -> None:
         self.owner = uuid.uuid4()
-        self.logs = Logs()
+        self.logs = Logs(self.owner)
         self.store = store
         self._model = model
         self._running: dict[uuid.UUID, _Running] = {}

@@ -19,7 +19,8 @@ from pytest_django import Settings
 
 from chat.memory.identity import SessionId
 from chat.memory.mirror import reflect
-from chat.memory.store import Append, Fence, SessionStore, Size
+from chat.memory.statements import Append, Fence, Size
+from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import chat, offline_chat, script, start_runner

@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.memory.maintenance import opened
-from chat.memory.store import Append, Fence, SessionStore
+from chat.memory.statements import Append, Fence
+from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually

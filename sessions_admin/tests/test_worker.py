@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from chat.memory.identity import SessionId
-from chat.memory.store import Size
+from chat.memory.statements import Size
 from config.processes import spawn
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually
 from sessions_admin.schedules import DAILY
