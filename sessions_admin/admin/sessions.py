@@ -51,7 +51,7 @@ class AgentSessionAdmin(ReadOnlyAdmin[AgentSession]):
     readonly_fields = ("title", "state_badge", "items", "size", "pruned")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentSession]:
-        return AgentSession.objects.with_state().select_related(*self.list_select_related).order_by(*self.ordering)
+        return AgentSession.objects.with_state().order_by(*self.ordering)
 
     @admin.display(ordering="user__email")
     def person(self, session: AgentSession) -> str:

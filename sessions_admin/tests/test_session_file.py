@@ -1,0 +1,60 @@
+"""The session file as commands and the worker use it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory.maintenance import opened
+from chat.memory.statements import Size
+from sessions_admin.tests.conftest import remember, stored
+
+
+def test_bytes_are_counted_not_characters(tmp_path: Path) -> None:
+    path = tmp_path / "file.db"
+    remember(path, "one", 1)
+    with closing(sqlite3.connect(path)) as file, file:
+        # The SDK escapes what is not ASCII; another program that writes the format need not.
+        file.execute("UPDATE agent_messages SET message_data = ?", ('{"content": "café"}',))
+
+    with opened(path) as sessions:
+        assert sessions.measure(["one", "none"]) == {"one": Size(1, 20), "none": Size(0, 0)}
+
+
+def test_others_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file.db"
+    for name in ("one", "two", "three"):
+        remember(path, name, 2)
+
+    with opened(path) as sessions:
+        assert list(sessions.remove(["one", "three", "none"])) == ["one", "three", "none"]
+
+    assert [stored(path, name) for name in ("one", "two", "three")] == [[0, 0, 0], [2, 1, 1], [0, 0, 0]]
+
+
+def test_a_failure_half_way_removes_nothing_and_lets_others_write(tmp_path: Path) -> None:
+    path = tmp_path / "file.db"
+    remember(path, "one", 2)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TRIGGER no BEFORE DELETE ON threadkeeper_turns BEGIN SELECT RAISE(ABORT, 'no'); END")
+
+    with opened(path) as sessions:
+        with pytest.raises(MemoryUnavailable, match="The session store cannot be used: no"):
+            sessions.remove(["one"])
+        assert stored(path, "one") == [2, 1, 1]
+        remember(path, "two", 1)
+
+
+def test_a_file_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file.db"
+    with opened(path) as sessions:
+        assert sessions.remove(["one"]) == {"one": Size(0, 0)}
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MemoryUnavailable), opened(tmp_path / "missing" / "file.db"):
+        pass
