@@ -16,13 +16,14 @@ _KIND = r"(?:(?:new|another|one more|one|two|three|four|five|six|a few|some|seve
 _HEADS = re.compile(
     r"^(?:"
     r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
+    rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*|needs?:\s*"
     rf"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority|urgent|important)\s+)?{_THING}\b"
     r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
     r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need|have) to|of)\b\s*:?\s*|\s+|$)"
     rf"|{_KIND}(?:new|another)\s+{_THING}\s*(?::|,|-)?\s*(?:to\s+)?"
     rf"|(?:task|to-?do|to do|reminder|note to self|note|memo)\s*[:=-]\s*|note to self\s*(?:to)?\s+"
     r"|(?:remind me|send me a reminder|give me a reminder|set me a reminder|i want to be reminded|i'd like to be reminded|be reminded)\s*(?:to|about|of|that i (?:need|have|must|should)(?: to)?|that|for|i (?:need|have) to|:)?\s+"
-    r"|(?:add|put|include|insert|enter|throw|stick|chuck|get|pop|jot down|write down|note down|jot|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as|down)\s+(?:(?:my|the|our|a|an|this)\s+)?(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?|reminder|item)\b|down)|$))"
+    r"|(?:add|put|include|insert|enter|throw|stick|chuck|get|pop|jot down|write down|note down|jot|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as|down)\s+(?:(?:my|the|our|a|an|this)\s+)?(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?|reminder|item)\b|down|(?:on|in) there)|$))"
     r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget|remember|i must not forget|i mustn't forget|i can't forget|i shouldn't forget|i better not forget|never forget|help me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must|should)(?: to)?|that|of|:|,|down|in|on)?(?:\s+(?:the following|these(?: things| tasks)?)\b\s*:?)?\s+"
     r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably |definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to|will need to|'ll need to|'ll have to|will have to|want to|am going to have to|shall)\s+(?:(?:also|still|really|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
     r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan|intend|hope|aim|promised(?: \w+)?) to\s+"
@@ -48,7 +49,7 @@ _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
 _COMMA = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?|\s+(?:and|&|plus)\s+", re.I)
 _COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
 _TO_LIST = re.compile(
-    r"\s+(?:(?:on|onto|to|in|into)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?|todos?|to-dos?|reminders?|items?)|down)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please)\b))",
+    r"\s+(?:(?:on|onto|to|in|into)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?|todos?|to-dos?|reminders?|items?)|down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))",
     re.I,
 )
 _AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
@@ -103,7 +104,7 @@ def _strip_heads(clause: str) -> tuple[str | None, str]:
         cut = found.start("added") if added else found.end()
         if header is not None and rest.split(" ", 1)[0].lower() not in ("remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"):
             break
-        header = (header or "") + rest[:cut] + (f" {found['urgency']}" if found["urgency"] else "")
+        header = (header or "") + rest[:cut].replace(":", " ") + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
         if added:
             break
@@ -224,5 +225,7 @@ def imperative(clause: str) -> bool:
     """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    if words[1] in ("it", "that", "this", "them"):
         return False
     return words[1] not in _NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something") if len(words) < 4 else True

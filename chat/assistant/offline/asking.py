@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.dates import NUMBERS
+from chat.assistant.offline.dates import NUMBERS, find_due, without
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
@@ -66,6 +66,7 @@ _INSPECT = (
     ("all", re.compile(rf"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? |about |of |on |for )*(?P<ref>{_NUMBERED}|tasks (?:\d+(?:\s*(?:,|and|&|-|to)+\s*)?)+)(?: (?:say|again|about|in detail|please|details))*$", re.I)),
     ("all", re.compile(r"^(?:show|see|view|give|tell|read|what(?:'s| is| are))\s*(?:me )?(?:more )?(?:the )?(?:details?|info(?:rmation)?|more|everything)? ?(?:about|of|on|for) (?P<ref>(?!my (?:tasks|list|todos?)|the list|all\b|what).+)$", re.I)),
     ("all", re.compile(r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added|created))?)$", re.I)),
+    ("all", re.compile(r"^(?:which (?:one|task|number)|what number)(?: is| was) (?P<ref>(?!due\b|next\b|first\b|the most\b|overdue\b|done\b|left\b).+?)(?: again)?$", re.I)),
     ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),
 )  # fmt: skip
 _RECALL_FIRST = re.compile(r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning|start)|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first|my first (?:message|question|request|words))\b", re.I)
@@ -223,7 +224,10 @@ def another_day(clause: str, now: datetime) -> Fragment | None:
     """Read "and tomorrow?", which asks the last question again about another day."""
     found = _ALSO_DAY.match(clause.strip(" .!"))
     span = read_span(found["rest"], now) if found else None
-    if found is None or span is None or len(found["rest"].split()) > 4:
+    due = find_due(found["rest"], now) if found else None
+    if found is None or span is None or len(found["rest"].split()) > 4 or re.match(r"(?:set|make|move|push|change|due)\b", found["rest"], re.I):
+        return None
+    if due and re.sub(r"\W|\b(?:for|on|in)\b", "", without(found["rest"], due), flags=re.I) and due.day == span.first == span.last:
         return None
     return Fragment(day=span.first, span=span, asking=True)
 

@@ -60,10 +60,11 @@ _RENAME = (
     re.compile(r"^(?:change|edit|update|replace|correct|switch|turn|swap|modify)\s+(?P<ref>.+?)\s+(?:to|into|with|for|by)(?: say| read)?\s*:?\s*(?P<text>.+)$", re.I),
     re.compile(rf"^(?P<ref>{_POINTED})\s+(?:should|must)\s+(?:really |actually |instead )*be\s*:?\s*(?P<text>.+?)(?:\s+instead)?$", re.I),
     re.compile(r"^instead of (?P<ref>.+?),? (?:it should|make it|call it|it must|please write|write|put) (?:say |be |read )?(?P<text>.+)$", re.I),
-    re.compile(r"^(?:edit|update|change|rename|correct)\s+(?P<ref>[^:]+?)\s*:\s+(?P<text>.+)$", re.I),
+    re.compile(r"^(?:edit|update|change|rename|correct|reword|retitle)\s+(?P<ref>[^:]+?)\s*:\s+(?P<text>.+)$", re.I),
     re.compile(rf"^(?:make)\s+(?P<ref>{_POINTED})\s+(?:into\s+)?(?P<text>.+)$", re.I),
 )  # fmt: skip
 _RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
+_SWAP = re.compile(r"^(?:change|replace|correct|swap)\s+(?P<old>.+?)\s+(?:to|with|by|for|into)\s+(?P<text>.+?)\s+in\s+(?:the (?:title|name) of\s+)?(?P<ref>" + _POINTED + r"|the (?:title|name)(?: of .+)?|.+ task)$", re.I)
 _INSTEAD = re.compile(r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$", re.I)
 
 _MOVE = r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|delay|change|shift|bring(?: forward)?|defer|put off|put|update|extend|bump|edit|mark|give|raise|lower|increase|decrease|flag|switch|turn|adjust|schedule|assign|modify|have|get|let|upgrade|downgrade|pull(?: forward| in)?|snooze|remind me (?:about|of)|add (?:an? |the )?(?:due ?date|deadline))"
@@ -76,9 +77,10 @@ _LED = re.compile(rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<r
 _LEVEL_GIVEN = re.compile(
     r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$", re.I
 )
+_BARE_HOUR = re.compile(r"\s(?:to|for|at|until|till)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?(?:\s+(?:instead of|not)\s+\d+)?$", re.I)
 _ASKING = re.compile(r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I)
 _SHIFT = re.compile(
-    r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
+    r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week|hour|minute)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
 )
 _IS_DUE = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be|must be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off|brought forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b", re.I)  # fmt: skip
@@ -93,9 +95,11 @@ _ONLY_TASK_WORDS = re.compile(r"^(?:the |its |my )?(?:priority|due date|deadline
 
 def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
-    if clause.endswith("?") or _ASKING.match(clause):
+    if found := re.match(r"^can (?P<ref>.+?) (?:wait|be (?:moved|done|pushed|postponed|rescheduled)|move)(?: back)? (?P<when>(?:to|until|till|by|on) .+?)\??$", clause, re.I):
+        return change(f"move {found['ref']} {found['when']}", now)
+    if clause.endswith("?") or re.search(r"(?:n't| not| no longer) (?:\w+ )?(?:due|for|on)\b", clause, re.I) or _ASKING.match(clause):
         return None
-    if found := re.match(r"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>it|that|this|them|that one|this one)\s+(?P<rest>.+)$", clause, re.I):
+    if found := re.match(rf"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>{_POINTED}|that one|this one)\s+(?P<rest>.+)$", clause, re.I):
         said = fragment(found["rest"], now)
         return Change(read_ref(found["ref"], now), day=said.day, at=said.at) if said and said.day else None
     if (found := _POINTED_THEN.match(clause)) and (said := fragment(found["rest"], now)):
@@ -182,6 +186,10 @@ def _dated(clause: str, now: datetime) -> Change | None:
     rest = re.sub(r"\s+from\s+(?:(?!\bto\b).)+?\s+(?=to\b)", " ", rest, flags=re.I) if moving else rest
     due, rest = _new_due(rest, now)
     priority, rest = take_priority(rest, bare=True)
+    if due is None and priority is None and (hour := _BARE_HOUR.search(rest)) and moving:
+        # "Push it to 5" means the hour; there is nothing else that a bare number could be.
+        due, rest = find_due(f"tomorrow at {hour['hour']}", now), rest[: hour.start()]
+        due = Due(None, due.at, ()) if due else None
     if due is None and priority is None:
         return _lacking(clause, rest, now)
     words = _bare_ref(rest)
@@ -225,16 +233,22 @@ _IT_ALONE = re.compile(r"(?:it|that|this|them|those|both)(?: one| task)?", re.I)
 def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
     if not re.match(r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b", clause, re.I):
         return None
+    if following := re.search(r"\b(?:the )?(?:(?P<next>next|following) (?P<unit>day|week)|(?P<unit2>day|week) (?P<way>after|before))\b(?! tomorrow)", rest, re.I):
+        size = 7 if (following["unit"] or following["unit2"]).lower() == "week" else 1
+        words = _bare_ref(f"{rest[: following.start()]} {rest[following.end() :]}")
+        if following["unit"] is None or size == 1:
+            return Change(_ref(words, now), shift=timedelta(days=-size if (following["way"] or "").lower() == "before" else size))
     found = _SHIFT.search(rest)
     if not found or re.search(r"\b(?:in|within)\s*$", rest[: found.start()], re.I):
         return None
     if re.match(r"make\b", clause, re.I) and not found["way"]:
         return None
     count = found["count"].lower()
-    days = (int(count) if count.isdigit() else NUMBERS.get(count, 1)) * (7 if found["unit"].lower() == "week" else 1)
+    size = {"day": timedelta(days=1), "week": timedelta(days=7), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+    moved = (int(count) if count.isdigit() else NUMBERS.get(count, 1)) * size[found["unit"].lower()]
     earlier = re.search(r"\bearlier\b|\bforward\b|\bsooner\b|\bpull\b", clause, re.I)
     words = _bare_ref(f"{rest[: found.start()]} {rest[found.end() :]}")
-    return Change(_ref(words, now), shift=timedelta(days=-days if earlier else days))
+    return Change(_ref(words, now), shift=-moved if earlier else moved)
 
 
 def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
@@ -265,10 +279,12 @@ def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool)
 
 
 def _renamed(clause: str, now: datetime) -> Change | None:
+    if found := _SWAP.match(clause):
+        return Change(_ref(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
     for form in _RENAME:
         if found := form.match(clause):
             text = clean_title(found["text"]) if not quoted(found["text"]) else found["text"].strip()
-            return Change(_ref(found.groupdict().get("ref"), now), title=text)
+            return Change(_ref(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make "))
     if found := _RENAME_MISSING.match(clause):
         return Change(_ref(found["ref"], now), lacks="title")
     return None
@@ -279,4 +295,4 @@ def _corrected(clause: str, now: datetime) -> Change | None:
     found = _INSTEAD.match(clause)
     if not found or fragment(found["text"], now) or read_ref(found["text"], now).phrase == "":
         return None
-    return Change(Ref(pronoun="it"), title=clean_title(found["text"]))
+    return Change(Ref(pronoun="it"), title=clean_title(found["text"]), old=(found["old"] or "").strip(), loose=True)

@@ -16,6 +16,8 @@ _SURE_HEAD = (
     r"|rename\s|reopen\s|undo\b|prioriti[sz]e\s|don't (?:let me )?forget\b"
     rf"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
     r"|(?:make|set|change|move|push|mark|call|rename|give)\s+(?:it|its|that|them)\b"
+    r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them)\s+off\b|get rid of (?:it|that)\b|(?:please )?remind me\b"
+    r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
     r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
@@ -44,17 +46,19 @@ _ELLIPSIS = re.compile(
 )
 _OPENING = re.compile(
     r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly|also|and|then|but|plus|actually|sorry|finally"
+    r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool|lovely) if you could|i think(?: that)?|i guess|i believe|looks like|fyi|heads up|quick update|just so you know"
+    r"|i (?:just )?(?:realized|realised|remembered|noticed)(?: that)?|not (?:the |task )?\w+(?: one)?,(?: but)?"
     r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh|phew|yay|done thinking"
     r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that|in addition|to start|good news|guess what)\s*[,:!]\s*)+(?=\S)",
     re.I,
 )
 _COMMANDS = (
     r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move|update|reopen|undo|put|get rid|cancel"
-    r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort|edit|give|have|be reminded|look|find|search)"
+    r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort|edit|give|close|tick|push|bump|bring|toss|scrap|take|strike|pencil|log|have|be reminded|look|find|search)"
 )
 _MODAL = re.compile(
     rf"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
-    rf"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=(?:{_COMMANDS})\b)|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
+    rf"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=\w)|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
     rf"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
     re.I,
 )

@@ -253,6 +253,8 @@ _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
         rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})", _after,
     ),
     _rule(rf"(?:due\s+)?(?:in|within)\s+(?:the next\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})(?:'?\s+time)?", _after),
+    _rule(_BEFORE + rf"(?:in\s+)?(?P<count>a|two|one)\s+(?P<unit>weeks?)\s+(?:on\s+)?(?P<anchor>today|tomorrow|{_FULL_WEEKDAY})", _after),
+    _rule(_BEFORE + rf"(?P<anchor>{_FULL_WEEKDAY})(?P<count>)\s+(?P<unit>week)(?!end)", _after),
     _rule(r"(?:due\s+)?in half an hour", _half_hour),
     _rule(_BEFORE + r"(?P<plain>(?:the\s+)?day\s+after\s+tomorrow)" + _PART, _plain_day),
     _rule(
@@ -284,7 +286,7 @@ _TIME = re.compile(
     r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
     r"|(?<=at )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
     r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
-    r"|(?P<rel>half past|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+    r"|(?P<rel>half past|half|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b|(?<=@)\s?(?P<at>\d{1,2})\b)"
     r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)|at (?P<night>night)))?",
     re.I,
@@ -383,7 +385,7 @@ def _clock(match: re.Match[str], part: str | None) -> time | None:
             hour = int(match["dotted"] or match["full"])
             return time(_waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
         if match["rel"]:
-            hour, minute = _waking(_amount(match["relhour"]), part), 30 if match["rel"].lower() == "half past" else 15
+            hour, minute = _waking(_amount(match["relhour"]), part), 30 if match["rel"].lower().startswith("half") else 15
             return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
         return time(_waking(_amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
     except ValueError:

@@ -39,7 +39,7 @@ _COMPLETE = (
     re.compile(rf"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:off\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(rf"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{_DONE}{_FROM_LIST}{_WHEN}$", re.I),
     re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
-    re.compile(rf"^(?:complete|finish|close|close out|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
+    re.compile(rf"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{_DONE}{_WHEN}$", re.I),
     re.compile(
         rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{_ADVERB}(?:been\s+)?(?:finished|completed|done|did|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off|crossed off"
@@ -54,11 +54,13 @@ _BARE_DONE = re.compile(rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
 _PASSIVE = re.compile(rf"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
-_MANAGED = re.compile(rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)) (?P<phrase>.+?){_WHEN}$", re.I)
+_MANAGED = re.compile(rf"^(?:i(?:'ve|'m)?\s+)?{_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)|(?:just )?(?:come|came|got|gotten|am|was) back from|(?:just )?got home from) (?P<phrase>.+?){_WHEN}$", re.I)
+_ANSWERED = re.compile(rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST)})$", re.I)
+_CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 _CROSSED = re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$", re.I)
 
 _DELETE = (
-    re.compile(rf"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke|wipe(?: out)?|purge|eliminate|take out|lose|kill|deleting|removing)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
+    re.compile(rf"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke|wipe(?: out)?|purge|eliminate|take out|lose|kill|toss|deleting|removing)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(rf"^(?:clear|empty|reset|clean up|clean out)\s+(?:out\s+)?(?P<ref>(?:all|everything|every|my (?:whole |entire )?(?:list|tasks|todos?|task list)|the (?:whole |entire )?(?:list|tasks)|completed|the (?:completed|done|finished)|task|tasks|#?\d).*?){_FROM_LIST}{_WHEN}$", re.I),
     re.compile(r"^(?:take|cross|strike|scratch|drop|knock|pull|kick|get)\s+(?P<ref>.+?)\s+(?:off|from|out of|off of)\s+(?:of\s+)?(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?)$", re.I),
     re.compile(rf"^(?:drop|cancel|forget(?: about)?|never ?mind(?: about)?|scratch|skip|abandon|call off|delete)\s+(?P<ref>(?!off\b|by\b|in\b|it\b$|that$|to\b).+?){_FROM_LIST}{_WHEN}$", re.I),
@@ -71,6 +73,8 @@ _GONE = re.compile(
     r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
     re.I,
 )
+_EXCEPT = re.compile(r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$|,\s*(?:task )?\w+ (?:is )?not(?: yet)?$", re.I)
+_OUT_OF_THE_WAY = re.compile(rf"^that's (?P<ref>.+?)\s+{_DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{_DONE}$", re.I)
 _REASON = re.compile(r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it|we))\b).*$", re.I)
 _CHORE_LIKE = re.compile(r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b", re.I)
 _UNFINISHING = frozenset(
@@ -78,7 +82,7 @@ _UNFINISHING = frozenset(
     for verb in (
         "start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try change move "
         "discuss continue pause stop ask talk think add reschedule rename update remember consider decide lose hate love like "
-        "block require expect prepare review work hope wish call book mention describe"
+        "block require misspell expect prepare review work hope wish call book mention describe"
     ).split()
     if verb not in ("call", "book")
 )
@@ -104,7 +108,9 @@ def complete(clause: str, now: datetime) -> Complete | None:
     """Read a wish to tick something off, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
-    clause = _REASON.sub("", clause)
+    clause = _EXCEPT.sub("", _REASON.sub("", clause))
+    if found := _OUT_OF_THE_WAY.match(clause):
+        return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
@@ -122,7 +128,9 @@ def complete(clause: str, now: datetime) -> Complete | None:
 
 def _past(clause: str) -> Complete | None:
     """Read "I bought the milk" and "the rent has been paid" as statements about a chore."""
-    if found := _PASSIVE.match(clause):
+    if (found := _PASSIVE.match(clause)) and (stem(found["verb"]) in _CHORE_STEMS or found["verb"].lower() in PAST):
+        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
+    if (found := _ANSWERED.match(clause)) and (stem(found["verb"]) in _CHORE_STEMS or found["verb"].lower() in PAST):
         return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _MANAGED.match(clause):
         return Complete(Ref(phrase=found["phrase"]), statement=True)

@@ -62,7 +62,7 @@ def stem(word: str) -> str:
         word = word[:-1]
     if len(word) > 3 and word.endswith("y"):
         word = word[:-1] + "i"
-    return _SAME.get(word, word)
+    return _SAME.get(word, _SAME.get(f"{word}e", word))
 
 
 def key_words(text: str) -> list[str]:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from chat.assistant.offline import replies
+from chat.assistant.offline.adding import CHORES
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
@@ -14,6 +16,7 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
 _MOST_COUNTED = 10
+_MOST_WORDS = 3
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -231,8 +234,9 @@ def ask_for(slot: Slot, task: Task) -> str:
 def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     """Return the arguments that change a task as wished; none if it is like that already."""
     values: dict[str, object] = {}
-    if wish.title and wish.title != task.title:
-        values["title"] = (wish.title[:1].upper() + wish.title[1:])[:100]
+    title = _new_title(task, wish)
+    if title and title != task.title:
+        values["title"] = (title[:1].upper() + title[1:])[:100]
     if wish.description is not None and wish.description != (task.description or ""):
         # A further note does not wipe out the one there is.
         kept = f"{task.description}\n" if wish.appended and task.description else ""
@@ -244,9 +248,23 @@ def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     return values | _new_due(task, wish, desk)
 
 
+def _new_title(task: Task, wish: Change) -> str | None:
+    """Return the new title; "make that oat milk" said of "Buy milk" is "Buy oat milk"."""
+    if not wish.title:
+        return None
+    if wish.old and re.search(rf"\b{re.escape(wish.old)}\b", task.title, re.I):
+        return re.sub(rf"\b{re.escape(wish.old)}\b", lambda _: wish.title or "", task.title, flags=re.I)
+    verb, _, rest = task.title.partition(" ")
+    lacks_verb = wish.loose and rest and verb.lower() in CHORES and wish.title.split()[0].lower() not in CHORES
+    return f"{verb} {wish.title}" if lacks_verb and len(wish.title.split()) <= _MOST_WORDS else wish.title
+
+
 def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
     values: dict[str, object] = {}
     day = wish.day
+    if wish.shift is not None and wish.shift % timedelta(days=1) and task.due_date and task.due_time:
+        moved = datetime.combine(task.due_date, task.due_time) + wish.shift
+        return {"due_date": moved.date().isoformat(), "due_time": f"{moved:%H:%M}"}
     if wish.shift is not None:
         day = (task.due_date or desk.today) + wish.shift
     if day is None and wish.at is not None and task.due_date is None:

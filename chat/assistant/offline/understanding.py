@@ -35,7 +35,7 @@ _NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|w
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
-_TYPED = frozenset({"title", "description", "phrase", "text", "about"})
+_TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
 _LEAD_NO = re.compile(r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I)
 _WONDERING = re.compile(r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)", re.I)
 _INTO_THEIRS = re.compile(
@@ -45,6 +45,7 @@ _INTO_THEIRS = re.compile(
 _AS_TASK = re.compile(
     r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", re.I
 )
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
 
@@ -53,6 +54,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
     """Return the wishes in a message, in the order said; never none."""
     message = prepare(said)
     wishes: list[Wish] = []
+    clause_before = ""
     for clause in split_clauses(message.text):
         if _forbidden(clause):
             wishes.append(Foreign())
@@ -60,10 +62,25 @@ def understand(said: str, now: datetime) -> list[Wish]:
             if not clause or _forbidden(clause):
                 continue
         for wish in _read_led(clause, now):
-            if isinstance(wish, Vague) and wish.more and wishes and isinstance(wishes[-1], Add):
+            last = wishes[-1] if wishes else None
+            if isinstance(wish, Vague) and wish.more and isinstance(last, Add):
                 wish = adding.add(wish.text, now, free=True) or wish
+            elif isinstance(wish, Add) and not wish.drafts and isinstance(last, Vague):
+                # "I owe Dave money, remind me on Thursday": what was said just before is the task.
+                wishes.pop()
+                wish = Add((replace(wish.usual, title=adding.clean_title(last.text)),))
+            elif last is not None and _goes_on(last, wish):
+                wishes[-1] = Mention(message.reveal(clause_before))
             wishes.append(revealed(wish, message))
+        clause_before = clause
     return _unforced(_tidied(wishes)) or [Vague(said)]
+
+
+def _goes_on(last: Wish, wish: Wish) -> bool:
+    """Tell whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
+    statement = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
+    pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
+    return statement and pointing and not last.ref.numbers
 
 
 def _forbidden(clause: str) -> bool:
@@ -215,7 +232,7 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     due = find_due(plain, now)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
         return Vague(clause)
-    if due is not None and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
+    if due is not None and not _SENTENCE.search(plain) and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
         return adding.add(plain, now, free=True) or Vague(clause)
     return Vague(clause)
 
