@@ -39,12 +39,15 @@ from chat.assistant.offline.wishes import (
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
 _SAME = re.compile(
-    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and |also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
-    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|other)(?: one| task)?)$",
+    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
+    r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
+    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
+    r"|other)(?: one| task)?)$",
     re.I,
 )
 _CORRECTION = re.compile(
-    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
+    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
+    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
     re.I,
 )
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
@@ -201,7 +204,12 @@ def _sure(wish: Pending) -> Pending:
 def _placed(wish: Wish, desk: Desk) -> Wish:
     """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
     last = desk.before[-1] if desk.before else None
-    if isinstance(wish, Vague) and last is not None and _ONE_MORE.match(desk.said) and not wish.text.rstrip().endswith("?"):
+    if (
+        isinstance(wish, Vague)
+        and last is not None
+        and _ONE_MORE.match(desk.said)
+        and not wish.text.rstrip().endswith("?")
+    ):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
         return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
     if not isinstance(wish, Fragment):
@@ -216,5 +224,3 @@ def _placed(wish: Wish, desk: Desk) -> Wish:
     if listing and len(last.shown) > 1 and wish.day and not wish.at:
         return Show(status="pending", span=wish.span or Span(wish.day, wish.day))
     return Change(Ref(pronoun="it"), day=wish.day, at=wish.at, priority=wish.priority)
-
-

@@ -8,28 +8,143 @@ from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.words import distance
 
 _STOP = frozenset(
-    ["a", "an", "the", "my", "our", "your", "to", "of", "for", "on", "in", "at", "with", "and", "from", "up", "off", "some", "that", "this", "it", "its", "is", "was", "are", "be", "task", "tasks", "item", "reminder", "todo", "one", "ones", "about", "called", "named", "titled", "regarding", "please", "entry", "thing", "stuff", "i", "me", "them", "those"]
+    [
+        "a",
+        "an",
+        "the",
+        "my",
+        "our",
+        "your",
+        "to",
+        "of",
+        "for",
+        "on",
+        "in",
+        "at",
+        "with",
+        "and",
+        "from",
+        "up",
+        "off",
+        "some",
+        "that",
+        "this",
+        "it",
+        "its",
+        "is",
+        "was",
+        "are",
+        "be",
+        "task",
+        "tasks",
+        "item",
+        "reminder",
+        "todo",
+        "one",
+        "ones",
+        "about",
+        "called",
+        "named",
+        "titled",
+        "regarding",
+        "please",
+        "entry",
+        "thing",
+        "stuff",
+        "i",
+        "me",
+        "them",
+        "those",
+    ]
 )
 PAST = {
-    "bought": "buy", "paid": "pay", "sent": "send", "wrote": "write", "written": "write", "made": "make", "got": "get",
-    "gotten": "get", "took": "take", "taken": "take", "did": "do", "done": "do", "went": "go", "gone": "go", "read": "read",
-    "fed": "feed", "met": "meet", "found": "find", "built": "build", "swept": "sweep", "spoke": "speak", "saw": "see",
-    "seen": "see", "sold": "sell", "told": "tell", "brought": "bring", "put": "put", "cut": "cut", "set": "set",
-    "ran": "run", "rang": "ring", "gave": "give", "given": "give", "left": "leave", "lent": "lend", "made up": "make",
-    "drew": "draw", "drove": "drive", "ate": "eat", "chose": "choose", "hung": "hang", "kept": "keep", "led": "lead",
-    "held": "hold", "spent": "spend", "taught": "teach", "threw": "throw", "thrown": "throw", "woke": "wake",
-    "won": "win", "shot": "shoot", "sewed": "sew", "learnt": "learn", "dug": "dig", "caught": "catch", "rode": "ride",
-    "signed": "sign", "planned": "plan", "submitted": "submit", "booked": "book",
-}  # fmt: skip
+    "bought": "buy",
+    "paid": "pay",
+    "sent": "send",
+    "wrote": "write",
+    "written": "write",
+    "made": "make",
+    "got": "get",
+    "gotten": "get",
+    "took": "take",
+    "taken": "take",
+    "did": "do",
+    "done": "do",
+    "went": "go",
+    "gone": "go",
+    "read": "read",
+    "fed": "feed",
+    "met": "meet",
+    "found": "find",
+    "built": "build",
+    "swept": "sweep",
+    "spoke": "speak",
+    "saw": "see",
+    "seen": "see",
+    "sold": "sell",
+    "told": "tell",
+    "brought": "bring",
+    "put": "put",
+    "cut": "cut",
+    "set": "set",
+    "ran": "run",
+    "rang": "ring",
+    "gave": "give",
+    "given": "give",
+    "left": "leave",
+    "lent": "lend",
+    "made up": "make",
+    "drew": "draw",
+    "drove": "drive",
+    "ate": "eat",
+    "chose": "choose",
+    "hung": "hang",
+    "kept": "keep",
+    "led": "lead",
+    "held": "hold",
+    "spent": "spend",
+    "taught": "teach",
+    "threw": "throw",
+    "thrown": "throw",
+    "woke": "wake",
+    "won": "win",
+    "shot": "shoot",
+    "sewed": "sew",
+    "learnt": "learn",
+    "dug": "dig",
+    "caught": "catch",
+    "rode": "ride",
+    "signed": "sign",
+    "planned": "plan",
+    "submitted": "submit",
+    "booked": "book",
+}
 _SAME = {
-    "phone": "call", "ring": "call", "get": "buy", "grab": "buy", "purchase": "buy", "mum": "mom", "mail": "email",
-    "e-mail": "email", "groceries": "grocery", "mother": "mom", "father": "dad", "appt": "appointment", "doc": "doctor",
-    "docs": "document", "bday": "birthday", "tv": "television", "photos": "photo", "pickup": "pick", "dr": "doctor",
-}  # fmt: skip
+    "phone": "call",
+    "ring": "call",
+    "get": "buy",
+    "grab": "buy",
+    "purchase": "buy",
+    "mum": "mom",
+    "mail": "email",
+    "e-mail": "email",
+    "groceries": "grocery",
+    "mother": "mom",
+    "father": "dad",
+    "appt": "appointment",
+    "doc": "doctor",
+    "docs": "document",
+    "bday": "birthday",
+    "tv": "television",
+    "photos": "photo",
+    "pickup": "pick",
+    "dr": "doctor",
+}
 _LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
 _ASIDE = re.compile(
-    r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself|again|early|"
+    r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself"
+    r"|again|early|"
     r"finally|together|already|now|too|earlier|quickly)\b",
     re.I,
 )
@@ -67,7 +182,7 @@ def stem(word: str) -> str:
 
 def key_words(text: str) -> list[str]:
     """Return the stems of the words that carry meaning."""
-    words = [word for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
+    words = list(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()))
     kept = [word for word in words if word not in _STOP] or words
     return [stem(word) for word in kept]
 
@@ -91,7 +206,7 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
     if not levels:
         return Match(near=near)
     best = min(levels)
-    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title itself, word for word, is beyond doubt.
+    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title word for word is beyond doubt.
     return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 

@@ -1,17 +1,28 @@
 """Answer questions: lists, single tasks, what was said before, small talk."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from chat.assistant.offline import replies
-from chat.assistant.offline.adding import CHORES
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Span, Talk, Vague
+from chat.assistant.offline.vocabulary import CHORES
+from chat.assistant.offline.wishes import (
+    Answer,
+    Change,
+    Inspect,
+    Mention,
+    Prefer,
+    Recall,
+    Show,
+    Slot,
+    Span,
+    Talk,
+    Vague,
+)
 from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
@@ -22,14 +33,20 @@ _TALK = {
     "thanks": "You're welcome!",
     "bye": "Goodbye! Your list will be here when you come back.",
     "help": replies.HELP,
-    "who": "I'm Threadkeeper's built-in assistant. I look after your to-do list: I add, show, complete and change tasks.",
+    "who": (
+        "I'm Threadkeeper's built-in assistant. I look after your to-do list: I add, show, complete and change tasks."
+    ),
     "how": "I'm fine, thank you. Tell me what you'd like to do with your tasks.",
     "fine": "All right. Tell me when there is something to add or to tick off.",
     "sorry": "No problem at all. Say *undo* if something should be taken back.",
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
-}  # fmt: skip
-_PREDICATE = re.compile(r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b", re.I)
+}
+_PREDICATE = re.compile(
+    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will"
+    r"|won't)\b",
+    re.I,
+)
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
     "title": "What should it be called instead?",
@@ -54,7 +71,11 @@ def show(desk: Desk, wish: Show) -> Work[str]:
         return replies.safe(outcome.detail) or "I couldn't read your list just now."
     tasks, total = list(outcome.tasks), outcome.total
     if narrowed:
-        pages = [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)] if tasks else []
+        pages = (
+            [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)]
+            if tasks
+            else []
+        )
         if pages:
             for page in (yield pages):
                 tasks += page.tasks
@@ -80,7 +101,11 @@ def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
     return (
         (wish.span is None or (_finished_in(task, wish.span) if wish.finished else in_span(task, wish.span, desk)))
         and (wish.priority is None or task.priority == wish.priority)
-        and (not wish.about or bool(match(wish.about, [task]).sure) or wish.about.lower() in (task.description or "").lower())
+        and (
+            not wish.about
+            or bool(match(wish.about, [task]).sure)
+            or wish.about.lower() in (task.description or "").lower()
+        )
     )
 
 
@@ -115,7 +140,9 @@ def _more(desk: Desk) -> Work[str]:
     desk.shown = [task.number for task in tasks]
     left = outcome.total - offset - len(tasks)
     rest = f"\n\n… and {left} more. Say *show more* to see them." if left > 0 else ""
-    return f"Tasks {offset + 1} to {offset + len(tasks)} of {outcome.total}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+    return (
+        f"Tasks {offset + 1} to {offset + len(tasks)} of {outcome.total}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+    )
 
 
 def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
@@ -141,7 +168,9 @@ def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
 
 def _described(task: Task, wish: Inspect, desk: Desk) -> str:
     said = {
-        "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}." if task.due_date else "It has no due date.",
+        "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}."
+        if task.due_date
+        else "It has no due date.",
         "priority": f"Its priority is {task.priority}.",
         "status": "It is completed." if task.is_completed else "It is not done yet: still open.",
         "exists": "Yes, it is on your list.",
@@ -170,7 +199,11 @@ def recall(desk: Desk, wish: Recall) -> str:
     said = [turn.said for turn in desk.before]
     if wish.reply:
         replied = [turn.replied for turn in desk.before if turn.replied]
-        return f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}" if replied else "I haven't said anything yet."
+        return (
+            f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}"
+            if replied
+            else "I haven't said anything yet."
+        )
     if not said:
         return "This is the first thing you have asked me in this conversation."
     forgotten = desk.instructions.forgotten
@@ -212,7 +245,10 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
     found = match(wish.text, (yield from desk.everything())).sure if len(wish.text) < 200 else ()
     if 0 < len(found) <= 10:
-        return f"What would you like to do with {'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
+        return (
+            "What would you like to do with "
+            f"{'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
+        )
     if judge(wish.text, ()) == "relevant":
         return not_understood()
     return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
@@ -244,7 +280,9 @@ def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     if wish.priority and wish.priority != task.priority:
         values["priority"] = wish.priority
     if wish.clear_due:
-        return values | ({"clear_due": True} if task.due_date else {})
+        if task.due_date:
+            values["clear_due"] = True
+        return values
     return values | _new_due(task, wish, desk)
 
 
@@ -259,7 +297,7 @@ def _new_title(task: Task, wish: Change) -> str | None:
     return f"{verb} {wish.title}" if lacks_verb and len(wish.title.split()) <= _MOST_WORDS else wish.title
 
 
-def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
+def _new_due(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     values: dict[str, object] = {}
     day = wish.day
     if wish.shift is not None and wish.shift % timedelta(days=1) and task.due_date and task.due_time:
@@ -276,5 +314,3 @@ def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
         # A new date alone would drop the time of day that was agreed.
         values["due_time"] = f"{at:%H:%M}"
     return values
-
-

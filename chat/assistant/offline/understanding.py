@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from chat.assistant.offline import adding, asking, changing, finishing, talking
+from chat.assistant.offline import adding, asking, changing, finishing, inspecting, recalling, talking
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.pointing import read_ref
@@ -31,19 +31,33 @@ from chat.assistant.relevance import asks_for_writing, judge, off_topic
 
 T = TypeVar("T")
 
-_NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
+_NEED = re.compile(
+    r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna"
+    r"|gotta)\s+(?P<inner>.+)$",
+    re.I,
+)
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
-_LEAD_NO = re.compile(r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I)
-_WONDERING = re.compile(r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)", re.I)
+_LEAD_NO = re.compile(
+    r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I
+)
+_WONDERING = re.compile(
+    r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
+    r"|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
+    re.I,
+)
 _INTO_THEIRS = re.compile(
-    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
+    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this"
+    r"|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b"
+    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
     re.I,
 )
 _AS_TASK = re.compile(
-    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", re.I
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:"
+    r"|rename)\b",
+    re.I,
 )
 _SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
@@ -78,13 +92,14 @@ def understand(said: str, now: datetime) -> list[Wish]:
 
 def _goes_on(last: Wish, wish: Wish) -> bool:
     """Tell whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
-    statement = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
+    stated = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
+    statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
     pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
-    return statement and pointing and not last.ref.numbers
+    return pointing and statement
 
 
 def _forbidden(clause: str) -> bool:
-    """Tell whether a clause is about other people or about the assistant's own rules, not merely the words of a task."""
+    """Tell whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
     if not (talking.foreign(clause) or talking.overriding(clause)):
         return False
     return _INTO_THEIRS.search(clause) is not None or _AS_TASK.match(unwrap(clause)) is None
@@ -103,9 +118,16 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
     """Read a clause, and what follows a leading yes, no or thanks."""
     whole = clause.strip()
     bare = talking.answer(whole) or talking.talk(whole)
-    if bare is not None and not (isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION):
+    if bare is not None and not (
+        isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION
+    ):
         return [bare]
-    found = re.match(r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$", whole, re.I | re.S)
+    found = re.match(
+        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope"
+        r"|nah)\b[\s,.!:-]+(?P<rest>.+)$",
+        whole,
+        re.I | re.S,
+    )
     if found:
         rest = _read(found["rest"], now)
         lead = talking.answer(found["lead"])
@@ -142,9 +164,13 @@ def _about_talk(clause: str, plain: str) -> Wish | None:
     if _is_off_topic(clause):
         return OffTopic()
     return (
-        talking.undo(plain) or asking.recall(clause) or asking.preference(plain) or finishing.kept(plain) or talking.talk(plain)
+        talking.undo(plain)
+        or recalling.recall(clause)
+        or recalling.preference(plain)
+        or finishing.kept(plain)
+        or talking.talk(plain)
         or talking.answer(plain)
-    )  # fmt: skip
+    )
 
 
 def _is_off_topic(clause: str) -> bool:
@@ -164,7 +190,12 @@ def _inner(plain: str, now: datetime) -> Wish | None:
         wish = asking.show(re.sub(r"^(?:see|know|check)\b", "show", inner, flags=re.I), now)
         if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
             return wish
-    if re.match(r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b", inner, re.I):
+    if re.match(
+        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
+        r"|set)\b",
+        inner,
+        re.I,
+    ):
         order = finishing.complete(inner, now) or finishing.delete(inner, now) or changing.change(inner, now)
         if order is not None and (order.ref.numbers or order.ref.places):
             return order
@@ -179,9 +210,18 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
     reopened = finishing.reopen(plain, now)
     if reopened is not None and not reopened.statement:
         return reopened
-    if changed is not None and not changed.ref.phrase and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I):
+    if (
+        changed is not None
+        and not changed.ref.phrase
+        and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I)
+    ):
         return changed
-    if found := re.match(r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today|tonight)\b(?P<rest>.*)$", plain, re.I):
+    if found := re.match(
+        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today"
+        r"|tonight)\b(?P<rest>.*)$",
+        plain,
+        re.I,
+    ):
         return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
     if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
         return changed
@@ -198,7 +238,7 @@ def _question_first(plain: str, now: datetime) -> Wish | None:
 def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
     if asks_for_writing(clause):
         return OffTopic()
-    return asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
+    return inspecting.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
 
 
 def _told(plain: str, now: datetime) -> Wish | None:
@@ -209,7 +249,9 @@ def _told(plain: str, now: datetime) -> Wish | None:
     bare = changing.fragment(plain, now)
     if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
         return bare
-    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (gone := finishing.delete(plain, now)):
+    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
+        gone := finishing.delete(plain, now)
+    ):
         return gone
     done = finishing.complete(plain, now)
     if done is not None:
@@ -232,21 +274,26 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     due = find_due(plain, now)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
         return Vague(clause)
-    if due is not None and not _SENTENCE.search(plain) and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
+    if (
+        due is not None
+        and not _SENTENCE.search(plain)
+        and without(plain, due).strip(" ,.")
+        and len(plain.split()) <= _LONG_QUESTION
+    ):
         return adding.add(plain, now, free=True) or Vague(clause)
     return Vague(clause)
 
 
 def _tidied(wishes: list[Wish]) -> list[Wish]:
     """Drop small talk that only leads to a wish, and what makes no sense beside one."""
-    solid = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
+    solid: list[Wish] = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
     if not solid:
         return wishes[-1:]
     if any(isinstance(wish, Add) and wish.drafts for wish in solid):
         # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
         solid = [wish for wish in solid if not isinstance(wish, Add) or wish.drafts]
     solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
-    real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
+    real: list[Wish] = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
     if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
         return [wish for wish in wishes if not isinstance(wish, Talk | Vague | OffTopic)]
     if real:
@@ -273,6 +320,4 @@ def revealed(value: T, message: Message) -> T:
             changes[field.name] = message.reveal(held)
         elif isinstance(held, tuple) or is_dataclass(held):
             changes[field.name] = revealed(held, message)
-    return replace(value, **changes)  # type: ignore[type-var]
-
-
+    return replace(value, **changes)

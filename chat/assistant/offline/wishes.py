@@ -129,7 +129,7 @@ class Delete:
 class Change:
     """Change fields of tasks; `lacks` names the field for which no value was given.
 
-    With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") need not repeat the verb.
+    With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") leaves out the verb.
     """
 
     ref: Ref
@@ -228,6 +228,22 @@ class Vague:
 
 
 Wish = (
-    Add | Show | Inspect | Complete | Reopen | Delete | Change | Undo | Recall | Prefer | Talk | Answer | Pick | Fragment
-    | Foreign | OffTopic | Vague | Mention
-)  # fmt: skip
+    Add
+    | Show
+    | Inspect
+    | Complete
+    | Reopen
+    | Delete
+    | Change
+    | Undo
+    | Recall
+    | Prefer
+    | Talk
+    | Answer
+    | Pick
+    | Fragment
+    | Foreign
+    | OffTopic
+    | Vague
+    | Mention
+)

@@ -3,36 +3,19 @@
 import re
 from dataclasses import dataclass, field
 
+from chat.assistant.offline.vocabulary import KEYWORDS, PROPER, SHORTHAND
+
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
                         "–": "-", "—": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
+
 _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
+
 # A quoted passage stands in the text as one character of the private use area, which no rule takes apart.
 _FIRST_MARK = 0xE100
+
 _MARK = re.compile("[\ue100-\ue7ff]")
 
 _TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
-
-KEYWORDS = ["task", "tasks", "todo", "list", "show", "display", "complete", "completed", "finish", "finished", "delete", "remove", "rename", "change", "remind", "reminder", "tomorrow", "today", "tonight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "week", "weekend", "next", "priority", "high", "normal", "urgent", "pending", "create", "update", "mark", "move", "postpone", "reschedule", "description", "everything", "overdue", "important", "please", "done", "forget", "need", "remember"]
-_SHORTHAND = {
-    "tak": "task", "taks": "tasks", "tsk": "task", "tks": "tasks", "tast": "task", "lst": "list", "dun": "done",
-    "dne": "done", "doen": "done", "ad": "add", "addd": "add", "adda": "add", "tmrw": "tomorrow", "tmr": "tomorrow",
-    "tmw": "tomorrow", "2moro": "tomorrow", "2morrow": "tomorrow", "2mrw": "tomorrow", "tomoz": "tomorrow",
-    "nxt": "next", "wk": "week", "pls": "please", "plz": "please", "plese": "please", "u": "you", "im": "i'm",
-    "ive": "i've", "dont": "don't", "didnt": "didn't", "havent": "haven't", "isnt": "isn't", "whats": "what's",
-    "whens": "when's", "hows": "how's", "thats": "that's", "doesnt": "doesn't", "cant": "can't", "ned": "need",
-    "mke": "make", "shw": "show", "sho": "show", "rmv": "remove", "del": "delete", "prio": "priority", "hi-pri": "high",
-    "todos": "tasks", "to-dos": "tasks", "to-do": "todo", "2day": "today", "2nite": "tonight", "tonite": "tonight",
-    "mov": "move", "mrk": "mark", "dnoe": "done", "wiht": "with", "wih": "with", "abuot": "about", "undu": "undo", "udno": "undo",
-    "hav": "have", "thsi": "this", "taht": "that", "lits": "list", "chek": "check", "du": "due", "alredy": "already", "allready": "already", "aready": "already", "frist": "first", "fisrt": "first", "secnd": "second",
-    "secodn": "second", "thrid": "third", "lsat": "last", "lats": "last", "evreything": "everything", "groceris": "groceries",
-    "teh": "the", "waht": "what", "wht": "what", "hwat": "what", "yuo": "you", "wat": "what", "wut": "what", "fnished": "finished", "gonna": "going to", "wanna": "want to",
-    "gotta": "have to", "hafta": "have to", "lemme": "let me", "gimme": "give me", "compleet": "complete",
-    "hte": "the", "mi": "my", "cmplete": "complete", "delet": "delete", "finsih": "finish",
-    "markt": "mark", "wen": "when", "bcoz": "because", "evrything": "everything", "abt": "about", "remnd": "remind",
-}  # fmt: skip
-_PROPER = frozenset(
-    ["lists", "listen", "marks", "marked", "market", "marker", "moved", "moves", "mover", "makes", "made", "height", "highs", "higher", "shown", "shows", "listed", "lasted", "compete", "competed", "competes", "crate", "crates", "weeks", "weekends", "weekday", "renamed", "changed", "changes", "charge", "remain", "remains", "remainder", "reminded", "reminds", "reminders", "removed", "removes", "updates", "updated", "created", "creates", "creator", "finishes", "finnish", "finishing", "completes", "completing", "deletes", "deleted", "pendant", "posted", "postponed", "mondays", "tuesdays", "fridays", "sundays", "saturdays", "nightly", "dent", "dine", "dones", "tasty", "taskmaster", "text", "nest", "weak", "shoe", "shoes", "shop", "snow", "slow", "needs", "needed", "knead", "forgets", "forgot", "remembers", "remembered", "remembering", "normally", "importantly", "pleased", "pleases", "urgently", "priorities", "descriptions", "displays", "tackle", "masks", "neat", "nerd", "seed", "feed", "lost", "last", "past", "mart", "moved", "movie", "movies", "dove", "dome", "next", "exchange", "stow", "tony", "dates", "update", "weekly", "highly", "lift", "lint", "gist", "fist", "mist", "needle", "reminding", "changing", "listing", "showing", "marking", "moving", "fiery", "normals", "formal", "importance", "import", "imports", "imported", "exports", "friend", "friends", "fried", "friend's", "deplete", "replete"]
-)
 
 
 @dataclass
@@ -93,9 +76,9 @@ def prepare(said: str) -> Message:
 
 
 def _correction(word: str) -> str | None:
-    if word in _SHORTHAND:
-        return _SHORTHAND[word]
-    if len(word) < 4 or word in KEYWORDS or word in _PROPER or not word.isalpha():
+    if word in SHORTHAND:
+        return SHORTHAND[word]
+    if len(word) < 4 or word in KEYWORDS or word in PROPER or not word.isalpha():
         return None
     return next((keyword for keyword in KEYWORDS if _slip(word, keyword)), None)
 
