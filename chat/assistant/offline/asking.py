@@ -173,7 +173,7 @@ def show(clause: str, now: datetime) -> Show | None:
         re.I,
     ):
         return None
-    if re.match(r"(?:complete|finish) (?:all|every|my|the)\b(?!.*\blist\b)", text, re.I):
+    if re.match(r"(?:complete|finish) (?:all|every|everything|my|the)\b(?!.*\blist\b)", text, re.I):
         return None
     counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None
     sorting = re.match(

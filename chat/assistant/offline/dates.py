@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
@@ -315,10 +315,16 @@ _HOUR_AFTER = re.compile(
 _HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$", re.I)
 
 
+# Nobody has dinner at seven in the morning.
+_EVENING = re.compile(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b", re.I)
+
+
 def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
     """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
     days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
     day = days[0] if days else None
+    if day is not None and day.part is None and _EVENING.search(text):
+        day = replace(day, part="evening")
     hour = _hour(text, day) or (_near_hour(text, day) if day else None)
     if day is None and hour is None:
         return None
