@@ -44,7 +44,8 @@ _WRITING = (
 )
 _CODE = r"(?:python|javascript|java|c\+\+|rust|html|css|sql|regex|php|typescript|bash|code|function|script|algorithm)"
 _CREATIVE = re.compile(
-    rf"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite|generate)\b.{{0,30}}\b{_WRITING}\b", re.I
+    rf"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite|generate)\b.{{0,30}}\b{_WRITING}\b",
+    re.I,
 )
 _OFF_TOPIC = _any(
     rf"\b(?:write|compose|make up|tell|sing|give|recite|generate|draft)\b.{{0,30}}\b{_WRITING}\b",

@@ -76,7 +76,9 @@ async def test_queued_messages_are_answered_in_order_after_a_restart(
         await chat.log(turn)
     await chat.settled()
 
-    said = await in_database(lambda: list(Message.objects.order_by("turn__seq", "position").values_list("text", flat=True)))
+    said = await in_database(
+        lambda: list(Message.objects.order_by("turn__seq", "position").values_list("text", flat=True))
+    )
     assert said == [text for n in range(4) for text in (f"message {n}", f"reply {n}")]
 
 

@@ -52,20 +52,250 @@ _TO_LIST = re.compile(
     re.I,
 )
 _AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
-_LEADING = re.compile(r"^(?:(?:to|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+", re.I)
-_TRAILING = re.compile(r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|please|is|too|as well|also|then|the|a)(?=\s*$))+$", re.I)
+_LEADING = re.compile(
+    r"^(?:(?:to|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+",
+    re.I,
+)
+_TRAILING = re.compile(
+    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|please|is|too|as well|also|then|the|a)(?=\s*$))+$",
+    re.I,
+)
 
 CHORES = frozenset(
-    ["buy", "call", "pay", "email", "send", "clean", "fix", "book", "schedule", "pick", "wash", "water", "feed", "walk", "renew", "order", "return", "submit", "prepare", "plan", "visit", "write", "read", "get", "take", "bring", "drop", "cook", "bake", "meet", "text", "mail", "post", "print", "sign", "file", "fill", "organize", "organise", "tidy", "vacuum", "mow", "sweep", "dust", "iron", "fold", "hang", "charge", "repair", "replace", "install", "update", "backup", "upload", "download", "review", "study", "practice", "learn", "watch", "register", "apply", "cancel", "collect", "deliver", "pack", "unpack", "move", "sell", "donate", "wrap", "paint", "build", "assemble", "measure", "research", "find", "check", "ask", "tell", "contact", "phone", "ring", "message", "reply", "respond", "follow", "confirm", "arrange", "invite", "celebrate", "attend", "go", "see", "finish", "start", "begin", "draft", "edit", "proofread", "publish", "translate", "invoice", "bill", "transfer", "deposit", "withdraw", "exchange", "refill", "restock", "stock", "change", "do", "make", "put", "set", "schedule", "defrost", "marinate", "grab", "purchase", "rent", "lease", "negotiate", "discuss", "present", "rehearse", "train", "run", "exercise", "stretch", "meditate", "swim", "cycle", "drive", "park", "wax", "polish", "empty", "unload", "load", "scrub", "mop", "rake", "shovel", "plant", "prune", "harvest", "trim", "cut", "shave", "groom", "brush", "bathe", "babysit", "volunteer", "vote", "study", "revise", "memorize", "outline", "summarize", "scan", "copy", "laminate", "label", "sort", "archive", "declutter", "compost", "recycle", "throw", "shop", "hire", "interview", "onboard", "call", "back", "design", "test", "deploy", "debug", "code", "refactor", "merge", "release", "migrate", "upgrade", "configure", "troubleshoot", "order", "hand", "pick-up"]
+    [
+        "buy",
+        "call",
+        "pay",
+        "email",
+        "send",
+        "clean",
+        "fix",
+        "book",
+        "schedule",
+        "pick",
+        "wash",
+        "water",
+        "feed",
+        "walk",
+        "renew",
+        "order",
+        "return",
+        "submit",
+        "prepare",
+        "plan",
+        "visit",
+        "write",
+        "read",
+        "get",
+        "take",
+        "bring",
+        "drop",
+        "cook",
+        "bake",
+        "meet",
+        "text",
+        "mail",
+        "post",
+        "print",
+        "sign",
+        "file",
+        "fill",
+        "organize",
+        "organise",
+        "tidy",
+        "vacuum",
+        "mow",
+        "sweep",
+        "dust",
+        "iron",
+        "fold",
+        "hang",
+        "charge",
+        "repair",
+        "replace",
+        "install",
+        "update",
+        "backup",
+        "upload",
+        "download",
+        "review",
+        "study",
+        "practice",
+        "learn",
+        "watch",
+        "register",
+        "apply",
+        "cancel",
+        "collect",
+        "deliver",
+        "pack",
+        "unpack",
+        "move",
+        "sell",
+        "donate",
+        "wrap",
+        "paint",
+        "build",
+        "assemble",
+        "measure",
+        "research",
+        "find",
+        "check",
+        "ask",
+        "tell",
+        "contact",
+        "phone",
+        "ring",
+        "message",
+        "reply",
+        "respond",
+        "follow",
+        "confirm",
+        "arrange",
+        "invite",
+        "celebrate",
+        "attend",
+        "go",
+        "see",
+        "finish",
+        "start",
+        "begin",
+        "draft",
+        "edit",
+        "proofread",
+        "publish",
+        "translate",
+        "invoice",
+        "bill",
+        "transfer",
+        "deposit",
+        "withdraw",
+        "exchange",
+        "refill",
+        "restock",
+        "stock",
+        "change",
+        "do",
+        "make",
+        "put",
+        "set",
+        "schedule",
+        "defrost",
+        "marinate",
+        "grab",
+        "purchase",
+        "rent",
+        "lease",
+        "negotiate",
+        "discuss",
+        "present",
+        "rehearse",
+        "train",
+        "run",
+        "exercise",
+        "stretch",
+        "meditate",
+        "swim",
+        "cycle",
+        "drive",
+        "park",
+        "wax",
+        "polish",
+        "empty",
+        "unload",
+        "load",
+        "scrub",
+        "mop",
+        "rake",
+        "shovel",
+        "plant",
+        "prune",
+        "harvest",
+        "trim",
+        "cut",
+        "shave",
+        "groom",
+        "brush",
+        "bathe",
+        "babysit",
+        "volunteer",
+        "vote",
+        "study",
+        "revise",
+        "memorize",
+        "outline",
+        "summarize",
+        "scan",
+        "copy",
+        "laminate",
+        "label",
+        "sort",
+        "archive",
+        "declutter",
+        "compost",
+        "recycle",
+        "throw",
+        "shop",
+        "hire",
+        "interview",
+        "onboard",
+        "call",
+        "back",
+        "design",
+        "test",
+        "deploy",
+        "debug",
+        "code",
+        "refactor",
+        "merge",
+        "release",
+        "migrate",
+        "upgrade",
+        "configure",
+        "troubleshoot",
+        "order",
+        "hand",
+        "pick-up",
+    ]
 )
 _NOTHING_YET = frozenset(
     ("something", "something else", "some", "stuff", "things", "one", "another", "another one", "one more", "it", "this", "a new one",
      "some things", "some tasks", "a few things", "new tasks", "tasks", "task", "new task", "an item", "one thing", "one more thing", "that", "them", "those", "these", "the following", "reminder", "a reminder", "todo")
 )  # fmt: skip
-_ONLY_WITH_DATE = re.compile(r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our|another)\s", re.I)
-_ABOUT_TASKS = re.compile(r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b", re.I)
-_NO_OBJECTS = frozenset("over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split())
-_WITH_OTHERS = frozenset(["ask", "tell", "see", "get", "go", "talk", "then", "have", "be", "do", "make", "put", "set", "give", "let", "it", "them", "him", "her"])
+_ONLY_WITH_DATE = re.compile(
+    r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our|another)\s",
+    re.I,
+)
+_ABOUT_TASKS = re.compile(
+    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
+    re.I,
+)
+_NO_OBJECTS = frozenset(
+    "over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split()
+)
+_WITH_OTHERS = frozenset(
+    [
+        "ask",
+        "tell",
+        "see",
+        "get",
+        "go",
+        "talk",
+        "then",
+        "have",
+        "be",
+        "do",
+        "make",
+        "put",
+        "set",
+        "give",
+        "let",
+        "it",
+        "them",
+        "him",
+        "her",
+    ]
+)
 
 
 def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
@@ -101,7 +331,19 @@ def _strip_heads(clause: str) -> tuple[str | None, str]:
             break
         added = found["added"]
         cut = found.start("added") if added else found.end()
-        if header is not None and rest.split(" ", 1)[0].lower() not in ("remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"):
+        if header is not None and rest.split(" ", 1)[0].lower() not in (
+            "remember",
+            "remind",
+            "i",
+            "don't",
+            "add",
+            "need",
+            "have",
+            "that",
+            "note",
+            "not",
+            "to",
+        ):
             break
         header = (header or "") + rest[:cut] + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
@@ -140,7 +382,13 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
     if len(items) == 1:
         items = _items(items[0], header)
     drafts = [_draft(item, now, due=due, priority=priority) for item in items]
-    if len(drafts) > 1 and drafts[-1].day and not any(draft.day for draft in drafts[:-1]) and " and " in rest and "," not in rest:
+    if (
+        len(drafts) > 1
+        and drafts[-1].day
+        and not any(draft.day for draft in drafts[:-1])
+        and " and " in rest
+        and "," not in rest
+    ):
         # "pay the rent and call Bob by Friday": the one date at the end stands for both.
         drafts = [replace(draft, day=drafts[-1].day, at=draft.at or drafts[-1].at) for draft in drafts]
     return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _NOTHING_YET))
@@ -160,7 +408,9 @@ def _items(text: str, header: str) -> list[str]:
         return pieces
     commas = [piece for piece in _COMMA_ONLY.split(plain) if piece.strip()]
     adding = re.match(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b", header, re.I)
-    plain_things = all(_first(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces)
+    plain_things = all(
+        _first(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
+    )
     if adding and len(commas) > 1 and len(pieces) > 2 and plain_things:
         return pieces
     if len(pieces) > 1 and all(quoted(piece) for piece in pieces):
@@ -225,4 +475,8 @@ def imperative(clause: str) -> bool:
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False
-    return words[1] not in _NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something") if len(words) < 4 else True
+    return (
+        words[1] not in _NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something")
+        if len(words) < 4
+        else True
+    )

@@ -28,22 +28,51 @@ _PENDING = re.compile(
     r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b",
     re.I,
 )
-_COMPLETED = re.compile(r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i finish|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b", re.I)
-_ALL = re.compile(r"\b(?:complete list|all (?:of )?(?:my |the )?(?:tasks|todos|items|things)|everything|both|whole|entire|full|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and|or) (?:completed|done)|show all|list all)\b", re.I)
+_COMPLETED = re.compile(
+    r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete|did i finish|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b",
+    re.I,
+)
+_ALL = re.compile(
+    r"\b(?:complete list|all (?:of )?(?:my |the )?(?:tasks|todos|items|things)|everything|both|whole|entire|full|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and|or) (?:completed|done)|show all|list all)\b",
+    re.I,
+)
 _SORT = (
     ("priority", re.compile(r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort", re.I)),
     ("due", re.compile(r"\b(?:by|in order of|on|according to) (?:their |the |its )?(?:due|deadline|date|when|time|due-date)\b|\b(?:earliest|soonest|nearest)(?: \w+)* first\b|\bdue date order\b|\bdate order\b|\bchronological", re.I)),
     ("number", re.compile(r"\b(?:by|in order of|in) (?:their |the |task )?(?:number|numbers|id|numerical order|number order|order (?:of creation|added)|creation)\b|\bin the order (?:i|they)\b|\bnormal(?:ly)? order\b|\b(?:default|original) (?:order|sort)", re.I)),
 )  # fmt: skip
-_FROM_NOW = re.compile(r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|i (?:always )?(?:like|want) (?:to see |to have )?.*\bfirst$|stop sorting|don't sort|prefer|i like my|each time|never show|until i say)\b", re.I)
-_COUNT = re.compile(r"^(?:and )?(?:how many|how much\b(?=.*\b(?:left|to do|remain\w*)\b)|count|what(?:'s| is) the (?:number|count) of|number of)\b", re.I)
-_JUST = re.compile(r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create|put|complete|finish|change|update|mark|rename|move)(?:e?d)?(?: (?:last|just now|on (?:my|the) list))?$", re.I)
+_FROM_NOW = re.compile(
+    r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|i (?:always )?(?:like|want) (?:to see |to have )?.*\bfirst$|stop sorting|don't sort|prefer|i like my|each time|never show|until i say)\b",
+    re.I,
+)
+_COUNT = re.compile(
+    r"^(?:and )?(?:how many|how much\b(?=.*\b(?:left|to do|remain\w*)\b)|count|what(?:'s| is) the (?:number|count) of|number of)\b",
+    re.I,
+)
+_JUST = re.compile(
+    r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create|put|complete|finish|change|update|mark|rename|move)(?:e?d)?(?: (?:last|just now|on (?:my|the) list))?$",
+    re.I,
+)
 _SEARCH = re.compile(r"^(?:search|look)(?: for)? (?:my tasks for |tasks? (?:about|with|for) )?(?P<about>.+)$", re.I)
-_COUNTED = re.compile(r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*|reminders|ones|high|low|urgent|important|do i have|have i|i have|did i)\b", re.I)
-_TOP = re.compile(r"\b(?:most (?:important|urgent|pressing)|top[- ]priority|highest[- ]priority|number one)(?: (?:task|thing|one|todo|item|priority))?(?: (?:right )?now| on my list| i have)?\W*$", re.I)
-_NEXT_DUE = re.compile(r"\b(?:next|earliest|nearest|closest|soonest|upcoming) (?:deadline|due date)\b|\bnext (?:thing|task|one|item) (?:that is |that's |is )?due\b|\bdue (?:the )?(?:next|first|soonest|earliest)\W*$", re.I)
-_LIMIT = re.compile(r"\b(?:first|top|only|just|next) (?P<many>two|three|four|five|\d{1,2})\b(?! (?:days|weeks|months))", re.I)
-_MORE = re.compile(r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others|remaining ones)(?: of (?:them|the list|it))?(?: please)?$", re.I)
+_COUNTED = re.compile(
+    r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*|reminders|ones|high|low|urgent|important|do i have|have i|i have|did i)\b",
+    re.I,
+)
+_TOP = re.compile(
+    r"\b(?:most (?:important|urgent|pressing)|top[- ]priority|highest[- ]priority|number one)(?: (?:task|thing|one|todo|item|priority))?(?: (?:right )?now| on my list| i have)?\W*$",
+    re.I,
+)
+_NEXT_DUE = re.compile(
+    r"\b(?:next|earliest|nearest|closest|soonest|upcoming) (?:deadline|due date)\b|\bnext (?:thing|task|one|item) (?:that is |that's |is )?due\b|\bdue (?:the )?(?:next|first|soonest|earliest)\W*$",
+    re.I,
+)
+_LIMIT = re.compile(
+    r"\b(?:first|top|only|just|next) (?P<many>two|three|four|five|\d{1,2})\b(?! (?:days|weeks|months))", re.I
+)
+_MORE = re.compile(
+    r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others|remaining ones)(?: of (?:them|the list|it))?(?: please)?$",
+    re.I,
+)
 
 _NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
 _INSPECT = (
@@ -68,13 +97,34 @@ _INSPECT = (
     ("all", re.compile(r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added|created))?)$", re.I)),
     ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),
 )  # fmt: skip
-_RECALL_FIRST = re.compile(r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning|start)|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first|my first (?:message|question|request|words))\b", re.I)
-_RECALL_LAST = re.compile(r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want|request)\w*(?: (?:you|from you|for))?(?: (?:to do|just now|last|before(?: this| that)?|previously|a moment ago|earlier|again))?|\bwhat was (?:my|the) (?:last|previous|most recent|latest) (?:message|question|request|thing i (?:asked|said|told you))|\b(?:last|previous) (?:thing|message|question|request) (?:i|that i) (?:asked|said|told|sent|wrote)|^what was my (?:last|previous) (?:question|message|request)|\bremember what i (?:just )?(?:said|asked|told you)\b", re.I)
-_RECALL_NTH = re.compile(r"\b(?P<nth>second|third|fourth|fifth)\b.{0,20}\b(?:i|my)\b.{0,12}\b(?:asked|said|told|ask|say|message|question|request)", re.I)
-_RECALL_ALL = re.compile(r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said|talked about|discussed)", re.I)
-_RECALL_REPLY = re.compile(r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again|what did you say)\W*$", re.I)
-_ALSO_DAY = re.compile(r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+|on\s+)?(?P<rest>.+?)\??$", re.I)
-_QUERY = re.compile(r"^(?:what|which|when|how|is|are|do (?:i|you|we|they|any)|does|did|have (?:i|you|we)|has|am|was|any|anything|show|list|display|see|view|tell|give)\b|\?$", re.I)
+_RECALL_FIRST = re.compile(
+    r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning|start)|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first|my first (?:message|question|request|words))\b",
+    re.I,
+)
+_RECALL_LAST = re.compile(
+    r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want|request)\w*(?: (?:you|from you|for))?(?: (?:to do|just now|last|before(?: this| that)?|previously|a moment ago|earlier|again))?|\bwhat was (?:my|the) (?:last|previous|most recent|latest) (?:message|question|request|thing i (?:asked|said|told you))|\b(?:last|previous) (?:thing|message|question|request) (?:i|that i) (?:asked|said|told|sent|wrote)|^what was my (?:last|previous) (?:question|message|request)|\bremember what i (?:just )?(?:said|asked|told you)\b",
+    re.I,
+)
+_RECALL_NTH = re.compile(
+    r"\b(?P<nth>second|third|fourth|fifth)\b.{0,20}\b(?:i|my)\b.{0,12}\b(?:asked|said|told|ask|say|message|question|request)",
+    re.I,
+)
+_RECALL_ALL = re.compile(
+    r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said|talked about|discussed)",
+    re.I,
+)
+_RECALL_REPLY = re.compile(
+    r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again|what did you say)\W*$",
+    re.I,
+)
+_ALSO_DAY = re.compile(
+    r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+|on\s+)?(?P<rest>.+?)\??$",
+    re.I,
+)
+_QUERY = re.compile(
+    r"^(?:what|which|when|how|is|are|do (?:i|you|we|they|any)|does|did|have (?:i|you|we)|has|am|was|any|anything|show|list|display|see|view|tell|give)\b|\?$",
+    re.I,
+)
 
 
 def recall(clause: str) -> Recall | None:
@@ -85,23 +135,37 @@ def recall(clause: str) -> Recall | None:
         return Recall(-1, reply=True)
     if found := _RECALL_NTH.search(clause):
         return Recall(("first", "second", "third", "fourth", "fifth").index(found["nth"].lower()) + 1)
-    if _RECALL_FIRST.search(clause) and re.search(r"\b(?:what|which|remember|recall|tell|remind|how|where|repeat|my first)\b", clause, re.I):
+    if _RECALL_FIRST.search(clause) and re.search(
+        r"\b(?:what|which|remember|recall|tell|remind|how|where|repeat|my first)\b", clause, re.I
+    ):
         return Recall(1)
     return Recall(-1) if _RECALL_LAST.search(clause) else None
 
 
 def preference(clause: str) -> Prefer | None:
     """Read how the person wants things from now on."""
-    if re.search(r"\b(?:don't|do not|stop|never|no longer) (?:show|list|display|showing|listing)\b.*\b(?:completed|done|finished)\b", clause, re.I):
+    if re.search(
+        r"\b(?:don't|do not|stop|never|no longer) (?:show|list|display|showing|listing)\b.*\b(?:completed|done|finished)\b",
+        clause,
+        re.I,
+    ):
         return Prefer(status="pending")
     if not _FROM_NOW.search(clause):
         return None
     sort = "number" if re.search(r"\b(?:stop|don't|no longer) sort", clause, re.I) else _sort(clause)
     status: Status | None = None
     if re.search(r"\b(?:show|list|see|display|hide)\b", clause, re.I):
-        if re.search(r"\b(?:hide|don't show|never show|without|not) (?:me )?(?:the |my |any )?(?:completed|done|finished)|\bonly (?:show |list |see |the |my |me )*(?:pending|open|unfinished|incomplete)|\b(?:pending|open)(?: tasks| ones)? only\b|just (?:the )?(?:pending|open)", clause, re.I):
+        if re.search(
+            r"\b(?:hide|don't show|never show|without|not) (?:me )?(?:the |my |any )?(?:completed|done|finished)|\bonly (?:show |list |see |the |my |me )*(?:pending|open|unfinished|incomplete)|\b(?:pending|open)(?: tasks| ones)? only\b|just (?:the )?(?:pending|open)",
+            clause,
+            re.I,
+        ):
             status = "pending"
-        elif re.search(r"\b(?:completed|done|finished) (?:ones |tasks )?(?:too|as well|also)|\binclude (?:the )?(?:completed|done)|\ball (?:my |the )?tasks\b|\beverything\b", clause, re.I):
+        elif re.search(
+            r"\b(?:completed|done|finished) (?:ones |tasks )?(?:too|as well|also)|\binclude (?:the )?(?:completed|done)|\ball (?:my |the )?tasks\b|\beverything\b",
+            clause,
+            re.I,
+        ):
             status = "all"
         elif sort is None and re.search(r"\b(?:pending|open)\b", clause, re.I):
             status = "pending"
@@ -111,7 +175,13 @@ def preference(clause: str) -> Prefer | None:
     if sort is None and status is None and priority is None:
         if not re.search(r"\b(?:sort|order|list)", clause, re.I):
             return None
-        sort = "priority" if re.search(r"priorit|important|urgent", clause, re.I) else "due" if re.search(r"\bdue|date", clause, re.I) else None
+        sort = (
+            "priority"
+            if re.search(r"priorit|important|urgent", clause, re.I)
+            else "due"
+            if re.search(r"\bdue|date", clause, re.I)
+            else None
+        )
     return Prefer(sort, status, priority) if sort or status or priority else None
 
 
@@ -122,12 +192,20 @@ def show(clause: str, now: datetime) -> Show | None:
         return Show(more=True)
     if re.match(r"(?:hide|don't show(?: me)?|without) (?:the |all |my )*(?:completed|done|finished)\b", text, re.I):
         return Show(status="pending")
-    if re.match(r"what (?:happens|if|would|(?:is|are) the (?:meaning|point|purpose|difference|best))\b|what's the (?:meaning|point|purpose|difference|best)\b", text, re.I):
+    if re.match(
+        r"what (?:happens|if|would|(?:is|are) the (?:meaning|point|purpose|difference|best))\b|what's the (?:meaning|point|purpose|difference|best)\b",
+        text,
+        re.I,
+    ):
         return None
     if re.match(r"(?:complete|finish) (?:all|every|my|the)\b(?!.*\blist\b)", text, re.I):
         return None
     counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None
-    sorting = re.match(r"^(?:sort|re-sort)\b(?! out)|^(?:order|arrange|reorder|rank|organi[sz]e)\b.*\b(?:by|first|priority|priorities|date)\b", text, re.I)
+    sorting = re.match(
+        r"^(?:sort|re-sort)\b(?! out)|^(?:order|arrange|reorder|rank|organi[sz]e)\b.*\b(?:by|first|priority|priorities|date)\b",
+        text,
+        re.I,
+    )
     if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text)):
         return None
     about = _ABOUT.search(text) or _SEARCH.match(text)
@@ -166,15 +244,38 @@ def _unsorted(text: str) -> str:
 
 
 def _status(text: str, span: object) -> Status | None:
-    if re.search(r"\b(?:done|finished|completed?) (?:and|or|&) (?:un|in|not\b|pending|open)|\b(?:pending|open|unfinished|incomplete) (?:and|or|&) (?:done|finished|completed?)", text, re.I):
+    if re.search(
+        r"\b(?:done|finished|completed?) (?:and|or|&) (?:un|in|not\b|pending|open)|\b(?:pending|open|unfinished|incomplete) (?:and|or|&) (?:done|finished|completed?)",
+        text,
+        re.I,
+    ):
         return "all"
-    if re.search(r"(?:isn't|is not|aren't|are not|not|haven't|hasn't|never)(?: yet| been| i)*[ -](?:done|completed?|finished)\b|\b(?:un|in)(?:done|finished|complete)", text, re.I):
+    if re.search(
+        r"(?:isn't|is not|aren't|are not|not|haven't|hasn't|never)(?: yet| been| i)*[ -](?:done|completed?|finished)\b|\b(?:un|in)(?:done|finished|complete)",
+        text,
+        re.I,
+    ):
         return "pending"
-    if _ALL.search(text) and not re.search(r"\b(?:pending|open|completed tasks|all (?:the )?(?:completed|done|finished)|left|still|remaining|due|incomplete|unfinished|to do|to be done)\b", text, re.I):
-        if re.search(r"\b(?:i've|have i|i have|did i|i) (?:done|do|finish|completed?|finished)\b|\beverything (?:completed|done|finished)\b|\bnot done\b", text, re.I):
+    if _ALL.search(text) and not re.search(
+        r"\b(?:pending|open|completed tasks|all (?:the )?(?:completed|done|finished)|left|still|remaining|due|incomplete|unfinished|to do|to be done)\b",
+        text,
+        re.I,
+    ):
+        if re.search(
+            r"\b(?:i've|have i|i have|did i|i) (?:done|do|finish|completed?|finished)\b|\beverything (?:completed|done|finished)\b|\bnot done\b",
+            text,
+            re.I,
+        ):
             return "completed" if "not done" not in text else "pending"
         return "all"
-    done = _COMPLETED.search(re.sub(r"\b(?:not|un|in|never|haven't|hasn't|isn't|be|to get|to)(?: yet| been|\b)[ -]*(?:i |get |be )?(?:done|completed?|finish(?:ed)?)\b|\bneeds doing\b|incomplete|uncompleted|undone|unfinished", " ", text, flags=re.I))
+    done = _COMPLETED.search(
+        re.sub(
+            r"\b(?:not|un|in|never|haven't|hasn't|isn't|be|to get|to)(?: yet| been|\b)[ -]*(?:i |get |be )?(?:done|completed?|finish(?:ed)?)\b|\bneeds doing\b|incomplete|uncompleted|undone|unfinished",
+            " ",
+            text,
+            flags=re.I,
+        )
+    )
     if done and re.search(r"\b(?:too|as well|also|including|included|plus)\b", text, re.I):
         return "all"
     if done and not re.search(r"\b(?:still|left|pending|remaining|open)\b", text, re.I):
@@ -208,12 +309,24 @@ def inspect(clause: str, now: datetime) -> Inspect | None:
         found = form.match(text)
         if not found:
             continue
-        if aspect == "priority" and text.lower().startswith("is ") and not re.search(r"(?:urgent|important|priority)$", text, re.I):
+        if (
+            aspect == "priority"
+            and text.lower().startswith("is ")
+            and not re.search(r"(?:urgent|important|priority)$", text, re.I)
+        ):
             continue
         ref = read_ref(found["ref"], now)
-        if ref.every or ref.narrowed or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", found["ref"], re.I):
+        if (
+            ref.every
+            or ref.narrowed
+            or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", found["ref"], re.I)
+        ):
             continue
-        if ref == Ref(phrase=ref.phrase) and re.match(r"(?:my|the|our)?\s*(?:next|list|tasks?|todos?|todo list|deadlines?|agenda|plate|schedule|calendar|table|cards)\b", ref.phrase, re.I):
+        if ref == Ref(phrase=ref.phrase) and re.match(
+            r"(?:my|the|our)?\s*(?:next|list|tasks?|todos?|todo list|deadlines?|agenda|plate|schedule|calendar|table|cards)\b",
+            ref.phrase,
+            re.I,
+        ):
             continue
         return Inspect(ref, aspect)  # type: ignore[arg-type]
     return None

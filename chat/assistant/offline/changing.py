@@ -44,9 +44,15 @@ _DESCRIBE = (
     re.compile(rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{_POINTED})\s*(?::|that)\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
 )  # fmt: skip
-_NOTE_MISSING = re.compile(rf"^(?:add|put|attach|write|set|change|update|edit)\s+(?:a |an |the |another )*{_NOTE_NOUN}(?:\s+(?:to|on|for|of|in)\s+(?P<ref>.+))?$", re.I)
+_NOTE_MISSING = re.compile(
+    rf"^(?:add|put|attach|write|set|change|update|edit)\s+(?:a |an |the |another )*{_NOTE_NOUN}(?:\s+(?:to|on|for|of|in)\s+(?P<ref>.+))?$",
+    re.I,
+)
 _ONLY_NOTE = re.compile(rf"(?:an? |the |another |some )*{_NOTE_NOUN}", re.I)
-_NOTE_GONE = re.compile(rf"^(?:remove|clear|delete|erase|drop)\s+(?:the |its |any )?{_NOTE_NOUN}(?:\s+(?:from|of|for|on)\s+(?P<ref>.+))?$", re.I)
+_NOTE_GONE = re.compile(
+    rf"^(?:remove|clear|delete|erase|drop)\s+(?:the |its |any )?{_NOTE_NOUN}(?:\s+(?:from|of|for|on)\s+(?P<ref>.+))?$",
+    re.I,
+)
 _RENAME = (
     re.compile(r"^(?:rename|re-name|retitle|reword)\s+(?P<ref>.+?)\s+(?:to(?: be| say)?|as|into|so it says|=>|->)\s*:?\s+?(?P<text>.+)$", re.I),
     re.compile(rf"^(?:rename|retitle)\s+(?P<ref>{_POINTED})\s*[:,]?\s+(?P<text>.+)$", re.I),
@@ -64,19 +70,33 @@ _RENAME = (
     re.compile(rf"^(?:make)\s+(?P<ref>{_POINTED})\s+(?:into\s+)?(?P<text>.+)$", re.I),
 )  # fmt: skip
 _RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
-_INSTEAD = re.compile(r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$", re.I)
+_INSTEAD = re.compile(
+    r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$",
+    re.I,
+)
 
 _MOVE = r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|delay|change|shift|bring(?: forward)?|defer|put off|put|update|extend|bump|edit|mark|give|raise|lower|increase|decrease|flag|switch|turn|adjust|schedule|assign|modify|have|get|let|upgrade|downgrade|pull(?: forward| in)?|snooze|remind me (?:about|of)|add (?:an? |the )?(?:due ?date|deadline))"
 _MOVING = re.compile(rf"^{_MOVE}\b\s*", re.I)
-_DATING = re.compile(r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I)
-_PRIORITISING = re.compile(r"^(?P<how>prioriti[sz]e|(?:de|un)-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) (?:the )?priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$", re.I)
+_DATING = re.compile(
+    r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I
+)
+_PRIORITISING = re.compile(
+    r"^(?P<how>prioriti[sz]e|(?:de|un)-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce|drop) (?:the )?priority (?:of|on|for)|(?:raise|lower|increase|decrease|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$",
+    re.I,
+)
 _NOT_URGENT = re.compile(r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually |really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?$", re.I)  # fmt: skip
 _POINTED_THEN = re.compile(rf"^(?P<ref>{_POINTED})\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$", re.I)
-_LED = re.compile(rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{_POINTED}|(?:the |my )?.+? task|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$", re.I)
-_LEVEL_GIVEN = re.compile(
-    r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$", re.I
+_LED = re.compile(
+    rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{_POINTED}|(?:the |my )?.+? task|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$",
+    re.I,
 )
-_ASKING = re.compile(r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I)
+_LEVEL_GIVEN = re.compile(
+    r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$",
+    re.I,
+)
+_ASKING = re.compile(
+    r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I
+)
 _SHIFT = re.compile(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week)s?(?:\s+(?P<way>later|earlier|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
@@ -95,28 +115,45 @@ def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
     if clause.endswith("?") or _ASKING.match(clause):
         return None
-    if found := re.match(r"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>it|that|this|them|that one|this one)\s+(?P<rest>.+)$", clause, re.I):
+    if found := re.match(
+        r"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>it|that|this|them|that one|this one)\s+(?P<rest>.+)$",
+        clause,
+        re.I,
+    ):
         said = fragment(found["rest"], now)
         return Change(read_ref(found["ref"], now), day=said.day, at=said.at) if said and said.day else None
     if (found := _POINTED_THEN.match(clause)) and (said := fragment(found["rest"], now)):
         return Change(read_ref(found["ref"], now), day=said.day, at=said.at, priority=said.priority)
     if led := _LED.match(clause):
         inner = change(led["rest"], now)
-        return replace(inner, ref=read_ref(led["ref"], now), otherwise=None) if inner and inner.ref.pronoun == "it" else None
+        return (
+            replace(inner, ref=read_ref(led["ref"], now), otherwise=None)
+            if inner and inner.ref.pronoun == "it"
+            else None
+        )
     return _cleared(clause, now) or _described(clause, now) or _prioritised(clause, now) or _dated(clause, now) or _instead(clause, now) or _renamed(clause, now) or _corrected(clause, now)  # fmt: skip
 
 
 def fragment(clause: str, now: datetime) -> Fragment | None:
     """Read a bare day, hour or priority."""
-    clause = re.sub(r"^(?:no[, ]+|i meant?|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+", "", clause.strip(" .!?"), flags=re.I)
-    clause = re.sub(r"\s+(?:instead|then|please|rather|is fine|works|would be (?:good|great|fine))$", "", clause, flags=re.I)
+    clause = re.sub(
+        r"^(?:no[, ]+|i meant?|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+",
+        "",
+        clause.strip(" .!?"),
+        flags=re.I,
+    )
+    clause = re.sub(
+        r"\s+(?:instead|then|please|rather|is fine|works|would be (?:good|great|fine))$", "", clause, flags=re.I
+    )
     priority, rest = take_priority(clause, bare=True)
     due = find_due(rest, now)
     if due is not None:
         rest = without(rest, due)
     elif found := re.fullmatch(r"(?:at )?(?P<hour>\d{1,2})(?::\d\d)?", rest.strip()):
         return None if found else None
-    if (priority is None and due is None) or re.sub(r"\b(?:and|it|due|at|on|by|with|make|is|a|the|to|task|one|for)\b|\W", "", rest, flags=re.I):
+    if (priority is None and due is None) or re.sub(
+        r"\b(?:and|it|due|at|on|by|with|make|is|a|the|to|task|one|for)\b|\W", "", rest, flags=re.I
+    ):
         return None
     span = read_span(clause, now) if due and not due.at and not priority else None
     return Fragment(due.day if due else None, due.at if due else None, priority, span)
@@ -158,7 +195,9 @@ def _described(clause: str, now: datetime) -> Change | None:
 def _prioritised(clause: str, now: datetime) -> Change | None:
     if found := _LEVEL_GIVEN.match(clause):
         given, _ = take_priority(found["level"], bare=True)
-        words = re.sub(r"^(?:change|set|make|update|put|raise|lower|turn|switch)\s+", "", found["ref"] or found["ref2"], flags=re.I)
+        words = re.sub(
+            r"^(?:change|set|make|update|put|raise|lower|turn|switch)\s+", "", found["ref"] or found["ref2"], flags=re.I
+        )
         return Change(_ref(words, now), priority=given) if given else None
     if found := _NOT_URGENT.match(clause):
         return Change(_ref(found["ref"], now), priority="normal" if found["anymore"] else "low")
@@ -193,11 +232,18 @@ def _dated(clause: str, now: datetime) -> Change | None:
 
 def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
     """Return the date that something is moved to, and what is left; in "the Friday call to Monday" that is the Monday."""
-    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and find_due(denied["old"], now):
+    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and find_due(
+        denied["old"], now
+    ):
         rest = rest[: denied.start()]
     if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
         due = find_due(found["when"], now)
-        if due is not None and not re.sub(r"^(?:to|until|till|for)\b|\b(?:instead|please|now|rather)\b|\W", "", without(found["when"], due), flags=re.I):
+        if due is not None and not re.sub(
+            r"^(?:to|until|till|for)\b|\b(?:instead|please|now|rather)\b|\W",
+            "",
+            without(found["when"], due),
+            flags=re.I,
+        ):
             return due, found["ref"]
     due = find_due(rest, now, prefer="last")
     return due, without(rest, due) if due else rest
@@ -223,7 +269,9 @@ _IT_ALONE = re.compile(r"(?:it|that|this|them|those|both)(?: one| task)?", re.I)
 
 
 def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
-    if not re.match(r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b", clause, re.I):
+    if not re.match(
+        r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b", clause, re.I
+    ):
         return None
     found = _SHIFT.search(rest)
     if not found or re.search(r"\b(?:in|within)\s*$", rest[: found.start()], re.I):
@@ -239,7 +287,11 @@ def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
 
 def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
     """Read "reschedule the dentist" and "change the priority of task 2", which do not say to what."""
-    if found := re.match(rf"^(?:change|set|update|edit|adjust|add|give|put)\s+(?:the |an? |another |new )*(?P<what>{_DUE_NOUN}|priority)\s+(?:of|for|on|to)\s+(?P<ref>[^:]+)$", clause, re.I):
+    if found := re.match(
+        rf"^(?:change|set|update|edit|adjust|add|give|put)\s+(?:the |an? |another |new )*(?P<what>{_DUE_NOUN}|priority)\s+(?:of|for|on|to)\s+(?P<ref>[^:]+)$",
+        clause,
+        re.I,
+    ):
         if re.search(r"\bto\b", found["ref"]):
             return None
         return Change(read_ref(found["ref"], now), lacks="priority" if found["what"].lower() == "priority" else "due")
@@ -261,7 +313,9 @@ def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool)
     due = find_due(clause, now, prefer="last")
     day, at = settle(due, now) if due else (None, None)
     title = clean_title(take_priority(without(clause, due))[1]) if moving and due else wish.ref.phrase
-    return Draft(re.sub(r"\s+(?:is|are|should be|has|'s)$", "", title), day=day, at=at, priority=wish.priority or "normal")
+    return Draft(
+        re.sub(r"\s+(?:is|are|should be|has|'s)$", "", title), day=day, at=at, priority=wish.priority or "normal"
+    )
 
 
 def _renamed(clause: str, now: datetime) -> Change | None:

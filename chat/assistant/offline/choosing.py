@@ -144,7 +144,9 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
     quoted = f"I couldn't find a task “{replies.safe(phrase)}”."
     if near:
         lead = "Did you mean this one?" if len(near) == 1 else "Did you mean one of these?"
-        return Choice(problem=f"{quoted} {lead}\n\n{replies.lines(near[:_MOST_OFFERED], desk.today)}", nothing_like_it=False)
+        return Choice(
+            problem=f"{quoted} {lead}\n\n{replies.lines(near[:_MOST_OFFERED], desk.today)}", nothing_like_it=False
+        )
     return Choice(problem=(yield from offer(desk, f"{quoted} Which one do you mean?")), nothing_like_it=True)
 
 

@@ -30,13 +30,22 @@ _JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:a
 _SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
 _SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
-_NO_END = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m)\.|\b[a-z]\.)$", re.I)
-_WISHES_FREELY = re.compile(
-    r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b", re.I
+_NO_END = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m)\.|\b[a-z]\.)$",
+    re.I,
 )
-_MANY = re.compile(r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s", re.I | re.S)
+_WISHES_FREELY = re.compile(
+    r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b",
+    re.I,
+)
+_MANY = re.compile(
+    r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s",
+    re.I | re.S,
+)
 
-_FROM_NOW_ON = re.compile(r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I)
+_FROM_NOW_ON = re.compile(
+    r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I
+)
 _ELLIPSIS = re.compile(
     r"^(?:please |can you )?(?P<verb>move|push|set|change|rename|make|postpone|reschedule|mark|give)\s+(?P<one>(?:task |#|number )?\S.*?\s(?:to|as|until|high|low|normal|due)\b.*?),?\s+and\s+"
     r"(?P<ref>(?:task |#|number )?#?\d+|the (?:first|second|third|fourth|last|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$",
@@ -60,7 +69,8 @@ _MODAL = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind|would you|will you|can you|could you|ok|okay|right|mate|buddy|man"
-    r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$", re.I
+    r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
+    re.I,
 )
 
 
@@ -92,7 +102,9 @@ def _sentences(text: str) -> list[str]:
 def _goes_on(before: str, after: str) -> bool:
     """Tell whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
     numbered = re.search(r"(?:^|\s)\d{1,2}\.$", before)
-    return bool(_NO_END.search(before)) or bool(numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before)))
+    return bool(_NO_END.search(before)) or bool(
+        numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before))
+    )
 
 
 def unwrap(clause: str) -> str:

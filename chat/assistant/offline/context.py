@@ -111,7 +111,9 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
     if isinstance(items, str):
         return [Turn(said=items)]
     entries = [item for item in items if _is_mapping(item)]
-    outputs = {str(e.get("call_id")): _text(e.get("output")) for e in entries if e.get("type") == "function_call_output"}
+    outputs = {
+        str(e.get("call_id")): _text(e.get("output")) for e in entries if e.get("type") == "function_call_output"
+    }
     turns: list[Turn] = []
     for entry in entries:
         if entry.get("role") == "user":

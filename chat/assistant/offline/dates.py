@@ -289,7 +289,9 @@ _TIME = re.compile(
     r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)|at (?P<night>night)))?",
     re.I,
 )
-_HOUR_AFTER = re.compile(r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])", re.I)
+_HOUR_AFTER = re.compile(
+    r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])", re.I
+)
 _HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$", re.I)
 
 

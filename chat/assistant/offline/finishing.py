@@ -12,13 +12,17 @@ from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, 
 _DONE = r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off|crossed off|sorted|taken care of|dealt with|all done)"
 _WHEN = r"(?:\s+(?:now|already|today|yesterday|this morning|last night|earlier|just now|finally|on monday|too|as well|for me|please|again))*"
 _FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
-_ADVERB = r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both|pretty much)\s+)*"
+_ADVERB = (
+    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both|pretty much)\s+)*"
+)
 
 _NEGATED = re.compile(
     r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add|do)\b",
     re.I,
 )
-_NONE_DONE = re.compile(r"^(?:neither|none|nothing)(?: of (?:them|those|it))? (?:is|are|has been|was) (?:done|finished|complete)", re.I)
+_NONE_DONE = re.compile(
+    r"^(?:neither|none|nothing)(?: of (?:them|those|it))? (?:is|are|has been|was) (?:done|finished|complete)", re.I
+)
 _HEDGED = re.compile(
     r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to|trying to|hope to|might|maybe|not sure)\b",
     re.I,
@@ -50,12 +54,21 @@ _COMPLETE = (
     re.compile(rf"^(?:{_DONE})\s*[:,-]\s*(?P<ref>.+)$", re.I),
     re.compile(rf"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{_DONE}{_WHEN}$", re.I),
 )  # fmt: skip
-_BARE_DONE = re.compile(rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it|that)){_WHEN}$", re.I)
+_BARE_DONE = re.compile(
+    rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it|that)){_WHEN}$",
+    re.I,
+)
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
 _PASSIVE = re.compile(rf"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
-_MANAGED = re.compile(rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)) (?P<phrase>.+?){_WHEN}$", re.I)
-_CROSSED = re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$", re.I)
+_MANAGED = re.compile(
+    rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)) (?P<phrase>.+?){_WHEN}$",
+    re.I,
+)
+_CROSSED = re.compile(
+    r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$",
+    re.I,
+)
 
 _DELETE = (
     re.compile(rf"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke|wipe(?: out)?|purge|eliminate|take out|lose|kill|deleting|removing)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
@@ -71,8 +84,14 @@ _GONE = re.compile(
     r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
     re.I,
 )
-_REASON = re.compile(r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it|we))\b).*$", re.I)
-_CHORE_LIKE = re.compile(r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b", re.I)
+_REASON = re.compile(
+    r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it|we))\b).*$",
+    re.I,
+)
+_CHORE_LIKE = re.compile(
+    r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
+    re.I,
+)
 _UNFINISHING = frozenset(
     stem(verb)
     for verb in (
@@ -109,14 +128,21 @@ def complete(clause: str, now: datetime) -> Complete | None:
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
-    if re.match(r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$", clause, re.I):
+    if re.match(
+        r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$",
+        clause,
+        re.I,
+    ):
         return Complete(Ref(pronoun="it"))
     if found := _CROSSED.match(clause):
         return Complete(read_ref(found["ref"], now))
     for form in _COMPLETE:
         if found := form.match(clause):
             words = found["ref"] or found.groupdict().get("ref2") or ""
-            return Complete(read_ref(words, now), statement=not re.match(r"(?:mark|complete|check|tick|cross|set|close|finish)\b", clause, re.I))
+            return Complete(
+                read_ref(words, now),
+                statement=not re.match(r"(?:mark|complete|check|tick|cross|set|close|finish)\b", clause, re.I),
+            )
     return _past(clause)
 
 
@@ -164,6 +190,10 @@ def _as_chore(clause: str, now: datetime) -> Draft | None:
 
 def chore_with_date(wish: Wish, clause: str, now: datetime) -> Draft | None:
     """Return the task in "finish the report by Friday": what is to be done by a day is not done yet."""
-    if not isinstance(wish, Complete) or wish.ref.numbers or not re.match(r"(?:finish|complete|close|wrap up)\b", clause, re.I):
+    if (
+        not isinstance(wish, Complete)
+        or wish.ref.numbers
+        or not re.match(r"(?:finish|complete|close|wrap up)\b", clause, re.I)
+    ):
         return None
     return _as_chore(clause, now) if find_due(clause, now) else None

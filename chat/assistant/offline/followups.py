@@ -201,7 +201,12 @@ def _sure(wish: Pending) -> Pending:
 def _placed(wish: Wish, desk: Desk) -> Wish:
     """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
     last = desk.before[-1] if desk.before else None
-    if isinstance(wish, Vague) and last is not None and _ONE_MORE.match(desk.said) and not wish.text.rstrip().endswith("?"):
+    if (
+        isinstance(wish, Vague)
+        and last is not None
+        and _ONE_MORE.match(desk.said)
+        and not wish.text.rstrip().endswith("?")
+    ):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
         return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
     if not isinstance(wish, Fragment):
@@ -216,5 +221,3 @@ def _placed(wish: Wish, desk: Desk) -> Wish:
     if listing and len(last.shown) > 1 and wish.day and not wish.at:
         return Show(status="pending", span=wish.span or Span(wish.day, wish.day))
     return Change(Ref(pronoun="it"), day=wish.day, at=wish.at, priority=wish.priority)
-
-

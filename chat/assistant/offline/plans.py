@@ -71,9 +71,7 @@ def _together(wishes: Sequence[Wish]) -> list[Wish]:
 
 def _with_detail(draft: Draft, said: Fragment) -> Draft:
     """Return the draft with what a sentence of its own said of it: "Due Friday. Priority: high."."""
-    return replace(
-        draft, day=said.day or draft.day, at=said.at or draft.at, priority=said.priority or draft.priority
-    )
+    return replace(draft, day=said.day or draft.day, at=said.at or draft.at, priority=said.priority or draft.priority)
 
 
 def _one(desk: Desk, wish: Wish) -> Work[str]:
@@ -126,7 +124,9 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
             if not task.is_completed and not task.due_date and task.title.lower() == drafts[0].title.lower()
         ]
         if len(same) == 1:
-            return (yield from _change(desk, Change(Ref(numbers=(same[0].number,)), day=drafts[0].day, at=drafts[0].at)))
+            return (
+                yield from _change(desk, Change(Ref(numbers=(same[0].number,)), day=drafts[0].day, at=drafts[0].at))
+            )
     usual = desk.preferred().priority
     drafts = [replace(draft, priority=usual) if usual and draft.priority == "normal" else draft for draft in drafts]
     calls = [Call("create_task", _arguments(draft)) for draft in drafts]
@@ -296,7 +296,9 @@ def _led_by_title(desk: Desk, wish: Vague) -> Work[Change | None]:
     pending = [task for task in (yield from desk.everything()) if not task.is_completed]
     for size in range(len(words) - 1, 0, -1):
         found = match_titles(" ".join(words[:size]), pending).sure
-        said = fragment(re.sub(r"^(?:change|set|move|make it|to|for|is)\b\s*", "", " ".join(words[size:]), flags=re.I), desk.now)
+        said = fragment(
+            re.sub(r"^(?:change|set|move|make it|to|for|is)\b\s*", "", " ".join(words[size:]), flags=re.I), desk.now
+        )
         if len(found) == 1 and said:
             return Change(Ref(numbers=(found[0].number,)), day=said.day, at=said.at, priority=said.priority)
     return None

@@ -21,7 +21,8 @@ _MARKED = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
 _JOIN = r"(?:\s*(?:,|and|&|\+|plus|or)\s*)+"
 
 _NUMBERS = re.compile(
-    rf"(?:the\s+)?(?:{_MARKED}\s*)*(?:numbers?|nos?\.?|#)?\s*#?({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*#?{_NUMBER})*)(?:\s*(?:please|too|as well))?", re.I
+    rf"(?:the\s+)?(?:{_MARKED}\s*)*(?:numbers?|nos?\.?|#)?\s*#?({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*#?{_NUMBER})*)(?:\s*(?:please|too|as well))?",
+    re.I,
 )
 _RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)
 _IN_PLACES = re.compile(
@@ -36,10 +37,12 @@ _IT = re.compile(
     re.I,
 )
 _THEM = re.compile(
-    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those|all these)", re.I
+    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those|all these)",
+    re.I,
 )
 _ALL_SO_MANY = re.compile(
-    r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven|\d)(?: of (?:them|those)| tasks| ones)?", re.I
+    r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven|\d)(?: of (?:them|those)| tasks| ones)?",
+    re.I,
 )
 _BOTH = re.compile(r"(?:both|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)", re.I)
 _OTHER = re.compile(r"the other(?: one| task)?", re.I)
@@ -58,7 +61,8 @@ _EVERY_KIND = re.compile(
     r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?", re.I,
 )  # fmt: skip
 _WRAPPING = re.compile(
-    r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about|labell?ed|saying|that says|for|to|of|regarding)\s+)?", re.I
+    r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about|labell?ed|saying|that says|for|to|of|regarding)\s+)?",
+    re.I,
 )
 _TRAILING = re.compile(
     r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
@@ -66,7 +70,8 @@ _TRAILING = re.compile(
     re.I,
 )
 _ATTRIBUTE = re.compile(
-    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)", re.I
+    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
+    re.I,
 )
 
 
@@ -90,7 +95,14 @@ def _by_number(text: str) -> Ref | None:
         if low <= high <= low + 50:
             return Ref(numbers=tuple(range(low, high + 1)))
     # "one" alone is a pronoun, "task one" a number.
-    if (found := _NUMBERS.fullmatch(text)) and text.lower() not in ("one", "the one", "item", "the two", "the three", "the four"):
+    if (found := _NUMBERS.fullmatch(text)) and text.lower() not in (
+        "one",
+        "the one",
+        "item",
+        "the two",
+        "the three",
+        "the four",
+    ):
         return Ref(numbers=tuple(dict.fromkeys(_count(word) for word in re.findall(rf"\b{_NUMBER}\b", found[1], re.I))))
     return None
 
@@ -137,15 +149,23 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
         span, rest = read_span("overdue", now), re.sub(r"\boverdue\b|\bpast due\b", "", rest, flags=re.I)
     elif due := find_due(rest, now):
         span, rest = read_span(rest, now), without(rest, due)
-    rest = re.sub(r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of|and|'s|on|priority|for)\b", " ", rest, flags=re.I)
+    rest = re.sub(
+        r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of|and|'s|on|priority|for)\b", " ", rest, flags=re.I
+    )
     if (priority is None and span is None) or rest.strip(" ,.'"):
         return None
-    return Ref(every=bool(found["every"]) or found["noun"].lower() not in ("task", "one", "item", "thing"), span=span, priority=priority)
+    return Ref(
+        every=bool(found["every"]) or found["noun"].lower() not in ("task", "one", "item", "thing"),
+        span=span,
+        priority=priority,
+    )
 
 
 def _numbered_phrase(text: str) -> Ref:
     """Read "task 3, buy milk" and "task 3 (buy milk)" as the number; all else as words."""
-    if found := re.match(r"(?:the )?(?:task|item|number|no\.?|#)\s*(?:number |no\.? ?|#)?(\d+)\b(?:\s*[,(:-]|\s+please)", text, re.I):
+    if found := re.match(
+        r"(?:the )?(?:task|item|number|no\.?|#)\s*(?:number |no\.? ?|#)?(\d+)\b(?:\s*[,(:-]|\s+please)", text, re.I
+    ):
         return Ref(numbers=(int(found[1]),))
     return Ref(phrase=_phrase(text))
 
@@ -153,5 +173,3 @@ def _numbered_phrase(text: str) -> Ref:
 def _phrase(text: str) -> str:
     stripped = _TRAILING.sub("", text)
     return _WRAPPING.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
-
-

@@ -12,7 +12,9 @@ _LEVELS: dict[str, Priority] = {
     "regular": "normal", "default": "normal", "standard": "normal", "p1": "high", "p2": "normal", "p3": "low",
 }  # fmt: skip
 _LEAD = r"(?:(?:,|;|-|\band\b|\bbut\b)\s*)*(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set|having|this is|a|an|its|the)\s+)*"
-_SAID_OF_IT = r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty |kind of )*"
+_SAID_OF_IT = (
+    r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty |kind of )*"
+)
 _FORMS = (
     re.compile(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?", re.I),
     re.compile(_LEAD + rf"\bpriority\s*(?:level\s*)?(?:of|is|to|as|:|=|-)?\s*(?:of\s+)?{_LEVEL}\b", re.I),

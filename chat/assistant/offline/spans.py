@@ -6,9 +6,16 @@ from datetime import date, datetime, timedelta
 from chat.assistant.offline.dates import find_due, settle
 from chat.assistant.offline.wishes import Span
 
-_WEEK = re.compile(r"\b(?P<which>this|next|the coming|coming|the) (?P<unit>week|weekend|month)\b|\bthe week(?P<end>end)\b", re.I)
-_WITHIN = re.compile(r"\b(?:in|within|over|for|during) the (?:next|coming) (?P<count>\w+)?\s*(?P<unit>day|week|month)s?\b", re.I)
-_MONTH = re.compile(r"\b(?:in|during|for) (january|february|march|april|may|june|july|august|september|october|november|december)\b(?! \d)", re.I)
+_WEEK = re.compile(
+    r"\b(?P<which>this|next|the coming|coming|the) (?P<unit>week|weekend|month)\b|\bthe week(?P<end>end)\b", re.I
+)
+_WITHIN = re.compile(
+    r"\b(?:in|within|over|for|during) the (?:next|coming) (?P<count>\w+)?\s*(?P<unit>day|week|month)s?\b", re.I
+)
+_MONTH = re.compile(
+    r"\b(?:in|during|for) (january|february|march|april|may|june|july|august|september|october|november|december)\b(?! \d)",
+    re.I,
+)
 _BETWEEN = re.compile(r"\b(?:between|from) (?P<first>.+?) (?:and|to|until|till) (?P<last>.+?)$", re.I)
 _UP_TO = re.compile(r"\b(?:by|before|until|till|up to)\b", re.I)
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10, "few": 3, "couple": 2}
@@ -28,20 +35,36 @@ def read_span(text: str, now: datetime) -> Span | None:
         month = "jan feb mar apr may jun jul aug sep oct nov dec".split().index(found[1].lower()[:3]) + 1
         first = date(today.year + (month < today.month), month, 1)
         return Span(first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1), words=f"due in {first:%B}")
-    if re.search(r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )?(?:date|deadline)s?\b|\bundated\b", text, re.I):
+    if re.search(
+        r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )?(?:date|deadline)s?\b|\bundated\b", text, re.I
+    ):
         return Span(undated=True, words="without a due date")
     if found := re.search(r"\b(?:after|later than|beyond|past)\s+(?P<rest>.+)$", text, re.I):
         until = read_span(found["rest"], now)
-        if until is not None and until.last is not None and not re.match(r"(?:the )?(?:day after|work|lunch)", found["rest"], re.I):
-            return Span(first=until.last + timedelta(days=1), words=f"due after {until.last:%A} {until.last.day} {until.last:%B}")
+        if (
+            until is not None
+            and until.last is not None
+            and not re.match(r"(?:the )?(?:day after|work|lunch)", found["rest"], re.I)
+        ):
+            return Span(
+                first=until.last + timedelta(days=1),
+                words=f"due after {until.last:%A} {until.last.day} {until.last:%B}",
+            )
     if found := _WITHIN.search(text):
         count = found["count"] or "1"
-        days = (int(count) if count.isdigit() else _WORDS.get(count.lower(), 1)) * {"day": 1, "week": 7, "month": 30}[found["unit"].lower()]
+        days = (int(count) if count.isdigit() else _WORDS.get(count.lower(), 1)) * {"day": 1, "week": 7, "month": 30}[
+            found["unit"].lower()
+        ]
         return Span(today, today + timedelta(days=days), words=f"due in the next {days} days")
-    if (found := _WEEK.search(text)) and (edge := re.search(r"\b(?:before|by|until|till)\s+$", text[: found.start()], re.I)):
+    if (found := _WEEK.search(text)) and (
+        edge := re.search(r"\b(?:before|by|until|till)\s+$", text[: found.start()], re.I)
+    ):
         named = _named(found, today)
         before = edge[0].strip().lower() == "before" and named.first is not None
-        return Span(last=named.first - timedelta(days=1) if before and named.first else named.last, words=f"due {edge[0].strip()} {found[0]}")
+        return Span(
+            last=named.first - timedelta(days=1) if before and named.first else named.last,
+            words=f"due {edge[0].strip()} {found[0]}",
+        )
     if (found := _WEEK.search(text)) and not re.search(r"\bend of\b", text, re.I):
         return _named(found, today)
     if re.search(r"\bmy (?:day|today)\b", text, re.I) and not re.search(r"\btomorrow\b", text, re.I):

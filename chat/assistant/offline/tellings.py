@@ -9,7 +9,19 @@ from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Answer, Change, Inspect, Mention, Prefer, Recall, Show, Slot, Span, Talk, Vague
+from chat.assistant.offline.wishes import (
+    Answer,
+    Change,
+    Inspect,
+    Mention,
+    Prefer,
+    Recall,
+    Show,
+    Slot,
+    Span,
+    Talk,
+    Vague,
+)
 from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
@@ -26,7 +38,10 @@ _TALK = {
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
 }  # fmt: skip
-_PREDICATE = re.compile(r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b", re.I)
+_PREDICATE = re.compile(
+    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b",
+    re.I,
+)
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
     "title": "What should it be called instead?",
@@ -51,7 +66,11 @@ def show(desk: Desk, wish: Show) -> Work[str]:
         return replies.safe(outcome.detail) or "I couldn't read your list just now."
     tasks, total = list(outcome.tasks), outcome.total
     if narrowed:
-        pages = [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)] if tasks else []
+        pages = (
+            [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)]
+            if tasks
+            else []
+        )
         if pages:
             for page in (yield pages):
                 tasks += page.tasks
@@ -77,7 +96,11 @@ def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
     return (
         (wish.span is None or (_finished_in(task, wish.span) if wish.finished else in_span(task, wish.span, desk)))
         and (wish.priority is None or task.priority == wish.priority)
-        and (not wish.about or bool(match(wish.about, [task]).sure) or wish.about.lower() in (task.description or "").lower())
+        and (
+            not wish.about
+            or bool(match(wish.about, [task]).sure)
+            or wish.about.lower() in (task.description or "").lower()
+        )
     )
 
 
@@ -112,7 +135,9 @@ def _more(desk: Desk) -> Work[str]:
     desk.shown = [task.number for task in tasks]
     left = outcome.total - offset - len(tasks)
     rest = f"\n\n… and {left} more. Say *show more* to see them." if left > 0 else ""
-    return f"Tasks {offset + 1} to {offset + len(tasks)} of {outcome.total}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+    return (
+        f"Tasks {offset + 1} to {offset + len(tasks)} of {outcome.total}:\n\n{replies.lines(tasks, desk.today)}{rest}"
+    )
 
 
 def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
@@ -138,7 +163,9 @@ def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
 
 def _described(task: Task, wish: Inspect, desk: Desk) -> str:
     said = {
-        "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}." if task.due_date else "It has no due date.",
+        "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}."
+        if task.due_date
+        else "It has no due date.",
         "priority": f"Its priority is {task.priority}.",
         "status": "It is completed." if task.is_completed else "It is not done yet: still open.",
         "exists": "Yes, it is on your list.",
@@ -167,7 +194,11 @@ def recall(desk: Desk, wish: Recall) -> str:
     said = [turn.said for turn in desk.before]
     if wish.reply:
         replied = [turn.replied for turn in desk.before if turn.replied]
-        return f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}" if replied else "I haven't said anything yet."
+        return (
+            f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}"
+            if replied
+            else "I haven't said anything yet."
+        )
     if not said:
         return "This is the first thing you have asked me in this conversation."
     forgotten = desk.instructions.forgotten
@@ -258,5 +289,3 @@ def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
         # A new date alone would drop the time of day that was agreed.
         values["due_time"] = f"{at:%H:%M}"
     return values
-
-

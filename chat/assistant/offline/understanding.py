@@ -31,19 +31,28 @@ from chat.assistant.relevance import asks_for_writing, judge, off_topic
 
 T = TypeVar("T")
 
-_NEED = re.compile(r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$", re.I)
+_NEED = re.compile(
+    r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$",
+    re.I,
+)
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about"})
-_LEAD_NO = re.compile(r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I)
-_WONDERING = re.compile(r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)", re.I)
+_LEAD_NO = re.compile(
+    r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I
+)
+_WONDERING = re.compile(
+    r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
+    re.I,
+)
 _INTO_THEIRS = re.compile(
     r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
     re.I,
 )
 _AS_TASK = re.compile(
-    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b", re.I
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b",
+    re.I,
 )
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
@@ -86,9 +95,15 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
     """Read a clause, and what follows a leading yes, no or thanks."""
     whole = clause.strip()
     bare = talking.answer(whole) or talking.talk(whole)
-    if bare is not None and not (isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION):
+    if bare is not None and not (
+        isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION
+    ):
         return [bare]
-    found = re.match(r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$", whole, re.I | re.S)
+    found = re.match(
+        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$",
+        whole,
+        re.I | re.S,
+    )
     if found:
         rest = _read(found["rest"], now)
         lead = talking.answer(found["lead"])
@@ -147,7 +162,11 @@ def _inner(plain: str, now: datetime) -> Wish | None:
         wish = asking.show(re.sub(r"^(?:see|know|check)\b", "show", inner, flags=re.I), now)
         if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
             return wish
-    if re.match(r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b", inner, re.I):
+    if re.match(
+        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b",
+        inner,
+        re.I,
+    ):
         order = finishing.complete(inner, now) or finishing.delete(inner, now) or changing.change(inner, now)
         if order is not None and (order.ref.numbers or order.ref.places):
             return order
@@ -162,9 +181,17 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
     reopened = finishing.reopen(plain, now)
     if reopened is not None and not reopened.statement:
         return reopened
-    if changed is not None and not changed.ref.phrase and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I):
+    if (
+        changed is not None
+        and not changed.ref.phrase
+        and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I)
+    ):
         return changed
-    if found := re.match(r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today|tonight)\b(?P<rest>.*)$", plain, re.I):
+    if found := re.match(
+        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today|tonight)\b(?P<rest>.*)$",
+        plain,
+        re.I,
+    ):
         return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
     if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
         return changed
@@ -192,7 +219,9 @@ def _told(plain: str, now: datetime) -> Wish | None:
     bare = changing.fragment(plain, now)
     if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
         return bare
-    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (gone := finishing.delete(plain, now)):
+    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
+        gone := finishing.delete(plain, now)
+    ):
         return gone
     done = finishing.complete(plain, now)
     if done is not None:
@@ -257,5 +286,3 @@ def revealed(value: T, message: Message) -> T:
         elif isinstance(held, tuple) or is_dataclass(held):
             changes[field.name] = revealed(held, message)
     return replace(value, **changes)  # type: ignore[type-var]
-
-

@@ -21,9 +21,13 @@ def undo(desk: Desk) -> Work[str]:
         elif call.name == "delete_task":
             said.append(f"Undone: {replies.named(outcome.task)} is off your list again.")
         elif call.name == "create_task":
-            said.append(f"Undone: {replies.named(outcome.task)} is back on your list{replies.details(outcome.task, desk.today)}.")
+            said.append(
+                f"Undone: {replies.named(outcome.task)} is back on your list{replies.details(outcome.task, desk.today)}."
+            )
         else:
-            said.append(f"Undone: {replies.named(outcome.task)} is as it was before{replies.details(outcome.task, desk.today)}.")
+            said.append(
+                f"Undone: {replies.named(outcome.task)} is as it was before{replies.details(outcome.task, desk.today)}."
+            )
     return "\n\n".join(said)
 
 
@@ -69,7 +73,9 @@ def _fields(task: Task) -> dict[str, object]:
 
 def _put_back(now: Task, before: Task) -> Call | None:
     was, is_now = _fields(before), _fields(now)
-    values: dict[str, object] = {name: value for name, value in was.items() if value != is_now[name] and value is not None}
+    values: dict[str, object] = {
+        name: value for name, value in was.items() if value != is_now[name] and value is not None
+    }
     if before.description is None and now.description is not None:
         values["description"] = ""
     if before.due_date is None and now.due_date is not None:
