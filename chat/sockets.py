@@ -36,6 +36,7 @@ NOT_SIGNED_IN, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4401, 4404, 44
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
 LOOK_AT_LOGINS_EVERY = 5.0  # seconds
+TELL_EVERY = 0.2  # seconds, at most: what changes all the time is not sent all the time
 PATH = re.compile(r"/ws/chat/([0-9a-fA-F-]{36})/")
 
 Scope = dict[str, Any]
@@ -263,8 +264,9 @@ class ChatSocket(AsyncWebsocketConsumer):
             return  # deleted meanwhile
         except TimeoutError:
             await self.close(TOO_SLOW)
-        except DatabaseError as error:
-            logger.warning("A socket cannot be kept up to date: %s", error)
+        except Exception:
+            # Whatever it is: nobody is to wait for what never comes.
+            logger.exception("A socket cannot be kept up to date.")
             await self.close(BROKEN)
 
     # -- notices
@@ -296,9 +298,9 @@ class ChatSocket(AsyncWebsocketConsumer):
             for view in await in_database(reading.conversation_views, self.user.pk, conversations):
                 await self._send({"type": "conversation.updated", "conversation": view})
             if tasks:
-                await self._send(
-                    {"type": "tasks.changed", "tasks": await in_database(reading.task_views, self.user.pk)}
-                )
+                views = await in_database(reading.task_views, self.user.pk)
+                await self._send({"type": "tasks.changed", "tasks": views})
+            await asyncio.sleep(TELL_EVERY)
 
     async def _tell_turns(self, user: User) -> None:
         """Show what was said in other tabs, and follow it."""

@@ -86,6 +86,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
         self.ws_factory.protocol = Socket
+        # Who sends too much is told so by a close code, not left with a connection that broke.
+        self.ws_factory.setProtocolOptions(failByDrop=False)
         self._listener.setblocking(False)
         self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()

@@ -23,7 +23,8 @@ def _any(*patterns: str) -> re.Pattern[str]:
 _TASK_LIKE = _any(
     r"\b(?:tasks?|to-?dos?|to do|reminders?|remind|deadlines?|due|overdue|priorit\w+|errands?|chores?)\b",
     r"\b(?:my|the|this|that|on a) (?:\w+ )?list\b",
-    r"\b(?:add|remember|forget|complete[ds]?|finish(?:ed)?|done|delete|remove|rename|reschedule|postpone|undo|reopen)\b",
+    r"\b(?:add|remember|forget|complete[ds]?|finish(?:ed)?|done|delete|remove|rename|reschedule|postpone|undo"
+    r"|reopen)\b",
     r"\b(?:mark|tick|cross|check) .*\b(?:off|done|as)\b",
     r"\b(?:i|we) (?:\w+ )?(?:need|have|must|should|gotta|ought|want)\b",
     r"\b(?:need to|have to|got to|note to self)\b",
@@ -33,8 +34,10 @@ _TASK_LIKE = _any(
 )
 
 _SMALL_TALK = re.compile(
-    r"\s*(?:(?:hi+|hello+|hey+|yo|hiya|howdy|good (?:morning|afternoon|evening|day|night)|morning|evening|greetings|thanks?"
-    r"|thank you|thx|ty|cheers|bye|goodbye|see you|see ya|ok|okay|great|cool|nice|perfect|awesome|sorry|help|yes|no|yep|nope"
+    r"\s*(?:(?:hi+|hello+|hey+|yo|hiya|howdy|good (?:morning|afternoon|evening|day|night)|morning|evening"
+    r"|greetings|thanks?"
+    r"|thank you|thx|ty|cheers|bye|goodbye|see you|see ya|ok|okay|great|cool|nice|perfect|awesome|sorry|help"
+    r"|yes|no|yep|nope"
     r"|sure|please)\b[\s,.!?]*)+(?:there|a lot|so much|very much|everyone|assistant|again|you|then)?[\s,.!?]*",
     re.I,
 )
@@ -44,7 +47,8 @@ _WRITING = (
 )
 _CODE = r"(?:python|javascript|java|c\+\+|rust|html|css|sql|regex|php|typescript|bash|code|function|script|algorithm)"
 _CREATIVE = re.compile(
-    rf"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite|generate)\b.{{0,30}}\b{_WRITING}\b",
+    r"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite"
+    rf"|generate)\b.{{0,30}}\b{_WRITING}\b",
     re.I,
 )
 _OFF_TOPIC = _any(
@@ -52,7 +56,8 @@ _OFF_TOPIC = _any(
     r"^\W*(?:a |another )?(?:poem|joke|story|haiku|song|riddle)\b(?! about my| list)",
     r"\bcapital (?:city )?of\b",
     rf"\b(?:write|fix|debug|explain|refactor|generate|implement|show)\b.{{0,30}}\b{_CODE}\b",
-    r"^\W*(?:please )?(?:can|could|would|will) you (?:please |kindly |help me )?(?:write|draft|compose|draw|paint|translate|explain|summari[sz]e|calculate"
+    r"^\W*(?:please )?(?:can|could|would|will) you (?:please |kindly |help me )?(?:write|draft|compose|draw"
+    r"|paint|translate|explain|summari[sz]e|calculate"
     r"|solve|generate|code|google|play|sing|search the web|recommend|suggest me)\b",
     rf"\bhow (?:do|can|would) (?:i|you|we) .{{0,40}}\b(?:in|with|using) {_CODE}\b",
     r"\b(?:what(?:'s| is)|how'?s|how is) (?:the )?(?:weather|temperature|forecast|news|score|stock|traffic)\b",
@@ -62,18 +67,25 @@ _OFF_TOPIC = _any(
     r"^\W*\d[\d\s.]*[-+*/x×÷^]\s*\d[\d\s.]*=?\W*$",
     r"\b(?:square root|derivative|integral|quadratic|equation|pythagor\w+)\b",
     r"^\W*translate\b|\bhow do you say\b|\bin (?:french|spanish|german|japanese|latin|italian|chinese)\W*$",
-    r"^\W*(?:who|when|where) (?:is|was|were|are|won|wrote|invented|discovered|painted|did|the)\b(?!.*\b(?:i|my|me|you|it|that)\b)",
+    r"^\W*(?:who|when|where) (?:is|was|were|are|won|wrote|invented|discovered|painted|did|the)\b(?!.*\b(?:i|my"
+    r"|me|you|it|that)\b)",
     r"\bmeaning of life\b|\b(?:stock|bitcoin|crypto|share) price|\bprice of (?:bitcoin|gold|oil|a )|\bexchange rate\b",
-    r"\b(?:president|prime minister|king|queen|population|ceo) of\b|\bhow (?:tall|old|far|big|deep|long|heavy) (?:is|are|was)\b",
-    r"^\W*(?:explain|define|describe|summari[sz]e) (?:how |what |the |a )?(?:quantum|relativity|photosynthesis|blockchain|black hole"
+    r"\b(?:president|prime minister|king|queen|population|ceo) of\b|\bhow (?:tall|old|far|big|deep|long"
+    r"|heavy) (?:is|are|was)\b",
+    r"^\W*(?:explain|define|describe|summari[sz]e) (?:how |what |the |a )?(?:quantum|relativity|photosynthesis"
+    r"|blockchain|black hole"
     r"|theory|war|history|french|world|inflation|gravity|book|article|plot)",
-    r"\brecipe for\b|\bhow (?:do|to|can|should) (?:i |you )?(?:cook|bake|boil|make (?:a )?(?:cake|bread|pasta|pizza|lasagna))\b",
+    r"\brecipe for\b|\bhow (?:do|to|can|should) (?:i |you )?(?:cook|bake|boil|make (?:a )?(?:cake|bread|pasta"
+    r"|pizza|lasagna))\b",
     r"\b(?:do my|help (?:me )?with (?:my )?|solve my)\s?(?:math|maths|physics|chemistry|history)?\s?homework\b",
     r"\b(?:recommend|suggest)\b.{0,25}\b(?:movies?|films?|books?|restaurants?|songs?|series|shows?|hotels?|games?)\b",
-    r"^\W*(?:which|what) (?:movies?|films?|books?|restaurants?|phones?|cars?|songs?|games?|teams?|country|city|planet|animal|colou?r)\b",
+    r"^\W*(?:which|what) (?:movies?|films?|books?|restaurants?|phones?|cars?|songs?|games?|teams?|country|city"
+    r"|planet|animal|colou?r)\b",
     r"\bplay (?:some )?(?:music|a song|a game|chess)\b|\bwho would win\b|\bsing (?:me|for)\b",
-    r"^\W*what(?:'s| is) (?:the )?(?:best|largest|biggest|smallest|fastest|tallest|longest|speed|distance|formula|definition)\b",
-    r"^\W*(?:what|who) (?:do you think|is your opinion|are your thoughts)|\byour favou?rite\b|\bare you (?:human|sentient|conscious)\b",
+    r"^\W*what(?:'s| is) (?:the )?(?:best|largest|biggest|smallest|fastest|tallest|longest|speed|distance"
+    r"|formula|definition)\b",
+    r"^\W*(?:what|who) (?:do you think|is your opinion|are your thoughts)|\byour favou?rite\b"
+    r"|\bare you (?:human|sentient|conscious)\b",
 )
 
 

@@ -40,8 +40,13 @@ SCHEMA = (
 
 
 def create(path: Path) -> None:
-    """Make the file, readable by its owner only, before SQLite would make it readable by all."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Make the file where there is none, readable by its owner only, before SQLite would make it readable by all.
+
+    One that is there is not touched: closing it would let go of all locks that this process has on it, and whoever
+    closed the file next would take the write-ahead log away from under our connections.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def log_of(path: Path) -> Path:

@@ -33,7 +33,7 @@ class Case:
 
 @dataclass
 class Verdict:
-    """What was wrong with a turn, and whether anything was completed, deleted or overwritten that should not have been."""
+    """What was wrong with a turn, and what it completed, deleted or overwrote that nobody had wished for."""
 
     faults: list[str] = field(default_factory=list)
     destructive: list[str] = field(default_factory=list)

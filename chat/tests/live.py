@@ -14,7 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
-from config.tests.support import LiveDatabase, ServerProcess, database
+from chat.tests.model_server import ModelServer
+from config.tests.support import LiveDatabase, ServerProcess, database, free_port
 
 Frame = dict[str, Any]
 
@@ -49,6 +50,32 @@ def shared_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFact
         server = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("shared"), **limits)
         yield server
         server.kill9()
+
+
+@dataclass(frozen=True)
+class ScriptedServer:
+    """A server whose model's endpoint is to listen on a port of the test's."""
+
+    server: ServerProcess
+    endpoint_port: int
+
+
+@pytest.fixture(scope="session")
+def scripted_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
+    """A server for tests that decide what the model says, and when."""
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        port = free_port()
+        model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "AGENT_GUARDRAIL": "off"}
+        server = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("scripted"), **model)
+        yield ScriptedServer(server, port)
+        server.kill9()
+
+
+@pytest.fixture
+async def endpoint(scripted_server: ScriptedServer) -> AsyncIterator[ModelServer]:
+    """The endpoint of that server's model, with a script that the test writes."""
+    async with ModelServer(port=scripted_server.endpoint_port) as model:
+        yield model
 
 
 @dataclass
@@ -102,7 +129,7 @@ class LiveSocket:
                     assert self.code is None, f"the socket was closed with {self.code}"
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"it was not sent within {within} s; last: {self.frames[-5:]}") from None
+            raise AssertionError(f"it was not sent within {within} s; last: {str(self.frames[-3:])[:2000]}") from None
 
     async def closed(self, *, within: float = SECONDS) -> int:
         """Return the code with which the server closes the socket."""
@@ -115,17 +142,19 @@ class LiveSocket:
         """Return the first frame of every socket."""
         return await self.until(lambda frame: frame["type"] == "ready")
 
-    async def accepted(self, client_id: str) -> Frame:
+    async def accepted(self, client_id: str, *, within: float = SECONDS) -> Frame:
         """Return the acknowledgement of a message."""
-        return await self.until(lambda frame: frame["type"] == "message.accepted" and frame["client_id"] == client_id)
+        return await self.until(
+            lambda frame: frame["type"] == "message.accepted" and frame["client_id"] == client_id, within=within
+        )
 
     async def error(self, after: int = 0) -> Frame:
         """Return the first error behind so many frames."""
         return await self.until(lambda frame: frame["type"] == "error", after=after)
 
-    async def end_of(self, turn_id: str) -> Frame:
+    async def end_of(self, turn_id: str, *, within: float = SECONDS) -> Frame:
         """Return the frame that ends a turn: of its log, or a snapshot of its end."""
-        return await self.until(lambda frame: frame.get("turn_id") == turn_id and is_end(frame))
+        return await self.until(lambda frame: frame.get("turn_id") == turn_id and is_end(frame), within=within)
 
     async def say(self, text: str) -> list[Frame]:
         """Send a message, wait for its end, and return the turn's log as it was sent."""

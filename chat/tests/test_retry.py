@@ -50,7 +50,7 @@ async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script:
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
     turn = await in_database(lambda: Turn.objects.get(retry_of=accepted.turn.pk))
-    session = await chat.runner.store.rows((await in_database(lambda: turn.conversation.session.session_id)))
+    session = await chat.runner.store.rows(await in_database(lambda: turn.conversation.session.session_id))
     assert [row.item for row in session] == turn.items, "the failed try is not in the session any more"
 
 

@@ -17,6 +17,7 @@ from chat.turns.log import Entry, Logs, TurnLog
 
 # Seconds between two looks at a turn that another process runs, and at one that waits here.
 LOOK_EVERY = 0.5
+LOOK_SOON = 0.05
 LOOK_AT_QUEUE_EVERY = 2.0
 NOT_KNOWN_HERE = -1
 
@@ -38,16 +39,22 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
     shown: _Look | None = None
     while True:
         log = logs.get(turn_id)
-        if log is None or not (log.is_live or await _still_queued(turn_id)):
+        if log is None or not log.is_live:
             look = await in_database(_look, turn_id)
-            if look != shown:
-                shown = look
-                yield Seen(look.attempt, [Entry(0, look.snapshot)])
-            if look.ended:
-                return
-            await asyncio.sleep(LOOK_EVERY)
-            attempt = NOT_KNOWN_HERE
-            continue
+            if (begun := logs.get(turn_id)) is not None and begun.is_live:
+                continue
+            if look.status == Status.RUNNING and look.owner == logs.owner:
+                await asyncio.sleep(LOOK_SOON)  # it is about to begin here
+                continue
+            if log is None or look.status != Status.QUEUED:
+                if look != shown:
+                    shown = look
+                    yield Seen(look.attempt, [Entry(0, look.snapshot)])
+                if look.ended:
+                    return
+                await asyncio.sleep(LOOK_EVERY)
+                attempt = NOT_KNOWN_HERE
+                continue
         start = _start(log, attempt, after)
         if start is None and log.ended:
             look = await in_database(_look, turn_id)
@@ -77,14 +84,6 @@ async def _news(log: TurnLog, after: int) -> bool:
     return log.n > after
 
 
-def _still_queued_now(turn_id: uuid.UUID) -> bool:
-    return Turn.objects.filter(pk=turn_id, status=Status.QUEUED).exists()
-
-
-async def _still_queued(turn_id: uuid.UUID) -> bool:
-    return await in_database(_still_queued_now, turn_id)
-
-
 def _start(log: TurnLog, attempt: int, after: int) -> int | None:
     """Return the number to read on from, or None where the asker's number means nothing here."""
     if attempt == 0:
@@ -100,6 +99,7 @@ class _Look:
 
     attempt: int
     status: str
+    owner: uuid.UUID | None
     snapshot: Snapshot
 
     @property
@@ -121,4 +121,4 @@ def _look(turn_id: uuid.UUID) -> _Look:
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
     )
-    return _Look(turn.attempt, turn.status, snapshot)
+    return _Look(turn.attempt, turn.status, turn.owner, snapshot)

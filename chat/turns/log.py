@@ -124,9 +124,10 @@ def _complete(entries: list[Entry], pieces: list[str]) -> None:
 
 
 class Logs:
-    """The logs of this process's turns."""
+    """The logs of the turns of this process, by which a turn's row names its owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: uuid.UUID | None = None) -> None:
+        self.owner = owner
         self._logs: dict[uuid.UUID, TurnLog] = {}
 
     def open(self, turn_id: uuid.UUID, attempt: int) -> TurnLog:

@@ -163,7 +163,7 @@ def test_a_duration_is_a_number_and_a_unit(text: str, meant: timedelta) -> None:
     assert duration(text) == meant
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "7 d", "7y", "٧d", "999999d"])
+@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "7 d", "7y", "1٧d", "999999d"])
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(CommandError, match="is not a duration such as 7d or 12h"):
         call_command("cleanup_sessions", f"--older-than={text}")

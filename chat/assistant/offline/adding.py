@@ -5,296 +5,92 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.openings import ONLY_WITH_DATE, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
+from chat.assistant.offline.vocabulary import CHORES, NO_OBJECTS, WITH_OTHERS
 from chat.assistant.offline.wishes import Add, Draft, Priority
 from chat.assistant.offline.words import has_quote, quoted
 
 MAX_TITLE = 100
 
-_THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
-_KIND = r"(?:(?:new|another|one more|one|two|three|four|five|six|a few|some|several|the following|these|this|\d+|more|other|an?|the|my|extra|quick|additional|couple of|following)\s+)*"
-_HEADS = re.compile(
-    r"^(?:"
-    r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
-    rf"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority|urgent|important)\s+)?{_THING}\b"
-    r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
-    r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need|have) to|of)\b\s*:?\s*|\s+|$)"
-    rf"|{_KIND}(?:new|another)\s+{_THING}\s*(?::|,|-)?\s*(?:to\s+)?"
-    rf"|(?:task|to-?do|to do|reminder|note to self|note|memo)\s*[:=-]\s*|note to self\s*(?:to)?\s+"
-    r"|(?:remind me|send me a reminder|give me a reminder|set me a reminder|i want to be reminded|i'd like to be reminded|be reminded)\s*(?:to|about|of|that i (?:need|have|must|should)(?: to)?|that|for|i (?:need|have) to|:)?\s+"
-    r"|(?:add|put|include|insert|enter|throw|stick|chuck|get|pop|jot down|write down|note down|jot|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as|down)\s+(?:(?:my|the|our|a|an|this)\s+)?(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?|reminder|item)\b|down)|$))"
-    r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget|remember|i must not forget|i mustn't forget|i can't forget|i shouldn't forget|i better not forget|never forget|help me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must|should)(?: to)?|that|of|:|,|down|in|on)?(?:\s+(?:the following|these(?: things| tasks)?)\b\s*:?)?\s+"
-    r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably |definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to|will need to|'ll need to|'ll have to|will have to|want to|am going to have to|shall)\s+(?:(?:also|still|really|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
-    r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan|intend|hope|aim|promised(?: \w+)?) to\s+"
-    r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
-    r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite |so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
-    r"|(?P<own>(?:i|we)(?:'ve| have|'ve got| have got| got)\s+(?:an?|my|our|another)\s+)"
-    r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
-    r")",
-    re.I,
-)
-_STRONG = re.compile(
-    r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record|enter|insert|include|don't|do not|remember|help me remember|i|we|need|have|must|got|gotta"
-    r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
-    re.I,
-)
 _PLURAL = re.compile(
-    r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
-    re.I,
-)
-_HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
-_BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
-_INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
-_COMMA = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?|\s+(?:and|&|plus)\s+", re.I)
-_COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
-_TO_LIST = re.compile(
-    r"\s+(?:(?:on|onto|to|in|into)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?|todos?|to-dos?|reminders?|items?)|down)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please)\b))",
-    re.I,
-)
-_AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
-_LEADING = re.compile(
-    r"^(?:(?:to|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+",
-    re.I,
-)
-_TRAILING = re.compile(
-    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|please|is|too|as well|also|then|the|a)(?=\s*$))+$",
+    r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note"
+    r"|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks"
+    r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
     re.I,
 )
 
-CHORES = frozenset(
-    [
-        "buy",
-        "call",
-        "pay",
-        "email",
-        "send",
-        "clean",
-        "fix",
-        "book",
-        "schedule",
-        "pick",
-        "wash",
-        "water",
-        "feed",
-        "walk",
-        "renew",
-        "order",
-        "return",
-        "submit",
-        "prepare",
-        "plan",
-        "visit",
-        "write",
-        "read",
-        "get",
-        "take",
-        "bring",
-        "drop",
-        "cook",
-        "bake",
-        "meet",
-        "text",
-        "mail",
-        "post",
-        "print",
-        "sign",
-        "file",
-        "fill",
-        "organize",
-        "organise",
-        "tidy",
-        "vacuum",
-        "mow",
-        "sweep",
-        "dust",
-        "iron",
-        "fold",
-        "hang",
-        "charge",
-        "repair",
-        "replace",
-        "install",
-        "update",
-        "backup",
-        "upload",
-        "download",
-        "review",
-        "study",
-        "practice",
-        "learn",
-        "watch",
-        "register",
-        "apply",
-        "cancel",
-        "collect",
-        "deliver",
-        "pack",
-        "unpack",
-        "move",
-        "sell",
-        "donate",
-        "wrap",
-        "paint",
-        "build",
-        "assemble",
-        "measure",
-        "research",
-        "find",
-        "check",
-        "ask",
-        "tell",
-        "contact",
-        "phone",
-        "ring",
-        "message",
-        "reply",
-        "respond",
-        "follow",
-        "confirm",
-        "arrange",
-        "invite",
-        "celebrate",
-        "attend",
-        "go",
-        "see",
-        "finish",
-        "start",
-        "begin",
-        "draft",
-        "edit",
-        "proofread",
-        "publish",
-        "translate",
-        "invoice",
-        "bill",
-        "transfer",
-        "deposit",
-        "withdraw",
-        "exchange",
-        "refill",
-        "restock",
-        "stock",
-        "change",
-        "do",
-        "make",
-        "put",
-        "set",
-        "schedule",
-        "defrost",
-        "marinate",
-        "grab",
-        "purchase",
-        "rent",
-        "lease",
-        "negotiate",
-        "discuss",
-        "present",
-        "rehearse",
-        "train",
-        "run",
-        "exercise",
-        "stretch",
-        "meditate",
-        "swim",
-        "cycle",
-        "drive",
-        "park",
-        "wax",
-        "polish",
-        "empty",
-        "unload",
-        "load",
-        "scrub",
-        "mop",
-        "rake",
-        "shovel",
-        "plant",
-        "prune",
-        "harvest",
-        "trim",
-        "cut",
-        "shave",
-        "groom",
-        "brush",
-        "bathe",
-        "babysit",
-        "volunteer",
-        "vote",
-        "study",
-        "revise",
-        "memorize",
-        "outline",
-        "summarize",
-        "scan",
-        "copy",
-        "laminate",
-        "label",
-        "sort",
-        "archive",
-        "declutter",
-        "compost",
-        "recycle",
-        "throw",
-        "shop",
-        "hire",
-        "interview",
-        "onboard",
-        "call",
-        "back",
-        "design",
-        "test",
-        "deploy",
-        "debug",
-        "code",
-        "refactor",
-        "merge",
-        "release",
-        "migrate",
-        "upgrade",
-        "configure",
-        "troubleshoot",
-        "order",
-        "hand",
-        "pick-up",
-    ]
+_HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
+
+_BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
+
+_INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
+
+_COMMA = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?|\s+(?:and|&|plus)\s+", re.I)
+
+_COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
+
+_TO_LIST = re.compile(
+    r"\s+(?:(?:on|onto|to|in|into)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks?|todos?"
+    r"|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?"
+    r"|todos?|to-dos?|reminders?|items?)|down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
+    r"|please|too|as well)\b))",
+    re.I,
 )
+
+_AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
+
+_LEADING = re.compile(
+    r"^(?:(?:to|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
+    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+",
+    re.I,
+)
+
+_TRAILING = re.compile(
+    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|please|is|too|as well|also|then|the"
+    r"|a)(?=\s*$))+$",
+    re.I,
+)
+
 _NOTHING_YET = frozenset(
-    ("something", "something else", "some", "stuff", "things", "one", "another", "another one", "one more", "it", "this", "a new one",
-     "some things", "some tasks", "a few things", "new tasks", "tasks", "task", "new task", "an item", "one thing", "one more thing", "that", "them", "those", "these", "the following", "reminder", "a reminder", "todo")
-)  # fmt: skip
-_ONLY_WITH_DATE = re.compile(
-    r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our|another)\s",
-    re.I,
-)
-_ABOUT_TASKS = re.compile(
-    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
-    re.I,
-)
-_NO_OBJECTS = frozenset(
-    "over again ahead on off it that this them away up out me you back everything all now these those something fresh thing".split()
-)
-_WITH_OTHERS = frozenset(
-    [
-        "ask",
-        "tell",
-        "see",
-        "get",
-        "go",
-        "talk",
-        "then",
-        "have",
-        "be",
-        "do",
-        "make",
-        "put",
-        "set",
-        "give",
-        "let",
+    (
+        "something",
+        "something else",
+        "some",
+        "stuff",
+        "things",
+        "one",
+        "another",
+        "another one",
+        "one more",
         "it",
+        "this",
+        "a new one",
+        "some things",
+        "some tasks",
+        "a few things",
+        "new tasks",
+        "tasks",
+        "task",
+        "new task",
+        "an item",
+        "one thing",
+        "one more thing",
+        "that",
         "them",
-        "him",
-        "her",
-    ]
+        "those",
+        "these",
+        "the following",
+        "reminder",
+        "a reminder",
+        "todo",
+    )
+)
+
+_ABOUT_TASKS = re.compile(
+    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
+    r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
+    re.I,
 )
 
 
@@ -308,48 +104,14 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         listed = _listed(clause, now)
         if listed is not None:
             return listed
-    header, rest = _strip_heads(clause)
-    if header is not None and _ONLY_WITH_DATE.match(header) and find_due(clause, now) is None:
+    header, rest = strip_opening(clause)
+    if header is not None and ONLY_WITH_DATE.match(header) and find_due(clause, now) is None:
         return None
     if header is None:
         if not free:
             return None
         rest = clause
     return replace(_drafts(rest, header or "", now), bare=header is None)
-
-
-def _strip_heads(clause: str) -> tuple[str | None, str]:
-    """Return the words that announce a task and what follows them; None when nothing announces one."""
-    rest, header, due = clause, None, find_due(clause, datetime(2000, 1, 1, 12))
-    if due is not None and due.spans[0][0] == 0 and len(due.spans) == 1:
-        moved = clause[due.spans[0][1] :].lstrip(" ,")
-        if _HEADS.match(moved):
-            rest = f"{moved} {clause[: due.spans[0][1]]}"
-    for _ in range(4):
-        found = _HEADS.match(rest)
-        if not found or not (header is not None or _STRONG.match(rest)):
-            break
-        added = found["added"]
-        cut = found.start("added") if added else found.end()
-        if header is not None and rest.split(" ", 1)[0].lower() not in (
-            "remember",
-            "remind",
-            "i",
-            "don't",
-            "add",
-            "need",
-            "have",
-            "that",
-            "note",
-            "not",
-            "to",
-        ):
-            break
-        header = (header or "") + rest[:cut] + (f" {found['urgency']}" if found["urgency"] else "")
-        rest = rest[cut:]
-        if added:
-            break
-    return header, rest.strip()
 
 
 def _listed(clause: str, now: datetime) -> Add | None:
@@ -426,7 +188,7 @@ def _first(piece: str) -> str:
 def _own_action(piece: str) -> bool:
     first, words = _first(piece), piece.split()
     lonely = len(words) < 2 or re.search(r"\b(?:them|it|him|her|there)\b", piece, re.I)
-    return first in CHORES and first not in _WITH_OTHERS and not lonely
+    return first in CHORES and first not in WITH_OTHERS and not lonely
 
 
 def _is_detail(piece: str) -> bool:
@@ -475,8 +237,10 @@ def imperative(clause: str) -> bool:
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False
+    if words[1] in ("it", "that", "this", "them"):
+        return False
     return (
-        words[1] not in _NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something")
+        words[1] not in NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something")
         if len(words) < 4
         else True
     )

@@ -6,16 +6,26 @@ _REF = (
     r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"
     r"|(?:the\s+)?(?:first|second|third|fourth|fifth|last|other)\b)"
 )
-_FILLER = r"(?:(?:also|then|now|so now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next|after that)\s+)*"
+_FILLER = (
+    r"(?:(?:also|then|now|so now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next"
+    r"|after that)\s+)*"
+)
 # These begin a new wish wherever they stand.
 _SURE_HEAD = (
-    rf"(?:add\s|remind me\b|i (?:also )?(?:need|have|must) to\b|i(?:'ve| have) (?:also )?(?:got to|already|done|finished)\b|i'm done with\b"
+    r"(?:add\s|remind me\b|i (?:also )?(?:need|have|must) to\b|i(?:'ve| have) (?:also )?(?:got to|already"
+    r"|done|finished)\b|i'm done with\b"
     rf"|i (?:just |already |also )?(?:finished|completed|did|bought|paid|called|sent)\b"
-    r"|show (?:me|my|all|the|what)\b|list (?:me|my|all|the|what|everything)\b|display\s|what(?:'s| is| are| do)\b|tell me\b|how many\b"
-    r"|mark\s.+?\b(?:as\b|done\b|complete)|(?:create|make) (?:a |an )?(?:new )?(?:task|reminder|todo)\b|(?:a )?new task\b"
+    r"|show (?:me|my|all|the|what)\b|list (?:me|my|all|the|what|everything)\b|display\s|what(?:'s| is| are"
+    r"| do)\b|tell me\b|how many\b"
+    r"|mark\s.+?\b(?:as\b|done\b|complete)|(?:create|make) (?:a |an )?(?:new )?(?:task|reminder|todo)\b"
+    r"|(?:a )?new task\b"
     r"|rename\s|reopen\s|undo\b|prioriti[sz]e\s|don't (?:let me )?forget\b"
-    rf"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
+    r"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make"
+    rf"|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
     r"|(?:make|set|change|move|push|mark|call|rename|give)\s+(?:it|its|that|them)\b"
+    r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them)\s+off\b|get rid of (?:it|that)\b"
+    r"|(?:please )?remind me\b"
+    r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
     r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
@@ -23,23 +33,31 @@ _SURE_HEAD = (
 )
 # These do so after a command, but not after "I need to", where "finish the report" is one more thing to do.
 _COMMAND_HEAD = (
-    r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s|push\s|postpone\s|reschedule\s"
-    r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
+    r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s"
+    r"|push\s|postpone\s|reschedule\s"
+    r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s"
+    r"|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
-_JOINT = r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+|also\s+)*|\s+-\s+)"
+_JOINT = (
+    r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
+    r"|also\s+)*|\s+-\s+)"
+)
 _SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
 _SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
 _NO_END = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m)\.|\b[a-z]\.)$",
+    r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+    r"|[ap]\.m)\.|\b[a-z]\.)$",
     re.I,
 )
 _WISHES_FREELY = re.compile(
-    r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b",
+    r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got"
+    r"|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b",
     re.I,
 )
 _MANY = re.compile(
-    r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s",
+    r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]"
+    r"|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s",
     re.I | re.S,
 )
 
@@ -47,28 +65,47 @@ _FROM_NOW_ON = re.compile(
     r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I
 )
 _ELLIPSIS = re.compile(
-    r"^(?:please |can you )?(?P<verb>move|push|set|change|rename|make|postpone|reschedule|mark|give)\s+(?P<one>(?:task |#|number )?\S.*?\s(?:to|as|until|high|low|normal|due)\b.*?),?\s+and\s+"
-    r"(?P<ref>(?:task |#|number )?#?\d+|the (?:first|second|third|fourth|last|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$",
+    r"^(?:please |can you )?(?P<verb>move|push|set|change|rename|make|postpone|reschedule|mark"
+    r"|give)\s+(?P<one>(?:task |#|number )?\S.*?\s(?:to|as|until|high|low|normal|due)\b.*?),?\s+and\s+"
+    r"(?P<ref>(?:task |#|number )?#?\d+|the (?:first|second|third|fourth|last"
+    r"|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$",
     re.I,
 )
 _OPENING = re.compile(
-    r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly|also|and|then|but|plus|actually|sorry|finally"
-    r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh|phew|yay|done thinking"
-    r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that|in addition|to start|good news|guess what)\s*[,:!]\s*)+(?=\S)",
+    r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
+    r"|also|and|then|but|plus|actually|sorry|finally"
+    r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool"
+    r"|lovely) if you could|i think(?: that)?|i guess|i believe|looks like|fyi|heads up|quick update"
+    r"|just so you know"
+    r"|i (?:just )?(?:realized|realised|remembered|noticed)(?: that)?|not (?:the |task )?\w+(?: one)?,(?: but)?"
+    r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy"
+    r"|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh"
+    r"|phew|yay|done thinking"
+    r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that"
+    r"|in addition|to start|good news|guess what)\s*[,:!]\s*)+(?=\S)",
     re.I,
 )
 _COMMANDS = (
-    r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move|update|reopen|undo|put|get rid|cancel"
-    r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort|edit|give|have|be reminded|look|find|search)"
+    r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move"
+    r"|update|reopen|undo|put|get rid|cancel"
+    r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort"
+    r"|edit|give|close|tick|push|bump|bring|toss|scrap|take|strike|pencil|log|have|be reminded|look|find"
+    r"|search)"
 )
 _MODAL = re.compile(
-    rf"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
-    rf"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=(?:{_COMMANDS})\b)|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
-    rf"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
+    r"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*"
+    r"|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
+    r"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=\w)"
+    rf"|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
+    r"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love"
+    rf"|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i"
+    r"|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move"
+    rf"|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
     re.I,
 )
 _CLOSING = re.compile(
-    r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind|would you|will you|can you|could you|ok|okay|right|mate|buddy|man"
+    r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind"
+    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man"
     r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
     re.I,
 )

@@ -2,44 +2,58 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 import parsedatetime
 
-Found = date | datetime | None
-Resolver = Callable[[re.Match[str], datetime], Found]
+from chat.assistant.offline.almanac import coming, in_week, month, month_end, month_start, months_to, weekday
+from chat.assistant.offline.clock import TIME, amount, read_clock, waking
 
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-NUMBERS = {
-    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "a couple of": 2, "a couple": 2, "a few": 3, "half a": 0,
-}  # fmt: skip
+Found = date | datetime | None
+
+Resolver = Callable[[re.Match[str], datetime], Found]
 
 _WEEKDAY = (
     r"(?:mon(?:day)?|tue(?:s(?:day)?)?|wed(?:s|nesday)?|thu(?:r(?:s(?:day)?)?)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
 )
+
 _FULL_WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)"
 )
+
 _COUNT = r"(?:\d{1,3}|a couple of|a couple|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+
 _UNIT = r"(?:minute|min|hour|hr|day|week|fortnight|month|year)s?"
+
 _PLACES = ("first", "second", "third", "fourth", "fifth")
+
 _NTH = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth)"
+
 _FEASTS = {
-    "christmas eve": (24, 12), "christmas day": (25, 12), "christmas": (25, 12), "xmas": (25, 12), "new year's eve": (31, 12),
-    "new year's day": (1, 1), "valentine's day": (14, 2), "halloween": (31, 10),
-}  # fmt: skip
+    "christmas eve": (24, 12),
+    "christmas day": (25, 12),
+    "christmas": (25, 12),
+    "xmas": (25, 12),
+    "new year's eve": (31, 12),
+    "new year's day": (1, 1),
+    "valentine's day": (14, 2),
+    "halloween": (31, 10),
+}
+
 _PART = r"(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
+
 _BEFORE = (
     r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
-    r"(?:(?:no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime|any time|of"
+    r"(?:(?:no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime"
+    r"|any time|of"
     r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+)*"
 )
+
 _ON_WEEKDAY = rf"(?:(?:on\s+)?{_WEEKDAY}\.?,?\s+)?"
 
 
@@ -63,42 +77,8 @@ class _Day:
     firm: bool
 
 
-def _amount(words: str) -> int:
-    words = words.lower()
-    return int(words) if words.isdigit() else NUMBERS.get(words, 1)
-
-
-def _weekday(words: str) -> int:
-    return next(i for i, name in enumerate(WEEKDAYS) if name.startswith(words.lower()[:3]))
-
-
-def _month(words: str) -> int:
-    return MONTHS.index(words.lower()[:3]) + 1
-
-
-def _coming(weekday: int, today: date) -> date:
-    return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
-
-
-def _in_week(weekday: int, today: date, weeks: int) -> date:
-    return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=weekday)
-
-
-def _month_start(today: date, months: int) -> date:
-    years, month = divmod(today.month - 1 + months, 12)
-    return date(today.year + years, month + 1, 1)
-
-
-def _month_end(today: date, months: int = 0) -> date:
-    return _month_start(today, months + 1) - timedelta(days=1)
-
-
-def _months_to(month: int, today: date) -> int:
-    return (month - today.month) % 12
-
-
 def _calendar(words: str, now: datetime) -> datetime | None:
-    """Let parsedatetime read a relative amount; it must not fall back to the machine's clock, which it does on failure."""
+    """Let parsedatetime read a relative amount; on failure it answers with the machine's clock, which is no answer."""
     naive = now.replace(tzinfo=None)
     calendar = parsedatetime.Calendar(version=parsedatetime.VERSION_CONTEXT_STYLE)
     found, context = calendar.parseDT(words, sourceTime=naive)
@@ -107,13 +87,13 @@ def _calendar(words: str, now: datetime) -> datetime | None:
 
 def _after(match: re.Match[str], now: datetime) -> Found:
     """Resolve "in 3 days", "two weeks from Monday", "a week after tomorrow"."""
-    count, unit = _amount(match["count"]), match["unit"].lower().rstrip("s")
+    count, unit = amount(match["count"]), match["unit"].lower().rstrip("s")
     base = now
     anchor = (match.groupdict().get("anchor") or "").lower()
     if anchor == "tomorrow":
         base = now + timedelta(days=1)
     elif anchor and anchor not in ("now", "today"):
-        base = datetime.combine(_coming(_weekday(anchor), now.date()), now.time())
+        base = datetime.combine(coming(weekday(anchor), now.date()), now.time())
     if unit == "fortnight":
         count, unit = 2 * count, "week"
     moved = _calendar(f"{count} {unit}{'s' if count != 1 else ''}", base)
@@ -134,7 +114,7 @@ def _calendar_day(day: int, month: int, year: str | None, today: date) -> date |
 
 
 def _named_day(match: re.Match[str], now: datetime) -> Found:
-    return _calendar_day(int(match["day"]), _month(match["month"]), match["year"], now.date())
+    return _calendar_day(int(match["day"]), month(match["month"]), match["year"], now.date())
 
 
 def _numeric_day(match: re.Match[str], now: datetime) -> Found:
@@ -149,7 +129,7 @@ def _day_of_month(match: re.Match[str], now: datetime) -> Found:
     day, today = _PLACES.index(word) + 1 if word in _PLACES else int(re.sub(r"\D", "", word)), now.date()
     for months in range(3):
         try:
-            found = _month_start(today, months).replace(day=day)
+            found = month_start(today, months).replace(day=day)
         except ValueError:
             continue
         if found >= today and not (months == 0 and match.groupdict().get("next")):
@@ -164,38 +144,38 @@ def _edge(match: re.Match[str], now: datetime) -> Found:
     if unit in ("day", "today", "tomorrow"):
         return today + timedelta(days=int(unit == "tomorrow"))
     if unit == "week":
-        return _in_week({"end": 4, "mid": 2}.get(edge[:3], 0), today, ahead)
+        return in_week({"end": 4, "mid": 2}.get(edge[:3], 0), today, ahead)
     if unit == "year":
         return date(today.year + ahead, 12, 31) if edge == "end" else date(today.year + 1, 1, 1)
-    months = ahead if unit == "month" else _months_to(_month(unit), today)
+    months = ahead if unit == "month" else months_to(month(unit), today)
     if edge == "end":
-        return _month_end(today, months)
+        return month_end(today, months)
     if edge.startswith("mid"):
-        return _month_start(today, months).replace(day=15)
-    first = _month_start(today, months)
-    return first if first >= today else _month_start(today, months + 1)
+        return month_start(today, months).replace(day=15)
+    first = month_start(today, months)
+    return first if first >= today else month_start(today, months + 1)
 
 
 def _relative_unit(match: re.Match[str], now: datetime) -> Found:
     today, unit = now.date(), match["unit"].lower()
     ahead = 1 if match["which"].lower() == "next" else 0
     if unit == "week":
-        return _in_week(0, today, 1) if ahead else _in_week(6, today, 0)
+        return in_week(0, today, 1) if ahead else in_week(6, today, 0)
     if unit == "weekend":
-        return _in_week(5, today, ahead)
+        return in_week(5, today, ahead)
     if unit == "month":
-        return _month_start(today, 1) if ahead else _month_end(today)
+        return month_start(today, 1) if ahead else month_end(today)
     return date(today.year + 1, 1, 1) if ahead else date(today.year, 12, 31)
 
 
 def _named_weekday(match: re.Match[str], now: datetime) -> Found:
-    weekday, today = _weekday(match["weekday"]), now.date()
+    wanted, today = weekday(match["weekday"]), now.date()
     which = (match["which"] or match.groupdict().get("after") or "").lower()
     if "next" in which:
-        return _in_week(weekday, today, 1)
-    if which == "this" and weekday == today.weekday():
+        return in_week(wanted, today, 1)
+    if which == "this" and wanted == today.weekday():
         return today
-    return _coming(weekday, today)
+    return coming(wanted, today)
 
 
 def _feast(match: re.Match[str], now: datetime) -> Found:
@@ -227,8 +207,8 @@ def _half_hour(match: re.Match[str], now: datetime) -> Found:
 
 
 def _start_of_month(match: re.Match[str], now: datetime) -> Found:
-    months = _months_to(_month(match["month"]), now.date()) or 12
-    return _month_start(now.date(), months)
+    months = months_to(month(match["month"]), now.date()) or 12
+    return month_start(now.date(), months)
 
 
 def _rule(pattern: str, resolve: Resolver) -> tuple[re.Pattern[str], Resolver]:
@@ -237,68 +217,114 @@ def _rule(pattern: str, resolve: Resolver) -> tuple[re.Pattern[str], Resolver]:
 
 
 _YEAR = r"(?:,?\s+(?P<year>20\d\d))?"
+
 _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
     _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso),
-    _rule(_BEFORE + _ON_WEEKDAY + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))", _named_day),
-    _rule(_BEFORE + _ON_WEEKDAY + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}", _named_day),
-    _rule(_BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?", _numeric_day),
-    _rule(_BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?", _numeric_day),
+    _rule(
+        _BEFORE
+        + _ON_WEEKDAY
+        + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))",
+        _named_day,
+    ),
+    _rule(
+        _BEFORE
+        + _ON_WEEKDAY
+        + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}",
+        _named_day,
+    ),
+    _rule(
+        _BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?",
+        _numeric_day,
+    ),
+    _rule(
+        _BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?",
+        _numeric_day,
+    ),
     _rule(_BEFORE + rf"the\s+(?P<day>{_NTH})\s+of (?P<next>next) month", _day_of_month),
     _rule(_BEFORE + rf"(?P<next>next) month\s+on\s+the\s+(?P<day>{_NTH})", _day_of_month),
     _rule(_BEFORE + rf"{_WEEKDAY}\s+the\s+(?P<day>{_NTH})", _day_of_month),
-    _rule(rf"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each|every) month)?(?! (?:one|task|item))", _day_of_month),
-    _rule(_BEFORE + r"(?P<feast>christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day|halloween)", _feast),
+    _rule(
+        rf"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each"
+        r"|every) month)?(?! (?:one|task|item))",
+        _day_of_month,
+    ),
+    _rule(
+        _BEFORE
+        + (
+            r"(?P<feast>christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day"
+            r"|halloween)"
+        ),
+        _feast,
+    ),
     _rule(
         _BEFORE + rf"(?:in\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})\s+(?:from|after)\s+"
-        rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})", _after,
+        rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})",
+        _after,
     ),
     _rule(rf"(?:due\s+)?(?:in|within)\s+(?:the next\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})(?:'?\s+time)?", _after),
+    _rule(
+        _BEFORE
+        + rf"(?:in\s+)?(?P<count>a|two|one)\s+(?P<unit>weeks?)\s+(?:on\s+)?(?P<anchor>today|tomorrow|{_FULL_WEEKDAY})",
+        _after,
+    ),
+    _rule(_BEFORE + rf"(?P<anchor>{_FULL_WEEKDAY})(?P<count>)\s+(?P<unit>week)(?!end)", _after),
     _rule(r"(?:due\s+)?in half an hour", _half_hour),
     _rule(_BEFORE + r"(?P<plain>(?:the\s+)?day\s+after\s+tomorrow)" + _PART, _plain_day),
     _rule(
         _BEFORE + r"(?:at\s+)?(?:the\s+|this\s+)?(?P<edge>end|start|beginning|middle|mid)[- ](?:of\s+)?(?:the\s+)?"
-        rf"(?:(?P<which>this|next)\s+)?(?P<unit>day|today|tomorrow|week|month|year|{_MONTH})", _edge,
+        rf"(?:(?P<which>this|next)\s+)?(?P<unit>day|today|tomorrow|week|month|year|{_MONTH})",
+        _edge,
     ),
     _rule(
         _BEFORE + rf"(?:(?P<which>next week|this|next|coming|the)\s+(?:on\s+)?)?(?P<weekday>{_FULL_WEEKDAY})"
-        r"(?:\s+(?P<after>next week|of next week))?" + _PART, _named_weekday,
+        r"(?:\s+(?P<after>next week|of next week))?" + _PART,
+        _named_weekday,
     ),
     _rule(
-        rf"(?:due|by|on|before|until|till|for|to|this|next)\s+(?:(?P<which>this|next|coming)\s+)?(?P<weekday>{_WEEKDAY})\.?"
-        + _PART, _named_weekday,
+        r"(?:due|by|on|before|until|till|for|to|this|next)\s+(?:(?P<which>this|next"
+        rf"|coming)\s+)?(?P<weekday>{_WEEKDAY})\.?" + _PART,
+        _named_weekday,
     ),
-    _rule(_BEFORE + r"(?:over\s+|at\s+|during\s+|in\s+)?(?P<which>next|this|coming|the)\s+(?P<unit>weekend)", _relative_unit),
+    _rule(
+        _BEFORE + r"(?:over\s+|at\s+|during\s+|in\s+)?(?P<which>next|this|coming|the)\s+(?P<unit>weekend)",
+        _relative_unit,
+    ),
     _rule(
         _BEFORE + r"(?:later\s+|some ?time\s+)?(?:in\s+)?(?P<which>next|this|later this)\s+(?P<unit>week|month|year)",
         _relative_unit,
     ),
-    _rule(_BEFORE + r"(?P<plain>(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)" + _PART, _plain_day),
+    _rule(
+        _BEFORE
+        + r"(?P<plain>(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)"
+        + _PART,
+        _plain_day,
+    ),
     _rule(r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))", _part_alone),
-    _rule(rf"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday),
-    _rule(rf"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday),
-    _rule(rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))", _start_of_month),
-)  # fmt: skip
-
-_TIME = re.compile(
-    r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
-    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
-    r"|(?<=at )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
-    r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
-    r"|(?P<rel>half past|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
-    r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b|(?<=@)\s?(?P<at>\d{1,2})\b)"
-    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)|at (?P<night>night)))?",
-    re.I,
+    _rule(r"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday),
+    _rule(r"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday),
+    _rule(
+        rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))",
+        _start_of_month,
+    ),
 )
+
 _HOUR_AFTER = re.compile(
     r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])", re.I
 )
+
 _HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$", re.I)
+
+
+# Nobody has dinner at seven in the morning.
+_EVENING = re.compile(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b", re.I)
 
 
 def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
     """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
     days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
     day = days[0] if days else None
+    if day is not None and day.part is None and _EVENING.search(text):
+        day = replace(day, part="evening")
     hour = _hour(text, day) or (_near_hour(text, day) if day else None)
     if day is None and hour is None:
         return None
@@ -352,10 +378,10 @@ def _read_day(match: re.Match[str], found: date | datetime) -> _Day:
 
 
 def _hour(text: str, day: _Day | None) -> tuple[time, int, int] | None:
-    for match in _TIME.finditer(text):
+    for match in TIME.finditer(text):
         if day and match.start() < day.end and match.end() > day.start:
             continue
-        at = _clock(match, day.part if day else None)
+        at = read_clock(match, day.part if day else None)
         if at is not None:
             return at, match.start(), match.end()
     return None
@@ -366,37 +392,5 @@ def _near_hour(text: str, day: _Day) -> tuple[time, int, int] | None:
     for pattern, part in ((_HOUR_AFTER, text[day.end :]), (_HOUR_BEFORE, text[: day.start])):
         if found := pattern.search(part):
             offset = day.end if pattern is _HOUR_AFTER else 0
-            return time(_waking(_amount(found["hour"]) % 24, day.part)), offset + found.start(), offset + found.end()
+            return time(waking(amount(found["hour"]) % 24, day.part)), offset + found.start(), offset + found.end()
     return None
-
-
-def _clock(match: re.Match[str], part: str | None) -> time | None:
-    part = match["part"] or match["night"] or part
-    try:
-        if match["named"]:
-            return time(0, 0) if match["named"].lower() == "midnight" else time(12, 0)
-        if match["half"]:
-            hour = int(match["hour"]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
-            return time(hour, int(match["minute"] or 0))
-        if match["clock"]:
-            hour = int(match["clock"])
-            return time(_waking(hour, part) if part and hour < 12 else hour, int(match["minutes"]))
-        if match["dotted"] or match["full"]:
-            hour = int(match["dotted"] or match["full"])
-            return time(_waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
-        if match["rel"]:
-            hour, minute = _waking(_amount(match["relhour"]), part), 30 if match["rel"].lower() == "half past" else 15
-            return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
-        return time(_waking(_amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
-    except ValueError:
-        return None
-
-
-def _waking(hour: int, part: str | None) -> int:
-    """Return the hour of the day for a number on a clock face: people make plans for 7 in the morning to 6 at night."""
-    part = (part or "").lower()
-    if part in ("morning", "am"):
-        return hour % 12 if hour == 12 else hour
-    if part in ("afternoon", "evening", "tonight", "night", "pm"):
-        return hour + 12 if hour < 12 else hour
-    return hour + 12 if 1 <= hour <= 6 else hour

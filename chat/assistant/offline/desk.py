@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TypeVar
 
-from chat.assistant.offline import asking
+from chat.assistant.offline import recalling
 from chat.assistant.offline.clauses import split_clauses
 from chat.assistant.offline.context import Instructions, Outcome, Turn
 from chat.assistant.offline.tasks import Task
@@ -88,7 +88,7 @@ class Desk:
         return next((shown for turn in reversed(self.before) if (shown := turn.shown)), [])
 
     def spoken_of(self) -> list[int]:
-        """Return the tasks last spoken of: those changed in the newest turn that changed or showed any, else those shown."""
+        """Return the tasks last spoken of: those that the newest turn with any changed, or else showed."""
         if self.touched or self.shown:
             return self.touched or self.shown
         for turn in reversed(self.before):
@@ -141,7 +141,7 @@ class Desk:
         wanted = Prefer()
         for turn in self.before:
             for clause in split_clauses(prepare(turn.said).text):
-                said = asking.preference(clause)
+                said = recalling.preference(clause)
                 if said is not None:
                     wanted = Prefer(
                         said.sort or wanted.sort, said.status or wanted.status, said.priority or wanted.priority

@@ -3,104 +3,217 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.adding import CHORES, clean_title
+from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.dates import find_due, settle, without
 from chat.assistant.offline.matching import PAST, stem
 from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.vocabulary import CHORES, UNFINISHING
 from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, Talk, Wish
 
-_DONE = r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off|crossed off|sorted|taken care of|dealt with|all done)"
-_WHEN = r"(?:\s+(?:now|already|today|yesterday|this morning|last night|earlier|just now|finally|on monday|too|as well|for me|please|again))*"
+_DONE = (
+    r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off"
+    r"|crossed off|sorted|taken care of|dealt with|all done)"
+)
+_WHEN = (
+    r"(?:\s+(?:now|already|today|yesterday|this morning|last night|earlier|just now|finally|on monday|too|as well"
+    r"|for me|please|again))*"
+)
 _FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
 _ADVERB = (
-    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both|pretty much)\s+)*"
+    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both"
+    r"|pretty much)\s+)*"
 )
 
 _NEGATED = re.compile(
-    r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add|do)\b",
+    r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete"
+    r"|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add"
+    r"|do)\b",
     re.I,
 )
 _NONE_DONE = re.compile(
     r"^(?:neither|none|nothing)(?: of (?:them|those|it))? (?:is|are|has been|was) (?:done|finished|complete)", re.I
 )
 _HEDGED = re.compile(
-    r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to|trying to|hope to|might|maybe|not sure)\b",
+    r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll"
+    r"|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to"
+    r"|trying to|hope to|might|maybe|not sure)\b",
     re.I,
 )
 _NOT_DONE = (
-    re.compile(r"^(?:reopen|re-open|unfinish|un-?complete|un-?check|un-?tick|un-?mark|reactivate|resume|un-?do|restore)\s+(?:completing |finishing |the completion of )?(?P<ref>.+?)(?:\s+as\s+(?:done|complete|completed))?$", re.I),
-    re.compile(r"^(?:mark|set|change|move|put|make|flag|switch)\s+(?P<ref>.+?)\s+(?:back\s+)?(?:as|to|to be)?\s*(?:(?:being )?(?:not|un)[ -]?(?:done|complete|completed|finished|yet done)|pending|open|incomplete|unfinished|undone|active|todo|not done|uncompleted|outstanding)(?:\s+again)?$", re.I),
+    re.compile(
+        r"^(?:reopen|re-open|unfinish|un-?complete|un-?check|un-?tick|un-?mark|reactivate|resume|un-?do"
+        r"|restore)\s+(?:completing |finishing |the completion of )?(?P<ref>.+?)(?:\s+as\s+(?:done|complete"
+        r"|completed))?$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:mark|set|change|move|put|make|flag|switch)\s+(?P<ref>.+?)\s+(?:back\s+)?(?:as|to"
+        r"|to be)?\s*(?:(?:being )?(?:not|un)[ -]?(?:done|complete|completed|finished|yet done)|pending|open"
+        r"|incomplete|unfinished|undone|active|todo|not done|uncompleted|outstanding)(?:\s+again)?$",
+        re.I,
+    ),
     re.compile(r"^(?:put|move|bring|add)\s+(?P<ref>.+?)\s+back(?:\s+(?:on|onto|to|in|into)\s+(?:my|the)\s+.*)?$", re.I),
     re.compile(r"^(?:mark|set) as (?:not done|pending|open|incomplete|undone)\s*:?\s*(?P<ref>.+)$", re.I),
-)  # fmt: skip
+)
 _DENIED = (
-    re.compile(rf"^(?P<ref>.+?)\s+(?:isn't|is not|wasn't|was not|aren't|are not|hasn't been|is still not|is not yet|weren't)\s+(?:actually\s+|really\s+|yet\s+|quite\s+)*{_DONE}(?:\s+(?:yet|after all|actually))?$", re.I),
-    re.compile(r"^(?:actually |sorry )?i\s+(?:still )?(?:haven't|have not|didn't|did not|never|hadn't)\s+(?:actually\s+|really\s+|even\s+|yet\s+)*(?:(?:finish(?:ed)?|complet(?:ed|e)|do|done|did)\s+)?(?:with\s+)?(?P<ref>.+?)(?:\s+(?:yet|after all|actually))*$", re.I),
-    re.compile(r"^i(?:'m| am) not (?:actually |yet )?(?:done|finished)(?: yet)?(?: with)?\s+(?P<ref>.+?)(?:\s+(?:yet|after all))*$", re.I),
+    re.compile(
+        r"^(?P<ref>.+?)\s+(?:isn't|is not|wasn't|was not|aren't|are not|hasn't been|is still not|is not yet"
+        rf"|weren't)\s+(?:actually\s+|really\s+|yet\s+|quite\s+)*{_DONE}(?:\s+(?:yet|after all|actually))?$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:actually |sorry )?i\s+(?:still )?(?:haven't|have not|didn't|did not|never|hadn't)\s+(?:actually\s+"
+        r"|really\s+|even\s+|yet\s+)*(?:(?:finish(?:ed)?|complet(?:ed|e)|do|done"
+        r"|did)\s+)?(?:with\s+)?(?P<ref>.+?)(?:\s+(?:yet|after all|actually))*$",
+        re.I,
+    ),
+    re.compile(
+        r"^i(?:'m| am) not (?:actually |yet )?(?:done|finished)(?: yet)?(?: with)?\s+(?P<ref>.+?)(?:\s+(?:yet"
+        r"|after all))*$",
+        re.I,
+    ),
     re.compile(r"^(?P<ref>.+?)\s+still needs (?:to be done|doing|work)$", re.I),
-)  # fmt: skip
+)
 _COMPLETE = (
-    re.compile(rf"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:off\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){_FROM_LIST}{_WHEN}$", re.I),
-    re.compile(rf"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{_DONE}{_FROM_LIST}{_WHEN}$", re.I),
+    re.compile(
+        r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:off\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
+        rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare"
+        r"|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+"
+        rf"|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{_DONE}{_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
     re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
-    re.compile(rf"^(?:complete|finish|close|close out|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
+    re.compile(
+        r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
+        rf"|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
     re.compile(rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{_DONE}{_WHEN}$", re.I),
     re.compile(
-        rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{_ADVERB}(?:been\s+)?(?:finished|completed|done|did|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off|crossed off"
-        rf"|ticked off|sorted out|sorted|through|closed|marked off|nailed|finish)\s+{_ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off|out))?{_FROM_LIST}{_WHEN}$", re.I,
+        rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{_ADVERB}(?:been\s+)?(?:finished|completed|done|did"
+        r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
+        r"|crossed off"
+        r"|ticked off|sorted out|sorted|through|closed|marked off|nailed"
+        rf"|finish)\s+{_ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
+        rf"|out))?{_FROM_LIST}{_WHEN}$",
+        re.I,
     ),
-    re.compile(rf"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s|'re)\s+{_ADVERB}{_DONE}{_WHEN}$", re.I),
-    re.compile(rf"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third|last)(?: one)?)\s*[:,-]?\s*(?:{_DONE}|check|tick){_WHEN}$", re.I),
+    re.compile(
+        r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
+        rf"|'re)\s+{_ADVERB}{_DONE}{_WHEN}$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
+        rf"|last)(?: one)?)\s*[:,-]?\s*(?:{_DONE}|check|tick){_WHEN}$",
+        re.I,
+    ),
     re.compile(rf"^(?:{_DONE})\s*[:,-]\s*(?P<ref>.+)$", re.I),
-    re.compile(rf"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{_DONE}{_WHEN}$", re.I),
-)  # fmt: skip
+    re.compile(
+        r"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half"
+        rf"|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{_DONE}{_WHEN}$",
+        re.I,
+    ),
+)
 _BARE_DONE = re.compile(
-    rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it|that)){_WHEN}$",
+    rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{_DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it"
+    rf"|that)){_WHEN}$",
     re.I,
 )
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
-_PASSIVE = re.compile(rf"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally |been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$", re.I)  # fmt: skip
-_PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
-_MANAGED = re.compile(
-    rf"^i(?:'ve)? {_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to|made sure to|was finally able to|succeeded in|been (?:to|at)) (?P<phrase>.+?){_WHEN}$",
+_PASSIVE = re.compile(
+    r"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally "
+    rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$",
     re.I,
 )
+_PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
+_MANAGED = re.compile(
+    rf"^(?:i(?:'ve|'m)?\s+)?{_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to"
+    r"|made sure to|was finally able to|succeeded in|been (?:to|at)|(?:just )?(?:come|came|got|gotten|am"
+    rf"|was) back from|(?:just )?got home from) (?P<phrase>.+?){_WHEN}$",
+    re.I,
+)
+_ANSWERED = re.compile(
+    rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST)})$", re.I
+)
+_CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 _CROSSED = re.compile(
-    r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete|completed|finished)|ticked off|checked off|crossed off|closed)$",
+    r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete"
+    r"|completed|finished)|ticked off|checked off|crossed off|closed)$",
     re.I,
 )
 
 _DELETE = (
-    re.compile(rf"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke|wipe(?: out)?|purge|eliminate|take out|lose|kill|deleting|removing)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$", re.I),
-    re.compile(rf"^(?:clear|empty|reset|clean up|clean out)\s+(?:out\s+)?(?P<ref>(?:all|everything|every|my (?:whole |entire )?(?:list|tasks|todos?|task list)|the (?:whole |entire )?(?:list|tasks)|completed|the (?:completed|done|finished)|task|tasks|#?\d).*?){_FROM_LIST}{_WHEN}$", re.I),
-    re.compile(r"^(?:take|cross|strike|scratch|drop|knock|pull|kick|get)\s+(?P<ref>.+?)\s+(?:off|from|out of|off of)\s+(?:of\s+)?(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?)$", re.I),
-    re.compile(rf"^(?:drop|cancel|forget(?: about)?|never ?mind(?: about)?|scratch|skip|abandon|call off|delete)\s+(?P<ref>(?!off\b|by\b|in\b|it\b$|that$|to\b).+?){_FROM_LIST}{_WHEN}$", re.I),
-    re.compile(r"^(?:i|we) (?:don't|do not) (?:really |actually )?(?:need|want|have) (?:to (?:do )?)?(?P<ref>.+?)\s+(?:any ?more|any longer|now|on my list|after all)(?: (?:any ?more|after all))?$", re.I),
+    re.compile(
+        r"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke"
+        r"|wipe(?: out)?|purge|eliminate|take out|lose|kill|toss|deleting"
+        rf"|removing)\s+(?P<ref>.+?){_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:clear|empty|reset|clean up|clean out)\s+(?:out\s+)?(?P<ref>(?:all|everything|every|my (?:whole "
+        r"|entire )?(?:list|tasks|todos?|task list)|the (?:whole |entire )?(?:list|tasks)|completed"
+        rf"|the (?:completed|done|finished)|task|tasks|#?\d).*?){_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:take|cross|strike|scratch|drop|knock|pull|kick|get)\s+(?P<ref>.+?)\s+(?:off|from|out of"
+        r"|off of)\s+(?:of\s+)?(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?)$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:drop|cancel|forget(?: about)?|never ?mind(?: about)?|scratch|skip|abandon|call off"
+        rf"|delete)\s+(?P<ref>(?!off\b|by\b|in\b|it\b$|that$|to\b).+?){_FROM_LIST}{_WHEN}$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:i|we) (?:don't|do not) (?:really |actually )?(?:need|want"
+        r"|have) (?:to (?:do )?)?(?P<ref>.+?)\s+(?:any ?more|any longer|now|on my list|after all)(?: (?:any ?more"
+        r"|after all))?$",
+        re.I,
+    ),
     re.compile(r"^(?:i|we) no longer (?:need|want|have|care about)\s+(?:to (?:do )?)?(?P<ref>.+?)$", re.I),
-    re.compile(r"^(?:there's |there is )?no (?:more |longer )?need (?:to (?:do )?|for )(?P<ref>.+?)(?:\s+(?:any ?more|any longer|now|after all))?$", re.I),
-    re.compile(r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:deleted|removed|go|dropped|erased|come off the list|be taken off(?: (?:the|my) list)?)$", re.I),
-)  # fmt: skip
+    re.compile(
+        r"^(?:there's |there is )?no (?:more |longer )?need (?:to (?:do )?|for )(?P<ref>.+?)(?:\s+(?:any ?more"
+        r"|any longer|now|after all))?$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:deleted|removed|go|dropped|erased"
+        r"|come off the list|be taken off(?: (?:the|my) list)?)$",
+        re.I,
+    ),
+)
 _GONE = re.compile(
-    r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
+    r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off"
+    r"|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant"
+    r"|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening"
+    r"|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
     re.I,
 )
+_EXCEPT = re.compile(
+    r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$"
+    r"|,\s*(?:task )?\w+ (?:is )?not(?: yet)?$",
+    re.I,
+)
+_OUT_OF_THE_WAY = re.compile(
+    rf"^that's (?P<ref>.+?)\s+{_DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{_DONE}$", re.I
+)
 _REASON = re.compile(
-    r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it|we))\b).*$",
+    r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
+    r"|we))\b).*$",
     re.I,
 )
 _CHORE_LIKE = re.compile(
-    r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
+    r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump"
+    r"|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
     re.I,
 )
-_UNFINISHING = frozenset(
-    stem(verb)
-    for verb in (
-        "start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try change move "
-        "discuss continue pause stop ask talk think add reschedule rename update remember consider decide lose hate love like "
-        "block require expect prepare review work hope wish call book mention describe"
-    ).split()
-    if verb not in ("call", "book")
-)
+_UNFINISHING = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def kept(clause: str) -> Talk | None:
@@ -123,7 +236,9 @@ def complete(clause: str, now: datetime) -> Complete | None:
     """Read a wish to tick something off, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
-    clause = _REASON.sub("", clause)
+    clause = _EXCEPT.sub("", _REASON.sub("", clause))
+    if found := _OUT_OF_THE_WAY.match(clause):
+        return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
@@ -148,7 +263,9 @@ def complete(clause: str, now: datetime) -> Complete | None:
 
 def _past(clause: str) -> Complete | None:
     """Read "I bought the milk" and "the rent has been paid" as statements about a chore."""
-    if found := _PASSIVE.match(clause):
+    if (found := _PASSIVE.match(clause)) and (stem(found["verb"]) in _CHORE_STEMS or found["verb"].lower() in PAST):
+        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
+    if (found := _ANSWERED.match(clause)) and (stem(found["verb"]) in _CHORE_STEMS or found["verb"].lower() in PAST):
         return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _MANAGED.match(clause):
         return Complete(Ref(phrase=found["phrase"]), statement=True)

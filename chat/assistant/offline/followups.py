@@ -39,14 +39,21 @@ from chat.assistant.offline.wishes import (
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
 _SAME = re.compile(
-    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and |also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
-    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|other)(?: one| task)?)$",
+    r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
+    r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
+    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
+    r"|other)(?: one| task)?)$",
     re.I,
 )
 _CORRECTION = re.compile(
-    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
+    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
+    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
     re.I,
 )
+_LEADING = re.compile(
+    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|i meant?|maybe|probably|i think)[\s,]+)+(?=\S)", re.I
+)
+_OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
 
 
@@ -111,10 +118,12 @@ def _unfinished(turn: Turn, desk: Desk) -> Pending | None:
 
 def _answered(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
     """Return the pending wish with the answer filled in; None if this is something else."""
-    if isinstance(wish, Undo | Recall | Foreign | OffTopic | Show) or (isinstance(wish, Talk) and wish.kind != "fine"):
+    if isinstance(wish, Undo | Recall | Foreign | OffTopic) or (isinstance(wish, Talk) and wish.kind != "fine"):
         return None
     if isinstance(wish, Answer):
         return _yes(pending, desk) if wish.yes else Talk("keep")
+    if isinstance(wish, Pick | Show | Vague) and read_ref(_bare(desk), desk.now) == Ref(every=True):
+        return _yes(pending, desk)
     if isinstance(pending, Add):
         given = wish if isinstance(wish, Add) and wish.drafts else add(unwrap(desk.said), desk.now, free=True)
         return _with_usual(given, pending.usual) if isinstance(given, Add) else None
@@ -135,6 +144,20 @@ def _with_usual(wish: Add, usual: Draft) -> Add:
         for draft in wish.drafts
     ]
     return Add(tuple(drafts))
+
+
+def _bare(desk: Desk) -> str:
+    """Return an answer without what leads to it: "no wait, only the bread" is about the bread."""
+    return unwrap(_LEADING.sub("", unwrap(desk.said))).strip(" .!?")
+
+
+def _chosen(desk: Desk) -> Ref | None:
+    """Return the tasks that an answer points at; a bare number that none of the tasks offered has is a place."""
+    ref, offered = read_ref(_bare(desk), desk.now), waiting_for(desk)
+    if option := _OPTION.fullmatch(_bare(desk)):
+        number = int(option["place"])
+        return Ref(places=(number,)) if option["word"] or number not in offered else Ref(numbers=(number,))
+    return None if ref.phrase or ref.every or ref.empty else ref
 
 
 def _yes(pending: Pending, desk: Desk) -> Wish | None:
@@ -176,6 +199,11 @@ def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
     """Return the pending wish for the task that the person now points at."""
     if isinstance(pending, Add):
         return None
+    chosen = _chosen(desk)
+    if chosen is not None and isinstance(wish, Pick | Inspect | Show | Vague | Fragment | Add):
+        return _sure(replace(pending, ref=chosen))
+    if isinstance(wish, Show):
+        return None
     seen, offered = desk.seen(), waiting_for(desk)
     candidates = [seen[number] for number in offered if number in seen]
     if isinstance(wish, Pick):
@@ -188,7 +216,7 @@ def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
         return _sure(replace(pending, ref=wish.ref))
     bare = isinstance(wish, Vague) or (isinstance(wish, Add) and bool(match(desk.said, candidates).sure))
     if bare:
-        ref = read_ref(unwrap(desk.said), desk.now)
+        ref = read_ref(_bare(desk), desk.now)
         if not ref.phrase or match(ref.phrase, candidates).sure:
             return _sure(replace(pending, ref=ref))
     return None

@@ -58,25 +58,93 @@ _STOP = frozenset(
     ]
 )
 PAST = {
-    "bought": "buy", "paid": "pay", "sent": "send", "wrote": "write", "written": "write", "made": "make", "got": "get",
-    "gotten": "get", "took": "take", "taken": "take", "did": "do", "done": "do", "went": "go", "gone": "go", "read": "read",
-    "fed": "feed", "met": "meet", "found": "find", "built": "build", "swept": "sweep", "spoke": "speak", "saw": "see",
-    "seen": "see", "sold": "sell", "told": "tell", "brought": "bring", "put": "put", "cut": "cut", "set": "set",
-    "ran": "run", "rang": "ring", "gave": "give", "given": "give", "left": "leave", "lent": "lend", "made up": "make",
-    "drew": "draw", "drove": "drive", "ate": "eat", "chose": "choose", "hung": "hang", "kept": "keep", "led": "lead",
-    "held": "hold", "spent": "spend", "taught": "teach", "threw": "throw", "thrown": "throw", "woke": "wake",
-    "won": "win", "shot": "shoot", "sewed": "sew", "learnt": "learn", "dug": "dig", "caught": "catch", "rode": "ride",
-    "signed": "sign", "planned": "plan", "submitted": "submit", "booked": "book",
-}  # fmt: skip
+    "bought": "buy",
+    "paid": "pay",
+    "sent": "send",
+    "wrote": "write",
+    "written": "write",
+    "made": "make",
+    "got": "get",
+    "gotten": "get",
+    "took": "take",
+    "taken": "take",
+    "did": "do",
+    "done": "do",
+    "went": "go",
+    "gone": "go",
+    "read": "read",
+    "fed": "feed",
+    "met": "meet",
+    "found": "find",
+    "built": "build",
+    "swept": "sweep",
+    "spoke": "speak",
+    "saw": "see",
+    "seen": "see",
+    "sold": "sell",
+    "told": "tell",
+    "brought": "bring",
+    "put": "put",
+    "cut": "cut",
+    "set": "set",
+    "ran": "run",
+    "rang": "ring",
+    "gave": "give",
+    "given": "give",
+    "left": "leave",
+    "lent": "lend",
+    "made up": "make",
+    "drew": "draw",
+    "drove": "drive",
+    "ate": "eat",
+    "chose": "choose",
+    "hung": "hang",
+    "kept": "keep",
+    "led": "lead",
+    "held": "hold",
+    "spent": "spend",
+    "taught": "teach",
+    "threw": "throw",
+    "thrown": "throw",
+    "woke": "wake",
+    "won": "win",
+    "shot": "shoot",
+    "sewed": "sew",
+    "learnt": "learn",
+    "dug": "dig",
+    "caught": "catch",
+    "rode": "ride",
+    "signed": "sign",
+    "planned": "plan",
+    "submitted": "submit",
+    "booked": "book",
+}
 _SAME = {
-    "phone": "call", "ring": "call", "get": "buy", "grab": "buy", "purchase": "buy", "mum": "mom", "mail": "email",
-    "e-mail": "email", "groceries": "grocery", "mother": "mom", "father": "dad", "appt": "appointment", "doc": "doctor",
-    "docs": "document", "bday": "birthday", "tv": "television", "photos": "photo", "pickup": "pick", "dr": "doctor",
-}  # fmt: skip
+    "phone": "call",
+    "ring": "call",
+    "get": "buy",
+    "grab": "buy",
+    "purchase": "buy",
+    "mum": "mom",
+    "mail": "email",
+    "e-mail": "email",
+    "groceries": "grocery",
+    "mother": "mom",
+    "father": "dad",
+    "appt": "appointment",
+    "doc": "doctor",
+    "docs": "document",
+    "bday": "birthday",
+    "tv": "television",
+    "photos": "photo",
+    "pickup": "pick",
+    "dr": "doctor",
+}
 _LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
 _ASIDE = re.compile(
-    r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself|again|early|"
+    r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself"
+    r"|again|early|"
     r"finally|together|already|now|too|earlier|quickly)\b",
     re.I,
 )
@@ -109,12 +177,12 @@ def stem(word: str) -> str:
         word = word[:-1]
     if len(word) > 3 and word.endswith("y"):
         word = word[:-1] + "i"
-    return _SAME.get(word, word)
+    return _SAME.get(word, _SAME.get(f"{word}e", word))
 
 
 def key_words(text: str) -> list[str]:
     """Return the stems of the words that carry meaning."""
-    words = [word for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
+    words = list(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()))
     kept = [word for word in words if word not in _STOP] or words
     return [stem(word) for word in kept]
 
@@ -138,7 +206,7 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
     if not levels:
         return Match(near=near)
     best = min(levels)
-    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title itself, word for word, is beyond doubt.
+    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title word for word is beyond doubt.
     return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 

@@ -16,7 +16,8 @@ from openai.types.responses import Response, ResponseFunctionToolCall, ResponseO
 from openai.types.responses.response_prompt_param import ResponsePromptParam
 
 from chat.assistant.offline.context import Instructions, read_turns
-from chat.assistant.offline.planning import Call, next_step
+from chat.assistant.offline.desk import Call
+from chat.assistant.offline.planning import next_step
 from chat.assistant.offline.streaming import estimated_usage, events, written_text
 
 NAME = "offline"

@@ -200,7 +200,10 @@ def _missing(number: int, outcome: Outcome) -> str:
 
 def _or_add(choice: Choice, wish: Complete) -> str:
     if wish.statement and choice.nothing_like_it:
-        return f"Good! I couldn't find a task “{replies.safe(wish.ref.phrase)}”, so I ticked nothing off. Which one was it?"
+        return (
+            f"Good! I couldn't find a task “{replies.safe(wish.ref.phrase)}”, so I ticked nothing off. Which one "
+            "was it?"
+        )
     return choice.problem
 
 
@@ -210,7 +213,10 @@ def _all_done(desk: Desk) -> Work[str]:
         return "You have no open tasks: everything is done already."
     if len(tasks) == 1:
         return f"Shall I mark this one as done?\n\n{replies.lines(tasks, desk.today)}"
-    return f"Are you sure? Shall I mark all {len(tasks)} of these as done, or which ones?\n\n{replies.lines(tasks, desk.today)}"
+    return (
+        f"Are you sure? Shall I mark all {len(tasks)} of these as done, or which "
+        f"ones?\n\n{replies.lines(tasks, desk.today)}"
+    )
 
 
 def _reopen(desk: Desk, wish: Reopen) -> Work[str]:

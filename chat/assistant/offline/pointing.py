@@ -9,68 +9,114 @@ from chat.assistant.offline.spans import read_span
 from chat.assistant.offline.wishes import Ref, Status
 from chat.assistant.offline.words import has_quote
 
+POINTED = (
+    r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one"
+    r"|two|three|four|five)"
+    r"|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) task"
+    r"|[\ue100-\ue7ff])"
+)
 _COUNTING = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _PLACES = {
-    "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
-    "sixth": 6, "6th": 6, "seventh": 7, "7th": 7, "eighth": 8, "8th": 8, "ninth": 9, "9th": 9, "tenth": 10, "10th": 10,
-    "last": -1, "final": -1, "bottom": -1, "top": 1, "latter": -1, "former": 1,
-}  # fmt: skip
+    "first": 1,
+    "1st": 1,
+    "second": 2,
+    "2nd": 2,
+    "third": 3,
+    "3rd": 3,
+    "fourth": 4,
+    "4th": 4,
+    "fifth": 5,
+    "5th": 5,
+    "sixth": 6,
+    "6th": 6,
+    "seventh": 7,
+    "7th": 7,
+    "eighth": 8,
+    "8th": 8,
+    "ninth": 9,
+    "9th": 9,
+    "tenth": 10,
+    "10th": 10,
+    "last": -1,
+    "final": -1,
+    "bottom": -1,
+    "top": 1,
+    "latter": -1,
+    "former": 1,
+}
 _PLACE = "|".join(_PLACES)
 _NUMBER = r"(?:\d{1,6}|" + "|".join(_COUNTING) + ")"
 _MARKED = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
 _JOIN = r"(?:\s*(?:,|and|&|\+|plus|or)\s*)+"
 
 _NUMBERS = re.compile(
-    rf"(?:the\s+)?(?:{_MARKED}\s*)*(?:numbers?|nos?\.?|#)?\s*#?({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*#?{_NUMBER})*)(?:\s*(?:please|too|as well))?",
+    rf"(?:the\s+)?(?:{_MARKED}\s*)*(?:numbers?|nos?\.?"
+    rf"|#)?\s*#?({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*#?{_NUMBER})*)(?:\s*(?:please|too|as well))?",
     re.I,
 )
 _RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)
 _IN_PLACES = re.compile(
     rf"(?:the\s+|my\s+)?((?:{_PLACE})(?:{_JOIN}(?:the\s+)?(?:{_PLACE}))*)"
-    r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:the|that|this|my) (?:list|tasks?))?(?:\s+(?:there|please))?",
+    r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:the|that|this"
+    r"|my) (?:list|tasks?))?(?:\s+(?:there|please))?",
     re.I,
 )
 _FIRST_FEW = re.compile(r"(?:the\s+)?(first|last|top)\s+(two|three|four|five|\d)(?:\s+(?:ones?|tasks?|items?))?", re.I)
 _IT = re.compile(
-    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder|that item|the same one"
-    r"|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed|updated|mentioned)|that last one|the new one|the new task)",
+    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder"
+    r"|that item|the same one"
+    r"|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed|updated"
+    r"|mentioned)|that last one|the new one|the new task)",
     re.I,
 )
 _THEM = re.compile(
-    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those|all these)",
+    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
+    r"|all these)",
     re.I,
 )
 _ALL_SO_MANY = re.compile(
-    r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven|\d)(?: of (?:them|those)| tasks| ones)?",
+    r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven"
+    r"|\d)(?: of (?:them|those)| tasks| ones)?",
     re.I,
 )
 _BOTH = re.compile(r"(?:both|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)", re.I)
 _OTHER = re.compile(r"the other(?: one| task)?", re.I)
 _NEWEST = re.compile(
-    r"(?:the |my )?(?:last|latest|newest|most recent)(?: one| task| thing| item)?(?: that)? (?:i|you|we)(?:'ve| have)? (?:just )?(?:added|created|made|put in)"
-    r"|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?", re.I,
-)  # fmt: skip
+    r"(?:the |my )?(?:last|latest|newest|most recent)(?: one| task| thing| item)?(?: that)? (?:i|you|we)(?:'ve"
+    r"| have)? (?:just )?(?:added|created|made|put in)"
+    r"|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?",
+    re.I,
+)
 _EVERY = re.compile(
-    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
+    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the"
+    r"|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
     r"|(?:my|the) (?:whole|entire|full|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all"
-    r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo|tasks))?(?: (?:i have|there is))?",
+    r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo"
+    r"|tasks))?(?: (?:i have|there is))?",
     re.I,
 )
 _EVERY_KIND = re.compile(
-    r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*|(?=\w+ (?:tasks|ones|items|things|todos)\b)|(?=(?:completed|finished|done)$))(?:(?P<status>completed?|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
-    r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?", re.I,
-)  # fmt: skip
+    r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*"
+    r"|(?=\w+ (?:tasks|ones|items|things|todos)\b)|(?=(?:completed|finished|done)$))(?:(?P<status>completed?"
+    r"|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
+    r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?",
+    re.I,
+)
 _WRAPPING = re.compile(
-    r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about|labell?ed|saying|that says|for|to|of|regarding)\s+)?",
+    r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about"
+    r"|labell?ed|saying|that says|for|to|of|regarding)\s+)?",
     re.I,
 )
 _TRAILING = re.compile(
-    r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
-    r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|without asking|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$",
+    r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my"
+    r"|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
+    r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|without asking"
+    r"|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$",
     re.I,
 )
 _ATTRIBUTE = re.compile(
-    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
+    r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?"
+    r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
     re.I,
 )
 
@@ -173,3 +219,8 @@ def _numbered_phrase(text: str) -> Ref:
 def _phrase(text: str) -> str:
     stripped = _TRAILING.sub("", text)
     return _WRAPPING.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
+
+
+def ref_or_it(words: str | None, now: datetime) -> Ref:
+    """Tell what a piece of text points at; nothing said is "it"."""
+    return read_ref(words, now) if words and words.strip() else Ref(pronoun="it")

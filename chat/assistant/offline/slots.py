@@ -7,13 +7,32 @@ from chat.assistant.offline.words import quoted
 
 _LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"
 _LEVELS: dict[str, Priority] = {
-    "high": "high", "very high": "high", "highest": "high", "top": "high", "urgent": "high", "critical": "high",
-    "important": "high", "low": "low", "lowest": "low", "unimportant": "low", "normal": "normal", "medium": "normal",
-    "regular": "normal", "default": "normal", "standard": "normal", "p1": "high", "p2": "normal", "p3": "low",
-}  # fmt: skip
-_LEAD = r"(?:(?:,|;|-|\band\b|\bbut\b)\s*)*(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set|having|this is|a|an|its|the)\s+)*"
+    "high": "high",
+    "very high": "high",
+    "highest": "high",
+    "top": "high",
+    "urgent": "high",
+    "critical": "high",
+    "important": "high",
+    "low": "low",
+    "lowest": "low",
+    "unimportant": "low",
+    "normal": "normal",
+    "medium": "normal",
+    "regular": "normal",
+    "default": "normal",
+    "standard": "normal",
+    "p1": "high",
+    "p2": "normal",
+    "p3": "low",
+}
+_LEAD = (
+    r"(?:(?:,|;|-|\band\b|\bbut\b)\s*)*(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
+    r"|having|this is|a|an|its|the)\s+)*"
+)
 _SAID_OF_IT = (
-    r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty |kind of )*"
+    r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty "
+    r"|kind of )*"
 )
 _FORMS = (
     re.compile(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?", re.I),
@@ -33,7 +52,8 @@ _BARE = re.compile(r"\b(?P<level>urgent|important|unimportant|high|low|normal|me
 _NOTE = re.compile(
     r"[,;.(\s-]*(?:\b(?:and |with )?(?:(?:add|put|include|set|using) )?(?:with )?(?:(?:the|a|an|this|as) )?(?:short )?"
     r"(?:description|notes?|comment|details?)\s*[:=]\s*"
-    r"|\b(?:with|and add|and put|and include) (?:(?:the|a|an|this|as) )?(?:short )?(?:description|notes?|comment|details?)"
+    r"|\b(?:with|and add|and put|and include) (?:(?:the|a|an|this|as) )?(?:short )?(?:description|notes?"
+    r"|comment|details?)"
     r"(?: that says| saying| of| that| being)?\s+|\b(?:and )?describe(?:d)?(?: it)? as\s*:?\s+)(?P<note>.+?)\)?$",
     re.I | re.S,
 )

@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime, timedelta
 
+from chat.assistant.offline.almanac import MONTHS
 from chat.assistant.offline.dates import find_due, settle
 from chat.assistant.offline.wishes import Span
 
@@ -13,7 +14,8 @@ _WITHIN = re.compile(
     r"\b(?:in|within|over|for|during) the (?:next|coming) (?P<count>\w+)?\s*(?P<unit>day|week|month)s?\b", re.I
 )
 _MONTH = re.compile(
-    r"\b(?:in|during|for) (january|february|march|april|may|june|july|august|september|october|november|december)\b(?! \d)",
+    r"\b(?:in|during|for) (january|february|march|april|may|june|july|august|september|october|november"
+    r"|december)\b(?! \d)",
     re.I,
 )
 _BETWEEN = re.compile(r"\b(?:between|from) (?P<first>.+?) (?:and|to|until|till) (?P<last>.+?)$", re.I)
@@ -27,12 +29,12 @@ def read_span(text: str, now: datetime) -> Span | None:
     text = re.sub(r"\b(today|tomorrow|tonight|week|weekend|month|\w+day)'s\b", r"\1", text, flags=re.I)
     if re.search(r"\b(?:soon|upcoming|coming up)\b", text, re.I) and not find_due(text, now):
         return Span(first=today, words="coming up")
-    if (found := _BETWEEN.search(text)) and (days := _between(found, now)):
-        return days
+    if (found := _BETWEEN.search(text)) and (between := _between(found, now)):
+        return between
     if re.search(r"\b(?:overdue|past due|late|missed|behind|past (?:the )?(?:their )?deadline)\b", text, re.I):
         return Span(last=today - timedelta(days=1), overdue=True, words="overdue")
     if found := _MONTH.search(text):
-        month = "jan feb mar apr may jun jul aug sep oct nov dec".split().index(found[1].lower()[:3]) + 1
+        month = MONTHS.index(found[1].lower()[:3]) + 1
         first = date(today.year + (month < today.month), month, 1)
         return Span(first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1), words=f"due in {first:%B}")
     if re.search(
@@ -82,7 +84,7 @@ def read_span(text: str, now: datetime) -> Span | None:
 
 
 def _between(found: re.Match[str], now: datetime) -> Span | None:
-    """Return the days of "between Monday and Friday"; a first day after the last one is last week's, which is today at best."""
+    """Return the days of "between Monday and Friday"; if the first is past, from today."""
     first, last = find_due(found["first"], now), find_due(found["last"], now)
     if first is None or last is None or first.day is None or last.day is None:
         return None

@@ -5,50 +5,152 @@ import re
 from chat.assistant.offline.wishes import Answer, Talk, Undo
 
 _TALK = (
-    ("hello", r"(?:hi+|hello+|hey+|yo|hiya|howdy|hallo|greetings|sup|good (?:morning|afternoon|evening|day)|morning|evening|hi there|hello there|hey there|i'?m back|anyone there|are you there|you there|test(?:ing)?)"),
-    ("thanks", r"(?:(?:many |ok |okay |great |perfect |cool |no )*(?:thanks?|thank you|thx|ty|tysm|cheers|ta|much appreciated|appreciate(?:d| it)|i appreciate (?:it|that|your help))\b(?:\W+(?:so|very|much|a|lot|again|for|your|the|help|that|everything|man|buddy|you|reminding|me|it|all|this|is|are|great|best|rock|assistant|bot|perfect|was|helpful|really|you're|awesome|ton|bunch|bye|good|job|work|nice|ok|okay|super|that's|now|in|advance|mate|appreciated))*)"),
-    ("bye", r"(?:(?:ok |okay )?(?:bye|goodbye|bye bye|see you|see ya|later|cya|good night|night|that'?s (?:all|it)|that will be all|nothing else|i'?m done (?:here|for (?:now|today))|have a (?:nice|good|great) .*|talk (?:to you )?(?:later|soon|tomorrow)|gotta go|have to go|i have to go)(?:[\s,!.]+(?:now|then|for now|everyone|bye|thanks|thank you|tomorrow|later|soon|assistant|for today|i need))*)"),
-    ("help", r"(?:help|help me|what can (?:you|i) (?:do|ask|say).*|how (?:do|can) (?:i|you) (?:use|work|help).*|how does this work|what do you do|commands|instructions|i need help|i'?m (?:new|confused|lost).*|what are you able to do|what are your (?:features|functions|capabilities|skills)|(?:can|could) you help(?: me)?|how (?:do|can|would) i (?:add|delete|complete|remove|change|rename|create|undo|make|mark|set|see|finish|edit|sort).*|what (?:kind|sort)s? of (?:things|tasks) can .*|\?)"),
-    ("who", r"(?:(?:who|what) (?:are|r) (?:you|u)|what'?s your name|are you (?:a|an) (?:bot|robot|ai|human|person|machine|real).*|are you (?:real|human)|tell me about yourself|who (?:made|built|created) you|introduce yourself|which model are you|are you chatgpt)"),
-    ("how", r"(?:how are (?:you|things)(?: .*)?|how'?s it going|how do you do|what'?s up|how have you been|how are you doing(?: today)?|you ok|are you ok)"),
-    ("fine", r"(?:(?:ok|okay|k|kk|cool|great|nice|perfect|awesome|excellent|wonderful|amazing|lovely|fine|good|got it|understood|alright|all right|right|i see|makes sense|sounds good|looks good|good (?:job|work|bot|to know)|well done|nice (?:one|work)|brilliant|sweet|super|wow|lol|haha+|ha|hm+|interesting|you'?re (?:the best|great|awesome|amazing|welcome|so helpful)|i love (?:you|it|this)|love it|that'?s (?:great|good|right|correct|perfect|fine|helpful|awesome|nice|cool)|no problem|no worries|yay|phew|very good|it'?s (?:fine|ok|okay|good)|never ?mind|forget it|cancel|nothing|nm|nvm|stop|leave it|as you were|wait|one moment|just a (?:sec|second|moment)|hold on|i'?m (?:tired|happy|sad|bored|stressed|busy|overwhelmed|exhausted|ok|fine|good)(?: .*)?|what a day|so much to do|busy day(?: today)?|have a busy day)[\s,!.]*)+(?:so much|a lot|then|there|bot|assistant|job|you)?"),
-    ("fine", r"(?:don'?t let me forget(?: (?:it|that|about it))?|(?:i )?(?:don't want to|mustn't|must not|can't) forget(?: (?:it|that))?|it'?s important(?: to me)?)"),
-    ("sorry", r"(?:(?:i'?m )?(?:so |very )?sorry(?: (?:about|for) .*)?|my (?:bad|mistake|apologies)|apologies|oops|whoops|my fault)"),
-    ("day", r"(?:what(?:'s| is)? ?(?:the )?(?:date|day|time)(?: (?:is it|today|now|is today|is it today|is it now|of the week))*|what day (?:of the week )?is (?:it|today)(?: today)?|what'?s today(?:'s date)?|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)"),
-)  # fmt: skip
+    (
+        "hello",
+        r"(?:hi+|hello+|hey+|yo|hiya|howdy|hallo|greetings|sup|good (?:morning|afternoon|evening|day)|morning"
+        r"|evening|hi there|hello there|hey there|i'?m back|anyone there|are you there|you there|test(?:ing)?)",
+    ),
+    (
+        "thanks",
+        r"(?:(?:many |ok |okay |great |perfect |cool |no )*(?:thanks?|thank you|thx|ty|tysm|cheers|ta"
+        r"|much appreciated|appreciate(?:d| it)|i appreciate (?:it|that|your help))\b(?:\W+(?:so|very|much|a|lot"
+        r"|again|for|your|the|help|that|everything|man|buddy|you|reminding|me|it|all|this|is|are|great|best|rock"
+        r"|assistant|bot|perfect|was|helpful|really|you're|awesome|ton|bunch|bye|good|job|work|nice|ok|okay|super"
+        r"|that's|now|in|advance|mate|appreciated))*)",
+    ),
+    (
+        "bye",
+        r"(?:(?:ok |okay )?(?:bye|goodbye|bye bye|see you|see ya|later|cya|good night|night|that'?s (?:all|it)"
+        r"|that will be all|nothing else|i'?m done (?:here|for (?:now|today))|have a (?:nice|good|great) .*"
+        r"|talk (?:to you )?(?:later|soon|tomorrow)|gotta go|have to go|i have to go)(?:[\s,!.]+(?:now|then"
+        r"|for now|everyone|bye|thanks|thank you|tomorrow|later|soon|assistant|for today|i need))*)",
+    ),
+    (
+        "help",
+        r"(?:help|help me|what can (?:you|i) (?:do|ask|say).*|how (?:do|can) (?:i|you) (?:use|work|help).*"
+        r"|how does this work|what do you do|commands|instructions|i need help|i'?m (?:new|confused|lost).*"
+        r"|what are you able to do|what are your (?:features|functions|capabilities|skills)|(?:can"
+        r"|could) you help(?: me)?|how (?:do|can|would) i (?:add|delete|complete|remove|change|rename|create|undo"
+        r"|make|mark|set|see|finish|edit|sort).*|what (?:kind|sort)s? of (?:things|tasks) can .*|\?)",
+    ),
+    (
+        "who",
+        r"(?:(?:who|what) (?:are|r) (?:you|u)|what'?s your name|are you (?:a|an) (?:bot|robot|ai|human|person"
+        r"|machine|real).*|are you (?:real|human)|tell me about yourself|who (?:made|built|created) you"
+        r"|introduce yourself|which model are you|are you chatgpt)",
+    ),
+    (
+        "how",
+        r"(?:how are (?:you|things)(?: .*)?|how'?s it going|how do you do|what'?s up|how have you been"
+        r"|how are you doing(?: today)?|you ok|are you ok)",
+    ),
+    (
+        "fine",
+        r"(?:(?:ok|okay|k|kk|cool|great|nice|perfect|awesome|excellent|wonderful|amazing|lovely|fine|good|got it"
+        r"|understood|alright|all right|right|i see|makes sense|sounds good|looks good|good (?:job|work|bot"
+        r"|to know)|well done|nice (?:one|work)|brilliant|sweet|super|wow|lol|haha+|ha|hm+|interesting"
+        r"|you'?re (?:the best|great|awesome|amazing|welcome|so helpful)|i love (?:you|it|this)|love it"
+        r"|that'?s (?:great|good|right|correct|perfect|fine|helpful|awesome|nice|cool)|no problem|no worries|yay"
+        r"|phew|very good|it'?s (?:fine|ok|okay|good)|never ?mind|forget it|cancel|nothing|nm|nvm|stop|leave it"
+        r"|as you were|wait|one moment|just a (?:sec|second|moment)|hold on|i'?m (?:tired|happy|sad|bored|stressed"
+        r"|busy|overwhelmed|exhausted|ok|fine|good)(?: .*)?|what a day|so much to do|busy day(?: today)?"
+        r"|have a busy day)[\s,!.]*)+(?:so much|a lot|then|there|bot|assistant|job|you)?",
+    ),
+    (
+        "fine",
+        r"(?:don'?t let me forget(?: (?:it|that|about it))?|(?:i )?(?:don't want to|mustn't|must not"
+        r"|can't) forget(?: (?:it|that))?|it'?s important(?: to me)?)",
+    ),
+    (
+        "sorry",
+        r"(?:(?:i'?m )?(?:so |very )?sorry(?: (?:about|for) .*)?|my (?:bad|mistake|apologies)|apologies|oops"
+        r"|whoops|my fault)",
+    ),
+    (
+        "day",
+        r"(?:what(?:'s| is)? ?(?:the )?(?:date|day|time)(?: (?:is it|today|now|is today|is it today|is it now"
+        r"|of the week))*|what day (?:of the week )?is (?:it|today)(?: today)?|what'?s today(?:'s date)?"
+        r"|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)",
+    ),
+)
 _TALKS = tuple((kind, re.compile(rf"^\W*{form}\W*$", re.I)) for kind, form in _TALK)
 _YES = re.compile(
-    r"^\W*(?:yes|yep|yeah|yup|yea|ya|sure|of course|absolutely|definitely|correct|exactly|right|please do|do it|go ahead|ok do it|okay do it|yes please|that'?s (?:the one|right|it|correct)|affirmative|confirm(?:ed)?|sure thing|sounds good|please|y|ok|okay|indeed|go for it|that one yes|yes do it|yes go ahead|certainly|it is|i do|fine)(?:[\s,.!]+(?:please|do it|do that|go ahead|that'?s (?:right|it|the one)|thanks|thank you|of course|sure|add it|do|delete it|exactly|that one|it is|yes|i am|i'm sure|go on|all of them|both))*\W*$",
+    r"^\W*(?:yes|yep|yeah|yup|yea|ya|sure|of course|absolutely|definitely|correct|exactly|right|please do"
+    r"|do it|go ahead|ok do it|okay do it|yes please|that'?s (?:the one|right|it|correct)|affirmative"
+    r"|confirm(?:ed)?|sure thing|sounds good|please|y|ok|okay|indeed|go for it|that one yes|yes do it"
+    r"|yes go ahead|certainly|it is|i do|fine)(?:[\s,.!]+(?:please|do it|do that|go ahead|that'?s (?:right|it"
+    r"|the one)|thanks|thank you|of course|sure|add it|do|delete it|exactly|that one|it is|yes|i am|i'm sure"
+    r"|go on|all of them|both))*\W*$",
     re.I,
 )
 _NO = re.compile(
-    r"^\W*(?:no|nope|nah|no thanks|no thank you|not (?:now|really|that|yet|that one)|don'?t|do not|never ?mind|forget (?:it|that)|cancel(?: that)?|stop|leave it|neither|none(?: of (?:them|those))?|n|negative|better not|no way|please don'?t|no need|actually no|scratch that|skip it|nothing)(?:[\s,.!]+(?:thanks|thank you|please|don'?t|leave it|it'?s fine|forget it|never ?mind|keep (?:it|them)|that'?s (?:fine|ok|all|wrong|not it)|actually|no|do that|not that one|cancel|it|that|i changed my mind|ok))*\W*$",
+    r"^\W*(?:no|nope|nah|no thanks|no thank you|not (?:now|really|that|yet|that one)|don'?t|do not|never ?mind"
+    r"|forget (?:it|that)|cancel(?: that)?|stop|leave it|neither|none(?: of (?:them|those))?|n|negative"
+    r"|better not|no way|please don'?t|no need|actually no|scratch that|skip it|nothing)(?:[\s,.!]+(?:thanks"
+    r"|thank you|please|don'?t|leave it|it'?s fine|forget it|never ?mind|keep (?:it|them)|that'?s (?:fine|ok"
+    r"|all|wrong|not it)|actually|no|do that|not that one|cancel|it|that|i changed my mind|ok))*\W*$",
     re.I,
 )
 _UNDO = re.compile(
-    r"^(?:undo|add (?:it|that) back|put (?:it|that) back(?: (?:on|onto) (?:my|the) list)?|revert|roll ?back|take (?:that|it) back|put (?:it|that) back(?: (?:the way|how) it was)?|bring (?:it|that|them) back|restore (?:it|that|the (?:last|deleted).*)|undelete(?: (?:it|that))?|change it back|reverse (?:that|it))"
-    r"(?:\s+(?:that|it|this|the (?:last|previous) (?:one|change|thing|action|step|deletion|delete|edit)|my last (?:change|action|one)|what you just did|last change|please|change))*$"
-    r"|^(?:that was (?:a mistake|wrong|an accident)|(?:that|it) was (?:the )?wrong (?:one|task|thing)|i (?:picked|chose|marked|deleted|completed) the wrong (?:one|task|thing)|(?:i )?didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back|put it back))*$",
+    r"^(?:undo|add (?:it|that) back|put (?:it|that) back(?: (?:on|onto) (?:my|the) list)?|revert|roll ?back"
+    r"|take (?:that|it) back|put (?:it|that) back(?: (?:the way|how) it was)?|bring (?:it|that|them) back"
+    r"|restore (?:it|that|the (?:last|deleted).*)|undelete(?: (?:it|that))?|change it back|reverse (?:that|it))"
+    r"(?:\s+(?:that|it|this|the (?:last|previous) (?:one|change|thing|action|step|deletion|delete|edit)"
+    r"|my last (?:change|action|one)|what you just did|last change|please|change))*$"
+    r"|^(?:that was (?:a mistake|wrong|an accident)|(?:that|it) was (?:the )?wrong (?:one|task|thing)"
+    r"|i (?:picked|chose|marked|deleted|completed) the wrong (?:one|task|thing)"
+    r"|(?:i )?didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake"
+    r"|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back"
+    r"|put it back))*$",
     re.I,
 )
-_OTHERS = r"(?:(?:another|other|someone else'?s?|somebody else'?s?|a different|different|every|everyone'?s?|everybody'?s?|all(?: the)? other|all)\s+(?:users?|persons?|people|accounts?|customers?|members?)(?:'s?)?|(?:everyone|everybody|someone|somebody)(?: else)?'s)"
-_POSSESSIVE = r"\b(?!today|tomorrow|yesterday|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday|weekend|that|what|it|here|there|let|how|who|when|where|morning|tonight|everything|list|task)(?P<who>\w+)'s?\s+(?:\w+\s+)?(?:tasks?|lists?|to-?dos?|todos?|accounts?|reminders?|data|conversations?|chats?|messages|sessions?)\b"
+_OTHERS = (
+    r"(?:(?:another|other|someone else'?s?|somebody else'?s?|a different|different|every|everyone'?s?"
+    r"|everybody'?s?|all(?: the)? other|all)\s+(?:users?|persons?|people|accounts?|customers?|members?)(?:'s?)?"
+    r"|(?:everyone|everybody|someone|somebody)(?: else)?'s)"
+)
+_POSSESSIVE = (
+    r"\b(?!today|tomorrow|yesterday|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+    r"|weekend|that|what|it|here|there|let|how|who|when|where|morning|tonight|everything|list"
+    r"|task)(?P<who>\w+)'s?\s+(?:\w+\s+)?(?:tasks?|lists?|to-?dos?|todos?|accounts?|reminders?|data|conversations?"
+    r"|chats?|messages|sessions?)\b"
+)
 _FOREIGN = re.compile(
-    rf"\b{_OTHERS}|\b(?:user|account|customer|member)\s*(?:id\s*)?(?:number\s*)?[#=:]?\s*\d+\b|\buser_?id\b|\b(?:his|her|their)\s+(?:tasks?|list|to-?dos?|account)\b|{_POSSESSIVE}"
-    r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today|tomorrow|this|next|the|my|monday|tuesday|wednesday|thursday|friday|saturday|sunday|now|later|work|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister|friend|partner|roommate|neighbou?r|manager|team)\b"
-    r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!it\b|that\b|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b",
+    rf"\b{_OTHERS}|\b(?:user|account|customer|member)\s*(?:id\s*)?(?:number\s*)?[#=:]?\s*\d+\b|\buser_?id\b"
+    rf"|\b(?:his|her|their)\s+(?:tasks?|list|to-?dos?|account)\b|{_POSSESSIVE}"
+    r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today"
+    r"|tomorrow|this|next|the|my|monday|tuesday|wednesday|thursday|friday|saturday|sunday|now|later|work"
+    r"|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of"
+    r"|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister"
+    r"|friend|partner|roommate|neighbou?r|manager|team)\b"
+    r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!it\b|that\b"
+    r"|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b",
     re.I,
 )
 _OVERRIDE = re.compile(
-    r"\b(?:ignore|disregard|override|bypass|forget|discard|skip)\s+(?:(?:all|any|everything|your|the|my|these|those|of|every)\s+)*(?:(?:previous|prior|above|earlier|system|safety|existing|other|original|past|preceding|current|you were told)\s*)*(?:instructions?|rules|prompts?|guidelines|directions|commands|restrictions|guardrails?|programming|policies|above|before|told)\b"
-    r"|\bsystem\s*(?:prompt|message|override|instruction)s?\b|\bdeveloper mode\b|\bjailbreak|\bdo anything now\b|\byou are now\b|\byou're now\b|\bpretend (?:you|to be|that you)|\b(?:act|behave|respond|login|log in|sign in|operate|run|impersonate|continue) (?:as|like) (?:an? |the |if )?(?!done|soon|complete)\w+|\bimpersonate\b"
-    r"|\b(?:reveal|print|show|repeat|output|display|tell|give|leak|what (?:is|are|'s)|what's|dump)\b.{0,25}\b(?:your|the|hidden|initial|exact) (?:(?:hidden|initial|exact|system|secret|full|original)\s)*(?:instructions?|prompts?|system message|rules|configuration|api key|password|secret|source code|tools)\b|\bdrop table\b|\bselect \* from\b|\badmin(?:istrator)? (?:mode|access|rights|privileges|override)\b|\bapi[ _-]?keys?\b|\bsudo\b|\b(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root|system|owner of the system)\b|\[(?:system|inst|admin)\]|</?(?:system|tool|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:",
+    r"\b(?:ignore|disregard|override|bypass|forget|discard|skip)\s+(?:(?:all|any|everything|your|the|my|these"
+    r"|those|of|every)\s+)*(?:(?:previous|prior|above|earlier|system|safety|existing|other|original|past"
+    r"|preceding|current|you were told)\s*)*(?:instructions?|rules|prompts?|guidelines|directions|commands"
+    r"|restrictions|guardrails?|programming|policies|above|before|told)\b"
+    r"|\bsystem\s*(?:prompt|message|override|instruction)s?\b|\bdeveloper mode\b|\bjailbreak"
+    r"|\bdo anything now\b|\byou are now\b|\byou're now\b|\bpretend (?:you|to be|that you)|\b(?:act|behave"
+    r"|respond|login|log in|sign in|operate|run|impersonate|continue) (?:as|like) (?:an? |the |if )?(?!done"
+    r"|soon|complete)\w+|\bimpersonate\b"
+    r"|\b(?:reveal|print|show|repeat|output|display|tell|give|leak|what (?:is|are|'s)|what's"
+    r"|dump)\b.{0,25}\b(?:your|the|hidden|initial|exact) (?:(?:hidden|initial|exact|system|secret|full"
+    r"|original)\s)*(?:instructions?|prompts?|system message|rules|configuration|api key|password|secret"
+    r"|source code|tools)\b|\bdrop table\b|\bselect \* from\b|\badmin(?:istrator)? (?:mode|access|rights"
+    r"|privileges|override)\b|\bapi[ _-]?keys?\b|\bsudo\b|\b(?:as|i am|i'm) (?:an? |the |your )?(?:admin"
+    r"|administrator|developer|root|system|owner of the system)\b|\[(?:system|inst|admin)\]|</?(?:system|tool"
+    r"|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:",
     re.I,
 )
 
 
 _COMMANDING = re.compile(
-    r"^\W*(?:(?:system|admin|root|developer|assistant)(?: (?:message|override|command|prompt|notice))?\s*[:\])>-]+|(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root|owner)\b[\s,.:]*)\s*",
+    r"^\W*(?:(?:system|admin|root|developer|assistant)(?: (?:message|override|command|prompt"
+    r"|notice))?\s*[:\])>-]+|(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root"
+    r"|owner)\b[\s,.:]*)\s*",
     re.I,
 )
 
@@ -80,7 +182,7 @@ def foreign(text: str) -> bool:
 
 
 def without_command(text: str) -> str:
-    """Return what remains of a clause when a leading "SYSTEM:" or "as your admin," is taken off; nothing if there is none."""
+    """Return what remains of a clause when a leading "SYSTEM:" or "as your admin," is taken off; else nothing."""
     found = _COMMANDING.match(text)
     return text[found.end() :].strip() if found else ""
 

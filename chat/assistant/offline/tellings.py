@@ -1,7 +1,7 @@
 """Answer questions: lists, single tasks, what was said before, small talk."""
 
 import re
-from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from chat.assistant.offline import replies
 from chat.assistant.offline.choosing import choose, in_span
@@ -9,6 +9,7 @@ from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match
 from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.vocabulary import CHORES
 from chat.assistant.offline.wishes import (
     Answer,
     Change,
@@ -26,20 +27,24 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
 _MOST_COUNTED = 10
+_MOST_WORDS = 3
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
     "bye": "Goodbye! Your list will be here when you come back.",
     "help": replies.HELP,
-    "who": "I'm Threadkeeper's built-in assistant. I look after your to-do list: I add, show, complete and change tasks.",
+    "who": (
+        "I'm Threadkeeper's built-in assistant. I look after your to-do list: I add, show, complete and change tasks."
+    ),
     "how": "I'm fine, thank you. Tell me what you'd like to do with your tasks.",
     "fine": "All right. Tell me when there is something to add or to tick off.",
     "sorry": "No problem at all. Say *undo* if something should be taken back.",
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
-}  # fmt: skip
+}
 _PREDICATE = re.compile(
-    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b",
+    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will"
+    r"|won't)\b",
     re.I,
 )
 _INSTEAD = "Is there something on your list I can do for you?"
@@ -240,7 +245,10 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
     found = match(wish.text, (yield from desk.everything())).sure if len(wish.text) < 200 else ()
     if 0 < len(found) <= 10:
-        return f"What would you like to do with {'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
+        return (
+            "What would you like to do with "
+            f"{'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
+        )
     if judge(wish.text, ()) == "relevant":
         return not_understood()
     return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
@@ -262,8 +270,9 @@ def ask_for(slot: Slot, task: Task) -> str:
 def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     """Return the arguments that change a task as wished; none if it is like that already."""
     values: dict[str, object] = {}
-    if wish.title and wish.title != task.title:
-        values["title"] = (wish.title[:1].upper() + wish.title[1:])[:100]
+    title = _new_title(task, wish)
+    if title and title != task.title:
+        values["title"] = (title[:1].upper() + title[1:])[:100]
     if wish.description is not None and wish.description != (task.description or ""):
         # A further note does not wipe out the one there is.
         kept = f"{task.description}\n" if wish.appended and task.description else ""
@@ -271,13 +280,29 @@ def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     if wish.priority and wish.priority != task.priority:
         values["priority"] = wish.priority
     if wish.clear_due:
-        return values | ({"clear_due": True} if task.due_date else {})
+        if task.due_date:
+            values["clear_due"] = True
+        return values
     return values | _new_due(task, wish, desk)
 
 
-def _new_due(task: Task, wish: Change, desk: Desk) -> Mapping[str, object]:
+def _new_title(task: Task, wish: Change) -> str | None:
+    """Return the new title; "make that oat milk" said of "Buy milk" is "Buy oat milk"."""
+    if not wish.title:
+        return None
+    if wish.old and re.search(rf"\b{re.escape(wish.old)}\b", task.title, re.I):
+        return re.sub(rf"\b{re.escape(wish.old)}\b", lambda _: wish.title or "", task.title, flags=re.I)
+    verb, _, rest = task.title.partition(" ")
+    lacks_verb = wish.loose and rest and verb.lower() in CHORES and wish.title.split()[0].lower() not in CHORES
+    return f"{verb} {wish.title}" if lacks_verb and len(wish.title.split()) <= _MOST_WORDS else wish.title
+
+
+def _new_due(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     values: dict[str, object] = {}
     day = wish.day
+    if wish.shift is not None and wish.shift % timedelta(days=1) and task.due_date and task.due_time:
+        moved = datetime.combine(task.due_date, task.due_time) + wish.shift
+        return {"due_date": moved.date().isoformat(), "due_time": f"{moved:%H:%M}"}
     if wish.shift is not None:
         day = (task.due_date or desk.today) + wish.shift
     if day is None and wish.at is not None and task.due_date is None:

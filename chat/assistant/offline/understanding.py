@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from chat.assistant.offline import adding, asking, changing, finishing, talking
+from chat.assistant.offline import adding, asking, changing, finishing, inspecting, recalling, talking
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.pointing import read_ref
@@ -32,28 +32,34 @@ from chat.assistant.relevance import asks_for_writing, judge, off_topic
 T = TypeVar("T")
 
 _NEED = re.compile(
-    r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna|gotta)\s+(?P<inner>.+)$",
+    r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna"
+    r"|gotta)\s+(?P<inner>.+)$",
     re.I,
 )
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
-_TYPED = frozenset({"title", "description", "phrase", "text", "about"})
+_TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
 _LEAD_NO = re.compile(
     r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I
 )
 _WONDERING = re.compile(
-    r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
+    r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
+    r"|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
     re.I,
 )
 _INTO_THEIRS = re.compile(
-    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
+    r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this"
+    r"|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b"
+    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
     re.I,
 )
 _AS_TASK = re.compile(
-    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b",
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:"
+    r"|rename)\b",
     re.I,
 )
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION = 12
 
@@ -62,6 +68,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
     """Return the wishes in a message, in the order said; never none."""
     message = prepare(said)
     wishes: list[Wish] = []
+    clause_before = ""
     for clause in split_clauses(message.text):
         if _forbidden(clause):
             wishes.append(Foreign())
@@ -69,14 +76,30 @@ def understand(said: str, now: datetime) -> list[Wish]:
             if not clause or _forbidden(clause):
                 continue
         for wish in _read_led(clause, now):
-            if isinstance(wish, Vague) and wish.more and wishes and isinstance(wishes[-1], Add):
+            last = wishes[-1] if wishes else None
+            if isinstance(wish, Vague) and wish.more and isinstance(last, Add):
                 wish = adding.add(wish.text, now, free=True) or wish
+            elif isinstance(wish, Add) and not wish.drafts and isinstance(last, Vague):
+                # "I owe Dave money, remind me on Thursday": what was said just before is the task.
+                wishes.pop()
+                wish = Add((replace(wish.usual, title=adding.clean_title(last.text)),))
+            elif last is not None and _goes_on(last, wish):
+                wishes[-1] = Mention(message.reveal(clause_before))
             wishes.append(revealed(wish, message))
+        clause_before = clause
     return _unforced(_tidied(wishes)) or [Vague(said)]
 
 
+def _goes_on(last: Wish, wish: Wish) -> bool:
+    """Tell whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
+    stated = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
+    statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
+    pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
+    return pointing and statement
+
+
 def _forbidden(clause: str) -> bool:
-    """Tell whether a clause is about other people or about the assistant's own rules, not merely the words of a task."""
+    """Tell whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
     if not (talking.foreign(clause) or talking.overriding(clause)):
         return False
     return _INTO_THEIRS.search(clause) is not None or _AS_TASK.match(unwrap(clause)) is None
@@ -100,7 +123,8 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
     ):
         return [bare]
     found = re.match(
-        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope|nah)\b[\s,.!:-]+(?P<rest>.+)$",
+        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope"
+        r"|nah)\b[\s,.!:-]+(?P<rest>.+)$",
         whole,
         re.I | re.S,
     )
@@ -140,9 +164,13 @@ def _about_talk(clause: str, plain: str) -> Wish | None:
     if _is_off_topic(clause):
         return OffTopic()
     return (
-        talking.undo(plain) or asking.recall(clause) or asking.preference(plain) or finishing.kept(plain) or talking.talk(plain)
+        talking.undo(plain)
+        or recalling.recall(clause)
+        or recalling.preference(plain)
+        or finishing.kept(plain)
+        or talking.talk(plain)
         or talking.answer(plain)
-    )  # fmt: skip
+    )
 
 
 def _is_off_topic(clause: str) -> bool:
@@ -163,7 +191,8 @@ def _inner(plain: str, now: datetime) -> Wish | None:
         if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
             return wish
     if re.match(
-        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b",
+        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
+        r"|set)\b",
         inner,
         re.I,
     ):
@@ -188,7 +217,8 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
     ):
         return changed
     if found := re.match(
-        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today|tonight)\b(?P<rest>.*)$",
+        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today"
+        r"|tonight)\b(?P<rest>.*)$",
         plain,
         re.I,
     ):
@@ -208,7 +238,7 @@ def _question_first(plain: str, now: datetime) -> Wish | None:
 def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
     if asks_for_writing(clause):
         return OffTopic()
-    return asking.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
+    return inspecting.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
 
 
 def _told(plain: str, now: datetime) -> Wish | None:
@@ -244,21 +274,26 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     due = find_due(plain, now)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
         return Vague(clause)
-    if due is not None and without(plain, due).strip(" ,.") and len(plain.split()) <= _LONG_QUESTION:
+    if (
+        due is not None
+        and not _SENTENCE.search(plain)
+        and without(plain, due).strip(" ,.")
+        and len(plain.split()) <= _LONG_QUESTION
+    ):
         return adding.add(plain, now, free=True) or Vague(clause)
     return Vague(clause)
 
 
 def _tidied(wishes: list[Wish]) -> list[Wish]:
     """Drop small talk that only leads to a wish, and what makes no sense beside one."""
-    solid = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
+    solid: list[Wish] = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
     if not solid:
         return wishes[-1:]
     if any(isinstance(wish, Add) and wish.drafts for wish in solid):
         # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
         solid = [wish for wish in solid if not isinstance(wish, Add) or wish.drafts]
     solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
-    real = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
+    real: list[Wish] = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
     if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
         return [wish for wish in wishes if not isinstance(wish, Talk | Vague | OffTopic)]
     if real:
@@ -285,4 +320,4 @@ def revealed(value: T, message: Message) -> T:
             changes[field.name] = message.reveal(held)
         elif isinstance(held, tuple) or is_dataclass(held):
             changes[field.name] = revealed(held, message)
-    return replace(value, **changes)  # type: ignore[type-var]
+    return replace(value, **changes)

@@ -22,7 +22,8 @@ def undo(desk: Desk) -> Work[str]:
             said.append(f"Undone: {replies.named(outcome.task)} is off your list again.")
         elif call.name == "create_task":
             said.append(
-                f"Undone: {replies.named(outcome.task)} is back on your list{replies.details(outcome.task, desk.today)}."
+                f"Undone: {replies.named(outcome.task)} is back on your "
+                f"list{replies.details(outcome.task, desk.today)}."
             )
         else:
             said.append(

@@ -127,12 +127,17 @@ class Delete:
 
 @dataclass(frozen=True)
 class Change:
-    """Change fields of tasks; `lacks` names the field for which no value was given."""
+    """Change fields of tasks; `lacks` names the field for which no value was given.
+
+    With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") leaves out the verb.
+    """
 
     ref: Ref
     title: str | None = None
     description: str | None = None
     appended: bool = False
+    old: str = ""
+    loose: bool = False
     day: date | None = None
     at: time | None = None
     shift: timedelta | None = None
@@ -223,6 +228,22 @@ class Vague:
 
 
 Wish = (
-    Add | Show | Inspect | Complete | Reopen | Delete | Change | Undo | Recall | Prefer | Talk | Answer | Pick | Fragment
-    | Foreign | OffTopic | Vague | Mention
-)  # fmt: skip
+    Add
+    | Show
+    | Inspect
+    | Complete
+    | Reopen
+    | Delete
+    | Change
+    | Undo
+    | Recall
+    | Prefer
+    | Talk
+    | Answer
+    | Pick
+    | Fragment
+    | Foreign
+    | OffTopic
+    | Vague
+    | Mention
+)

@@ -1,0 +1,43 @@
+"""Days, weeks and months, counted from a day."""
+
+from datetime import date, timedelta
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def weekday(words: str) -> int:
+    """Return the number of a weekday, Monday being 0."""
+    return next(i for i, name in enumerate(WEEKDAYS) if name.startswith(words.lower()[:3]))
+
+
+def month(words: str) -> int:
+    """Return the number of a month."""
+    return MONTHS.index(words.lower()[:3]) + 1
+
+
+def coming(weekday: int, today: date) -> date:
+    """Return the next such weekday after today."""
+    return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
+
+
+def in_week(weekday: int, today: date, weeks: int) -> date:
+    """Return a weekday of this week or of one that many weeks later."""
+    return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=weekday)
+
+
+def month_start(today: date, months: int) -> date:
+    """Return the first day of the month that many months later."""
+    years, month = divmod(today.month - 1 + months, 12)
+    return date(today.year + years, month + 1, 1)
+
+
+def month_end(today: date, months: int = 0) -> date:
+    """Return the last day of the month that many months later."""
+    return month_start(today, months + 1) - timedelta(days=1)
+
+
+def months_to(month: int, today: date) -> int:
+    """Count the months to the next such month; none if it is this one."""
+    return (month - today.month) % 12

@@ -1,0 +1,81 @@
+"""Read the time of day, and small numbers written as words."""
+
+import re
+from datetime import time
+
+NUMBERS = {
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "eleven": 11,
+    "twelve": 12,
+    "a couple of": 2,
+    "a couple": 2,
+    "a few": 3,
+    "half a": 0,
+}
+
+
+def amount(words: str) -> int:
+    words = words.lower()
+    return int(words) if words.isdigit() else NUMBERS.get(words, 1)
+
+
+TIME = re.compile(
+    r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
+    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)"
+    r"|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
+    r"|(?<=at )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
+    r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
+    r"|(?P<rel>half past|half|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven"
+    r"|eight|nine|ten|eleven|twelve)\b"
+    r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+    r"|(?<=@)\s?(?P<at>\d{1,2})\b)"
+    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
+    r"|evening)|at (?P<night>night)))?",
+    re.I,
+)
+
+
+def read_clock(match: re.Match[str], part: str | None) -> time | None:
+    part = match["part"] or match["night"] or part
+    try:
+        if match["named"]:
+            return time(0, 0) if match["named"].lower() == "midnight" else time(12, 0)
+        if match["half"]:
+            hour = int(match["hour"]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
+            return time(hour, int(match["minute"] or 0))
+        if match["clock"]:
+            hour = int(match["clock"])
+            return time(waking(hour, part) if part and hour < 12 else hour, int(match["minutes"]))
+        if match["dotted"] or match["full"]:
+            hour = int(match["dotted"] or match["full"])
+            return time(waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
+        if match["rel"]:
+            hour, minute = (
+                waking(amount(match["relhour"]), part),
+                30 if match["rel"].lower().startswith("half") else 15,
+            )
+            return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
+        return time(waking(amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
+    except ValueError:
+        return None
+
+
+def waking(hour: int, part: str | None) -> int:
+    """Return the hour of the day for a number on a clock face: people make plans for 7 in the morning to 6 at night."""
+    part = (part or "").lower()
+    if part in ("morning", "am"):
+        return hour % 12 if hour == 12 else hour
+    if part in ("afternoon", "evening", "tonight", "night", "pm"):
+        return hour + 12 if hour < 12 else hour
+    return hour + 12 if 1 <= hour <= 6 else hour

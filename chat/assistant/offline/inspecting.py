@@ -1,0 +1,191 @@
+"""Understand questions about one task: when it is due, whether it is done, whether it is there."""
+
+import re
+from datetime import datetime
+
+from chat.assistant.offline.asking import NEXT_DUE
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.wishes import Inspect, Ref
+
+_JUST = re.compile(
+    r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create"
+    r"|put|complete|finish|change|update|mark|rename|move)(?:e?d)?(?: (?:last|just now|on (?:my|the) list))?$",
+    re.I,
+)
+
+_NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
+
+_INSPECT = (
+    (
+        "due",
+        re.compile(
+            r"^when(?:'s| is| are| do i (?:need|have) to(?: do| finish)?| was| should i(?: do| finish)?"
+            r"| must i(?: do)?)\s+(?P<ref>.+?)(?:\s+(?:due|supposed to be done|scheduled(?: for)?|set for|happening"
+            r"|by))?$",
+            re.I,
+        ),
+    ),
+    (
+        "due",
+        re.compile(
+            r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?(?:due date|deadline|due time|date|time) (?:of|for"
+            r"|on) (?P<ref>.+)$",
+            re.I,
+        ),
+    ),
+    ("due", re.compile(r"^what (?:day|date|time) (?:is|was) (?P<ref>.+?)(?: due| set for| on| at| for)?$", re.I)),
+    ("due", re.compile(r"^(?:does|do|has) (?P<ref>.+?) (?:have|got) (?:a |any )?(?:due date|deadline)$", re.I)),
+    ("priority", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?priority (?:of|for|on) (?P<ref>.+)$", re.I)),
+    (
+        "priority",
+        re.compile(
+            r"^(?:what priority (?:is|does)|how (?:important|urgent) is|is) (?P<ref>.+?)(?:\s+(?:have|at|urgent"
+            r"|important|high priority|low priority|a priority))?$",
+            re.I,
+        ),
+    ),
+    (
+        "description",
+        re.compile(
+            r"^(?:what(?:'s| is| are| does)|show(?: me)?|tell me|read(?: me)?)\s*(?:the )?(?:notes?|descriptions?"
+            r"|comments?|details?) (?:of|for|on|about|in) (?P<ref>.+)$",
+            re.I,
+        ),
+    ),
+    (
+        "status",
+        re.compile(
+            r"^(?:is|are) (?P<ref>.+?) (?:already |still |now )*(?:done|complete|completed|finished|open|pending"
+            r"|closed|not done|ticked off)(?: yet)?$",
+            re.I,
+        ),
+    ),
+    (
+        "status",
+        re.compile(
+            r"^how(?:'s| is| are) (?P<ref>(?!my (?:day|week|weekend|month|list|schedule)).+?) (?:going|coming along"
+            r"|coming|doing|looking|progressing)(?: so far)?$",
+            re.I,
+        ),
+    ),
+    (
+        "all",
+        re.compile(r"^(?:details?|info(?:rmation)?|more)(?: (?:on|about|of|for))+ (?P<ref>.+?)(?: please)?$", re.I),
+    ),
+    (
+        "status",
+        re.compile(
+            r"^(?:did|have) i (?:already |ever |actually )?(?:finish(?:ed)?|complet(?:e|ed)|do|done"
+            r"|mark)\s+(?:with )?(?P<ref>.+?)(?: yet| already| as done)?$",
+            re.I,
+        ),
+    ),
+    (
+        "status",
+        re.compile(
+            r"^(?:did|have) i (?:already |ever |actually )?(?P<ref>(?!(?:get|do|done|finish|finished|complete"
+            r"|completed|have|got|ask|asked|say|said|tell|told|add|miss|missed|forget|accomplish"
+            r"|accomplished)\b)\w+ .+?)(?: yet| already)?$",
+            re.I,
+        ),
+    ),
+    ("status", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?status (?:of|for|on) (?P<ref>.+)$", re.I)),
+    (
+        "exists",
+        re.compile(
+            r"^(?:is|are) (?P<ref>.+?) (?:already |still )*(?:on|in) (?:my|the) (?:\w+ )?(?:list|tasks|todos?)$", re.I
+        ),
+    ),
+    (
+        "exists",
+        re.compile(
+            r"^(?:do i|have i)(?: already| still)? (?:have|got) (?:a |an |any )?(?:task|reminder|todo|item"
+            r"|entry) (?:about|for|to|called|named|with|on|that says|regarding) (?P<ref>.+)$",
+            re.I,
+        ),
+    ),
+    (
+        "exists",
+        re.compile(
+            r"^(?:do i have|have i got|did i (?:already )?(?:add|put|write down|note)|have i (?:already )?added"
+            r"|is there(?: a (?:task|reminder))?(?: for| about| to| called)?|do i (?:still )?(?:need"
+            r"|have) to) (?P<ref>(?!anything|any\b|something|more|much|tasks|a lot|to do).+?)(?: on (?:my"
+            r"|the) (?:\w+ )?list| as a task| already)?$",
+            re.I,
+        ),
+    ),
+    (
+        "all",
+        re.compile(
+            r"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in"
+            r"| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? "
+            rf"|about |of |on |for )*(?P<ref>{_NUMBERED}|tasks (?:\d+(?:\s*(?:,|and|&|-|to)+\s*)?)+)(?: (?:say|again"
+            r"|about|in detail|please|details))*$",
+            re.I,
+        ),
+    ),
+    (
+        "all",
+        re.compile(
+            r"^(?:show|see|view|give|tell|read|what(?:'s| is| are))\s*(?:me )?(?:more )?(?:the )?(?:details?"
+            r"|info(?:rmation)?|more|everything)? ?(?:about|of|on|for) (?P<ref>(?!my (?:tasks|list|todos?)|the list"
+            r"|all\b|what).+)$",
+            re.I,
+        ),
+    ),
+    (
+        "all",
+        re.compile(
+            r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last"
+            r"|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added"
+            r"|created))?)$",
+            re.I,
+        ),
+    ),
+    (
+        "all",
+        re.compile(
+            r"^(?:which (?:one|task|number)|what number)(?: is| was) (?P<ref>(?!due\b|next\b|first\b|the most\b"
+            r"|overdue\b|done\b|left\b).+?)(?: again)?$",
+            re.I,
+        ),
+    ),
+    ("all", re.compile(rf"^(?P<ref>{_NUMBERED})$", re.I)),
+)
+
+
+def inspect(clause: str, now: datetime) -> Inspect | None:
+    """Read a question about one task."""
+    text = clause.strip(" .?!")
+    if NEXT_DUE.search(text):
+        return None
+    if (found := _JUST.match(text)) and (found["just"] or re.search(r"(?:last|just now)$", text, re.I)):
+        return Inspect(Ref(pronoun="newest" if found["verb"].lower() in ("add", "create", "put") else "it"))
+    if re.search(r":\s*\w", text):
+        return None
+    for aspect, form in _INSPECT:
+        found = form.match(text)
+        if not found:
+            continue
+        if (
+            aspect == "priority"
+            and text.lower().startswith("is ")
+            and not re.search(r"(?:urgent|important|priority)$", text, re.I)
+        ):
+            continue
+        ref = read_ref(found["ref"], now)
+        if (
+            ref.every
+            or ref.narrowed
+            or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", found["ref"], re.I)
+        ):
+            continue
+        if ref == Ref(phrase=ref.phrase) and re.match(
+            r"(?:my|the|our)?\s*(?:next|list|tasks?|todos?|todo list|deadlines?|agenda|plate|schedule|calendar"
+            r"|table|cards)\b",
+            ref.phrase,
+            re.I,
+        ):
+            continue
+        return Inspect(ref, aspect)  # type: ignore[arg-type]
+    return None

@@ -1,0 +1,104 @@
+"""The words that announce a task: "remind me to", "I need to", "add a task called"."""
+
+import re
+from datetime import datetime
+
+from chat.assistant.offline.dates import find_due
+
+_THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
+
+_KIND = (
+    r"(?:(?:new|another|one more|one|two|three|four|five|six|a few|some|several|the following|these|this|\d+|more"
+    r"|other|an?|the|my|extra|quick|additional|couple of|following)\s+)*"
+)
+
+_HEADS = re.compile(
+    r"^(?:"
+    r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the"
+    r"|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
+    rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
+    r"|needs?:\s*"
+    r"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open"
+    rf"|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
+    rf"|urgent|important)\s+)?{_THING}\b"
+    r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
+    r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title"
+    r"|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need"
+    r"|have) to|of)\b\s*:?\s*|\s+|$)"
+    rf"|{_KIND}(?:new|another)\s+{_THING}\s*(?::|,|-)?\s*(?:to\s+)?"
+    rf"|(?:task|to-?do|to do|reminder|note to self|note|memo)\s*[:=-]\s*|note to self\s*(?:to)?\s+"
+    r"|(?:remind me|send me a reminder|give me a reminder|set me a reminder|i want to be reminded"
+    r"|i'd like to be reminded|be reminded)\s*(?:to|about|of|that i (?:need|have|must|should)(?: to)?|that|for"
+    r"|i (?:need|have) to|:)?\s+"
+    r"|(?:add|put|include|insert|enter|throw|stick|chuck|get|pop|jot down|write down|note down|jot"
+    r"|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as"
+    r"|down)\s+(?:(?:my|the|our|a|an|this)\s+)?(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?|reminder|item)\b"
+    r"|down|(?:on|in) there)|$))"
+    r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert"
+    r"|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget"
+    r"|remember|i must not forget|i mustn't forget|i can't forget|i shouldn't forget|i better not forget"
+    r"|never forget|help me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must"
+    r"|should)(?: to)?|that|of|:|,|down|in|on)?(?:\s+(?:the following|these(?: things| tasks)?)\b\s*:?)?\s+"
+    r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably "
+    r"|definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to"
+    r"|will need to|'ll need to|'ll have to|will have to|want to|am going to have to|shall)\s+(?:(?:also|still"
+    r"|really|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
+    r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd"
+    r"|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan"
+    r"|intend|hope|aim|promised(?: \w+)?) to\s+"
+    r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
+    r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite "
+    r"|so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
+    r"|(?P<own>(?:i|we)(?:'ve| have|'ve got| have got| got)\s+(?:an?|my|our|another)\s+)"
+    r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
+    r")",
+    re.I,
+)
+
+_STRONG = re.compile(
+    r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
+    r"|enter|insert|include|don't|do not|remember|help me remember|i|we|need|have|must|got|gotta"
+    r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
+    r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
+    re.I,
+)
+
+ONLY_WITH_DATE = re.compile(
+    r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our"
+    r"|another)\s",
+    re.I,
+)
+
+
+def strip_opening(clause: str) -> tuple[str | None, str]:
+    """Return the words that announce a task and what follows them; None when nothing announces one."""
+    rest, header, due = clause, None, find_due(clause, datetime(2000, 1, 1, 12))
+    if due is not None and due.spans[0][0] == 0 and len(due.spans) == 1:
+        moved = clause[due.spans[0][1] :].lstrip(" ,")
+        if _HEADS.match(moved):
+            rest = f"{moved} {clause[: due.spans[0][1]]}"
+    for _ in range(4):
+        found = _HEADS.match(rest)
+        if not found or not (header is not None or _STRONG.match(rest)):
+            break
+        added = found["added"]
+        cut = found.start("added") if added else found.end()
+        if header is not None and rest.split(" ", 1)[0].lower() not in (
+            "remember",
+            "remind",
+            "i",
+            "don't",
+            "add",
+            "need",
+            "have",
+            "that",
+            "note",
+            "not",
+            "to",
+        ):
+            break
+        header = (header or "") + rest[:cut].replace(":", " ") + (f" {found['urgency']}" if found["urgency"] else "")
+        rest = rest[cut:]
+        if added:
+            break
+    return header, rest.strip()

@@ -1,0 +1,119 @@
+"""Understand questions about what was said before, and wishes for how things should be from now on."""
+
+import re
+
+from chat.assistant.offline.asking import read_sort
+from chat.assistant.offline.slots import take_priority
+from chat.assistant.offline.wishes import Prefer, Priority, Recall, Status
+
+_FROM_NOW = re.compile(
+    r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time"
+    r"|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|i (?:always )?(?:like"
+    r"|want) (?:to see |to have )?.*\bfirst$|stop sorting|don't sort|prefer|i like my|each time|never show"
+    r"|until i say)\b",
+    re.I,
+)
+
+_RECALL_FIRST = re.compile(
+    r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message"
+    r"|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i"
+    r"|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want"
+    r"|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)"
+    r"|what did i (?:start|begin|open) with|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning"
+    r"|start)|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first"
+    r"|my first (?:message|question|request|words))\b",
+    re.I,
+)
+
+_RECALL_LAST = re.compile(
+    r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want"
+    r"|request)\w*(?: (?:you|from you|for))?(?: (?:to do|just now|last|before(?: this| that)?|previously"
+    r"|a moment ago|earlier|again))?|\bwhat was (?:my|the) (?:last|previous|most recent|latest) (?:message"
+    r"|question|request|thing i (?:asked|said|told you))|\b(?:last|previous) (?:thing|message|question"
+    r"|request) (?:i|that i) (?:asked|said|told|sent|wrote)|^what was my (?:last|previous) (?:question|message"
+    r"|request)|\bremember what i (?:just )?(?:said|asked|told you)\b",
+    re.I,
+)
+
+_RECALL_NTH = re.compile(
+    r"\b(?P<nth>second|third|fourth|fifth)\b.{0,20}\b(?:i|my)\b.{0,12}\b(?:asked|said|told|ask|say|message"
+    r"|question|request)",
+    re.I,
+)
+
+_RECALL_ALL = re.compile(
+    r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about"
+    r"|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))"
+    r"|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said"
+    r"|talked about|discussed)",
+    re.I,
+)
+
+_RECALL_REPLY = re.compile(
+    r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last"
+    r"|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again"
+    r"|what did you say)\W*$",
+    re.I,
+)
+
+
+def recall(clause: str) -> Recall | None:
+    """Read a question about what was said before."""
+    if _RECALL_ALL.search(clause):
+        return Recall(whole=True)
+    if _RECALL_REPLY.search(clause):
+        return Recall(-1, reply=True)
+    if found := _RECALL_NTH.search(clause):
+        return Recall(("first", "second", "third", "fourth", "fifth").index(found["nth"].lower()) + 1)
+    if _RECALL_FIRST.search(clause) and re.search(
+        r"\b(?:what|which|remember|recall|tell|remind|how|where|repeat|my first)\b", clause, re.I
+    ):
+        return Recall(1)
+    return Recall(-1) if _RECALL_LAST.search(clause) else None
+
+
+def preference(clause: str) -> Prefer | None:
+    """Read how the person wants things from now on."""
+    if re.search(
+        r"\b(?:don't|do not|stop|never|no longer) (?:show|list|display|showing|listing)\b.*\b(?:completed|done"
+        r"|finished)\b",
+        clause,
+        re.I,
+    ):
+        return Prefer(status="pending")
+    if not _FROM_NOW.search(clause):
+        return None
+    sort = "number" if re.search(r"\b(?:stop|don't|no longer) sort", clause, re.I) else read_sort(clause)
+    status: Status | None = None
+    if re.search(r"\b(?:show|list|see|display|hide)\b", clause, re.I):
+        if re.search(
+            r"\b(?:hide|don't show|never show|without|not) (?:me )?(?:the |my |any )?(?:completed|done|finished)"
+            r"|\bonly (?:show |list |see |the |my |me )*(?:pending|open|unfinished|incomplete)|\b(?:pending"
+            r"|open)(?: tasks| ones)? only\b|just (?:the )?(?:pending|open)",
+            clause,
+            re.I,
+        ):
+            status = "pending"
+        elif re.search(
+            r"\b(?:completed|done|finished) (?:ones |tasks )?(?:too|as well|also)|\binclude (?:the )?(?:completed"
+            r"|done)|\ball (?:my |the )?tasks\b|\beverything\b",
+            clause,
+            re.I,
+        ):
+            status = "all"
+        elif sort is None and re.search(r"\b(?:pending|open)\b", clause, re.I):
+            status = "pending"
+    priority: Priority | None = None
+    if re.search(r"\b(?:new|add|create|make|tasks i add)\b", clause, re.I) and sort is None and status is None:
+        priority = take_priority(clause, bare=True)[0]
+    if sort is None and status is None and priority is None:
+        if not re.search(r"\b(?:sort|order|list)", clause, re.I):
+            return None
+        sort = (
+            "priority"
+            if re.search(r"priorit|important|urgent", clause, re.I)
+            else "due"
+            if re.search(r"\bdue|date", clause, re.I)
+            else None
+        )
+    return Prefer(sort, status, priority) if sort or status or priority else None

@@ -1,0 +1,99 @@
+"""The words that the rules know: chores, words of command, and slips of the keyboard."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split())
+
+
+# What a task usually begins with: "buy milk", "call the bank".
+CHORES = _words(
+    """
+    apply archive arrange ask assemble attend babysit back backup bake bathe begin bill book bring brush build
+    buy call cancel celebrate change charge check clean code collect compost configure confirm contact cook
+    copy cut cycle debug declutter defrost deliver deploy deposit design discuss do donate download draft
+    drive drop dust edit email empty exchange exercise feed file fill find finish fix fold follow get go grab
+    groom hand hang harvest hire install interview invite invoice iron label laminate learn lease load mail
+    make marinate measure meditate meet memorize merge message migrate mop move mow negotiate onboard order
+    organise organize outline pack paint park pay phone pick pick-up plan plant polish post practice prepare
+    present print proofread prune publish purchase put rake read recycle refactor refill register rehearse
+    release renew rent repair replace reply research respond restock return review revise ring run scan
+    schedule scrub see sell send set shave shop shovel sign sort start stock stretch study submit summarize
+    sweep swim take tell test text throw tidy train transfer translate trim troubleshoot unload unpack update
+    upgrade upload vacuum visit volunteer vote walk wash watch water wax withdraw wrap write
+    """
+)
+# An action that needs the one before it: "go to the shop and ask", "take them there".
+WITH_OTHERS = _words(
+    """
+    ask be do get give go have her him it let make put see set talk tell them then
+    """
+)
+# After a verb these name nothing that could be done: "start over", "do it".
+NO_OBJECTS = _words(
+    """
+    again ahead all away back everything fresh it me now off on out over something that them these thing this
+    those up you
+    """
+)
+# Whoever "planned the trip" has done it only if planning was the task.
+UNFINISHING = _words(
+    """
+    start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try
+    change move discuss continue pause stop ask talk think add reschedule rename update remember consider
+    decide lose hate love like block require misspell expect prepare review work hope wish mention describe
+    """
+)
+# A word of the rules is read although a letter is wrong, missing or out of place.
+KEYWORDS = tuple(
+    sorted(
+        _words(
+            """
+            task tasks todo list show display complete completed finish finished delete remove rename change remind
+            reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
+            priority high normal urgent pending create update mark move postpone reschedule description everything
+            overdue important please done forget need remember
+            """
+        )
+    )
+)
+# These are no slips of such words, although they look like it.
+PROPER = _words(
+    """
+    changed changes changing charge compete competed competes completes completing crate crates created
+    creates creator dates deleted deletes dent deplete descriptions dine displays dome dones dove exchange
+    exports feed fiery finishes finishing finnish fist forgets forgot formal fridays fried friend friend's
+    friends gist height higher highly highs import importance importantly imported imports knead last lasted
+    lift lint listed listen listing lists lost made makes marked marker market marking marks mart masks mist
+    mondays moved mover moves movie movies moving neat needed needle needs nerd nest next nightly normally
+    normals past pendant pleased pleases posted postponed priorities remain remainder remains remembered
+    remembering remembers reminded reminders reminding reminds removed removes renamed replete saturdays seed
+    shoe shoes shop showing shown shows slow snow stow sundays tackle taskmaster tasty text tony tuesdays
+    update updated updates urgently weak weekday weekends weekly weeks
+    """
+)
+SHORTHAND = _pairs(
+    """
+    tak=task taks=tasks tsk=task tks=tasks tast=task lst=list dun=done dne=done doen=done ad=add addd=add
+    adda=add tmrw=tomorrow tmr=tomorrow tmw=tomorrow 2moro=tomorrow 2morrow=tomorrow 2mrw=tomorrow
+    tomoz=tomorrow nxt=next wk=week pls=please plz=please plese=please u=you im=i'm ive=i've dont=don't
+    didnt=didn't havent=haven't isnt=isn't whats=what's whens=when's hows=how's thats=that's doesnt=doesn't
+    cant=can't ned=need mke=make shw=show sho=show rmv=remove del=delete prio=priority hi-pri=high todos=tasks
+    to-dos=tasks to-do=todo 2day=today 2nite=tonight tonite=tonight mov=move mrk=mark dnoe=done wiht=with
+    wih=with abuot=about undu=undo udno=undo hav=have thsi=this taht=that lits=list chek=check du=due
+    alredy=already allready=already aready=already frist=first fisrt=first secnd=second secodn=second
+    thrid=third lsat=last lats=last evreything=everything groceris=groceries teh=the waht=what wht=what
+    hwat=what yuo=you wat=what wut=what fnished=finished compleet=complete hte=the mi=my cmplete=complete
+    delet=delete finsih=finish markt=mark wen=when bcoz=because evrything=everything abt=about remnd=remind
+    """
+) | {
+    "gonna": "going to",
+    "wanna": "want to",
+    "gotta": "have to",
+    "hafta": "have to",
+    "lemme": "let me",
+    "gimme": "give me",
+}

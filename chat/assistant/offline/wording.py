@@ -1,0 +1,166 @@
+"""Understand wishes to change the words of a task: its title and its note."""
+
+import re
+from datetime import datetime
+
+from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.pointing import POINTED, ref_or_it
+from chat.assistant.offline.wishes import Change
+from chat.assistant.offline.words import quoted
+
+_NOTE_NOUN = r"(?:notes?|descriptions?|comments?|details?|desc)"
+
+_DESCRIBE = (
+    re.compile(
+        rf"^(?:set|change|update|edit|make|replace|put)\s+(?:the |its )?{_NOTE_NOUN}\s+(?:of|for|on|to"
+        r"|in)\s+(?P<ref>.+?)\s*(?:\bto\b|\bas\b|:|=|\bsaying\b)\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:set|change|update|edit|make)\s+(?!(?:an?|the|another"
+        rf"|some)\s+{_NOTE_NOUN})(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s+(?:to|as|:|say)\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(rf"^(?:set|change|update|make)\s+(?:the |its )?{_NOTE_NOUN}\s+(?:to|as|:)\s*(?P<text>.+)$", re.I),
+    re.compile(
+        r"^(?:add|put|attach|leave|write|include|append|make|give)\s+(?:a |an |the |this |another |some "
+        rf"|following )*{_NOTE_NOUN}\s+(?:to|on|for|in|under|of)\s+(?P<ref>.+?)\s*(?::|,|\bthat says\b|\bsaying\b"
+        r"|\bsays\b|\bthat\b|-\s)\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:add|put|attach|leave|write|include|append)\s+(?:a |an |the |this |another "
+        rf"|following )*{_NOTE_NOUN}\s*:?\s*(?P<text>[^\s:].*?)\s+(?:to|on|for|in|under)\s+(?P<ref>{POINTED}"
+        r"|(?:the )?.+? task|(?:the )?task .+|[^:]+?)$",
+        re.I,
+    ),
+    re.compile(
+        rf"^(?:add|put|attach|leave|write|include)\s+(?:a |an |the |this |another )*{_NOTE_NOUN}\s*(?::|that"
+        r"|saying|that says|-)\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        rf"^(?:give|update|edit)\s+(?P<ref>.+?)\s+(?:with )?(?:a |the |this )*{_NOTE_NOUN}\s*(?::|of|saying"
+        r"|that says|that|-)?\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        rf"^(?:add|append|write|put)\s+(?:to|in|into|on|under)\s+(?:the |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for"
+        r"|in)\s+(?P<ref>.+?))?\s*(?::|,|\bthat\b|-\s)\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(rf"^(?P<ref>{POINTED})\s+{_NOTE_NOUN}\s*[:=-]\s*(?P<text>.+)$", re.I),
+    re.compile(r"^(?:note|comment)\s+(?:for|on|to)\s+(?!self\b|myself\b)(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$", re.I),
+    re.compile(r"^note\s+(?:on|for|in)\s+(?P<ref>.+?)\s+that\s+(?P<text>.+)$", re.I),
+    re.compile(r"^describe\s+(?P<ref>.+?)\s+as\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(
+        rf"^(?:the )?{_NOTE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s*(?:\bshould be\b|\bis\b|\bshould say\b|\bto\b|="
+        r"|:)\s*:?\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(rf"^(?P<ref>.+?)'s\s+{_NOTE_NOUN}\s+(?:should be|is|should say|to)\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(
+        rf"^(?:add|append|attach)\s+(?P<text>.+?)\s+(?:to|in|as)\s+(?:the |a |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for"
+        r"|in|to)\s+(?P<ref>.+))?$",
+        re.I,
+    ),
+    re.compile(rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED})\s*(?::|that)\s*(?P<text>.+)$", re.I),
+    re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
+)
+
+_NOTE_MISSING = re.compile(
+    rf"^(?:add|put|attach|write|set|change|update|edit)\s+(?:a |an |the |another )*{_NOTE_NOUN}(?:\s+(?:to|on|for"
+    r"|of|in)\s+(?P<ref>.+))?$",
+    re.I,
+)
+
+_ONLY_NOTE = re.compile(rf"(?:an? |the |another |some )*{_NOTE_NOUN}", re.I)
+
+NOTE_GONE = re.compile(
+    rf"^(?:remove|clear|delete|erase|drop)\s+(?:the |its |any )?{_NOTE_NOUN}(?:\s+(?:from|of|for"
+    r"|on)\s+(?P<ref>.+))?$",
+    re.I,
+)
+
+_RENAME = (
+    re.compile(
+        r"^(?:rename|re-name|retitle|reword)\s+(?P<ref>.+?)\s+(?:to(?: be| say)?|as|into|so it says|=>"
+        r"|->)\s*:?\s+?(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(rf"^(?:rename|retitle)\s+(?P<ref>{POINTED})\s*[:,]?\s+(?P<text>.+)$", re.I),
+    re.compile(
+        r"^(?:change|edit|update|set|make|correct|fix)\s+(?:the )?(?:title|name|text|wording|label)\s+(?:of|for"
+        r"|on)\s+(?P<ref>.+?)\s+(?:to|as|into)\s*:?\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:change|edit|update|set|correct)\s+(?P<ref>.+?)(?:'s)?\s+(?:title|name|text|wording)\s+(?:to|as"
+        r"|into)\s*:?\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        r"^(?:change|edit|update|set)\s+(?:the |its )?(?:title|name|text|wording)\s+to\s*:?\s*(?P<text>.+)$", re.I
+    ),
+    re.compile(rf"^(?:call|name|title)\s+(?P<ref>{POINTED})\s+(?P<text>.+?)(?:\s+instead)?$", re.I),
+    re.compile(
+        r"^(?P<ref>.+?)\s+(?:should|must|ought to)\s+(?:really |actually |instead )*(?:be (?:called|named|titled"
+        r"|renamed(?: to)?)|say|read)\s*:?\s*(?P<text>.+?)(?:\s+instead)?$",
+        re.I,
+    ),
+    re.compile(r"^(?:the )?(?:title|name)(?:\s+of\s+(?P<ref>.+?))?\s+should be\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(r"^(?:make|have|let)\s+(?P<ref>.+?)\s+(?:say|read)\s*:?\s*(?P<text>.+)$", re.I),
+    re.compile(
+        r"^(?:change|edit|update|replace|correct|switch|turn|swap|modify)\s+(?P<ref>.+?)\s+(?:to|into|with|for"
+        r"|by)(?: say| read)?\s*:?\s*(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(
+        rf"^(?P<ref>{POINTED})\s+(?:should|must)\s+(?:really |actually "
+        r"|instead )*be\s*:?\s*(?P<text>.+?)(?:\s+instead)?$",
+        re.I,
+    ),
+    re.compile(
+        r"^instead of (?P<ref>.+?),? (?:it should|make it|call it|it must|please write|write|put) (?:say |be "
+        r"|read )?(?P<text>.+)$",
+        re.I,
+    ),
+    re.compile(r"^(?:edit|update|change|rename|correct|reword|retitle)\s+(?P<ref>[^:]+?)\s*:\s+(?P<text>.+)$", re.I),
+    re.compile(rf"^(?:make)\s+(?P<ref>{POINTED})\s+(?:into\s+)?(?P<text>.+)$", re.I),
+)
+
+_RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
+
+_SWAP = re.compile(
+    r"^(?:change|replace|correct|swap)\s+(?P<old>.+?)\s+(?:to|with|by|for"
+    r"|into)\s+(?P<text>.+?)\s+in\s+(?:the (?:title|name) of\s+)?(?P<ref>"
+    + POINTED
+    + r"|the (?:title|name)(?: of .+)?|.+ task)$",
+    re.I,
+)
+
+
+def described(clause: str, now: datetime) -> Change | None:
+    """Read a wish to add a note to a task, or to say something else in it."""
+    for form in _DESCRIBE:
+        if (found := form.match(clause)) and not _ONLY_NOTE.fullmatch(found["text"]):
+            adding = re.match(r"(?:add|append|attach|include|put|leave|write|note|comment)\b", clause, re.I) is not None
+            text = found["text"].strip(" \"'")
+            return Change(ref_or_it(found.groupdict().get("ref"), now), description=text, appended=adding)
+    found = _NOTE_MISSING.match(clause)
+    return Change(ref_or_it(found["ref"], now), lacks="description") if found else None
+
+
+def renamed(clause: str, now: datetime) -> Change | None:
+    """Read a wish to call a task something else."""
+    if found := _SWAP.match(clause):
+        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
+    for form in _RENAME:
+        if found := form.match(clause):
+            text = clean_title(found["text"]) if not quoted(found["text"]) else found["text"].strip()
+            return Change(
+                ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")
+            )
+    if found := _RENAME_MISSING.match(clause):
+        return Change(ref_or_it(found["ref"], now), lacks="title")
+    return None

@@ -1,0 +1,69 @@
+"""A stream that is left is closed at once, and not when the garbage collector finds it."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from agents.items import TResponseStreamEvent
+from agents.testing import ScriptedModel
+from openai.types.responses import ResponseErrorEvent
+
+from chat.assistant import retrying
+from chat.assistant.retrying import Retrying
+from chat.assistant.unique_ids import UniqueIds
+from chat.exceptions import ModelFailed
+from chat.turns.journal import Journal
+from chat.turns.log import TurnLog
+from chat.turns.playback import PlaybackModel
+
+FAILED = ResponseErrorEvent(type="error", code=None, message="", param=None, sequence_number=0)
+
+
+class Streams:
+    """Hands out streams that fail, and holds on to them."""
+
+    def __init__(self) -> None:
+        self.closed: list[bool] = []
+        self._held: list[AsyncIterator[TResponseStreamEvent]] = []
+
+    def ask(self) -> AsyncIterator[TResponseStreamEvent]:
+        """Return a stream that never ends by itself."""
+        self._held.append(self._failing(len(self.closed)))
+        self.closed.append(False)
+        return self._held[-1]
+
+    async def _failing(self, place: int) -> AsyncIterator[TResponseStreamEvent]:
+        try:
+            while True:
+                yield FAILED
+        finally:
+            self.closed[place] = True
+
+
+async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "BUDGET", 0.05)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
+    streams = Streams()
+    restarts: list[list[bool]] = []
+    model = Retrying(UniqueIds(ScriptedModel()), lambda: restarts.append(list(streams.closed)))
+
+    with pytest.raises(ModelFailed):
+        async for _ in model.watch([], streams.ask):
+            pass
+
+    assert len(restarts) > 1
+    assert all(all(closed) for closed in restarts)
+    assert all(streams.closed)
+
+
+@pytest.mark.parametrize("layer", ["ids", "playback"])
+async def test_who_leaves_a_layer_closes_what_is_below(layer: str) -> None:
+    streams = Streams()
+    log = TurnLog(uuid.uuid4(), 1)
+    model = UniqueIds(ScriptedModel()) if layer == "ids" else PlaybackModel(ScriptedModel(), Journal([], []), log)
+
+    watched = model.watch([], streams.ask)
+    await anext(watched)
+    await watched.aclose()  # type: ignore[attr-defined]  # a generator, as every layer is
+
+    assert streams.closed == [True]

@@ -1,0 +1,71 @@
+"""A model that is talked into acting for somebody else can not: tools take no user, and numbers are one's own."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+
+from chat import tasks
+from chat.assistant.tools import TOOLS
+from chat.bridge import in_database
+from chat.models import Task, User
+from chat.tests.conftest import Chat
+from chat.turns.events import TurnFinished
+
+ATTEMPTS: list[tuple[str, dict[str, Any]]] = [
+    ("list_tasks", {}),
+    ("list_tasks", {"limit": 100, "offset": -5}),
+    ("get_task", {"number": 7}),
+    ("complete_task", {"number": 7}),
+    ("update_task", {"number": 7, "title": "hacked", "completed": True}),
+    ("delete_task", {"number": 7}),
+]
+
+
+def _victims_tasks(outsider: User) -> list[object]:
+    return list(Task.objects.owned_by(outsider.pk).order_by("number").values())
+
+
+def _seven_tasks(outsider: User) -> None:
+    for n in range(7):
+        tasks.create_task(user_id=outsider.pk, title=f"Secret {n}")
+
+
+async def outputs_of(chat: Chat, script: ScriptedModel, name: str, arguments: dict[str, Any]) -> str:
+    script.extend([[function_call(name, arguments, call_id="call_1")], [assistant_message("Done.")]])
+    last = await chat.say("please")
+    assert isinstance(last, TurnFinished), last
+    call = script.last_call
+    assert call is not None
+    return json.dumps([item for item in call.input if item.get("type") == "function_call_output"])
+
+
+@pytest.mark.parametrize(("name", "arguments"), ATTEMPTS)
+@pytest.mark.parametrize("as_user", ["", "user_id", "user", "owner", "email"])
+async def test_no_tool_reaches_somebody_elses_tasks(
+    chat: Chat, script: ScriptedModel, outsider: User, name: str, arguments: dict[str, Any], as_user: str
+) -> None:
+    await in_database(_seven_tasks, outsider)
+    before = await in_database(_victims_tasks, outsider)
+    named = {as_user: outsider.email if as_user == "email" else str(outsider.pk)} if as_user else {}
+
+    output = await outputs_of(chat, script, name, {**arguments, **named})
+
+    assert "Secret" not in output
+    assert await in_database(_victims_tasks, outsider) == before
+
+
+async def test_a_task_made_for_somebody_else_is_not_made(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    arguments = {"title": "Yours", "user_id": str(outsider.pk), "task_id": str(uuid.uuid4())}
+
+    output = await outputs_of(chat, script, "create_task", arguments)
+
+    assert '\\"ok\\": false' in output
+    assert await in_database(Task.objects.count) == 0
+
+
+def test_no_tool_has_an_argument_for_a_user() -> None:
+    for tool in TOOLS:
+        assert not {name for name in tool.model_fields if "user" in name or "owner" in name or name.endswith("_id")}

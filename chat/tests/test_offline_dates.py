@@ -1,0 +1,68 @@
+"""Days and hours in ordinary English, seen from Wednesday 2026-03-11, 10:00."""
+
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.assistant.offline.dates import find_due, settle, without
+
+NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "at"),
+    [
+        ("today", (3, 11), None),
+        ("tomorrow at 5", (3, 12), time(17)),
+        ("the day after tomorrow", (3, 13), None),
+        ("by Friday", (3, 13), None),
+        ("on Wednesday", (3, 18), None),
+        ("next Friday at 3:30pm", (3, 20), time(15, 30)),
+        ("next Monday", (3, 16), None),
+        ("Monday, March 16", (3, 16), None),
+        ("in two weeks", (3, 25), None),
+        ("a week from Friday", (3, 20), None),
+        ("by the end of the month", (3, 31), None),
+        ("on the 5th of next month", (4, 5), None),
+        ("on the first", (4, 1), None),
+        ("March 20th", (3, 20), None),
+        ("13.3.", (3, 13), None),
+        ("2026-04-01", (4, 1), None),
+        ("tomorrow by 6", (3, 12), time(18)),
+        ("at 9", (3, 12), time(9)),
+        ("at 5pm", (3, 11), time(17)),
+        ("at half past four tomorrow", (3, 12), time(16, 30)),
+        ("tonight at 8", (3, 11), time(20)),
+        ("in half an hour", (3, 11), time(10, 30)),
+        ("this afternoon at 3", (3, 11), time(15)),
+    ],
+)
+def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time | None) -> None:
+    due = find_due(f"water the plants {text}", NOW)
+    assert due is not None
+    assert settle(due, NOW) == (date(2026, *day), at)
+    assert without(f"water the plants {text}", due) == "water the plants"
+
+
+@pytest.mark.parametrize(
+    "text", ["tomorrow's show tickets", "march for peace", "buy 2 tickets", "Friday's meeting notes", "february 30"]
+)
+def test_what_is_no_date_stays_in_the_title(text: str) -> None:
+    assert find_due(text, NOW) is None
+
+
+def test_a_day_that_is_past_this_year_is_next_years() -> None:
+    due = find_due("on January 5", NOW)
+    assert due is not None
+    assert due.day == date(2027, 1, 5)
+
+
+@given(st.text(max_size=80), st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)))
+def test_it_survives_any_text(text: str, moment: datetime) -> None:
+    due = find_due(text, moment)
+    if due is not None:
+        settle(due, moment)
+        without(text, due)

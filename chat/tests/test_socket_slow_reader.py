@@ -1,0 +1,198 @@
+"""A reader who does not read costs the server no more than a window, and is let go of after a while."""
+
+import asyncio
+import json
+import socket as sockets_of_the_system
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import psutil
+import pytest
+from agents.testing import ScriptedModel, assistant_message
+from django.test import Client
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
+
+from chat import sockets
+from chat.bridge import in_database
+from chat.models import User
+from chat.sockets import UNACKNOWLEDGED
+from chat.tests.conftest import StartRunner
+from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, open_socket, sign_in
+from chat.tests.model_server import ModelServer, says
+from chat.turns import process
+
+__all__ = ["endpoint"]
+
+PIECE = "A fairly long piece of text 🧵 " * 130
+PIECES = 150
+MEGABYTE = 2**20
+
+
+def size_of(frames: list[Frame]) -> int:
+    """Return how many bytes of logs there are among frames."""
+    logged = [frame for frame in frames if "turn_id" in frame and "n" in frame]
+    return sum(len(json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()) for frame in logged)
+
+
+# Over a real server.
+
+
+@pytest.fixture(scope="module")
+def person(scripted_server: ScriptedServer) -> Person:
+    return sign_in(scripted_server.server)
+
+
+@asynccontextmanager
+async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.UUID) -> AsyncIterator[None]:
+    """Open a socket that nobody ever reads from, with next to no room in the kernel."""
+    plain = sockets_of_the_system.socket()
+    plain.setsockopt(sockets_of_the_system.SOL_SOCKET, sockets_of_the_system.SO_RCVBUF, 4096)
+    plain.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", scripted.server.port))
+    async with connect(
+        f"{scripted.server.ws_url}/ws/chat/{conversation_id}/",
+        additional_headers={"Cookie": person.cookie},
+        origin=Origin(scripted.server.url),
+        sock=plain,
+        max_queue=1,
+        close_timeout=0.1,
+        proxy=None,
+    ):
+        yield
+
+
+@pytest.mark.service
+async def test_who_never_acknowledges_gets_a_window_full_and_others_get_everything(
+    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
+) -> None:
+    conversation_id = uuid.uuid4()
+    endpoint.play(says(*[PIECE] * PIECES))
+    async with (
+        open_socket(scripted_server.server, person, conversation_id) as good,
+        open_socket(scripted_server.server, person, conversation_id, acknowledges=False) as slow,
+    ):
+        await good.ready()
+        await slow.ready()
+        log = await good.say("tell me everything")
+        await slow.until(lambda frame: frame["type"] == "text.delta")
+        await slow.pong()
+
+        assert check_log(log) == PIECE * PIECES
+        got = slow.log_of(log[-1]["turn_id"])
+        assert UNACKNOWLEDGED / 2 < size_of(got) <= UNACKNOWLEDGED
+        assert slow.code is None
+
+        slow.acknowledges = True
+        await slow.send("log.ack", turn_id=got[-1]["turn_id"], attempt=1, n=got[-1]["n"])
+        await slow.end_of(log[-1]["turn_id"])
+        assert check_log(slow.log_of(log[-1]["turn_id"])) == PIECE * PIECES
+
+
+@pytest.mark.service
+@pytest.mark.long
+async def test_the_server_does_not_keep_what_nobody_reads(
+    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
+) -> None:
+    conversation_id, readers, story = uuid.uuid4(), 18, ["plain text " * 400] * 600
+    server = psutil.Process(scripted_server.server.process.pid)
+    endpoint.play(*[says(*story)] * 2)
+    async with open_socket(scripted_server.server, person, conversation_id) as good, AsyncExitStack() as stack:
+        await good.ready()
+        await good.say("once, so that what a long reply takes by itself is there already")
+        for _ in range(readers):
+            await stack.enter_async_context(deaf(scripted_server, person, conversation_id))
+        before = server.memory_info().rss
+        await good.say("and once more")
+        grown = server.memory_info().rss - before
+
+    undelivered = readers * sum(map(len, story))
+    assert grown < undelivered / 2, f"{grown / MEGABYTE:.0f} MiB more, {undelivered / MEGABYTE:.0f} MiB undelivered"
+
+
+# In this process: what the application hands to the network, to the byte, with less patience.
+
+
+class Wire:
+    """The application's side of a socket, without a network."""
+
+    def __init__(self, cookie: str, conversation_id: uuid.UUID) -> None:
+        self.close_code: int | None = None
+        self.out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._in.put_nowait({"type": "websocket.connect"})
+        headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
+        scope = {"type": "websocket", "path": f"/ws/chat/{conversation_id}/", "headers": headers}
+        self._running = asyncio.create_task(sockets.application(scope, self._in.get, self.out.put))
+
+    async def send(self, text: str) -> None:
+        await self._in.put({"type": "websocket.receive", "text": text})
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (message := await self.out.get())["type"] != "websocket.close":
+            if "text" in message:
+                yield message["text"]
+        self.close_code = message["code"]
+
+    async def leave(self) -> None:
+        await self._in.put({"type": "websocket.disconnect", "code": 1000})
+        await self._running
+
+
+def _cookie_of(user: User) -> str:
+    browser = Client()
+    browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return f"sessionid={browser.cookies['sessionid'].value}"
+
+
+@pytest.fixture
+async def near(
+    start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LiveSocket]:
+    """The owner's socket in this process, which acknowledges nothing."""
+    monkeypatch.setattr(process, "_runner", await start_runner(script))
+    monkeypatch.setattr(sockets, "ACK_WITHIN", 0.6)
+    wire = Wire(await in_database(_cookie_of, owner), uuid.uuid4())
+    opened = LiveSocket(wire, acknowledges=False)  # type: ignore[arg-type]
+    reading = asyncio.create_task(opened.read())
+    await opened.ready()
+    yield opened
+    await wire.leave()
+    reading.cancel()
+
+
+async def test_who_stays_silent_is_let_go_of(near: LiveSocket, script: ScriptedModel) -> None:
+    script.extend([[assistant_message(PIECE * 15)] for _ in range(4)])
+    turns = [(await near.accepted(await near.message("go on")))["turn"]["id"] for _ in range(4)]
+
+    assert await near.closed() == 4408
+    assert UNACKNOWLEDGED / 2 < size_of(near.frames) <= UNACKNOWLEDGED
+    assert near.log_of(turns[0])
+
+
+async def test_an_acknowledgement_now_and_then_is_enough(near: LiveSocket, script: ScriptedModel) -> None:
+    script.extend([[assistant_message(PIECE * 15)] for _ in range(4)])
+    turns = [(await near.accepted(await near.message("go on")))["turn"]["id"] for _ in range(4)]
+    near.acknowledges = True
+    for turn_id in turns:
+        if seen := near.log_of(turn_id):
+            await near.send("log.ack", turn_id=turn_id, attempt=1, n=seen[-1]["n"])
+
+    for turn_id in turns:
+        await near.end_of(turn_id)
+        assert check_log(near.log_of(turn_id)) == PIECE * 15
+    assert near.code is None
+
+
+async def test_what_is_larger_than_the_window_goes_alone(near: LiveSocket, script: ScriptedModel) -> None:
+    script.extend([[assistant_message("x" * 2 * UNACKNOWLEDGED)]])
+    turn_id = (await near.accepted(await near.message("go on")))["turn"]["id"]
+    started = await near.until(lambda frame: frame["type"] == "turn.started")
+    assert size_of(near.log_of(turn_id)) < 200
+    await near.send("log.ack", turn_id=turn_id, attempt=1, n=started["n"])
+
+    delta = await near.until(lambda frame: frame["type"] == "text.delta")
+    assert len(delta["text"]) == 2 * UNACKNOWLEDGED
+    assert await near.closed() == 4408

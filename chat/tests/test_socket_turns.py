@@ -1,0 +1,176 @@
+"""Turns over the websocket while a model takes its time: queued, followed, stopped, failed, tried again."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chat.tests.live import LiveSocket, Person, ScriptedServer, check_log, endpoint, open_socket, sign_in
+from chat.tests.model_server import Call, HttpError, ModelServer, Request, calls, says
+from chat.tests.model_server.script import Step
+
+pytestmark = pytest.mark.service
+
+__all__ = ["endpoint"]
+
+STALLS = says("Once upon ", "a 🧵 time", fault="stall", after=2)
+
+
+@pytest.fixture(scope="module")
+def person(scripted_server: ScriptedServer) -> Person:
+    return sign_in(scripted_server.server)
+
+
+@pytest.fixture
+async def socket(scripted_server: ScriptedServer, person: Person, endpoint: ModelServer) -> AsyncIterator[LiveSocket]:
+    async with open_socket(scripted_server.server, person, uuid.uuid4()) as opened:
+        await opened.ready()
+        yield opened
+
+
+async def begun(socket: LiveSocket, text: str = "hi") -> str:
+    """Send a message, wait until all that the stalling model says was seen, and return the turn's id."""
+    turn_id = str((await socket.accepted(await socket.message(text)))["turn"]["id"])
+    await socket.until(lambda frame: frame.get("turn_id") == turn_id and "time" in frame.get("text", ""))
+    return turn_id
+
+
+async def test_messages_wait_their_turn_and_are_answered_in_order(socket: LiveSocket, endpoint: ModelServer) -> None:
+    release = asyncio.Event()
+
+    async def held(request: Request) -> Step:
+        await release.wait()
+        return says("You said ", request.said)
+
+    endpoint.rule = held
+    accepted = [await socket.accepted(await socket.message(f"message {n}")) for n in range(4)]
+    turns = [frame["turn"] for frame in accepted]
+    assert [(turn["status"], turn["ahead"]) for turn in turns] == [
+        ("running", 0),
+        ("queued", 1),
+        ("queued", 2),
+        ("queued", 3),
+    ]
+    assert [frame["message"]["position"] for frame in accepted] == [1, 2, 3, 4]
+    release.set()
+    ends = [await socket.end_of(turn["id"]) for turn in turns]
+
+    assert [end["message"]["text"] for end in ends] == [f"You said message {n}" for n in range(4)]
+    for turn in turns:
+        log = socket.log_of(turn["id"])
+        check_log(log)
+        assert [frame["type"] for frame in log[:2]] == (
+            ["turn.started", "text.delta"] if turn is turns[0] else ["turn.queued", "turn.started"]
+        )
+    logged = [frame["turn_id"] for frame in socket.frames if frame["type"] in ("turn.started", "turn.finished")]
+    assert logged == [turn["id"] for turn in turns for _ in range(2)], "one after another"
+
+
+async def test_a_socket_opened_meanwhile_is_told_and_follows_from_the_beginning(
+    scripted_server: ScriptedServer, person: Person, socket: LiveSocket, endpoint: ModelServer
+) -> None:
+    endpoint.play(STALLS)
+    turn_id = await begun(socket)
+    conversation_id = (await socket.until(lambda frame: frame["type"] == "conversation.updated"))["conversation"]["id"]
+
+    async with open_socket(scripted_server.server, person, uuid.UUID(conversation_id)) as tab:
+        ready = await tab.ready()
+        assert ready["turns"] == [{"id": turn_id, "status": "running", "n": 3}]
+        assert ready["conversation"]["id"] == conversation_id
+        await tab.until(lambda frame: "time" in frame.get("text", ""))
+        await tab.send("turn.stop", turn_id=turn_id)
+        await tab.end_of(turn_id)
+        await socket.end_of(turn_id)
+        assert check_log(tab.log_of(turn_id)) == check_log(socket.log_of(turn_id)) == "Once upon a 🧵 time"
+
+
+async def test_a_new_follower_replaces_the_old_one(socket: LiveSocket, endpoint: ModelServer) -> None:
+    endpoint.play(STALLS)
+    turn_id = await begun(socket)
+    before = len(socket.frames)
+
+    await socket.send("log.follow", turn_id=turn_id, attempt=1, after=2)
+    await socket.until(lambda frame: frame.get("turn_id") == turn_id, after=before)
+    await socket.send("turn.stop", turn_id=turn_id)
+    await socket.until(lambda frame: frame["type"] == "turn.stopped")
+    await socket.pong()
+
+    again = [frame for frame in socket.frames[before:] if frame.get("turn_id") == turn_id]
+    assert [(frame["n"], frame["type"]) for frame in again] == [(3, "text.delta"), (4, "turn.stopped")]
+    assert (again[0]["at"], again[0]["text"]) == (10, "a 🧵 time")
+
+
+async def test_what_was_seen_of_a_stopped_reply_stays(socket: LiveSocket, endpoint: ModelServer) -> None:
+    endpoint.play(STALLS, says("Well."))
+    turn_id = await begun(socket)
+    waiting = (await socket.accepted(await socket.message("and then?")))["turn"]
+
+    await socket.send("turn.stop", turn_id=turn_id)
+    stopped = await socket.end_of(turn_id)
+
+    assert stopped["type"] == "turn.stopped"
+    assert stopped["message"]["text"] == "Once upon a 🧵 time"
+    assert (await socket.end_of(waiting["id"]))["message"]["text"] == "Well."
+
+
+async def test_a_queued_turn_that_is_stopped_never_begins(socket: LiveSocket, endpoint: ModelServer) -> None:
+    endpoint.play(STALLS)
+    running = await begun(socket)
+    queued = (await socket.accepted(await socket.message("never mind")))["turn"]
+
+    await socket.send("turn.stop", turn_id=queued["id"])
+    stopped = await socket.end_of(queued["id"])
+    await socket.send("turn.stop", turn_id=running)
+    await socket.end_of(running)
+    await socket.pong()
+
+    assert stopped["message"] is None
+    assert [frame["type"] for frame in socket.log_of(queued["id"])] == ["turn.queued", "turn.stopped"]
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_failed_turn_is_tried_again_without_acting_twice(
+    scripted_server: ScriptedServer, socket: LiveSocket, endpoint: ModelServer
+) -> None:
+    title = f"Buy milk {uuid.uuid4()}"
+    endpoint.play(calls(Call("create_task", {"title": title})), HttpError(400, "no"))
+    accepted = await socket.accepted(await socket.message("Add milk"))
+    failed = await socket.end_of(accepted["turn"]["id"])
+    assert failed["type"] == "turn.failed"
+    assert set(failed) == {"type", "turn_id", "attempt", "n", "code", "detail", "retryable"}
+    assert failed["detail"].endswith(".")
+
+    endpoint.play(says("Added."))
+    client_id = uuid.uuid4()
+    await socket.send("turn.retry", turn_id=failed["turn_id"], client_id=client_id)
+    again = await socket.accepted(str(client_id))
+    await socket.end_of(again["turn"]["id"])
+    before = len(socket.frames)
+    await socket.send("turn.retry", turn_id=failed["turn_id"], client_id=client_id)
+    await socket.until(lambda frame: frame["type"] == "message.accepted", after=before)
+    await socket.pong()
+
+    assert again["turn"]["id"] != failed["turn_id"]
+    assert again["message"] == accepted["message"]
+    log = socket.log_of(again["turn"]["id"])
+    assert [frame["type"] for frame in log] == ["turn.started", "turn.resumed", "text.delta", "turn.finished"]
+    resumed = log[1]
+    assert (resumed["text"], resumed["at"], [tool["name"] for tool in resumed["tools"]]) == ("", 0, ["create_task"])
+    assert check_log(log) == "Added."
+    ((tasks,),) = scripted_server.server.database.query("SELECT count(*) FROM chat_task WHERE title = %s", title)
+    assert tasks == 1
+    assert len(endpoint.requests) == 3
+
+
+async def test_a_stopped_turn_is_tried_again(socket: LiveSocket, endpoint: ModelServer) -> None:
+    endpoint.play(STALLS, says("There was a tailor."))
+    turn_id = await begun(socket)
+    await socket.send("turn.stop", turn_id=turn_id)
+    await socket.end_of(turn_id)
+
+    client_id = uuid.uuid4()
+    await socket.send("turn.retry", turn_id=turn_id, client_id=client_id)
+    again = await socket.accepted(str(client_id))
+
+    assert (await socket.end_of(again["turn"]["id"]))["message"]["text"] == "There was a tailor."
