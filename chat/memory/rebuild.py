@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from django.db.models import Func, IntegerField, Sum
 
 from chat.memory.items import Item, repair, window
-from chat.models import Conversation, Turn
+from chat.models import AgentSession, Conversation, Turn
 from chat.models.turn import ACTIVE, TurnQuerySet
+
+LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,31 @@ def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int) -> Rebuilt:
     """
     turns = _remembered(conversation_id, before)
     taken: list[list[Item]] = []
-    for items in turns.order_by("-seq").values_list("items", flat=True).iterator(chunk_size=20):
+    for items in turns.order_by("-seq").values_list("items", flat=True)[: limit + 1]:
         taken.append(items)
         if sum(map(len, taken)) > limit:
             break
     kept = window(repair([item for items in reversed(taken) for item in items]), limit)
-    length = Func("items", function="jsonb_array_length", output_field=IntegerField())
-    total: int | None = turns.aggregate(total=Sum(length))["total"]
+    total: int | None = turns.aggregate(total=Sum(LENGTH))["total"]
     return Rebuilt(kept, (total or 0) - len(kept))
 
 
-def _remembered(conversation_id: uuid.UUID, before: int) -> TurnQuerySet:
+def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
+    """Return the turn at which the assistant's memory begins; None while it has forgotten nothing, or is gone."""
+    session = AgentSession.objects.filter(conversation=conversation_id, gone_at=None, pruned_count__gt=0)
+    left = session.values_list("item_count", flat=True).first()
+    begins = None
+    if left is not None:
+        newest_first = _remembered(conversation_id).annotate(length=LENGTH).order_by("-seq")
+        for turn_id, length in newest_first.values_list("pk", "length")[: left + 1]:
+            left -= length
+            if left < 0:
+                break
+            begins = turn_id
+    return begins
+
+
+def _remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
     memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
     ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, retries=None)
     return ended.exclude(status__in=ACTIVE).exclude(items=[])
