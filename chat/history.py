@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from django.db.models import F
 
+from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Message, Task, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.task import Priority
@@ -257,6 +258,7 @@ def chat(person: User, conversation_id: uuid.UUID) -> ChatPage | None:
         id=row.pk,
         conversation=_line(row),
         turns=tuple(_turns(conversation_id)),
+        memory_start=first_remembered(conversation_id),
         tasks=tuple(tasks_of(person)),
         conversations=tuple(conversations_of(person)),
     )

@@ -9,11 +9,18 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation
 
 
-def reflect(conversation: Conversation, *, size: Size | None, now: datetime, error: str = "") -> None:
-    """Write what a session holds after a turn, within the caller's transaction; no size: the store could not say."""
-    seen = {"last_activity_at": now, "last_error": error}
+def reflect(
+    conversation: Conversation, *, size: Size | None, pruned: int | None, now: datetime, error: str = ""
+) -> None:
+    """Write what a session holds after a turn, within the caller's transaction.
+
+    No size: the store could not say. `pruned` is how many older items a session that was rebuilt was left without.
+    """
+    seen: dict[str, object] = {"last_activity_at": now, "last_error": error}
     if size is not None:
         seen |= {"item_count": size.items, "byte_count": size.bytes, "gone_at": None}
+    if pruned is not None:
+        seen["pruned_count"] = pruned
     AgentSession.objects.update_or_create(
         conversation=conversation,
         defaults=seen,

@@ -8,6 +8,7 @@ from agents.memory.session import SessionABC
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.items import Item
+from chat.memory.opening import Opened, Place, open_session
 from chat.memory.statements import Append, Begin, Clear, Delete, Fence
 from chat.memory.store import SessionStore
 
@@ -30,6 +31,7 @@ class AgentSessionMemory(SessionABC):
         self.session_id = session_id
         self.given: list[TResponseInputItem] = []
         self.unavailable = False
+        self._known: list[Item] | None = None
         self._store = store
         self._fence = fence
         self._on_unavailable = on_unavailable
@@ -38,18 +40,27 @@ class AgentSessionMemory(SessionABC):
         """Return the newest `limit` items, or all, in the order they were added."""
         if limit is not None and limit <= 0:
             return []
+        items = await self._items()
+        return items if limit is None else items[-limit:]
+
+    async def _items(self) -> list[TResponseInputItem]:
+        known, self._known = self._known, None
+        if known is not None:
+            return [cast(TResponseInputItem, item) for item in known]
+        if self.unavailable:
+            return list(self.given)
         try:
             rows = await self._store.rows(self.session_id)
         except MemoryUnavailable:
             self._degrade()
             return list(self.given)
-        items = [cast(TResponseInputItem, row.item) for row in rows]
-        return items if limit is None else items[-limit:]
+        return [cast(TResponseInputItem, row.item) for row in rows]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, durably."""
         if not items:
             return
+        self._known = None
         self.given += items
         await self._write(Append(self.session_id, self._fence, cast(Sequence[Item], items)))
 
@@ -61,11 +72,21 @@ class AgentSessionMemory(SessionABC):
         """Remove the session with all its items."""
         await self._write(Clear(self.session_id))
 
-    async def begin(self, *, items: Sequence[Item] = (), replaces: int | None = None) -> None:
-        """Cut back to where this turn began (or the one it replaces) and put the items there; needs a fence."""
-        assert self._fence is not None  # noqa: S101
+    async def open(self, place: Place) -> Opened | None:
+        """Make the session ready for a turn; None while the store cannot be used."""
+        try:
+            opened = await open_session(self._store, place)
+        except MemoryUnavailable:
+            self._degrade()
+            return None
+        self._known = opened.items
+        return opened
+
+    async def rewrite(self, items: Sequence[Item]) -> None:
+        """Put items in the place of what this turn has added; needs a fence."""
+        assert self._fence is not None
         self.given = [cast(TResponseInputItem, item) for item in items]
-        await self._write(Begin(self.session_id, self._fence, items, replaces))
+        await self._write(Begin(self.session_id, self._fence, items))
 
     async def _write(self, what: Append | Begin | Clear | Delete) -> Item | None:
         if self.unavailable:

@@ -54,6 +54,7 @@ class SessionStore:
         self.path = path
         self._on_set_aside = on_set_aside
         self._file: tuple[int, int] | None = None  # device and inode of the file that is open
+        self._log: tuple[int, int] | None = None  # the same of its write-ahead log
         self._lock_budget = LOCK_BUDGET
         self._connections: tuple[aiosqlite.Connection, aiosqlite.Connection] | None = None
         self._opening = asyncio.Lock()
@@ -141,6 +142,9 @@ class SessionStore:
             if self._connections is not None and self._file != _identity(self.path):
                 logger.warning("The session file was taken away or replaced; it is opened anew.")
                 await self._let_go()
+                if self._log is not None and self._log == _identity(file.log_of(self.path)):
+                    # SQLite would play the old file's log into the new one.
+                    file.remove_log(self.path)
             if self._connections is None:
                 file.create(self.path)
                 self._file = _identity(self.path)
@@ -150,6 +154,7 @@ class SessionStore:
                 except BaseException:
                     await writer.close()
                     raise
+                self._log = _identity(file.log_of(self.path))
             return self._connections
 
     async def _connect(self) -> aiosqlite.Connection:

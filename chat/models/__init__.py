@@ -1,7 +1,7 @@
 """The record: who talks, what was said, what was done about it."""
 
 from chat.models.conversation import Conversation, Message
-from chat.models.session import AgentSession
+from chat.models.session import AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.models.user import User
@@ -10,6 +10,7 @@ __all__ = [
     "AgentSession",
     "Conversation",
     "Message",
+    "Quarantined",
     "Task",
     "TaskCounter",
     "ToolCall",

@@ -36,6 +36,9 @@ class Conversation(models.Model):
     # Counters, moved under the row's lock: the last turn's place in the queue, the last message's place.
     last_seq = models.PositiveIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
+    memory_from = models.PositiveIntegerField(
+        default=0, help_text="Set by clearing: no turn up to this one is remembered again."
+    )
 
     objects: ClassVar[ConversationQuerySet] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -67,3 +67,20 @@ class AgentSession(models.Model):
 
     def __str__(self) -> str:
         return self.session_id
+
+
+class Quarantined(models.Model):
+    """Something of the session file that could not be used: a row of a session, or (without one) a whole file."""
+
+    session_id = models.CharField(max_length=100, blank=True, db_index=True)
+    row_id = models.BigIntegerField(null=True, blank=True)
+    content = models.TextField()
+    reason = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = verbose_name_plural = "quarantine"
+
+    def __str__(self) -> str:
+        return f"{self.session_id or 'file'}: {self.reason}"

@@ -13,6 +13,7 @@ from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
 from chat.memory.items import is_call, is_output, is_user_message, surplus, turn_starts
+from chat.memory.rebuild import first_remembered
 from chat.memory.statements import Append
 from chat.memory.store import SessionStore
 from chat.models import AgentSession, Message, Turn
@@ -134,6 +135,8 @@ async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_wh
     assert (mirror.item_count, mirror.pruned_count) == (len(rows), turns * 4 - len(rows))
     assert await in_database(Message.objects.count) == turns * 2
     assert all(len(turn.items) == 4 for turn in await in_database(lambda: list(Turn.objects.all())))
+    begins = await in_database(lambda: Turn.objects.get(pk=first_remembered(chat.conversation_id)))
+    assert begins.seq == turns - len(rows) // 4 + 1, "the page shows where memory begins"
     call = script.last_call
     assert call is not None
     assert "no longer remembered" in (call.system_instructions or "")

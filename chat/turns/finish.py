@@ -28,6 +28,7 @@ class Ending:
     items: Sequence[Item]
     usage: dict[str, int] = field(default_factory=dict)
     size: Size | None = None  # of the session; None where the store could not say
+    pruned: int | None = None  # items that a rebuilt session was left without
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""
@@ -48,8 +49,12 @@ def finish(hold: Hold, ending: Ending) -> MessageView | None:
         turn.save()
         conversation.updated_at = now
         conversation.save(update_fields=["last_position", "updated_at"])
-        reflect(conversation, size=ending.size, now=now, error=ending.warning)
+        reflect(conversation, size=ending.size, pruned=ending.pruned, now=now, error=_trouble(ending))
     return view(message) if message else None
+
+
+def _trouble(ending: Ending) -> str:
+    return ending.warning if ending.warning == "context_unavailable" else ""
 
 
 def stop_queued(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Turn:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from agents import (
@@ -30,7 +31,7 @@ from django.db import DatabaseError
 
 from chat import notices
 from chat.assistant.agent import build_agent
-from chat.assistant.context import Act, Call, Effect, TurnContext
+from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.guardrail import build_guardrail
 from chat.assistant.providers import is_offline
 from chat.assistant.relevance import REFUSAL
@@ -39,6 +40,8 @@ from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
+from chat.memory.opening import Place
+from chat.memory.rebuild import last_turn
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Fence
 from chat.memory.store import SessionStore
@@ -61,6 +64,7 @@ MAX_STEPS = 24
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 
 CONTEXT_UNAVAILABLE = "Context temporarily unavailable"
+CONTEXT_REBUILT = "The assistant’s memory of this conversation was rebuilt from its history."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ class Brief:
     """What must be known before a turn begins."""
 
     hold: Hold
-    session_id: str
-    context: Callable[[Act], TurnContext]
+    place: Place
+    now: datetime  # when the turn was accepted, in the person's zone
+    pruned: int  # items that the session has lost from its beginning
     prompt: str
     journal: Journal
     allowed: bool
@@ -78,13 +83,20 @@ class Brief:
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
     user = turn.user
-    forgotten = AgentSession.objects.filter(conversation=turn.conversation_id, pruned_count__gt=0).exists()
+    session = AgentSession.objects.filter(conversation=turn.conversation_id).values_list("pruned_count", flat=True)
     fresh = turn.attempt == 1 and turn.retry_of_id is None
-    now = turn.accepted_at.astimezone(user.zone)
+    place = Place(
+        session_id=str(SessionId(turn.user_id, turn.conversation_id)),
+        conversation_id=turn.conversation_id,
+        fence=Fence(turn.seq, turn.attempt),
+        replaces=turn.retry_of.seq if turn.retry_of else None,
+        last=last_turn(turn.conversation_id, before=turn.seq) if turn.seq > 1 else None,
+    )
     return Brief(
         hold=hold_of(turn),
-        session_id=str(SessionId(turn.user_id, turn.conversation_id)),
-        context=lambda act: TurnContext(user_id=user.pk, now=now, beginning_forgotten=forgotten, act=act),
+        place=place,
+        now=turn.accepted_at.astimezone(user.zone),
+        pruned=session.first() or 0,
         prompt=turn.prompt.text,
         journal=Journal([], []) if fresh else journals.load(turn),
         allowed=user.is_active,
@@ -103,6 +115,7 @@ class Play:
         self._brief: Brief | None = None
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
+        self._rebuilt_without: int | None = None  # older items, where the session was rebuilt from the record
 
     async def play(self) -> Ending:
         """Run the agent to its end. Raise TurnLost, or CancelledError where the turn was stopped."""
@@ -110,12 +123,13 @@ class Play:
         if not brief.allowed:
             return await self._failed("forbidden", "This account has been closed.")
         self._announce(brief.journal)
-        fence = Fence(self.turn.seq, self.turn.attempt)
         memory = self._memory = AgentSessionMemory(
-            brief.session_id, self._store, fence=fence, on_unavailable=self._warn_of_memory
+            brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
         )
-        if self.turn.attempt > 1 or self.turn.retry_of is not None:
-            await memory.begin(replaces=self.turn.retry_of.seq if self.turn.retry_of else None)
+        opened = await memory.open(brief.place)
+        if opened is not None and opened.pruned is not None:
+            self._rebuilt_without = opened.pruned
+            self.log.append(Warned("context_rebuilt", CONTEXT_REBUILT))
         model = PlaybackModel(self._model, brief.journal, self.log)
         try:
             await self._run(brief, model, memory)
@@ -159,7 +173,7 @@ class Play:
         self._result = Runner.run_streamed(
             build_agent(model, guardrail),
             brief.prompt,
-            context=brief.context(self._act),
+            context=self._context(brief),
             max_turns=MAX_STEPS,
             hooks=_Journaling(self, model),
             session=memory,
@@ -168,6 +182,10 @@ class Play:
         )
         async for _ in self._result.stream_events():
             pass  # what is worth showing goes to the log where it arises
+
+    def _context(self, brief: Brief) -> TurnContext:
+        pruned = brief.pruned if self._rebuilt_without is None else self._rebuilt_without
+        return TurnContext(user_id=self.turn.user_id, now=brief.now, beginning_forgotten=pruned > 0, act=self._act)
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
         brief = self._known()
@@ -219,7 +237,7 @@ class Play:
     async def _rewritten(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
         await self.settle()
         if self._memory is not None:
-            await self._memory.begin(items=items)
+            await self._memory.rewrite(items)
         return await self._ending(status, items, **more)
 
     async def _ending(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
@@ -227,7 +245,7 @@ class Play:
         size = None
         if not unavailable:
             try:
-                size = await self._store.size(self._known().session_id)
+                size = await self._store.size(self._known().place.session_id)
             except MemoryUnavailable:
                 unavailable = True
         return Ending(
@@ -236,9 +254,15 @@ class Play:
             items=items,
             usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
             size=size,
-            warning="context_unavailable" if unavailable and self._memory is not None else "",
+            pruned=self._rebuilt_without,
+            warning=self._warning(unavailable and self._memory is not None),
             **more,
         )
+
+    def _warning(self, unavailable: bool) -> str:
+        if unavailable:
+            return "context_unavailable"
+        return "context_rebuilt" if self._rebuilt_without is not None else ""
 
 
 class _Journaling(RunHooks[TurnContext]):

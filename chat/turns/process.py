@@ -1,8 +1,14 @@
 """The one runner of this server process, from its start to its end."""
 
+from contextlib import suppress
+from pathlib import Path
+
 from django.conf import settings
+from django.db import DatabaseError
 
 from chat.assistant.providers import build_model
+from chat.bridge import in_database
+from chat.memory.quarantine import quarantine_file
 from chat.memory.store import SessionStore
 from chat.turns.runner import TurnRunner
 
@@ -12,8 +18,16 @@ _runner: TurnRunner | None = None
 async def start() -> None:
     """Begin to run turns; what was cut off is taken up."""
     global _runner  # noqa: PLW0603 - one a process, as long as the process
-    _runner = TurnRunner(model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH))
+    _runner = TurnRunner(
+        model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
+    )
     await _runner.start()
+
+
+async def _tell_staff(moved: Path) -> None:
+    """Keep word of a corrupt session file; the turn that found it goes on even where the database is away."""
+    with suppress(DatabaseError):
+        await in_database(quarantine_file, moved)
 
 
 async def drain(seconds: float) -> None:

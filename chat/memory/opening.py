@@ -1,0 +1,67 @@
+"""Open a session for a turn: cut back to where the turn begins, mended or rebuilt where something is wrong with it."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from chat.bridge import in_database
+from chat.memory.items import Item, faults, repair
+from chat.memory.quarantine import Suspect, quarantine
+from chat.memory.rebuild import LastTurn, rebuild
+from chat.memory.statements import Begin, Fence, Replace, Row, Stored
+from chat.memory.store import SessionStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it."""
+
+    session_id: str
+    conversation_id: uuid.UUID
+    fence: Fence
+    replaces: int | None
+    last: LastTurn | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record."""
+
+    items: list[Item]
+    pruned: int | None = None
+
+
+async def open_session(store: SessionStore, place: Place) -> Opened:
+    """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
+    stored = await store.read(place.session_id)
+    begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
+    rows = [row for row in stored.rows if not begun or row.id <= stored.base]
+    items = [row.item for row in rows]
+    wrong = faults(items)
+    if stored.bad or wrong:
+        await in_database(quarantine, place.session_id, _suspects(stored, rows, wrong))
+    if not (stored.bad or wrong or _is_behind(stored, place, begun=begun)):
+        if begun:
+            await store.write(Begin(place.session_id, place.fence, (), place.replaces))
+        return Opened(items)
+    if place.last is None:
+        mended = repair(items)
+        await store.write(Replace(place.session_id, place.fence, mended))
+        return Opened(mended)
+    limit = settings.AGENT_SESSION_MAX_MESSAGES
+    rebuilt = await in_database(rebuild, place.conversation_id, before=place.fence.turn, limit=limit)
+    await store.write(Replace(place.session_id, place.fence, rebuilt.items))
+    return Opened(rebuilt.items, None if rebuilt.items == items else rebuilt.pruned)
+
+
+def _is_behind(stored: Stored, place: Place, *, begun: bool) -> bool:
+    """Tell whether the record remembers more than the file: that was lost, cleaned up, or could not be written."""
+    if place.last is None or begun:
+        return False
+    return place.last.is_missing or stored.last is None or stored.last.turn < place.last.seq
+
+
+def _suspects(stored: Stored, rows: list[Row], wrong: dict[int, str]) -> list[Suspect]:
+    found = [Suspect(bad.id, bad.data, "holds no item") for bad in stored.bad]
+    return found + [Suspect(rows[index].id, rows[index].item, reason) for index, reason in wrong.items()]

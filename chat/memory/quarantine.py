@@ -1,0 +1,41 @@
+"""What was found wrong in the session file, kept for staff to look at."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chat.memory.items import Item
+from chat.models import Quarantined
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A row that is no item, or an item that does not fit where it stands."""
+
+    row_id: int
+    data: str | Item
+    reason: str
+
+
+def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:
+    """Keep rows of a session, as they were."""
+    logger.warning("%d rows of a session are put into quarantine: %s", len(suspects), session_id)
+    Quarantined.objects.bulk_create(
+        Quarantined(session_id=session_id, row_id=suspect.row_id, content=_text(suspect.data), reason=suspect.reason)
+        for suspect in suspects
+    )
+
+
+def quarantine_file(path: Path) -> None:
+    """Keep word of a corrupt file that was moved aside."""
+    Quarantined.objects.create(content=str(path), reason="The session file was corrupt; this is where it is kept.")
+
+
+def _text(data: str | Item) -> str:
+    text = data if isinstance(data, str) else json.dumps(data)
+    # What PostgreSQL cannot hold as text is spelled out.
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

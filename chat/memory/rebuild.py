@@ -1,0 +1,71 @@
+"""The memory of a conversation from its record: what the session was given, turn by turn."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.db.models import Func, IntegerField, Sum
+
+from chat.memory.items import Item, repair, window
+from chat.models import AgentSession, Conversation, Turn
+from chat.models.turn import ACTIVE, TurnQuerySet
+
+LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField())
+
+
+@dataclass(frozen=True, slots=True)
+class LastTurn:
+    """The newest turn that the session was given items of, and whether the store could not take all of them."""
+
+    seq: int
+    is_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A session's items from the record, and how many older ones were left out for its limit."""
+
+    items: list[Item]
+    pruned: int
+
+
+def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
+    """Return the newest remembered turn with a lower `seq`; None where nothing is to be remembered."""
+    newest = _remembered(conversation_id, before).order_by("-seq").values_list("seq", "warning").first()
+    return LastTurn(newest[0], newest[1] == "context_unavailable") if newest else None
+
+
+def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int) -> Rebuilt:
+    """Return what the session should hold before a turn: the items of the current turns in order, within the limit.
+
+    Turns that were tried again count no more, and nothing behind the conversation's `memory_from` does.
+    """
+    turns = _remembered(conversation_id, before)
+    taken: list[list[Item]] = []
+    for items in turns.order_by("-seq").values_list("items", flat=True)[: limit + 1]:
+        taken.append(items)
+        if sum(map(len, taken)) > limit:
+            break
+    kept = window(repair([item for items in reversed(taken) for item in items]), limit)
+    total: int | None = turns.aggregate(total=Sum(LENGTH))["total"]
+    return Rebuilt(kept, (total or 0) - len(kept))
+
+
+def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
+    """Return the turn at which the assistant's memory begins; None while it has forgotten nothing, or is gone."""
+    session = AgentSession.objects.filter(conversation=conversation_id, gone_at=None, pruned_count__gt=0)
+    left = session.values_list("item_count", flat=True).first()
+    begins = None
+    if left is not None:
+        newest_first = _remembered(conversation_id).annotate(length=LENGTH).order_by("-seq")
+        for turn_id, length in newest_first.values_list("pk", "length")[: left + 1]:
+            left -= length
+            if left < 0:
+                break
+            begins = turn_id
+    return begins
+
+
+def _remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
+    memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
+    ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, retries=None)
+    return ended.exclude(status__in=ACTIVE).exclude(items=[])

@@ -1,0 +1,241 @@
+"""Memory heals itself: whatever happens to the session file, the conversation goes on and is remembered again."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents import SQLiteSession
+from agents.testing import ScriptedModel, assistant_message, function_call
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.memory import store as store_module
+from chat.memory.identity import SessionId
+from chat.models import AgentSession, Conversation, Quarantined, Turn
+from chat.tests.conftest import Chat
+from chat.turns.events import Warned
+from chat.turns.log import Entry
+
+
+def session_id(chat: Chat) -> str:
+    return str(SessionId(chat.user.pk, chat.conversation_id))
+
+
+async def items(chat: Chat) -> list[dict[str, Any]]:
+    return [dict(row.item) for row in await chat.runner.store.rows(session_id(chat))]
+
+
+async def say(chat: Chat, script: ScriptedModel, text: str) -> list[str]:
+    """Say something that is answered after a tool has acted; return the codes of the warnings seen."""
+    title, call_id = f"Task of {text}", f"call_{text}"
+    script.extend(
+        [[function_call("create_task", {"title": title}, call_id=call_id)], [assistant_message(f"Yes, {text}.")]]
+    )
+    accepted = await chat.send(text)
+    entries: list[Entry] = await chat.log(accepted.turn)
+    await chat.settled()
+    return [entry.event.code for entry in entries if isinstance(entry.event, Warned)]
+
+
+def asked(script: ScriptedModel) -> list[str]:
+    """What the model was given of the person's words at its last request."""
+    call = script.last_call
+    assert call is not None
+    return [item["content"] for item in call.input if item.get("role") == "user"]
+
+
+async def recorded(chat: Chat) -> list[dict[str, Any]]:
+    turns = await in_database(lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True)))
+    return [item for turn in turns for item in turn]
+
+
+def delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def into_the_file(path: Path) -> None:
+    """Bring what is in SQLite's log into the file itself."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def noise(path: Path) -> None:
+    into_the_file(path)
+    path.write_bytes(os.urandom(path.stat().st_size))
+
+
+def truncate(path: Path) -> None:
+    into_the_file(path)
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other.db")
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE unrelated (x)")
+    connection.close()
+    other.replace(path)
+
+
+@pytest.mark.parametrize("damage", [delete, noise, truncate, replaced])
+async def test_a_file_that_was_lost_or_spoilt_is_begun_anew_and_filled_from_the_record(
+    chat: Chat, script: ScriptedModel, damage: Callable[[Path], None]
+) -> None:
+    assert await say(chat, script, "one") == []
+    before = await items(chat)
+    damage(chat.runner.store.path)
+
+    assert await say(chat, script, "two") == ["context_rebuilt"]
+
+    assert asked(script) == ["one", "two"]
+    assert (await items(chat))[: len(before)] == before, "item for item what the SDK had stored"
+    assert await items(chat) == await recorded(chat)
+    assert await say(chat, script, "three") == [], "it is told once"
+
+
+async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: ScriptedModel) -> None:
+    told: list[Path] = []
+
+    async def tell(path: Path) -> None:
+        told.append(path)
+
+    chat.runner.store._on_set_aside = tell
+    await say(chat, script, "one")
+    noise(chat.runner.store.path)
+    await say(chat, script, "two")
+
+    assert [path.exists() for path in told] == [True]
+    assert ".corrupt-" in told[0].name
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ('{"bad', "holds no item"),
+        ('{"foo": 1}', "holds no item"),
+        ("[1, 2]", "holds no item"),
+        ('{"type": "function_call_output", "call_id": "nobody", "output": ""}', "answers no open call"),
+        ('{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}', "is not answered"),
+    ],
+)
+async def test_a_bad_row_is_kept_for_staff_and_the_session_rebuilt(
+    chat: Chat, script: ScriptedModel, data: str, reason: str
+) -> None:
+    await say(chat, script, "one")
+    with sqlite3.connect(chat.runner.store.path) as connection:
+        connection.execute(
+            "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", (session_id(chat), data)
+        )
+    connection.close()
+
+    assert await say(chat, script, "two") in (["context_rebuilt"], [])
+
+    assert asked(script) == ["one", "two"]
+    assert await items(chat) == await recorded(chat)
+    kept = await in_database(Quarantined.objects.get)
+    assert (kept.session_id, kept.reason) == (session_id(chat), reason)
+
+
+async def test_a_row_that_was_changed_is_put_right(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "one")
+    with sqlite3.connect(chat.runner.store.path) as connection:
+        connection.execute(
+            "UPDATE agent_messages SET message_data = '{bad' WHERE id = (SELECT min(id) FROM agent_messages)"
+        )
+    connection.close()
+
+    assert await say(chat, script, "two") == ["context_rebuilt"]
+
+    assert asked(script) == ["one", "two"]
+    assert await items(chat) == await recorded(chat)
+
+
+async def test_without_a_folder_the_turn_goes_on_and_is_remembered_once_it_is_back(
+    chat: Chat, script: ScriptedModel, tmp_path: Path
+) -> None:
+    chat.runner.store.path = tmp_path / "store" / "sessions.db"
+    chat.runner.store.path.parent.mkdir()
+    await say(chat, script, "one")
+    chat.runner.store.path.parent.rename(tmp_path / "away")
+
+    assert await say(chat, script, "two") == ["context_unavailable"]
+    assert asked(script) == ["two"]
+    (tmp_path / "away").rename(tmp_path / "store")
+
+    assert await say(chat, script, "three") == ["context_rebuilt"]
+    assert asked(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded(chat)
+    assert (await in_database(AgentSession.objects.get)).last_error == ""
+
+
+async def test_while_another_process_holds_the_lock_turns_go_on_without_writing(
+    chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.2)
+    await say(chat, script, "one")
+    chat.runner.store._lock_budget = 0.2
+    other = sqlite3.connect(chat.runner.store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    assert await say(chat, script, "two") == ["context_unavailable"]
+    assert asked(script) == ["one", "two"], "what was read before is context"
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert await say(chat, script, "three") == ["context_rebuilt"]
+    assert asked(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded(chat)
+
+
+async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: ScriptedModel) -> None:
+    for text in ("one", "two"):
+        await say(chat, script, text)
+    await in_database(lambda: Conversation.objects.update(memory_from=1))
+    delete(chat.runner.store.path)
+
+    assert await say(chat, script, "three") == ["context_rebuilt"]
+
+    assert asked(script) == ["two", "three"]
+
+
+async def test_a_cleared_memory_begins_fresh_without_a_word(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "one")
+    await in_database(lambda: Conversation.objects.update(memory_from=1))
+    delete(chat.runner.store.path)
+
+    assert await say(chat, script, "two") == []
+
+    assert asked(script) == ["two"]
+
+
+async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+    settings.AGENT_SESSION_MAX_MESSAGES = 10
+    for n in range(5):
+        await say(chat, script, str(n))
+    before = await items(chat)
+    delete(chat.runner.store.path)
+
+    await say(chat, script, "5")
+
+    assert asked(script) == ["3", "4", "5"]
+    call = script.last_call
+    assert call is not None
+    assert "no longer remembered" in (call.system_instructions or "")
+    assert (await items(chat))[: len(before) - 4] == before[4:]
+    mirror = await in_database(AgentSession.objects.get)
+    assert mirror.pruned_count + mirror.item_count == len(await recorded(chat))
+
+
+async def test_a_file_of_the_sdk_with_no_record_is_adopted_as_it_is(chat: Chat, script: ScriptedModel) -> None:
+    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
+    await theirs.add_items([{"role": "user", "content": "from before"}, {"role": "assistant", "content": "yes"}])
+    theirs.close()
+
+    assert await say(chat, script, "one") == []
+
+    assert asked(script) == ["from before", "one"]
