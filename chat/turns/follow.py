@@ -37,16 +37,18 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
     of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
     shown: _Look | None = None
+    doubtful = False
     while True:
         log = logs.get(turn_id)
-        if log is None or not log.is_live:
-            look = await in_database(_look, turn_id)
+        if log is None or (doubtful and not log.is_live):
+            status, owner = await in_database(_whose, turn_id)
             if (begun := logs.get(turn_id)) is not None and begun.is_live:
                 continue
-            if look.status == Status.RUNNING and look.owner == logs.owner:
+            if status == Status.RUNNING and owner == logs.owner:
                 await asyncio.sleep(LOOK_SOON)  # it is about to begin here
                 continue
-            if log is None or look.status != Status.QUEUED:
+            if log is None or status != Status.QUEUED:
+                look = await in_database(_look, turn_id)
                 if look != shown:
                     shown = look
                     yield Seen(look.attempt, [Entry(0, look.snapshot)])
@@ -66,6 +68,7 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
         attempt, after = log.attempt, start
         while not (log.ended and after == log.n):
             if after == log.n and not await _news(log, after):
+                doubtful = True
                 break
             entries = log.read(after)
             after = entries[-1].n
@@ -99,12 +102,18 @@ class _Look:
 
     attempt: int
     status: str
-    owner: uuid.UUID | None
     snapshot: Snapshot
 
     @property
     def ended(self) -> bool:
         return self.status not in ACTIVE
+
+
+def _whose(turn_id: uuid.UUID) -> tuple[str, uuid.UUID | None]:
+    found = Turn.objects.filter(pk=turn_id).values_list("status", "owner").first()
+    if found is None:
+        raise NotFound("There is no such turn.")
+    return found
 
 
 def _look(turn_id: uuid.UUID) -> _Look:
@@ -121,4 +130,4 @@ def _look(turn_id: uuid.UUID) -> _Look:
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
     )
-    return _Look(turn.attempt, turn.status, turn.owner, snapshot)
+    return _Look(turn.attempt, turn.status, snapshot)
