@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chat.tests.conftest import StartRunner
-from chat.tests.corpus_cases import Case, Verdict, judge_turn, load
+from chat.tests.corpus_cases import FOLDER, Case, Verdict, judge_turn, load
 from chat.tests.play import play
 from chat.turns.runner import TurnRunner
 
@@ -58,18 +58,20 @@ async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
     start_runner: StartRunner, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runner = await start_runner()
-    corpus, blind = await score(runner, "corpus.jsonl"), await score(runner, "blind.jsonl")
+    corpus, second = await score(runner, "corpus.jsonl"), await score(runner, "second.jsonl")
+    blind = await score(runner, "blind.jsonl") if (FOLDER / "blind.jsonl").exists() else None
+    scores = [corpus, second, *([blind] if blind else [])]
     with capsys.disabled():
+        print(f"\ncorpus.jsonl: {corpus} {' '.join(corpus.failed)}")  # noqa: T201
+        print(f"second.jsonl: {second} {' '.join(second.failed)}")  # noqa: T201
         # The cases of the blind file stay unread: whoever mends the rules sees how many failed, not which.
-        print(f"\ncorpus.jsonl: {corpus} {' '.join(corpus.failed)}\nblind.jsonl: {blind}")  # noqa: T201
-    together = (corpus.passed + blind.passed) / (corpus.cases + blind.cases)
-    unseen, destructive = blind.passed / blind.cases, corpus.destructive + blind.destructive
-    assert together >= TOGETHER
-    assert unseen >= BLIND
-    assert destructive == 0
+        print(f"blind.jsonl: {blind or 'not there'}")  # noqa: T201
+    assert sum(each.passed for each in scores) / sum(each.cases for each in scores) >= TOGETHER
+    assert blind is None or blind.passed / blind.cases >= BLIND
+    assert sum(each.destructive for each in scores) == 0
 
 
 def test_the_corpus_is_large_and_its_ids_are_unique() -> None:
-    cases = load("corpus.jsonl")
-    assert len(cases) >= 300
+    cases = [*load("corpus.jsonl"), *load("second.jsonl")]
+    assert len(cases) >= 500
     assert len({case.id for case in cases}) == len(cases)

@@ -26,7 +26,19 @@ _BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
 
 _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
 
-_COMMA = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?|\s+(?:and|&|plus)\s+", re.I)
+_COMMA = re.compile(
+    r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*", re.I
+)
+
+_AND = re.compile(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?", re.I)
+
+# Said of tasks just named: "two separate tasks please", "one task each".
+SEPARATE = re.compile(
+    r"\b(?:(?:as )?(?:(?:two|three|four|five|several|\d) )?(?:separate|different|individual|distinct) (?:tasks?|ones|items"
+    r"|todos?|entries|reminders)|one (?:task|todo|item|entry|each)(?: for)? each|a task each|each (?:as )?(?:an? |its )"
+    r"?(?:own |separate )?(?:task|item|todo)|as (?:two|three|four|five|\d) tasks|separately|individually)\b",
+    re.I,
+)
 
 _COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
 
@@ -84,6 +96,11 @@ _NOTHING_YET = frozenset(
         "reminder",
         "a reminder",
         "todo",
+        "both",
+        "both of them",
+        "both of those",
+        "all of them",
+        "all of those",
     )
 )
 
@@ -100,7 +117,12 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         return None
     if clause.endswith("?") and re.match(r"(?:should|must|do|have|need|shall|better|want)\b", clause, re.I):
         return None
-    if _PLURAL.match(clause) or _HEADED.match(clause) or _BULLET.search(clause):
+    if (
+        _PLURAL.match(clause)
+        or (":" in clause and SEPARATE.search(clause.split(":", 1)[0]))
+        or _HEADED.match(clause)
+        or _BULLET.search(clause)
+    ):
         listed = _listed(clause, now)
         if listed is not None:
             return listed
@@ -112,6 +134,11 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
             return None
         rest = clause
     return replace(_drafts(rest, header or "", now), bare=header is None)
+
+
+def announced(clause: str) -> bool:
+    """Tell whether the words say themselves that they are a task: "I have to call Bob"."""
+    return strip_opening(clause)[0] is not None
 
 
 def _listed(clause: str, now: datetime) -> Add | None:
@@ -163,6 +190,8 @@ def _items(text: str, header: str) -> list[str]:
         return [text]
     if re.search(r"\([^)]*,[^)]*\)", plain):
         return [text]
+    if len(parts := _AND.split(plain)) == 2 and all(_dated_thing(part) for part in parts):  # noqa: PLR2004
+        return parts
     pieces = [piece for piece in _COMMA.split(plain) if piece.strip()]
     if len(pieces) > 1 and all(quoted(piece.strip()[:1]) for piece in pieces):
         return pieces
@@ -178,6 +207,23 @@ def _items(text: str, header: str) -> list[str]:
     if len(pieces) > 1 and all(quoted(piece) for piece in pieces):
         return pieces
     return [text]
+
+
+def _dated_thing(piece: str) -> bool:
+    """Tell whether a piece says both what and when: "the cake for Sunday"."""
+    due = find_due(piece, datetime(2000, 1, 1, 12))
+    return due is not None and due.day is not None and not _only_detail(piece)
+
+
+def apart(wish: Add) -> Add:
+    """Make several tasks of one that names several things: "buy candles and balloons" said to be two."""
+    if len(wish.drafts) != 1:
+        return wish
+    draft, verb = wish.drafts[0], _first(wish.drafts[0].title)
+    pieces = [piece for piece in _COMMA.split(draft.title) if piece.strip()]
+    lead = f"{verb} " if verb in CHORES else ""
+    titles = [piece if _first(piece) in CHORES else f"{lead}{piece}" for piece in pieces]
+    return replace(wish, drafts=tuple(replace(draft, title=title) for title in titles))
 
 
 def _first(piece: str) -> str:
@@ -223,6 +269,9 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
 
 def clean_title(text: str) -> str:
     """Return a title without what announces it and what trails behind it."""
+    # "Fertiliser: buy fertiliser" says the thing twice.
+    text = re.sub(r"^(\w+):\s+(?=.*\b\1\b)", "", text, flags=re.I)
+    text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-=\"'")
     text = _TO_LIST.sub("", text)
     previous = None

@@ -11,7 +11,7 @@ from chat.assistant.offline.wishes import Fragment, Priority, Show, Sort, Status
 
 _TASKS = (
     r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?"
-    r"|chores|errands|jobs|ones|work)"
+    r"|chores|errands|jobs|ones|mine|work)"
 )
 
 _LISTED = re.compile(
@@ -52,7 +52,7 @@ _BARE_LIST = re.compile(
 _ABOUT = re.compile(
     r"\b(?:tasks?|todos?|items?|anything|something|things|reminders?) (?:(?:that|which) )?(?:about|related to"
     r"|regarding|containing|contains?|mention(?:s|ing)?|with the words?|concerning|involving|to do with|including"
-    r"|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:my|the) (?:list|tasks))?\??$",
+    r"|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:(?:my|the) (?:list|tasks)|there|it|here))?\??$",
     re.I,
 )
 

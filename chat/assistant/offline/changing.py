@@ -8,6 +8,7 @@ from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.pointing import POINTED, read_ref, ref_or_it
+from chat.assistant.offline.rescheduling import rescheduled
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
 from chat.assistant.offline.vocabulary import CHORES
@@ -24,6 +25,11 @@ _CLEAR = (
         re.I,
     ),
     re.compile(rf"^(?:remove|clear|delete|drop|unset|cancel)\s+(?P<ref>.+?)'s\s+{_DUE_NOUN}$", re.I),
+    re.compile(
+        rf"^(?:take|get|strip|knock|pull)\s+(?:the |its |that |any )?{_DUE_NOUN}\s+(?:off|away from|from|out of)\s+(?:of )?"
+        r"(?P<ref>.+?)(?:,.*)?$",
+        re.I,
+    ),
     re.compile(
         r"^(?P<ref>.+?)\s+(?:has|have|needs?|should have|with|doesn't (?:have|need)|does not (?:have|need)"
         rf"|no longer has)\s+(?:no |a |any |an )*{_DUE_NOUN}(?: any ?more| after all)?$",
@@ -174,6 +180,7 @@ def change(clause: str, now: datetime) -> Change | None:
         _cleared(clause, now)
         or described(clause, now)
         or _prioritised(clause, now)
+        or rescheduled(clause, now)
         or _dated(clause, now)
         or _instead(clause, now)
         or renamed(clause, now)

@@ -23,7 +23,7 @@ _SURE_HEAD = (
     r"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make"
     rf"|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
     r"|(?:make|set|change|move|push|mark|call|rename|give)\s+(?:it|its|that|them)\b"
-    r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them)\s+off\b|get rid of (?:it|that)\b"
+    r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them|this)(?: one| task)?\s+off\b|(?:mark|set) (?:it|that|this) (?:one )?(?:as )?(?:done|complete)|get rid of (?:it|that)\b"
     r"|(?:please )?remind me\b"
     r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
@@ -72,7 +72,7 @@ _ELLIPSIS = re.compile(
     re.I,
 )
 _OPENING = re.compile(
-    r"^(?:(?:hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
+    r"^(?:(?:oh and|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
     r"|also|and|then|but|plus|actually|sorry|finally"
     r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool"
     r"|lovely) if you could|i think(?: that)?|i guess|i believe|looks like|fyi|heads up|quick update"
@@ -105,8 +105,19 @@ _MODAL = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind"
-    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man"
+    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear|love|darling|honey|hun|pal|friend|sir|boss"
+    r"|bro|dude|sweetie|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
     r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
+    re.I,
+)
+
+# What people add for the telling and not for the list: "what a queue there was!", "finally", "took me ages".
+_COMMENT = re.compile(
+    r"\s*[,;-]+\s*(?:what an? .+|(?:finally|at last|phew|yay|woo ?hoo|hooray|hurray|whew|thank (?:god|goodness|heavens)"
+    r"|(?:it |that )?(?:took|was) (?:me )?(?:ages|forever|hours|so long|a pain|a nightmare|awful|easy|hard|quick|fun"
+    r"|tough|great|nice|good)|i know(?:,? i know)*|as (?:promised|planned|always|usual|you know)|you know|so happy"
+    r"|believe it or not|to be honest|tbh|of course|obviously|no idea why|easy peasy|happy days|what fun"
+    r"|lucky me|go me|about time(?: too)?|not that it matters|just so you know|in case you wondered)\b[^,]*)$",
     re.I,
 )
 
@@ -153,6 +164,6 @@ def unwrap(clause: str) -> str:
         if asked := _MODAL.match(clause):
             # "Could you add milk?" is no question.
             clause = clause[asked.end() :].rstrip("? ")
-        shorter = _CLOSING.sub("", clause)
+        shorter = _COMMENT.sub("", _CLOSING.sub("", clause))
         clause = shorter if shorter.strip() else clause
     return clause.strip(" \t,;")

@@ -244,8 +244,8 @@ _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
     _rule(_BEFORE + rf"(?P<next>next) month\s+on\s+the\s+(?P<day>{_NTH})", _day_of_month),
     _rule(_BEFORE + rf"{_WEEKDAY}\s+the\s+(?P<day>{_NTH})", _day_of_month),
     _rule(
-        rf"(?:due|by|on|before|until|till|for)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each"
-        r"|every) month)?(?! (?:one|task|item))",
+        rf"(?:due|by|on|before|until|till|for|to)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each"
+        r"|every) month)?(?! (?:ones?|tasks?|items?|floor|street|avenue|round|grade|class|edition|time|page|half))",
         _day_of_month,
     ),
     _rule(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.dates import find_due, settle, without
-from chat.assistant.offline.matching import PAST, stem
+from chat.assistant.offline.matching import PAST, alike, stem
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.vocabulary import CHORES, UNFINISHING
 from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, Talk, Wish
@@ -87,6 +87,11 @@ _COMPLETE = (
         re.I,
     ),
     re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
+    re.compile(
+        r"^(?:mark|tick|check|log|record) (?P<ref>.+?) (?:down |off )?as (?:already )?"
+        rf"(?!(?:un|in|needed|postponed|cancel|delayed|dated|planned|scheduled|prioriti))(?:\w+ed|{'|'.join(PAST)}){_WHEN}$",
+        re.I,
+    ),
     re.compile(
         r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
         rf"|up)\s+)?(?P<ref>.+?){_FROM_LIST}{_WHEN}$",
@@ -272,10 +277,16 @@ def _past(clause: str) -> Complete | None:
     if found := _PAST.match(clause):
         verb, spoken = found["verb"].lower(), re.match(r"(?:i|we)\b", clause, re.I)
         regular = verb.endswith("ed") and (spoken or {verb[:-2], verb[:-1], verb[:-3]} & CHORES)
+        regular = regular or bool(spoken and verb.endswith("d") and _slipped(verb))
         irregular = verb in PAST and (spoken or verb != PAST[verb])
         if regular or irregular:
             return _said_done(verb, found["phrase"])
     return None
+
+
+def _slipped(verb: str) -> bool:
+    """Tell whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
+    return any(alike(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
 
 
 def _said_done(verb: str, phrase: str) -> Complete:

@@ -45,13 +45,19 @@ _SAME = re.compile(
     r"|other)(?: one| task)?)$",
     re.I,
 )
+_SAME_DAY = re.compile(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b", re.I)
 _CORRECTION = re.compile(
     r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
     r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
     re.I,
 )
 _LEADING = re.compile(
-    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|i meant?|maybe|probably|i think)[\s,]+)+(?=\S)", re.I
+    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|i (?:only |just |actually |really )?mean(?:t)?|maybe|probably"
+    r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)",
+    re.I,
+)
+_MEANT = re.compile(
+    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*i (?:only |just |actually |really )?mean(?:t)?\b", re.I
 )
 _OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
@@ -62,7 +68,7 @@ def follow_up(desk: Desk) -> list[Wish]:
     again = _again(desk)
     if again:
         return again
-    wishes = understand(desk.said, desk.now)
+    wishes = understand(_dated(desk), desk.now)
     pending = _pending(desk)
     if pending is None:
         return [_placed(wish, desk) for wish in wishes] if len(wishes) == 1 else wishes
@@ -74,13 +80,23 @@ def follow_up(desk: Desk) -> list[Wish]:
     return [answered if answered is not None else _placed(wishes[0], desk)]
 
 
+def _dated(desk: Desk) -> str:
+    """Return what was said with "the same day" as the day of the task that was spoken of last."""
+    found = _SAME_DAY.search(desk.said)
+    seen = desk.seen()
+    days = [day for number in desk.spoken_of() if number in seen and (day := seen[number].due_date)]
+    if found is None or not days:
+        return desk.said
+    return f"{desk.said[: found.start()]} on {days[-1].isoformat()}{desk.said[found.end() :]}"
+
+
 def _again(desk: Desk) -> list[Wish]:
     """Read "the second one too" as the last wish for another task, and "no, I meant task 6" as that in its place."""
     last = desk.before[-1] if desk.before else None
     if last is None or not last.changed:
         return []
     said = desk.said.strip(" .!?")
-    found = _SAME.match(said) or _SAME.match(unwrap(said)) or _CORRECTION.match(desk.said.strip(" .!"))
+    found = _SAME.match(unwrap(said)) or _SAME.match(said) or _CORRECTION.match(desk.said.strip(" .!"))
     words = next((group for group in found.groups() if group), "") if found else ""
     ref = read_ref(words, desk.now)
     wishes = [wish for wish in understand(last.said, desk.now) if isinstance(wish, Complete | Delete | Reopen | Change)]
@@ -200,7 +216,9 @@ def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
     if isinstance(pending, Add):
         return None
     chosen = _chosen(desk)
-    if chosen is not None and isinstance(wish, Pick | Inspect | Show | Vague | Fragment | Add):
+    if chosen is not None and (
+        isinstance(wish, Pick | Inspect | Show | Vague | Fragment | Add) or _MEANT.match(desk.said)
+    ):
         return _sure(replace(pending, ref=chosen))
     if isinstance(wish, Show):
         return None
@@ -214,7 +232,8 @@ def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
         return _sure(replace(pending, ref=Ref(priority=wish.priority)))
     if isinstance(wish, Inspect) and wish.aspect == "all":
         return _sure(replace(pending, ref=wish.ref))
-    bare = isinstance(wish, Vague) or (isinstance(wish, Add) and bool(match(desk.said, candidates).sure))
+    meant = isinstance(wish, Change) and wish.loose and _MEANT.match(desk.said) is not None
+    bare = meant or isinstance(wish, Vague) or (isinstance(wish, Add) and bool(match(desk.said, candidates).sure))
     if bare:
         ref = read_ref(_bare(desk), desk.now)
         if not ref.phrase or match(ref.phrase, candidates).sure:

@@ -150,6 +150,9 @@ _ASIDE = re.compile(
 )
 
 
+_JOINED = re.compile(r"\s*,\s*|\s+(?:and|&|plus)\s+", re.I)
+
+
 @dataclass(frozen=True)
 class Match:
     """Tasks that a phrase clearly means, or else those that come near."""
@@ -185,6 +188,20 @@ def key_words(text: str) -> list[str]:
     words = list(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()))
     kept = [word for word in words if word not in _STOP] or words
     return [stem(word) for word in kept]
+
+
+def same_words(one: str, other: str) -> bool:
+    """Tell whether two texts have the same words that carry meaning."""
+    return set(key_words(one)) == set(key_words(other))
+
+
+def shared(phrase: str, title: str) -> bool:
+    """Tell whether a phrase names only one of the things that a title joins: the eggs of "Buy milk and eggs"."""
+    wanted = key_words(phrase)
+    verb, *_ = key_words(title) or [""]
+    parts = [[word for word in key_words(part) if word != verb] for part in _JOINED.split(title)]
+    named = [any(alike(word, other) for word in part for other in wanted) for part in parts if part]
+    return len(named) > 1 and any(named) and not all(named)
 
 
 def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match:

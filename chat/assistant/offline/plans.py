@@ -11,6 +11,7 @@ from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
 from chat.assistant.offline.matching import match as match_titles
+from chat.assistant.offline.matching import same_words, shared
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import (
     Add,
@@ -62,6 +63,8 @@ def _together(wishes: Sequence[Wish]) -> list[Wish]:
             joined[-1] = Add(last.drafts + wish.drafts)
         elif isinstance(wish, Fragment) and isinstance(last, Add) and last.drafts:
             joined[-1] = Add((*last.drafts[:-1], _with_detail(last.drafts[-1], wish)))
+        elif isinstance(wish, Add) and wish.drafts and isinstance(last, Fragment) and not last.asking:
+            joined[-1] = Add((_with_detail(wish.drafts[0], last), *wish.drafts[1:]))
         elif isinstance(wish, Fragment) and isinstance(last, Change) and last.lacks:
             joined[-1] = replace(last, day=wish.day, at=wish.at, priority=wish.priority, lacks="")
         else:
@@ -117,6 +120,11 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     drafts = [draft for draft in wish.drafts if draft.title]
     if not drafts:
         return "Sure. What should the task say?"
+    if wish.known and len(drafts) == 1:
+        titled = match_titles(drafts[0].title, (yield from desk.everything()), literal=True).sure
+        there = [task for task in titled if not task.is_completed and same_words(task.title, drafts[0].title)]
+        if there:
+            return f"{replies.named(there[0])} is on your list already."
     if wish.bare and len(drafts) == 1 and drafts[0].day:
         same = [
             task
@@ -176,6 +184,9 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
         tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
         if len(tasks) <= len(choice.numbers):
             return (yield from _all_done(desk))
+    partly = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
+    if wish.statement and wish.ref.phrase and any(shared(wish.ref.phrase, task.title) for task in partly):
+        return f"That is only a part of it. Shall I mark this as done?\n\n{replies.lines(partly, desk.today)}"
     outcomes = yield from desk.ask([Call("complete_task", {"number": number}) for number in choice.numbers])
     done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
     said = [f"Done: {replies.joined(done)} ✓"] if done else []

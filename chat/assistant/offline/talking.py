@@ -173,7 +173,8 @@ def answer(clause: str) -> Answer | None:
 
 def undo(clause: str) -> Undo | None:
     """Read a wish to take back the last change."""
-    return Undo() if _UNDO.match(clause.strip(" .!?")) else None
+    plain = re.sub(r"^(undo (?:that|it|this))\s*[,;-]\s*(?!and\b|then\b).*$", r"\1", clause.strip(" .!?"), flags=re.I)
+    return Undo() if _UNDO.match(plain) else None
 
 
 def foreign(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from chat.assistant.offline import adding, asking, changing, finishing, inspecting, recalling, talking
 from chat.assistant.offline.clauses import split_clauses, unwrap
+from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.wishes import (
@@ -40,6 +41,13 @@ _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b",
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
+_ADD_LAST = re.compile(
+    r"^(?P<what>.+?)[\s,.;:-]+(?:(?:please|pls|can you|could you|would you|will you|so|just)\s+)+(?:add|note|put|save|jot)"
+    r"(?:\s+(?:it|that|this|them|both|those|these|all))?(?:\s+(?:down|in|on|(?:to|on) (?:my|the) (?:\w+ )?list|please|pls"
+    r"|for me))*$",
+    re.I,
+)
+_STILL = re.compile(r"^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b", re.I)
 _LEAD_NO = re.compile(
     r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I
 )
@@ -61,7 +69,7 @@ _AS_TASK = re.compile(
 )
 _SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
-_LONG_QUESTION = 12
+_LONG_QUESTION, _FEW = 12, 6
 
 
 def understand(said: str, now: datetime) -> list[Wish]:
@@ -69,12 +77,15 @@ def understand(said: str, now: datetime) -> list[Wish]:
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
-    for clause in split_clauses(message.text):
+    for clause in split_clauses(settled(message.text, now)):
         if _forbidden(clause):
             wishes.append(Foreign())
             clause = talking.without_command(clause)
             if not clause or _forbidden(clause):
                 continue
+        if wishes and isinstance(wishes[-1], Add) and len(clause.split()) <= _FEW and adding.SEPARATE.search(clause):
+            wishes[-1] = adding.apart(wishes[-1])
+            continue
         for wish in _read_led(clause, now):
             last = wishes[-1] if wishes else None
             if isinstance(wish, Vague) and wish.more and isinstance(last, Add):
@@ -84,7 +95,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
                 wishes.pop()
                 wish = Add((replace(wish.usual, title=adding.clean_title(last.text)),))
             elif last is not None and _goes_on(last, wish):
-                wishes[-1] = Mention(message.reveal(clause_before))
+                wishes[-1] = Mention(message.reveal(_named_by(last) or clause_before))
             wishes.append(revealed(wish, message))
         clause_before = clause
     return _unforced(_tidied(wishes)) or [Vague(said)]
@@ -96,6 +107,10 @@ def _goes_on(last: Wish, wish: Wish) -> bool:
     statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
     pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
     return pointing and statement
+
+
+def _named_by(wish: Wish) -> str:
+    return wish.ref.phrase if isinstance(wish, Complete | Delete) else ""
 
 
 def _forbidden(clause: str) -> bool:
@@ -148,6 +163,8 @@ def _read(clause: str, now: datetime) -> Wish:
         return OffTopic()
     clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
     clause = _WONDERING.sub("", clause)
+    if (last := _ADD_LAST.match(clause.strip(" .!?"))) and not adding.announced(last["what"]):
+        clause = f"add {last['what']}"
     plain = clause.strip(" .!")
     return (
         _about_talk(clause, plain)
@@ -225,7 +242,8 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
         return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
     if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
         return changed
-    return _question_first(plain, now) or adding.add(plain, now)
+    wish = _question_first(plain, now) or adding.add(plain, now)
+    return replace(wish, known=True) if isinstance(wish, Add) and _STILL.match(plain) else wish
 
 
 def _question_first(plain: str, now: datetime) -> Wish | None:

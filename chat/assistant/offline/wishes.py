@@ -66,11 +66,13 @@ class Add:
     """Add these tasks; none means that the person has not said what yet, only perhaps when (`usual`).
 
     A `bare` one was not announced as a task: "do the laundry on Sunday" may speak of one that there is.
+    So may a `known` one: "I still have to do the laundry".
     """
 
     drafts: tuple[Draft, ...] = ()
     usual: Draft = Draft("")
     bare: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True)

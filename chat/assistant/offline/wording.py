@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.dates import find_due
 from chat.assistant.offline.pointing import POINTED, ref_or_it
 from chat.assistant.offline.wishes import Change
 from chat.assistant.offline.words import quoted
@@ -140,6 +141,10 @@ _SWAP = re.compile(
 )
 
 
+# "Make it 4" means the hour: nobody calls a task that.
+_HOUR = re.compile(r"(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?", re.I)
+
+
 def described(clause: str, now: datetime) -> Change | None:
     """Read a wish to add a note to a task, or to say something else in it."""
     for form in _DESCRIBE:
@@ -157,6 +162,9 @@ def renamed(clause: str, now: datetime) -> Change | None:
         return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
     for form in _RENAME:
         if found := form.match(clause):
+            if hour := _HOUR.fullmatch(found["text"]):
+                due = find_due(f"tomorrow at {hour['hour']}", now)
+                return Change(ref_or_it(found.groupdict().get("ref"), now), at=due.at if due else None)
             text = clean_title(found["text"]) if not quoted(found["text"]) else found["text"].strip()
             return Change(
                 ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")

@@ -15,6 +15,13 @@ _FIRST_MARK = 0xE100
 
 _MARK = re.compile("[\ue100-\ue7ff]")
 
+# Typed in a hurry, "its" is mostly "it is"; before a thing it is what it seems.
+_ITS = re.compile(
+    r"\bits(?= (?:for|due|on|at|by|not|no|a|an|the|done|finished|complete|completed|urgent|important|high|low|overdue"
+    r"|cancelled|canceled|already|now|called|in|still|really|very|super|been|today|tomorrow|tonight|my|all|ok|okay"
+    r"|fine|good|\w+day)\b)",
+    re.I,
+)
 _TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
 
 
@@ -60,6 +67,7 @@ def prepare(said: str) -> Message:
         return chr(_FIRST_MARK + len(message.quotes) - 1)
 
     text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
+    text = _ITS.sub("it's", text)
     text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
     present = {word.lower() for word in re.findall(r"[\w'-]+", text)}
 

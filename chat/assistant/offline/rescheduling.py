@@ -1,0 +1,71 @@
+"""Understand statements that tell of a new day or hour: "the dentist moved me to the 19th", "Saturday would be good"."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.pointing import ref_or_it
+from chat.assistant.offline.wishes import Change, Draft
+
+_MOVED = re.compile(
+    r"^(?:(?:they|he|she|someone|somebody|my \w+|the \w+) (?:have |has |just |'ve )*(?:moved|pushed|rescheduled|shifted"
+    r"|postponed|brought forward|changed) (?P<ref2>(?!me\b|us\b)(?:the|my|our) .+?)"
+    r"|(?P<ref>(?:the |my |our )?.+?)\s+(?:(?:has|have|had|is|are|was|were|got|gets|will be|just)\s+)*(?:been |now )*"
+    r"(?:moved|pushed|rescheduled|shifted|postponed|brought forward|changed|bumped|delayed)(?: me| us| it| back"
+    r"| forward)*)\s+(?P<when>(?:to|until|till|for|by)\s.+)$",
+    re.I,
+)
+_STARTS = re.compile(
+    r"^(?P<ref>.+?)\s+(?:now |actually |really |only )*(?:starts?|begins?|takes place|happens|is happening|opens?|ends"
+    r"|(?:needs?|has|have|ought) to (?:be )?(?:done|finished|ready|in|submitted|paid|sent|there|out|complete|completed"
+    r"|handed in)|(?:must|should) be (?:done|finished|ready|in|submitted|paid|sent|out|complete|completed)"
+    r"|is (?:now|actually) (?=at|on)|is wanted|is needed|can wait|got|deadline is)\b\s*(?P<when>.+)$",
+    re.I,
+)
+_SUITS = re.compile(
+    r"^(?P<when>.+?)\s+(?:(?:would|will|might|could|should)(?: be| work| do| suit)?|is|works?|suits?|sounds?|seems?|'s)"
+    r"(?: be)?(?: me| us)?(?: much| probably)?(?: good| better| best| fine| great| ok| okay| perfect| ideal| enough"
+    r"| early enough| soon enough| well| easier)?(?: for me| for us)?(?: (?:for|with) (?P<ref>.+?))?$",
+    re.I,
+)
+_FOR = re.compile(
+    r"^(?:let's|lets|can we|could we|i'?d|i would|i'll|we'?d)?\s*(?:do|say|make it|go for|go with|prefer|rather do|rather)"
+    r"\s+(?P<when>.+?)(?: (?:for|with) (?P<ref>it|that|this|them|that one|this one))?(?: instead)?$",
+    re.I,
+)
+_ASIDE = re.compile(
+    r",?\s*(?:(?:at )?the same time|same (?:time|hour)|instead(?: of .+)?|rather than .+|not .+|now|please|this time)\b",
+    re.I,
+)
+_FILLER = re.compile(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earliest|latest)\b|\W", re.I)
+
+
+def rescheduled(clause: str, now: datetime) -> Change | None:
+    """Read a statement of when something is now; None if it says anything beside."""
+    for form in (_MOVED, _STARTS, _SUITS, _FOR):
+        found = form.match(clause)
+        if found is None:
+            continue
+        told = _ASIDE.sub("", found["when"])
+        due = find_due(told, now)
+        if due is None or _FILLER.sub("", without(told, due)):
+            continue
+        words = found["ref"] or found.groupdict().get("ref2")
+        if form is _STARTS and not words:
+            continue
+        return _with_task(Change(ref_or_it(_subject(words), now), day=due.day, at=due.at), now)
+    return None
+
+
+def _subject(words: str | None) -> str | None:
+    return re.sub(r"^(?:that|because|so|but|and)\s+", "", words, flags=re.I) if words else None
+
+
+def _with_task(wish: Change, now: datetime) -> Change:
+    """Return the change with the task that it would be, were there none of that name."""
+    if not wish.ref.phrase:
+        return wish
+    day, at = settle(Due(wish.day, wish.at, ()), now)
+    return replace(wish, otherwise=Draft(clean_title(wish.ref.phrase), day=day, at=at))
