@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 from django.views.generic import FormView
 
 from chat import forms, history
-from chat.assistant.providers import describe
+from chat.assistant.configured import describe
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 

@@ -126,7 +126,7 @@ class Supervisor:
         if self.worker:
             self._begin(worker)
         # It takes as long to load as the server takes to start.
-        from chat.assistant.providers import describe
+        from chat.assistant.configured import describe
 
         self._await_server(server)
         if not self._stop.is_set():

@@ -6,18 +6,9 @@ from agents import Model, ModelSettings
 from django.conf import settings
 from openai import AsyncOpenAI
 
+from chat.assistant.configured import is_offline
 from chat.assistant.endpoints import CompletionsModel, ResponsesModel
 from chat.assistant.offline.model import OfflineModel
-
-
-def is_offline() -> bool:
-    """Tell whether no model endpoint is configured."""
-    return not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL)
-
-
-def describe() -> str:
-    """Say which model answers, for people."""
-    return "Built-in offline model" if is_offline() else str(settings.AGENT_MODEL)
 
 
 def build_model() -> Model:

@@ -31,9 +31,9 @@ from django.db import DatabaseError
 
 from chat import notices
 from chat.assistant.agent import build_agent
+from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.guardrail import build_guardrail
-from chat.assistant.providers import is_offline
 from chat.assistant.relevance import REFUSAL
 from chat.assistant.tools import READ_ONLY
 from chat.bridge import in_database, outcome
