@@ -1,5 +1,6 @@
 """Limits of a user, each with a clear refusal, and nothing stored of what was refused."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from chat.tests.live import open_socket, sign_in
-from config.tests.support import LiveDatabase, ServerProcess
+from config.tests.support import LiveDatabase, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
 
@@ -52,26 +53,26 @@ async def test_messages_a_minute(strict_server: ServerProcess) -> None:
 
 
 async def test_messages_a_minute_hold_for_conversations_begun_at_once(strict_server: ServerProcess) -> None:
-    person, conversations = sign_in(strict_server), [uuid.uuid4() for _ in range(2)]
-    async with AsyncExitStack() as stack:
-        sockets = [
-            await stack.enter_async_context(open_socket(strict_server, person, conversation))
-            for conversation in conversations
-        ]
+    person, conversations = sign_in(strict_server), [uuid.uuid4(), uuid.uuid4()]
+    async with (
+        open_socket(strict_server, person, conversations[0]) as one,
+        open_socket(strict_server, person, conversations[1]) as other,
+    ):
+        for _ in range(5):
+            await one.say("hello")
         with psycopg.connect(strict_server.database.url) as gate:
             # Both wait at the same place, and then go on together.
             gate.execute("LOCK TABLE chat_conversation IN EXCLUSIVE MODE")
-            for socket in sockets:
-                for _ in range(6):
-                    await socket.message("hello")
-        for socket in sockets:
-            await socket.pong()
-        accepted = [frame for socket in sockets for frame in socket.frames if frame["type"] == "message.accepted"]
-        refused = [frame for socket in sockets for frame in socket.frames if frame["type"] == "error"]
+            sent = [await one.message("the sixth"), await other.message("the sixth, too")]
+            waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'chat_conversation'::regclass"
+            await asyncio.to_thread(lambda: eventually(lambda: len(strict_server.database.query(waiting)) == 2))
+        answers = [
+            await socket.until(lambda frame, client_id=client_id: frame.get("client_id") == client_id)  # type: ignore[misc]
+            for socket, client_id in zip((one, other), sent, strict=True)
+        ]
 
-    assert {frame["code"] for frame in refused} == {"rate_limited"}
-    assert len(accepted) <= 6
-    assert sum(stored(strict_server.database, conversation)[2] for conversation in conversations) == len(accepted)
+    assert sorted(answer["type"] for answer in answers) == ["error", "message.accepted"]
+    assert sum(stored(strict_server.database, conversation)[2] for conversation in conversations) == 6
 
 
 async def test_messages_that_wait(strict_server: ServerProcess) -> None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, RateLimited, TooLong
-from chat.models import Conversation, Message, Turn
+from chat.models import Conversation, Message, Turn, User
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
 from chat.turns.events import MessageView
@@ -144,6 +144,8 @@ def _open(user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime) -> Conv
 
 
 def _check_rate(user_id: uuid.UUID, now: datetime) -> None:
+    # A person's messages one after another, so that those sent at once to several conversations all count.
+    User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
     limit = settings.MESSAGES_PER_MINUTE
     minute = Turn.objects.filter(user_id=user_id, accepted_at__gt=now - timedelta(minutes=1)).order_by("-accepted_at")
     recent = list(minute.values_list("accepted_at", flat=True)[:limit])
