@@ -126,7 +126,7 @@ class LiveSocket:
                         if wanted(frame):
                             return frame
                     seen = len(self.frames)
-                    assert self.code is None, f"the socket was closed with {self.code}"
+                    assert self.code is None, f"closed with {self.code}; last: {str(self.frames[-3:])[:1000]}"
                     await self._news.wait()
         except TimeoutError:
             raise AssertionError(f"it was not sent within {within} s; last: {str(self.frames[-3:])[:2000]}") from None

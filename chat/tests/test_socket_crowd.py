@@ -24,7 +24,7 @@ SECONDS = 90.0
 
 @pytest.fixture(scope="module")
 def people(shared_server: ServerProcess) -> list[Person]:
-    return [sign_in(shared_server, f"crowd-{n}") for n in range(4)]
+    return [sign_in(shared_server, f"crowd-{n}") for n in range(10)]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ async def test_200_messages_to_20_conversations_from_40_sockets(
         for n in range(20):
             conversation_id = uuid.uuid4()
             for _ in range(2):
-                await crowd.join(shared_server, people[n % 4], conversation_id)
+                await crowd.join(shared_server, people[n % 10], conversation_id)
         await crowd.say_at_once(range(10))
         await everyone_has_seen_everything(crowd)
         check_logs(crowd)
