@@ -16,6 +16,7 @@ from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.turns.accept import view
 from chat.turns.events import MessageView
+from chat.turns.journal import storable
 from chat.turns.ownership import Hold
 
 
@@ -44,7 +45,7 @@ def finish(hold: Hold, ending: Ending) -> MessageView | None:
         turn = hold.locked()
         message = _reply(conversation, turn, ending)
         turn.status, turn.ended_at = ending.status, now
-        turn.text, turn.items, turn.usage = ending.text, list(ending.items), ending.usage
+        turn.text, turn.items, turn.usage = ending.text, storable(list(ending.items)), ending.usage
         turn.warning, turn.error_code, turn.error_detail = ending.warning, ending.error_code, ending.error_detail
         turn.save()
         conversation.updated_at = now

@@ -5,6 +5,7 @@ calls.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
 from chat.turns.ownership import Hold
 
+# PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair; a model may say either.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
 
 
@@ -54,6 +57,15 @@ def join_texts(texts: Sequence[str]) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
+def storable(value: Any) -> Any:
+    """Return a JSON value with a mark in the place of each character that cannot be stored."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(name): storable(part) for name, part in value.items()}
+    return [storable(part) for part in value] if isinstance(value, list) else value
+
+
 def load(turn: Turn) -> Journal:
     """Read a turn's journal."""
     steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn)]
@@ -67,7 +79,7 @@ def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int
         TurnStep.objects.create(
             turn=turn,
             n=n,
-            output=[item.model_dump(mode="json", exclude_unset=True) for item in response.output],
+            output=storable([item.model_dump(mode="json", exclude_unset=True) for item in response.output]),
             usage={"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens},
             duration_ms=duration_ms,
         )
@@ -154,9 +166,9 @@ def assistant_item(text: str) -> Item:
 
 def _parsed(arguments: str) -> Any:
     try:
-        return json.loads(arguments or "{}")
+        return storable(json.loads(arguments or "{}"))
     except ValueError:
-        return arguments
+        return storable(arguments)
 
 
 def _shown(call: ToolCall) -> ToolView:

@@ -17,7 +17,7 @@ from chat.assistant.retrying import Retrying
 from chat.assistant.unique_ids import UniqueIds
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.turns.events import TextDelta, TurnResumed
-from chat.turns.journal import Journal, join_texts
+from chat.turns.journal import Journal, join_texts, storable
 from chat.turns.log import TurnLog
 
 
@@ -51,7 +51,7 @@ class PlaybackModel(WrappedModel):
         async with closed_after(ask()) as events:
             async for event in events:
                 if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent) and event.delta:
-                    self._say(event.delta)
+                    self._say(storable(event.delta))
                 elif isinstance(event, ResponseCompletedEvent):
                     self._drop_rest()
                 yield event
