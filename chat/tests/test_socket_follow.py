@@ -1,0 +1,37 @@
+"""Who follows a turn is not left waiting when the turn goes elsewhere."""
+
+import asyncio
+import uuid
+
+from agents.testing import ScriptedModel, assistant_message
+
+from chat.models import User
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.tests.test_replay import abandon
+from chat.turns.events import Snapshot
+from chat.turns.follow import Seen, follow
+
+
+async def test_a_follower_of_a_turn_that_is_taken_over_sees_its_end(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
+    gate = Gate("so far")
+    script.enqueue(gate.step())
+    first = await start_runner(script)
+    accepted = await Chat(first, owner, uuid.uuid4()).send("hi")
+    seen: list[Seen] = []
+
+    async def watch() -> None:
+        async for news in follow(first.logs, accepted.turn.pk):
+            seen.append(news)
+
+    watching = asyncio.create_task(watch())
+    await gate.reached.wait()
+    await abandon(first)
+    await start_runner(ScriptedModel([[assistant_message("Hello again!")]]))
+    async with asyncio.timeout(10):
+        await watching
+
+    last = seen[-1].entries[-1].event
+    assert isinstance(last, Snapshot)
+    assert (seen[-1].attempt, last.status, last.text) == (2, "done", "Hello again!")
