@@ -46,13 +46,18 @@ _WRITING = (
     r"(?:poems?|haiku|sonnet|limerick|jokes?|stor(?:y|ies)|song|lyrics|essay|novel|rap|riddle|cover letter|blog post)"
 )
 _CODE = r"(?:python|javascript|java|c\+\+|rust|html|css|sql|regex|php|typescript|bash|code|function|script|algorithm)"
+# "Write essay by Friday" is something to do; "write me an essay" is a request.
+_NOT_DATED = (
+    r"(?:(?=.*\b(?:me|us)\b)|(?!.*\b(?:(?:tomorrow|tonight|today)\b|(?:by|before|due|on|until|this|next) (?:the )?"
+    r"(?:\w+day|week|month|noon|end|\d))))"
+)
 _CREATIVE = re.compile(
     r"^\W*(?:please |can you |could you |would you )*(?:write|compose|make up|tell|sing|give|recite"
-    rf"|generate)\b.{{0,30}}\b{_WRITING}\b",
+    rf"|generate)\b{_NOT_DATED}.{{0,30}}\b{_WRITING}\b",
     re.I,
 )
 _OFF_TOPIC = _any(
-    rf"\b(?:write|compose|make up|tell|sing|give|recite|generate|draft)\b.{{0,30}}\b{_WRITING}\b",
+    rf"\b(?:write|compose|make up|tell|sing|give|recite|generate|draft)\b{_NOT_DATED}.{{0,30}}\b{_WRITING}\b",
     r"^\W*(?:a |another )?(?:poem|joke|story|haiku|song|riddle)\b(?! about my| list)",
     r"\bcapital (?:city )?of\b",
     rf"\b(?:write|fix|debug|explain|refactor|generate|implement|show)\b.{{0,30}}\b{_CODE}\b",
@@ -67,7 +72,8 @@ _OFF_TOPIC = _any(
     r"^\W*\d[\d\s.]*[-+*/x×÷^]\s*\d[\d\s.]*=?\W*$",
     r"\b(?:square root|derivative|integral|quadratic|equation|pythagor\w+)\b",
     r"^\W*translate\b|\bhow do you say\b|\bin (?:french|spanish|german|japanese|latin|italian|chinese)\W*$",
-    r"^\W*(?:who|when|where) (?:is|was|were|are|won|wrote|invented|discovered|painted|did|the)\b(?!.*\b(?:i|my"
+    r"^\W*when (?:was|were|did|won|wrote)\b(?!.*\b(?:i|my|me|you|it|that)\b)",
+    r"^\W*(?:who|where) (?:is|was|were|are|won|wrote|invented|discovered|painted|did|the)\b(?!.*\b(?:i|my"
     r"|me|you|it|that)\b)",
     r"\bmeaning of life\b|\b(?:stock|bitcoin|crypto|share) price|\bprice of (?:bitcoin|gold|oil|a )|\bexchange rate\b",
     r"\b(?:president|prime minister|king|queen|population|ceo) of\b|\bhow (?:tall|old|far|big|deep|long"

@@ -34,14 +34,21 @@ async def play(
     given: Sequence[dict[str, Any]] = (),
 ) -> list[Played]:
     """Let a new person, who has the given tasks, say one thing after another in one conversation at a moment."""
+    with time_machine.travel(now, tick=True):
+        return await converse(runner, said, time_zone=time_zone, given=given)
+
+
+async def converse(
+    runner: TurnRunner, said: Sequence[str], *, time_zone: str = "Europe/Berlin", given: Sequence[dict[str, Any]] = ()
+) -> list[Played]:
+    """Let a new person, who has the given tasks, say one thing after another in one conversation."""
     user = await in_database(_person_with, time_zone, given)
     chat = Chat(runner, user, uuid.uuid4())
     played = []
-    with time_machine.travel(now, tick=True):
-        for text in said:
-            before = await in_database(_tasks_of, user.pk)
-            reply = await chat.reply(text)
-            played.append(Played(text, reply, before, await in_database(_tasks_of, user.pk)))
+    for text in said:
+        before = await in_database(_tasks_of, user.pk)
+        reply = await chat.reply(text)
+        played.append(Played(text, reply, before, await in_database(_tasks_of, user.pk)))
     return played
 
 

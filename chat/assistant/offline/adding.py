@@ -20,6 +20,16 @@ _PLURAL = re.compile(
     re.I,
 )
 
+_DAYS_LIST = re.compile(
+    r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
+    r"[^:]+$",
+    re.I,
+)
+
+_QUOTED_ALONE = re.compile(
+    "^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$", re.I
+)
+
 _HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
 
 _BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
@@ -97,6 +107,8 @@ _NOTHING_YET = frozenset(
         "a reminder",
         "todo",
         "both",
+        "to",
+        "to do",
         "both of them",
         "both of those",
         "all of them",
@@ -119,6 +131,7 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         return None
     if (
         _PLURAL.match(clause)
+        or _DAYS_LIST.match(clause)
         or (":" in clause and SEPARATE.search(clause.split(":", 1)[0]))
         or _HEADED.match(clause)
         or _BULLET.search(clause)
@@ -202,7 +215,8 @@ def _items(text: str, header: str) -> list[str]:
     plain_things = all(
         _first(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
     )
-    if adding and len(commas) > 1 and len(pieces) > 2 and plain_things:
+    several = len(commas) > 1 and len(pieces) > 2
+    if several and ((adding and plain_things) or all(_first(piece) in CHORES for piece in pieces)):
         return pieces
     if len(pieces) > 1 and all(quoted(piece) for piece in pieces):
         return pieces
@@ -253,7 +267,9 @@ def _only_detail(text: str) -> bool:
 
 def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
     """Read one task: its note, its priority, when it is due, and what is left as its title."""
-    note, rest = take_note(text.strip())
+    note, rest = take_note(
+        re.sub(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])", r"\1: ", text.strip(), flags=re.I)
+    )
     rest = _AS_PRIORITY_TASK.sub(", ", rest)
     said, rest = take_priority(rest)
     own = find_due(rest, now)
@@ -264,6 +280,8 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     if note and own is None and (own := find_due(note, now)) and not without(note, own).strip(" ,.;"):
         note, due = None, own
     day, at = settle(due, now) if due else (None, None)
+    if named := _QUOTED_ALONE.match(rest):
+        rest = named[1]
     return Draft(clean_title(rest), note, day, at, said or priority or "normal")
 
 

@@ -26,7 +26,7 @@ _LISTED = re.compile(
     r"|outstanding|urgent|important|priority|to do|do i|i do|should i|must i|(?:do|due|work on|start with"
     r"|tackle|comes?|is|what's) (?:first|next)|unfinished|incomplete|today|tomorrow|anything|this week"
     r"|next week|weekend|late|upcoming|coming up)\b"
-    r"|(?:show|list|display)(?: me| them| all| it| everything)*$)",
+    r"|(?:what|which) (?:have|did) i (?:already |just |actually |manage to )*(?:finish|complete|get done|done|finished|completed|accomplish)\w*(?: .*)?$|(?:show|list|display)(?: me| them| all| it| everything)*$)",
     re.I,
 )
 
@@ -41,7 +41,7 @@ _BARE_LIST = re.compile(
     r"|^(?:(?:have (?:i|you) )?got )?(?:anything|any tasks?|something)\b.*\b(?:today|tomorrow|about|related to"
     r"|concerning|with|this week|next week|weekend|\w+day)\b.*$|^is my (?:list|todo list) empty\??$|^(?:search"
     r"|look)(?: for)? (?:my )?(?:tasks? )?.+$|^(?:anything|something|what)\s+(?:else\s+)?(?:is\s+)?(?:due|left"
-    r"|overdue|for|on|urgent|important|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap"
+    r"|overdue|for|on|urgent|important|high|low|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap"
     r"|progress)(?: please)?\??$|^(?:how(?:'s| is| does)|what(?:'s| is| does)) my (?:day|week|weekend|list"
     r"|schedule|today|tomorrow|agenda|month)\b.*$|^due (?:today|tomorrow|this week|next week)\??$"
     r"|^what else\??$|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important"
@@ -118,6 +118,11 @@ _COUNT = re.compile(
 
 _SEARCH = re.compile(r"^(?:search|look)(?: for)? (?:my tasks for |tasks? (?:about|with|for) )?(?P<about>.+)$", re.I)
 
+_FIND = re.compile(
+    r"^(?:find|locate|where(?:'s| is)|look up) (?:me )?(?:the |my )?(?P<about>.+?) (?:tasks?|ones?|todos?|items?|reminders?)$",
+    re.I,
+)
+
 _COUNTED = re.compile(
     r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*"
     r"|reminders|ones|high|low|urgent|important|do i have|have i|i have|did i)\b",
@@ -164,6 +169,16 @@ def show(clause: str, now: datetime) -> Show | None:
     text = clause.strip(" .!")
     if _MORE.match(text):
         return Show(more=True)
+    if found := re.match(
+        r"am i (?:all |nearly |almost |finally )?(?:done|finished|free)(?P<when>(?: (?:for|with) .+)?)$",
+        text.rstrip("?"),
+        re.I,
+    ):
+        return Show(status="pending", span=read_span(found["when"], now))
+    if found := re.match(
+        r"(?:show|give|list)(?: me)?(?: the| my)? (?:top|first|next) (?P<many>two|three|four|five|\d{1,2})$", text, re.I
+    ):
+        return Show(status="pending", limit=_amount(found["many"]))
     if re.match(r"(?:hide|don't show(?: me)?|without) (?:the |all |my )*(?:completed|done|finished)\b", text, re.I):
         return Show(status="pending")
     if re.match(
@@ -182,9 +197,9 @@ def show(clause: str, now: datetime) -> Show | None:
         text,
         re.I,
     )
-    if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text)):
+    if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text) or _FIND.match(text)):
         return None
-    about = _ABOUT.search(text) or _SEARCH.match(text)
+    about = _ABOUT.search(text) or _FIND.match(text) or _SEARCH.match(text)
     if about and re.search(r"\bdue\b|\bpriority\b|\bdates?\b", about["about"], re.I):
         about = None
     rest = text[: about.start("about")] if about else text

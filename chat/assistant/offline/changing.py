@@ -153,6 +153,8 @@ def change(clause: str, now: datetime) -> Change | None:
         re.I,
     ):
         return change(f"move {found['ref']} {found['when']}", now)
+    if re.match(r"(?:how|what) about\b", clause, re.I):
+        return rescheduled(clause.rstrip("? "), now)
     if (
         clause.endswith("?")
         or re.search(r"(?:n't| not| no longer) (?:\w+ )?(?:due|for|on)\b", clause, re.I)
@@ -190,6 +192,7 @@ def change(clause: str, now: datetime) -> Change | None:
 
 def fragment(clause: str, now: datetime) -> Fragment | None:
     """Read a bare day, hour or priority."""
+    clause = re.sub(r",?\s*(?:at )?(?:the )?same (?:time|hour)\b", "", clause, flags=re.I)
     clause = re.sub(
         r"^(?:no[, ]+|i meant?|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+",
         "",
@@ -276,8 +279,8 @@ def _dated(clause: str, now: datetime) -> Change | None:
 
 def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
     """Return the date that something is moved to, and what is left: the Monday in "the Friday call to Monday"."""
-    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and find_due(
-        denied["old"], now
+    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and (
+        find_due(denied["old"], now) or find_due(f"on {denied['old']}", now)
     ):
         rest = rest[: denied.start()]
     if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
@@ -355,6 +358,10 @@ def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
         return Change(read_ref(found["ref"], now), lacks="priority" if found["what"].lower() == "priority" else "due")
     if _DATING.match(clause) and not re.search(r"\b(?:to|until|till|by)\b", clause):
         return Change(ref_or_it(_bare_ref(rest), now), lacks="due")
+    if (
+        found := re.match(r"^(?:change|edit|modify|adjust)\s+(?P<ref>(?:the|my) [^:,]+)$", clause, re.I)
+    ) and not re.search(r"\b(?:to|into|from|by|for|with)\b", found["ref"]):
+        return Change(read_ref(found["ref"], now), lacks="anything", otherwise=Draft(clean_title(clause)))
     if found := re.match(rf"^(?:change|update|edit|modify|adjust)\s+(?P<ref>{POINTED}|.*\btask)$", clause, re.I):
         lacks: Slot = "anything"
         return Change(read_ref(found["ref"], now), lacks=lacks)

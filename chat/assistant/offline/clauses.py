@@ -105,8 +105,9 @@ _MODAL = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind"
-    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear|love|darling|honey|hun|pal|friend|sir|boss"
-    r"|bro|dude|sweetie|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
+    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear"
+    r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
+    r"|sweetie)|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
     r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
     re.I,
 )

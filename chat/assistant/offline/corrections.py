@@ -18,6 +18,7 @@ _TURN = re.compile(
     re.I,
 )
 _ONLY_WEAK = re.compile(r"[\s,;.!?(-]*(?:not|actually|rather|oh|no|oops|whoops|ugh)[\s,.!:-]*", re.I)
+_NO = re.compile(r"\b(?:no|nope|nah|oh|actually)\b", re.I)
 _BARE = re.compile(
     r"\b(?:make it|make that|it's|that's|it is|for|on|at|by|due|to|and|a|it|instead|please|rather|the|better|of"
     r"|course|not)\b|\W",
@@ -39,7 +40,7 @@ _ORDER = re.compile(
     re.I,
 )
 _TAKEN_BACK = re.compile(
-    r"(?:please )?(?:don't|do not|leave|keep|never ?mind|forget (?:it|that|about)|cancel that|not (?:that|yet|now)"
+    r"(?:please )?(?:(?:don't|do not)(?! (?:let|forget))|leave (?:it|that|them)|keep (?:it|that|them|everything|all)|never ?mind|forget (?:it|that|about)|cancel that|not (?:that|yet|now)"
     r"|ignore that|it's not|i haven't|i didn't|that's wrong|stop|skip (?:it|that))\b",
     re.I,
 )
@@ -52,16 +53,18 @@ def settled(text: str, now: datetime) -> str:
         before, after = text[: turn.start()], text[turn.end() :].strip()
         if not re.search(r"\w", unwrap(before)) or len(before.split()) < 2:  # noqa: PLR2004
             continue
-        found = _settled(before, after, now, weak=_ONLY_WEAK.fullmatch(turn[0]) is not None)
+        found = _settled(
+            before, after, now, weak=_ONLY_WEAK.fullmatch(turn[0]) is not None, denied=_NO.search(turn[0]) is not None
+        )
         if found is not None:
             return settled(found, now)
     return text
 
 
-def _settled(before: str, after: str, now: datetime, *, weak: bool) -> str | None:
+def _settled(before: str, after: str, now: datetime, *, weak: bool, denied: bool) -> str | None:
     """Put what was said after a second thought in the place of what it corrects; None if it corrects nothing."""
     if _TAKEN_BACK.match(after):
-        return None if weak else after
+        return None if weak and not denied else after
     redated = _redated(before, after, now)
     if redated is not None:
         return redated

@@ -30,6 +30,11 @@ _NEGATED = re.compile(
     r"|do)\b",
     re.I,
 )
+_LEFT_ALONE = re.compile(
+    r"^(?:please )?(?:keep|leave) (?:it|that|them|those|both|everything|all of (?:it|them)|them all|the list|my list)"
+    r"(?: all| alone| as (?:it is|they are|is)| be| there| in| on(?: (?:my|the) list)?| open| for now| please| then| after all)*$",
+    re.I,
+)
 _NONE_DONE = re.compile(
     r"^(?:neither|none|nothing)(?: of (?:them|those|it))? (?:is|are|has been|was) (?:done|finished|complete)", re.I
 )
@@ -136,6 +141,41 @@ _PASSIVE = re.compile(
     re.I,
 )
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
+# "Bill paid", "plants all watered": a thing and what was done to it, and nothing else.
+_NOT_I = re.compile(
+    r"^(?:no,? )?i (?:haven't|have not|didn't|did not)(?: (?:actually|really|yet|do|done|finish|finished|complete|it|that))*$",
+    re.I,
+)
+_BY_PEOPLE = frozenset(
+    stem(verb)
+    for verb in [
+        "call",
+        "ring",
+        "phone",
+        "email",
+        "text",
+        "write",
+        "ask",
+        "visit",
+        "message",
+        "tell",
+        "meet",
+        "see",
+        "reply",
+        "contact",
+        "respond",
+        "invite",
+        "thank",
+    ]
+)
+_SOMEBODY = re.compile(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?", re.I)
+_BOTH_DONE = re.compile(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?", re.I)
+_ELLIPTIC = re.compile(
+    r"^(?!(?:i|we|you|get|have|has|had|be|make|need|want|not|no|to|by|when|if|what|how|why|is|are|did|do|does|keep|see"
+    r"|add|buy|left|set|put)\b)(?P<thing>(?:[\w'-]+\s+){1,4}?)(?:all |finally |now |already |just |successfully )*"
+    rf"(?P<verb>\w+ed|{'|'.join(verb for verb, base in PAST.items() if verb != base)})(?:\s+(?:off|up|out|away|in))?{_WHEN}$",
+    re.I,
+)
 _MANAGED = re.compile(
     rf"^(?:i(?:'ve|'m)?\s+)?{_ADVERB}(?:managed to|was able to|remembered to|got around to|got round to"
     r"|made sure to|was finally able to|succeeded in|been (?:to|at)|(?:just )?(?:come|came|got|gotten|am"
@@ -194,7 +234,7 @@ _DELETE = (
     ),
 )
 _GONE = re.compile(
-    r"^(?P<ref>.+?)\s+(?:(?:is|are|was|were|got|has been|'s)\s+(?:now |been )?(?:cancelled|canceled|called off"
+    r"^(?P<ref>.+?)\s+(?:(?:(?:is|are|was|were|got|has been|'s)\s+)?(?:now |been )?(?:cancelled|canceled|called off"
     r"|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant"
     r"|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening"
     r"|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$",
@@ -218,16 +258,25 @@ _CHORE_LIKE = re.compile(
     r"|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
     re.I,
 )
+# What is taken off a list since it is done was done, and is not to be forgotten.
+_SCRATCHED = re.compile(
+    rf"^(?:scratch|cross|strike|drop|take|knock|check|tick) (?:off )?(?P<ref>.+?)(?: off| out)?{_FROM_LIST}[,;]?\s+(?:(?:because"
+    r"|since|as|'cause|cuz) )?(?:i(?:'ve| have)?|that'?s?|it'?s|we(?:'ve)?)?\s*(?:already |just )*(?:did|done|finished"
+    r"|completed|is done|sorted|took care of)(?: (?:it|that|them))?(?: already| yesterday| today| earlier| this morning)*$",
+    re.I,
+)
 _UNFINISHING = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def kept(clause: str) -> Talk | None:
     """Read a wish that something be left alone."""
-    return Talk("keep") if _NEGATED.match(clause) or _NONE_DONE.match(clause) else None
+    return Talk("keep") if _NEGATED.match(clause) or _LEFT_ALONE.match(clause) or _NONE_DONE.match(clause) else None
 
 
 def reopen(clause: str, now: datetime) -> Reopen | None:
     """Read a wish to make a task open again, or the statement that it is not done."""
+    if _NOT_I.match(clause):
+        return Reopen(Ref(pronoun="it"))
     for form in _NOT_DONE:
         if found := form.match(clause):
             return Reopen(read_ref(found["ref"], now))
@@ -241,6 +290,8 @@ def complete(clause: str, now: datetime) -> Complete | None:
     """Read a wish to tick something off, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
+    if found := _SCRATCHED.match(clause):
+        return Complete(read_ref(found["ref"], now))
     clause = _EXCEPT.sub("", _REASON.sub("", clause))
     if found := _OUT_OF_THE_WAY.match(clause):
         return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
@@ -272,6 +323,9 @@ def _past(clause: str) -> Complete | None:
         return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if (found := _ANSWERED.match(clause)) and (stem(found["verb"]) in _CHORE_STEMS or found["verb"].lower() in PAST):
         return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
+    # "Mum called" says who did it: only of things does it mean that they are done.
+    if (found := _ELLIPTIC.match(clause)) and _is_past(found["verb"]) and stem(found["verb"]) not in _BY_PEOPLE:
+        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _MANAGED.match(clause):
         return Complete(Ref(phrase=found["phrase"]), statement=True)
     if found := _PAST.match(clause):
@@ -284,6 +338,14 @@ def _past(clause: str) -> Complete | None:
     return None
 
 
+def _is_past(verb: str) -> bool:
+    """Tell whether a word says that a chore is done: "paid", "watered"."""
+    verb = verb.lower()
+    return (verb.endswith("ed") and stem(verb) in _CHORE_STEMS) or (
+        verb in PAST and PAST[verb] in CHORES and verb != PAST[verb]
+    )
+
+
 def _slipped(verb: str) -> bool:
     """Tell whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
     return any(alike(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
@@ -291,6 +353,10 @@ def _slipped(verb: str) -> bool:
 
 def _said_done(verb: str, phrase: str) -> Complete:
     """Take "I planned the trip" as done only where planning was the task; "I paid the bill" for a task "Bill" too."""
+    if found := _SOMEBODY.fullmatch(phrase):
+        return Complete(Ref(pronoun="them") if found[1].lower() == "them" else Ref(pronoun="it"), statement=True)
+    if found := _BOTH_DONE.fullmatch(phrase):
+        return Complete(Ref(pronoun="them", count=2), statement=True)
     return Complete(Ref(phrase=phrase, literal=stem(verb) in _UNFINISHING), statement=True)
 
 
@@ -321,6 +387,7 @@ def chore_with_date(wish: Wish, clause: str, now: datetime) -> Draft | None:
     if (
         not isinstance(wish, Complete)
         or wish.ref.numbers
+        or wish.ref.every
         or not re.match(r"(?:finish|complete|close|wrap up)\b", clause, re.I)
     ):
         return None

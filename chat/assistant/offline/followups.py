@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline.adding import add, clean_title
+from chat.assistant.offline.changing import change
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.context import Turn
 from chat.assistant.offline.dates import find_due, settle
@@ -41,8 +42,14 @@ _MOST_QUESTIONS = 4
 _SAME = re.compile(
     r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
     r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
-    r"|^and (?P<ref3>(?:task |#|number )\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
+    r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
     r"|other)(?: one| task)?)$",
+    re.I,
+)
+_ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it's|it is)\s+)+due\b[^?]*$", re.I)
+_AMOUNT = re.compile(
+    r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
+    r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*",
     re.I,
 )
 _SAME_DAY = re.compile(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b", re.I)
@@ -172,7 +179,9 @@ def _chosen(desk: Desk) -> Ref | None:
     ref, offered = read_ref(_bare(desk), desk.now), waiting_for(desk)
     if option := _OPTION.fullmatch(_bare(desk)):
         number = int(option["place"])
-        return Ref(places=(number,)) if option["word"] or number not in offered else Ref(numbers=(number,))
+        return (
+            Ref(places=(number,)) if option["word"] or (offered and number not in offered) else Ref(numbers=(number,))
+        )
     return None if ref.phrase or ref.every or ref.empty else ref
 
 
@@ -201,6 +210,8 @@ def _filled(wish: Wish, pending: Change, desk: Desk) -> Wish | None:
         return replace(pending, description=said.strip("\"'“”"), lacks="")
     if pending.lacks == "priority" and (found := take_priority(said, bare=True)[0]):
         return replace(pending, priority=found, lacks="")
+    if pending.lacks == "due" and (shifted := _shifted(said, desk)):
+        return replace(pending, shift=shifted.shift, lacks="")
     if pending.lacks == "due" and (due := find_due(said, desk.now)):
         day, at = settle(due, desk.now)
         return replace(pending, day=day, at=at, lacks="")
@@ -245,9 +256,20 @@ def _sure(wish: Pending) -> Pending:
     return replace(wish, unsure=False) if isinstance(wish, Delete) else wish
 
 
+def _shifted(said: str, desk: Desk) -> Change | None:
+    """Read a bare "an hour earlier" or "by two days"."""
+    words = unwrap(said).strip(" .!?")
+    if not _AMOUNT.fullmatch(words):
+        return None
+    wish = change(f"move it {words}", desk.now)
+    return wish if wish is not None and wish.shift else None
+
+
 def _placed(wish: Wish, desk: Desk) -> Wish:
     """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
     last = desk.before[-1] if desk.before else None
+    if isinstance(wish, Vague) and desk.spoken_of() and (shifted := _shifted(desk.said, desk)):
+        return shifted
     if (
         isinstance(wish, Vague)
         and last is not None
@@ -256,6 +278,8 @@ def _placed(wish: Wish, desk: Desk) -> Wish:
     ):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
         return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
+    if isinstance(wish, Show) and wish.span and _ITS_DUE.match(desk.said) and len(desk.spoken_of()) == 1:
+        return Change(Ref(pronoun="it"), day=wish.span.first)
     if not isinstance(wish, Fragment):
         return wish
     if wish.span is not None and wish.asking:

@@ -33,6 +33,23 @@ _INSPECT = (
             re.I,
         ),
     ),
+    (
+        "due",
+        re.compile(
+            r"^(?:how (?:long|much time) (?:do|have) i (?:still )?(?:have|got)(?: left)?(?: for| to do| to finish| until| till)?"
+            r"|by when do i (?:need|have) to(?: do| finish)?|until when do i have(?: to)?) (?P<ref>.+)$",
+            re.I,
+        ),
+    ),
+    (
+        "status",
+        re.compile(
+            r"^(?:is|are|was|were|has|have) (?P<ref>(?!there\b|i\b|you\b|we\b|any).+?) (?:been )?(?:already |still )*"
+            r"(?:paid|sent|bought|booked|called|cleaned|written|made|taken care of|fixed|submitted|ordered|ticked|sorted"
+            r"|handled|watered|washed|returned|picked up|over with)(?: yet| already)*$",
+            re.I,
+        ),
+    ),
     ("due", re.compile(r"^what (?:day|date|time) (?:is|was) (?P<ref>.+?)(?: due| set for| on| at| for)?$", re.I)),
     ("due", re.compile(r"^(?:does|do|has) (?P<ref>.+?) (?:have|got) (?:a |any )?(?:due date|deadline)$", re.I)),
     ("priority", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?priority (?:of|for|on) (?P<ref>.+)$", re.I)),
@@ -47,8 +64,8 @@ _INSPECT = (
     (
         "description",
         re.compile(
-            r"^(?:what(?:'s| is| are| does)|show(?: me)?|tell me|read(?: me)?)\s*(?:the )?(?:notes?|descriptions?"
-            r"|comments?|details?) (?:of|for|on|about|in) (?P<ref>.+)$",
+            r"^(?:what(?:'s| is| are| does)|show(?: me)?|tell me|read(?: me)?|(?:are there |is there |do i have )?any)\s*(?:the )?(?:notes?|descriptions?"
+            r"|comments?|details?) (?:of|for|on|about|in) (?P<ref>.+?)(?: says?)?$",
             re.I,
         ),
     ),
@@ -109,8 +126,8 @@ _INSPECT = (
         re.compile(
             r"^(?:do i have|have i got|did i (?:already )?(?:add|put|write down|note)|have i (?:already )?added"
             r"|is there(?: a (?:task|reminder))?(?: for| about| to| called)?|do i (?:still )?(?:need"
-            r"|have) to) (?P<ref>(?!anything|any\b|something|more|much|tasks|a lot|to do).+?)(?: on (?:my"
-            r"|the) (?:\w+ )?list| as a task| already)?$",
+            r"|have) to) (?P<ref>(?!any(?:one|body|where)\b|anything|any\b|something|more|much|tasks|a lot|to do).+?)(?: on (?:my"
+            r"|the) (?:\w+ )?list| as a task| already| coming up| soon| planned| scheduled| booked| listed)*$",
             re.I,
         ),
     ),

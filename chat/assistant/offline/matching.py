@@ -121,6 +121,8 @@ PAST = {
 }
 _SAME = {
     "phone": "call",
+    "speak": "call",
+    "talk": "call",
     "ring": "call",
     "get": "buy",
     "grab": "buy",
@@ -140,6 +142,10 @@ _SAME = {
     "pickup": "pick",
     "dr": "doctor",
 }
+# Who "bought the bread" has done the task "Bread".
+_FETCHING = frozenset(
+    {"buy", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
+)
 _LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
 _ASIDE = re.compile(
@@ -227,6 +233,17 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
     return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 
+def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return the tasks that a text means or, if none, those of which it has every word."""
+    said = key_words(text)
+
+    def whole(task: Task) -> bool:
+        words = [word for word in key_words(task.title) if word not in _LIGHT]
+        return bool(words) and all(any(alike(word, other) for other in said) for word in words)
+
+    return match(text, tasks).sure or tuple(task for task in tasks if whole(task))
+
+
 def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str) -> int | None:
     """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
     if not title:
@@ -242,7 +259,13 @@ def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str)
     core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else []
     if len(met) == len(title) and core and all(any(alike(word, other) for other in title) for word in core):
         return 3
+    if len(met) == len(title) and wanted[0] in _FETCHING and _covers(title, wanted[1:]) and title[0] not in _FETCHING:
+        return 3
     return 9 if 2 * len(have) >= len(wanted) or 2 * len(met) >= len(title) else None
+
+
+def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
+    return bool(words) and all(any(alike(word, other) for other in title) for word in words)
 
 
 def alike(one: str, other: str) -> bool:

@@ -42,7 +42,7 @@ _HEADS = re.compile(
     r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably "
     r"|definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to"
     r"|will need to|'ll need to|'ll have to|will have to|want to|am going to have to|shall)\s+(?:(?:also|still"
-    r"|really|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
+    r"|really|probably|maybe|definitely|just|finally|actually|remember|not forget|be reminded|make sure|add|do)(?: to| that i| i)?\s+)*"
     r"|(?:i'm|i am) (?:supposed|meant|going|planning|hoping|expected|due) to\s+(?:remember to\s+)?|(?:i'd"
     r"|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan"
     r"|intend|hope|aim|promised(?: \w+)?) to\s+"
@@ -50,6 +50,9 @@ _HEADS = re.compile(
     r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite "
     r"|so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
     r"|(?P<own>(?:i|we)(?:'ve| have|'ve got| have got| got)\s+(?:an?|my|our|another)\s+)"
+    r"|i promised(?: \w+)?,? (?:that )?(?:i'd|i would|to)\s+|(?:new|another|next|one more) (?:one|thing)\s*[:,-]\s*"
+    r"|(?:i|we)(?:'m| am|'re| are|'ve| have)? (?:(?:almost|nearly|all) )?(?P<lack>run out of|running (?:out of|low on)"
+    r"|out of|low on|ran out of)\s+"
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
     r")",
     re.I,
@@ -97,6 +100,8 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
             "to",
         ):
             break
+        if found["lack"] and header is None:
+            return found["lack"], f"buy {rest[cut:].strip()}"
         header = (header or "") + rest[:cut].replace(":", " ") + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
         if added:

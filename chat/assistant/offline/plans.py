@@ -184,8 +184,7 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
         tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
         if len(tasks) <= len(choice.numbers):
             return (yield from _all_done(desk))
-    partly = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
-    if wish.statement and wish.ref.phrase and any(shared(wish.ref.phrase, task.title) for task in partly):
+    if wish.statement and wish.ref.phrase and (partly := (yield from _named_in_part(desk, wish.ref.phrase, choice))):
         return f"That is only a part of it. Shall I mark this as done?\n\n{replies.lines(partly, desk.today)}"
     outcomes = yield from desk.ask([Call("complete_task", {"number": number}) for number in choice.numbers])
     done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
@@ -196,6 +195,12 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
         elif not outcome.ok:
             said.append(_missing(number, outcome))
     return "\n\n".join(said)
+
+
+def _named_in_part(desk: Desk, phrase: str, choice: Choice) -> Work[list[Task]]:
+    """Return the chosen tasks if there is one that is only in part what the phrase says."""
+    chosen = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
+    return chosen if any(shared(phrase, task.title) for task in chosen) else []
 
 
 def _already(tasks: Sequence[Task]) -> str:
@@ -253,6 +258,14 @@ def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
 
 def _delete(desk: Desk, wish: Delete) -> Work[str]:
     if wish.ref.every:
+        kind = (
+            (yield from choose(desk, wish.ref, among="all")) if wish.ref.narrowed or wish.ref.status != "all" else None
+        )
+        such = [task for task in (yield from desk.everything()) if kind and task.number in kind.numbers]
+        if such:
+            return (
+                f"I don't delete several tasks at once. Which of these should go?\n\n{replies.lines(such, desk.today)}"
+            )
         return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
     choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
     if not choice.numbers:

@@ -141,6 +141,7 @@ def _by_number(text: str) -> Ref | None:
         if low <= high <= low + 50:
             return Ref(numbers=tuple(range(low, high + 1)))
     # "one" alone is a pronoun, "task one" a number.
+    text = re.sub(r"^(?:both|all(?: of)?) (?=(?:tasks? |numbers? )?#?\d)", "", text, flags=re.I)
     if (found := _NUMBERS.fullmatch(text)) and text.lower() not in (
         "one",
         "the one",

@@ -35,6 +35,16 @@ _FOR = re.compile(
     r"\s+(?P<when>.+?)(?: (?:for|with) (?P<ref>it|that|this|them|that one|this one))?(?: instead)?$",
     re.I,
 )
+_IN_PLACE = re.compile(
+    r"^(?:i(?:'d| would) (?:rather|prefer to|like to) (?:do|have|make) )?(?P<ref>(?!make\b|how\b|what\b).+?)\s+"
+    r"(?P<when>(?:at|on|to|for|by)\s.+? (?:instead|rather)(?: (?:of|than) .+)?)$"
+    r"|^i(?:'d| would) (?:rather|prefer to) (?:do|have) (?P<ref2>.+?)\s+(?P<when2>(?:at|on|to|for|by)\s.+)$",
+    re.I,
+)
+_RATHER = re.compile(
+    r"^(?:how about|what about|maybe|perhaps|rather|better)\s+(?:make (?:it|that) )?(?P<when>.+?)(?P<ref>)\s+(?:instead|rather)$",
+    re.I,
+)
 _ASIDE = re.compile(
     r",?\s*(?:(?:at )?the same time|same (?:time|hour)|instead(?: of .+)?|rather than .+|not .+|now|please|this time)\b",
     re.I,
@@ -44,15 +54,15 @@ _FILLER = re.compile(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earli
 
 def rescheduled(clause: str, now: datetime) -> Change | None:
     """Read a statement of when something is now; None if it says anything beside."""
-    for form in (_MOVED, _STARTS, _SUITS, _FOR):
+    for form in (_MOVED, _STARTS, _SUITS, _FOR, _RATHER, _IN_PLACE):
         found = form.match(clause)
         if found is None:
             continue
-        told = _ASIDE.sub("", found["when"])
+        told = _ASIDE.sub("", found["when"] or found["when2"])
         due = find_due(told, now)
         if due is None or _FILLER.sub("", without(told, due)):
             continue
-        words = found["ref"] or found.groupdict().get("ref2")
+        words = found["ref"] or found.groupdict().get("ref2") or None
         if form is _STARTS and not words:
             continue
         return _with_task(Change(ref_or_it(_subject(words), now), day=due.day, at=due.at), now)

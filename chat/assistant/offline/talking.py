@@ -30,7 +30,9 @@ _TALK = (
         r"(?:help|help me|what can (?:you|i) (?:do|ask|say).*|how (?:do|can) (?:i|you) (?:use|work|help).*"
         r"|how does this work|what do you do|commands|instructions|i need help|i'?m (?:new|confused|lost).*"
         r"|what are you able to do|what are your (?:features|functions|capabilities|skills)|(?:can"
-        r"|could) you help(?: me)?|how (?:do|can|would) i (?:add|delete|complete|remove|change|rename|create|undo"
+        r"|could) you help(?: me)?|is there (?:a|any) way (?:to|of) .*|(?:can|could|do|will) you (?:also |even |actually )?(?:add|delete|remove|complete|rename|sort|undo"
+        r"|change|edit|show|handle|manage|do) (?:things|tasks|stuff|items|lists?|other things)(?: too| as well| for me)?"
+        r"|how (?:do|can|would) i (?:add|delete|complete|remove|change|rename|create|undo"
         r"|make|mark|set|see|finish|edit|sort).*|what (?:kind|sort)s? of (?:things|tasks) can .*|\?)",
     ),
     (
@@ -59,7 +61,7 @@ _TALK = (
     (
         "fine",
         r"(?:don'?t let me forget(?: (?:it|that|about it))?|(?:i )?(?:don't want to|mustn't|must not"
-        r"|can't) forget(?: (?:it|that))?|it'?s important(?: to me)?)",
+        r"|can't) forget(?: (?:it|that))?|it'?s important to me)",
     ),
     (
         "sorry",
@@ -155,6 +157,19 @@ _COMMANDING = re.compile(
 )
 
 
+_MOST_WORDS = 8
+_THANKS = re.compile(
+    r"\b(?:thanks|thank you|thank u|thankyou|thx|tysm|cheers|merci|danke|gracias|much obliged)\b", re.I
+)
+_PRAISE = re.compile(
+    r"^(?:(?:you|u)(?:'re|'ve| are| r| rock| rule| did| do| have been)\b(?!.*\b(?:now|task|list|to)\b).*"
+    r"|(?:i )?(?:really )?(?:love|like|hate|appreciate) (?:you|u|this|it|that|this app|your \w+).*|good (?:bot|boy|girl|stuff|one|call)"
+    r"|(?:so|very|really|that was|that's|this is) (?:helpful|useful|kind|nice|sweet|great|clever|handy|easy|fast|quick)\b.*"
+    r"|what a (?:relief|day|week|star|help).*|have a (?:nice|good|great|lovely) .*|same to you.*|no worries.*|my pleasure)$",
+    re.I,
+)
+
+
 def talk(clause: str) -> Talk | None:
     """Read small talk."""
     text = clause.strip()
@@ -162,6 +177,15 @@ def talk(clause: str) -> Talk | None:
         if form.match(text):
             return Talk(kind)  # type: ignore[arg-type]
     return None
+
+
+def kindness(clause: str) -> Talk | None:
+    """Read thanks, praise and blame in whatever words, when there is nothing else in it."""
+    if len(clause.split()) > _MOST_WORDS:
+        return None
+    if _THANKS.search(clause):
+        return Talk("thanks")
+    return Talk("fine") if _PRAISE.match(clause) else None
 
 
 def answer(clause: str) -> Answer | None:

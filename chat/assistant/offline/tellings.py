@@ -7,7 +7,7 @@ from chat.assistant.offline import replies
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
-from chat.assistant.offline.matching import match
+from chat.assistant.offline.matching import match, mentioned
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.vocabulary import CHORES
 from chat.assistant.offline.wishes import (
@@ -27,7 +27,7 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
 _MOST_COUNTED = 10
-_MOST_WORDS = 3
+_MOST_WORDS, _LONGEST_VAGUE = 3, 200
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -243,7 +243,7 @@ def mention(desk: Desk, wish: Mention) -> Work[str]:
 
 def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
-    found = match(wish.text, (yield from desk.everything())).sure if len(wish.text) < 200 else ()
+    found = mentioned(wish.text, (yield from desk.everything())) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
         return (
             "What would you like to do with "

@@ -38,6 +38,7 @@ _NEED = re.compile(
     re.I,
 )
 _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
+_HURRIED = re.compile(r"^(?:urgent(?:ly)?|important|asap)[\s,!]+", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 # These hold words of the person; the other texts in a wish are our own.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
@@ -150,6 +151,8 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
             return [rest]
         return [lead, rest] if isinstance(lead, Answer) and lead.yes else [rest]
     wish = _read(whole, now)
+    if isinstance(wish, Vague) and (small := talking.kindness(whole)) is not None:
+        return [small]
     if isinstance(wish, Vague) and _ONE_MORE.match(whole) and len(whole.split()) <= _LONG_QUESTION:
         return [replace(wish, text=re.sub(r"\s+(?:too|as well|also)\W*$", "", wish.text, flags=re.I), more=True)]
     return [wish]
@@ -287,6 +290,10 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return Vague(clause)
     if off_topic(plain):
         return OffTopic()
+    if hurried := _HURRIED.match(plain):
+        wish = adding.add(f"urgent: {plain[hurried.end() :]}", now, free=True)
+        if wish is not None and adding.imperative(plain[hurried.end() :]):
+            return wish
     if adding.imperative(plain) or _URGENT.match(plain):
         return adding.add(plain, now, free=True) or Vague(clause)
     due = find_due(plain, now)

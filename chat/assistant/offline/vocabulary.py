@@ -83,7 +83,7 @@ SHORTHAND = _pairs(
     didnt=didn't havent=haven't isnt=isn't whats=what's whens=when's hows=how's thats=that's doesnt=doesn't
     cant=can't wasnt=wasn't arent=aren't wont=won't couldnt=couldn't shouldnt=shouldn't wouldnt=wouldn't
     hasnt=hasn't werent=weren't youre=you're theres=there's theyre=they're weve=we've youve=you've lets=let's
-    wheres=where's whos=who's finaly=finally finnaly=finally ned=need mke=make shw=show sho=show rmv=remove del=delete prio=priority hi-pri=high todos=tasks
+    wheres=where's whos=who's finaly=finally finnaly=finally ned=need mke=make shw=show sho=show rmv=remove del=delete prio=priority hi-pri=high em=them todos=tasks
     to-dos=tasks to-do=todo 2day=today 2nite=tonight tonite=tonight mov=move mrk=mark dnoe=done wiht=with
     wih=with abuot=about undu=undo udno=undo hav=have thsi=this taht=that lits=list chek=check du=due
     alredy=already allready=already aready=already frist=first fisrt=first secnd=second secodn=second
