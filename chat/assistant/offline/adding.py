@@ -63,7 +63,7 @@ _TO_LIST = re.compile(
 _AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
 
 _LEADING = re.compile(
-    r"^(?:(?:to|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
+    r"^(?:(?:to|me to|not forget(?: to| about)?|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
     r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+",
     re.I,
 )

@@ -123,6 +123,13 @@ _FIND = re.compile(
     re.I,
 )
 
+_OF_A_KIND = re.compile(
+    r"^(?:how many|show(?: me)?(?: all)?(?: the| my)?|list(?: all)?(?: the| my)?|what|which|any|all)\s+(?P<about>(?!all\b|more\b|other"
+    r"|new|old|my\b|the\b|your|current|next|first|last|top|only|just|recent|overdue|late|upcoming|active|remaining|due|sorted|many|few"
+    r"|two|three|four|five|these|those|it\b|me\b|of\b|\d)[a-z]{3,})\s+(?:tasks|ones|todos|chores|errands|reminders)\b",
+    re.I,
+)
+
 _COUNTED = re.compile(
     r"\b(?:tasks?|todos?|to do|things|items|list|left|due|pending|open|overdue|done|completed?|finished|remain\w*"
     r"|reminders|ones|high|low|urgent|important|do i have|have i|i have|did i)\b",
@@ -204,6 +211,7 @@ def show(clause: str, now: datetime) -> Show | None:
         about = None
     rest = text[: about.start("about")] if about else text
     span, priority = read_span(rest, now), _priority(rest)
+    subject = "" if about or span or priority else _subject(text)
     sort, top = read_sort(rest), _TOP.search(rest) is not None
     if NEXT_DUE.search(rest):
         sort, top = "due", True
@@ -214,12 +222,18 @@ def show(clause: str, now: datetime) -> Show | None:
         sort,
         span,
         None if top else priority,
-        about["about"] if about else "",
+        about["about"] if about else subject,
         counting,
         top=top,
         limit=_amount(limit["many"]) if limit else 0,
         finished=status == "completed" and span is not None,
     )
+
+
+def _subject(text: str) -> str:
+    """Return the word that says what kind of tasks is meant: "the cleaning ones"."""
+    found = _OF_A_KIND.search(text)
+    return found["about"] if found and _status(found["about"], None) is None else ""
 
 
 def _priority(text: str) -> Priority | None:

@@ -107,7 +107,7 @@ _SIZES = {
 }
 _SHIFT = re.compile(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven"
-    r"|a couple of|a few|another)\s+(?:more\s+)?(?P<unit>day|week|hour|minute)s?(?:\s+(?P<way>later|earlier"
+    r"|a couple of|a few|another|half an)\s+(?:more\s+)?(?P<unit>day|week|hour|minute)s?(?:\s+(?P<way>later|earlier"
     r"|back|forward|sooner|out))?\b(?! (?:from|after))",
     re.I,
 )
@@ -339,7 +339,9 @@ def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
     if re.match(r"make\b", clause, re.I) and not found["way"]:
         return None
     count = found["count"].lower()
-    moved = (int(count) if count.isdigit() else NUMBERS.get(count, 1)) * _SIZES[found["unit"].lower()]
+    moved = (int(count) if count.isdigit() else 0.5 if count == "half an" else NUMBERS.get(count, 1)) * _SIZES[
+        found["unit"].lower()
+    ]
     earlier = re.search(r"\bearlier\b|\bforward\b|\bsooner\b|\bpull\b", clause, re.I)
     words = _bare_ref(f"{rest[: found.start()]} {rest[found.end() :]}")
     return Change(ref_or_it(words, now), shift=-moved if earlier else moved)

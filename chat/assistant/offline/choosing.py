@@ -152,7 +152,7 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
 
 def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
-    parts = [part for part in _AND.split(re.sub(r"^both\s+", "", phrase, flags=re.I)) if part.strip()]
+    parts = [part for part in _AND.split(re.sub(r"\bboth\s+", "", phrase, flags=re.I)) if part.strip()]
     found = [match(part, tasks).sure for part in parts]
     if len(parts) < 2 or any(len(sure) != 1 for sure in found):
         return []

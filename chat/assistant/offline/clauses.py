@@ -72,7 +72,7 @@ _ELLIPSIS = re.compile(
     re.I,
 )
 _OPENING = re.compile(
-    r"^(?:(?:oh and|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
+    r"^(?:(?:oh and|basically|honestly|listen|yo|you know what|quick one|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
     r"|also|and|then|but|plus|actually|sorry|finally"
     r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool"
     r"|lovely) if you could|i think(?: that)?|i guess|i believe|looks like|fyi|heads up|quick update"

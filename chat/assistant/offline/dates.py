@@ -301,6 +301,7 @@ _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
     ),
     _rule(r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))", _part_alone),
     _rule(r"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday),
+    _rule(r"(?<!the )(?<!we )(?<!i )(?<!he )(?<!in )(?<!of )(?P<which>)(?P<weekday>sat|sun)(?=\s*$)", _named_weekday),
     _rule(r"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday),
     _rule(
         rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))",

@@ -235,6 +235,7 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
 
 def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
     """Return the tasks that a text means or, if none, those of which it has every word."""
+    text = re.sub(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+", "", text.strip(" ?!."), flags=re.I)
     said = key_words(text)
 
     def whole(task: Task) -> bool:

@@ -19,7 +19,7 @@ _HEADS = re.compile(
     rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
     r"|needs?:\s*"
     r"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open"
-    rf"|register)\s+(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
+    rf"|register)\s+(?:in\s+)?(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
     rf"|urgent|important)\s+)?{_THING}\b"
     r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
     r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title"
@@ -49,7 +49,8 @@ _HEADS = re.compile(
     r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
     r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite "
     r"|so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
-    r"|(?P<own>(?:i|we)(?:'ve| have|'ve got| have got| got)\s+(?:an?|my|our|another)\s+)"
+    r"|(?P<own>(?:(?:i|we)(?:'ve| have|'ve got| have got| got)|got)\s+(?:an?|my|our|another)\s+)"
+    r"|(?:must not|mustn't|can't|cannot|better not|should not|shouldn't|don't let me) forget\s+(?:(?:to|about)\s+)?"
     r"|i promised(?: \w+)?,? (?:that )?(?:i'd|i would|to)\s+|(?:new|another|next|one more) (?:one|thing)\s*[:,-]\s*"
     r"|(?:i|we)(?:'m| am|'re| are|'ve| have)? (?:(?:almost|nearly|all) )?(?P<lack>run out of|running (?:out of|low on)"
     r"|out of|low on|ran out of)\s+"
@@ -67,7 +68,7 @@ _STRONG = re.compile(
 )
 
 ONLY_WITH_DATE = re.compile(
-    r"(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our"
+    r"got\s+(?:an?|my|our|another)\s|(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our"
     r"|another)\s",
     re.I,
 )

@@ -50,7 +50,8 @@ _ADD_LAST = re.compile(
 )
 _STILL = re.compile(r"^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b", re.I)
 _LEAD_NO = re.compile(
-    r"^(?:no|nope|nah)(?! need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)", re.I
+    r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)",
+    re.I,
 )
 _WONDERING = re.compile(
     r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
@@ -139,7 +140,7 @@ def _read_led(clause: str, now: datetime) -> list[Wish]:
     ):
         return [bare]
     found = re.match(
-        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! need\b| longer\b| more\b| due\b| one\b)|nope"
+        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b)|nope"
         r"|nah)\b[\s,.!:-]+(?P<rest>.+)$",
         whole,
         re.I | re.S,
@@ -166,8 +167,8 @@ def _read(clause: str, now: datetime) -> Wish:
         return OffTopic()
     clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
     clause = _WONDERING.sub("", clause)
-    if (last := _ADD_LAST.match(clause.strip(" .!?"))) and not adding.announced(last["what"]):
-        clause = f"add {last['what']}"
+    if last := _ADD_LAST.match(clause.strip(" .!?")):
+        clause = last["what"] if adding.announced(last["what"]) else f"add {last['what']}"
     plain = clause.strip(" .!")
     return (
         _about_talk(clause, plain)
@@ -302,6 +303,7 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     if (
         due is not None
         and not _SENTENCE.search(plain)
+        and not re.match(r"no\b", plain, re.I)
         and without(plain, due).strip(" ,.")
         and len(plain.split()) <= _LONG_QUESTION
     ):

@@ -65,6 +65,14 @@ _DESCRIBE = (
         r"|in|to)\s+(?P<ref>.+))?$",
         re.I,
     ),
+    re.compile(
+        rf"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?:the |my )?(?P<ref>(?!the\b|its\b|a\b).+?)(?:'s)?\s+{_NOTE_NOUN}$",
+        re.I,
+    ),
+    re.compile(
+        rf"^(?:add|append)\s+to\s+(?:the |my )?(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s*:\s*(?P<text>.+)$",
+        re.I,
+    ),
     re.compile(rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED})\s*(?::|that)\s*(?P<text>.+)$", re.I),
     re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
 )
