@@ -46,6 +46,9 @@ _SAME = re.compile(
     r"|other)(?: one| task)?)$",
     re.I,
 )
+_NOT_THAT = re.compile(
+    r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*", re.I
+)
 _ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it's|it is)\s+)+due\b[^?]*$", re.I)
 _AMOUNT = re.compile(
     r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
@@ -54,7 +57,9 @@ _AMOUNT = re.compile(
 )
 _SAME_DAY = re.compile(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b", re.I)
 _CORRECTION = re.compile(
-    r"^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
+    r"^(?:(?:oh|oops|sorry|wait)[\s,.!-]+)*(?:no|nope|not that one|wrong one|the wrong one)[\s,.!-]+(?:not that one[\s,.!-]+)?"
+    r"(?P<instead>(?:task |number |#)?\d+|(?:the|my) [^,?]+)$"
+    r"|^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
     r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
     re.I,
 )
@@ -72,6 +77,8 @@ _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", r
 
 def follow_up(desk: Desk) -> list[Wish]:
     """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
+    if desk.before and desk.before[-1].changed and not desk.before[-1].asked and _NOT_THAT.fullmatch(desk.said):
+        return [Undo()]
     again = _again(desk)
     if again:
         return again

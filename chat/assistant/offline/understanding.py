@@ -48,6 +48,11 @@ _ADD_LAST = re.compile(
     r"|for me))*$",
     re.I,
 )
+_CONDITION = re.compile(
+    r"^\W*(?:(?:if|in case)(?! (?:you|possible|that's|it's (?:ok|okay|fine|possible)))|when(?!'s)|once|unless|as soon as|after)\s"
+    r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S",
+    re.I,
+)
 _STILL = re.compile(r"^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b", re.I)
 _LEAD_NO = re.compile(
     r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)",
@@ -100,6 +105,9 @@ def understand(said: str, now: datetime) -> list[Wish]:
                 wishes[-1] = Mention(message.reveal(_named_by(last) or clause_before))
             wishes.append(revealed(wish, message))
         clause_before = clause
+    if _CONDITION.match(message.text):
+        # What hangs on a condition is not to be done now.
+        wishes = [Vague(said) if isinstance(wish, Complete | Delete) else wish for wish in wishes]
     return _unforced(_tidied(wishes)) or [Vague(said)]
 
 

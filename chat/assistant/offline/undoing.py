@@ -77,6 +77,9 @@ def _put_back(now: Task, before: Task) -> Call | None:
     values: dict[str, object] = {
         name: value for name, value in was.items() if value != is_now[name] and value is not None
     }
+    if "due_date" in values and before.due_time is not None:
+        # A date alone would drop the hour that there was.
+        values["due_time"] = was["due_time"]
     if before.description is None and now.description is not None:
         values["description"] = ""
     if before.due_date is None and now.due_date is not None:
