@@ -1,5 +1,7 @@
 """A turn: from a message to its reply."""
 
+import asyncio
+
 import pytest
 from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
@@ -83,3 +85,16 @@ async def test_the_session_gives_the_model_what_was_said_before(chat: Chat, scri
     last = script.last_call
     assert last is not None
     assert [item["content"] for item in last.input if item["role"] == "user"] == [f"message {n}" for n in range(turns)]
+
+
+async def test_who_sends_and_goes_away_at_once_is_answered_all_the_same(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("Hello there!")])
+    sending = asyncio.create_task(chat.send("hi"))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await chat.settled()
+
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.attempt) == ("done", 1)

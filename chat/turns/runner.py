@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents import Model
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat import notices
-from chat.bridge import in_database
+from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
@@ -63,30 +64,15 @@ class TurnRunner:
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, text: str
     ) -> Accepted:
         """Accept a message and begin its turn where the conversation is idle. Raise what `accept` raises."""
-        with _Reserved(self) as owner:
-            accepted = await in_database(
-                accept, user_id=user_id, conversation_id=conversation_id, client_id=client_id, text=text, runner=owner
-            )
-            accepted = await self._accepted(accepted)
-        await self._fill()
-        return accepted
+        given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
+        return await outcome(self._take(lambda runner: accept(**given, text=text, runner=runner)))
 
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
     ) -> Accepted:
         """Accept another try at a failed or stopped turn. Raise what `accept_retry` raises."""
-        with _Reserved(self) as owner:
-            accepted = await in_database(
-                accept_retry,
-                user_id=user_id,
-                conversation_id=conversation_id,
-                turn_id=turn_id,
-                client_id=client_id,
-                runner=owner,
-            )
-            accepted = await self._accepted(accepted)
-        await self._fill()
-        return accepted
+        given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
+        return await outcome(self._take(lambda runner: accept_retry(**given, turn_id=turn_id, runner=runner)))
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
@@ -130,6 +116,13 @@ class TurnRunner:
         return 0 if self._draining else settings.TURNS_AT_ONCE - len(self._running) - self._reserved
 
     # -- a turn's life
+
+    async def _take(self, accepting: Callable[[uuid.UUID | None], Accepted]) -> Accepted:
+        """Accept, and begin what was accepted as running: whoever asked may be gone by then, the turn is not."""
+        with _Reserved(self) as owner:
+            accepted = await self._accepted(await in_database(accepting, owner))
+        await self._fill()
+        return accepted
 
     async def _accepted(self, accepted: Accepted) -> Accepted:
         turn = accepted.turn
