@@ -10,7 +10,7 @@ from chat.models import AgentSession, Conversation
 
 
 def reflect(
-    conversation: Conversation, *, size: Size | None, pruned: int | None, now: datetime, error: str = ""
+    conversation: Conversation, *, size: Size | None, pruned: int | None = None, now: datetime, error: str = ""
 ) -> None:
     """Write what a session holds after a turn, within the caller's transaction.
 

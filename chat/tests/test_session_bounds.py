@@ -135,7 +135,7 @@ async def test_after_each_turn_the_session_is_within_its_limit_and_history_is_wh
     assert (mirror.item_count, mirror.pruned_count) == (len(rows), turns * 4 - len(rows))
     assert await in_database(Message.objects.count) == turns * 2
     assert all(len(turn.items) == 4 for turn in await in_database(lambda: list(Turn.objects.all())))
-    begins = await in_database(lambda: Turn.objects.get(pk=first_remembered(chat.conversation_id)))
+    begins = await in_database(lambda: Turn.objects.get(pk=str(first_remembered(chat.conversation_id))))
     assert begins.seq == turns - len(rows) // 4 + 1, "the page shows where memory begins"
     call = script.last_call
     assert call is not None
