@@ -194,11 +194,12 @@ def fragment(clause: str, now: datetime) -> Fragment | None:
     """Read a bare day, hour or priority."""
     clause = re.sub(r",?\s*(?:at )?(?:the )?same (?:time|hour)\b", "", clause, flags=re.I)
     clause = re.sub(
-        r"^(?:no[, ]+|i meant?|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+",
+        r"^(?:(?:no|oh|oops|whoops|sorry|wait|ah|hey)[, !.]+)*(?:no[, ]+|i meant?|meant|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+",
         "",
         clause.strip(" .!?"),
         flags=re.I,
     )
+    clause = _denied_day(clause, now)
     clause = re.sub(
         r"\s+(?:instead|then|please|rather|is fine|works|would be (?:good|great|fine))$", "", clause, flags=re.I
     )
@@ -279,10 +280,7 @@ def _dated(clause: str, now: datetime) -> Change | None:
 
 def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
     """Return the date that something is moved to, and what is left: the Monday in "the Friday call to Monday"."""
-    if (denied := re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", rest, re.I)) and (
-        find_due(denied["old"], now) or find_due(f"on {denied['old']}", now)
-    ):
-        rest = rest[: denied.start()]
+    rest = _denied_day(rest, now)
     if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
         due = find_due(found["when"], now)
         if due is not None and not re.sub(
@@ -294,6 +292,13 @@ def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
             return due, found["ref"]
     due = find_due(rest, now, prefer="last")
     return due, without(rest, due) if due else rest
+
+
+def _denied_day(text: str, now: datetime) -> str:
+    """Return the text without the day that it says is wrong: "Thursday, not Friday" says Thursday."""
+    denied = re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", text, re.I)
+    wrong = denied and (find_due(denied["old"], now) or find_due(f"on {denied['old']}", now))
+    return text[: denied.start()] if denied and wrong else text
 
 
 def _bare_ref(rest: str) -> str:

@@ -26,6 +26,7 @@ _SURE_HEAD = (
     r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them|this)(?: one| task)?\s+off\b|(?:mark|set) (?:it|that|this) (?:one )?(?:as )?(?:done|complete)|get rid of (?:it|that)\b"
     r"|(?:please )?remind me\b"
     r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
+    r"|(?:task |#|number )?\d+ (?:(?:move|push|postpone|reschedule) (?:to|until|till|by)\b|(?:delete|remove|reopen)\s*(?:$|[,.;!]))"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
     r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"

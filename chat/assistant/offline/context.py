@@ -15,6 +15,8 @@ CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
 _SHOWN = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+(?:\[[ x]\]\s+)?\*\*(\d+)\*\*", re.M)
 
+_NAMED = re.compile(r"\*\*(\d+)\*\*")
+
 
 @dataclass(frozen=True)
 class Instructions:
@@ -99,6 +101,13 @@ class Turn:
         # Another model may have answered, and writes its lists in its own way.
         in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.replied] if listed else []
         return [task.number for task in in_reply]
+
+    @property
+    def named(self) -> list[int]:
+        """The one task that the reply was about although nothing came of it: "Task 2 was already completed"."""
+        numbers = {int(number) for number in _NAMED.findall(self.replied)}
+        failed = any(call.outcome.error == "not_found" for call in self.calls)
+        return list(numbers) if len(numbers) == 1 and not failed else []
 
     @property
     def asked(self) -> bool:

@@ -18,6 +18,7 @@ _TURN = re.compile(
     re.I,
 )
 _ONLY_WEAK = re.compile(r"[\s,;.!?(-]*(?:not|actually|rather|oh|no|oops|whoops|ugh)[\s,.!:-]*", re.I)
+_ONLY_NOT = re.compile(r"\s*[,;-]\s*not\s+", re.I)
 _NO = re.compile(r"\b(?:no|nope|nah|oh|actually)\b", re.I)
 _BARE = re.compile(
     r"\b(?:make it|make that|it's|that's|it is|for|on|at|by|due|to|and|a|it|instead|please|rather|the|better|of"
@@ -52,6 +53,9 @@ def settled(text: str, now: datetime) -> str:
     for turn in _TURN.finditer(text):
         before, after = text[: turn.start()], text[turn.end() :].strip()
         if not re.search(r"\w", unwrap(before)) or len(before.split()) < 2:  # noqa: PLR2004
+            continue
+        if _ONLY_NOT.fullmatch(turn[0]) and not _TAKEN_BACK.match(f"not {after}"):
+            # "Friday, not Saturday" takes nothing back that was said.
             continue
         found = _settled(
             before, after, now, weak=_ONLY_WEAK.fullmatch(turn[0]) is not None, denied=_NO.search(turn[0]) is not None

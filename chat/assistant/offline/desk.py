@@ -95,8 +95,8 @@ class Desk:
             kept = self._still_there(turn.changed)
             if kept:
                 return kept
-            if turn.shown:
-                return turn.shown
+            if turn.shown or turn.named:
+                return turn.shown or turn.named
         return []
 
     def last_changed(self) -> list[int]:

@@ -49,7 +49,7 @@ _SAME = re.compile(
 _NOT_THAT = re.compile(
     r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*", re.I
 )
-_ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it's|it is)\s+)+due\b[^?]*$", re.I)
+_ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$", re.I)
 _AMOUNT = re.compile(
     r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
     r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*",
@@ -64,12 +64,12 @@ _CORRECTION = re.compile(
     re.I,
 )
 _LEADING = re.compile(
-    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|i (?:only |just |actually |really )?mean(?:t)?|maybe|probably"
+    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|(?:i )?(?:only |just |actually |really )?mean(?:t)?|maybe|probably"
     r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)",
     re.I,
 )
 _MEANT = re.compile(
-    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*i (?:only |just |actually |really )?mean(?:t)?\b", re.I
+    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*(?:i )?(?:only |just |actually |really )?mean(?:t)?\b", re.I
 )
 _OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
@@ -285,8 +285,8 @@ def _placed(wish: Wish, desk: Desk) -> Wish:
     ):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
         return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
-    if isinstance(wish, Show) and wish.span and _ITS_DUE.match(desk.said) and len(desk.spoken_of()) == 1:
-        return Change(Ref(pronoun="it"), day=wish.span.first)
+    if isinstance(wish, Show | Fragment) and wish.span and _ITS_DUE.match(desk.said) and len(desk.spoken_of()) == 1:
+        return Change(Ref(pronoun="it"), day=wish.span.first, at=wish.at if isinstance(wish, Fragment) else None)
     if not isinstance(wish, Fragment):
         return wish
     if wish.span is not None and wish.asking:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline import replies, tellings, undoing
+from chat.assistant.offline.adding import imperative
 from chat.assistant.offline.changing import fragment
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
+from chat.assistant.offline.matching import key_words, same_words, shared
 from chat.assistant.offline.matching import match as match_titles
-from chat.assistant.offline.matching import same_words, shared
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import (
     Add,
@@ -122,7 +123,7 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
         return "Sure. What should the task say?"
     if wish.known and len(drafts) == 1:
         titled = match_titles(drafts[0].title, (yield from desk.everything()), literal=True).sure
-        there = [task for task in titled if not task.is_completed and same_words(task.title, drafts[0].title)]
+        there = [task for task in titled if not task.is_completed and _there(task, drafts[0].title)]
         if there:
             return f"{replies.named(there[0])} is on your list already."
     if wish.bare and len(drafts) == 1 and drafts[0].day:
@@ -151,6 +152,13 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     elif added:
         said.append(f"Added {replies.count(len(added))}:\n\n{replies.lines(added, desk.today)}")
     return "\n\n".join(said + failed)
+
+
+def _there(task: Task, title: str) -> bool:
+    """Tell whether a task is what a title says, or does what is to be done about a bare thing: "the rent"."""
+    return same_words(task.title, title) or (
+        not imperative(title) and set(key_words(title)) <= set(key_words(task.title))
+    )
 
 
 def _arguments(draft: Draft) -> dict[str, object]:

@@ -128,6 +128,12 @@ def _count(word: str) -> int:
 def read_ref(text: str, now: datetime) -> Ref:
     """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-")
+    text = re.sub(
+        r"^(it|that|this|them|those|these|both)(?: (?:then|now|please|instead|though|anyway|again))+$",
+        r"\1",
+        text,
+        flags=re.I,
+    )
     if not text:
         return Ref()
     if has_quote(text):

@@ -9,6 +9,7 @@ from chat.assistant.offline import adding, asking, changing, finishing, inspecti
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.linking import Thread, without_kindness
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.wishes import (
     Add,
@@ -53,7 +54,10 @@ _CONDITION = re.compile(
     r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S",
     re.I,
 )
-_STILL = re.compile(r"^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b", re.I)
+_STILL = re.compile(
+    r"^(?:don't|do not|never) forget (?:about )?(?:the|my)\b|^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b",
+    re.I,
+)
 _LEAD_NO = re.compile(
     r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)",
     re.I,
@@ -75,6 +79,17 @@ _AS_TASK = re.compile(
     re.I,
 )
 _SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
+# "It's the ink I bought" says of the ink what "I bought the ink" does.
+_CLEFT = re.compile(
+    r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
+    r"(?P<did>(?:i|we)(?:'ve| have)? (?:just |already |actually )?\w+(?<!n't))[\s.!]*$",
+    re.I,
+)
+_TURNED = re.compile(
+    r"^(?P<ref>(?:task |number |#)?\d{1,6}) (?:please )?(?P<verb>move|push|postpone|reschedule|delete|remove|reopen|complete"
+    r"|tick off)(?= to\b| until\b| till\b| by\b|$)",
+    re.I,
+)
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
 _LONG_QUESTION, _FEW = 12, 6
 
@@ -84,7 +99,8 @@ def understand(said: str, now: datetime) -> list[Wish]:
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
-    for clause in split_clauses(settled(message.text, now)):
+    thread = Thread(without_kindness(message.text))
+    for clause in split_clauses(settled(thread.text, now)):
         if _forbidden(clause):
             wishes.append(Foreign())
             clause = talking.without_command(clause)
@@ -93,7 +109,10 @@ def understand(said: str, now: datetime) -> list[Wish]:
         if wishes and isinstance(wishes[-1], Add) and len(clause.split()) <= _FEW and adding.SEPARATE.search(clause):
             wishes[-1] = adding.apart(wishes[-1])
             continue
-        for wish in _read_led(clause, now):
+        for said_here in _read_led(clause, now):
+            wish = thread.link(said_here, clause, now)
+            if wish is None:
+                continue
             last = wishes[-1] if wishes else None
             if isinstance(wish, Vague) and wish.more and isinstance(last, Add):
                 wish = adding.add(wish.text, now, free=True) or wish
@@ -101,7 +120,12 @@ def understand(said: str, now: datetime) -> list[Wish]:
                 # "I owe Dave money, remind me on Thursday": what was said just before is the task.
                 wishes.pop()
                 wish = Add((replace(wish.usual, title=adding.clean_title(last.text)),))
+            elif last is not None and (_says_again(last, wish) or _read_anew(last, wish, said_here)):
+                wishes.pop()
             elif last is not None and _goes_on(last, wish):
+                if isinstance(last, Complete) and isinstance(wish, Delete):
+                    # Who has done it may want it ticked off, and not lost.
+                    wish = replace(wish, unsure=True)
                 wishes[-1] = Mention(message.reveal(_named_by(last) or clause_before))
             wishes.append(revealed(wish, message))
         clause_before = clause
@@ -109,6 +133,20 @@ def understand(said: str, now: datetime) -> list[Wish]:
         # What hangs on a condition is not to be done now.
         wishes = [Vague(said) if isinstance(wish, Complete | Delete) else wish for wish in wishes]
     return _unforced(_tidied(wishes)) or [Vague(said)]
+
+
+def _says_again(last: Wish, wish: Wish) -> bool:
+    """Tell whether a wish only puts the statement before it as an order: "I did 2 yesterday. Mark it done"."""
+    if isinstance(last, Complete) and isinstance(wish, Complete):
+        return bool(wish.ref.numbers) and last.ref == wish.ref
+    if isinstance(last, Delete) and isinstance(wish, Delete):
+        return last.unsure and bool(wish.ref.numbers) and last.ref == wish.ref
+    return False
+
+
+def _read_anew(last: Wish, wish: Wish, said_here: Wish) -> bool:
+    """Tell whether what sounded like a question only led to a removal: "The date on task 2 is wrong, delete it"."""
+    return isinstance(last, Inspect) and isinstance(said_here, Delete) and isinstance(wish, Change)
 
 
 def _goes_on(last: Wish, wish: Wish) -> bool:
@@ -175,8 +213,10 @@ def _read(clause: str, now: datetime) -> Wish:
         return OffTopic()
     clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
     clause = _WONDERING.sub("", clause)
+    clause = _CLEFT.sub(r"\g<did> the \g<thing>", clause)
     if last := _ADD_LAST.match(clause.strip(" .!?")):
         clause = last["what"] if adding.announced(last["what"]) else f"add {last['what']}"
+    clause = _TURNED.sub(r"\g<verb> \g<ref>", clause.strip(" .!") if _TURNED.match(clause) else clause)
     plain = clause.strip(" .!")
     return (
         _about_talk(clause, plain)

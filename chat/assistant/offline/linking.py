@@ -1,0 +1,124 @@
+"""Link the sentences of one message: what "it" means in a later one, and what was said only out of kindness."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.wishes import (
+    Add,
+    Change,
+    Complete,
+    Delete,
+    Inspect,
+    Mention,
+    Pick,
+    Ref,
+    Reopen,
+    Show,
+    Talk,
+    Vague,
+    Wish,
+)
+
+_DATE = r"(?:due[ -]?dates?|deadline|due time|date|reminder date|due day)"
+_NOTE = r"(?:notes?|description)"
+_FIELD = rf"(?:{_DATE}|{_NOTE}|reminder)"
+_THANKS = r"(?:(?:many |big |huge )?(?:thanks|thank (?:you|u)|thankyou|thx|thnx|tysm|ty|cheers|much appreciated|appreciate it|bless you))"
+_MUCH = r"(?:\s+(?:so|very|really|much|a|lot|lots|ton|million|bunch|again|in advance|for (?:that|this|your help|everything)))*"
+_YOU = r"(?:you're|youre|you are|your|ur|u r|u are|you)"
+_PRAISE = (
+    rf"(?:{_YOU} (?:really |truly |just |honestly |such )*(?:(?:a|an|the|my|such) (?:\w+ )?(?:best|life ?saver|star|legend|hero"
+    r"|heroes|angel|gem|treasure|saint|champ|champion|genius|godsend|goat|rock|darling|love|wonder)|(?:amazing|awesome|great|the best|brilliant"
+    r"|wonderful|fantastic|rock|rule|rock!|so (?:kind|helpful|good)|very kind|too kind))|(?:i )?(?:really )?(?:love|appreciate) (?:you|u))"
+)
+# Without a comma before it "thank you" may be what is to be written; "thank you so much" is not.
+_KIND_END = re.compile(
+    rf"(?:[\s,.!;-]*[,.!;-]\s*(?:and |oh )?(?:{_THANKS}{_MUCH}|{_PRAISE})|\s+(?:{_THANKS}\s+(?:so much|very much|a lot|a million|a ton)|{_PRAISE}))"
+    r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$",
+    re.I,
+)
+_SPARED = re.compile(
+    rf"(?:[,;.!(-]+\s*(?:just |only |i (?:only |just )?mean(?:t)? )*(?:the |its )?(?P<field>{_FIELD})(?:,? i mean(?:t)?)?"
+    r"(?=[\s,;.!(-]+(?:but |and )?(?:not|don't|do not|keep|leave)\b))?"
+    r"[\s,;.!(-]+(?:but |and |please )*(?:not|(?:don't|do not) (?:delete|remove)|keep|leave) (?:the|that) (?:whole |entire |actual )?task"
+    r"(?: itself| though| please| in| there| alone| on (?:my|the) list)*(?=\s*(?:$|[.!,;)]))[.!)]*",
+    re.I,
+)
+_FIELD_SAID = re.compile(rf"\b(?P<field>{_FIELD})\b(?!\s+(?:to|about|that)\b)", re.I)
+_FIELD_OF = re.compile(
+    rf"\b{_FIELD} (?:on|of|for|from|in) (?P<ref>.+?) (?:is|was|has|isn't|wasn't|makes|doesn't|can|should|got)\b", re.I
+)
+_ITS_FIELD = re.compile(rf"\b(?:the|its|that|this|a|any) {_FIELD}\b", re.I)
+_NUMBERED = re.compile(r"(?:\b(?:task|number|item)s?\s*#?|#)(?P<number>\d{1,6})\b", re.I)
+Pointing = Complete | Delete | Change | Reopen | Inspect | Pick
+
+
+def without_kindness(text: str) -> str:
+    """Return a message without the thanks and the praise that end it."""
+    previous = None
+    while previous != text:
+        previous, found = text, _KIND_END.search(text)
+        if found and len(text[: found.start()].split()) > 1:
+            text = text[: found.start()]
+    return text
+
+
+class Thread:
+    """What runs through the sentences of one message: the task by its number, and the field last named."""
+
+    def __init__(self, text: str) -> None:
+        found = _SPARED.search(text)
+        self.text = f"{text[: found.start()]}{text[found.end() :]}" if found else text
+        self._spared = found is not None
+        self._meant = (found["field"] or "") if found else ""
+        self._numbered: int | None = None
+        self._named = ""
+        self._last: Wish | None = None
+
+    def link(self, wish: Wish, clause: str, now: datetime) -> Wish | None:
+        """Return the wish with "it" as the earlier sentences tell; None if they said all of it."""
+        if isinstance(wish, Pointing) and wish.ref.pronoun == "it" and self._numbered is not None:
+            linked: Wish | None = replace(wish, ref=Ref(numbers=(self._numbered,)))
+        else:
+            linked = wish
+        if isinstance(linked, Delete):
+            linked = self._of_field(linked, wish, clause, now)
+        self._remember(linked or wish, clause)
+        return linked
+
+    def _of_field(self, wish: Delete, said: Wish, clause: str, now: datetime) -> Wish | None:
+        """Read the removal of what may be a date or a note as that; a task is not deleted where it may be meant."""
+        it = isinstance(said, Delete) and said.ref.pronoun == "it" and not re.search(r"\b(?:task|one)\b", clause, re.I)
+        field = _FIELD_SAID.search(self._named) if it else None
+        if field is None and not self._spared:
+            return wish
+        if it and isinstance(self._last, Change) and (self._last.clear_due or self._last.description == ""):
+            return None
+        name = self._meant or (field["field"] if field else "")
+        if not name:
+            return Talk("keep")
+        note = re.fullmatch(_NOTE, name, re.I) is not None
+        cleared = Change(wish.ref, clear_due=not note, description="" if note else None)
+        if wish.ref.pronoun != "it" or self._spared:
+            return cleared
+        if found := _FIELD_OF.search(self._named):
+            return replace(cleared, ref=read_ref(found["ref"], now))
+        by_words = isinstance(self._last, Complete | Delete) and self._last.ref.phrase
+        if name.lower() != "reminder" and not by_words and _ITS_FIELD.search(self._named):
+            return cleared
+        return replace(wish, unsure=True)
+
+    def _remember(self, wish: Wish, clause: str) -> None:
+        numbers = {int(found["number"]) for found in _NUMBERED.finditer(clause)}
+        if isinstance(wish, Pointing):
+            if len(wish.ref.numbers) == 1:
+                self._numbered = wish.ref.numbers[0]
+            elif wish.ref.pronoun != "it":
+                self._numbered = None
+        elif isinstance(wish, Add | Show):
+            self._numbered = None
+        elif len(numbers) == 1 and isinstance(wish, Vague | Mention | Talk):
+            self._numbered = numbers.pop()
+        self._named = "" if isinstance(wish, Add) else clause
+        self._last = wish
