@@ -137,3 +137,26 @@ def test_it_survives_any_text(said: str) -> None:
 )
 def test_it_survives_any_order_of_its_own_words(words: list[str]) -> None:
     assert understand(" ".join(words) or "x", NOW) != [Vague("")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Task 2 doesn't need a due date any more, please remove it. The date I mean, not the task!",
+        "The deadline on task 2 is wrong, delete it",
+        "remove the due date of task 2, not the task",
+        "delete task 2. the date, not the task",
+    ],
+)
+def test_a_removal_that_can_mean_the_date_clears_it_and_deletes_no_task(said: str) -> None:
+    assert only(said) == Change(Ref(numbers=(2,)), clear_due=True)
+
+
+def test_a_number_is_what_the_next_sentences_mean() -> None:
+    assert only("WHY IS TASK 2 STILL THERE. MARK IT DONE") == Complete(Ref(numbers=(2,)))
+
+
+def test_a_day_that_was_denied_is_not_the_day() -> None:
+    wish = only("add buy bread for friday, not saturday")
+    assert isinstance(wish, Add)
+    assert (wish.drafts[0].title, wish.drafts[0].day) == ("buy bread", date(2026, 3, 13))

@@ -56,6 +56,9 @@ def settled(text: str, now: datetime) -> str:
             continue
         if _ONLY_NOT.fullmatch(turn[0]) and not _TAKEN_BACK.match(f"not {after}"):
             # "Friday, not Saturday" takes nothing back that was said.
+            wrong = find_due(after, now)
+            if wrong and find_due(before, now) and not _BARE.sub("", without(after, wrong)):
+                return settled(before, now)
             continue
         found = _settled(
             before, after, now, weak=_ONLY_WEAK.fullmatch(turn[0]) is not None, denied=_NO.search(turn[0]) is not None
