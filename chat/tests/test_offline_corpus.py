@@ -15,8 +15,8 @@ from chat.turns.runner import TurnRunner
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 TOGETHER = 0.95
-# The goal for utterances that nobody has read is 0.90 and nothing destroyed; it is not reached yet (docs/benchmarks.md).
-# Below this floor something that worked was lost.
+# The goal for utterances that nobody has read is 0.90 and nothing destroyed; it is not reached yet, see the file
+# docs/benchmarks.md. Below this floor something that worked was lost.
 BLIND_GOAL, BLIND_FLOOR, BLIND_DESTROYED = 0.90, 0.85, 1
 AT_ONCE = 10
 READ = ("corpus.jsonl", "second.jsonl", "third.jsonl")
