@@ -37,7 +37,7 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
     of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
     shown: _Look | None = None
-    doubtful = False
+    doubtful = just_accepted = False
     while True:
         log = logs.get(turn_id)
         if log is None or (doubtful and not log.is_live):
@@ -46,6 +46,10 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
                 continue
             if status == Status.RUNNING and owner == logs.owner:
                 await asyncio.sleep(LOOK_SOON)  # it is about to begin here
+                continue
+            if status == Status.QUEUED and log is None and not just_accepted:
+                just_accepted = True  # maybe, and its log is about to be opened here
+                await asyncio.sleep(LOOK_EVERY)
                 continue
             if log is None or status != Status.QUEUED:
                 look = await in_database(_look, turn_id)
