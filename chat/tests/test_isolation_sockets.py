@@ -253,18 +253,27 @@ async def test_a_deactivated_person_can_do_nothing_more(last_scene: Scene) -> No
         assert browser.get(f"/c/{last_scene.conversation_id}/").status_code == 302
 
 
-@pytest.mark.parametrize(
-    "ending",
-    [
-        "UPDATE chat_user SET is_active = false WHERE id = %s",
-        "UPDATE chat_user SET password = 'another' WHERE id = %s",
-        "UPDATE django_session SET expire_date = now() WHERE session_key = %s",
-        "DELETE FROM django_session WHERE session_key = %s",
-    ],
+ENDINGS = (
+    "UPDATE chat_user SET is_active = false WHERE id = %s",
+    "UPDATE chat_user SET password = 'another' WHERE id = %s",
+    "UPDATE django_session SET expire_date = now() WHERE session_key = %s",
+    "DELETE FROM django_session WHERE session_key = %s",
 )
-async def test_a_login_that_ended_anywhere_closes_a_socket_that_only_listens(last_scene: Scene, ending: str) -> None:
-    key = dict(part.split("=") for part in last_scene.owner.cookie.split("; "))["sessionid"]
-    last_scene.server.database.query(ending, last_scene.owner.id if "chat_user" in ending else key)
 
-    assert await last_scene.owners.closed() == 4401
-    await last_scene.socket.pong()
+
+async def test_a_login_that_ended_anywhere_closes_a_socket_that_only_listens(
+    shared_server: ServerProcess, people: tuple[Person, Person]
+) -> None:
+    async with AsyncExitStack() as stack:
+        kept = await stack.enter_async_context(open_socket(shared_server, people[1], uuid.uuid4()))
+        ended = []
+        for ending in ENDINGS:
+            person = sign_in(shared_server, "leaves")
+            socket = await stack.enter_async_context(open_socket(shared_server, person, uuid.uuid4()))
+            await socket.ready()
+            key = dict(part.split("=") for part in person.cookie.split("; "))["sessionid"]
+            shared_server.database.query(ending, person.id if "chat_user" in ending else key)
+            ended.append(socket)
+
+        assert [await socket.closed() for socket in ended] == [4401] * len(ENDINGS)
+        await kept.pong()
