@@ -37,7 +37,7 @@ class Conversation(models.Model):
     last_seq = models.PositiveIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
     memory_from = models.PositiveIntegerField(
-        default=0, help_text="Set by clearing: no turn up to this one is remembered again."
+        default=0, db_default=0, help_text="Set by clearing: no turn up to this one is remembered again."
     )
 
     objects: ClassVar[ConversationQuerySet] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
