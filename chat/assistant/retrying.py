@@ -12,7 +12,7 @@ import random
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from email.utils import parsedate_to_datetime
 
 import openai
@@ -35,6 +35,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
 # Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
 LONGEST_SILENCE = 300.0
+LONGEST_CLOSING = 1.0
 
 SENTENCES = {
     401: "The model's endpoint refused the key that is configured.",
@@ -113,7 +114,16 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
                 raise ModelFailed(TOO_LONG, retryable=False)
             yield event
             if isinstance(event, ResponseCompletedEvent):
+                await _read_to_the_end(events)
                 return
+
+
+async def _read_to_the_end(events: AsyncIterator[TResponseStreamEvent]) -> None:
+    """Read what follows a complete response, normally nothing: a connection that is left earlier is not used again."""
+    with suppress(Exception):  # the response is complete, whatever becomes of its connection
+        async with asyncio.timeout(LONGEST_CLOSING):
+            async for _ in events:
+                pass
 
 
 class BrokenStream(Exception):

@@ -46,6 +46,15 @@ async def test_a_follower_sees_the_first_words_before_the_last_are_written(onlin
     await online.settled()
 
 
+async def test_one_connection_serves_one_reply_after_another(online: Chat, endpoint: ModelServer) -> None:
+    for n in range(3):
+        endpoint.play(says(f"Reply {n}"))
+        await events_of(online, "hi")
+
+    assert endpoint.connected == 1, "an encrypted connection costs more than the request"
+    assert endpoint.hung_up == 0
+
+
 async def test_what_it_cost_is_stored_with_the_step_and_the_turn(online: Chat, endpoint: ModelServer) -> None:
     endpoint.play(Answer(parts=(Text(("Hello",)),), input_tokens=123, output_tokens=45))
 

@@ -19,8 +19,8 @@ class ModelServer:
     """Speaks the Responses API and Chat Completions; `async with` it.
 
     `script` is played first, then `rule` answers; a request that neither has an answer to is a problem. `requests`
-    holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all, and
-    `hung_up` counts the streams that the client left before their end.
+    holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all;
+    `connected` counts the connections there were, and `hung_up` the streams that the client left before their end.
     """
 
     def __init__(self, *, port: int = 0, key: str | None = None, rule: Rule | None = None) -> None:
@@ -29,6 +29,7 @@ class ModelServer:
         self.requests: list[Request] = []
         self.problems: list[str] = []
         self.strays: list[str] = []
+        self.connected = 0
         self.hung_up = 0
         self._port = port
         self._key = key
@@ -74,6 +75,7 @@ class ModelServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.connected += 1
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         connection = Connection(reader, writer)
