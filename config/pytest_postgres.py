@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(_folder / "tmp")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run everything in one process more than there are cores, since many tests wait; run what is named in this one."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
