@@ -39,14 +39,19 @@ SCHEMA = (
 )
 
 
-def create(path: Path) -> None:
+def create(path: Path) -> bool:
     """Make the file where there is none, readable by its owner only, before SQLite would make it readable by all.
+
+    Return whether there was none.
 
     One that is there is not touched: closing it would let go of all locks that this process has on it, and whoever
     closed the file next would take the write-ahead log away from under our connections.
     """
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 def log_of(path: Path) -> Path:
@@ -76,6 +81,7 @@ def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
     """
     create(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000)
+    connection.text_factory = _text
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -86,3 +92,11 @@ def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str | bytes:
+    """Return a text, or its bytes where it is none: one bad row is not to make all that is read with it unreadable."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

@@ -34,6 +34,7 @@ class AgentSessionMemory(SessionABC):
         self._known: list[Item] | None = None
         self._store = store
         self._fence = fence
+        self._opened_in: int | None = None  # the store's generation
         self._on_unavailable = on_unavailable
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
@@ -80,6 +81,7 @@ class AgentSessionMemory(SessionABC):
             self._degrade()
             return None
         self._known = opened.items
+        self._opened_in = self._store.generation
         return opened
 
     async def rewrite(self, items: Sequence[Item]) -> None:
@@ -92,10 +94,15 @@ class AgentSessionMemory(SessionABC):
         if self.unavailable:
             return None
         try:
-            return await self._store.write(what)
+            result = await self._store.write(what)
+            if self._opened_in not in (None, self._store.generation):
+                # A part of the memory would pass for all of it.
+                await self._store.write(Clear(self.session_id))
+                raise MemoryUnavailable("The file in which the turn began is lost.")
         except MemoryUnavailable:
             self._degrade()
             return None
+        return result
 
     def _degrade(self) -> None:
         if not self.unavailable:

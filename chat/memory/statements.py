@@ -123,9 +123,11 @@ async def read(reader: aiosqlite.Connection, session_ids: list[str]) -> dict[str
 
 
 def _decoded(data: object) -> Item | None:
+    if not isinstance(data, str):
+        return None
     try:
-        item = json.loads(data)  # type: ignore[arg-type]
-    except (ValueError, TypeError, RecursionError):
+        item = json.loads(data)
+    except (ValueError, RecursionError):
         return None
     return item if is_item(item) else None
 

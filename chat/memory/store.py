@@ -52,6 +52,7 @@ class SessionStore:
 
     def __init__(self, path: Path, *, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> None:
         self.path = path
+        self.generation = 0  # grows whenever the file is another one than before
         self._on_set_aside = on_set_aside
         self._file: tuple[int, int] | None = None  # device and inode of the file that is open
         self._log: tuple[int, int] | None = None  # the same of its write-ahead log
@@ -123,17 +124,23 @@ class SessionStore:
             self._workers[name] = asyncio.get_running_loop().create_task(serve())
 
     async def _use(self, ask: Callable[[aiosqlite.Connection, aiosqlite.Connection], Awaitable[T]]) -> T:
-        """Do something with the writer and the reader; once more in a new file where this one is corrupt.
+        """Do something with the writer and the reader; once more where the file is corrupt or was closed.
 
         Raise MemoryUnavailable for whatever SQLite and the file system say.
         """
         for last_try in (False, True):
+            used = None
             try:
-                return await ask(*await self._opened())
-            except (sqlite3.Error, OSError) as error:
+                used = await self._opened()
+                return await ask(*used)
+            except (sqlite3.Error, OSError, ValueError) as error:
+                # Another use found the file gone or at fault meanwhile, and closed it: aiosqlite's ValueError.
+                closed = used is not None and used is not self._connections
+                if isinstance(error, ValueError) and not closed:
+                    raise
                 corrupt = getattr(error, "sqlite_errorcode", 0) & 0xFF in CORRUPT
-                await self._reopen_later(set_aside=corrupt)
-                if last_try or not corrupt:
+                await self._reopen_later(used, set_aside=corrupt)
+                if last_try or not (corrupt or closed):
                     raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
         raise AssertionError("unreachable")
 
@@ -146,8 +153,9 @@ class SessionStore:
                     # SQLite would play the old file's log into the new one.
                     file.remove_log(self.path)
             if self._connections is None:
-                file.create(self.path)
+                made, before = file.create(self.path), self._file
                 self._file = _identity(self.path)
+                self.generation += made or self._file != before
                 writer = await self._connect()
                 try:
                     self._connections = writer, await self._connect()
@@ -168,10 +176,17 @@ class SessionStore:
             with suppress(sqlite3.Error):
                 await connection.close()
 
-    async def _reopen_later(self, *, set_aside: bool) -> None:
-        """Drop the connections after a failure; with `set_aside`, move the file that they had out of the way."""
+    async def _reopen_later(
+        self, used: tuple[aiosqlite.Connection, aiosqlite.Connection] | None, *, set_aside: bool
+    ) -> None:
+        """Drop connections after a failure; with `set_aside`, move the file that they had out of the way.
+
+        Those that were opened since are not at fault, nor is their file.
+        """
         moved = None
         async with self._opening:
+            if used is not self._connections:
+                return
             await self._let_go()
             if set_aside and self._file is not None and self._file == _identity(self.path):
                 moved = file.set_aside(self.path)

@@ -1,0 +1,245 @@
+"""A session file that a real server uses: hurt from outside, and compared with the record."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from agents import SQLiteSession
+
+from chat.memory.identity import SessionId
+from chat.tests.live import Frame, LiveSocket, open_socket, sign_in
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually
+
+FIRST = "Add a task to buy groceries for the party"
+QUESTION = "What was the first thing I asked you to do?"
+UNAVAILABLE = ["context_unavailable"]
+REBUILT = ["context_rebuilt"]
+
+# Takes the lock, says so, and lets go of it when its input is closed.
+_LOCKING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+connection.close()
+"""
+
+
+def path_of(server: ServerProcess) -> Path:
+    """Return where a server keeps its sessions."""
+    return Path(server.variables.get("AGENT_SESSION_DB_PATH", server.data_dir / "agent_sessions.db"))
+
+
+@dataclass
+class Talk:
+    """A person in a conversation, and what was said in it."""
+
+    server: ServerProcess
+    socket: LiveSocket
+    user_id: uuid.UUID
+    conversation_id: uuid.UUID
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def session_id(self) -> str:
+        """The id of the conversation's session."""
+        return str(SessionId(self.user_id, self.conversation_id))
+
+    async def begin(self, text: str) -> Frame:
+        """Send a message and return its acknowledgement."""
+        self.said.append(text)
+        return await self.socket.accepted(await self.socket.message(text))
+
+    async def end(self, accepted: Frame, *, within: float = 30) -> list[str]:
+        """Wait until a message is answered; return the codes of the warnings that were shown with the answer."""
+        turn_id = accepted["turn"]["id"]
+        end = await self.socket.end_of(turn_id, within=within)
+        assert end["type"] == "turn.finished", end
+        warnings = [frame["code"] for frame in self.socket.log_of(turn_id) if frame["type"] == "warning"]
+        ((kept,),) = self.server.database.query("SELECT warning FROM chat_turn WHERE id = %s", turn_id)
+        assert kept == (warnings[-1] if warnings else ""), "the record keeps what was shown"
+        return warnings
+
+    async def say(self, text: str) -> list[str]:
+        """Send a message, wait for its answer, and return the codes of the warnings."""
+        return await self.end(await self.begin(text))
+
+    async def remembers(self, first: str = FIRST) -> None:
+        """Check that the assistant knows what was asked first, and that nothing is missing anywhere."""
+        assert await self.say(QUESTION) == []
+        ((answer,),) = self.server.database.query(
+            "SELECT text FROM chat_message WHERE conversation_id = %s ORDER BY position DESC LIMIT 1",
+            self.conversation_id,
+        )
+        assert first.removeprefix("Add a task to ").lower() in answer.lower(), answer
+        self.check_record()
+        assert await self.items() == self.recorded()
+
+    def check_record(self) -> None:
+        """Check that every message is there once, in the order in which it was sent, and answered once."""
+        messages = self.server.database.query(
+            "SELECT m.role, m.text FROM chat_message m JOIN chat_turn t ON t.id = m.turn_id"
+            " WHERE m.conversation_id = %s ORDER BY t.seq, m.position",
+            self.conversation_id,
+        )
+        assert [role for role, _ in messages] == ["user", "assistant"] * len(self.said)
+        assert [text for role, text in messages if role == "user"] == self.said
+
+    async def items(self) -> list[Any]:
+        """Return what the SDK's own class reads from the file."""
+        with closing(SQLiteSession(self.session_id, path_of(self.server))) as session:
+            return list(await session.get_items())
+
+    def recorded(self) -> list[Any]:
+        """Return what the record says the session was given."""
+        turns = self.server.database.query(
+            "SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.conversation_id
+        )
+        return [item for (items,) in turns for item in items]
+
+    def quarantined(self) -> list[tuple[str, ...]]:
+        """Return what was kept for staff to look at: what it was, and why."""
+        return self.server.database.query(
+            "SELECT content, reason FROM chat_quarantined WHERE session_id = %s ORDER BY row_id", self.session_id
+        )
+
+
+@asynccontextmanager
+async def talk(server: ServerProcess) -> AsyncIterator[Talk]:
+    """Let somebody new begin a conversation."""
+    person, conversation_id = sign_in(server), uuid.uuid4()
+    async with open_socket(server, person, conversation_id) as socket:
+        yield Talk(server, socket, person.id, conversation_id)
+
+
+@contextmanager
+def held_up(server: ServerProcess) -> Iterator[Callable[[int], None]]:
+    """Let turns come as far as their first response and no further; yield what waits until so many are there."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " AND query LIKE '%%chat_turnstep%%'"
+    )
+    with psycopg.connect(server.database.url) as gate:
+        # No response can be journaled.
+        gate.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
+        yield lambda turns: eventually(lambda: server.database.query(waiting)[0][0] >= turns, what="the turns")
+
+
+# What happens to a file while the server has it open.
+
+
+def settle(path: Path) -> None:
+    """Bring what is in SQLite's log into the file itself, so that whatever happens to the file hurts."""
+    change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def change(path: Path, statement: str, *parameters: object) -> None:
+    """Run a statement in a file."""
+    with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+        connection.execute(statement, parameters)
+
+
+def delete(path: Path) -> None:
+    """Take the file away with all that SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def delete_only_the_file(path: Path) -> None:
+    """Take the file away and leave the log."""
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    """Leave nothing of the file's content."""
+    settle(path)
+    os.truncate(path, 0)
+
+
+def leave_the_header(path: Path) -> None:
+    """Leave a few hundred bytes."""
+    settle(path)
+    os.truncate(path, 300)
+
+
+def halve(path: Path) -> None:
+    """Cut the file in the middle, and in the middle of a page."""
+    settle(path)
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def make_noise(path: Path) -> None:
+    """Write something else over all of the file."""
+    settle(path)
+    path.write_bytes(os.urandom(path.stat().st_size))
+
+
+def make_noise_everywhere(path: Path) -> None:
+    """Write something else over the file and its log."""
+    path.write_bytes(os.urandom(path.stat().st_size))
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(os.urandom(log.stat().st_size))
+
+
+def replace_by_a_stranger(path: Path) -> None:
+    """Put a sound file of another program in its place."""
+    other = path.with_name("other.db")
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("CREATE TABLE unrelated (x)")
+    other.replace(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let another process hold the lock of a file."""
+    command = [sys.executable, "-c", _LOCKING, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"locked\n"
+            yield
+        finally:
+            process.stdin.close()
+            process.wait(30)
+
+
+Damage = Callable[[Path], None]
+
+
+def insert_row(path: Path, session_id: str, data: str | bytes) -> None:
+    """Put a row at the end of a session."""
+    change(path, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, CAST(? AS TEXT))", session_id, data)
+
+
+def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
+    """Write something else into the first row of a session."""
+    change(
+        path,
+        "UPDATE agent_messages SET message_data = CAST(? AS TEXT) WHERE id ="
+        " (SELECT min(id) FROM agent_messages WHERE session_id = ?)",
+        data,
+        session_id,
+    )
+
+
+@pytest.fixture(scope="session")
+def hurt_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server to which everything happens in turn, its sessions in a folder of their own."""
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        data_dir = tmp_path_factory.mktemp("hurt")
+        path = data_dir / "memory" / "sessions.db"
+        path.parent.mkdir()
+        process = ServerProcess(LiveDatabase(url), data_dir, AGENT_SESSION_DB_PATH=str(path))
+        yield process
+        process.kill9()
