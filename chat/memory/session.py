@@ -5,6 +5,7 @@ from typing import cast
 
 from agents import TResponseInputItem
 from agents.memory.session import SessionABC
+from agents.memory.session_settings import resolve_session_limit
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.items import Item
@@ -16,8 +17,8 @@ from chat.memory.store import SessionStore
 class AgentSessionMemory(SessionABC):
     """A cheap handle on one session: its id, who may write (the fence) and the store.
 
-    While the store cannot be used the turn goes on without context: reads are empty, writes are kept in `given` only,
-    and `unavailable` says so.
+    With `on_unavailable` a turn goes on without context while the store cannot be used: reads bring what was given,
+    writes are kept in `given` only, and `unavailable` says so. Without it, the methods raise MemoryUnavailable.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class AgentSessionMemory(SessionABC):
         store: SessionStore,
         *,
         fence: Fence | None = None,
-        on_unavailable: Callable[[], None] = lambda: None,
+        on_unavailable: Callable[[], None] | None = None,
     ) -> None:
         self.session_id = session_id
         self.given: list[TResponseInputItem] = []
@@ -38,7 +39,11 @@ class AgentSessionMemory(SessionABC):
         self._on_unavailable = on_unavailable
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
-        """Return the newest `limit` items, or all, in the order they were added."""
+        """Return the newest `limit` items, or all, in the order they were added.
+
+        Without a limit, that of `session_settings` counts.
+        """
+        limit = resolve_session_limit(limit, self.session_settings)
         if limit is not None and limit <= 0:
             return []
         items = await self._items()
@@ -52,8 +57,8 @@ class AgentSessionMemory(SessionABC):
             return list(self.given)
         try:
             rows = await self._store.rows(self.session_id)
-        except MemoryUnavailable:
-            self._degrade()
+        except MemoryUnavailable as error:
+            self._degrade(error)
             return list(self.given)
         return [cast(TResponseInputItem, row.item) for row in rows]
 
@@ -77,8 +82,8 @@ class AgentSessionMemory(SessionABC):
         """Make the session ready for a turn; None while the store cannot be used."""
         try:
             opened = await open_session(self._store, place)
-        except MemoryUnavailable:
-            self._degrade()
+        except MemoryUnavailable as error:
+            self._degrade(error)
             return None
         self._known = opened.items
         self._opened_in = self._store.generation
@@ -99,12 +104,14 @@ class AgentSessionMemory(SessionABC):
                 # A part of the memory would pass for all of it.
                 await self._store.write(Clear(self.session_id))
                 raise MemoryUnavailable("The file in which the turn began is lost.")
-        except MemoryUnavailable:
-            self._degrade()
+        except MemoryUnavailable as error:
+            self._degrade(error)
             return None
         return result
 
-    def _degrade(self) -> None:
+    def _degrade(self, error: MemoryUnavailable) -> None:
+        if self._on_unavailable is None:
+            raise error
         if not self.unavailable:
             self.unavailable = True
             self._on_unavailable()

@@ -1,0 +1,287 @@
+"""The SDK's own session tests, run against our handle: how many of them pass, and why the others do not.
+
+    uv run python -m benchmarks.sdk_session_tests path/to/openai-agents-python
+
+Takes the tests as they are from a checkout of the SDK. Only construction is adapted: where a test makes a
+`SQLiteSession`, an `AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its
+own. Ends with an error where a test fails that is not in the list of those that cannot apply. docs/decisions.md keeps
+the count.
+"""
+
+import argparse
+import asyncio
+import importlib
+import os
+import signal
+import sqlite3
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import agents
+import agents.extensions.memory
+import aiosqlite
+import django
+import pytest
+from agents import SessionSettings, TResponseInputItem
+from agents.memory.session import SessionABC
+from agents.memory.session_settings import coerce_session_settings
+
+if TYPE_CHECKING:
+    from chat.memory.session import AgentSessionMemory
+    from chat.memory.store import SessionStore
+
+FILES = (
+    "tests/memory/test_session.py",
+    "tests/memory/test_session_limit.py",
+    "tests/extensions/memory/test_async_sqlite_session.py",
+    "tests/test_hitl_session_scenario.py",
+)
+CLOSED = "asks for a RuntimeError that names the SDK's class; ours raises MemoryUnavailable"
+NOTHING = "wants an error when nothing is added to a closed session; ours does nothing then"
+DROPPED = "asks for SQLite's own error once a table is gone; ours raises MemoryUnavailable, then makes it anew"
+PRIVATE = "reads or replaces private connections, locks or methods of the SDK's class"
+
+# Part of a test's name, and why it cannot apply.
+CANNOT_APPLY = {
+    "closed_rejects_empty_add_items": NOTHING,
+    "closed_operations_raise_runtime_error": CLOSED,
+    "close_before_use_is_terminal": CLOSED,
+    "close_is_idempotent": CLOSED,
+    "failed_clear_session_rolls_back": DROPPED,
+    "failed_pop_item_releases_write_lock": DROPPED,
+    "close_closes_worker_thread_connections": PRIVATE,
+    "file_lock_is_shared_across_instances": PRIVATE,
+    "rollback_failure_evicts_connection": PRIVATE,
+    "rollback_failure_closes_and_evicts_connection": PRIVATE,
+    "close_retries_quarantined_connection": PRIVATE,
+    "close_retries_connection_quarantined_after_rollback_failure": PRIVATE,
+    "close_retries_quarantined_failed_initialization_candidate": PRIVATE,
+    "post_commit_cancellation_propagates": PRIVATE,
+    "cancelled_close_finishes_cleanup": PRIVATE,
+    "cancelled_add_items_rolls_back_write_transaction": PRIVATE,
+    "operation_failure_then_cancellation_during_rollback": PRIVATE,
+    "failed_initialization_closes_candidate_connection": PRIVATE,
+    "cancelled_initialization_finishes_candidate_close": PRIVATE,
+    "initialization_failure_then_cancellation_during_candidate_close": PRIVATE,
+    "cancelled_connect_closes_eventually_acquired_connection": PRIVATE,
+}
+# Seconds for a test. One that cannot apply may wait for a call of a private method that never comes.
+PATIENCE, PATIENCE_IN_VAIN = 60, 3
+
+made: list["Adapted"] = []
+
+
+class Adapted(SessionABC):
+    """Our handle, made as the SDK's classes are made.
+
+    A store belongs to one event loop. Some tests use a session from several; there each call has a store of its own.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        db_path: str | Path = ":memory:",
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+    ) -> None:
+        from chat.memory.store import SessionStore
+
+        self.session_id = session_id
+        self.session_settings = coerce_session_settings(session_settings or SessionSettings())
+        self.path = Path(tempfile.mkdtemp(), "sessions.db") if str(db_path) == ":memory:" else Path(db_path)
+        self.store = SessionStore(self.path)
+        self.loop = _running_loop()
+        made.append(self)
+
+    @asynccontextmanager
+    async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
+        from chat.memory.store import SessionStore
+
+        if asyncio.get_running_loop() is self.loop:
+            yield self._over(self.store)
+            return
+        store = SessionStore(self.path)
+        try:
+            yield self._over(store)
+        finally:
+            await store.close()
+
+    def _over(self, store: "SessionStore") -> "AgentSessionMemory":
+        from chat.memory.session import AgentSessionMemory
+
+        handle = AgentSessionMemory(self.session_id, store)
+        handle.session_settings = self.session_settings
+        return handle
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        async with self._handle() as handle:
+            return await handle.get_items(limit)
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        async with self._handle() as handle:
+            await handle.add_items(items)
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        async with self._handle() as handle:
+            return await handle.pop_item()
+
+    async def clear_session(self) -> None:
+        async with self._handle() as handle:
+            await handle.clear_session()
+
+
+class AdaptedSQLite(Adapted):
+    """In the place of `SQLiteSession`. Tests put bad rows into the file through its private connection."""
+
+    messages_table = "agent_messages"
+
+    def close(self) -> None:
+        if self.loop is not None:
+            self.closing = self.loop.create_task(self.store.close())
+
+    @contextmanager
+    def _locked_connection(self) -> Iterator[sqlite3.Connection]:
+        from chat.memory import file
+
+        file.connect(self.path, busy_ms=1000).close()  # makes the tables
+        with closing(sqlite3.connect(self.path)) as connection:
+            yield connection
+
+
+class AdaptedAsyncSQLite(Adapted):
+    """In the place of `AsyncSQLiteSession`."""
+
+    messages_table = "agent_messages"
+    _connection: aiosqlite.Connection | None = None
+
+    async def close(self) -> None:
+        await self.store.close()
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _get_connection(self) -> aiosqlite.Connection:
+        await self.store.rows("")  # makes the file
+        if self._connection is None:
+            self._connection = await aiosqlite.connect(self.path)
+        return self._connection
+
+
+class AdaptedList(Adapted):
+    """In the place of the tests' `SimpleListSession`, which can be given a history."""
+
+    def __init__(self, session_id: str = "test", history: list[TResponseInputItem] | None = None) -> None:
+        super().__init__(session_id)
+        self._history = list(history or ())
+
+    @asynccontextmanager
+    async def _handle(self) -> AsyncIterator["AgentSessionMemory"]:
+        async with super()._handle() as handle:
+            history, self._history = self._history, []
+            await handle.add_items(history)
+            yield handle
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Count:
+    """A pytest plugin: keeps what became of each test, and lets none wait for ever."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.without_session: set[str] = set()
+
+    @pytest.fixture(autouse=True)
+    async def stores_are_closed(self) -> AsyncIterator[None]:
+        """Close what a test has left open: a thread that is left behind would keep the interpreter from ending."""
+        yield
+        for session in made:
+            await session.store.close()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Run one test."""
+
+        def ring(*_: object) -> None:
+            raise TimeoutError("This waits for what never comes.")
+
+        made.clear()
+        signal.signal(signal.SIGALRM, ring)
+        signal.alarm(PATIENCE_IN_VAIN if why_not(item.name) else PATIENCE)
+        try:
+            return (yield)
+        finally:
+            signal.alarm(0)
+            if not made:
+                self.without_session.add(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the outcome; a failure before or after the test is one too."""
+        if report.when == "call" or report.failed:
+            self.outcomes[report.nodeid] = report.outcome
+
+
+def why_not(test: str) -> str | None:
+    """Return why a test cannot apply to our handle; None where it must pass."""
+    return next((why for part, why in CANNOT_APPLY.items() if part in test), None)
+
+
+def run(checkout: Path) -> Count:
+    """Run the files of a checkout with our handle in the place of the SDK's."""
+    # These are what the tests import by name.
+    sys.path.insert(0, str(checkout))
+    agents.SQLiteSession = AdaptedSQLite  # type: ignore[misc, assignment]
+    agents.extensions.memory.AsyncSQLiteSession = AdaptedAsyncSQLite  # type: ignore[misc, assignment]
+    importlib.import_module("tests.utils.simple_session").SimpleListSession = AdaptedList  # type: ignore[attr-defined]
+    count = Count()
+    options = ["-c", os.devnull, "--rootdir", str(checkout), "-p", "no:cacheprovider", "-p", "no:django"]
+    options += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-q", "--tb=no"]
+    pytest.main([*options, "--no-summary", *(str(checkout / name) for name in FILES)], plugins=[count])
+    return count
+
+
+def report(count: Count) -> bool:
+    """Print the tables; tell whether all that must pass have passed."""
+    print(f"\nopenai-agents {version('openai-agents')} is installed.\n")
+    print("| file | tests | pass | of these without a session | cannot apply | fail |\n|---|---|---|---|---|---|")
+    for name in FILES:
+        tests = {test: outcome for test, outcome in count.outcomes.items() if test.startswith(name)}
+        passed = {test for test, outcome in tests.items() if outcome == "passed"}
+        unable = {test for test in tests if test not in passed and why_not(test)}
+        figures = len(tests), len(passed), len(passed & count.without_session), len(unable)
+        print(f"| {name} | {' | '.join(map(str, figures))} | {len(tests) - len(passed) - len(unable)} |")
+    failed = [test for test, outcome in count.outcomes.items() if outcome != "passed"]
+    for why in (PRIVATE, CLOSED, NOTHING, DROPPED):
+        tests_so = [test.partition("::")[2] for test in failed if why_not(test) == why]
+        print(f"\nCannot apply: {len(tests_so)}, since each {why}")
+        print("\n".join(f"- {test}" for test in tests_so))
+    broken = [test for test in failed if not why_not(test)]
+    for test in broken:
+        print(f"FAILS: {test}")
+    return bool(count.outcomes) and not broken
+
+
+def main() -> None:
+    """Run the tests of the checkout that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    checkout = parser.parse_args().checkout.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": folder, "ENV_FILE": os.devnull}
+        os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
+        django.setup()
+        passed = report(run(checkout))
+    sys.exit(not passed)
+
+
+if __name__ == "__main__":
+    main()
