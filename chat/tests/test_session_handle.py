@@ -48,10 +48,13 @@ def threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
-async def do(handle: AgentSessionMemory, operation: str) -> object:
+async def do(handle: AgentSessionMemory, operation: str) -> None:
     if operation == "add":
-        return await handle.add_items([said("late")])
-    return await (handle.pop_item() if operation == "pop" else handle.clear_session())
+        await handle.add_items([said("late")])
+    elif operation == "pop":
+        await handle.pop_item()
+    else:
+        await handle.clear_session()
 
 
 async def test_the_limit_of_its_settings_counts_unless_another_is_named(handle: AgentSessionMemory) -> None:
