@@ -6,29 +6,42 @@ from django.db.models import F
 
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
-from chat.models import AgentSession, Conversation
+from chat.models import AgentSession
+from chat.models.sql import change
+
+_REFLECT = """
+INSERT INTO chat_agentsession AS session (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,
+    first_activity_at, last_activity_at, last_error)
+VALUES (%(conversation)s, %(user)s, %(session)s, coalesce(%(items)s, 0), coalesce(%(bytes)s, 0),
+    coalesce(%(pruned)s, 0), %(now)s, %(now)s, %(error)s)
+ON CONFLICT (conversation_id) DO UPDATE SET
+    last_activity_at = %(now)s,
+    last_error = %(error)s,
+    item_count = coalesce(%(items)s, session.item_count),
+    byte_count = coalesce(%(bytes)s, session.byte_count),
+    pruned_count = coalesce(%(pruned)s, session.pruned_count),
+    gone_at = CASE WHEN %(items)s IS NULL THEN session.gone_at END
+"""
 
 
 def reflect(
-    conversation: Conversation, *, size: Size | None, pruned: int | None = None, now: datetime, error: str = ""
+    session_id: SessionId, *, size: Size | None, pruned: int | None = None, now: datetime, error: str = ""
 ) -> None:
     """Write what a session holds after a turn, within the caller's transaction.
 
     No size: the store could not say. `pruned` is how many older items a session that was rebuilt was left without.
     """
-    seen: dict[str, object] = {"last_activity_at": now, "last_error": error}
-    if size is not None:
-        seen |= {"item_count": size.items, "byte_count": size.bytes, "gone_at": None}
-    if pruned is not None:
-        seen["pruned_count"] = pruned
-    AgentSession.objects.update_or_create(
-        conversation=conversation,
-        defaults=seen,
-        create_defaults=seen
-        | {
-            "user_id": conversation.user_id,
-            "session_id": str(SessionId(conversation.user_id, conversation.pk)),
-            "first_activity_at": now,
+    change(
+        _REFLECT,
+        {
+            "conversation": session_id.conversation_id,
+            "user": session_id.user_id,
+            "session": str(session_id),
+            "items": size.items if size else None,
+            "bytes": size.bytes if size else None,
+            "pruned": pruned,
+            "now": now,
+            "error": error,
         },
     )
 

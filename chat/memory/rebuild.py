@@ -7,9 +7,19 @@ from django.db.models import Func, IntegerField, Sum
 
 from chat.memory.items import Item, repair, window
 from chat.models import AgentSession, Conversation, Turn
+from chat.models.sql import select
 from chat.models.turn import ACTIVE, TurnQuerySet
 
 LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField())
+
+# The newest row of `_remembered`, which every turn asks for.
+_LAST = """
+SELECT t.seq, t.warning FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE t.conversation_id = %(conversation)s AND t.seq < %(before)s AND t.seq > c.memory_from
+    AND t.status IN ('done', 'failed', 'stopped') AND t.items <> '[]'
+    AND NOT EXISTS (SELECT FROM chat_turn r WHERE r.retry_of_id = t.id)
+ORDER BY t.seq DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +40,8 @@ class Rebuilt:
 
 def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
     """Return the newest remembered turn with a lower `seq`; None where nothing is to be remembered."""
-    newest = _remembered(conversation_id, before).order_by("-seq").values_list("seq", "warning").first()
-    return LastTurn(newest[0], newest[1] == "context_unavailable") if newest else None
+    newest = select(_LAST, {"conversation": conversation_id, "before": before})
+    return LastTurn(newest[0][0], newest[0][1] == "context_unavailable") if newest else None
 
 
 def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int) -> Rebuilt:

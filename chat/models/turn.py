@@ -31,6 +31,10 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         )
         return self.filter(~models.Exists(before), status=Status.QUEUED)
 
+    def with_all_to_begin(self) -> "TurnQuerySet":
+        """Fetch along what a turn needs to begin."""
+        return self.select_related("prompt", "retry_of")
+
 
 class Turn(models.Model):
     """From a person's message to its end. A turn that runs belongs to one server process until its lease is over."""

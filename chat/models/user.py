@@ -23,6 +23,11 @@ def is_time_zone(name: str) -> bool:
     return name in _time_zones()
 
 
+def zone_of(name: str) -> zoneinfo.ZoneInfo:
+    """Return the zone of a name; UTC where it is none (any more)."""
+    return zoneinfo.ZoneInfo(name if is_time_zone(name) else "UTC")
+
+
 def validate_time_zone(name: str) -> None:
     """Refuse a name that is no IANA time zone."""
     if not is_time_zone(name):
@@ -82,4 +87,4 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The person's time zone."""
-        return zoneinfo.ZoneInfo(self.time_zone if is_time_zone(self.time_zone) else "UTC")
+        return zone_of(self.time_zone)

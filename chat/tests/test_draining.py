@@ -7,28 +7,27 @@ import uuid
 import pytest
 from agents.testing import ScriptedModel, assistant_message
 
-from chat.models import Turn
 from chat.tests.conftest import Chat
 from chat.turns import runner as runners
-from chat.turns.claim import claim
+from chat.turns.finish import Ended, Ending, finish
+from chat.turns.ownership import Hold
 
 
-async def test_draining_waits_for_a_turn_that_is_being_looked_for(
+async def test_draining_waits_for_a_turn_that_is_being_ended(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way: list[str] = []
 
-    def slow_claim(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None:
+    def slow_finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None) -> Ended:
         under_way.append("begun")
         time.sleep(0.3)
-        turn = claim(conversation_id, owner=owner)
+        ended = finish(hold, ending, next_owner=next_owner)
         under_way.append("ended")
-        return turn
+        return ended
 
-    monkeypatch.setattr(runners, "claim", slow_claim)
+    monkeypatch.setattr(runners, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
-    accepted = await chat.send("hi")
-    await chat.log(accepted.turn)
+    await chat.send("hi")
     while not under_way:
         await asyncio.sleep(0.01)
 

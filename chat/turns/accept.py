@@ -9,12 +9,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, RateLimited, TooLong
-from chat.models import Conversation, Message, Turn, User
+from chat.models import Conversation, Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
+from chat.models.sql import change, select
 from chat.models.turn import ACTIVE, Status
 from chat.turns.events import MessageView
 from chat.turns.journal import copy_journal
 from chat.turns.ownership import LEASE
+
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +42,15 @@ def accept(
     check_text(text)
     now = timezone.now()
     with transaction.atomic():
-        conversation = _open(user_id, conversation_id, now)
-        known = Turn.objects.select_related("prompt").filter(conversation=conversation, client_id=client_id).first()
-        if known is not None:
-            return _accepted(known, is_new=False)
-        _check_rate(user_id, now)
-        turn = _new_turn(conversation, client_id, runner, now)
-        turn.prompt = Message(
-            conversation=conversation,
-            turn=turn,
-            role=Role.USER,
-            text=text,
-            position=conversation.last_position + 1,
-            client_id=client_id,
-            created_at=now,
-        )
-        conversation.last_position += 1
-        conversation.title = conversation.title or title_from(text)
-        turn.prompt.save(force_insert=True)
-        _store(conversation, turn)
+        place = _lock(user_id, conversation_id, client_id, now, make=True)
+        if place.known is not None:
+            return _accepted(place.known, is_new=False)
+        place.check_limits()
+        place.title = place.title or title_from(text)
+        place.last_position += 1
+        turn = _new_turn(place)
+        turn.prompt = Message(turn_id=turn.pk, role=Role.USER, text=text, position=place.last_position, created_at=now)
+        _store(place, turn, runner)
     return _accepted(turn, is_new=True)
 
 
@@ -75,23 +68,20 @@ def accept_retry(
     """
     now = timezone.now()
     with transaction.atomic():
-        conversation = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
-        if conversation is None:
-            raise NotFound("There is no such conversation.")
-        known = Turn.objects.select_related("prompt").filter(conversation=conversation, client_id=client_id).first()
-        if known is not None:
-            return _accepted(known, is_new=False)
-        failed = Turn.objects.select_related("prompt").filter(conversation=conversation, pk=turn_id).first()
+        place = _lock(user_id, conversation_id, client_id, now, make=False)
+        if place.known is not None:
+            return _accepted(place.known, is_new=False)
+        failed = Turn.objects.select_related("prompt").filter(conversation=conversation_id, pk=turn_id).first()
         if failed is None:
             raise NotFound("There is no such turn.")
         if failed.status not in (Status.FAILED, Status.STOPPED):
             raise Conflict("Only a reply that failed or was stopped can be tried again.")
-        if failed.seq != conversation.last_seq:
+        if failed.seq != place.last_seq:
             raise Conflict("The conversation has moved on; please send the message again.")
-        _check_rate(user_id, now)
-        turn = _new_turn(conversation, client_id, runner, now)
+        place.check_limits()
+        turn = _new_turn(place)
         turn.prompt, turn.retry_of = failed.prompt, failed
-        _store(conversation, turn)
+        _store(place, turn, runner)
         copy_journal(failed, turn)
     return _accepted(turn, is_new=True)
 
@@ -133,50 +123,120 @@ def ahead_of(turn: Turn) -> int:
     return Turn.objects.filter(conversation=turn.conversation_id, status__in=ACTIVE, seq__lt=turn.seq).count()
 
 
-def _open(user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime) -> Conversation:
-    """Lock the conversation, made first where there is none."""
-    fresh = Conversation(pk=conversation_id, user_id=user_id, updated_at=now)
-    Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
-    conversation = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
-    if conversation is None:
+# -- in the database, under the conversation's lock and the person's
+
+_LOCK = """
+SELECT c.title, c.last_seq, c.last_position FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
+WHERE c.id = %(conversation)s AND c.user_id = %(user)s FOR NO KEY UPDATE OF c, u
+"""
+_LOOK = """
+SELECT
+    (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
+    (SELECT t.accepted_at FROM chat_turn t WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s
+        ORDER BY t.accepted_at DESC OFFSET %(limit)s - 1 LIMIT 1),
+    count(*), count(*) FILTER (WHERE status = 'queued')
+FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
+"""
+_STORE = """
+WITH moved AS (
+    UPDATE chat_conversation
+    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s
+    WHERE id = %(conversation)s
+), said AS (
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
+    SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
+    WHERE %(is_said)s
+)
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, retry_of_id, client_id, seq, status, owner, lease_until,
+    attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
+VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(retry_of)s, %(client)s, %(seq)s, %(status)s, %(owner)s,
+    %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
+"""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A conversation and what is under way in it, as it is until the transaction ends."""
+
+    user_id: uuid.UUID
+    conversation_id: uuid.UUID
+    client_id: uuid.UUID
+    now: datetime
+    title: str
+    last_seq: int
+    last_position: int
+    known: Turn | None = None  # what was accepted with the same `client_id`
+    active: int = 0
+    queued: int = 0
+    first_of_minute: datetime | None = None  # where the limit is reached
+
+    def check_limits(self) -> None:
+        """Raise RateLimited where the person says too much, or too many messages wait."""
+        if self.first_of_minute is not None:
+            limit = settings.MESSAGES_PER_MINUTE
+            wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
+            detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
+            raise RateLimited(detail, retry_after=wait)
+        if self.queued >= settings.QUEUE_PER_CONVERSATION:
+            detail = "Too many messages are waiting in this conversation; please wait for a reply."
+            raise RateLimited(detail, retry_after=5)
+
+
+def _lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, now: datetime, *, make: bool) -> _Place:
+    """Lock a conversation, made first where there is none, and look at what is under way. Raise NotFound."""
+    values = {"user": user_id, "conversation": conversation_id, "client": client_id}
+    locked = select(_LOCK, values)
+    if not locked and make:
+        fresh = Conversation(pk=conversation_id, user_id=user_id, updated_at=now)
+        Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+        locked = select(_LOCK, values)
+    if not locked:
         raise NotFound("There is no such conversation.")
-    return conversation
+    place = _Place(user_id, conversation_id, client_id, now, *locked[0])
+    limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
+    ((known, place.first_of_minute, place.active, place.queued),) = select(_LOOK, values | limit)
+    if known is not None:
+        place.known = Turn.objects.select_related("prompt").get(pk=known)
+    return place
 
 
-def _check_rate(user_id: uuid.UUID, now: datetime) -> None:
-    # A person's messages one after another, so that those sent at once to several conversations all count.
-    User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
-    limit = settings.MESSAGES_PER_MINUTE
-    minute = Turn.objects.filter(user_id=user_id, accepted_at__gt=now - timedelta(minutes=1)).order_by("-accepted_at")
-    recent = list(minute.values_list("accepted_at", flat=True)[:limit])
-    if len(recent) >= limit:
-        wait = int((recent[-1] + timedelta(minutes=1) - now).total_seconds()) + 1
-        raise RateLimited(f"That is more than {limit} messages a minute; please wait {wait} seconds.", retry_after=wait)
+def _store(place: _Place, turn: Turn, runner: uuid.UUID | None) -> None:
+    """Store a turn and, unless it is another try, what was said; running at once where nothing is before it."""
+    if runner is not None and not place.active:
+        turn.status, turn.owner = Status.RUNNING, runner
+        turn.lease_until, turn.started_at = place.now + LEASE, place.now
+    values = {
+        "conversation": place.conversation_id,
+        "user": place.user_id,
+        "client": place.client_id,
+        "now": place.now,
+        "title": place.title,
+        "position": place.last_position,
+        "message": turn.prompt.pk,
+        "text": turn.prompt.text,
+        "is_said": turn.retry_of_id is None,
+        "turn": turn.pk,
+        "retry_of": turn.retry_of_id,
+        "seq": turn.seq,
+        "status": turn.status,
+        "owner": turn.owner,
+        "lease_until": turn.lease_until,
+        "started_at": turn.started_at,
+    }
+    change(_STORE, values)
+    turn._state.adding = False
 
 
-def _new_turn(conversation: Conversation, client_id: uuid.UUID, runner: uuid.UUID | None, now: datetime) -> Turn:
-    """Make the turn, already running where nothing is before it; refuse it where too many are."""
-    active = list(conversation.turns.filter(status__in=ACTIVE).values_list("status", flat=True))
-    if active.count(Status.QUEUED) >= settings.QUEUE_PER_CONVERSATION:
-        raise RateLimited("Too many messages are waiting in this conversation; please wait for a reply.", retry_after=5)
-    conversation.last_seq += 1
-    turn = Turn(
-        conversation=conversation,
-        user_id=conversation.user_id,
-        client_id=client_id,
-        seq=conversation.last_seq,
+def _new_turn(place: _Place) -> Turn:
+    place.last_seq += 1
+    return Turn(
+        conversation_id=place.conversation_id,
+        user_id=place.user_id,
+        client_id=place.client_id,
+        seq=place.last_seq,
         status=Status.QUEUED,
-        accepted_at=now,
+        accepted_at=place.now,
     )
-    if runner is not None and not active:
-        turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, runner, now + LEASE, now
-    return turn
-
-
-def _store(conversation: Conversation, turn: Turn) -> None:
-    conversation.updated_at = turn.accepted_at
-    conversation.save(update_fields=["last_seq", "last_position", "title", "updated_at"])
-    turn.save(force_insert=True)
 
 
 def _accepted(turn: Turn, *, is_new: bool) -> Accepted:

@@ -6,22 +6,33 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
+from chat.models.sql import select
 from chat.models.turn import Status
 from chat.turns.ownership import LEASE
+
+_FIRST = """
+SELECT id, status FROM chat_turn
+WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting') ORDER BY seq LIMIT 1
+"""
 
 
 def claim(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None:
     """Take the conversation's head for a process, or nothing where none may begin."""
     with transaction.atomic():
-        if not Conversation.objects.locked().filter(pk=conversation_id).exists():
+        if not list(Conversation.objects.locked().filter(pk=conversation_id).values_list("pk")):
             return None
-        heads = Turn.objects.heads().filter(conversation=conversation_id).order_by("seq")
-        turn = heads.select_related("prompt", "retry_of").first()
-        if turn is None:
-            return None
-        now = timezone.now()
-        turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE, now
-        turn.save(update_fields=["status", "owner", "lease_until", "started_at"])
+        return claim_locked(conversation_id, owner=owner)
+
+
+def claim_locked(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None:
+    """Take the head of a conversation that the caller's transaction has locked, or nothing where none may begin."""
+    first = select(_FIRST, {"conversation": conversation_id})
+    if not first or first[0][1] != Status.QUEUED:
+        return None
+    turn = Turn.objects.with_all_to_begin().get(pk=first[0][0])
+    now = timezone.now()
+    turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE, now
+    turn.save(update_fields=["status", "owner", "lease_until", "started_at"])
     return turn
 
 

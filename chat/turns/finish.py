@@ -3,21 +3,44 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from chat.exceptions import NotFound, TurnLost
+from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.mirror import reflect
 from chat.memory.statements import Size
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
+from chat.models.sql import select
 from chat.models.turn import Status
 from chat.turns.accept import view
+from chat.turns.claim import claim_locked
 from chat.turns.events import MessageView
 from chat.turns.journal import storable
-from chat.turns.ownership import Hold
+from chat.turns.ownership import HELD, Hold
+
+_LOCK = """
+SELECT c.id, c.user_id, c.last_position FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
+"""
+_END = f"""
+WITH ended AS (
+    UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, items = %(items)s,
+        usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s, error_detail = %(error_detail)s
+    WHERE {HELD} RETURNING id
+), said AS (
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
+    SELECT %(message)s, %(conversation)s, id, 'assistant', %(text)s, %(position)s, %(now)s FROM ended
+    WHERE %(has_reply)s
+)
+UPDATE chat_conversation SET updated_at = %(now)s, last_position = %(position)s
+WHERE id = %(conversation)s AND EXISTS (SELECT FROM ended)
+"""  # noqa: S608 - our own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +58,42 @@ class Ending:
     error_detail: str = ""
 
 
-def finish(hold: Hold, ending: Ending) -> MessageView | None:
-    """Write how a turn ended and return the reply, if there is one to keep. Raise TurnLost."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The reply, if there is one to keep, and the conversation's next turn, which runs now."""
+
+    message: MessageView | None
+    next: Turn | None
+
+
+def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> Ended:
+    """Write how a turn ended, and take the conversation's next one for a process that has a place. Raise TurnLost."""
     now = timezone.now()
     with transaction.atomic():
-        conversation = Conversation.objects.locked().filter(turns=hold.turn_id).first()
-        if conversation is None:
+        locked = select(_LOCK, hold.values)
+        if not locked:
             raise TurnLost("The conversation is gone.")
-        turn = hold.locked()
-        message = _reply(conversation, turn, ending)
-        turn.status, turn.ended_at = ending.status, now
-        turn.text, turn.items, turn.usage = ending.text, storable(list(ending.items)), ending.usage
-        turn.warning, turn.error_code, turn.error_detail = ending.warning, ending.error_code, ending.error_detail
-        turn.save()
-        conversation.updated_at = now
-        conversation.save(update_fields=["last_position", "updated_at"])
-        reflect(conversation, size=ending.size, pruned=ending.pruned, now=now, error=_trouble(ending))
-    return view(message) if message else None
+        conversation_id, user_id, last_position = locked[0]
+        message = _reply(hold.turn_id, last_position + 1, ending, now)
+        hold.write(
+            _END,
+            now=now,
+            conversation=conversation_id,
+            has_reply=message is not None,
+            message=message.pk if message else None,
+            position=message.position if message else last_position,
+            status=ending.status,
+            text=ending.text,
+            items=Jsonb(storable(list(ending.items))),
+            usage=Jsonb(ending.usage),
+            warning=ending.warning,
+            error_code=ending.error_code,
+            error_detail=ending.error_detail,
+        )
+        session_id = SessionId(user_id, conversation_id)
+        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=_trouble(ending))
+        following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
+    return Ended(view(message) if message else None, following)
 
 
 def _trouble(ending: Ending) -> str:
@@ -71,15 +113,7 @@ def stop_queued(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid
     return turn
 
 
-def _reply(conversation: Conversation, turn: Turn, ending: Ending) -> Message | None:
+def _reply(turn_id: uuid.UUID, position: int, ending: Ending, now: datetime) -> Message | None:
     if not ending.text or ending.status == Status.FAILED:
         return None
-    conversation.last_position += 1
-    return Message.objects.create(
-        conversation=conversation,
-        turn=turn,
-        role=Role.ASSISTANT,
-        text=ending.text,
-        position=conversation.last_position,
-        created_at=timezone.now(),
-    )
+    return Message(turn_id=turn_id, role=Role.ASSISTANT, text=ending.text, position=position, created_at=now)

@@ -12,16 +12,22 @@ from typing import Any
 
 from agents.items import ModelResponse
 from django.db import transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.memory.items import Item
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
-from chat.turns.ownership import Hold
+from chat.turns.ownership import HELD, Hold
 
 # PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair; a model may say either.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_RECORD = f"""
+INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
+SELECT id, %(n)s, %(output)s, %(usage)s, %(duration_ms)s, %(now)s FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
+"""  # noqa: S608 - our own words
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
 
 
@@ -74,15 +80,14 @@ def load(turn: Turn) -> Journal:
 
 def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int) -> None:
     """Write a complete response, before any of its calls runs. Raise TurnLost."""
-    with transaction.atomic():
-        turn = hold.locked()
-        TurnStep.objects.create(
-            turn=turn,
-            n=n,
-            output=storable([item.model_dump(mode="json", exclude_unset=True) for item in response.output]),
-            usage={"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens},
-            duration_ms=duration_ms,
-        )
+    hold.write(
+        _RECORD,
+        n=n,
+        output=Jsonb(storable([item.model_dump(mode="json", exclude_unset=True) for item in response.output])),
+        usage=Jsonb({"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens}),
+        duration_ms=duration_ms,
+        now=timezone.now(),
+    )
 
 
 def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
@@ -92,8 +97,8 @@ def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
     """
     arguments = _parsed(call.arguments)
     with transaction.atomic():
-        turn = hold.locked()
-        known = ToolCall.objects.filter(turn=turn, call_id=call.id).first()
+        hold.lock()
+        known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first()
         if known is not None:
             if (known.name, known.arguments) != (call.name, arguments):
                 raise TurnLost("The journal holds another call of this id.")
@@ -101,7 +106,12 @@ def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
         done = _attempted(effect)
         output = json.dumps(done.output, ensure_ascii=False)
         ToolCall.objects.create(
-            turn=turn, call_id=call.id, name=call.name, arguments=arguments, output=output, before=done.before
+            turn_id=hold.turn_id,
+            call_id=call.id,
+            name=call.name,
+            arguments=arguments,
+            output=output,
+            before=done.before,
         )
         return output
 
@@ -115,11 +125,8 @@ def _attempted(effect: Callable[[], Effect]) -> Effect:
 
 
 def save_text(hold: Hold, text: str) -> None:
-    """Save the reply so far, for whoever comes after a crash."""
-    with transaction.atomic():
-        turn = hold.locked()
-        turn.text = text
-        turn.save(update_fields=["text"])
+    """Save the reply so far, for whoever comes after a crash. Raise TurnLost."""
+    hold.write(f"UPDATE chat_turn SET text = %(text)s WHERE {HELD}", text=text)  # noqa: S608 - our own words
 
 
 def copy_journal(source: Turn, target: Turn) -> None:

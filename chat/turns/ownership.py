@@ -16,10 +16,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from chat.exceptions import TurnLost
+from chat.models.sql import change, select
 from chat.models.turn import Status, Turn
 
 LEASE = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=2)
+
+# A condition on a row of `chat_turn`, with the values of a `Hold`.
+HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +34,20 @@ class Hold:
     owner: uuid.UUID
     attempt: int
 
-    def locked(self) -> Turn:
+    def lock(self) -> None:
         """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""
-        held = Turn.objects.select_for_update(no_key=True, of=("self",)).filter(
-            pk=self.turn_id, owner=self.owner, attempt=self.attempt, status=Status.RUNNING
-        )
-        turn = held.first()
-        if turn is None:
+        if not select(f"SELECT FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE", self.values):  # noqa: S608 - our own
             raise TurnLost("The turn is carried on elsewhere.")
-        return turn
+
+    def write(self, statement: str, **values: object) -> None:
+        """Carry out a statement that writes a row only while the turn is held; else raise TurnLost."""
+        if not change(statement, self.values | values):
+            raise TurnLost("The turn is carried on elsewhere.")
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What `HELD` asks for."""
+        return {"held_turn": self.turn_id, "held_owner": self.owner, "held_attempt": self.attempt}
 
 
 def hold_of(turn: Turn) -> Hold:
@@ -78,7 +87,7 @@ def take_over(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -
         # Of two processes that try at once, the second finds another owner.
         still_lost = Q(pk=turn.pk, owner=turn.owner, attempt=turn.attempt, status=Status.RUNNING)
         if Turn.objects.filter(still_lost).update(owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE):
-            taken.append(Turn.objects.select_related("prompt", "retry_of").get(pk=turn.pk))
+            taken.append(Turn.objects.with_all_to_begin().get(pk=turn.pk))
     return taken
 
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 from agents import (
@@ -38,21 +36,18 @@ from chat.assistant.relevance import REFUSAL
 from chat.assistant.tools import READ_ONLY
 from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
-from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.opening import Place
-from chat.memory.rebuild import last_turn
 from chat.memory.session import AgentSessionMemory
-from chat.memory.statements import Fence
 from chat.memory.store import SessionStore
-from chat.models import AgentSession, Turn
+from chat.models import Turn
 from chat.models.turn import Status
 from chat.turns import journal as journals
+from chat.turns.brief import Brief, read_brief
 from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnResumed, TurnStarted, Warned
 from chat.turns.finish import Ending
 from chat.turns.journal import Journal
 from chat.turns.log import TurnLog
-from chat.turns.ownership import Hold, hold_of
+from chat.turns.ownership import hold_of
 from chat.turns.playback import PlaybackModel
 
 logger = logging.getLogger(__name__)
@@ -67,59 +62,27 @@ CONTEXT_UNAVAILABLE = "Context temporarily unavailable"
 CONTEXT_REBUILT = "The assistant’s memory of this conversation was rebuilt from its history."
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """What must be known before a turn begins."""
-
-    hold: Hold
-    place: Place
-    now: datetime  # when the turn was accepted, in the person's zone
-    pruned: int  # items that the session has lost from its beginning
-    prompt: str
-    journal: Journal
-    allowed: bool
-
-
-def read_brief(turn: Turn) -> Brief:
-    """Read what a turn needs from the database."""
-    user = turn.user
-    session = AgentSession.objects.filter(conversation=turn.conversation_id).values_list("pruned_count", flat=True)
-    fresh = turn.attempt == 1 and turn.retry_of_id is None
-    place = Place(
-        session_id=str(SessionId(turn.user_id, turn.conversation_id)),
-        conversation_id=turn.conversation_id,
-        fence=Fence(turn.seq, turn.attempt),
-        replaces=turn.retry_of.seq if turn.retry_of else None,
-        last=last_turn(turn.conversation_id, before=turn.seq) if turn.seq > 1 else None,
-    )
-    return Brief(
-        hold=hold_of(turn),
-        place=place,
-        now=turn.accepted_at.astimezone(user.zone),
-        pruned=session.first() or 0,
-        prompt=turn.prompt.text,
-        journal=Journal([], []) if fresh else journals.load(turn),
-        allowed=user.is_active,
-    )
-
-
 class Play:
     """One attempt at a turn in this process."""
 
-    def __init__(self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog) -> None:
+    def __init__(
+        self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog, brief: Brief | None = None
+    ) -> None:
         self.turn = turn
         self.log = log
         self._model = model
         self._store = store
         self._acting: set[asyncio.Future[str]] = set()
-        self._brief: Brief | None = None
+        self._brief = brief
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._rebuilt_without: int | None = None  # older items, where the session was rebuilt from the record
 
     async def play(self) -> Ending:
         """Run the agent to its end. Raise TurnLost, or CancelledError where the turn was stopped."""
-        brief = self._brief = await in_database(read_brief, self.turn)
+        brief = self._brief
+        if brief is None:
+            brief = self._brief = await in_database(read_brief, self.turn)
         if not brief.allowed:
             return await self._failed("forbidden", "This account has been closed.")
         self._announce(brief.journal)

@@ -20,12 +20,13 @@ from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.turn import Status
 from chat.turns.accept import Accepted, accept, accept_retry
-from chat.turns.claim import claim, claim_waiting
+from chat.turns.brief import Brief, read_brief
+from chat.turns.claim import claim_waiting
 from chat.turns.events import LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
-from chat.turns.finish import Ending, finish, stop_queued
+from chat.turns.finish import Ended, Ending, finish, stop_queued
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
-from chat.turns.ownership import RENEWAL, hold_of, release, renew, take_over
+from chat.turns.ownership import RENEWAL, Hold, hold_of, release, renew, take_over
 from chat.turns.play import Play
 from chat.turns.presence import Presence
 
@@ -120,36 +121,38 @@ class TurnRunner:
     async def _take(self, accepting: Callable[[uuid.UUID | None], Accepted]) -> Accepted:
         """Accept, and begin what was accepted as running: whoever asked may be gone by then, the turn is not."""
         with _Reserved(self) as owner:
-            accepted = await self._accepted(await in_database(accepting, owner))
+            accepted = await self._accepted(*await in_database(_accept_to_begin, accepting, owner))
         await self._fill()
         return accepted
 
-    async def _accepted(self, accepted: Accepted) -> Accepted:
+    async def _accepted(self, accepted: Accepted, brief: Brief | None) -> Accepted:
         turn = accepted.turn
         if accepted.is_new:
             if turn.status == Status.RUNNING:
-                self._begin(turn)
+                self._begin(turn, brief)
             else:
                 self.logs.open(turn.pk, turn.attempt).append(TurnQueued())
             await notices.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
         return accepted
 
-    def _begin(self, turn: Turn) -> None:
+    def _begin(self, turn: Turn, brief: Brief | None = None) -> None:
         log = self.logs.open(turn.pk, turn.attempt)
         log.running = True
-        play = Play(turn, model=self._model, store=self.store, log=log)
+        play = Play(turn, model=self._model, store=self.store, log=log, brief=brief)
         running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
         running.task = asyncio.create_task(self._live(play))
         self._living.add(running.task)
         running.task.add_done_callback(self._living.discard)
 
     async def _live(self, play: Play) -> None:
-        """Play a turn, end it, tidy its session, and begin the conversation's next."""
+        """Play a turn, end it, tidy up behind it, and begin the conversation's next."""
         turn = play.turn
+        following: tuple[Turn, Brief | None] | None = None
         try:
             ending = await self._outcome(play)
             if ending is not None:
-                await self._end(play, ending)
+                following = await self._end(play, ending)
+                await self._tidy(turn, ending)
         except TurnLost:
             logger.info("Turn %s is carried on elsewhere.", turn.pk)
         except (DatabaseError, OSError):
@@ -158,7 +161,12 @@ class TurnRunner:
         finally:
             play.log.running = False
             self._running.pop(turn.pk, None)
-        await self._next(turn.conversation_id)
+        if following is not None:
+            self._begin(*following)
+        try:
+            await self._fill()
+        except DatabaseError:
+            return  # the keeper finds who waits
 
     async def _outcome(self, play: Play) -> Ending | None:
         """Play a turn, its growing text saved meanwhile; None where it was let go of for another process."""
@@ -184,9 +192,11 @@ class TurnRunner:
         logger.error("Turn %s failed.", play.turn.pk, exc_info=error)
         return await play.broken()
 
-    async def _end(self, play: Play, ending: Ending) -> None:
-        turn = play.turn
-        message = await in_database(finish, hold_of(turn), ending)
+    async def _end(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+        """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
+        next_owner = None if self._draining else self.owner
+        ended, brief = await in_database(_finish_to_begin, hold_of(play.turn), ending, next_owner)
+        message = ended.message
         last: LastEvent
         if ending.status == Status.FAILED:
             last = TurnFailed(ending.error_code, ending.error_detail, retryable=ending.error_code != "forbidden")
@@ -197,6 +207,10 @@ class TurnRunner:
             last = TurnFinished(message, ending.usage)
         play.log.append(last)
         self.logs.retire(play.log)
+        return None if ended.next is None else (ended.next, brief)
+
+    async def _tidy(self, turn: Turn, ending: Ending) -> None:
+        """Bring the session back to its limit, and tell who looks on."""
         await self._prune(turn, ending)
         await notices.conversation_updated(turn.user_id, turn.conversation_id)
 
@@ -210,15 +224,6 @@ class TurnRunner:
         except MemoryUnavailable:
             return  # after the next turn, then
         await in_database(reflect_pruning, session_id, pruned=pruned, size=size)
-
-    async def _next(self, conversation_id: uuid.UUID) -> None:
-        """Begin what waits behind a turn that has ended, or what waits for a place in this process."""
-        try:
-            if self.free > 0 and (turn := await in_database(claim, conversation_id, owner=self.owner)):
-                self._begin(turn)
-            await self._fill()
-        except DatabaseError:
-            return  # the keeper finds it
 
     async def _fill(self) -> None:
         """Begin turns that were not given a place, as far as there are places now."""
@@ -260,6 +265,29 @@ class TurnRunner:
         if self.free > 0:
             for turn in await in_database(claim_waiting, owner=self.owner, limit=self.free):
                 self._begin(turn)
+
+
+def _accept_to_begin(
+    accepting: Callable[[uuid.UUID | None], Accepted], owner: uuid.UUID | None
+) -> tuple[Accepted, Brief | None]:
+    """Accept, and read what the turn needs where it begins at once."""
+    accepted = accepting(owner)
+    begins = accepted.is_new and accepted.turn.status == Status.RUNNING
+    return accepted, _brief(accepted.turn) if begins else None
+
+
+def _finish_to_begin(hold: Hold, ending: Ending, next_owner: uuid.UUID | None) -> tuple[Ended, Brief | None]:
+    """End a turn, and read what the conversation's next one needs."""
+    ended = finish(hold, ending, next_owner=next_owner)
+    return ended, _brief(ended.next) if ended.next else None
+
+
+def _brief(turn: Turn) -> Brief | None:
+    """Read a turn's brief; what came before is stored by now, so that a failure is left to the turn itself."""
+    try:
+        return read_brief(turn)
+    except DatabaseError:
+        return None
 
 
 class _Reserved:

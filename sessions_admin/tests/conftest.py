@@ -55,7 +55,7 @@ def given_session(db: None, session_file: Path) -> GivenSession:
         then = timezone.now() - idle
         conversation = Conversation.objects.create(user=user, title=title, updated_at=then)
         size = remember(session_file, str(SessionId(user.pk, conversation.pk)), items)
-        reflect(conversation, size=size, now=then)
+        reflect(SessionId(conversation.user_id, conversation.pk), size=size, now=then)
         return AgentSession.objects.get(conversation=conversation)
 
     return make

@@ -1,0 +1,57 @@
+"""What must be known before a turn begins, read in one go."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from chat.memory.identity import SessionId
+from chat.memory.opening import Place
+from chat.memory.rebuild import last_turn
+from chat.memory.statements import Fence
+from chat.models import Turn
+from chat.models.sql import select
+from chat.models.user import zone_of
+from chat.turns import journal as journals
+from chat.turns.journal import Journal
+from chat.turns.ownership import Hold, hold_of
+
+_READ = """
+SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0)
+FROM chat_turn t JOIN chat_user u ON u.id = t.user_id
+LEFT JOIN chat_agentsession s ON s.conversation_id = t.conversation_id
+WHERE t.id = %(turn)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A turn as it is when it begins."""
+
+    hold: Hold
+    place: Place
+    now: datetime  # when the turn was accepted, in the person's zone
+    pruned: int  # items that the session has lost from its beginning
+    prompt: str
+    journal: Journal
+    allowed: bool
+
+
+def read_brief(turn: Turn) -> Brief:
+    """Read what a turn needs from the database."""
+    ((time_zone, allowed, pruned),) = select(_READ, {"turn": turn.pk})
+    fresh = turn.attempt == 1 and turn.retry_of_id is None
+    place = Place(
+        session_id=str(SessionId(turn.user_id, turn.conversation_id)),
+        conversation_id=turn.conversation_id,
+        fence=Fence(turn.seq, turn.attempt),
+        replaces=turn.retry_of.seq if turn.retry_of else None,
+        last=last_turn(turn.conversation_id, before=turn.seq) if turn.seq > 1 else None,
+    )
+    return Brief(
+        hold=hold_of(turn),
+        place=place,
+        now=turn.accepted_at.astimezone(zone_of(time_zone)),
+        pruned=pruned,
+        prompt=turn.prompt.text,
+        journal=Journal([], []) if fresh else journals.load(turn),
+        allowed=allowed,
+    )
