@@ -4,10 +4,10 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
+from chat.assistant.offline.chores import CHORES, NO_CHORES, NO_OBJECTS, WITH_OTHERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.openings import ONLY_WITH_DATE, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
-from chat.assistant.offline.vocabulary import CHORES, NO_OBJECTS, WITH_OTHERS
 from chat.assistant.offline.wishes import Add, Draft, Priority
 from chat.assistant.offline.words import has_quote, quoted
 
@@ -23,6 +23,12 @@ _PLURAL = re.compile(
 _DAYS_LIST = re.compile(
     r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
     r"[^:]+$",
+    re.I,
+)
+
+_PUT_IN = re.compile(
+    r"^(?:put|pencil|pop|slot|stick|get|throw|chuck|squeeze|book|jot|note)\s+(?P<what>\S.*?)\s+(?:in|down)"
+    r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$",
     re.I,
 )
 
@@ -139,7 +145,7 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         listed = _listed(clause, now)
         if listed is not None:
             return listed
-    header, rest = strip_opening(clause)
+    header, rest = strip_opening(_put_in(clause, now))
     if header is not None and ONLY_WITH_DATE.match(header) and find_due(clause, now) is None:
         return None
     if header is None:
@@ -147,6 +153,14 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
             return None
         rest = clause
     return replace(_drafts(rest, header or "", now), bare=header is None)
+
+
+def _put_in(clause: str, now: datetime) -> str:
+    """Return "put the rehearsal in for Monday" as the order to add it."""
+    found = _PUT_IN.match(clause)
+    if found is None or not (quoted(found["what"]) or find_due(found["when"] or "", now)):
+        return clause
+    return f"add {found['what']} {found['when'] or ''}"
 
 
 def announced(clause: str) -> bool:
@@ -246,6 +260,10 @@ def _first(piece: str) -> str:
 
 
 def _own_action(piece: str) -> bool:
+    due = find_due(piece, datetime(2000, 1, 1, 12))
+    if due is not None and due.spans[0][0] <= 1:
+        # "On Monday return the projector".
+        piece = piece[due.spans[0][1] :].lstrip(" ,")
     first, words = _first(piece), piece.split()
     lonely = len(words) < 2 or re.search(r"\b(?:them|it|him|her|there)\b", piece, re.I)
     return first in CHORES and first not in WITH_OTHERS and not lonely
@@ -297,6 +315,21 @@ def clean_title(text: str) -> str:
         previous = text
         text = _TRAILING.sub("", _LEADING.sub("", text)) or text
     return text
+
+
+_ORDERING = re.compile(
+    r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
+    r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
+)
+_NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
+
+
+def guessed(clause: str) -> bool:
+    """Tell whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
+    found = _ORDERING.match(clause[:1].lower() + clause[1:])
+    if found is None or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    return found["verb"] not in NO_CHORES and _NO_VERB.search(found["verb"]) is None
 
 
 def imperative(clause: str) -> bool:

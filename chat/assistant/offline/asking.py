@@ -8,6 +8,7 @@ from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
 from chat.assistant.offline.wishes import Fragment, Priority, Show, Sort, Status
+from chat.assistant.relevance import off_topic
 
 _TASKS = (
     r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?"
@@ -26,7 +27,8 @@ _LISTED = re.compile(
     r"|outstanding|urgent|important|priority|to do|do i|i do|should i|must i|(?:do|due|work on|start with"
     r"|tackle|comes?|is|what's) (?:first|next)|unfinished|incomplete|today|tomorrow|anything|this week"
     r"|next week|weekend|late|upcoming|coming up)\b"
-    r"|(?:what|which) (?:have|did) i (?:already |just |actually |manage to )*(?:finish|complete|get done|done|finished|completed|accomplish)\w*(?: .*)?$|(?:show|list|display)(?: me| them| all| it| everything)*$)",
+    r"|(?:what|which) (?:have|did) i (?:already |just |actually |manage to )*(?:finish|complete|get done|done|finished|completed|accomplish|(?:tick|check|cross|mark|knock|strike)(?:ed)? (?:off|out)"
+    r"|got done|gotten done|achieve|manage|get through|got through)\w*(?: .*)?$|(?:show|list|display)(?: me| them| all| it| everything)*$)",
     re.I,
 )
 
@@ -35,7 +37,7 @@ _BARE_LIST = re.compile(
     r"|outstanding|unfinished|incomplete|today's|tomorrow's|this week's|next week's|high|low|normal|priority"
     r"|urgent|important|current|full|whole|entire|complete|upcoming|of|monday's|tuesday's|wednesday's"
     r"|thursday's|friday's|saturday's|sunday's)[\s-]*)*"
-    rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|only|for|due|today|tomorrow"
+    rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|again|now|once more|only|for|due|today|tomorrow"
     r"|this|next|week|weekend|month|by|on|with|high|low|normal|list|left|sorted|order(?:ed)?|priority|date"
     r"|status|overview|\w+day))*)\s*\??$"
     r"|^(?:(?:have (?:i|you) )?got )?(?:anything|any tasks?|something)\b.*\b(?:today|tomorrow|about|related to"
@@ -68,7 +70,7 @@ _PENDING = re.compile(
 )
 
 _COMPLETED = re.compile(
-    r"\b(?:completed|finished|done|closed|ticked|checked off|crossed off|accomplished|achieved|complete"
+    r"\b(?:completed|finished|done|closed|ticked|checked off|crossed (?:off|out)|knocked (?:off|out)|got through|get through|accomplished|achieved|complete"
     r"|did i finish|did i (?:\w+ )?(?:do|finish|complete|get done)|have i (?:\w+ )?(?:done|finished|completed))\b",
     re.I,
 )
@@ -326,6 +328,22 @@ def another_day(clause: str, now: datetime) -> Fragment | None:
     ):
         return None
     return Fragment(day=span.first, span=span, asking=True)
+
+
+_ABOUT_DAYS = re.compile(
+    r"^(?:and |so |but )*(?:(?:what|how|which|am i|are we|is there|are there|do i|will i|anything|any|is|does|when am i)\b)"
+    r"(?=.*\b(?:look(?:ing)?|like|busy|free|full|planned|plans?|happening|going on|coming|up|on|for|packed|have|got|scheduled|there|much|else|left)\b)",
+    re.I,
+)
+
+
+def about_days(clause: str, now: datetime) -> Show | None:
+    """Read a question in whatever words about some days: "what does Saturday look like?"."""
+    text = clause.strip(" ?!.")
+    span = read_span(text, now)
+    if span is None or _ABOUT_DAYS.match(text) is None or off_topic(text):
+        return None
+    return Show(status="pending", span=span)
 
 
 def questioning(clause: str) -> bool:

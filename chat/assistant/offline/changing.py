@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.pointing import POINTED, read_ref, ref_or_it
 from chat.assistant.offline.rescheduling import rescheduled
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
-from chat.assistant.offline.vocabulary import CHORES
 from chat.assistant.offline.wishes import Change, Draft, Fragment, Ref, Slot
 from chat.assistant.offline.wording import NOTE_GONE, described, renamed
 from chat.assistant.offline.words import quoted
@@ -72,11 +72,14 @@ _PRIORITISING = re.compile(
 _NOT_URGENT = re.compile(
     r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually "
     r"|really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority"
-    r"|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?$",
+    r"|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?(?:\s+(?:after all|though|anyway|really|actually|to be honest|i think|i guess))*$",
     re.I,
 )
 
-_POINTED_THEN = re.compile(rf"^(?P<ref>{POINTED})\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$", re.I)
+_POINTED_THEN = re.compile(
+    rf"^(?P<ref>{POINTED}|both(?: of (?:them|those))?|all of them|they(?: are| both)*)\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$",
+    re.I,
+)
 
 _LED = re.compile(
     rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{POINTED}|(?:the |my )?.+? task"
@@ -205,7 +208,9 @@ def fragment(clause: str, now: datetime) -> Fragment | None:
     )
     priority, rest = take_priority(clause, bare=True)
     due = find_due(rest, now)
-    if due is not None:
+    if due is None and re.fullmatch(r"the \d{1,2}(?:st|nd|rd|th)", rest.strip(" ,.!?"), re.I):
+        due, rest = find_due(f"on {rest}", now), ""
+    elif due is not None:
         rest = without(rest, due)
     elif found := re.fullmatch(r"(?:at )?(?P<hour>\d{1,2})(?::\d\d)?", rest.strip()):
         return None if found else None

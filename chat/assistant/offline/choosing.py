@@ -36,7 +36,7 @@ def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within:
     if ref.numbers:
         return Choice(ref.numbers)
     if ref.places:
-        return (yield from _by_place(desk, ref))
+        return (yield from _by_place(desk, ref, lenient))
     if ref.pronoun:
         return (yield from _by_pronoun(desk, ref, lenient))
     if ref.every or ref.narrowed or ref.status != "all":
@@ -54,8 +54,12 @@ def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
     return f"{lead}\n\n{replies.lines(tasks[:_MOST_OFFERED], desk.today)}"
 
 
-def _by_place(desk: Desk, ref: Ref) -> Work[Choice]:
+def _by_place(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
     listed = desk.last_list()
+    if not listed and lenient and min(ref.places) > 0:
+        # Nothing was shown; with nothing completed there is but one list that can be meant.
+        tasks = yield from desk.everything()
+        listed = [task.number for task in tasks] if not any(task.is_completed for task in tasks) else []
     if not listed:
         if ref.places == (-1,) and desk.last_changed():
             return Choice((desk.last_changed()[-1],))
@@ -73,7 +77,8 @@ def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
         newest = (desk.touched or desk.last_created())[-1:]
         return Choice(tuple(newest or [max((task.number for task in (yield from desk.everything())), default=0)]))
     if ref.pronoun == "other":
-        others = [number for number in desk.last_list() if number not in desk.last_changed()]
+        there = {task.number for task in (yield from desk.everything())}
+        others = [number for number in desk.last_list() if number in there and number not in desk.last_changed()]
         return Choice(tuple(others)) if len(others) == 1 else Choice(problem=(yield from offer(desk)))
     if ref.pronoun == "them":
         groups = (spoken_of, desk.last_list(), desk.changed_lately(ref.count) if ref.count else [])

@@ -28,6 +28,7 @@ _SURE_HEAD = (
     r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
     r"|(?:task |#|number )?\d+ (?:(?:move|push|postpone|reschedule) (?:to|until|till|by)\b|(?:delete|remove|reopen)\s*(?:$|[,.;!]))"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
+    r"|(?:it|that|this) (?:should|must|ought to) (?:be called|say|read)\b"
     r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
     r"|(?:delete|remove|erase|show|list) everything\b)"
@@ -80,10 +81,12 @@ _OPENING = re.compile(
     r"|just so you know"
     r"|i (?:just )?(?:realized|realised|remembered|noticed)(?: that)?|not (?:the |task )?\w+(?: one)?,(?: but)?"
     r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy"
-    r"|there|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh"
+    r"|there(?! (?:is|are|was|were|has|have|will|might|must|should)\b)|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh"
     r"|phew|yay|done thinking"
     r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that"
-    r"|in addition|to start|good news|guess what)\s*[,:!]\s*)+(?=\S)",
+    r"|in addition|to start|good news|guess what)(?:\s*[,:!]\s*|\s+(?=(?:i|we) (?:need|have|must|should|want)\b|add\b))"
+    r"|(?:at some point|eventually|one day|some ?day|some ?time|(?:there's )?no (?:rush|hurry)(?: at all)?|not urgent|whenever|when (?:i|you) (?:can"
+    r"|get (?:a chance|(?:the )?time|around to it)))\s*(?:[,:]|\s-)\s*)+(?=\S)",
     re.I,
 )
 _COMMANDS = (
@@ -94,10 +97,12 @@ _COMMANDS = (
     r"|search)"
 )
 _MODAL = re.compile(
-    r"^(?:(?:can|could|would|will|won't|can't) you (?:please |kindly |just |maybe |also |help me )*"
+    r"^(?:(?:can|could|would|will|won't|can't|please|might|may) you (?:please |kindly |just |maybe |also |possibly |perhaps |quickly "
+    r"|quick |be able to |be so kind (?:as |and )?(?:to )?|help me (?:to )?)*"
     r"|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
     r"|help me (?:to )?|(?:i was wondering |i wonder )?if you (?:could|can|would) |(?:let's|let us) (?=\w)"
-    rf"|you (?:can|could|may|should) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
+    r"|you (?=(?:make me remember|remind me|add|create|show|list|mark|put|move|delete|remove)\b)"
+    rf"|you (?:can|could|may|should|must) (?:also |now |please )*(?=(?:{_COMMANDS})\b)"
     r"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love"
     rf"|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i"
     r"|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move"
@@ -109,6 +114,8 @@ _CLOSING = re.compile(
     r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear"
     r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
     r"|sweetie)|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
+    r"|btw|by the way|actually|tbh|to be honest|i think|i guess|i suppose|if that's (?:ok|okay|alright)|fyi|xx?|ta"
+    r"|,? at (?:the same|same) time|(?:(?<=,)|(?<=, )|(?<=to )|(?<=until ))(?:the )?same (?:time|hour)"
     r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
     re.I,
 )

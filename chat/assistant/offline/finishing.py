@@ -4,10 +4,10 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.chores import CHORES, UNFINISHING
 from chat.assistant.offline.dates import find_due, settle, without
 from chat.assistant.offline.matching import PAST, alike, stem
 from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.vocabulary import CHORES, UNFINISHING
 from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, Talk, Wish
 
 _DONE = (
@@ -139,6 +139,14 @@ _PASSIVE = re.compile(
     r"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally "
     rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{_WHEN})$",
     re.I,
+)
+_OF_IT = re.compile(
+    rf"^(?:it|that|this|that one|this one)(?:'s| is| has been| was| got|'s been| has) {_ADVERB}(?P<deeds>.+?){_WHEN}$",
+    re.I,
+)
+_DEEDS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.I)
+_DEED = re.compile(
+    rf"{_ADVERB}(?P<verb>\w+)(?: (?:in|off|out|up|away|back|down|for|over|to|with|of|now|already))*", re.I
 )
 _PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{_ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){_WHEN}$", re.I)
 # "Bill paid", "plants all watered": a thing and what was done to it, and nothing else.
@@ -293,6 +301,8 @@ def complete(clause: str, now: datetime) -> Complete | None:
     if found := _SCRATCHED.match(clause):
         return Complete(read_ref(found["ref"], now))
     clause = _EXCEPT.sub("", _REASON.sub("", clause))
+    if _deeds_of_it(clause):
+        return Complete(Ref(pronoun="it"), statement=True)
     if found := _OUT_OF_THE_WAY.match(clause):
         return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
     if _ALL_DONE.match(clause):
@@ -315,6 +325,20 @@ def complete(clause: str, now: datetime) -> Complete | None:
                 statement=not re.match(r"(?:mark|complete|check|tick|cross|set|close|finish)\b", clause, re.I),
             )
     return _past(clause)
+
+
+def _deeds_of_it(clause: str) -> bool:
+    """Tell whether a clause says of "it" only that things were done to it: "that's signed and handed in, done"."""
+    found = _OF_IT.match(clause)
+    deeds = [_DEED.fullmatch(part) for part in _DEEDS.split(found["deeds"])] if found else []
+    return bool(deeds) and all(
+        deed is not None
+        and (
+            re.fullmatch(_DONE, deed["verb"], re.I)
+            or (_is_past(deed["verb"]) and stem(deed["verb"]) not in _UNFINISHING)
+        )
+        for deed in deeds
+    )
 
 
 def _past(clause: str) -> Complete | None:
@@ -364,7 +388,7 @@ def delete(clause: str, now: datetime) -> Delete | None:
     """Read a wish to delete something."""
     if clause.endswith("?") and not re.match(r"(?:delete|remove|erase)", clause, re.I):
         return None
-    clause = _REASON.sub("", clause)
+    clause = re.sub(r"^(it|that|this)'s (?!been)", r"\1 is ", _REASON.sub("", clause), flags=re.I)
     for form in _DELETE:
         if found := form.match(clause):
             return Delete(read_ref(found["ref"], now), otherwise=_as_chore(clause, now))

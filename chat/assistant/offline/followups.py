@@ -39,9 +39,10 @@ from chat.assistant.offline.wishes import (
 
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
+_ASKED_CONSENT = "Shall I"
 _SAME = re.compile(
     r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
-    r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)$"
+    r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)(?:,? (?:(?:also|please|by|to|for|again|the same|as well|too)\b.*|(?:a|one|two|\d) \w+ later))?$"
     r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
     r"|other)(?: one| task)?)$",
     re.I,
@@ -87,7 +88,7 @@ def follow_up(desk: Desk) -> list[Wish]:
     if pending is None:
         return [_placed(wish, desk) for wish in wishes] if len(wishes) == 1 else wishes
     if len(wishes) == 2 and isinstance(wishes[0], Answer):
-        wishes = wishes[1:]
+        wishes = wishes[:1] if wishes[0].yes and _insists(wishes[1], pending, desk) else wishes[1:]
     if len(wishes) != 1:
         return wishes
     answered = _answered(wishes[0], pending, desk)
@@ -114,7 +115,13 @@ def _again(desk: Desk) -> list[Wish]:
     words = next((group for group in found.groups() if group), "") if found else ""
     ref = read_ref(words, desk.now)
     wishes = [wish for wish in understand(last.said, desk.now) if isinstance(wish, Complete | Delete | Reopen | Change)]
-    if found is None or not wishes or ref.every or ref.pronoun or (ref.phrase and not _known(ref.phrase, desk)):
+    if (
+        found is None
+        or not wishes
+        or ref.every
+        or ref.pronoun not in ("", "other")
+        or (ref.phrase and not _known(ref.phrase, desk))
+    ):
         return []
     repeated = replace(wishes[-1], ref=ref)
     return [repeated] if found.re is _SAME else [Undo(), repeated]
@@ -152,6 +159,8 @@ def _answered(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
         return None
     if isinstance(wish, Answer):
         return _yes(pending, desk) if wish.yes else Talk("keep")
+    if _insists(wish, pending, desk):
+        return _yes(pending, desk)
     if isinstance(wish, Pick | Show | Vague) and read_ref(_bare(desk), desk.now) == Ref(every=True):
         return _yes(pending, desk)
     if isinstance(pending, Add):
@@ -196,14 +205,28 @@ def _yes(pending: Pending, desk: Desk) -> Wish | None:
     shown = desk.before[-1].shown
     if isinstance(pending, Delete) and not shown and pending.otherwise:
         return Add((pending.otherwise,))
-    if isinstance(pending, Add) or (isinstance(pending, Delete) and pending.ref.every):
+    if isinstance(pending, Add):
         return None
-    everything = isinstance(pending, Complete) and pending.ref.every
-    them = isinstance(pending, Complete) and pending.ref.pronoun == "them"
-    if len(shown) == 1 or ((everything or them) and shown):
+    several = isinstance(pending, Complete | Delete) and (pending.ref.every or pending.ref.pronoun == "them")
+    if several and not _just_asked(pending, desk):
+        return Vague("task")
+    if len(shown) == 1 or (several and shown):
         found = replace(pending, ref=Ref(numbers=tuple(shown)))
         return replace(found, unsure=False) if isinstance(found, Delete) else found
     return Vague("task")
+
+
+def _just_asked(pending: Pending, desk: Desk) -> bool:
+    """Tell whether the last reply asked for consent to just this: a yes to another question is none."""
+    last = desk.before[-1]
+    return _ASKED_CONSENT in last.replied and _unfinished(last, desk) == pending
+
+
+def _insists(wish: Wish, pending: Pending, desk: Desk) -> bool:
+    """Tell whether "delete them all" answers the question whether all should be deleted."""
+    if not isinstance(wish, Complete | Delete) or type(wish) is not type(pending):
+        return False
+    return (wish.ref == Ref(every=True) or wish.ref.pronoun == "them") and _just_asked(pending, desk)
 
 
 def _filled(wish: Wish, pending: Change, desk: Desk) -> Wish | None:

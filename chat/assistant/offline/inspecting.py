@@ -9,7 +9,7 @@ from chat.assistant.offline.wishes import Inspect, Ref
 
 _JUST = re.compile(
     r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create"
-    r"|put|complete|finish|change|update|mark|rename|move)(?:e?d)?(?: (?:last|just now|on (?:my|the) list))?$",
+    r"|put|complete|finish|change|update|mark|rename|move|edit|do)(?:e?d)?(?: (?:last|just now|a (?:moment|minute|second) ago|on (?:my|the) list))?$",
     re.I,
 )
 

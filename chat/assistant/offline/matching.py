@@ -124,9 +124,24 @@ _SAME = {
     "speak": "call",
     "talk": "call",
     "ring": "call",
-    "get": "buy",
-    "grab": "buy",
+    "grab": "get",
     "purchase": "buy",
+    "hoover": "vacuum",
+    "trash": "rubbish",
+    "garbage": "rubbish",
+    "mend": "fix",
+    "repair": "fix",
+    "reserve": "book",
+    "bicycle": "bike",
+    "fridge": "refrigerator",
+    "kids": "child",
+    "children": "child",
+    "mobile": "cell",
+    "xmas": "christmas",
+    "application": "app",
+    "fotos": "photo",
+    "pics": "photo",
+    "pictures": "photo",
     "mum": "mom",
     "mail": "email",
     "e-mail": "email",
@@ -142,9 +157,46 @@ _SAME = {
     "pickup": "pick",
     "dr": "doctor",
 }
+# Words that may stand for one another, though not for what else the other may mean: what was got may have been bought
+# or picked up, but what was bought was not picked up.
+_KIN = frozenset(
+    frozenset(pair.split("="))
+    for pair in [
+        "get=buy",
+        "get=pick",
+        "get=collect",
+        "get=fetch",
+        "get=order",
+        "pick=collect",
+        "pick=fetch",
+        "send=email",
+        "send=post",
+        "send=mail",
+        "post=email",
+        "clean=tidi",
+        "clean=wash",
+        "clean=scrub",
+        "clean=vacuum",
+        "draft=writ",
+        "text=messag",
+        "finish=complet",
+        "finish=end",
+        "do=mak",
+        "wash=do",
+        "throw=tak",
+        "visit=see",
+        "contact=call",
+        "contact=email",
+        "hand=submit",
+        "return=bring",
+        "plan=organis",
+        "plan=organiz",
+        "plan=arrang",
+    ]
+)
 # Who "bought the bread" has done the task "Bread".
 _FETCHING = frozenset(
-    {"buy", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
+    {"buy", "get", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
 )
 _LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
@@ -271,7 +323,7 @@ def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
 
 def alike(one: str, other: str) -> bool:
     """Tell whether two stems are the same word but for a slip of the keyboard."""
-    if one == other:
+    if one == other or frozenset((one, other)) in _KIN:
         return True
     shorter = min(len(one), len(other))
     if shorter < 4 or one[0] != other[0]:

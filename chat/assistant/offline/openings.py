@@ -37,7 +37,7 @@ _HEADS = re.compile(
     r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert"
     r"|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget"
     r"|remember|i must not forget|i mustn't forget|i can't forget|i shouldn't forget|i better not forget"
-    r"|never forget|help me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must"
+    r"|never forget|(?:help|make|let|have) me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must"
     r"|should)(?: to)?|that|of|:|,|down|in|on)?(?:\s+(?:the following|these(?: things| tasks)?)\b\s*:?)?\s+"
     r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably "
     r"|definitely )*(?:need to|have to|got to|must|should|ought to|gotta|need|better|am supposed to"
@@ -47,7 +47,8 @@ _HEADS = re.compile(
     r"|i would) (?:better|like to|love to|rather)\s+|i(?:'ll| will) (?:need to|have to)\s+|i (?:want|wish|plan"
     r"|intend|hope|aim|promised(?: \w+)?) to\s+"
     r"|(?:need to|have to|must|got to|gotta|should|want to|supposed to|better|need)\s+(?:remember to\s+)?"
-    r"|(?:there's|there is) (?:also )?(?:a |an )?(?=\w)|(?:it's|it is) (?:really |very |super |quite "
+    r"|(?:there's|there is) (?:also )?(?:a |an )?(?!(?:\w+ )?(?:typos?|mistakes?|errors?|problem|issue|misspelling|no|nothing|someone"
+    r"|something|one|task|too|so|not|more|only)\b)(?=\w)|(?:it's|it is) (?:really |very |super |quite "
     r"|so )?(?P<weight>time|important|crucial|essential|vital|urgent)(?: that i| to| for me to)\s+"
     r"|(?P<own>(?:(?:i|we)(?:'ve| have|'ve got| have got| got)|got)\s+(?:an?|my|our|another)\s+)"
     r"|(?:must not|mustn't|can't|cannot|better not|should not|shouldn't|don't let me) forget\s+(?:(?:to|about)\s+)?"
@@ -61,7 +62,7 @@ _HEADS = re.compile(
 
 _STRONG = re.compile(
     r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
-    r"|enter|insert|include|don't|do not|remember|help me remember|i|we|need|have|must|got|gotta"
+    r"|enter|insert|include|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
     r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
     re.I,
@@ -76,11 +77,11 @@ ONLY_WITH_DATE = re.compile(
 
 def strip_opening(clause: str) -> tuple[str | None, str]:
     """Return the words that announce a task and what follows them; None when nothing announces one."""
-    rest, header, due = clause, None, find_due(clause, datetime(2000, 1, 1, 12))
+    rest, header, due, when = clause, None, find_due(clause, datetime(2000, 1, 1, 12)), ""
     if due is not None and due.spans[0][0] == 0 and len(due.spans) == 1:
         moved = clause[due.spans[0][1] :].lstrip(" ,")
         if _HEADS.match(moved):
-            rest = f"{moved} {clause[: due.spans[0][1]]}"
+            rest, when = moved, f" {clause[: due.spans[0][1]]}"
     for _ in range(4):
         found = _HEADS.match(rest)
         if not found or not (header is not None or _STRONG.match(rest)):
@@ -102,9 +103,11 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
         ):
             break
         if found["lack"] and header is None:
-            return found["lack"], f"buy {rest[cut:].strip()}"
+            return f"{found['lack']}{when}", f"buy {rest[cut:].strip()}"
         header = (header or "") + rest[:cut].replace(":", " ") + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
         if added:
             break
-    return header, rest.strip()
+    return (f"{header}{when}" if header is not None else None), (
+        rest if header is not None else f"{rest}{when}"
+    ).strip()

@@ -11,7 +11,7 @@ from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
-from chat.assistant.offline.matching import key_words, same_words, shared
+from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
 from chat.assistant.offline.matching import match as match_titles
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import (
@@ -42,6 +42,7 @@ from chat.assistant.relevance import REFUSAL
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
 _MOST_WORDS = 12
 _MOST_IN_ORDER = 12
+_MOST_AT_ONCE = 50
 _NOT_NOW = "I couldn't do that just now."
 
 
@@ -126,6 +127,9 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
         there = [task for task in titled if not task.is_completed and _there(task, drafts[0].title)]
         if there:
             return f"{replies.named(there[0])} is on your list already."
+    if wish.guessed and (named := mentioned(drafts[0].title.partition(" ")[2], (yield from desk.everything()))):
+        # "Bump the report" may wish for something that no rule knows; a task of that name is there.
+        return tellings.what_with(desk, named)
     if wish.bare and len(drafts) == 1 and drafts[0].day:
         same = [
             task
@@ -269,12 +273,12 @@ def _delete(desk: Desk, wish: Delete) -> Work[str]:
         kind = (
             (yield from choose(desk, wish.ref, among="all")) if wish.ref.narrowed or wish.ref.status != "all" else None
         )
-        such = [task for task in (yield from desk.everything()) if kind and task.number in kind.numbers]
-        if such:
-            return (
-                f"I don't delete several tasks at once. Which of these should go?\n\n{replies.lines(such, desk.today)}"
-            )
-        return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
+        such = [task for task in (yield from desk.everything()) if kind is None or task.number in kind.numbers]
+        return (
+            _sure_of_all(desk, such)
+            if such
+            else (yield from offer(desk, "There is no such task. Which one should go?"))
+        )
     choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
     if not choice.numbers:
         if choice.nothing_like_it and wish.otherwise:
@@ -282,7 +286,7 @@ def _delete(desk: Desk, wish: Delete) -> Work[str]:
             return f"I couldn't find a task like that. Shall I add “{title}” as a new task?"
         return choice.problem
     if wish.ref.pronoun == "them" and not wish.ref.count and len(choice.numbers) > 1:
-        return (yield from offer(desk, "I don't delete several tasks at once. Which one should go?"))
+        return _sure_of_all(desk, [task for task in (yield from desk.everything()) if task.number in choice.numbers])
     if wish.unsure:
         known = {task.number: task for task in (yield from desk.everything())}
         tasks = [known[number] for number in choice.numbers if number in known]
@@ -292,6 +296,17 @@ def _delete(desk: Desk, wish: Delete) -> Work[str]:
     said = [f"Deleted {replies.joined(gone)}. Say *undo* if that was a mistake."] if gone else []
     said += [_missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
     return "\n\n".join(said)
+
+
+def _sure_of_all(desk: Desk, tasks: Sequence[Task]) -> str:
+    """Ask before several tasks are deleted, showing each of them: only what was shown may go."""
+    if len(tasks) > _MOST_AT_ONCE:
+        return f"Those are {len(tasks)} tasks, and I don't delete so many at once. Which one should go?"
+    if len(tasks) == 1:
+        return f"Shall I delete this?\n\n{replies.lines(tasks, desk.today)}"
+    return (
+        f"Are you sure? Shall I delete all {len(tasks)} of these, or which ones?\n\n{replies.lines(tasks, desk.today)}"
+    )
 
 
 def _change(desk: Desk, wish: Change) -> Work[str]:
@@ -308,6 +323,9 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
     tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
     if wish.lacks and tasks:
         return tellings.ask_for(wish.lacks, tasks[0])
+    if wish.old and not wish.loose and tasks and not any(tellings.says(task, wish.old) for task in tasks):
+        # Only those words were to change, and they are not there: the title is no guess.
+        return tellings.ask_for("title", tasks[0])
     wanted = [(task, tellings.new_values(task, wish, desk)) for task in tasks]
     calls = [Call("update_task", {"number": task.number} | values) for task, values in wanted if values]
     changed = yield from desk.ask(calls) if calls else _nothing()

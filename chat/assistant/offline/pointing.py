@@ -70,7 +70,7 @@ _IT = re.compile(
     re.I,
 )
 _THEM = re.compile(
-    r"(?:them|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
+    r"(?:them|they|they are|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
     r"|all these)",
     re.I,
 )
@@ -79,7 +79,10 @@ _ALL_SO_MANY = re.compile(
     r"|\d)(?: of (?:them|those)| tasks| ones)?",
     re.I,
 )
-_BOTH = re.compile(r"(?:both|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)", re.I)
+_BOTH = re.compile(
+    r"(?:both|they(?: are)? both|they both are|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)",
+    re.I,
+)
 _OTHER = re.compile(r"the other(?: one| task)?", re.I)
 _NEWEST = re.compile(
     r"(?:the |my )?(?:last|latest|newest|most recent)(?: one| task| thing| item)?(?: that)? (?:i|you|we)(?:'ve"
@@ -119,6 +122,18 @@ _ATTRIBUTE = re.compile(
     r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
     re.I,
 )
+
+
+_POINTER = re.compile(
+    rf"(?:\b{_MARKED}\s*#?|#)\d{{1,6}}\b|\bthe (?:{_PLACE}) (?:one|task|item|entry)\b|\bthe (?:first|last)(?=\s*(?:$|[,.]|is\b|has\b))",
+    re.I,
+)
+
+
+def pointer_in(text: str, now: datetime) -> Ref | None:
+    """Return the one task that words name by number or by place, whatever else they say."""
+    found = {pointer[0].lower() for pointer in _POINTER.finditer(text)}
+    return read_ref(found.pop(), now) if len(found) == 1 else None
 
 
 def _count(word: str) -> int:

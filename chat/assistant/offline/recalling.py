@@ -57,10 +57,20 @@ _RECALL_REPLY = re.compile(
 )
 
 
+_RECALL_GONE = re.compile(
+    r"^(?:and |so )*(?:what|which)(?: (?:one|ones|task|tasks|thing))? (?:did|have|was it) (?:i|you|we|that) (?:just |last )*(?:you |i |we )?(?:just |last )*"
+    r"(?:delete|remove|erase|drop|take off|get rid of|throw out|cancel)\w*(?: (?:last|just now|earlier|off|a (?:moment|minute|second|while) ago))*\W*$"
+    r"|^what was (?:the (?:last )?(?:task|thing|one) (?:that )?(?:i|you|we) (?:just )?(?:deleted|removed)|just (?:deleted|removed))\W*$",
+    re.I,
+)
+
+
 def recall(clause: str) -> Recall | None:
     """Read a question about what was said before."""
     if _RECALL_ALL.search(clause):
         return Recall(whole=True)
+    if _RECALL_GONE.match(clause):
+        return Recall(-1, gone=True)
     if _RECALL_REPLY.search(clause):
         return Recall(-1, reply=True)
     if found := _RECALL_NTH.search(clause):
@@ -75,7 +85,8 @@ def recall(clause: str) -> Recall | None:
 def preference(clause: str) -> Prefer | None:
     """Read how the person wants things from now on."""
     if re.search(
-        r"\b(?:don't|do not|stop|never|no longer) (?:show|list|display|showing|listing)\b.*\b(?:completed|done"
+        r"\b(?:don't|do not|stop|never|no longer) (?:ever |want to |wanna |need to |have to |like to |wish to )*"
+        r"(?:show|list|display|see|showing|listing|seeing)\b.*\b(?:completed|done"
         r"|finished)\b",
         clause,
         re.I,

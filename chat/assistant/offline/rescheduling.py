@@ -13,7 +13,7 @@ _MOVED = re.compile(
     r"^(?:(?:they|he|she|someone|somebody|my \w+|the \w+) (?:have |has |just |'ve )*(?:moved|pushed|rescheduled|shifted"
     r"|postponed|brought forward|changed) (?P<ref2>(?!me\b|us\b)(?:the|my|our) .+?)"
     r"|(?P<ref>(?:the |my |our )?.+?)\s+(?:(?:has|have|had|is|are|was|were|got|gets|will be|just)\s+)*(?:been |now )*"
-    r"(?:moved|pushed|rescheduled|shifted|postponed|brought forward|changed|bumped|delayed)(?: me| us| it| back"
+    r"(?:moved|pushed|rescheduled|shifted|postponed|brought forward|changed|bumped|delayed|extended|put (?:back|off)|set back)(?: me| us| it| back"
     r"| forward)*)\s+(?P<when>(?:to|until|till|for|by)\s.+)$",
     re.I,
 )
@@ -70,7 +70,15 @@ def rescheduled(clause: str, now: datetime) -> Change | None:
 
 
 def _subject(words: str | None) -> str | None:
-    return re.sub(r"^(?:that|because|so|but|and)\s+", "", words, flags=re.I) if words else None
+    if not words:
+        return None
+    words = re.sub(r"^(?:that|because|so|but|and)\s+", "", words, flags=re.I)
+    return re.sub(
+        r"(?:'s)? (?:deadline|due date|date|time|slot)$|^(?:the )?(?:deadline|due date|date) (?:for|of) ",
+        "",
+        words,
+        flags=re.I,
+    )
 
 
 def _with_task(wish: Change, now: datetime) -> Change:

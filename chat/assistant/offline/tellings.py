@@ -1,15 +1,17 @@
 """Answer questions: lists, single tasks, what was said before, small talk."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chat.assistant.offline import replies
 from chat.assistant.offline.choosing import choose, in_span
+from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match, mentioned
+from chat.assistant.offline.pointing import pointer_in
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.vocabulary import CHORES
 from chat.assistant.offline.wishes import (
     Answer,
     Change,
@@ -197,6 +199,14 @@ def prefer(desk: Desk, wish: Prefer) -> Work[str]:
 def recall(desk: Desk, wish: Recall) -> str:
     """Repeat what was said before, as far as it is remembered."""
     said = [turn.said for turn in desk.before]
+    if wish.gone:
+        gone = next(
+            (turn for turn in reversed(desk.before) if any(call.name == "delete_task" for call in turn.calls)), None
+        )
+        tasks = [call.changed for call in gone.calls if call.name == "delete_task" and call.changed] if gone else []
+        if not tasks:
+            return "Nothing was deleted in this conversation, as far as I remember."
+        return f"Last deleted: {replies.joined([replies.named(task) for task in tasks])}. Say *undo* to bring it back."
     if wish.reply:
         replied = [turn.replied for turn in desk.before if turn.replied]
         return (
@@ -236,8 +246,14 @@ def answer(desk: Desk, wish: Answer) -> str:
 def mention(desk: Desk, wish: Mention) -> Work[str]:
     """Keep in mind which tasks were named, and say nothing."""
     desk.touched = []
+    if (pointed := pointer_in(wish.text, desk.now)) and (
+        chosen := (yield from choose(desk, pointed, among="all"))
+    ).numbers:
+        desk.shown = list(chosen.numbers)
+        return ""
     subject = _PREDICATE.split(wish.text, maxsplit=1)[0] or wish.text
-    desk.shown = [task.number for task in match(subject, (yield from desk.everything())).sure]
+    everything = yield from desk.everything()
+    desk.shown = [task.number for task in match(subject, everything).sure or mentioned(wish.text, everything)]
     return ""
 
 
@@ -245,13 +261,16 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
     found = mentioned(wish.text, (yield from desk.everything())) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
-        return (
-            "What would you like to do with "
-            f"{'this' if len(found) == 1 else 'these'}?\n\n{replies.lines(found, desk.today)}"
-        )
+        return what_with(desk, found)
     if judge(wish.text, ()) == "relevant":
         return not_understood()
     return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
+
+
+def what_with(desk: Desk, tasks: Sequence[Task]) -> str:
+    """Ask what should become of tasks that were named."""
+    these = "this" if len(tasks) == 1 else "these"
+    return f"What would you like to do with {these}?\n\n{replies.lines(tasks, desk.today)}"
 
 
 def not_understood() -> str:
@@ -286,9 +305,16 @@ def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
     return values | _new_due(task, wish, desk)
 
 
+def says(task: Task, words: str) -> bool:
+    """Tell whether words stand in the title of a task."""
+    return re.search(rf"\b{re.escape(words)}\b", task.title, re.I) is not None
+
+
 def _new_title(task: Task, wish: Change) -> str | None:
     """Return the new title; "make that oat milk" said of "Buy milk" is "Buy oat milk"."""
     if not wish.title:
+        return None
+    if wish.old and not wish.loose and not says(task, wish.old):
         return None
     if wish.old and re.search(rf"\b{re.escape(wish.old)}\b", task.title, re.I):
         return re.sub(rf"\b{re.escape(wish.old)}\b", lambda _: wish.title or "", task.title, flags=re.I)

@@ -1,7 +1,8 @@
 """The words that the rules know: chores, words of command, and slips of the keyboard."""
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text, each once."""
     return frozenset(text.split())
 
 
@@ -9,48 +10,10 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split())
 
 
-# What a task usually begins with: "buy milk", "call the bank".
-CHORES = _words(
-    """
-    apply archive arrange ask assemble attend babysit back backup bake bathe begin bill book bring brush build
-    buy call cancel celebrate change charge check clean code collect compost configure confirm contact cook
-    copy cut cycle debug declutter defrost deliver deploy deposit design discuss do donate download draft
-    drive drop dust edit email empty exchange exercise feed file fill find finish fix fold follow get go grab
-    groom hand hang harvest hire install interview invite invoice iron label laminate learn lease load mail
-    make marinate measure meditate meet memorize merge message migrate mop move mow negotiate onboard order
-    organise organize outline pack paint park pay phone pick pick-up plan plant polish post practice prepare
-    present print proofread prune publish purchase put rake read recycle refactor refill register rehearse
-    release renew rent repair replace reply research respond restock return review revise ring run scan
-    schedule scrub see sell send set shave shop shovel sign sort start stock stretch study submit summarize
-    sweep swim take tell test text throw tidy train transfer translate trim troubleshoot unload unpack update
-    upgrade upload vacuum visit volunteer vote walk wash watch water wax withdraw wrap write
-    """
-)
-# An action that needs the one before it: "go to the shop and ask", "take them there".
-WITH_OTHERS = _words(
-    """
-    ask be do get give go have her him it let make put see set talk tell them then
-    """
-)
-# After a verb these name nothing that could be done: "start over", "do it".
-NO_OBJECTS = _words(
-    """
-    again ahead all away back everything fresh it me now off on out over something that them these thing this
-    those up you
-    """
-)
-# Whoever "planned the trip" has done it only if planning was the task.
-UNFINISHING = _words(
-    """
-    start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try
-    change move discuss continue pause stop ask talk think add reschedule rename update remember consider
-    decide lose hate love like block require misspell expect prepare review work hope wish mention describe
-    """
-)
 # A word of the rules is read although a letter is wrong, missing or out of place.
 KEYWORDS = tuple(
     sorted(
-        _words(
+        words(
             """
             task tasks todo list show display complete completed finish finished delete remove rename change remind
             reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
@@ -61,7 +24,7 @@ KEYWORDS = tuple(
     )
 )
 # These are no slips of such words, although they look like it.
-PROPER = _words(
+PROPER = words(
     """
     changed changes changing charge compete competed competes completes completing crate crates created
     creates creator dates deleted deletes dent deplete descriptions dine displays dome dones dove exchange

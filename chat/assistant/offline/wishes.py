@@ -66,13 +66,14 @@ class Add:
     """Add these tasks; none means that the person has not said what yet, only perhaps when (`usual`).
 
     A `bare` one was not announced as a task: "do the laundry on Sunday" may speak of one that there is.
-    So may a `known` one: "I still have to do the laundry".
+    So may a `known` one: "I still have to do the laundry". A `guessed` one has only the shape of a chore.
     """
 
     drafts: tuple[Draft, ...] = ()
     usual: Draft = Draft("")
     bare: bool = False
     known: bool = False
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,15 @@ class Undo:
 
 @dataclass(frozen=True)
 class Recall:
-    """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest."""
+    """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest.
+
+    With `gone` it is what was deleted last.
+    """
 
     place: int = 1
     whole: bool = False
     reply: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True)

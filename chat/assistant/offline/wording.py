@@ -140,11 +140,30 @@ _RENAME = (
 
 _RENAME_MISSING = re.compile(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$", re.I)
 
+_MISSPELT = re.compile(
+    r"^(?:there(?:'s| is| was| are)|i (?:have|made|see|spotted|noticed)|i've (?:got|made)) (?:an?|some|another) (?:\w+ )?"
+    r"(?:typos?|mistakes?|errors?|misspellings?) (?:in|on|with) (?:the (?:title|name|wording) of )?(?P<ref>.+)$"
+    r"|^i (?:misspelled|misspelt|mistyped|miswrote) (?P<ref2>.+)$"
+    r"|^(?:i (?:spelled|spelt|wrote|typed) )?(?P<ref3>.+?)(?: is| was)? (?:misspelled|misspelt|mistyped|(?:spelled|spelt|written|typed)"
+    r" (?:wrong|incorrectly|wrongly|badly)|wrong(?=$))$",
+    re.I,
+)
+
 _SWAP = re.compile(
     r"^(?:change|replace|correct|swap)\s+(?P<old>.+?)\s+(?:to|with|by|for"
     r"|into)\s+(?P<text>.+?)\s+in\s+(?:the (?:title|name) of\s+)?(?P<ref>"
     + POINTED
     + r"|the (?:title|name)(?: of .+)?|.+ task)$",
+    re.I,
+)
+
+
+_OTHERWISE = re.compile(
+    r"^(?:(?P<it>it's|it is|it should be|it should say|that's|that should be|the (?:title|name) (?:is|should be))"
+    r"|(?P<ref>.+?)\s+(?:is|was|are|should be))\s+(?:actually |really |supposed to be |meant to be )*"
+    r"(?:(?:with|for|to|at|from|in|about|of|by|called)\s+)?(?P<text>[\w']+(?:-\w+)*(?: [\w']+(?:-\w+)*)?),? (?:and )?not (?P<old>[\w']+(?:-\w+)*(?: [\w']+(?:-\w+)*)?)"
+    r"(?:[\s,.;-]+(?:so |please |can you |could you )*(?:fix|correct|change|update|edit) (?:the |its |that |my )?(?:title|name|spelling|typo"
+    r"|wording|text|it|that|task))?$",
     re.I,
 )
 
@@ -168,6 +187,10 @@ def renamed(clause: str, now: datetime) -> Change | None:
     """Read a wish to call a task something else."""
     if found := _SWAP.match(clause):
         return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
+    if (found := _OTHERWISE.match(clause)) and not (
+        find_due(f"on {found['text']}", now) or find_due(f"on {found['old']}", now)
+    ):
+        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
     for form in _RENAME:
         if found := form.match(clause):
             if hour := _HOUR.fullmatch(found["text"]):
@@ -177,6 +200,10 @@ def renamed(clause: str, now: datetime) -> Change | None:
             return Change(
                 ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")
             )
+    if (found := _MISSPELT.match(clause)) and (words := found["ref"] or found["ref2"]):
+        return Change(ref_or_it(words, now), lacks="title")
+    if found and not re.search(r"\bwrong$", clause, re.I):
+        return Change(ref_or_it(found["ref3"], now), lacks="title")
     if found := _RENAME_MISSING.match(clause):
         return Change(ref_or_it(found["ref"], now), lacks="title")
     return None

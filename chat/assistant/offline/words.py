@@ -23,6 +23,11 @@ _ITS = re.compile(
     re.I,
 )
 _TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
+_TICK_FIRST = re.compile("^\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*(?=\\S)")
+_SAYS_DONE = re.compile(r"\b(?:done|finished|completed?|ticked|did)\b", re.I)
+# Pictures at either end of a message say how it is meant, and hide its first word.
+_PICTURE = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u200d\ufe0f\u20e3]"
+_PICTURES = re.compile(rf"^(?:\s*{_PICTURE}+)+\s*(?=\w)|(?<=\S)(?:\s*{_PICTURE}+)+\s*$")
 
 
 @dataclass
@@ -52,7 +57,7 @@ def has_quote(text: str) -> bool:
 
 def prepare(said: str) -> Message:
     """Return the message with quotes taken out of the way and slips of the keyboard put right."""
-    text = _TICKED.sub(" done", _MARK.sub(" ", said.translate(_PLAIN)).strip())
+    text = _PICTURES.sub("", _with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
     whole = _QUOTED.fullmatch(text)
     if whole:
         text = whole[1] or whole[2]
@@ -66,6 +71,8 @@ def prepare(said: str) -> Message:
         message.quotes.append(inner)
         return chr(_FIRST_MARK + len(message.quotes) - 1)
 
+    text = re.sub(r"(?<=\w)'s (?=been\b)", " has ", text, flags=re.I)
+    text = re.sub(r"\b(what (?:time|day|date)|which (?:one|task))'s\b", r"\1 is", text, flags=re.I)
     text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
     text = _ITS.sub("it's", text)
     text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
@@ -81,6 +88,13 @@ def prepare(said: str) -> Message:
 
     message.text = re.sub(r"[\w'-]+", correct, text)
     return message
+
+
+def _with_ticks(text: str) -> str:
+    """Say in words what a tick at either end of a message does."""
+    if _SAYS_DONE.search(text):
+        return _TICK_FIRST.sub("", _TICKED.sub("", text))
+    return _TICK_FIRST.sub("done: ", _TICKED.sub(" done", text))
 
 
 def _correction(word: str) -> str | None:

@@ -1,0 +1,277 @@
+"""From a clause to what is wished: the order in which the readings are tried."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from chat.assistant.offline import adding, asking, changing, finishing, inspecting, recalling, talking
+from chat.assistant.offline.asides import without_aside
+from chat.assistant.offline.clauses import unwrap
+from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.pointing import read_ref
+from chat.assistant.offline.wishes import (
+    Add,
+    Answer,
+    Change,
+    Complete,
+    Delete,
+    OffTopic,
+    Pick,
+    Reopen,
+    Show,
+    Talk,
+    Vague,
+    Wish,
+)
+from chat.assistant.relevance import asks_for_writing, judge, off_topic
+
+_NEED = re.compile(
+    r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna"
+    r"|gotta)\s+(?P<inner>.+)$",
+    re.I,
+)
+_ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
+_HURRIED = re.compile(r"^(?:urgent(?:ly)?|important|asap)[\s,!]+", re.I)
+_URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
+_ADD_LAST = re.compile(
+    r"^(?P<what>.+?)[\s,.;:-]+(?:(?:please|pls|can you|could you|would you|will you|so|just)\s+)+(?:add|note|put|save|jot)"
+    r"(?:\s+(?:it|that|this|them|both|those|these|all))?(?:\s+(?:down|in|on|(?:to|on) (?:my|the) (?:\w+ )?list|please|pls"
+    r"|for me))*$",
+    re.I,
+)
+_STILL = re.compile(
+    r"^(?:don't|do not|never) forget (?:about )?(?:the|my)\b|^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b",
+    re.I,
+)
+_LEAD_NO = re.compile(
+    r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)",
+    re.I,
+)
+_WONDERING = re.compile(
+    r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
+    r"|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
+    re.I,
+)
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
+# "It's the ink I bought" says of the ink what "I bought the ink" does.
+_CLEFT = re.compile(
+    r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
+    r"(?P<did>(?:i|we)(?:'ve| have)? (?:just |already |actually )?\w+(?<!n't))[\s.!]*$",
+    re.I,
+)
+_TURNED = re.compile(
+    r"^(?P<ref>(?:task |number |#)?\d{1,6}) (?:please )?(?P<verb>move|push|postpone|reschedule|delete|remove|reopen|complete"
+    r"|tick off)(?= to\b| until\b| till\b| by\b|$)",
+    re.I,
+)
+_CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
+_HEADED_CHORE = re.compile(r"^(?P<head>[^:\n]{2,40}):\s+(?P<chore>\w.*)$")
+_JOINT = re.compile(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+", re.I)
+_LONG_QUESTION = 12
+
+
+def read_clause(clause: str, now: datetime) -> list[Wish]:
+    """Read a clause, and what follows a leading yes, no or thanks."""
+    whole = clause.strip()
+    bare = talking.answer(whole) or talking.talk(whole)
+    if bare is not None and not (
+        isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _LONG_QUESTION
+    ):
+        return [bare]
+    found = re.match(
+        r"^(?P<lead>yes|yeah|yep|sure|ok|okay|no(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b)|nope"
+        r"|nah)\b[\s,.!:-]+(?P<rest>.+)$",
+        whole,
+        re.I | re.S,
+    )
+    if found:
+        rest = _read(found["rest"], now)
+        lead = talking.answer(found["lead"])
+        if not isinstance(rest, Vague) or lead is None:
+            return [rest]
+        return [lead, rest] if isinstance(lead, Answer) and lead.yes else [rest]
+    wish = _read(whole, now)
+    if (isinstance(wish, Vague) or (isinstance(wish, Complete) and wish.ref.phrase)) and (both := _both(whole, now)):
+        return both
+    if isinstance(wish, Vague) and (small := talking.kindness(whole)) is not None:
+        return [small]
+    if isinstance(wish, Vague) and _ONE_MORE.match(whole) and len(whole.split()) <= _LONG_QUESTION:
+        return [replace(wish, text=re.sub(r"\s+(?:too|as well|also)\W*$", "", wish.text, flags=re.I), more=True)]
+    return [wish]
+
+
+def _both(clause: str, now: datetime) -> list[Wish]:
+    """Read "the dog has been walked and the parcel is posted" as two statements, if each half is one by itself."""
+    for joint in _JOINT.finditer(clause):
+        halves = [_read(half, now) for half in (clause[: joint.start()], clause[joint.end() :])]
+        if all(_stands_alone(half) for half in halves):
+            return halves
+    return []
+
+
+def _stands_alone(wish: Wish) -> bool:
+    """Tell whether half a sentence is a wish of its own: it names its task, or what is to be added."""
+    if isinstance(wish, Add):
+        return bool(wish.drafts) and not wish.bare
+    if not isinstance(wish, Complete | Delete | Change | Reopen):
+        return isinstance(wish, Show)
+    return not wish.ref.empty and not wish.ref.every
+
+
+def _read(clause: str, now: datetime) -> Wish:
+    again = asking.another_day(clause, now)
+    if again is not None:
+        return again
+    if judge(clause, ()) == "irrelevant":
+        return OffTopic()
+    clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
+    clause = without_aside(_WONDERING.sub("", clause))
+    clause = _CLEFT.sub(r"\g<did> the \g<thing>", clause)
+    if last := _ADD_LAST.match(clause.strip(" .!?")):
+        clause = last["what"] if adding.announced(last["what"]) else f"add {last['what']}"
+    clause = _TURNED.sub(r"\g<verb> \g<ref>", clause.strip(" .!") if _TURNED.match(clause) else clause)
+    plain = clause.strip(" .!")
+    return (
+        _about_talk(clause, plain)
+        or _inner(plain, now)
+        or _ordered(plain, now)
+        or _asked(clause, plain, now)
+        or _told(plain, now)
+        or _left_over(clause, plain, now)
+    )
+
+
+def _about_talk(clause: str, plain: str) -> Wish | None:
+    """Read what is about the conversation itself."""
+    if _is_off_topic(clause):
+        return OffTopic()
+    return (
+        talking.undo(plain)
+        or recalling.recall(clause)
+        or recalling.preference(plain)
+        or finishing.kept(plain)
+        or talking.talk(plain)
+        or talking.answer(plain)
+    )
+
+
+def _is_off_topic(clause: str) -> bool:
+    if judge(clause, ()) == "irrelevant":
+        return True
+    curious = _NEED.match(clause)
+    return curious is not None and off_topic(curious["inner"]) and _CURIOUS.match(curious["inner"]) is not None
+
+
+def _inner(plain: str, now: datetime) -> Wish | None:
+    """Read "I need to delete task 3", which is an order, unlike "I need to delete old photos"."""
+    found = _NEED.match(plain)
+    if not found:
+        return None
+    inner = found["inner"]
+    if re.match(r"(?:see|know|show|list|view|check)\b", inner, re.I):
+        wish = asking.show(re.sub(r"^(?:see|know|check)\b", "show", inner, flags=re.I), now)
+        if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
+            return wish
+    if re.match(
+        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
+        r"|set)\b",
+        inner,
+        re.I,
+    ):
+        order = finishing.complete(inner, now) or finishing.delete(inner, now) or changing.change(inner, now)
+        if order is not None and (order.ref.numbers or order.ref.places):
+            return order
+    return None
+
+
+def _ordered(plain: str, now: datetime) -> Wish | None:
+    """Read orders that say plainly what is to be done."""
+    changed = changing.change(plain, now)
+    if changed is not None and (changed.description is not None or changed.clear_due or changed.lacks == "description"):
+        return changed
+    reopened = finishing.reopen(plain, now)
+    if reopened is not None and not reopened.statement:
+        return reopened
+    if (
+        changed is not None
+        and not changed.ref.phrase
+        and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I)
+    ):
+        return changed
+    if found := re.match(
+        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today"
+        r"|tonight)\b(?P<rest>.*)$",
+        plain,
+        re.I,
+    ):
+        return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
+    if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
+        return changed
+    wish = _question_first(plain, now) or adding.add(plain, now)
+    return replace(wish, known=True) if isinstance(wish, Add) and _STILL.match(plain) else wish
+
+
+def _question_first(plain: str, now: datetime) -> Wish | None:
+    """Read "remind me what is due", which asks."""
+    if re.match(r"remind me (?:what|which|when|how many)\b", plain, re.I):
+        return asking.show(re.sub(r"^remind me", "tell me", plain, flags=re.I), now)
+    return None
+
+
+def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
+    if asks_for_writing(clause):
+        return OffTopic()
+    return inspecting.inspect(clause, now) or asking.show(clause.rstrip("? "), now)
+
+
+def _told(plain: str, now: datetime) -> Wish | None:
+    """Read orders and statements about tasks there are."""
+    reopened = finishing.reopen(plain, now)
+    if reopened is not None:
+        return reopened
+    bare = changing.fragment(plain, now)
+    if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
+        return bare
+    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
+        gone := finishing.delete(plain, now)
+    ):
+        return gone
+    done = finishing.complete(plain, now)
+    if done is not None:
+        chore = finishing.chore_with_date(done, plain, now)
+        return Add((chore,)) if chore else done
+    return finishing.delete(plain, now) or changing.change(plain, now) or bare
+
+
+def _left_over(clause: str, plain: str, now: datetime) -> Wish:
+    """Read what fits no form: a chore in the imperative, a thing with a day, a bare pointer."""
+    ref = read_ref(plain, now)
+    if not ref.phrase and not ref.empty:
+        return Pick(ref)
+    if asking.questioning(clause):
+        return asking.about_days(clause, now) or Vague(clause)
+    if off_topic(plain):
+        return OffTopic()
+    if hurried := _HURRIED.match(plain):
+        wish = adding.add(f"urgent: {plain[hurried.end() :]}", now, free=True)
+        if wish is not None and adding.imperative(plain[hurried.end() :]):
+            return wish
+    if adding.imperative(plain) or _URGENT.match(plain):
+        return adding.add(plain, now, free=True) or Vague(clause)
+    if (headed := _HEADED_CHORE.match(plain)) and adding.imperative(headed["chore"]):
+        return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)
+    if adding.guessed(plain) and len(plain.split()) <= _LONG_QUESTION:
+        wish = adding.add(plain, now, free=True)
+        return replace(wish, guessed=True) if wish is not None else Vague(clause)
+    due = find_due(plain, now)
+    if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
+        return Vague(clause)
+    if (
+        due is not None
+        and not _SENTENCE.search(plain)
+        and not re.match(r"no\b", plain, re.I)
+        and without(plain, due).strip(" ,.")
+        and len(plain.split()) <= _LONG_QUESTION
+    ):
+        return adding.add(plain, now, free=True) or Vague(clause)
+    return Vague(clause)
