@@ -46,7 +46,10 @@ _BARE_LIST = re.compile(
     r"|overdue|for|on|urgent|important|high|low|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap"
     r"|progress)(?: please)?\??$|^(?:how(?:'s| is| does)|what(?:'s| is| does)) my (?:day|week|weekend|list"
     r"|schedule|today|tomorrow|agenda|month)\b.*$|^due (?:today|tomorrow|this week|next week)\??$"
-    r"|^what else\??$|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important"
+    r"|^what else\??$|^(?:so |and |ok )*(?:what(?:'ve| have) (?:i|we) got|what do (?:i|we) have|what(?:'s| is) (?:there|on there|in there|it look like))"
+    r"(?: so far| now| right now| then| on there| in there| to do| left| today| at the moment| currently| again)*\??$"
+    r"|^(?:show|list|display|read|give|see|print)(?: me)?(?: (?:them|those|it|these))?(?: all)?(?: (?:again|once more|one more time|now|please))+$"
+    r"|^what(?:'s| is) (?:next|up next|on|left|due|pending|open|overdue|urgent|important"
     r"|remaining|outstanding|coming up|still)\b.*$",
     re.I,
 )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from chat.assistant.offline import replies
 from chat.assistant.offline.desk import Desk, Work
-from chat.assistant.offline.matching import match
+from chat.assistant.offline.matching import match, mentioned
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import Ref, Span
 
@@ -56,7 +56,7 @@ def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
 
 def _by_place(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
     listed = desk.last_list()
-    if not listed and lenient and min(ref.places) > 0:
+    if not listed and lenient and not (ref.places == (-1,) and desk.last_changed()):
         # Nothing was shown; with nothing completed there is but one list that can be meant.
         tasks = yield from desk.everything()
         listed = [task.number for task in tasks] if not any(task.is_completed for task in tasks) else []
@@ -78,7 +78,12 @@ def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
         return Choice(tuple(newest or [max((task.number for task in (yield from desk.everything())), default=0)]))
     if ref.pronoun == "other":
         there = {task.number for task in (yield from desk.everything())}
-        others = [number for number in desk.last_list() if number in there and number not in desk.last_changed()]
+        # With no list shown, there is but one other where there are two tasks in all.
+        listed, apart = (
+            (desk.last_list(), desk.last_changed()) if len(desk.last_list()) > 1 else (sorted(there), spoken_of)
+        )
+        apart = [*apart, *spoken_of] if len(spoken_of) == 1 else apart
+        others = [number for number in listed if number in there and number not in apart]
         return Choice(tuple(others)) if len(others) == 1 else Choice(problem=(yield from offer(desk)))
     if ref.pronoun == "them":
         groups = (spoken_of, desk.last_list(), desk.changed_lately(ref.count) if ref.count else [])
@@ -141,6 +146,8 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
     several = _several(phrase, right)
     if several:
         return Choice(tuple(task.number for task in several))
+    if ref.around and len(named := mentioned(phrase, right)) == 1:
+        return Choice((named[0].number,))
     wrong = [task for task in everything if task not in right]
     other = match(phrase, wrong, literal=ref.literal).sure
     if other:

@@ -34,11 +34,11 @@ TIME = re.compile(
     r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
     r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)"
     r"|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
-    r"|(?<=at )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
+    r"|(?<=\bat )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
     r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
     r"|(?P<rel>half past|half|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven"
     r"|eight|nine|ten|eleven|twelve)\b"
-    r"|(?<=at )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+    r"|(?<=\bat )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=@)\s?(?P<at>\d{1,2})\b)"
     r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
     r"|evening)|at (?P<night>night)))?",

@@ -31,7 +31,8 @@ _NEGATED = re.compile(
     re.I,
 )
 _LEFT_ALONE = re.compile(
-    r"^(?:please )?(?:keep|leave) (?:it|that|them|those|both|everything|all of (?:it|them)|them all|the list|my list)"
+    r"^(?:please |better |rather |just |maybe |probably |let's |i'd (?:rather|better) |i(?:'ll| will| want to| would like to)? |(?:you )?(?:should|can) |so )*"
+    r"(?:keep|leave) (?:it|that|them|those|both|everything|all of (?:it|them)|them all|the list|my list)"
     r"(?: all| alone| as (?:it is|they are|is)| be| there| in| on(?: (?:my|the) list)?| open| for now| please| then| after all)*$",
     re.I,
 )
@@ -278,7 +279,11 @@ _UNFINISHING = frozenset(stem(verb) for verb in UNFINISHING)
 
 def kept(clause: str) -> Talk | None:
     """Read a wish that something be left alone."""
-    return Talk("keep") if _NEGATED.match(clause) or _LEFT_ALONE.match(clause) or _NONE_DONE.match(clause) else None
+    return (
+        Talk("keep", clause)
+        if _NEGATED.match(clause) or _LEFT_ALONE.match(clause) or _NONE_DONE.match(clause)
+        else None
+    )
 
 
 def reopen(clause: str, now: datetime) -> Reopen | None:

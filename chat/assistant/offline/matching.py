@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.vocabulary import SHORTHAND, words
 from chat.assistant.offline.words import distance
 
 _STOP = frozenset(
@@ -132,7 +133,6 @@ _SAME = {
     "mend": "fix",
     "repair": "fix",
     "reserve": "book",
-    "bicycle": "bike",
     "fridge": "refrigerator",
     "kids": "child",
     "children": "child",
@@ -161,38 +161,14 @@ _SAME = {
 # or picked up, but what was bought was not picked up.
 _KIN = frozenset(
     frozenset(pair.split("="))
-    for pair in [
-        "get=buy",
-        "get=pick",
-        "get=collect",
-        "get=fetch",
-        "get=order",
-        "pick=collect",
-        "pick=fetch",
-        "send=email",
-        "send=post",
-        "send=mail",
-        "post=email",
-        "clean=tidi",
-        "clean=wash",
-        "clean=scrub",
-        "clean=vacuum",
-        "draft=writ",
-        "text=messag",
-        "finish=complet",
-        "finish=end",
-        "do=mak",
-        "wash=do",
-        "throw=tak",
-        "visit=see",
-        "contact=call",
-        "contact=email",
-        "hand=submit",
-        "return=bring",
-        "plan=organis",
-        "plan=organiz",
-        "plan=arrang",
-    ]
+    for pair in words(
+        """
+        bike=bicycl get=buy get=pick get=collect get=fetch get=order pick=collect pick=fetch send=email send=post
+        send=mail post=email clean=tidi clean=wash clean=scrub clean=vacuum draft=writ text=messag finish=complet
+        finish=end do=mak wash=do throw=tak visit=see contact=call contact=email hand=submit return=bring plan=organis
+        plan=organiz plan=arrang
+        """
+    )
 )
 # Who "bought the bread" has done the task "Bread".
 _FETCHING = frozenset(
@@ -243,8 +219,8 @@ def stem(word: str) -> str:
 
 def key_words(text: str) -> list[str]:
     """Return the stems of the words that carry meaning."""
-    words = list(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()))
-    kept = [word for word in words if word not in _STOP] or words
+    found = [SHORTHAND.get(word, word) for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
+    kept = [word for word in found if word not in _STOP] or found
     return [stem(word) for word in kept]
 
 
@@ -331,4 +307,4 @@ def alike(one: str, other: str) -> bool:
     slips = distance(one, other)
     if slips == 1:
         return shorter >= 5 or sorted(one) == sorted(other)
-    return slips == 2 and shorter >= 7
+    return slips == 2 and (shorter >= 7 or (shorter >= 6 and sorted(one) == sorted(other)))

@@ -57,8 +57,8 @@ _NUMBERS = re.compile(
 _RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)
 _IN_PLACES = re.compile(
     rf"(?:the\s+|my\s+)?((?:{_PLACE})(?:{_JOIN}(?:the\s+)?(?:{_PLACE}))*)"
-    r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:the|that|this"
-    r"|my) (?:list|tasks?))?(?:\s+(?:there|please))?",
+    r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:(?:the|that|this"
+    r"|my) (?:list|tasks?)|those|these|them|the ones? you (?:just )?(?:showed|listed)(?: me)?))?(?:\s+(?:there|please))?",
     re.I,
 )
 _FIRST_FEW = re.compile(r"(?:the\s+)?(first|last|top)\s+(two|three|four|five|\d)(?:\s+(?:ones?|tasks?|items?))?", re.I)
@@ -130,6 +130,11 @@ _POINTER = re.compile(
 )
 
 
+_MANNER = re.compile(
+    r"(?:,?\s+(?:then|please|instead|though|anyway|again|too|as well|already|actually|after all|for me))+$", re.I
+)
+
+
 def pointer_in(text: str, now: datetime) -> Ref | None:
     """Return the one task that words name by number or by place, whatever else they say."""
     found = {pointer[0].lower() for pointer in _POINTER.finditer(text)}
@@ -151,6 +156,7 @@ def read_ref(text: str, now: datetime) -> Ref:
     )
     if not text:
         return Ref()
+    text = _MANNER.sub("", text) or text
     if has_quote(text):
         return Ref(phrase=_phrase(text))
     return _by_number(text) or _by_place(text) or _by_pronoun(text) or _by_kind(text, now) or _numbered_phrase(text)

@@ -49,7 +49,7 @@ _LEAD_NO = re.compile(
 )
 _WONDERING = re.compile(
     r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
-    r"|(?:please )?check) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
+    r"|(?:please )?check|remind me[,:]?(?= (?:what|which) (?:did|have|was)\b)|tell me[,:]?(?= (?:what|which) (?:did|have|was)\b)) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
     re.I,
 )
 _SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
@@ -149,6 +149,7 @@ def _about_talk(clause: str, plain: str) -> Wish | None:
         talking.undo(plain)
         or recalling.recall(clause)
         or recalling.preference(plain)
+        or recalling.name_given(plain)
         or finishing.kept(plain)
         or talking.talk(plain)
         or talking.answer(plain)

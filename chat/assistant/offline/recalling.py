@@ -4,7 +4,7 @@ import re
 
 from chat.assistant.offline.asking import read_sort
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.wishes import Prefer, Priority, Recall, Status
+from chat.assistant.offline.wishes import Prefer, Priority, Recall, Status, Talk
 
 _FROM_NOW = re.compile(
     r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time"
@@ -65,8 +65,26 @@ _RECALL_GONE = re.compile(
 )
 
 
+_NAME_GIVEN = re.compile(
+    r"^(?:please )?(?:you (?:can|may) )?(?:call me|my name is|my name's|i(?:'m| am) called)\s+(?!back|later|tomorrow|today|a\b|an\b|when|if|at|on|by|the\b|after)"
+    r"(?P<name>[\w'-]+(?: [\w'-]+)?)$",
+    re.I,
+)
+_NAME_ASKED = re.compile(
+    r"^(?:what(?:'s| is) my name|what do you call me|do you (?:know|remember) my name|who am i)(?: again)?$", re.I
+)
+
+
+def name_given(clause: str) -> Talk | None:
+    """Read how the person wishes to be called."""
+    found = _NAME_GIVEN.match(clause.strip(" .!"))
+    return Talk("name", found["name"]) if found else None
+
+
 def recall(clause: str) -> Recall | None:
     """Read a question about what was said before."""
+    if _NAME_ASKED.match(clause.strip(" .!?")):
+        return Recall(name=True)
     if _RECALL_ALL.search(clause):
         return Recall(whole=True)
     if _RECALL_GONE.match(clause):
@@ -96,7 +114,11 @@ def preference(clause: str) -> Prefer | None:
         return None
     sort = "number" if re.search(r"\b(?:stop|don't|no longer) sort", clause, re.I) else read_sort(clause)
     status: Status | None = None
-    if re.search(r"\b(?:show|list|see|display|hide)\b", clause, re.I):
+    if re.search(
+        r"\b(?:leave out|omit|exclude|skip|hide|without|no)\b.{0,20}\b(?:completed|done|finished|ticked)", clause, re.I
+    ):
+        status = "pending"
+    elif re.search(r"\b(?:show|list|see|display|hide)\b", clause, re.I):
         if re.search(
             r"\b(?:hide|don't show|never show|without|not) (?:me )?(?:the |my |any )?(?:completed|done|finished)"
             r"|\bonly (?:show |list |see |the |my |me )*(?:pending|open|unfinished|incomplete)|\b(?:pending"

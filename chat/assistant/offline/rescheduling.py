@@ -36,7 +36,7 @@ _FOR = re.compile(
     re.I,
 )
 _IN_PLACE = re.compile(
-    r"^(?:i(?:'d| would) (?:rather|prefer to|like to) (?:do|have|make) )?(?P<ref>(?!make\b|how\b|what\b).+?)\s+"
+    r"^(?:i(?:'d| would) (?:rather|prefer to|like to) (?:do|have|make) )?(?P<ref>(?!make\b|how\b|what\b).+)\s+"
     r"(?P<when>(?:at|on|to|for|by)\s.+? (?:instead|rather)(?: (?:of|than) .+)?)$"
     r"|^i(?:'d| would) (?:rather|prefer to) (?:do|have) (?P<ref2>.+?)\s+(?P<when2>(?:at|on|to|for|by)\s.+)$",
     re.I,
@@ -85,5 +85,6 @@ def _with_task(wish: Change, now: datetime) -> Change:
     """Return the change with the task that it would be, were there none of that name."""
     if not wish.ref.phrase:
         return wish
+    wish = replace(wish, ref=replace(wish.ref, around=True))
     day, at = settle(Due(wish.day, wish.at, ()), now)
     return replace(wish, otherwise=Draft(clean_title(wish.ref.phrase), day=day, at=at))

@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from chat.assistant.offline import replies
+from chat.assistant.offline import recalling, replies
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.chores import CHORES
+from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.matching import match, mentioned
@@ -48,6 +49,9 @@ _PREDICATE = re.compile(
     r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will"
     r"|won't)\b",
     re.I,
+)
+_SPARING = re.compile(
+    r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$", re.I
 )
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
@@ -199,6 +203,9 @@ def prefer(desk: Desk, wish: Prefer) -> Work[str]:
 def recall(desk: Desk, wish: Recall) -> str:
     """Repeat what was said before, as far as it is remembered."""
     said = [turn.said for turn in desk.before]
+    if wish.name:
+        names = [given.text for text in said if (given := recalling.name_given(unwrap(text)))]
+        return f"You asked me to call you {replies.safe(names[-1])}." if names else "You haven't told me your name yet."
     if wish.gone:
         gone = next(
             (turn for turn in reversed(desk.before) if any(call.name == "delete_task" for call in turn.calls)), None
@@ -232,7 +239,12 @@ def recall(desk: Desk, wish: Recall) -> str:
 
 def talk(desk: Desk, wish: Talk) -> Work[str]:
     """Answer small talk."""
-    yield from ()
+    if wish.kind == "keep" and wish.text and len(wish.text) < _LONGEST_VAGUE:
+        named = yield from _meant(desk, wish.text)
+        if len(named) == 1:
+            return f"All right, I left {replies.named(named[0])} as it is."
+    if wish.kind == "name":
+        return f"All right, {replies.safe(wish.text)}! What would you like to do with your tasks?"
     return replies.today_words(desk.now) if wish.kind == "day" else _TALK.get(wish.kind, _TALK["fine"])
 
 
@@ -257,9 +269,17 @@ def mention(desk: Desk, wish: Mention) -> Work[str]:
     return ""
 
 
+def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
+    """Return the tasks that words name by number, by place or by title."""
+    everything = yield from desk.everything()
+    pointed = pointer_in(text, desk.now)
+    chosen = (yield from choose(desk, pointed, among="all")).numbers if pointed else ()
+    return [task for task in everything if task.number in chosen] or mentioned(_SPARING.sub("", text), everything)
+
+
 def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
-    found = mentioned(wish.text, (yield from desk.everything())) if len(wish.text) < _LONGEST_VAGUE else ()
+    found = (yield from _meant(desk, wish.text)) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
         return what_with(desk, found)
     if judge(wish.text, ()) == "relevant":

@@ -38,6 +38,13 @@ PROPER = words(
     update updated updates urgently weak weekday weekends weekly weeks
     """
 )
+# Of these only two letters that changed places are put right: most others that come near are words themselves.
+COMMON = words(
+    """
+    open have need that this when then them first third last done should would could about every already bought
+    called finished everything please pending which what where with thing things again after before
+    """
+)
 SHORTHAND = _pairs(
     """
     tak=task taks=tasks tsk=task tks=tasks tast=task lst=list dun=done dne=done doen=done ad=add addd=add

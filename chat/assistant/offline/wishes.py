@@ -25,7 +25,7 @@ class Span:
 class Ref:
     """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind.
 
-    With `literal` a title must have all the words of the phrase.
+    With `literal` a title must have all the words of the phrase; with `around` these may say more than the title.
     """
 
     numbers: tuple[int, ...] = ()
@@ -37,6 +37,7 @@ class Ref:
     span: Span | None = None
     priority: Priority | None = None
     literal: bool = False
+    around: bool = False
     count: int = 0
 
     @property
@@ -166,6 +167,7 @@ class Recall:
     whole: bool = False
     reply: bool = False
     gone: bool = False
+    name: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,9 +181,12 @@ class Prefer:
 
 @dataclass(frozen=True)
 class Talk:
-    """Small talk."""
+    """Small talk; of what should be kept, and of a name, also the words."""
 
-    kind: Literal["hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo"]
+    kind: Literal[
+        "hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo", "name"
+    ]
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,10 @@ _OTHERWISE = re.compile(
 )
 
 
+# What is left over of a pointer, or of politeness, is no name for a task: "rename the last one".
+_NO_TITLE = re.compile(
+    r"(?:(?:one|ones|task|tasks|item|entry|it|that|this|please|again|instead|now|too|then|for me)\s*)+", re.I
+)
 # "Make it 4" means the hour: nobody calls a task that.
 _HOUR = re.compile(r"(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?", re.I)
 
@@ -196,6 +200,8 @@ def renamed(clause: str, now: datetime) -> Change | None:
             if hour := _HOUR.fullmatch(found["text"]):
                 due = find_due(f"tomorrow at {hour['hour']}", now)
                 return Change(ref_or_it(found.groupdict().get("ref"), now), at=due.at if due else None)
+            if _NO_TITLE.fullmatch(found["text"].strip(" .!?")):
+                continue
             text = clean_title(found["text"]) if not quoted(found["text"]) else found["text"].strip()
             return Change(
                 ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")

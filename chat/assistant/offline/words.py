@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from chat.assistant.offline.vocabulary import KEYWORDS, PROPER, SHORTHAND
+from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
                         "–": "-", "—": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
@@ -102,7 +102,9 @@ def _correction(word: str) -> str | None:
         return SHORTHAND[word]
     if len(word) < 4 or word in KEYWORDS or word in PROPER or not word.isalpha():
         return None
-    return next((keyword for keyword in KEYWORDS if _slip(word, keyword)), None)
+    swapped = (f"{word[:i]}{word[i + 1]}{word[i]}{word[i + 2 :]}" for i in range(1, len(word) - 1))
+    common = next((better for better in swapped if better in COMMON), None) if word not in COMMON else None
+    return common or next((keyword for keyword in KEYWORDS if _slip(word, keyword)), None)
 
 
 def _slip(word: str, keyword: str) -> bool:
