@@ -16,14 +16,23 @@ from chat.assistant.offline.model import OfflineModel
 from chat.memory.store import SessionStore
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
-from chat.tests.session_file import hurt_server
+from chat.tests.session_file import _one_server, hurt_server
 from chat.turns.accept import Accepted
 from chat.turns.events import LastEvent
 from chat.turns.follow import follow
 from chat.turns.log import Entry
 from chat.turns.runner import TurnRunner
 
-__all__ = ["Chat", "Gate", "StartRunner", "conversation_of", "hurt_server", "scripted_server", "shared_server"]
+__all__ = [
+    "Chat",
+    "Gate",
+    "StartRunner",
+    "_one_server",
+    "conversation_of",
+    "hurt_server",
+    "scripted_server",
+    "shared_server",
+]
 
 
 class Gate:

@@ -1,6 +1,7 @@
 """A session file that a real server uses: hurt from outside, and compared with the record."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -234,12 +235,20 @@ def spoil_row(path: Path, session_id: str, data: str | bytes) -> None:
 
 
 @pytest.fixture(scope="session")
-def hurt_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server to which everything happens in turn, its sessions in a folder of their own."""
+def _one_server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         data_dir = tmp_path_factory.mktemp("hurt")
         path = data_dir / "memory" / "sessions.db"
-        path.parent.mkdir()
         process = ServerProcess(LiveDatabase(url), data_dir, AGENT_SESSION_DB_PATH=str(path))
         yield process
         process.kill9()
+
+
+@pytest.fixture
+def hurt_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
+    """One server to which everything happens in turn, its sessions in a folder of their own."""
+    folder = path_of(_one_server).parent
+    folder.mkdir(exist_ok=True)
+    yield _one_server
+    # Whatever a test left of it is nothing to the next.
+    shutil.rmtree(folder, ignore_errors=True)
