@@ -1,0 +1,167 @@
+"""What the SDK's own sessions have written is taken over, or it is known what becomes of it (docs/operations.md)."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+import time_machine
+from agents import SQLiteSession, TResponseInputItem
+from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
+from agents.memory.session import SessionABC
+from agents.testing import ScriptedModel, assistant_message
+
+from chat.bridge import in_database
+from chat.memory.bounds import prune
+from chat.memory.identity import SessionId
+from chat.memory.session import AgentSessionMemory
+from chat.memory.store import SessionStore
+from chat.models import Quarantined
+from chat.tests.conftest import Chat
+
+KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
+A_YEAR = 365 * 24 * 3600
+
+
+def said(text: str) -> TResponseInputItem:
+    return {"role": "user", "content": text}
+
+
+TALK = [
+    said("Remind me to call Ada."),
+    cast(TResponseInputItem, {"type": "function_call", "call_id": "c1", "name": "create_task", "arguments": "{}"}),
+    cast(TResponseInputItem, {"type": "function_call_output", "call_id": "c1", "output": "added"}),
+    cast(TResponseInputItem, {"role": "assistant", "content": "I shall – “Ada”."}),
+]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
+    opened = SessionStore(tmp_path / "sessions.db")
+    yield opened
+    await opened.close()
+
+
+async def by_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+    session = SQLiteSession(session_id, path)
+    await session.add_items(items)
+    session.close()
+
+
+async def by_async_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+    session = AsyncSQLiteSession(session_id, path)
+    await session.add_items(items)
+    await session.close()
+
+
+async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseInputItem]) -> None:
+    session = AdvancedSQLiteSession(session_id=session_id, db_path=path, create_tables=True)
+    await session.add_items(items)
+    session.close()
+
+
+async def bring(old: SessionABC, path: Path, session_id: str) -> None:
+    """Copy a session as docs/operations.md says."""
+    new = SQLiteSession(session_id, path)
+    await new.add_items(await old.get_items())
+    new.close()
+
+
+async def items(store: SessionStore, session_id: str) -> list[TResponseInputItem]:
+    return await AgentSessionMemory(session_id, store).get_items()
+
+
+def rows_beside(path: Path) -> int:
+    """Count what AdvancedSQLiteSession keeps beside the items."""
+    with closing(sqlite3.connect(path)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM message_structure").fetchone()[0]
+    return count
+
+
+@pytest.mark.parametrize("written", [by_sqlite, by_async_sqlite, by_advanced_sqlite])
+async def test_a_file_of_the_sdk_is_taken_over_as_it_is(
+    store: SessionStore, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
+) -> None:
+    await written(store.path, "a", TALK)
+    await written(store.path, "b", [said("another")])
+
+    assert await items(store, "a") == TALK
+    await AgentSessionMemory("a", store).add_items([said("ours")])
+    await written(store.path, "a", [said("theirs")])
+
+    assert await items(store, "a") == [*TALK, said("ours"), said("theirs")]
+    assert await items(store, "b") == [said("another")]
+
+
+async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    await by_sqlite(chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id)), TALK)
+    script.extend([[assistant_message("Ada.")], [assistant_message("Gladly.")]])
+
+    await chat.reply("Whom was I to call?")
+    await chat.settled()
+    await chat.reply("Thanks")
+
+    assert script.last_call is not None
+    given = [item.get("content") for item in script.last_call.input if item.get("role") == "user"]
+    assert given == ["Remind me to call Ada.", "Whom was I to call?", "Thanks"]
+
+
+async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: ScriptedModel) -> None:
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
+    under = SQLiteSession(session_id, chat.runner.store.path)
+    await EncryptedSession(session_id, under, KEY).add_items(TALK)
+    under.close()
+    assert await items(chat.runner.store, session_id) == []
+    script.extend([[assistant_message("Hello.")]])
+
+    await chat.reply("Hi")
+
+    kept = await in_database(lambda: list(Quarantined.objects.filter(session_id=session_id)))
+    assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
+    assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
+    assert [item.get("content") for item in (await items(chat.runner.store, session_id))[:1]] == ["Hi"]
+
+
+async def test_encrypted_items_are_brought_with_their_key_and_a_long_life(store: SessionStore, tmp_path: Path) -> None:
+    under = SQLiteSession("old", tmp_path / "encrypted.db")
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=3)):
+        await EncryptedSession("old", under, KEY).add_items(TALK)
+
+    await bring(EncryptedSession("old", under, KEY), store.path, "too late")
+    await bring(EncryptedSession("old", under, KEY, ttl=A_YEAR), store.path, "in time")
+    under.close()
+
+    assert await items(store, "too late") == [], "they live ten minutes unless it is said otherwise"
+    assert await items(store, "in time") == TALK
+
+
+async def test_branches_lie_side_by_side_unless_one_is_brought(store: SessionStore, tmp_path: Path) -> None:
+    old = AdvancedSQLiteSession(session_id="a", db_path=store.path, create_tables=True)
+    await old.add_items([said("one"), said("two")])
+    await old.create_branch_from_turn(2, "other")
+    await old.add_items([said("two, otherwise")])
+
+    assert await items(store, "a") != await old.get_items()
+    await bring(old, store.path, "other branch")
+    await old.switch_to_branch("main")
+    await bring(old, store.path, "main branch")
+    old.close()
+
+    assert await items(store, "other branch") == [said("one"), said("two, otherwise")]
+    assert await items(store, "main branch") == [said("one"), said("two")]
+
+
+async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionStore) -> None:
+    await by_advanced_sqlite(store.path, "a", [said(str(n)) for n in range(6)])
+    assert rows_beside(store.path) == 6
+
+    await prune(store, "a", limit=4)
+    assert rows_beside(store.path) == 4
+    await AgentSessionMemory("a", store).clear_session()
+
+    assert rows_beside(store.path) == 0
