@@ -99,6 +99,8 @@ class Clear:
     session_id: str
 
 
+_DECODER = json.JSONDecoder()
+
 Write = Append | Begin | Replace | Delete | Clear
 
 
@@ -125,11 +127,13 @@ async def read(reader: aiosqlite.Connection, session_ids: list[str]) -> dict[str
 def _decoded(data: object) -> Item | None:
     if not isinstance(data, str):
         return None
+    data = data.strip(" \t\r\n")
     try:
-        item = json.loads(data)
+        # What `json.loads` does, at half its price: most of the time of a read goes here.
+        item, end = _DECODER.raw_decode(data)
     except (ValueError, RecursionError):
         return None
-    return item if is_item(item) else None
+    return item if end == len(data) and is_item(item) else None
 
 
 def _readable(data: object) -> str:
