@@ -250,3 +250,15 @@ async def test_a_handle_gives_the_newest_items_of_a_limit(store: SessionStore) -
     await handle.clear_session()
     assert await handle.get_items() == []
     assert await handle.pop_item() is None
+
+
+async def test_white_space_round_an_item_is_no_fault_but_more_than_an_item_is(store: SessionStore) -> None:
+    await store.write(Append("a", None, [said("first")]))
+    with sqlite3.connect(store.path) as connection:
+        connection.executemany(
+            "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)",
+            [(' {"role": "user", "content": "second"}\n',), ('{"role": "user", "content": "third"} more',)],
+        )
+    connection.close()
+
+    assert await texts(store, "a") == ["first", "second"]
