@@ -4,8 +4,8 @@
 
 Takes the tests as they are from a checkout of the SDK. Only construction is adapted: where a test makes a
 `SQLiteSession`, an `AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its
-own. Ends with an error where a test fails that is not in the list of those that cannot apply. docs/decisions.md keeps
-the count.
+own, and a plain connection where it puts bad rows into the file. Ends with an error where a test fails that is not
+listed as one that cannot apply. docs/decisions.md keeps the count.
 """
 
 import argparse
@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 import agents
 import agents.extensions.memory
 import aiosqlite
-import django
 import pytest
 from agents import SessionSettings, TResponseInputItem
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings
+
+from benchmarks.session_peers import prepare
 
 if TYPE_CHECKING:
     from chat.memory.session import AgentSessionMemory
@@ -276,9 +277,7 @@ def main() -> None:
     checkout = parser.parse_args().checkout.resolve()
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
-        os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": folder, "ENV_FILE": os.devnull}
-        os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
-        django.setup()
+        prepare(Path(folder))
         passed = report(run(checkout))
     sys.exit(not passed)
 
