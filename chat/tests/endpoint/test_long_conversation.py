@@ -1,5 +1,6 @@
 """A conversation of hundreds of turns stays within its limit, and each request of it is one that a model would take."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from chat.bridge import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
 from chat.models import AgentSession, Task, Turn
+from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.tests.model_server import Answer, Call, ModelServer, Reasoning, Request, Step, Text, says
 
@@ -46,8 +48,9 @@ async def test_a_long_conversation_stays_within_its_limit_and_sound(
     session_id = str(SessionId(online.user.pk, online.conversation_id))
 
     for turn in range(turns):
-        await online.reply(f"Turn {turn}")
-        await online.settled()
+        async with asyncio.timeout(60):
+            await online.send(f"Turn {turn}")
+            await online.settled()
         held = [dict(row.item) for row in await online.runner.store.rows(session_id)]
         assert len(held) <= limit
         assert faults(held) == {}
@@ -55,6 +58,7 @@ async def test_a_long_conversation_stays_within_its_limit_and_sound(
     assert endpoint.problems == [], "a provider would have taken each request"
     for request in endpoint.requests:
         assert faults(request.items) == {}, request.said
+    assert await in_database(Turn.objects.filter(status=Status.DONE).count) == turns
     given: list[list[dict[str, Any]]] = await in_database(
         lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True))
     )
