@@ -32,6 +32,8 @@ _PUT_IN = re.compile(
     re.I,
 )
 
+_AFTER_NOTE = re.compile(r"\s*[,;]\s*(?:and )?(?P<more>[^,;]+)$")
+
 _QUOTED_ALONE = re.compile(
     "^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$", re.I
 )
@@ -75,7 +77,7 @@ _LEADING = re.compile(
 )
 
 _TRAILING = re.compile(
-    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|please|is|too|as well|also|then|the"
+    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|to|please|is|too|as well|also|then|the"
     r"|a)(?=\s*$))+$",
     re.I,
 )
@@ -188,6 +190,11 @@ def _listed(clause: str, now: datetime) -> Add | None:
 
 def _drafts(rest: str, header: str, now: datetime) -> Add:
     rest = _TO_LIST.sub("", rest) if not quoted(rest) else rest
+    if (own := SEPARATE.search(rest)) and not rest[own.end() :].strip(" ,.!?"):
+        kept = re.sub(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$", "", rest[: own.start()], flags=re.I)
+        return apart(_drafts(kept, header, now))
+    if re.search(r"get (?:a)?round to\s*$", header, re.I):
+        rest = _plain_verb(rest)
     due, (priority, _) = (find_due(header, now) if header else None), take_priority(header, bare=True)
     bare = _draft(rest, now, due=due, priority=priority) if rest.strip(" .,:!?") else Draft("")
     if header and (not rest.strip(" .,:!?") or _only_detail(rest)):
@@ -208,6 +215,14 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
         # "pay the rent and call Bob by Friday": the one date at the end stands for both.
         drafts = [replace(draft, day=drafts[-1].day, at=draft.at or drafts[-1].at) for draft in drafts]
     return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _NOTHING_YET))
+
+
+def _plain_verb(text: str) -> str:
+    """Return "cleaning out the garage" as the order it is."""
+    gerund, _, rest = text.partition(" ")
+    stem = gerund.lower().removesuffix("ing")
+    verb = next((verb for verb in (stem, f"{stem}e", stem[:-1]) if verb in CHORES), gerund)
+    return re.sub(r"\s+(?:one of these days|at some point|some ?day|eventually)$", "", f"{verb} {rest}", flags=re.I)
 
 
 def _items(text: str, header: str) -> list[str]:
@@ -295,6 +310,9 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
         bare = without(rest, own)
         # A title is needed: "add: Friday" has nothing else.
         rest, due = (bare, own) if bare.strip(" .,:;!?-") else (rest, own)
+    if note and not has_quote(note):
+        note, said, own_due = _note_alone(note, said, now)
+        own, due = (own, due) if own or own_due is None else (own_due, own_due)
     if note and own is None and (own := find_due(note, now)) and not without(note, own).strip(" ,.;"):
         note, due = None, own
     day, at = settle(due, now) if due else (None, None)
@@ -303,10 +321,27 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     return Draft(clean_title(rest), note, day, at, said or priority or "normal")
 
 
+def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:
+    """Return a note without the priority and the date that follow it: "notes: hinge is loose, due Saturday, low priority"."""
+    kept, due = note, None
+    while found := _AFTER_NOTE.search(kept):
+        priority, rest = take_priority(found["more"])
+        when = find_due(found["more"], now)
+        if priority and not rest.strip(" ,."):
+            said = said or priority
+        elif when and re.match(r"due\b", found["more"], re.I) and not without(found["more"], when).strip(" ,."):
+            due = when
+        else:
+            break
+        kept = kept[: found.start()]
+    return kept, said, due
+
+
 def clean_title(text: str) -> str:
     """Return a title without what announces it and what trails behind it."""
     # "Fertiliser: buy fertiliser" says the thing twice.
     text = re.sub(r"^(\w+):\s+(?=.*\b\1\b)", "", text, flags=re.I)
+    text = re.sub(r"\(\s+(?=\w)", "(", text)
     text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-=\"'")
     text = _TO_LIST.sub("", text)
@@ -336,6 +371,11 @@ def imperative(clause: str) -> bool:
     """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    if re.match(r"\s*[\w'-]+\s*:", clause) or re.fullmatch(
+        r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?", clause, re.I
+    ):
+        # "Rent: move to Sunday" speaks of the rent, and does not rent.
         return False
     if words[1] in ("it", "that", "this", "them"):
         return False

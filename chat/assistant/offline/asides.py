@@ -7,7 +7,8 @@ _BINDING = re.compile(
     r"^(?:and|or|but|not|no,|don't|do not|except|only|unless|if|when|until|till|once|after|before|instead|rather|without"
     r"|then|also|plus|please|actually|wait|sorry|oops|by|on|at|for|with|to|due|make|in)\b"
     r"|\b(?:if|unless|except|only|instead|until|rather|priority|urgent|important|due|tomorrow|today|tonight|next|\w+day|tasks?"
-    r"|list|note|reminder|ones?|not (?:yet|that|the|this|done|\d)|keep|leave)\b|\d|[\ue100-\ue7ff]",
+    r"|list|note|reminder|ones?|not (?:yet|that|the|this|done|\d)|keep|leave|did|done|finished"
+    r"|completed?|sorted|taken care)\b|\d|[\ue100-\ue7ff]",
     re.I,
 )
 _SUBJECT = (

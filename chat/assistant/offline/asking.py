@@ -43,7 +43,7 @@ _BARE_LIST = re.compile(
     r"|^(?:(?:have (?:i|you) )?got )?(?:anything|any tasks?|something)\b.*\b(?:today|tomorrow|about|related to"
     r"|concerning|with|this week|next week|weekend|\w+day)\b.*$|^is my (?:list|todo list) empty\??$|^(?:search"
     r"|look)(?: for)? (?:my )?(?:tasks? )?.+$|^(?:anything|something|what)\s+(?:else\s+)?(?:is\s+)?(?:due|left"
-    r"|overdue|for|on|urgent|important|high|low|pending|open|else|next|to do)\b.*$|^(?:status|overview|summary|recap"
+    r"|overdue|for|on|urgent|important|high|low|pending|open|else|next|to do)\b.*$|^(?:(?:give|show|tell|send)(?: me)? )?(?:(?:an?|the|my) )?(?:quick |short |full )?(?:status|overview|summary|recap|run-?down|lay of the land|breakdown|update"
     r"|progress)(?: please)?\??$|^(?:how(?:'s| is| does)|what(?:'s| is| does)) my (?:day|week|weekend|list"
     r"|schedule|today|tomorrow|agenda|month)\b.*$|^due (?:today|tomorrow|this week|next week)\??$"
     r"|^what else\??$|^(?:so |and |ok )*(?:what(?:'ve| have) (?:i|we) got|what do (?:i|we) have|what(?:'s| is) (?:there|on there|in there|it look like))"

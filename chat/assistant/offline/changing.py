@@ -202,6 +202,12 @@ def fragment(clause: str, now: datetime) -> Fragment | None:
         clause.strip(" .!?"),
         flags=re.I,
     )
+    clause = re.sub(
+        r"^(?:and |the |with )*(?:deadline|due(?: date| by| on)?|date|when|by when)(?:\s+is|\s*[:=])?\s+(?=\S)",
+        "",
+        clause,
+        flags=re.I,
+    )
     clause = _denied_day(clause, now)
     clause = re.sub(
         r"\s+(?:instead|then|please|rather|is fine|works|would be (?:good|great|fine))$", "", clause, flags=re.I

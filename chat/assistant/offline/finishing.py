@@ -12,7 +12,8 @@ from chat.assistant.offline.wishes import Complete, Delete, Draft, Ref, Reopen, 
 
 _DONE = (
     r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off"
-    r"|crossed off|sorted|taken care of|dealt with|all done)"
+    r"|crossed off|sorted|taken care of|dealt with|all done|all set|off (?:my|the) (?:plate|hands|back|chest)|in the bag|squared away"
+    r"|wrapped up|over and done with)"
 )
 _WHEN = (
     r"(?:\s+(?:now|already|today|yesterday|this morning|last night|earlier|just now|finally|on monday|too|as well"
@@ -82,7 +83,7 @@ _DENIED = (
 )
 _COMPLETE = (
     re.compile(
-        r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:off\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
+        r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:(?:off|out)\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
         rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){_FROM_LIST}{_WHEN}$",
         re.I,
     ),
@@ -108,7 +109,7 @@ _COMPLETE = (
         rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{_ADVERB}(?:been\s+)?(?:finished|completed|done|did"
         r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
         r"|crossed off"
-        r"|ticked off|sorted out|sorted|through|closed|marked off|nailed"
+        r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
         rf"|finish)\s+{_ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
         rf"|out))?{_FROM_LIST}{_WHEN}$",
         re.I,
@@ -178,6 +179,10 @@ _BY_PEOPLE = frozenset(
     ]
 )
 _SOMEBODY = re.compile(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?", re.I)
+_BROUGHT_BACK = re.compile(
+    r"(?:took|taken|brought|gave|given|sent|carried|dropped) (?:back (?P<after>.+)|(?P<thing>.+?) back(?: to .+)?)",
+    re.I,
+)
 _BOTH_DONE = re.compile(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?", re.I)
 _ELLIPTIC = re.compile(
     r"^(?!(?:i|we|you|get|have|has|had|be|make|need|want|not|no|to|by|when|if|what|how|why|is|are|did|do|does|keep|see"
@@ -230,6 +235,10 @@ _DELETE = (
         r"|after all))?$",
         re.I,
     ),
+    re.compile(
+        r"^(?:i|we) (?:won't|will not) (?:be )?(?:need(?:ing)?|want(?:ing)?) (?P<ref>.+?)(?:\s+(?:any ?more|any longer|now|after all))*$",
+        re.I,
+    ),
     re.compile(r"^(?:i|we) no longer (?:need|want|have|care about)\s+(?:to (?:do )?)?(?P<ref>.+?)$", re.I),
     re.compile(
         r"^(?:there's |there is )?no (?:more |longer )?need (?:to (?:do )?|for )(?P<ref>.+?)(?:\s+(?:any ?more"
@@ -256,6 +265,10 @@ _EXCEPT = re.compile(
 )
 _OUT_OF_THE_WAY = re.compile(
     rf"^that's (?P<ref>.+?)\s+{_DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{_DONE}$", re.I
+)
+_THATS_IT = re.compile(
+    rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{_WHEN}$",
+    re.I,
 )
 _REASON = re.compile(
     r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
@@ -310,6 +323,8 @@ def complete(clause: str, now: datetime) -> Complete | None:
         return Complete(Ref(pronoun="it"), statement=True)
     if found := _OUT_OF_THE_WAY.match(clause):
         return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
+    if (found := _THATS_IT.match(clause)) and _is_past(found["verb"]):
+        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
     if _BARE_DONE.match(clause):
@@ -386,6 +401,8 @@ def _said_done(verb: str, phrase: str) -> Complete:
         return Complete(Ref(pronoun="them") if found[1].lower() == "them" else Ref(pronoun="it"), statement=True)
     if found := _BOTH_DONE.fullmatch(phrase):
         return Complete(Ref(pronoun="them", count=2), statement=True)
+    if back := _BROUGHT_BACK.fullmatch(phrase):
+        phrase = f"returned {back['thing'] or back['after']}"
     return Complete(Ref(phrase=phrase, literal=stem(verb) in _UNFINISHING), statement=True)
 
 

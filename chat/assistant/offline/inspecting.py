@@ -28,6 +28,12 @@ _INSPECT = (
     (
         "due",
         re.compile(
+            r"^when (?P<ref>.+?) (?:is|are|was) due$|^(?P<ref2>.+?) (?:is|are|was) due (?:when|what day|by when)$", re.I
+        ),
+    ),
+    (
+        "due",
+        re.compile(
             r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?(?:due date|deadline|due time|date|time) (?:of|for"
             r"|on) (?P<ref>.+)$",
             re.I,
@@ -190,11 +196,12 @@ def inspect(clause: str, now: datetime) -> Inspect | None:
             and not re.search(r"(?:urgent|important|priority)$", text, re.I)
         ):
             continue
-        ref = read_ref(found["ref"], now)
+        words = found["ref"] or found.groupdict().get("ref2", "")
+        ref = read_ref(words, now)
         if (
             ref.every
             or ref.narrowed
-            or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", found["ref"], re.I)
+            or re.match(r"(?:anything|something|everything|today|tomorrow|now|it now|there|next)\b", words, re.I)
         ):
             continue
         if ref == Ref(phrase=ref.phrase) and re.match(

@@ -17,7 +17,13 @@ _HEADS = re.compile(
     r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the"
     r"|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
     rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
-    r"|needs?:\s*"
+    r"|needs?:\s*|new\s*:\s*"
+    r"|(?:i |we )?(?:could|can) do with (?:(?:an? )?reminder (?:to|about|for) |some |an? )?"
+    r"|(?:(?:can|could|may) (?:i|we) )?(?:have|get|want|need|like) (?:me )?(?:an? )?reminder (?:to|about|for|that|of)\s+"
+    r"|(?:it'd|it would|it might|might|would|it'll) be (?:really |very |so )?(?:good|nice|great|wise|smart|best|better|an idea|a good idea|lovely) (?:if i |to )"
+    r"|(?:time|high time) (?:to|i)\s+"
+    r"|(?:put|write|note|jot|take|get|pop|stick) (?:me )?down\s+(?:that\s+|to\s+|for me\s+)?"
+    r"|(?:i |we )?(?:really |just |finally |need to |have to |should |must )*get (?:a)?round to\s+(?=\w+ing\b)"
     r"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open"
     rf"|register)\s+(?:in\s+)?(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
     rf"|urgent|important)\s+)?{_THING}\b"
@@ -53,7 +59,7 @@ _HEADS = re.compile(
     r"|(?P<own>(?:(?:i|we)(?:'ve| have|'ve got| have got| got)|got)\s+(?:an?|my|our|another)\s+)"
     r"|(?:must not|mustn't|can't|cannot|better not|should not|shouldn't|don't let me) forget\s+(?:(?:to|about)\s+)?"
     r"|i promised(?: \w+)?,? (?:that )?(?:i'd|i would|to)\s+|(?:new|another|next|one more) (?:one|thing)\s*[:,-]\s*"
-    r"|(?:i|we)(?:'m| am|'re| are|'ve| have)? (?:(?:almost|nearly|all) )?(?P<lack>run out of|running (?:out of|low on)"
+    r"|(?:(?:i|we)(?:'m| am|'re| are|'ve| have)? )?(?:(?:almost|nearly|all) )?(?P<lack>run out of|running (?:out of|low on)"
     r"|out of|low on|ran out of)\s+"
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
     r")",
@@ -62,7 +68,7 @@ _HEADS = re.compile(
 
 _STRONG = re.compile(
     r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
-    r"|enter|insert|include|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
+    r"|enter|insert|include|could|can|may|it'd|would|might|time|high|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
     r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
     re.I,
@@ -103,7 +109,7 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
         ):
             break
         if found["lack"] and header is None:
-            return f"{found['lack']}{when}", f"buy {rest[cut:].strip()}"
+            return f"out of{when}", f"buy {rest[cut:].strip()}"
         header = (header or "") + rest[:cut].replace(":", " ") + (f" {found['urgency']}" if found["urgency"] else "")
         rest = rest[cut:]
         if added:

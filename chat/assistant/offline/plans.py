@@ -67,6 +67,16 @@ def _together(wishes: Sequence[Wish]) -> list[Wish]:
             joined[-1] = Add((*last.drafts[:-1], _with_detail(last.drafts[-1], wish)))
         elif isinstance(wish, Add) and wish.drafts and isinstance(last, Fragment) and not last.asking:
             joined[-1] = Add((_with_detail(wish.drafts[0], last), *wish.drafts[1:]))
+        elif (
+            isinstance(wish, Fragment)
+            and not wish.asking
+            and isinstance(last, Change)
+            and not last.lacks
+            and last.title is None
+        ):
+            joined[-1] = replace(
+                last, day=last.day or wish.day, at=last.at or wish.at, priority=last.priority or wish.priority
+            )
         elif isinstance(wish, Fragment) and isinstance(last, Change) and last.lacks:
             joined[-1] = replace(last, day=wish.day, at=wish.at, priority=wish.priority, lacks="")
         else:

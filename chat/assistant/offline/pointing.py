@@ -117,6 +117,11 @@ _TRAILING = re.compile(
     r"|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$",
     re.I,
 )
+_WHATEVER = re.compile(
+    r"(?:everything|anything|all|whatever|the (?:tasks|ones|things))(?: of it)? (?:that(?:'s| is| are)|which (?:is|are)|i(?:'ve| have)|already)? ?(?:already |been )*"
+    r"(?P<status>done|finished|completed?|ticked off|checked off|crossed off|open|pending)",
+    re.I,
+)
 _ATTRIBUTE = re.compile(
     r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?"
     r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
@@ -209,6 +214,8 @@ def _by_pronoun(text: str) -> Ref | None:
 def _by_kind(text: str, now: datetime) -> Ref | None:
     if _EVERY.fullmatch(text):
         return Ref(every=True)
+    if found := _WHATEVER.fullmatch(text):
+        return Ref(every=True, status="pending" if found["status"].lower() in ("open", "pending") else "completed")
     if found := _EVERY_KIND.fullmatch(text):
         done = re.match(r"complete|finished|done|closed|ticked|checked", found["status"], re.I)
         status: Status = "completed" if done else "pending"

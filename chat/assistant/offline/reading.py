@@ -15,6 +15,8 @@ from chat.assistant.offline.wishes import (
     Change,
     Complete,
     Delete,
+    Draft,
+    Fragment,
     OffTopic,
     Pick,
     Reopen,
@@ -34,7 +36,7 @@ _ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b",
 _HURRIED = re.compile(r"^(?:urgent(?:ly)?|important|asap)[\s,!]+", re.I)
 _URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
 _ADD_LAST = re.compile(
-    r"^(?P<what>.+?)[\s,.;:-]+(?:(?:please|pls|can you|could you|would you|will you|so|just)\s+)+(?:add|note|put|save|jot)"
+    r"^(?!(?:what|which|when|how|who|where|did|do|does|can|could|have|has|is|was)\b)(?P<what>.+?)[\s,.;:-]+(?:(?:please|pls|can you|could you|would you|will you|so|just)\s+)+(?:add|note|put|save|jot)"
     r"(?:\s+(?:it|that|this|them|both|those|these|all))?(?:\s+(?:down|in|on|(?:to|on) (?:my|the) (?:\w+ )?list|please|pls"
     r"|for me))*$",
     re.I,
@@ -60,11 +62,15 @@ _CLEFT = re.compile(
     re.I,
 )
 _TURNED = re.compile(
-    r"^(?P<ref>(?:task |number |#)?\d{1,6}) (?:please )?(?P<verb>move|push|postpone|reschedule|delete|remove|reopen|complete"
+    r"^(?P<ref>(?:task |number |#)?\d{1,6}|(?:the )?(?:first|second|third|fourth|fifth|last)(?: one| task)?)(?: -)? (?:please )?(?P<verb>move|push|postpone|reschedule|delete|remove|reopen|complete"
     r"|tick off)(?= to\b| until\b| till\b| by\b|$)",
     re.I,
 )
 _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
+_VERB_COLON = re.compile(
+    r"^(?P<verb>buy|get|purchase|order|pick up|call|ring|email|text|do|fix|clean|pack|book|pay)\s*:\s*", re.I
+)
+_TICK_LIKE = re.compile(r"(?:check|cross|close|clear)\b", re.I)
 _HEADED_CHORE = re.compile(r"^(?P<head>[^:\n]{2,40}):\s+(?P<chore>\w.*)$")
 _JOINT = re.compile(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+", re.I)
 _LONG_QUESTION = 12
@@ -244,6 +250,11 @@ def _told(plain: str, now: datetime) -> Wish | None:
     return finishing.delete(plain, now) or changing.change(plain, now) or bare
 
 
+def _dated(words: str, said: Fragment, now: datetime) -> Change:
+    draft = Draft(adding.clean_title(words), day=said.day, at=said.at, priority=said.priority or "normal")
+    return Change(read_ref(words, now), day=said.day, at=said.at, priority=said.priority, otherwise=draft)
+
+
 def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     """Read what fits no form: a chore in the imperative, a thing with a day, a bare pointer."""
     ref = read_ref(plain, now)
@@ -258,15 +269,21 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         if wish is not None and adding.imperative(plain[hurried.end() :]):
             return wish
     if adding.imperative(plain) or _URGENT.match(plain):
-        return adding.add(plain, now, free=True) or Vague(clause)
-    if (headed := _HEADED_CHORE.match(plain)) and adding.imperative(headed["chore"]):
+        wish = adding.add(plain, now, free=True)
+        return replace(wish, guessed=_TICK_LIKE.match(plain) is not None) if wish else Vague(clause)
+    if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
+        return Vague(clause)
+    if (headed := _HEADED_CHORE.match(plain)) and (said := changing.fragment(headed["chore"], now)):
+        # "Rent: Sunday" dates the rent that there is, or else adds it.
+        return _dated(headed["head"], said, now)
+    if headed and adding.imperative(headed["chore"]):
         return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)
+    if (verb := _VERB_COLON.match(plain)) and plain[verb.end() :].strip():
+        return adding.add(f"{verb['verb']} {plain[verb.end() :]}", now, free=True) or Vague(clause)
     if adding.guessed(plain) and len(plain.split()) <= _LONG_QUESTION:
         wish = adding.add(plain, now, free=True)
         return replace(wish, guessed=True) if wish is not None else Vague(clause)
     due = find_due(plain, now)
-    if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
-        return Vague(clause)
     if (
         due is not None
         and not _SENTENCE.search(plain)

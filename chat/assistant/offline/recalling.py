@@ -42,7 +42,7 @@ _RECALL_NTH = re.compile(
 )
 
 _RECALL_ALL = re.compile(
-    r"\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about"
+    r"^what (?:have|did) (?:i|we) (?:talk|chat|discuss|speak)\w*(?: about)?\W*$|\bwhat (?:have|did) (?:i|we) (?:asked|ask|said|say|told you|tell you|talked? about"
     r"|discuss(?:ed)?)(?: \w+){0,2} (?:so far|today|until now|up to now|in this (?:chat|conversation))"
     r"|\b(?:summari[sz]e|recap) (?:our|this|the) (?:conversation|chat)|\bwhat have (?:i|we) (?:asked|said"
     r"|talked about|discussed)",

@@ -100,7 +100,7 @@ _UNDO = re.compile(
     r"(?:\s+(?:that|it|this|the (?:last|previous) (?:one|change|thing|action|step|deletion|delete|edit)"
     r"|my last (?:change|action|one)|what you just did|last change|please|change))*$"
     r"|^(?:that was (?:a mistake|wrong|an accident)|(?:that|it) was (?:the )?wrong (?:one|task|thing)"
-    r"|i (?:picked|chose|marked|deleted|completed) the wrong (?:one|task|thing)"
+    r"|(?:i|you)(?:'ve| have)? (?:just )?(?:picked|chose|chosen|marked|deleted|completed|finished|removed|changed|ticked(?: off)?|took|taken) the wrong (?:one|task|thing)"
     r"|(?:i )?didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake"
     r"|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back"
     r"|put it back))*$",

@@ -10,7 +10,7 @@ from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import Call, Desk, Work
-from chat.assistant.offline.matching import match, mentioned
+from chat.assistant.offline.matching import alike, key_words, match, mentioned, stem
 from chat.assistant.offline.pointing import pointer_in
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import (
@@ -30,7 +30,7 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
 _MOST_COUNTED = 10
-_MOST_WORDS, _LONGEST_VAGUE = 3, 200
+_MOST_WORDS, _LONGEST_VAGUE, _FEW = 3, 200, 3
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -53,6 +53,8 @@ _PREDICATE = re.compile(
 _SPARING = re.compile(
     r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$", re.I
 )
+_ASKS = re.compile(r"\W*(?:who|what|which|when|where|why|how|is|are|do|does|did|can|could|should|will|would)\b", re.I)
+_CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
     "title": "What should it be called instead?",
@@ -277,10 +279,21 @@ def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
     return [task for task in everything if task.number in chosen] or mentioned(_SPARING.sub("", text), everything)
 
 
+def _hinted(desk: Desk, text: str) -> Work[list[Task]]:
+    """Return the tasks that a statement comes near to in more than their verb."""
+    if text.rstrip().endswith("?") or _ASKS.match(text) or off_topic(text):
+        return []
+    said = [word for word in key_words(text) if word not in _CHORE_STEMS]
+    near = match(text, (yield from desk.everything())).near
+    return [task for task in near if any(alike(word, other) for word in key_words(task.title) for other in said)]
+
+
 def vague(desk: Desk, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
     found = (yield from _meant(desk, wish.text)) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
+        return what_with(desk, found)
+    if 0 < len(found := (yield from _hinted(desk, wish.text))) <= _FEW:
         return what_with(desk, found)
     if judge(wish.text, ()) == "relevant":
         return not_understood()

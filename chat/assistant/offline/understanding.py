@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from chat.assistant.offline import adding, talking
+from chat.assistant.offline import adding, changing, talking
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.linking import Thread, without_kindness
@@ -52,6 +52,7 @@ _LABELLED_NOTE = re.compile(
     r"^(?:and |with )?(?:the |a )?(?:notes?|details?|description|desc|comment|info|nb|n\.b\.|ps|p\.s\.)\s*[:=-]\s*(?P<text>\S.*)$",
     re.I | re.S,
 )
+_DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
 _FEW = 6
 
 
@@ -70,7 +71,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
         if wishes and isinstance(wishes[-1], Add) and len(clause.split()) <= _FEW and adding.SEPARATE.search(clause):
             wishes[-1] = adding.apart(wishes[-1])
             continue
-        if wishes and isinstance(wishes[-1], Add) and (noted := _noted(wishes[-1], clause)):
+        if wishes and isinstance(wishes[-1], Add) and (noted := _noted(wishes[-1], clause, now)):
             wishes[-1] = revealed(noted, message)
             continue
         for said_here in read_clause(clause, now):
@@ -102,8 +103,10 @@ def understand(said: str, now: datetime) -> list[Wish]:
     return _unforced(_tidied(wishes)) or [Vague(said)]
 
 
-def _noted(wish: Add, clause: str) -> Add | None:
-    """Return the wish with the note that a sentence of its own gives: "Order tiles. Note: the grey ones"."""
+def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
+    """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
+    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := changing.fragment(dated["when"], now)):
+        return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], day=said.day, at=said.at)))
     found = _LABELLED_NOTE.match(clause)
     if found is None or not wish.drafts or wish.drafts[-1].description:
         return None

@@ -73,7 +73,10 @@ _DESCRIBE = (
         rf"^(?:add|append)\s+to\s+(?:the |my )?(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s*:\s*(?P<text>.+)$",
         re.I,
     ),
-    re.compile(rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED})\s*(?::|that)\s*(?P<text>.+)$", re.I),
+    re.compile(
+        rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED}|(?<=to )(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
+        re.I,
+    ),
     re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
 )
 
@@ -202,7 +205,10 @@ def renamed(clause: str, now: datetime) -> Change | None:
                 return Change(ref_or_it(found.groupdict().get("ref"), now), at=due.at if due else None)
             if _NO_TITLE.fullmatch(found["text"].strip(" .!?")):
                 continue
-            text = clean_title(found["text"]) if not quoted(found["text"]) else found["text"].strip()
+            given = re.sub(
+                r"(?:\s+(?:instead|please|rather|then|now|from now on|for me))+$", "", found["text"], flags=re.I
+            )
+            text = clean_title(given) if not quoted(given) else given.strip()
             return Change(
                 ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")
             )

@@ -27,7 +27,10 @@ _TICK_FIRST = re.compile("^\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*(?=\\S)")
 _SAYS_DONE = re.compile(r"\b(?:done|finished|completed?|ticked|did)\b", re.I)
 # Pictures at either end of a message say how it is meant, and hide its first word.
 _PICTURE = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u200d\ufe0f\u20e3]"
-_PICTURES = re.compile(rf"^(?:\s*{_PICTURE}+)+\s*(?=\w)|(?<=\S)(?:\s*{_PICTURE}+)+\s*$")
+_FIRST_PICTURES = re.compile(rf"^(?:\s|{_PICTURE})+(?=\w)")
+_LAST = re.compile(rf"\s|{_PICTURE}")
+
+_ENDINGS = frozenset({"s", "es", "d", "ed", "r", "er", "ing", "ly", "'s"})
 
 
 @dataclass
@@ -57,7 +60,7 @@ def has_quote(text: str) -> bool:
 
 def prepare(said: str) -> Message:
     """Return the message with quotes taken out of the way and slips of the keyboard put right."""
-    text = _PICTURES.sub("", _with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
+    text = _without_pictures(_with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
     whole = _QUOTED.fullmatch(text)
     if whole:
         text = whole[1] or whole[2]
@@ -71,6 +74,7 @@ def prepare(said: str) -> Message:
         message.quotes.append(inner)
         return chr(_FIRST_MARK + len(message.quotes) - 1)
 
+    text = re.sub(r"\s*(?:->|=>)\s*", " to ", text)
     text = re.sub(r"(?<=\w)'s (?=been\b)", " has ", text, flags=re.I)
     text = re.sub(r"\b(what (?:time|day|date)|which (?:one|task))'s\b", r"\1 is", text, flags=re.I)
     text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
@@ -90,6 +94,15 @@ def prepare(said: str) -> Message:
     return message
 
 
+def _without_pictures(text: str) -> str:
+    """Leave out the pictures at either end, unless there is nothing else."""
+    text = _FIRST_PICTURES.sub("", text)
+    end = len(text)
+    while end and _LAST.match(text[end - 1]):  # a pattern would try from each place anew
+        end -= 1
+    return text[:end] or text
+
+
 def _with_ticks(text: str) -> str:
     """Say in words what a tick at either end of a message does."""
     if _SAYS_DONE.search(text):
@@ -101,6 +114,8 @@ def _correction(word: str) -> str | None:
     if word in SHORTHAND:
         return SHORTHAND[word]
     if len(word) < 4 or word in KEYWORDS or word in PROPER or not word.isalpha():
+        return None
+    if any(word.startswith(keyword) and word[len(keyword) :] in _ENDINGS for keyword in KEYWORDS):
         return None
     swapped = (f"{word[:i]}{word[i + 1]}{word[i]}{word[i + 2 :]}" for i in range(1, len(word) - 1))
     common = next((better for better in swapped if better in COMMON), None) if word not in COMMON else None
