@@ -9,6 +9,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.models import User
+from chat.models.sql import select
+
+_HOLDS = """
+SELECT FROM django_session s, chat_user u
+WHERE s.session_key = %(cookie)s AND s.expire_date > %(now)s
+    AND u.id = %(user)s AND u.is_active AND u.password = %(password)s
+"""
 
 
 def signed_in(cookie: str) -> User | None:
@@ -19,6 +26,11 @@ def signed_in(cookie: str) -> User | None:
     request.session = SessionStore(cookie)
     user = auth.get_user(request)
     return user if isinstance(user, User) and user.is_active else None
+
+
+def holds(cookie: str, user: User) -> bool:
+    """Tell whether a login still holds, with the person as they were when it was looked at."""
+    return bool(select(_HOLDS, {"cookie": cookie, "user": user.pk, "password": user.password, "now": timezone.now()}))
 
 
 def ended(logins: Mapping[str, User]) -> set[str]:

@@ -225,7 +225,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _still_signed_in(self) -> bool:
         """Look at the login again before anything is done for it: it may have ended since."""
-        if await in_database(logins.signed_in, self.cookie) == self.user:
+        if self.user is not None and await in_database(logins.holds, self.cookie, self.user):
             return True
         await self.close(NOT_SIGNED_IN)
         return False
@@ -274,6 +274,8 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def turn_accepted(self, notice: dict[str, str]) -> None:
         """Remember that something was said, maybe in another tab."""
         self.news.add_conversation(notice["conversation_id"])
+        if uuid.UUID(notice["turn_id"]) not in self.followers:
+            self.news.add_turns()
 
     async def conversation_updated(self, notice: dict[str, str]) -> None:
         """Remember that a conversation changed."""
@@ -292,8 +294,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         """Tell what changed as it is by now: many notices that come at once cost one look."""
         assert self.user is not None  # noqa: S101 - else there is nothing to tell
         while True:
-            conversations, tasks = await self.news.take()
-            if self.conversation_id in conversations:
+            conversations, turns, tasks = await self.news.take()
+            if turns and self.conversation_id in conversations:
                 await self._tell_turns(self.user)
             for view in await in_database(reading.conversation_views, self.user.pk, conversations):
                 await self._send({"type": "conversation.updated", "conversation": view})
@@ -320,7 +322,7 @@ class News:
 
     def __init__(self) -> None:
         self._conversations: set[uuid.UUID] = set()
-        self._tasks = False
+        self._turns = self._tasks = False
         self._there = asyncio.Event()
 
     def add_conversation(self, conversation_id: str) -> None:
@@ -328,17 +330,21 @@ class News:
         self._conversations.add(uuid.UUID(conversation_id))
         self._there.set()
 
+    def add_turns(self) -> None:
+        """Note that there is a turn that is not followed yet."""
+        self._turns = True
+
     def add_tasks(self) -> None:
         """Note that the task list changed."""
         self._tasks = True
         self._there.set()
 
-    async def take(self) -> tuple[set[uuid.UUID], bool]:
-        """Wait for news; return which conversations changed and whether the tasks did, and begin anew."""
+    async def take(self) -> tuple[set[uuid.UUID], bool, bool]:
+        """Wait for news; return which conversations changed, whether turns were added and tasks changed; begin anew."""
         await self._there.wait()
         self._there.clear()
-        taken = self._conversations, self._tasks
-        self._conversations, self._tasks = set(), False
+        taken = self._conversations, self._turns, self._tasks
+        self._conversations, self._turns, self._tasks = set(), False, False
         return taken
 
 
