@@ -41,6 +41,17 @@ class ResponsesModel(OpenAIResponsesModel):
                     self._sign(event.response.output)
                 yield event
 
+    def _build_response_create_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Hand the client the items as they are.
+
+        It would look at each field of each for something to convert, and find nothing: with 200 items that takes 0.2 s,
+        in which the event loop serves nobody.
+        """
+        built = super()._build_response_create_kwargs(*args, **kwargs)
+        extra = built.get("extra_body")
+        built["extra_body"] = {**(extra if isinstance(extra, dict) else {}), "input": built.pop("input")}
+        return built
+
     @property
     def _name(self) -> str:
         return f"{self.model} at {urlsplit(str(self._client.base_url)).hostname}"
