@@ -1,0 +1,225 @@
+"""The session stores that are compared, each used as its documentation says, and the files they are given."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import django
+from agents import SQLiteSession, TResponseInputItem
+from agents.extensions.memory import AsyncSQLiteSession
+from agents.memory.session import SessionABC
+
+Items = list[TResponseInputItem]
+
+LONG = 40  # sessions of a file that have many items
+LONG_ITEMS = 200
+SHORT_ITEMS = 20
+
+
+class Peer:
+    """One way to keep sessions in a file."""
+
+    name: ClassVar[str]
+    is_quick: ClassVar[bool] = True  # enough to be measured more than once
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def session(self, session_id: str, turn: int = 1) -> SessionABC:
+        """Return a session to read and write in a turn."""
+        raise NotImplementedError
+
+    async def let_go(self, session: SessionABC) -> None:
+        """Close a session that is not used any more."""
+
+    async def close(self) -> None:
+        """Close what all sessions share."""
+
+    async def synchronous(self) -> str:
+        """Return how durable its commits are, as its own connections say."""
+        raise NotImplementedError
+
+
+class Ours(Peer):
+    """One store for the process, a new handle for each turn, with its fence, as the runner has it."""
+
+    name = "ours"
+
+    def __init__(self, path: Path) -> None:
+        from chat.memory.store import SessionStore
+
+        super().__init__(path)
+        self._store = SessionStore(path)
+
+    def session(self, session_id: str, turn: int = 1) -> SessionABC:
+        from chat.memory.session import AgentSessionMemory
+        from chat.memory.statements import Fence
+
+        return AgentSessionMemory(session_id, self._store, fence=Fence(turn, 1))
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def synchronous(self) -> str:
+        from chat.memory import file
+
+        with closing(file.connect(self.path, busy_ms=1000)) as connection:
+            return _level(connection.execute("PRAGMA synchronous").fetchone())
+
+
+class OneEach(Peer):
+    """A session object for each conversation, kept while the conversation lives."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._live: dict[str, SessionABC] = {}
+
+    def session(self, session_id: str, turn: int = 1) -> SessionABC:
+        if session_id not in self._live:
+            self._live[session_id] = self.make(session_id)
+        return self._live[session_id]
+
+    def make(self, session_id: str) -> SessionABC:
+        """Make the object."""
+        raise NotImplementedError
+
+    async def let_go(self, session: SessionABC) -> None:
+        self._live.pop(session.session_id, None)
+
+    async def close(self) -> None:
+        for session in list(self._live.values()):
+            await self.let_go(session)
+
+
+class ThreadedSQLite(OneEach):
+    """`SQLiteSession(session_id, path)`: its calls run on asyncio's threads."""
+
+    name = "SQLiteSession"
+
+    def make(self, session_id: str) -> SessionABC:
+        return SQLiteSession(session_id, self.path)
+
+    async def let_go(self, session: SessionABC) -> None:
+        await super().let_go(session)
+        assert isinstance(session, SQLiteSession)
+        session.close()
+
+    async def synchronous(self) -> str:
+        session = SQLiteSession("", self.path)
+        with session._locked_connection() as connection:
+            level = _level(connection.execute("PRAGMA synchronous").fetchone())
+        session.close()
+        return level
+
+
+class AsyncSQLite(OneEach):
+    """`AsyncSQLiteSession(session_id, path)`: each has a connection and a thread."""
+
+    name = "AsyncSQLiteSession"
+    is_quick = False
+
+    def make(self, session_id: str) -> SessionABC:
+        return AsyncSQLiteSession(session_id, self.path)
+
+    async def let_go(self, session: SessionABC) -> None:
+        await super().let_go(session)
+        assert isinstance(session, AsyncSQLiteSession)
+        await session.close()
+
+    async def synchronous(self) -> str:
+        session = AsyncSQLiteSession("", self.path)
+        connection = await session._get_connection()
+        rows = list(await connection.execute_fetchall("PRAGMA synchronous"))
+        await session.close()
+        return _level(rows[0])
+
+
+class Alchemy(OneEach):
+    """`SQLAlchemySession(session_id, engine=engine)` over one engine of the process, which pools its connections."""
+
+    name = "SQLAlchemySession"
+    is_quick = False
+
+    def __init__(self, path: Path) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        super().__init__(path)
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+
+    def make(self, session_id: str) -> SessionABC:
+        from agents.extensions.memory import SQLAlchemySession
+
+        return SQLAlchemySession(session_id, engine=self._engine, create_tables=True)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def synchronous(self) -> str:
+        async with self._engine.connect() as connection:
+            return _level((await connection.exec_driver_sql("PRAGMA synchronous")).one())
+
+
+def _level(row: Sequence[Any]) -> str:
+    return {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}[row[0]]
+
+
+PEERS: tuple[type[Peer], ...] = (Ours, ThreadedSQLite, AsyncSQLite)
+if find_spec("sqlalchemy"):
+    PEERS = (*PEERS, Alchemy)
+
+
+def exchange(n: int) -> Items:
+    """Return what one turn with a tool leaves: a message, a call, its output, a reply."""
+    call_id = f"call_{n:08}"
+    reply = f"I have added “write letter {n}” to your list. It is due tomorrow; shall I remind you in the morning?"
+    return [
+        {"role": "user", "content": f"Please add a task to write letter {n}, and make it due tomorrow."},
+        {
+            "type": "function_call",
+            "id": f"fc_{n:08}",
+            "call_id": call_id,
+            "name": "add_task",
+            "arguments": json.dumps({"title": f"write letter {n}", "due": "tomorrow", "priority": "normal"}),
+        },
+        {"type": "function_call_output", "call_id": call_id, "output": json.dumps({"added": True, "number": n})},
+        {
+            "type": "message",
+            "id": f"msg_{n:08}",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": reply, "annotations": [], "logprobs": []}],
+        },
+    ]
+
+
+def long_sessions(sessions: int) -> list[str]:
+    """Return the ids of those sessions of a file that have `LONG_ITEMS` items."""
+    return [f"session {n}" for n in range(0, sessions, sessions // LONG)]
+
+
+def write_file(path: Path, sessions: int) -> None:
+    """Make a file as the SDK does, its sessions grown side by side, so that the rows of one lie far apart."""
+    SQLiteSession("", path).close()
+    ids = [f"session {n}" for n in range(sessions)]
+    long = long_sessions(sessions)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany("INSERT INTO agent_sessions (session_id) VALUES (?)", [(name,) for name in ids])
+        for n in range(LONG_ITEMS // 4):
+            data = [json.dumps(item) for item in exchange(n)]
+            growing = ids if n < SHORT_ITEMS // 4 else long
+            connection.executemany(
+                "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)",
+                [(name, item) for name in growing for item in data],
+            )
+
+
+def prepare(folder: Path) -> None:
+    """Make our modules importable; nothing here asks a database for anything."""
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": str(folder)}
+    os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
+    django.setup()
