@@ -6,6 +6,7 @@ from datetime import datetime
 
 from chat.assistant.offline.chores import CHORES, NO_CHORES, NO_OBJECTS, WITH_OTHERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.matching import PAST
 from chat.assistant.offline.openings import ONLY_WITH_DATE, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
 from chat.assistant.offline.wishes import Add, Draft, Priority
@@ -31,6 +32,8 @@ _PUT_IN = re.compile(
     r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$",
     re.I,
 )
+
+_REGRETTED = re.compile(rf"(?:have|'ve|of) (?:\w+ed|been|{'|'.join(PAST)})\b", re.I)
 
 _AFTER_NOTE = re.compile(r"\s*[,;]\s*(?:and )?(?P<more>[^,;]+)$")
 
@@ -148,6 +151,13 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         if listed is not None:
             return listed
     header, rest = strip_opening(_put_in(clause, now))
+    if (
+        header is not None
+        and _REGRETTED.match(rest)
+        and re.search(r"\b(?:should|must|ought to|could|would)\s*$", header, re.I)
+    ):
+        # "I should have paid the rent" adds nothing.
+        return None
     if header is not None and ONLY_WITH_DATE.match(header) and find_due(clause, now) is None:
         return None
     if header is None:
@@ -369,6 +379,7 @@ def guessed(clause: str) -> bool:
 
 def imperative(clause: str) -> bool:
     """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
+    clause = take_priority(clause)[1]
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False

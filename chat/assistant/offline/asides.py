@@ -25,7 +25,7 @@ _TELLING = re.compile(
     rf"^(?:(?:well|oh|ha|lol|because|since|as|cause|'cause|cuz|cos|so|turns out|seems|apparently|anyway|honestly|frankly)\s+)*"
     rf"(?:{_SUBJECT}{_VERB}|(?:i|we|you|he|she|they) (?:just |really |already |simply |never |finally )*(?!mean|need|want|must|should)\w+).*$"
     r"|^(?:too (?:late|expensive|much|hard|boring|cold|hot|far|bad)|no (?:point|use|time|money|longer needed|idea)|not (?:worth"
-    r"|interested)|waste of|what (?:a|an)|who (?:am|cares|knows|needs)|so (?:much|boring|hard|easy)|long story|changed my mind"
+    r"|interested)|waste of|what (?:a|an)|who (?:am|cares|knows|needs)|so (?:much|boring|hard|easy)|long story|changed my mind|my (?:mistake|bad|fault|error)"
     r"|good riddance|easy|done and dusted|at last|finally|stupid|silly|pointless)\b.*$",
     re.I,
 )

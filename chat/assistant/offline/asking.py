@@ -181,6 +181,18 @@ def show(clause: str, now: datetime) -> Show | None:
     text = clause.strip(" .!")
     if _MORE.match(text):
         return Show(more=True)
+    text = re.sub(
+        r"^(show|list|display|sort|order|give|rank|arrange)( me)? (?:them|those|these|it|all of (?:them|those))(?: all)?(?= (?:by|in|sorted|ordered|with)\b)",
+        r"\1\2 my tasks",
+        text,
+        flags=re.I,
+    )
+    if found := re.match(
+        r"(?:what(?:'s| is| are)|show(?: me)?|list|give me|which are) my top (?P<many>two|three|four|five|\d{1,2})\b",
+        text,
+        re.I,
+    ):
+        return Show(status="pending", sort="priority", limit=_amount(found["many"]))
     if found := re.match(
         r"am i (?:all |nearly |almost |finally )?(?:done|finished|free)(?P<when>(?: (?:for|with) .+)?)$",
         text.rstrip("?"),

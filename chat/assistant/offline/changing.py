@@ -8,11 +8,11 @@ from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.fragments import denied_day, fragment
 from chat.assistant.offline.pointing import POINTED, read_ref, ref_or_it
 from chat.assistant.offline.rescheduling import rescheduled
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.spans import read_span
-from chat.assistant.offline.wishes import Change, Draft, Fragment, Ref, Slot
+from chat.assistant.offline.wishes import Change, Draft, Ref, Slot
 from chat.assistant.offline.wording import NOTE_GONE, described, renamed
 from chat.assistant.offline.words import quoted
 
@@ -147,6 +147,13 @@ _DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
 _ONLY_TASK_WORDS = re.compile(r"^(?:the |its |my )?(?:priority|due date|deadline|date|due|time)?$", re.I)
 
 
+_LATER = re.compile(
+    rf"^(?!{_MOVE}\b)(?P<ref>\S+(?: \S+){{0,4}}?),? (?P<amount>(?:an?|one|two|three|half an|a few|a couple of|\d+) (?:day|week|hour|minute|month)s?"
+    r" (?:later|earlier|sooner))$",
+    re.I,
+)
+
+
 def change(clause: str, now: datetime) -> Change | None:
     """Read a wish to change a task."""
     if found := re.match(
@@ -156,6 +163,9 @@ def change(clause: str, now: datetime) -> Change | None:
         re.I,
     ):
         return change(f"move {found['ref']} {found['when']}", now)
+    clause = re.sub(r"(?<!rather)\s+than (?:i|we|it|before|expected|planned|usual)\b.*$", "", clause, flags=re.I)
+    if found := _LATER.match(clause):
+        return change(f"move {found['ref']} {found['amount']}", now)
     if re.match(r"(?:how|what) about\b", clause, re.I):
         return rescheduled(clause.rstrip("? "), now)
     if (
@@ -191,41 +201,6 @@ def change(clause: str, now: datetime) -> Change | None:
         or renamed(clause, now)
         or _corrected(clause, now)
     )
-
-
-def fragment(clause: str, now: datetime) -> Fragment | None:
-    """Read a bare day, hour or priority."""
-    clause = re.sub(r",?\s*(?:at )?(?:the )?same (?:time|hour)\b", "", clause, flags=re.I)
-    clause = re.sub(
-        r"^(?:(?:no|oh|oops|whoops|sorry|wait|ah|hey)[, !.]+)*(?:no[, ]+|i meant?|meant|i said|rather|better|it's|that's|is|maybe|perhaps|say|for|let's say|make it)\s+",
-        "",
-        clause.strip(" .!?"),
-        flags=re.I,
-    )
-    clause = re.sub(
-        r"^(?:and |the |with )*(?:deadline|due(?: date| by| on)?|date|when|by when)(?:\s+is|\s*[:=])?\s+(?=\S)",
-        "",
-        clause,
-        flags=re.I,
-    )
-    clause = _denied_day(clause, now)
-    clause = re.sub(
-        r"\s+(?:instead|then|please|rather|is fine|works|would be (?:good|great|fine))$", "", clause, flags=re.I
-    )
-    priority, rest = take_priority(clause, bare=True)
-    due = find_due(rest, now)
-    if due is None and re.fullmatch(r"the \d{1,2}(?:st|nd|rd|th)", rest.strip(" ,.!?"), re.I):
-        due, rest = find_due(f"on {rest}", now), ""
-    elif due is not None:
-        rest = without(rest, due)
-    elif found := re.fullmatch(r"(?:at )?(?P<hour>\d{1,2})(?::\d\d)?", rest.strip()):
-        return None if found else None
-    if (priority is None and due is None) or re.sub(
-        r"\b(?:and|it|due|at|on|by|with|make|is|a|the|to|task|one|for)\b|\W", "", rest, flags=re.I
-    ):
-        return None
-    span = read_span(clause, now) if due and not due.at and not priority else None
-    return Fragment(due.day if due else None, due.at if due else None, priority, span)
 
 
 def _instead(clause: str, now: datetime) -> Change | None:
@@ -291,7 +266,7 @@ def _dated(clause: str, now: datetime) -> Change | None:
 
 def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
     """Return the date that something is moved to, and what is left: the Monday in "the Friday call to Monday"."""
-    rest = _denied_day(rest, now)
+    rest = denied_day(rest, now)
     if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
         due = find_due(found["when"], now)
         if due is not None and not re.sub(
@@ -303,13 +278,6 @@ def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
             return due, found["ref"]
     due = find_due(rest, now, prefer="last")
     return due, without(rest, due) if due else rest
-
-
-def _denied_day(text: str, now: datetime) -> str:
-    """Return the text without the day that it says is wrong: "Thursday, not Friday" says Thursday."""
-    denied = re.search(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$", text, re.I)
-    wrong = denied and (find_due(denied["old"], now) or find_due(f"on {denied['old']}", now))
-    return text[: denied.start()] if denied and wrong else text
 
 
 def _bare_ref(rest: str) -> str:
@@ -386,6 +354,10 @@ def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
     return None
 
 
+_TO_DAY = re.compile(r"\b(?:to|until|till)(?: (?:the|next|this|[\w-]+))?$", re.I)
+_SHIFTING = frozenset({"move", "change", "push", "shift", "switch", "bump"})
+
+
 def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool) -> Draft | None:
     """Return the task that "make dinner on Friday" or "the report is due Monday" would be, were there none."""
     if not wish.ref.phrase:
@@ -394,6 +366,13 @@ def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool)
     if moving and verb not in CHORES | {"schedule", "bring", "put", "get", "have"}:
         return None
     due = find_due(clause, now, prefer="last")
+    if (
+        due
+        and verb in _SHIFTING
+        and _TO_DAY.search(clause[: due.spans[0][0]] + clause[slice(*due.spans[0])].split(" ")[0])
+    ):
+        # What is moved to a day is there already, or it is not: it is no chore.
+        return None
     day, at = settle(due, now) if due else (None, None)
     title = clean_title(take_priority(without(clause, due))[1]) if moving and due else wish.ref.phrase
     return Draft(

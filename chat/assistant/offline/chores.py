@@ -44,7 +44,7 @@ CHORES = _COMMON | _RARER
 # These begin no chore that the rules need not know, although some stand before "the" or a name.
 NO_CHORES = words(
     """
-    about above across act add after all almost along also although among and answer any anyone anything archive are
+    about above shift lower raise increase across act add after all almost along also although among and answer any anyone anything archive are
     around as ask at away bad basically be because become before behind believe below beside best better between
     beyond big both browse bump but by calculate can cancel change chat check clear close compare complete compose
     convert copy could count create cross define delay delete describe despite did discuss display do does done down

@@ -29,6 +29,7 @@ _SURE_HEAD = (
     r"|(?:(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|last)(?: one| task)) (?:(?:move|push|postpone|reschedule) (?:to|until|till|by)\b|(?:delete|remove|reopen)\s*(?:$|[,.;!]))"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
     r"|(?:it|that|this) (?:should|must|ought to) (?:be called|say|read)\b"
+    r"|(?:it|that|this)(?:'s| is) (?:now |all )*(?:done|finished|sorted|complete|completed|taken care of|dealt with)\b"
     r"|(?:set|change|update|move) the (?:due|date|deadline|priority|title|name|description|note)"
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
     r"|(?:delete|remove|erase|show|list) everything\b)"

@@ -56,7 +56,9 @@ def read_clock(match: re.Match[str], part: str | None) -> time | None:
             return time(hour, int(match["minute"] or 0))
         if match["clock"]:
             hour = int(match["clock"])
-            return time(waking(hour, part) if part and hour < 12 else hour, int(match["minutes"]))
+            # Who writes 03:30 or 15:30 counts to 24; who writes 3:30 mostly means the afternoon.
+            spoken = hour < 12 and not match["clock"].startswith("0")  # noqa: PLR2004
+            return time(waking(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
         if match["dotted"] or match["full"]:
             hour = int(match["dotted"] or match["full"])
             return time(waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))

@@ -43,7 +43,7 @@ _ASKED_CONSENT = "Shall I"
 _SAME = re.compile(
     r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
     r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)(?:,? (?:(?:also|please|by|to|for|again|the same|as well|too)\b.*|(?:a|one|two|\d) \w+ later))?$"
-    r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last"
+    r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|top|bottom|next|latter"
     r"|other)(?: one| task)?)$",
     re.I,
 )
@@ -212,7 +212,7 @@ def _yes(pending: Pending, desk: Desk) -> Wish | None:
         return Vague("task")
     if len(shown) == 1 or (several and shown):
         found = replace(pending, ref=Ref(numbers=tuple(shown)))
-        return replace(found, unsure=False) if isinstance(found, Delete) else found
+        return _sure(found)
     return Vague("task")
 
 
@@ -283,7 +283,7 @@ def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
 
 
 def _sure(wish: Pending) -> Pending:
-    return replace(wish, unsure=False) if isinstance(wish, Delete) else wish
+    return replace(wish, unsure=False) if isinstance(wish, Delete | Complete) else wish
 
 
 def _shifted(said: str, desk: Desk) -> Change | None:

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.dates import find_due
+from chat.assistant.offline.dates import Due, find_due
 
 _THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
 
@@ -81,13 +81,23 @@ ONLY_WITH_DATE = re.compile(
 )
 
 
+def _leading(clause: str, due: Due) -> int:
+    """Return where the words about when end that a clause begins with; 0 if it begins with others."""
+    end = 0
+    for start, stop in sorted(due.spans):
+        if clause[end:start].strip(" ,"):
+            return 0
+        end = stop
+    return end
+
+
 def strip_opening(clause: str) -> tuple[str | None, str]:
     """Return the words that announce a task and what follows them; None when nothing announces one."""
     rest, header, due, when = clause, None, find_due(clause, datetime(2000, 1, 1, 12)), ""
-    if due is not None and due.spans[0][0] == 0 and len(due.spans) == 1:
-        moved = clause[due.spans[0][1] :].lstrip(" ,")
+    if due is not None and (said := _leading(clause, due)):
+        moved = clause[said:].lstrip(" ,")
         if _HEADS.match(moved):
-            rest, when = moved, f" {clause[: due.spans[0][1]]}"
+            rest, when = moved, f" {clause[:said]}"
     for _ in range(4):
         found = _HEADS.match(rest)
         if not found or not (header is not None or _STRONG.match(rest)):

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from chat.assistant.offline import replies, tellings, undoing
 from chat.assistant.offline.adding import imperative
-from chat.assistant.offline.changing import fragment
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
+from chat.assistant.offline.fragments import fragment
 from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
 from chat.assistant.offline.matching import match as match_titles
 from chat.assistant.offline.tasks import Task
@@ -137,7 +137,7 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
         there = [task for task in titled if not task.is_completed and _there(task, drafts[0].title)]
         if there:
             return f"{replies.named(there[0])} is on your list already."
-    if wish.guessed and (named := mentioned(drafts[0].title.partition(" ")[2], (yield from desk.everything()))):
+    if wish.guessed and (named := (yield from _named_by_guess(desk, drafts[0]))):
         # "Bump the report" may wish for something that no rule knows; a task of that name is there.
         return tellings.what_with(desk, named)
     if wish.bare and len(drafts) == 1 and drafts[0].day:
@@ -166,6 +166,13 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     elif added:
         said.append(f"Added {replies.count(len(added))}:\n\n{replies.lines(added, desk.today)}")
     return "\n\n".join(said + failed)
+
+
+def _named_by_guess(desk: Desk, draft: Draft) -> Work[Sequence[Task]]:
+    """Return the tasks that what has only the shape of a chore may speak of."""
+    thing = draft.title.partition(" ")[2]
+    named = mentioned(thing, (yield from desk.everything())) or (yield from tellings.hinted(desk, thing))
+    return [task for task in named if not task.is_completed]
 
 
 def _there(task: Task, title: str) -> bool:
@@ -208,6 +215,9 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
             return (yield from _all_done(desk))
     if wish.statement and wish.ref.phrase and (partly := (yield from _named_in_part(desk, wish.ref.phrase, choice))):
         return f"That is only a part of it. Shall I mark this as done?\n\n{replies.lines(partly, desk.today)}"
+    if wish.unsure:
+        known = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
+        return f"Shall I mark this as done?\n\n{replies.lines(known, desk.today)}"
     outcomes = yield from desk.ask([Call("complete_task", {"number": number}) for number in choice.numbers])
     done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
     said = [f"Done: {replies.joined(done)} ✓"] if done else []

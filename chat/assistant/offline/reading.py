@@ -4,7 +4,18 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from chat.assistant.offline import adding, asking, changing, finishing, inspecting, recalling, talking
+from chat.assistant.offline import (
+    adding,
+    asking,
+    changing,
+    deleting,
+    finishing,
+    fragments,
+    inspecting,
+    recalling,
+    reopening,
+    talking,
+)
 from chat.assistant.offline.asides import without_aside
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import find_due, without
@@ -54,7 +65,7 @@ _WONDERING = re.compile(
     r"|(?:please )?check|remind me[,:]?(?= (?:what|which) (?:did|have|was)\b)|tell me[,:]?(?= (?:what|which) (?:did|have|was)\b)) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
     re.I,
 )
-_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't)\b|n't\b", re.I)
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b", re.I)
 # "It's the ink I bought" says of the ink what "I bought the ink" does.
 _CLEFT = re.compile(
     r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
@@ -71,6 +82,7 @@ _VERB_COLON = re.compile(
     r"^(?P<verb>buy|get|purchase|order|pick up|call|ring|email|text|do|fix|clean|pack|book|pay)\s*:\s*", re.I
 )
 _TICK_LIKE = re.compile(r"(?:check|cross|close|clear)\b", re.I)
+_TO_THEN = re.compile(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$", re.I)
 _HEADED_CHORE = re.compile(r"^(?P<head>[^:\n]{2,40}):\s+(?P<chore>\w.*)$")
 _JOINT = re.compile(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+", re.I)
 _LONG_QUESTION = 12
@@ -156,7 +168,7 @@ def _about_talk(clause: str, plain: str) -> Wish | None:
         or recalling.recall(clause)
         or recalling.preference(plain)
         or recalling.name_given(plain)
-        or finishing.kept(plain)
+        or reopening.kept(plain)
         or talking.talk(plain)
         or talking.answer(plain)
     )
@@ -185,7 +197,7 @@ def _inner(plain: str, now: datetime) -> Wish | None:
         inner,
         re.I,
     ):
-        order = finishing.complete(inner, now) or finishing.delete(inner, now) or changing.change(inner, now)
+        order = finishing.complete(inner, now) or deleting.delete(inner, now) or changing.change(inner, now)
         if order is not None and (order.ref.numbers or order.ref.places):
             return order
     return None
@@ -196,7 +208,7 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
     changed = changing.change(plain, now)
     if changed is not None and (changed.description is not None or changed.clear_due or changed.lacks == "description"):
         return changed
-    reopened = finishing.reopen(plain, now)
+    reopened = reopening.reopen(plain, now)
     if reopened is not None and not reopened.statement:
         return reopened
     if (
@@ -233,21 +245,21 @@ def _asked(clause: str, plain: str, now: datetime) -> Wish | None:
 
 def _told(plain: str, now: datetime) -> Wish | None:
     """Read orders and statements about tasks there are."""
-    reopened = finishing.reopen(plain, now)
+    reopened = reopening.reopen(plain, now)
     if reopened is not None:
         return reopened
-    bare = changing.fragment(plain, now)
+    bare = fragments.fragment(plain, now)
     if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
         return bare
     if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
-        gone := finishing.delete(plain, now)
+        gone := deleting.delete(plain, now)
     ):
         return gone
     done = finishing.complete(plain, now)
     if done is not None:
-        chore = finishing.chore_with_date(done, plain, now)
+        chore = deleting.chore_with_date(done, plain, now)
         return Add((chore,)) if chore else done
-    return finishing.delete(plain, now) or changing.change(plain, now) or bare
+    return deleting.delete(plain, now) or changing.change(plain, now) or bare
 
 
 def _dated(words: str, said: Fragment, now: datetime) -> Change:
@@ -273,9 +285,11 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return replace(wish, guessed=_TICK_LIKE.match(plain) is not None) if wish else Vague(clause)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
         return Vague(clause)
-    if (headed := _HEADED_CHORE.match(plain)) and (said := changing.fragment(headed["chore"], now)):
+    if (headed := _HEADED_CHORE.match(plain)) and (said := fragments.fragment(headed["chore"], now)):
         # "Rent: Sunday" dates the rent that there is, or else adds it.
         return _dated(headed["head"], said, now)
+    if (found := _TO_THEN.match(plain)) and (said := fragments.fragment(found["when"], now)) and (said.day or said.at):
+        return _dated(found["words"], said, now)
     if headed and adding.imperative(headed["chore"]):
         return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)
     if (verb := _VERB_COLON.match(plain)) and plain[verb.end() :].strip():

@@ -38,7 +38,7 @@ _FOR = re.compile(
 _IN_PLACE = re.compile(
     r"^(?:(?:i(?:'d| would)|we(?:'d| would)) (?:rather|prefer to|like to) (?:do|have|make) |(?:can|could|shall|should) (?:we|i) (?:please )?(?:do|have|make|try) )?"
     r"(?P<ref>(?!make\b|how\b|what\b).+)\s+"
-    r"(?P<when>(?:at|on|to|for|by)\s.+? (?:instead|rather)(?: (?:of|than) .+)?)$"
+    r"(?P<when>(?:at|on|to|for|by)\s.+? (?:(?:instead|rather)(?: (?:of|than) .+)?|not \S+(?: \S+)?))$"
     r"|^i(?:'d| would) (?:rather|prefer to) (?:do|have) (?P<ref2>.+?)\s+(?P<when2>(?:at|on|to|for|by)\s.+)$",
     re.I,
 )

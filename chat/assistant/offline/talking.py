@@ -49,7 +49,7 @@ _TALK = (
     (
         "fine",
         r"(?:(?:ok|okay|k|kk|cool|great|nice|perfect|awesome|excellent|wonderful|amazing|lovely|fine|good|got it"
-        r"|understood|alright|all right|right|i see|makes sense|sounds good|looks good|good (?:job|work|bot"
+        r"|understood|alright|all right|right|i see|makes sense|sounds good|looks good|all good|all set|that's ok(?:ay)?|good (?:job|work|bot"
         r"|to know)|well done|nice (?:one|work)|brilliant|sweet|super|wow|lol|haha+|ha|hm+|interesting"
         r"|you'?re (?:the best|great|awesome|amazing|welcome|so helpful)|i love (?:you|it|this)|love it"
         r"|that'?s (?:great|good|right|correct|perfect|fine|helpful|awesome|nice|cool)|no problem|no worries|yay"

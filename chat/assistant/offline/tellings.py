@@ -279,7 +279,7 @@ def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
     return [task for task in everything if task.number in chosen] or mentioned(_SPARING.sub("", text), everything)
 
 
-def _hinted(desk: Desk, text: str) -> Work[list[Task]]:
+def hinted(desk: Desk, text: str) -> Work[list[Task]]:
     """Return the tasks that a statement comes near to in more than their verb."""
     if text.rstrip().endswith("?") or _ASKS.match(text) or off_topic(text):
         return []
@@ -293,7 +293,7 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
     found = (yield from _meant(desk, wish.text)) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
         return what_with(desk, found)
-    if 0 < len(found := (yield from _hinted(desk, wish.text))) <= _FEW:
+    if 0 < len(found := (yield from hinted(desk, wish.text))) <= _FEW:
         return what_with(desk, found)
     if judge(wish.text, ()) == "relevant":
         return not_understood()

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from chat.assistant.offline import adding, changing, talking
+from chat.assistant.offline import adding, fragments, talking
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.linking import Thread, without_kindness
@@ -105,7 +105,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
 
 def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
     """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
-    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := changing.fragment(dated["when"], now)):
+    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := fragments.fragment(dated["when"], now)):
         return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], day=said.day, at=said.at)))
     found = _LABELLED_NOTE.match(clause)
     if found is None or not wish.drafts or wish.drafts[-1].description:

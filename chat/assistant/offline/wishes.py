@@ -106,10 +106,14 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Complete:
-    """Tick tasks off; a statement ("I called Bob") does so only if a task is clearly meant."""
+    """Tick tasks off; a statement ("I called Bob") does so only if a task is clearly meant.
+
+    Unsure when what was said may mean something else: "the library is closed".
+    """
 
     ref: Ref
     statement: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True)

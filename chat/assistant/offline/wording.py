@@ -77,6 +77,10 @@ _DESCRIBE = (
         rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED}|(?<=to )(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
         re.I,
     ),
+    re.compile(
+        "^(?:add|append|attach|put)\\s+(?P<text>[\ue100-\ue7ff])\\s+(?:to|on|in)\\s+(?:the |my )?(?P<ref>(?!to-?do\\b|list\\b|new\\b).+?) (?:task|item)$",
+        re.I,
+    ),
     re.compile(r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$", re.I),
 )
 

@@ -1,0 +1,36 @@
+"""What people say of deeds: that they are done, when, and why."""
+
+import re
+
+from chat.assistant.offline.chores import CHORES, UNFINISHING
+from chat.assistant.offline.matching import PAST, stem
+
+DONE = (
+    r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off"
+    r"|crossed off|sorted|taken care of|dealt with|all done|all set|off (?:my|the) (?:plate|hands|back|chest)|in the bag|squared away"
+    r"|wrapped up|over and done with)"
+)
+WHEN = (
+    r"(?:\s+(?:now|already|today|yesterday|this morning|last night|earlier|just now|finally|on monday|too|as well"
+    r"|for me|please|again))*"
+)
+FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
+ADVERB = (
+    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both"
+    r"|pretty much)\s+)*"
+)
+CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
+REASON = re.compile(
+    r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
+    r"|we))\b).*$",
+    re.I,
+)
+NEVER_DONE = frozenset(stem(verb) for verb in UNFINISHING)
+
+
+def is_past(verb: str) -> bool:
+    """Tell whether a word says that a chore is done: "paid", "watered"."""
+    verb = verb.lower()
+    return (verb.endswith("ed") and stem(verb) in CHORE_STEMS) or (
+        verb in PAST and PAST[verb] in CHORES and verb != PAST[verb]
+    )
