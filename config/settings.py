@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "django_q",
     "axes",
     "csp",
+    "config",
     "chat",
     "sessions_admin",
 ]

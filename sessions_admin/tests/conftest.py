@@ -149,6 +149,12 @@ def hire(db: None) -> Hire:
 
 
 @pytest.fixture
+def newcomer_client(hire: Hire) -> Client:
+    """Staff with no permission at all."""
+    return hire()
+
+
+@pytest.fixture
 def viewer_client(hire: Hire) -> Client:
     """Staff who may look, and run nothing."""
     return hire("view_agentsession", "view_cleanuprun")

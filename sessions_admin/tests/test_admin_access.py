@@ -24,6 +24,7 @@ PAGES = {
     f"{SESSIONS}{{session}}/history/": READERS,
     f"{SESSIONS}add/": (),
     f"{SESSIONS}{{session}}/delete/": (),
+    "/admin/chat/quarantined/": READERS,
     RUNS: READERS,
     f"{RUNS}{{run}}/change/": READERS,
     f"{RUNS}run/": RUNNERS,
@@ -42,12 +43,6 @@ PAGES = {
     "/admin/django_q/failure/": (SUPERUSER,),
     "/admin/django_q/ormq/": (SUPERUSER,),
 }
-
-
-@pytest.fixture
-def newcomer_client(hire: Hire) -> Client:
-    """Staff with no permission at all."""
-    return hire()
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""What was found wrong in the session file: staff see that it happened, not what somebody said."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from chat.models import Quarantined
+from sessions_admin.admin.shown import ReadOnlyAdmin, size
+
+
+@admin.register(Quarantined)
+class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
+    """Rows of sessions and whole files that could not be used, the newest first."""
+
+    list_display = ("created_at", "what", "reason", "size")
+    search_fields = ("session_id",)
+    search_help_text = "Session id"
+    date_hierarchy = "created_at"
+    # The content of a row is somebody's words.
+    fields = ("created_at", "what", "reason", "size")
+    readonly_fields = ("what", "size")
+
+    @admin.display(description="what")
+    def what(self, found: Quarantined) -> str:
+        return f"Row {found.row_id} of {found.session_id}" if found.session_id else f"File {found.content}"
+
+    @admin.display
+    def size(self, found: Quarantined) -> str:
+        return size(len(found.content.encode())) if found.session_id else ""
+
+    def has_view_permission(self, request: HttpRequest, obj: Quarantined | None = None) -> bool:
+        # Who may look at the sessions is to know what became of them.
+        return super().has_view_permission(request, obj) or request.user.has_perm("chat.view_agentsession")

@@ -1,0 +1,19 @@
+"""What staff are told at the entrance of the admin."""
+
+from datetime import timedelta
+
+from django import template
+from django.utils import timezone
+
+from chat.models import Quarantined
+
+register = template.Library()
+
+TOLD_FOR = timedelta(days=7)
+
+
+@register.simple_tag
+def set_aside() -> Quarantined | None:
+    """Return the newest session file that was set aside lately."""
+    files = Quarantined.objects.filter(session_id="", created_at__gt=timezone.now() - TOLD_FOR)
+    return files.order_by("-created_at").first()
