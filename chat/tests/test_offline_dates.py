@@ -37,6 +37,9 @@ NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
         ("at half past four tomorrow", (3, 12), time(16, 30)),
         ("tonight at 8", (3, 11), time(20)),
         ("in half an hour", (3, 11), time(10, 30)),
+        ("tomorrow at 3:30", (3, 12), time(15, 30)),
+        ("tomorrow at 03:30", (3, 12), time(3, 30)),
+        ("ideally by Sunday", (3, 15), None),
         ("this afternoon at 3", (3, 11), time(15)),
     ],
 )
@@ -48,7 +51,15 @@ def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time
 
 
 @pytest.mark.parametrize(
-    "text", ["tomorrow's show tickets", "march for peace", "buy 2 tickets", "Friday's meeting notes", "february 30"]
+    "text",
+    [
+        "tomorrow's show tickets",
+        "march for peace",
+        "buy 2 tickets",
+        "Friday's meeting notes",
+        "february 30",
+        "with that one",
+    ],
 )
 def test_what_is_no_date_stays_in_the_title(text: str) -> None:
     assert find_due(text, NOW) is None

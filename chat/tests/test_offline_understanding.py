@@ -160,3 +160,75 @@ def test_a_day_that_was_denied_is_not_the_day() -> None:
     wish = only("add buy bread for friday, not saturday")
     assert isinstance(wish, Add)
     assert (wish.drafts[0].title, wish.drafts[0].day) == ("buy bread", date(2026, 3, 13))
+
+
+@pytest.mark.parametrize(
+    ("said", "wish"),
+    [
+        ("delete learn Italian, who am I kidding lol", Delete(Ref(phrase="learn Italian"))),
+        ("delete the first one, winter's over", Delete(Ref(places=(1,)))),
+        ("scratch number 2, already did it", Complete(Ref(numbers=(2,)))),
+        ("done with 1 and 4 ✅", Complete(Ref(numbers=(1, 4)), statement=True)),
+    ],
+)
+def test_a_comment_at_the_end_hides_neither_the_task_nor_what_is_wished(said: str, wish: object) -> None:
+    read = only(said)
+    assert isinstance(read, Complete | Delete)
+    assert (type(read), read.ref) == (type(wish), wish.ref)  # type: ignore[attr-defined]
+
+
+def test_a_sentence_of_two_statements_is_two_wishes() -> None:
+    wishes = understand("dog's been walked and the parcel is posted", NOW)
+    assert [wish.ref.phrase for wish in wishes if isinstance(wish, Complete)] == ["walked dog", "posted the parcel"]
+
+
+def test_a_sentence_of_its_own_may_give_the_note_and_the_day() -> None:
+    wish = only("Add a task: order tiles. Deadline next Wednesday. Note: the grey ones")
+    assert isinstance(wish, Add)
+    assert (wish.drafts[0].description, wish.drafts[0].day) == ("the grey ones", date(2026, 3, 18))
+
+
+@pytest.mark.parametrize(
+    "said", ["descale the kettle", "unkink the hose", "at some point, no rush at all: bleed the radiators"]
+)
+def test_a_chore_is_known_by_its_shape(said: str) -> None:
+    assert isinstance(only(said), Add)
+
+
+@pytest.mark.parametrize("said", ["convert 10 miles to km", "I should have paid the rent", "revert the change"])
+def test_what_only_has_the_words_of_a_chore_adds_nothing(said: str) -> None:
+    assert not isinstance(only(said), Add)
+
+
+@pytest.mark.parametrize(
+    "said", ["rename the last one", "there's a typo in the last one", "I want to rename the last one"]
+)
+def test_what_is_left_of_a_pointer_is_no_title(said: str) -> None:
+    assert only(said) == Change(Ref(places=(-1,)), lacks="title")
+
+
+def test_a_complaint_and_its_remedy_are_one_wish() -> None:
+    said = 'there is a typo in the first one, it should say "Buy bread"'
+    assert only(said) == Change(Ref(places=(1,)), title="Buy bread")
+
+
+def test_who_is_called_is_not_renamed() -> None:
+    assert isinstance(only("call 3 plumbers"), Add)
+    assert only('call 3 "Find a plumber"') == Change(Ref(numbers=(3,)), title="Find a plumber")
+
+
+@pytest.mark.parametrize("said", ["the library is closed", "skip the milk for now"])
+def test_what_may_mean_something_else_is_asked_back(said: str) -> None:
+    wish = only(said)
+    assert isinstance(wish, Complete | Delete)
+    assert wish.unsure
+
+
+def test_that_one_is_no_hour() -> None:
+    assert only("make that one high priority") == Change(Ref(pronoun="it"), priority="high")
+
+
+def test_things_said_to_be_separate_are_several_tasks() -> None:
+    wish = only("add milk, eggs and flour as three separate tasks")
+    assert isinstance(wish, Add)
+    assert [draft.title for draft in wish.drafts] == ["milk", "eggs", "flour"]

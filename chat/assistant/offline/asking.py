@@ -26,7 +26,7 @@ _LISTED = re.compile(
     r"|due|overdue|pending|left|remaining|remains?|open|completed?|finished|done|accomplished|everything|all"
     r"|outstanding|urgent|important|priority|to do|do i|i do|should i|must i|(?:do|due|work on|start with"
     r"|tackle|comes?|is|what's) (?:first|next)|unfinished|incomplete|today|tomorrow|anything|this week"
-    r"|next week|weekend|late|upcoming|coming up)\b"
+    r"|next week|weekend|something|late|upcoming|coming up)\b"
     r"|(?:what|which) (?:have|did) i (?:already |just |actually |manage to )*(?:finish|complete|get done|done|finished|completed|accomplish|(?:tick|check|cross|mark|knock|strike)(?:ed)? (?:off|out)"
     r"|got done|gotten done|achieve|manage|get through|got through)\w*(?: .*)?$|(?:show|list|display)(?: me| them| all| it| everything)*$)",
     re.I,

@@ -56,6 +56,13 @@ _INSPECT = (
             re.I,
         ),
     ),
+    (
+        "due",
+        re.compile(
+            r"^how (?:long|many (?:days|weeks|hours)|much (?:time|longer)) (?:is it |do i have |have i got )?(?:until|till|before|to|left (?:until|till|for)) (?P<ref>.+?)(?:(?: is|'s)(?: due)?)?$",
+            re.I,
+        ),
+    ),
     ("due", re.compile(r"^what (?:day|date|time) (?:is|was) (?P<ref>.+?)(?: due| set for| on| at| for)?$", re.I)),
     ("due", re.compile(r"^(?:does|do|has) (?P<ref>.+?) (?:have|got) (?:a |any )?(?:due date|deadline)$", re.I)),
     ("priority", re.compile(r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?priority (?:of|for|on) (?P<ref>.+)$", re.I)),

@@ -20,6 +20,8 @@ _HEADS = re.compile(
     r"|needs?:\s*|new\s*:\s*"
     r"|(?:i |we )?(?:could|can) do with (?:(?:an? )?reminder (?:to|about|for) |some |an? )?"
     r"|(?:(?:can|could|may) (?:i|we) )?(?:have|get|want|need|like) (?:me )?(?:an? )?reminder (?:to|about|for|that|of)\s+"
+    r"|(?:ping|nudge|poke|prod|alert|notify|buzz) me (?:about|that i (?:need|have) to|that|of|to)\s+"
+    r"|(?:i(?:'ve| have)|we(?:'ve| have)) been (?:meaning|wanting|planning) to\s+|i keep (?:forgetting|meaning) to\s+"
     r"|(?:it'd|it would|it might|might|would|it'll) be (?:really |very |so )?(?:good|nice|great|wise|smart|best|better|an idea|a good idea|lovely) (?:if i |to )"
     r"|(?:time|high time) (?:to|i)\s+"
     r"|(?:put|write|note|jot|take|get|pop|stick) (?:me )?down\s+(?:that\s+|to\s+|for me\s+)?"
@@ -68,7 +70,7 @@ _HEADS = re.compile(
 
 _STRONG = re.compile(
     r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
-    r"|enter|insert|include|could|can|may|it'd|would|might|time|high|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
+    r"|enter|insert|include|could|can|may|it'd|would|might|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
     r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
     re.I,

@@ -65,7 +65,10 @@ _WONDERING = re.compile(
     r"|(?:please )?check|remind me[,:]?(?= (?:what|which) (?:did|have|was)\b)|tell me[,:]?(?= (?:what|which) (?:did|have|was)\b)) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
     re.I,
 )
-_SENTENCE = re.compile(r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b", re.I)
+_SENTENCE = re.compile(
+    r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b|\b(?:that|it|this|here|what|who|he|she)'s\b",
+    re.I,
+)
 # "It's the ink I bought" says of the ink what "I bought the ink" does.
 _CLEFT = re.compile(
     r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
@@ -83,6 +86,11 @@ _VERB_COLON = re.compile(
 )
 _TICK_LIKE = re.compile(r"(?:check|cross|close|clear)\b", re.I)
 _TO_THEN = re.compile(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$", re.I)
+# "The gutters need cleaning" is as good as an order.
+_LACKING = re.compile(
+    r"^(?!(?:i|we|you|it|that|this|they|what|who|which|nothing|nobody|no|all|everything|only|task)\b)[\w' -]{2,30}? needs? (?:an? |new |some |more |fresh |to be \w+|\w+ing\b)",
+    re.I,
+)
 _HEADED_CHORE = re.compile(r"^(?P<head>[^:\n]{2,40}):\s+(?P<chore>\w.*)$")
 _JOINT = re.compile(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+", re.I)
 _LONG_QUESTION = 12
@@ -294,6 +302,8 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)
     if (verb := _VERB_COLON.match(plain)) and plain[verb.end() :].strip():
         return adding.add(f"{verb['verb']} {plain[verb.end() :]}", now, free=True) or Vague(clause)
+    if _LACKING.match(plain) and len(plain.split()) <= _LONG_QUESTION and (wish := adding.add(plain, now, free=True)):
+        return replace(wish, guessed=True)
     if adding.guessed(plain) and len(plain.split()) <= _LONG_QUESTION:
         wish = adding.add(plain, now, free=True)
         return replace(wish, guessed=True) if wish is not None else Vague(clause)

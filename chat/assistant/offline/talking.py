@@ -16,11 +16,11 @@ _TALK = (
         r"|much appreciated|appreciate(?:d| it)|i appreciate (?:it|that|your help))\b(?:\W+(?:so|very|much|a|lot"
         r"|again|for|your|the|help|that|everything|man|buddy|you|reminding|me|it|all|this|is|are|great|best|rock"
         r"|assistant|bot|perfect|was|helpful|really|you're|awesome|ton|bunch|bye|good|job|work|nice|ok|okay|super"
-        r"|that's|now|in|advance|mate|appreciated))*)",
+        r"|that's|now|in|advance|mate|appreciated|today|tonight|i|need|needed|everything))*)",
     ),
     (
         "bye",
-        r"(?:(?:ok |okay )?(?:bye|goodbye|bye bye|see you|see ya|later|cya|good night|night|that'?s (?:all|it)"
+        r"(?:(?:ok |okay )?(?:bye|goodbye|bye bye|see you|see ya|later|cya|good night|night|that'?s (?:all|it|everything)(?: (?:for (?:now|today|tonight)|i need(?:ed)?|from me|then))*"
         r"|that will be all|nothing else|i'?m done (?:here|for (?:now|today))|have a (?:nice|good|great) .*"
         r"|talk (?:to you )?(?:later|soon|tomorrow)|gotta go|have to go|i have to go)(?:[\s,!.]+(?:now|then"
         r"|for now|everyone|bye|thanks|thank you|tomorrow|later|soon|assistant|for today|i need))*)",
@@ -125,7 +125,7 @@ _FOREIGN = re.compile(
     r"|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of"
     r"|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister"
     r"|friend|partner|roommate|neighbou?r|manager|team)\b"
-    r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!it\b|that\b"
+    r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!i\b|we\b|you\b|anything\b|it\b|that\b"
     r"|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b",
     re.I,
 )

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.dates import find_due
 from chat.assistant.offline.pointing import POINTED, ref_or_it
 from chat.assistant.offline.wishes import Change
@@ -175,6 +176,7 @@ _OTHERWISE = re.compile(
 )
 
 
+_CALLED = re.compile(r"call (?:\d|one\b|two\b|three\b|four\b|five\b)", re.I)
 # What is left over of a pointer, or of politeness, is no name for a task: "rename the last one".
 _NO_TITLE = re.compile(
     r"(?:(?:one|ones|task|tasks|item|entry|it|that|this|please|again|instead|now|too|then|for me)\s*)+", re.I
@@ -207,6 +209,11 @@ def renamed(clause: str, now: datetime) -> Change | None:
             if hour := _HOUR.fullmatch(found["text"]):
                 due = find_due(f"tomorrow at {hour['hour']}", now)
                 return Change(ref_or_it(found.groupdict().get("ref"), now), at=due.at if due else None)
+            if _CALLED.match(clause) and not (
+                quoted(found["text"].split(" ")[0]) or found["text"].split(" ")[0].lower() in CHORES
+            ):
+                # "Call 3 plumbers" and "call 0800 123" ring somebody up.
+                continue
             if _NO_TITLE.fullmatch(found["text"].strip(" .!?")):
                 continue
             given = re.sub(

@@ -1,0 +1,65 @@
+"""The offline model over several turns: what a yes covers, what "the other one" is, and what was done just now."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from chat.tests.conftest import StartRunner
+from chat.tests.play import Played, play
+
+NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
+TWO = ("Buy soap", "Fix bike")
+
+
+async def talked(start_runner: StartRunner, *said: str, titles: tuple[str, ...] = TWO) -> list[Played]:
+    """Play a conversation with a person who has tasks of these titles."""
+    runner = await start_runner()
+    return await play(runner, said, now=NOW, given=[{"title": title} for title in titles])
+
+
+@pytest.mark.parametrize("answer", ["yes", "yes, I'm sure", "yes, delete them all"])
+async def test_a_yes_to_the_question_whether_all_should_go_deletes_what_was_shown(
+    start_runner: StartRunner, answer: str
+) -> None:
+    asked, answered = await talked(start_runner, "delete everything", answer)
+    assert "Shall I delete all 2" in asked.reply
+    assert len(asked.after) == 2
+    assert answered.after == {}
+
+
+@pytest.mark.parametrize("answer", ["hmm no, better keep them", "no", "which ones?"])
+async def test_anything_else_deletes_nothing(start_runner: StartRunner, answer: str) -> None:
+    *_, answered = await talked(start_runner, "delete everything", answer)
+    assert answered.after == answered.before
+
+
+async def test_a_yes_to_another_question_deletes_nothing(start_runner: StartRunner) -> None:
+    *_, asked, answered = await talked(start_runner, "delete everything", "mark the banana as done", "yes")
+    assert "?" in asked.reply
+    assert answered.after == answered.before
+
+
+async def test_the_other_one_is_the_one_that_was_not_spoken_of(start_runner: StartRunner) -> None:
+    kept, deleted = await talked(
+        start_runner, "don't delete the soap task, I still need it", "delete the other one instead"
+    )
+    assert kept.after == kept.before
+    assert list(deleted.after) == [1]
+
+
+async def test_what_was_deleted_can_be_asked(start_runner: StartRunner) -> None:
+    *_, told = await talked(start_runner, "delete 2", "add call Ann", "which one did you just delete?")
+    assert "Fix bike" in told.reply
+    assert told.after == told.before
+
+
+async def test_what_looks_like_a_chore_but_names_a_task_is_asked_back(start_runner: StartRunner) -> None:
+    (asked,) = await talked(start_runner, "oil the bike")
+    assert "?" in asked.reply
+    assert asked.after == asked.before
+
+
+async def test_words_that_a_title_does_not_have_replace_nothing(start_runner: StartRunner) -> None:
+    (asked,) = await talked(start_runner, "the bike is Hanna, not Anna - please fix the title")
+    assert asked.after == asked.before
