@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from chat.assistant.offline.chores import CHORES, NO_CHORES, NO_OBJECTS, WITH_OTHERS
+from chat.assistant.offline.chores import CHORES, WITH_OTHERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.matching import PAST
 from chat.assistant.offline.openings import ONLY_WITH_DATE, strip_opening
@@ -24,6 +24,11 @@ _PLURAL = re.compile(
 _DAYS_LIST = re.compile(
     r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
     r"[^:]+$",
+    re.I,
+)
+
+_UNTIL = re.compile(
+    r"^(?:i|we)(?:'ve| have)? (?:have |got |only have |only got |have got )?(?:until|till) (?P<when>.{3,30}?) to (?P<what>\w+ .+)$",
     re.I,
 )
 
@@ -50,6 +55,8 @@ _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
 _COMMA = re.compile(
     r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*", re.I
 )
+
+_ALSO = re.compile(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+", re.I)
 
 _AND = re.compile(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?", re.I)
 
@@ -127,12 +134,6 @@ _NOTHING_YET = frozenset(
     )
 )
 
-_ABOUT_TASKS = re.compile(
-    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
-    r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
-    re.I,
-)
-
 
 def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
@@ -150,6 +151,8 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         listed = _listed(clause, now)
         if listed is not None:
             return listed
+    if (until := _UNTIL.match(clause)) and find_due(until["when"], now):
+        clause = f"add {until['what']} by {until['when']}"
     header, rest = strip_opening(_put_in(clause, now))
     if (
         header is not None
@@ -212,6 +215,9 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
         return Add(usual=Draft("", None, day, at, priority or bare.priority))
     items = _INLINE_NUMBERS.split(f" {rest}") if re.search(r"(?:^|\s)\(?1[.)]\s", rest) else [rest]
     items = [item for item in items if item.strip(" ,;")]
+    if len(items) > 1 and _only_detail(items[0].strip(" ,:")):
+        # "Tomorrow: 1) call the bank 2) buy stamps".
+        due, items = find_due(items[0], now) or due, items[1:]
     if len(items) == 1:
         items = _items(items[0], header)
     drafts = [_draft(item, now, due=due, priority=priority) for item in items]
@@ -244,6 +250,9 @@ def _items(text: str, header: str) -> list[str]:
         return [text]
     if len(parts := _AND.split(plain)) == 2 and all(_dated_thing(part) for part in parts):  # noqa: PLR2004
         return parts
+    also = [piece for piece in _ALSO.split(plain) if piece.strip()]
+    if len(also) > 1 and all(_first(piece) in CHORES for piece in also):
+        return [item for piece in also for item in _items(piece, header)]
     pieces = [piece for piece in _COMMA.split(plain) if piece.strip()]
     if len(pieces) > 1 and all(quoted(piece.strip()[:1]) for piece in pieces):
         return pieces
@@ -354,44 +363,14 @@ def clean_title(text: str) -> str:
     text = re.sub(r"\(\s+(?=\w)", "(", text)
     text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-=\"'")
-    text = _TO_LIST.sub("", text)
+    text = re.sub(
+        r"\s+(?:at some point|one of these days|some ?day|eventually|whenever|when i (?:get (?:a chance|(?:the )?time)|can|have (?:a )?(?:time|chance|moment)))$",
+        "",
+        _TO_LIST.sub("", text),
+        flags=re.I,
+    )
     previous = None
     while previous != text:
         previous = text
         text = _TRAILING.sub("", _LEADING.sub("", text)) or text
     return text
-
-
-_ORDERING = re.compile(
-    r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
-    r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
-)
-_NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
-
-
-def guessed(clause: str) -> bool:
-    """Tell whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
-    found = _ORDERING.match(clause[:1].lower() + clause[1:])
-    if found is None or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
-        return False
-    return found["verb"] not in NO_CHORES and _NO_VERB.search(found["verb"]) is None
-
-
-def imperative(clause: str) -> bool:
-    """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
-    clause = take_priority(clause)[1]
-    words = re.findall(r"[\w'-]+", clause.lower())
-    if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
-        return False
-    if re.match(r"\s*[\w'-]+\s*:", clause) or re.fullmatch(
-        r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?", clause, re.I
-    ):
-        # "Rent: move to Sunday" speaks of the rent, and does not rent.
-        return False
-    if words[1] in ("it", "that", "this", "them"):
-        return False
-    return (
-        words[1] not in NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something")
-        if len(words) < 4
-        else True
-    )

@@ -6,6 +6,18 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
+# A day and a month each.
+FEASTS = {
+    "christmas eve": (24, 12),
+    "christmas day": (25, 12),
+    "christmas": (25, 12),
+    "xmas": (25, 12),
+    "new year's eve": (31, 12),
+    "new year's day": (1, 1),
+    "valentine's day": (14, 2),
+    "halloween": (31, 10),
+}
+
 
 def weekday(words: str) -> int:
     """Return the number of a weekday, Monday being 0."""

@@ -10,6 +10,7 @@ from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.fragments import denied_day, fragment
 from chat.assistant.offline.pointing import POINTED, read_ref, ref_or_it
+from chat.assistant.offline.prioritising import prioritised
 from chat.assistant.offline.rescheduling import rescheduled
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.wishes import Change, Draft, Ref, Slot
@@ -62,19 +63,6 @@ _DATING = re.compile(
     r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I
 )
 
-_PRIORITISING = re.compile(
-    r"^(?P<how>prioriti[sz]e|(?:de|un)-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce"
-    r"|drop) (?:the )?priority (?:of|on|for)|(?:raise|lower|increase|decrease"
-    r"|reduce) (?P<inner>.+?)(?:'s)? priority$)\s*(?P<ref>.*)$",
-    re.I,
-)
-
-_NOT_URGENT = re.compile(
-    r"^(?P<ref>.+?)\s*(?:\s+(?:is|are) (?:not|no longer)|(?:\s+is|\s+are)n't|'s (?:not|no longer))\s+(?:actually "
-    r"|really |that |so |very |all that |too |as )*(?:urgent|important|high priority|a (?:high )?priority"
-    r"|critical)(?P<anymore>\s+(?:any ?more|any longer|now))?(?:\s+(?:after all|though|anyway|really|actually|to be honest|i think|i guess))*$",
-    re.I,
-)
 
 _POINTED_THEN = re.compile(
     rf"^(?P<ref>{POINTED}|both(?: of (?:them|those))?|all of them|they(?: are| both)*)\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$",
@@ -88,11 +76,6 @@ _LED = re.compile(
     re.I,
 )
 
-_LEVEL_GIVEN = re.compile(
-    r"^(?:(?:the )?priority (?:of|for|on) (?P<ref>.+?)|(?P<ref2>.+?)(?:'s)? priority)\s*(?::|=|-|\bis\b"
-    r"|\bshould be\b|\bto\b|\bmust be\b|->)+\s*(?P<level>\w+(?: priority)?)(?: please| now)?$",
-    re.I,
-)
 
 _BARE_HOUR = re.compile(
     r"\s(?:to|for|at|until|till)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?(?:\s+(?:instead of|not)\s+\d+)?$", re.I
@@ -147,6 +130,13 @@ _DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
 _ONLY_TASK_WORDS = re.compile(r"^(?:the |its |my )?(?:priority|due date|deadline|date|due|time)?$", re.I)
 
 
+_SAME_HOUR = re.compile(
+    rf"^(?!{_MOVE}\b)(?P<ref>\w[\w' -]{{1,40}}?),? (?:at )?(?:the )?same (?:time|hour),? (?P<when>\S.*)$", re.I
+)
+_DEADLINE_IS = re.compile(
+    r"^(?:the )?(?:deadline|due date)(?: for| of| on)? (?P<ref>.+?) (?:is|was|has been|got)(?: now| actually)?(?: set (?:to|for)| moved to| changed to)? (?P<when>\S.*)$",
+    re.I,
+)
 _LATER = re.compile(
     rf"^(?!{_MOVE}\b)(?P<ref>\S+(?: \S+){{0,4}}?),? (?P<amount>(?:an?|one|two|three|half an|a few|a couple of|\d+) (?:day|week|hour|minute|month)s?"
     r" (?:later|earlier|sooner))$",
@@ -164,6 +154,10 @@ def change(clause: str, now: datetime) -> Change | None:
     ):
         return change(f"move {found['ref']} {found['when']}", now)
     clause = re.sub(r"(?<!rather)\s+than (?:i|we|it|before|expected|planned|usual)\b.*$", "", clause, flags=re.I)
+    if found := _SAME_HOUR.match(clause):
+        return change(f"move {found['ref']} to {found['when']}", now)
+    if found := _DEADLINE_IS.match(clause):
+        return change(f"{found['ref']} is due {found['when']}", now)
     if found := _LATER.match(clause):
         return change(f"move {found['ref']} {found['amount']}", now)
     if re.match(r"(?:how|what) about\b", clause, re.I):
@@ -194,7 +188,7 @@ def change(clause: str, now: datetime) -> Change | None:
     return (
         _cleared(clause, now)
         or described(clause, now)
-        or _prioritised(clause, now)
+        or prioritised(clause, now)
         or rescheduled(clause, now)
         or _dated(clause, now)
         or _instead(clause, now)
@@ -220,22 +214,6 @@ def _cleared(clause: str, now: datetime) -> Change | None:
     if found := NOTE_GONE.match(clause):
         return Change(ref_or_it(found["ref"], now), description="")
     return None
-
-
-def _prioritised(clause: str, now: datetime) -> Change | None:
-    if found := _LEVEL_GIVEN.match(clause):
-        given, _ = take_priority(found["level"], bare=True)
-        words = re.sub(
-            r"^(?:change|set|make|update|put|raise|lower|turn|switch)\s+", "", found["ref"] or found["ref2"], flags=re.I
-        )
-        return Change(ref_or_it(words, now), priority=given) if given else None
-    if found := _NOT_URGENT.match(clause):
-        return Change(ref_or_it(found["ref"], now), priority="normal" if found["anymore"] else "low")
-    found = _PRIORITISING.match(clause)
-    if not found or take_priority(clause, bare=True)[0]:
-        return None
-    down = re.match(r"de|un|lower|decrease|reduce|drop", found["how"], re.I)
-    return Change(ref_or_it(found["inner"] or found["ref"], now), priority="low" if down else "high")
 
 
 def _dated(clause: str, now: datetime) -> Change | None:

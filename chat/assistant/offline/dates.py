@@ -8,7 +8,7 @@ from typing import Literal
 
 import parsedatetime
 
-from chat.assistant.offline.almanac import coming, in_week, month, month_end, month_start, months_to, weekday
+from chat.assistant.offline.almanac import FEASTS, coming, in_week, month, month_end, month_start, months_to, weekday
 from chat.assistant.offline.clock import TIME, amount, read_clock, waking
 
 Found = date | datetime | None
@@ -33,17 +33,6 @@ _UNIT = r"(?:minute|min|hour|hr|day|week|fortnight|month|year)s?"
 _PLACES = ("first", "second", "third", "fourth", "fifth")
 
 _NTH = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth)"
-
-_FEASTS = {
-    "christmas eve": (24, 12),
-    "christmas day": (25, 12),
-    "christmas": (25, 12),
-    "xmas": (25, 12),
-    "new year's eve": (31, 12),
-    "new year's day": (1, 1),
-    "valentine's day": (14, 2),
-    "halloween": (31, 10),
-}
 
 _PART = r"(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
 
@@ -179,7 +168,7 @@ def _named_weekday(match: re.Match[str], now: datetime) -> Found:
 
 
 def _feast(match: re.Match[str], now: datetime) -> Found:
-    day, month = _FEASTS[match["feast"].lower()]
+    day, month = FEASTS[match["feast"].lower()]
     return _calendar_day(day, month, None, now.date())
 
 
@@ -281,8 +270,12 @@ _RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
         _named_weekday,
     ),
     _rule(
-        r"(?:due|by|on|before|until|till|for|to|this|next)\s+(?:(?P<which>this|next"
-        rf"|coming)\s+)?(?P<weekday>{_WEEKDAY})\.?" + _PART,
+        rf"(?:(?:due|by|on|before|until|till|for|to)\s+)?(?P<which>this|next|coming)\s+(?P<weekday>{_WEEKDAY})\.?"
+        + _PART,
+        _named_weekday,
+    ),
+    _rule(
+        rf"(?:due|by|on|before|until|till|for|to)\s+(?P<which>)(?P<weekday>{_WEEKDAY})\.?" + _PART,
         _named_weekday,
     ),
     _rule(

@@ -62,6 +62,7 @@ _GONE = re.compile(
     re.I,
 )
 _LATER = re.compile(r"\b(?:for now|for the moment|this time|this week|today|tonight|tomorrow|until|till|yet)\W*$", re.I)
+_KEEPING = re.compile(r"\s*,?\s*(?:but|and)\s+(?:please )?(?:keep|leave|don't (?:touch|delete|remove)|not)\b.*$", re.I)
 _CHORE_LIKE = re.compile(
     r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump"
     r"|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
@@ -73,7 +74,7 @@ def delete(clause: str, now: datetime) -> Delete | None:
     """Read a wish to delete something."""
     if clause.endswith("?") and not re.match(r"(?:delete|remove|erase)", clause, re.I):
         return None
-    clause = re.sub(r"^(it|that|this)'s (?!been)", r"\1 is ", REASON.sub("", clause), flags=re.I)
+    clause = re.sub(r"^(it|that|this)'s (?!been)", r"\1 is ", REASON.sub("", _KEEPING.sub("", clause)), flags=re.I)
     for form in _DELETE:
         if found := form.match(clause):
             put_off = re.match(r"(?:skip|drop|forget|never ?mind|leave)\b", clause, re.I) and _LATER.search(clause)

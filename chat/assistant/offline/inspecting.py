@@ -35,7 +35,7 @@ _INSPECT = (
         "due",
         re.compile(
             r"^(?:what(?:'s| is)|tell me)?\s*(?:the )?(?:due date|deadline|due time|date|time) (?:of|for"
-            r"|on) (?P<ref>.+)$",
+            r"|on) (?P<ref>(?!.*\b(?:is|was|has been)\b).+)$",
             re.I,
         ),
     ),

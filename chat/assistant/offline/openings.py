@@ -17,7 +17,7 @@ _HEADS = re.compile(
     r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the"
     r"|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
     rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
-    r"|needs?:\s*|new\s*:\s*"
+    r"|needs?:\s*|(?:new|one more|another one|next one|another)\s*:\s*|(?:task|todo|reminder)\s+(?=[\ue100-\ue7ff])"
     r"|(?:i |we )?(?:could|can) do with (?:(?:an? )?reminder (?:to|about|for) |some |an? )?"
     r"|(?:(?:can|could|may) (?:i|we) )?(?:have|get|want|need|like) (?:me )?(?:an? )?reminder (?:to|about|for|that|of)\s+"
     r"|(?:ping|nudge|poke|prod|alert|notify|buzz) me (?:about|that i (?:need|have) to|that|of|to)\s+"
@@ -44,7 +44,7 @@ _HEADS = re.compile(
     r"|down|(?:on|in) there)|$))"
     r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert"
     r"|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget"
-    r"|remember|i must not forget|i mustn't forget|i can't forget|i shouldn't forget|i better not forget"
+    r"|remember|i (?:really |absolutely |definitely |just |simply )*(?:must not|mustn't|can't|cannot|shouldn't|better not) forget"
     r"|never forget|(?:help|make|let|have) me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must"
     r"|should)(?: to)?|that|of|:|,|down|in|on)?(?:\s+(?:the following|these(?: things| tasks)?)\b\s*:?)?\s+"
     r"|(?:i|we)(?:'ve| have)? ?(?:also |still |really |just |actually |then |now |probably "
@@ -70,7 +70,7 @@ _HEADS = re.compile(
 
 _STRONG = re.compile(
     r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
-    r"|enter|insert|include|could|can|may|it'd|would|might|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
+    r"|enter|insert|include|could|can|may|it'd|would|might|one more|another|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
     r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
     re.I,
@@ -97,7 +97,9 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
     """Return the words that announce a task and what follows them; None when nothing announces one."""
     rest, header, due, when = clause, None, find_due(clause, datetime(2000, 1, 1, 12)), ""
     if due is not None and (said := _leading(clause, due)):
-        moved = clause[said:].lstrip(" ,")
+        moved = re.sub(
+            r"^(?:sometime|some time|at some point|at the latest)\s+", "", clause[said:].lstrip(" ,"), flags=re.I
+        )
         if _HEADS.match(moved):
             rest, when = moved, f" {clause[:said]}"
     for _ in range(4):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline import replies, tellings, undoing
-from chat.assistant.offline.adding import imperative
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
 from chat.assistant.offline.followups import follow_up, waiting_for
 from chat.assistant.offline.fragments import fragment
+from chat.assistant.offline.imperatives import imperative
 from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
 from chat.assistant.offline.matching import match as match_titles
 from chat.assistant.offline.tasks import Task

@@ -11,6 +11,7 @@ from chat.assistant.offline import (
     deleting,
     finishing,
     fragments,
+    imperatives,
     inspecting,
     recalling,
     reopening,
@@ -286,9 +287,9 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return OffTopic()
     if hurried := _HURRIED.match(plain):
         wish = adding.add(f"urgent: {plain[hurried.end() :]}", now, free=True)
-        if wish is not None and adding.imperative(plain[hurried.end() :]):
+        if wish is not None and imperatives.imperative(plain[hurried.end() :]):
             return wish
-    if adding.imperative(plain) or _URGENT.match(plain):
+    if imperatives.imperative(plain) or _URGENT.match(plain):
         wish = adding.add(plain, now, free=True)
         return replace(wish, guessed=_TICK_LIKE.match(plain) is not None) if wish else Vague(clause)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
@@ -298,13 +299,13 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return _dated(headed["head"], said, now)
     if (found := _TO_THEN.match(plain)) and (said := fragments.fragment(found["when"], now)) and (said.day or said.at):
         return _dated(found["words"], said, now)
-    if headed and adding.imperative(headed["chore"]):
+    if headed and imperatives.imperative(headed["chore"]):
         return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)
     if (verb := _VERB_COLON.match(plain)) and plain[verb.end() :].strip():
         return adding.add(f"{verb['verb']} {plain[verb.end() :]}", now, free=True) or Vague(clause)
     if _LACKING.match(plain) and len(plain.split()) <= _LONG_QUESTION and (wish := adding.add(plain, now, free=True)):
         return replace(wish, guessed=True)
-    if adding.guessed(plain) and len(plain.split()) <= _LONG_QUESTION:
+    if imperatives.guessed(plain) and len(plain.split()) <= _LONG_QUESTION:
         wish = adding.add(plain, now, free=True)
         return replace(wish, guessed=True) if wish is not None else Vague(clause)
     due = find_due(plain, now)

@@ -265,7 +265,13 @@ def mention(desk: Desk, wish: Mention) -> Work[str]:
     ).numbers:
         desk.shown = list(chosen.numbers)
         return ""
-    subject = _PREDICATE.split(wish.text, maxsplit=1)[0] or wish.text
+    text = re.sub(
+        r"^(?:i|we) (?:don't|do not|no longer|never) (?:really |actually )?(?:need|want|use)(?: to)?\s+",
+        "",
+        wish.text,
+        flags=re.I,
+    )
+    subject = _PREDICATE.split(text, maxsplit=1)[0] or text
     everything = yield from desk.everything()
     desk.shown = [task.number for task in match(subject, everything).sure or mentioned(wish.text, everything)]
     return ""

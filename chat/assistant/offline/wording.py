@@ -107,7 +107,7 @@ _RENAME = (
     ),
     re.compile(rf"^(?:rename|retitle)\s+(?P<ref>{POINTED})\s*[:,]?\s+(?P<text>.+)$", re.I),
     re.compile(
-        r"^(?:change|edit|update|set|make|correct|fix)\s+(?:the )?(?:title|name|text|wording|label)\s+(?:of|for"
+        r"^(?:change|edit|update|set|make|correct|fix)\s+(?:the )?(?:title|name|text|wording|label|spelling)\s+(?:of|for"
         r"|on)\s+(?P<ref>.+?)\s+(?:to|as|into)\s*:?\s*(?P<text>.+)$",
         re.I,
     ),

@@ -1,0 +1,45 @@
+"""Tell chores by their shape: "buy milk", and "unkink the hose" although nobody knows the verb."""
+
+import re
+
+from chat.assistant.offline.chores import CHORES, NO_CHORES, NO_OBJECTS
+from chat.assistant.offline.slots import take_priority
+
+_ABOUT_TASKS = re.compile(
+    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
+    r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
+    re.I,
+)
+_ORDERING = re.compile(
+    r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
+    r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
+)
+_NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
+
+
+def imperative(clause: str) -> bool:
+    """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
+    clause = take_priority(clause)[1]
+    words = re.findall(r"[\w'-]+", clause.lower())
+    if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    if re.match(r"\s*[\w'-]+\s*:", clause) or re.fullmatch(
+        r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?", clause, re.I
+    ):
+        # "Rent: move to Sunday" speaks of the rent, and does not rent.
+        return False
+    if words[1] in ("it", "that", "this", "them"):
+        return False
+    return (
+        words[1] not in NO_OBJECTS and words[-1] not in ("thing", "things", "stuff", "something")
+        if len(words) < 4
+        else True
+    )
+
+
+def guessed(clause: str) -> bool:
+    """Tell whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
+    found = _ORDERING.match(clause[:1].lower() + clause[1:])
+    if found is None or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
+        return False
+    return found["verb"] not in NO_CHORES and _NO_VERB.search(found["verb"]) is None
