@@ -224,7 +224,11 @@ def show(clause: str, now: datetime) -> Show | None:
     if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text) or _FIND.match(text)):
         return None
     about = _ABOUT.search(text) or _FIND.match(text) or _SEARCH.match(text)
-    if about and re.search(r"\bdue\b|\bpriority\b|\bdates?\b", about["about"], re.I):
+    if about and re.search(
+        r"^(?:(?:all|the|my|any|also) )*(?:done|completed?|finished|ticked|open|pending)\b|\bdue\b|\bpriority\b|\bdates?\b",
+        about["about"],
+        re.I,
+    ):
         about = None
     rest = text[: about.start("about")] if about else text
     span, priority = read_span(rest, now), _priority(rest)

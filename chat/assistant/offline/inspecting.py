@@ -113,7 +113,7 @@ _INSPECT = (
     (
         "status",
         re.compile(
-            r"^(?:did|have) i (?:already |ever |actually )?(?P<ref>(?!(?:get|do|done|finish|finished|complete"
+            r"^(?:did|have) i (?:already |ever |actually )?(?P<ref>(?!(?:already|ever|actually|get|do|done|finish|finished|complete"
             r"|completed|have|got|ask|asked|say|said|tell|told|add|miss|missed|forget|accomplish"
             r"|accomplished)\b)\w+ .+?)(?: yet| already)?$",
             re.I,
@@ -167,7 +167,7 @@ _INSPECT = (
         "all",
         re.compile(
             r"^(?:what(?:'s| is| was)|which (?:one )?is|show(?: me)?) (?P<ref>(?:the|my) (?:first|second|third|last"
-            r"|newest|latest)(?: (?:one|task|item))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added"
+            r"|newest|latest)(?: (?:one|task|item|thing|entry))?(?: on (?:my|the) list)?(?: (?:that )?i (?:just )?(?:added"
             r"|created))?)$",
             re.I,
         ),

@@ -85,7 +85,7 @@ _CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|d
 _VERB_COLON = re.compile(
     r"^(?P<verb>buy|get|purchase|order|pick up|call|ring|email|text|do|fix|clean|pack|book|pay)\s*:\s*", re.I
 )
-_TICK_LIKE = re.compile(r"(?:check|cross|close|clear)\b", re.I)
+_TICK_LIKE = re.compile(r"(?:check|cross|close|clear|find)\b", re.I)
 _TO_THEN = re.compile(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$", re.I)
 # "The gutters need cleaning" is as good as an order.
 _LACKING = re.compile(

@@ -20,6 +20,7 @@ _MONTH = re.compile(
 )
 _BETWEEN = re.compile(r"\b(?:between|from) (?P<first>.+?) (?:and|to|until|till) (?P<last>.+?)$", re.I)
 _UP_TO = re.compile(r"\b(?:by|before|until|till|up to)\b", re.I)
+_OR_DAY = re.compile(r"\s*(?:or|and|&|/)\s+(?:on )?(?P<day>today|tomorrow|\w+day)\b", re.I)
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10, "few": 3, "couple": 2}
 
 
@@ -76,8 +77,19 @@ def read_span(text: str, now: datetime) -> Span | None:
     due = find_due(text, now)
     if due is None or due.day is None:
         return None
+    if found := _OR_DAY.match(text[due.spans[0][1] :]):
+        other = find_due(found["day"], now)
+        if other and other.day and abs((other.day - due.day).days) == 1:
+            return Span(
+                min(due.day, other.day),
+                max(due.day, other.day),
+                words=f"due {text[due.spans[0][0] : due.spans[0][1]].strip().removeprefix('due ')} or {found['day']}",
+            )
     day, _ = settle(due, now)
     words = text[due.spans[0][0] : due.spans[0][1]].strip()
+    if re.search(r"\bbefore\s*(?:the\s*)?$", text[: due.spans[0][0]], re.I) or re.search(r"\bbefore\b", words, re.I):
+        day -= timedelta(days=1)
+        return Span(last=day, words=f"due by {day:%A} {day.day} {day:%B}")
     if _UP_TO.search(text[max(0, due.spans[0][0] - 8) : due.spans[0][0]] + words):
         return Span(last=day, words=f"due by {day:%A} {day.day} {day:%B}")
     return Span(day, day, words="")

@@ -53,6 +53,7 @@ _PREDICATE = re.compile(
 _SPARING = re.compile(
     r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$", re.I
 )
+_OR = re.compile(r"\s+(?:or|and/or)\s+", re.I)
 _ASKS = re.compile(r"\W*(?:who|what|which|when|where|why|how|is|are|do|does|did|can|could|should|will|would)\b", re.I)
 _CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 _INSTEAD = "Is there something on your list I can do for you?"
@@ -111,7 +112,7 @@ def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
         and (wish.priority is None or task.priority == wish.priority)
         and (
             not wish.about
-            or bool(match(wish.about, [task]).sure)
+            or any(match(part, [task]).sure for part in _OR.split(wish.about) if part.strip())
             or wish.about.lower() in (task.description or "").lower()
         )
     )
