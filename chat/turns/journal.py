@@ -28,6 +28,8 @@ _RECORD = f"""
 INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
 SELECT id, %(n)s, %(output)s, %(usage)s, %(duration_ms)s, %(now)s FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
 """  # noqa: S608 - our own words
+# Between what several responses of a turn said.
+PARTING = "\n\n"
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
 
 
@@ -60,7 +62,7 @@ class Journal:
 
 def join_texts(texts: Sequence[str]) -> str:
     """Join what several responses of a turn said into one text."""
-    return "\n\n".join(text for text in texts if text)
+    return PARTING.join(text for text in texts if text)
 
 
 def storable(value: Any) -> Any:

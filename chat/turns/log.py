@@ -29,12 +29,24 @@ class TurnLog:
     def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
         self.turn_id = turn_id
         self.attempt = attempt
-        self.text = ""
+        self._pieces: list[str] = []  # of the text; joined when somebody asks
+        self._length = 0
         self.tools: dict[str, ToolView] = {}
         self.ended = False
         self._running = False
         self._events: list[Event] = []
         self._news = asyncio.Event()
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        text = "".join(self._pieces)
+        self._pieces = [text]
+        return text
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._pieces, self._length = [text], len(text)
 
     @property
     def running(self) -> bool:
@@ -101,7 +113,10 @@ class TurnLog:
 
     def _fold(self, event: Event) -> None:
         if isinstance(event, TextDelta):
-            self.text = self.text[: event.at] + event.text
+            if event.at != self._length:
+                self.text = self.text[: event.at]
+            self._pieces.append(event.text)
+            self._length += len(event.text)
         elif isinstance(event, ToolStarted):
             self.tools[event.call_id] = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
         elif isinstance(event, ToolFinished):

@@ -17,7 +17,7 @@ from chat.assistant.retrying import Retrying
 from chat.assistant.unique_ids import UniqueIds
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.turns.events import TextDelta, TurnResumed
-from chat.turns.journal import Journal, join_texts, storable
+from chat.turns.journal import PARTING, Journal, storable
 from chat.turns.log import TurnLog
 
 
@@ -28,7 +28,8 @@ class PlaybackModel(WrappedModel):
         super().__init__(Retrying(UniqueIds(model), self._restart))
         self._journal = journal
         self._log = log
-        self._texts: list[str] = []  # of the steps so far, the last one growing
+        self._before = 0  # characters shown of the steps before
+        self._said = 0  # and of this one, with what parts it from those
         self.step = 0
         self.from_journal = False
         self._asked_at = 0.0
@@ -40,12 +41,12 @@ class PlaybackModel(WrappedModel):
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
-        self._texts.append("")
+        self._before, self._said = self._before + self._said, 0
         self._asked_at = time.monotonic()
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
-            self._texts[-1] = step.text
+            self._said = len(self._parted(step.text))
             yield _completed(step.output, step.usage)
             return
         async with closed_after(ask()) as events:
@@ -57,20 +58,23 @@ class PlaybackModel(WrappedModel):
                 yield event
 
     def _say(self, text: str) -> None:
-        begun = join_texts(self._texts)
-        self._texts[-1] += text
-        self._log.append(TextDelta(join_texts(self._texts)[len(begun) :], len(begun)))
+        text = text if self._said else self._parted(text)
+        self._log.append(TextDelta(text, self._before + self._said))
+        self._said += len(text)
+
+    def _parted(self, text: str) -> str:
+        """Part the beginning of a step from the steps before."""
+        return PARTING + text if text and self._before else text
 
     def _restart(self) -> None:
         """Take back what a broken response said: it is written anew."""
-        if self._texts[-1]:
-            self._texts[-1] = ""
-            at = len(join_texts(self._texts))
-            self._log.append(TurnResumed(self._log.text, list(self._log.tools.values()), at))
+        if self._said:
+            self._said = 0
+            self._log.append(TurnResumed(self._log.text, list(self._log.tools.values()), self._before))
 
     def _drop_rest(self) -> None:
         """Take away what a broken response said and the one in its place did not write anew."""
-        said = len(join_texts(self._texts))
+        said = self._before + self._said
         if len(self._log.text) > said:
             self._log.append(TextDelta("", said))
 
