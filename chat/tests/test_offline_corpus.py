@@ -15,11 +15,10 @@ from chat.turns.runner import TurnRunner
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 TOGETHER = 0.95
-# The goal for utterances that nobody has read is 0.90 and nothing destroyed; it is not reached yet, see the file
-# docs/benchmarks.md. Below this floor something that worked was lost.
-BLIND_GOAL, BLIND_FLOOR, BLIND_DESTROYED = 0.90, 0.85, 1
+# For utterances that nobody who mends the rules has read; and nothing may be destroyed.
+UNREAD = 0.90
 AT_ONCE = 10
-READ = ("corpus.jsonl", "second.jsonl", "third.jsonl")
+READ = ("corpus.jsonl", "second.jsonl", "third.jsonl", "fourth.jsonl")
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,10 @@ async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
         for name, each in read.items():
             print(f"\n{name}: {each} {' '.join(each.failed)}", end="")  # noqa: T201
         # The cases of the blind file stay unread: whoever mends the rules sees how many failed, not which.
-        print(f"\nblind.jsonl: {blind or 'not there'}, where the goal is {BLIND_GOAL:.0%} and none")  # noqa: T201
+        print(f"\nblind.jsonl: {blind or 'not there'}")  # noqa: T201
     assert sum(each.passed for each in read.values()) / sum(each.cases for each in read.values()) >= TOGETHER
     assert sum(each.destructive for each in read.values()) == 0
-    assert blind is None or (blind.passed / blind.cases >= BLIND_FLOOR and blind.destructive <= BLIND_DESTROYED)
+    assert blind is None or (blind.passed / blind.cases >= UNREAD and blind.destructive == 0)
 
 
 def test_the_corpus_is_large_and_its_ids_are_unique() -> None:

@@ -63,6 +63,11 @@ _GONE = re.compile(
 )
 _LATER = re.compile(r"\b(?:for now|for the moment|this time|this week|today|tonight|tomorrow|until|till|yet)\W*$", re.I)
 _KEEPING = re.compile(r"\s*,?\s*(?:but|and)\s+(?:please )?(?:keep|leave|don't (?:touch|delete|remove)|not)\b.*$", re.I)
+# Children are dropped at school, and letters in the box: neither goes from the list.
+_DROPPED_SOMEWHERE = re.compile(
+    r"^(?:drop|throw|dump|toss|take|knock|bin) (?!.*\b(?:list|tasks?|todos?)\b).+? (?:at|by|in|into|over|to|with|round)\b",
+    re.I,
+)
 _CHORE_LIKE = re.compile(
     r"^(?:cancel|drop|skip|finish|complete|close|get|take out|clean|clear|reset|empty|resolve|scrap|throw|dump"
     r"|wipe|forget|kill|lose|wrap up|strike|put|make|set|change)\b",
@@ -75,6 +80,8 @@ def delete(clause: str, now: datetime) -> Delete | None:
     if clause.endswith("?") and not re.match(r"(?:delete|remove|erase)", clause, re.I):
         return None
     clause = re.sub(r"^(it|that|this)'s (?!been)", r"\1 is ", REASON.sub("", _KEEPING.sub("", clause)), flags=re.I)
+    if _DROPPED_SOMEWHERE.match(clause):
+        return None
     for form in _DELETE:
         if found := form.match(clause):
             put_off = re.match(r"(?:skip|drop|forget|never ?mind|leave)\b", clause, re.I) and _LATER.search(clause)
