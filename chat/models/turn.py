@@ -51,6 +51,9 @@ class Turn(models.Model):
     owner = models.UUIDField(null=True, blank=True, help_text="The server process that runs it.")
     lease_until = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveIntegerField(default=1)
+    cut_off = models.SmallIntegerField(
+        default=0, db_default=0, help_text="How many processes have died with it since its last step."
+    )
 
     text = models.TextField(blank=True, help_text="The reply so far, saved twice a second.")
     items = models.JSONField(default=list, help_text="What the session was given during the turn.")
@@ -100,6 +103,9 @@ class TurnStep(models.Model):
     output = models.JSONField(help_text="The raw output items.")
     usage = models.JSONField()
     duration_ms = models.PositiveIntegerField()
+    is_void = models.BooleanField(
+        default=False, db_default=False, help_text="The SDK could not use it, nor will it when it is played again."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -76,7 +76,7 @@ def storable(value: Any) -> Any:
 
 def load(turn: Turn) -> Journal:
     """Read a turn's journal."""
-    steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn)]
+    steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn, is_void=False)]
     return Journal(steps, [_shown(call) for call in ToolCall.objects.filter(turn=turn)])
 
 
@@ -90,6 +90,25 @@ def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int
         duration_ms=duration_ms,
         now=timezone.now(),
     )
+
+
+def survived(hold: Hold) -> None:
+    """Forget the deaths of a turn that has come further. Raise TurnLost."""
+    hold.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
+
+
+def void_step(hold: Hold, *, n: int) -> None:
+    """Mark a step that made the SDK raise, unless one of its calls has acted: it is not to be played into the same end.
+
+    Raise TurnLost.
+    """
+    with transaction.atomic():
+        hold.lock()
+        for step in TurnStep.objects.filter(turn=hold.turn_id, n=n):
+            calls = [item["call_id"] for item in step.output if item.get("call_id")]
+            if not ToolCall.objects.filter(turn=hold.turn_id, call_id__in=calls).exists():
+                step.is_void = True
+                step.save(update_fields=["is_void"])
 
 
 def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
@@ -133,7 +152,7 @@ def save_text(hold: Hold, text: str) -> None:
 
 def copy_journal(source: Turn, target: Turn) -> None:
     """Give a retry the journal of the turn it retries, so that nothing complete is asked for or done again."""
-    for step in source.steps.all():
+    for step in source.steps.filter(is_void=False):
         step.pk, step.turn = None, target
         step._state.adding = True
         step.save()

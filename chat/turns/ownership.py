@@ -21,6 +21,9 @@ from chat.models.turn import Status, Turn
 
 LEASE = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=2)
+# A turn with which so many processes have died is run while no other such turn is, so that the innocent who ran beside
+# a deadly one are told apart from it; after so many more it is given up.
+SUSPECT, DEADLY = 2, 3
 
 # A condition on a row of `chat_turn`, with the values of a `Hold`.
 HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
@@ -71,7 +74,7 @@ def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> None:
 def release(hold: Hold) -> None:
     """Let go of a turn so that whoever comes next takes it over at once."""
     held = Turn.objects.filter(pk=hold.turn_id, owner=hold.owner, attempt=hold.attempt, status=Status.RUNNING)
-    held.update(lease_until=timezone.now())
+    held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # whoever takes over counts one, of a death
 
 
 def take_over(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -> list[Turn]:
@@ -79,14 +82,21 @@ def take_over(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -
     now = timezone.now()
     silent = now + LEASE - 2 * RENEWAL
     lost = Turn.objects.filter(status=Status.RUNNING, lease_until__lt=silent).exclude(pk__in=running)
+    suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
         assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
         if turn.lease_until > now and _is_locked(turn.owner):
             continue
+        deaths = turn.cut_off + 1
+        if suspected and SUSPECT <= deaths < DEADLY:
+            continue
         # Of two processes that try at once, the second finds another owner.
         still_lost = Q(pk=turn.pk, owner=turn.owner, attempt=turn.attempt, status=Status.RUNNING)
-        if Turn.objects.filter(still_lost).update(owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE):
+        if Turn.objects.filter(still_lost).update(
+            owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE, cut_off=deaths
+        ):
+            suspected |= SUSPECT <= deaths < DEADLY
             taken.append(Turn.objects.with_all_to_begin().get(pk=turn.pk))
     return taken
 

@@ -47,7 +47,7 @@ from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnResumed,
 from chat.turns.finish import Ending
 from chat.turns.journal import Journal
 from chat.turns.log import TurnLog
-from chat.turns.ownership import hold_of
+from chat.turns.ownership import DEADLY, hold_of
 from chat.turns.playback import PlaybackModel
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,8 @@ class Play:
             brief = self._brief = await in_database(read_brief, self.turn)
         if not brief.allowed:
             return await self._failed("forbidden", "This account has been closed.")
+        if self.turn.cut_off >= DEADLY:
+            return await self._failed("cut_off", "The server stopped three times while it was answering this.")
         self._announce(brief.journal)
         memory = self._memory = AgentSessionMemory(
             brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
@@ -106,6 +108,7 @@ class Play:
             _raise_ours(error)  # the SDK wraps what a tool raises
             # Its text may quote what the model said, which logs are not to hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
+            await in_database(journals.void_step, brief.hold, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")
         if not self.log.text:
             return await self._failed("model_error", "The assistant gave no answer.")
@@ -247,6 +250,8 @@ class _Journaling(RunHooks[TurnContext]):
             response=response,
             duration_ms=self._model.duration_ms,
         )
+        if self._play.turn.cut_off:
+            await in_database(journals.survived, hold_of(self._play.turn))
 
     async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
         if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
