@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import TypeVar
 
 import pytest
@@ -29,10 +30,13 @@ def send(user: User, conversation_id: uuid.UUID, text: str = "hi", **more: uuid.
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T]:
-    """Run calls in threads of their own, each with its own connection."""
+    """Run calls in threads of their own, each with its own connection, all from the same moment."""
+    together = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
         try:
+            connection.ensure_connection()
+            together.wait(30)
             return call()
         finally:
             connection.close()
@@ -79,13 +83,16 @@ def test_the_same_client_id_is_answered_with_the_same_message(owner: User) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_client_id_from_many_at_once_is_stored_once(owner: User) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_the_same_client_id_from_many_at_once_is_stored_once(owner: User, before: int) -> None:
     conversation_id, client_id = uuid.uuid4(), uuid.uuid4()
+    for _ in range(before):
+        send(owner, conversation_id)
 
     results = at_once([lambda: send(owner, conversation_id, client_id=client_id)] * 8)
 
     assert sum(result.is_new for result in results) == 1
-    assert Message.objects.count() == 1
+    assert Message.objects.count() == before + 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -154,6 +161,20 @@ def test_too_many_a_minute_are_refused_and_say_when_to_come_back(owner: User, se
         assert refused.value.retry_after == 41
         clock.shift(refused.value.retry_after)
         send(owner, uuid.uuid4())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_limit_holds_for_what_is_sent_to_many_conversations_at_once(owner: User, settings: Settings) -> None:
+    settings.MESSAGES_PER_MINUTE = 3
+
+    def try_to_send() -> bool:
+        try:
+            return send(owner, uuid.uuid4()).is_new
+        except RateLimited:
+            return False
+
+    assert sum(at_once([try_to_send] * 8)) == 3
+    assert Message.objects.count() == 3
 
 
 def test_the_limit_of_one_person_is_not_anothers(owner: User, outsider: User, settings: Settings) -> None:
