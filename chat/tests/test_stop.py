@@ -1,6 +1,7 @@
 """A person stops a reply: what was seen stays, and the assistant knows of it."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
@@ -9,7 +10,8 @@ from chat.bridge import in_database
 from chat.exceptions import NotFound
 from chat.models import Message, Task, Turn, User
 from chat.models.turn import Status
-from chat.tests.conftest import Chat, Gate
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns import runner as runner_module
 from chat.turns.events import TurnFinished, TurnStopped
 
 
@@ -61,7 +63,11 @@ async def test_a_turn_stopped_before_its_first_word_leaves_no_message(chat: Chat
     assert await in_database(Message.objects.count) == 1
 
 
-async def test_the_next_message_in_the_queue_is_answered_after_a_stop(chat: Chat, script: ScriptedModel) -> None:
+async def test_the_next_message_in_the_queue_is_answered_after_a_stop(
+    start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it
+    chat = Chat(await start_runner(script), owner, uuid.uuid4())
     gate = Gate()
     script.enqueue(gate.step())
     script.enqueue([assistant_message("Second.")])
@@ -76,14 +82,16 @@ async def test_the_next_message_in_the_queue_is_answered_after_a_stop(chat: Chat
 async def test_nobody_else_can_stop_it(chat: Chat, script: ScriptedModel, outsider: User) -> None:
     gate = Gate()
     script.enqueue(gate.step())
-    accepted = await chat.send("hi")
+    running, queued = await chat.send("hi"), await chat.send("and")
     await gate.reached.wait()
 
     for user_id, conversation_id in [(outsider.pk, chat.conversation_id), (chat.user.pk, uuid.uuid4())]:
-        with pytest.raises(NotFound):
-            await chat.runner.stop(user_id=user_id, conversation_id=conversation_id, turn_id=accepted.turn.pk)
+        for accepted in (running, queued):
+            with pytest.raises(NotFound):
+                await chat.runner.stop(user_id=user_id, conversation_id=conversation_id, turn_id=accepted.turn.pk)
 
-    assert accepted.turn.pk in chat.runner._running
+    assert running.turn.pk in chat.runner._running
+    assert (await in_database(Turn.objects.get, pk=queued.turn.pk)).status == Status.QUEUED
 
 
 async def test_stopping_a_turn_that_has_ended_changes_nothing(chat: Chat, script: ScriptedModel) -> None:
@@ -107,3 +115,4 @@ async def test_a_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=second.turn.pk)
 
     assert (await chat.log(second.turn))[-1].event == TurnStopped(None)
+    assert (await in_database(Turn.objects.get, pk=second.turn.pk)).status == Status.STOPPED
