@@ -1,9 +1,12 @@
 """A turn that failed says so in a sentence, and can be tried again without doing anything twice."""
 
 import uuid
+from collections.abc import AsyncIterator
 
 import pytest
-from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from agents.items import TResponseStreamEvent
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from openai.types.responses import ResponseTextDeltaEvent
 
 from chat.bridge import in_database
 from chat.exceptions import Conflict, ModelFailed, NotFound
@@ -35,6 +38,20 @@ async def test_a_failed_turn_leaves_a_sentence_and_no_reply(chat: Chat, script: 
     assert (turn.status, turn.error_detail) == ("failed", "The model's endpoint cannot be reached at the moment.")
     assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
     assert accepted.turn.pk == turn.pk
+
+
+async def test_what_a_failed_turn_had_begun_to_say_is_no_reply(chat: Chat, script: ScriptedModel) -> None:
+    async def break_off(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
+        yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta="I have add")
+        raise ModelFailed("The model broke off.", retryable=False)
+
+    script.enqueue(ModelStep.stream(break_off))
+    accepted = await chat.send("Add milk")
+
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
+    await chat.settled()
+    assert (await in_database(Turn.objects.get)).text == "I have add"
+    assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
 
 
 async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script: ScriptedModel) -> None:
@@ -90,7 +107,11 @@ async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_
 
 async def test_nobody_else_can_try_it_again(chat: Chat, script: ScriptedModel, outsider: User) -> None:
     accepted = await failed_after_a_tool(chat, script)
+    script.enqueue([assistant_message("Hello.")])
+    elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
+    await elsewhere.reply("hi")
 
-    for other in ({"user_id": outsider.pk}, {"conversation_id": uuid.uuid4()}):
+    of_another = {"user_id": outsider.pk}
+    for other in (of_another, {"conversation_id": uuid.uuid4()}, {"conversation_id": elsewhere.conversation_id}):
         with pytest.raises(NotFound):
             await retry(chat, accepted, **other)
