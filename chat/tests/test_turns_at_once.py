@@ -44,7 +44,7 @@ async def test_what_comes_beyond_the_limit_waits_and_is_answered(
     runner = await start_runner(ScriptedModel([crowd.step() for _ in range(8)]))
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(8)]
 
-    accepted = [await chat.send("hi") for chat in chats]
+    accepted = await asyncio.gather(*(chat.send("hi") for chat in chats))
     for chat, one in zip(chats, accepted, strict=True):
         await chat.log(one.turn)
 
