@@ -5,7 +5,17 @@ import uuid
 
 import pytest
 
-from chat.turns.events import MessageView, TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnResumed, TurnStarted
+from chat.turns.events import (
+    MessageView,
+    Snapshot,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    ToolView,
+    TurnFinished,
+    TurnResumed,
+    TurnStarted,
+)
 from chat.turns.follow import Seen, follow
 from chat.turns.log import READ_AT_ONCE, Entry, Logs, TurnLog
 
@@ -55,6 +65,14 @@ def test_text_taken_back_is_written_anew() -> None:
     log.append(TextDelta("found", 5))
 
     assert log.text == "kept found"
+
+
+def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> None:
+    log, done = TurnLog(uuid.uuid4(), 2), ToolView(call_id="c", name="get_task", output="out")
+    log.append(TurnResumed("kept lost", [done], 5))
+    log.append(TextDelta("found", 5))
+
+    assert log.snapshot("running") == Snapshot("running", "kept found", [done])
 
 
 def test_a_snapshot_holds_text_and_tools() -> None:
