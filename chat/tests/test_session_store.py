@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -142,8 +143,13 @@ async def test_rows_are_deleted_only_of_the_session_named(store: SessionStore) -
 
 async def test_the_size_is_counted_in_items_and_bytes(store: SessionStore) -> None:
     await store.write(Append("a", None, [said("ü")]))
-
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "\\u00fc"}'))
+
+    # The SDK escapes what is not ASCII; another program that writes the format need not.
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE agent_messages SET message_data = ?", ('{"role": "user", "content": "ü"}',))
+    connection.close()
+    assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "ü"}') + 1)
 
 
 async def test_rows_that_hold_no_item_are_passed_over(store: SessionStore) -> None:
@@ -177,6 +183,8 @@ async def test_a_lock_held_by_another_is_waited_for(store: SessionStore) -> None
     other.execute("BEGIN IMMEDIATE")
     writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
     assert await texts(store, "a") == ["one"], "reading goes on meanwhile"
+    # For longer than SQLite itself waits.
+    await asyncio.sleep(3 * store_module.BUSY_MS / 1000)
     assert not writing.done()
 
     other.execute("COMMIT")
@@ -194,8 +202,10 @@ async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
+    began = time.monotonic()
     with pytest.raises(MemoryUnavailable):
         await store.write(Append("a", None, [said("two")]))
+    assert 0.2 <= time.monotonic() - began < 4
 
     other.close()
     await store.write(Append("a", None, [said("three")]))
