@@ -96,6 +96,7 @@ def test_a_reply_so_far_is_shown_while_it_is_written(owner_client: Client, groce
 def test_the_unfinished_text_of_a_failed_turn_is_left_out(owner_client: Client, groceries: Conversation) -> None:
     talk.say(groceries, "tell me", None, status=Status.FAILED, so_far="The first half", error="No answer.")
     assert state(owner_client, groceries)["turns"][0]["text"] == ""
+    assert "The first half" not in visible(owner_client, groceries)
 
 
 def test_a_retry_does_not_say_the_message_again(owner_client: Client, groceries: Conversation) -> None:
