@@ -69,10 +69,11 @@ def test_a_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
 def test_https_makes_cookies_secure(tmp_path: Path) -> None:
     shown = run(
         "-c",
-        "from config import settings as s; print(s.SESSION_COOKIE_SECURE, s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS)",
+        "from config import settings as s;"
+        " print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS)",
         DATA_DIR=str(tmp_path),
         PUBLIC_URL="https://chat.example.com/",
     )
-    assert shown.stdout.startswith("True ")
+    assert shown.stdout.startswith("True True ")
     assert "'chat.example.com'" in shown.stdout
     assert "['https://chat.example.com']" in shown.stdout
