@@ -63,6 +63,8 @@ def test_a_sound_list_is_left_as_it_is(items: Items) -> None:
         ([USER, output(), REPLY], [USER, REPLY]),
         ([output(), USER, call(), REPLY], [USER, REPLY]),
         ([USER, call()], [USER]),
+        ([USER, call(), other("x"), REPLY], [USER, other("x"), REPLY]),
+        ([USER, call(), other("x"), output(), REPLY], [USER, other("x"), REPLY]),
         ([USER, output(), call(), output()], [USER, call(), output()]),
         ([USER, call(), output(), output(), REPLY], [USER, call(), output(), REPLY]),
         ([USER, call(), call(), output(), REPLY], [USER, call(), output(), REPLY]),
