@@ -79,11 +79,12 @@ def test_nothing_that_people_or_models_write_is_markup(
     groceries.title = attack
     talk.say(groceries, attack, attack, calls=1)
     talk.say(groceries, "again", None, status=Status.FAILED, error=attack)
+    talk.say(groceries, "and", None, status=Status.RUNNING, so_far=attack)
     tasks.create_task(user_id=owner.pk, title=attack, description=attack)
     page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
     assert attack not in re.sub(r"{{ 7\|add:7 }}", "", page)
     assert page.count("<script") == 3  # two files, and the data
-    assert visible(owner_client, groceries).count(attack) >= 6
+    assert visible(owner_client, groceries).count(attack) >= 7
     assert state(owner_client, groceries)["turns"][0]["prompt"]["text"] == attack
 
 
