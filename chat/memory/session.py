@@ -56,11 +56,11 @@ class AgentSessionMemory(SessionABC):
         if self.unavailable:
             return list(self.given)
         try:
-            rows = await self._store.rows(self.session_id)
+            stored = await self._store.read(self.session_id)
         except MemoryUnavailable as error:
             self._degrade(error)
             return list(self.given)
-        return [cast(TResponseInputItem, row.item) for row in rows]
+        return [*cast(list[TResponseInputItem], stored.items)]  # who reads together is given the same
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, durably."""

@@ -1,14 +1,25 @@
-"""What is asked of the session file, and the statements that do it inside one transaction."""
+"""What is asked of the session file, and the statements that do it; functions here run in a connection's thread."""
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import aiosqlite
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chat.exceptions import OutdatedAttempt
 from chat.memory.items import Item, is_item
+
+# What one write of a batch may bring on; anything else is the matter of the file.
+FAULTS_OF_A_WRITE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError)
+
+
+class NotBegun(sqlite3.OperationalError):
+    """A transaction could not begin; `locked` tells that it may later, since another process holds the write lock."""
+
+    def __init__(self, error: sqlite3.OperationalError) -> None:
+        super().__init__(str(error))
+        self.locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -19,8 +30,7 @@ class Fence:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One stored item, by the id that orders it."""
 
     id: int
@@ -37,12 +47,18 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as the file has it: its items, rows that hold none, and who wrote last, from beyond which row."""
+    """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row."""
 
-    rows: list[Row]
-    bad: list[BadRow]
-    last: Fence | None
-    base: int
+    ids: list[int] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
+    last: Fence | None = None
+    base: int = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """Return each item with its row id."""
+        return list(map(Row, self.ids, self.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,63 +115,127 @@ class Clear:
     session_id: str
 
 
-_DECODER = json.JSONDecoder()
-
 Write = Append | Begin | Replace | Delete | Clear
 
+# All items of a session in one text, so that they are decoded at once; for group_concat SQLite keeps the order of a
+# subquery.
+_JOINED = """
+    WITH wanted (session_id) AS (VALUES {marks})
+    SELECT session_id, turn, attempt, base,
+        (SELECT group_concat(id) FROM (
+            SELECT id FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id)),
+        (SELECT group_concat(message_data) FROM (
+            SELECT message_data FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id))
+    FROM wanted LEFT JOIN threadkeeper_turns USING (session_id)
+"""
+_ROWS = """
+    SELECT id, message_data, turn, attempt, base
+    FROM agent_messages LEFT JOIN threadkeeper_turns USING (session_id)
+    WHERE session_id = ? ORDER BY id
+"""
 
-async def read(reader: aiosqlite.Connection, session_ids: list[str]) -> dict[str, Stored]:
-    found = {session_id: Stored([], [], None, 0) for session_id in session_ids}
-    marks = ",".join("?" * len(found))
-    query = (
-        "SELECT session_id, id, message_data, turn, attempt, base"  # noqa: S608 - marks are question marks
-        " FROM agent_messages LEFT JOIN threadkeeper_turns USING (session_id)"
-        f" WHERE session_id IN ({marks}) ORDER BY session_id, id"
-    )
-    for session_id, row_id, data, turn, attempt, base in await reader.execute_fetchall(query, list(found)):
-        stored = found[session_id]
-        if stored.last is None and turn is not None:
-            stored = found[session_id] = replace(stored, last=Fence(turn, attempt), base=base)
-        item = _decoded(data)
-        if item is None:
-            stored.bad.append(BadRow(row_id, _readable(data)))
+
+def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return sessions by id; those that are not there are empty."""
+    found = {session_id: Stored() for session_id in session_ids}
+    query = _JOINED.format(marks=",".join(["(?)"] * len(found)))
+    for session_id, turn, attempt, base, ids, texts in connection.execute(query, list(found)).fetchall():
+        if ids is None:
+            continue
+        row_ids = [int(row_id) for row_id in ids.split(",")]
+        items = _decoded_together(texts)
+        if items is None or len(items) != len(row_ids):
+            found[session_id] = _read_singly(connection, session_id)
         else:
-            stored.rows.append(Row(row_id, item))
+            found[session_id] = Stored(row_ids, items, [], *_last(turn, attempt, base))
     return found
 
 
-def _decoded(data: object) -> Item | None:
-    if not isinstance(data, str):
+def _decoded_together(texts: str | bytes) -> list[Item] | None:
+    """Return a session's items, or None where one row may hold none.
+
+    Whether each text is one item by itself is told by their number alone: half an item beside its other half is one
+    too few.
+    """
+    if isinstance(texts, bytes):
         return None
-    data = data.strip(" \t\r\n")
     try:
-        # What `json.loads` does, at half its price: most of the time of a read goes here.
-        item, end = _DECODER.raw_decode(data)
+        items: list[Item] = json.loads(f"[{texts}]")
     except (ValueError, RecursionError):
         return None
-    return item if end == len(data) and is_item(item) else None
+    return items if all(map(is_item, items)) else None
+
+
+def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    last: tuple[Fence | None, int] = (None, 0)
+    for row_id, data, *fence in connection.execute(_ROWS, (session_id,)).fetchall():
+        item, last = _decoded(data), _last(*fence)
+        if item is None:
+            bad.append(BadRow(row_id, _readable(data)))
+        else:
+            rows.append(Row(row_id, item))
+    return Stored([row.id for row in rows], [row.item for row in rows], bad, *last)
+
+
+def _last(turn: int | None, attempt: int, base: int) -> tuple[Fence | None, int]:
+    return (None, 0) if turn is None else (Fence(turn, attempt), base)
+
+
+def _decoded(data: str | bytes) -> Item | None:
+    try:
+        item = json.loads(data if isinstance(data, str) else data.decode())
+    except (ValueError, RecursionError):
+        return None
+    return item if is_item(item) else None
 
 
 def _readable(data: object) -> str:
     return data if isinstance(data, str) else repr(data)
 
 
-async def apply_one_by_one(writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
-    results: list[Item | Exception | None] = []
-    for write in writes:
-        await writer.execute("SAVEPOINT one")
+def commit(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
+    """Carry out writes in one transaction, one by one where they fail together. Raise NotBegun, sqlite3.Error."""
+    _begin(connection)
+    try:
+        connection.execute("SAVEPOINT together")
         try:
-            results += await apply(writer, [write])
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError) as error:
-            await writer.execute("ROLLBACK TO one")
-            results.append(error)
-        await writer.execute("RELEASE one")
+            results = _apply(connection, writes)
+        except FAULTS_OF_A_WRITE:
+            connection.execute("ROLLBACK TO together")
+            results = _apply_one_by_one(connection, writes)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
     return results
 
 
-async def apply(writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        raise NotBegun(error) from error
+
+
+def _apply_one_by_one(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
+    results: list[Item | Exception | None] = []
+    for write in writes:
+        connection.execute("SAVEPOINT one")
+        try:
+            results += _apply(connection, [write])
+        except FAULTS_OF_A_WRITE as error:
+            connection.execute("ROLLBACK TO one")
+            results.append(error)
+        connection.execute("RELEASE one")
+    return results
+
+
+def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
     """Carry out writes in their order inside the open transaction; runs of appends share their statements."""
-    fences = await _fences(writer, [write.session_id for write in writes])
+    fences = _fences(connection, [write.session_id for write in writes])
     results: list[Item | Exception | None] = []
     appends: list[Append] = []
     for write in writes:
@@ -170,61 +250,61 @@ async def apply(writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[I
             appends.append(write)
             results.append(None)
             continue
-        await _append(writer, appends)
+        _append(connection, appends)
         appends = []
-        results.append(await _apply_one(writer, write))
-    await _append(writer, appends)
+        results.append(_apply_one(connection, write))
+    _append(connection, appends)
     return results
 
 
-async def _apply_one(writer: aiosqlite.Connection, write: Begin | Replace | Delete | Clear) -> Item | None:
+def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete | Clear) -> Item | None:
     if isinstance(write, Clear):
         for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
-            await writer.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
+            connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
         return None
     if isinstance(write, Delete):
-        return await _delete(writer, write)
+        return _delete(connection, write)
     if isinstance(write, Replace):
-        await writer.execute("DELETE FROM agent_messages WHERE session_id = ?", (write.session_id,))
-        await writer.execute("DELETE FROM threadkeeper_turns WHERE session_id = ?", (write.session_id,))
-        await _append(writer, [Append(write.session_id, None, write.items)])
-        await _append(writer, [Append(write.session_id, write.fence, ())])
+        connection.execute("DELETE FROM agent_messages WHERE session_id = ?", (write.session_id,))
+        connection.execute("DELETE FROM threadkeeper_turns WHERE session_id = ?", (write.session_id,))
+        _append(connection, [Append(write.session_id, None, write.items)])
+        _append(connection, [Append(write.session_id, write.fence, ())])
         return None
-    await writer.execute(
+    connection.execute(
         "DELETE FROM agent_messages WHERE session_id = ?1 AND id > ("
         " SELECT base FROM threadkeeper_turns WHERE session_id = ?1 AND turn IN (?2, ?3))",
         (write.session_id, write.fence.turn, write.replaces),
     )
-    await _append(writer, [Append(write.session_id, write.fence, write.items)])
+    _append(connection, [Append(write.session_id, write.fence, write.items)])
     return None
 
 
-async def _delete(writer: aiosqlite.Connection, write: Delete) -> Item | None:
+def _delete(connection: sqlite3.Connection, write: Delete) -> Item | None:
     if write.ids is not None:
         ids = [(write.session_id, row_id) for row_id in write.ids]
-        await writer.executemany("DELETE FROM agent_messages WHERE session_id = ? AND id = ?", ids)
+        connection.executemany("DELETE FROM agent_messages WHERE session_id = ? AND id = ?", ids)
         return None
     query = "SELECT id, message_data FROM agent_messages WHERE session_id = ? ORDER BY id DESC"
-    for row_id, data in await writer.execute_fetchall(query, (write.session_id,)):
-        await writer.execute("DELETE FROM agent_messages WHERE id = ?", (row_id,))
+    for row_id, data in connection.execute(query, (write.session_id,)).fetchall():
+        connection.execute("DELETE FROM agent_messages WHERE id = ?", (row_id,))
         if (item := _decoded(data)) is not None:
             return item
     return None
 
 
-async def _fences(writer: aiosqlite.Connection, session_ids: list[str]) -> dict[str, Fence]:
+def _fences(connection: sqlite3.Connection, session_ids: list[str]) -> dict[str, Fence]:
     marks = ",".join("?" * len(session_ids))
     query = f"SELECT session_id, turn, attempt FROM threadkeeper_turns WHERE session_id IN ({marks})"  # noqa: S608
-    return {row[0]: Fence(row[1], row[2]) for row in await writer.execute_fetchall(query, session_ids)}
+    return {row[0]: Fence(row[1], row[2]) for row in connection.execute(query, session_ids)}
 
 
-async def _append(writer: aiosqlite.Connection, appends: Sequence[Append]) -> None:
+def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
     if not appends:
         return
     fences = [(a.session_id, a.fence.turn, a.fence.attempt) for a in appends if a.fence is not None]
     if fences:
         # A new turn begins after the newest row there is; a new attempt at the same turn keeps where it began.
-        await writer.executemany(
+        connection.executemany(
             "INSERT INTO threadkeeper_turns AS t (session_id, turn, attempt, base) VALUES (?1, ?2, ?3,"
             " coalesce((SELECT max(id) FROM agent_messages WHERE session_id = ?1), 0))"
             " ON CONFLICT (session_id) DO UPDATE SET turn = excluded.turn, attempt = excluded.attempt,"
@@ -234,9 +314,9 @@ async def _append(writer: aiosqlite.Connection, appends: Sequence[Append]) -> No
         )
     rows = [(append.session_id, json.dumps(item)) for append in appends for item in append.items]
     if rows:
-        await writer.executemany(
+        connection.executemany(
             "INSERT INTO agent_sessions (session_id) VALUES (?)"
             " ON CONFLICT (session_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP",
             [(append.session_id,) for append in appends if append.items],
         )
-        await writer.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)
+        connection.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)

@@ -14,16 +14,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-import aiosqlite
 
 from chat.bridge import outcome
 from chat.exceptions import MemoryUnavailable
 from chat.memory import file, statements
+from chat.memory.connection import Connection
 from chat.memory.items import Item
-from chat.memory.statements import Row, Size, Stored, Write
+from chat.memory.statements import NotBegun, Row, Size, Stored, Write
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class SessionStore:
         self._file: tuple[int, int] | None = None  # device and inode of the file that is open
         self._log: tuple[int, int] | None = None  # the same of its write-ahead log
         self._lock_budget = LOCK_BUDGET
-        self._connections: tuple[aiosqlite.Connection, aiosqlite.Connection] | None = None
+        self._connections: tuple[Connection, Connection] | None = None
         self._opening = asyncio.Lock()
         self._writes: list[_Waiting[Write]] = []
         self._reads: list[_Waiting[str]] = []
@@ -87,7 +87,7 @@ class SessionStore:
             " FROM agent_messages WHERE session_id = ?"
         )
 
-        async def ask(writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> Size:
+        async def ask(writer: Connection, reader: Connection) -> Size:
             ((items, size),) = await reader.execute_fetchall(query, (session_id,))
             return Size(items, size)
 
@@ -123,7 +123,7 @@ class SessionStore:
         if task is None or task.done():
             self._workers[name] = asyncio.get_running_loop().create_task(serve())
 
-    async def _use(self, ask: Callable[[aiosqlite.Connection, aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def _use(self, ask: Callable[[Connection, Connection], Awaitable[T]]) -> T:
         """Do something with the writer and the reader; once more where the file is corrupt or was closed.
 
         Raise MemoryUnavailable for whatever SQLite and the file system say.
@@ -144,7 +144,7 @@ class SessionStore:
                     raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
         raise AssertionError("unreachable")
 
-    async def _opened(self) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
+    async def _opened(self) -> tuple[Connection, Connection]:
         async with self._opening:
             if self._connections is not None and self._file != _identity(self.path):
                 logger.warning("The session file was taken away or replaced; it is opened anew.")
@@ -165,10 +165,12 @@ class SessionStore:
                 self._log = _identity(file.log_of(self.path))
             return self._connections
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _connect(self) -> Connection:
         # Opened first: a connection that fails to open would leave aiosqlite's thread behind for a while.
         raw = await outcome(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
-        return await aiosqlite.Connection(lambda: raw, 64)
+        connection = Connection(lambda: raw, 64)
+        await connection
+        return connection
 
     async def _let_go(self) -> None:
         connections, self._connections = self._connections, None
@@ -176,9 +178,7 @@ class SessionStore:
             with suppress(sqlite3.Error):
                 await connection.close()
 
-    async def _reopen_later(
-        self, used: tuple[aiosqlite.Connection, aiosqlite.Connection] | None, *, set_aside: bool
-    ) -> None:
+    async def _reopen_later(self, used: tuple[Connection, Connection] | None, *, set_aside: bool) -> None:
         """Drop connections after a failure; with `set_aside`, move the file that they had out of the way.
 
         Those that were opened since are not at fault, nor is their file.
@@ -200,7 +200,7 @@ class SessionStore:
             batch, self._reads = self._reads[:READS_TOGETHER], self._reads[READS_TOGETHER:]
             session_ids = [waiting.what for waiting in batch]
             try:
-                found = await self._use(lambda writer, reader, ids=session_ids: statements.read(reader, ids))  # type: ignore[misc]
+                found = await self._use(partial(self._read, session_ids))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
@@ -212,43 +212,35 @@ class SessionStore:
             batch, self._writes = self._writes, []
             writes = [waiting.what for waiting in batch]
             try:
-                results = await self._use(lambda writer, reader, all=writes: self._commit(writer, all))  # type: ignore[misc]
+                results = await self._use(partial(self._commit, writes))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
             for waiting, result in zip(batch, results, strict=True):
                 _settle(waiting, result)
 
-    async def _commit(self, writer: aiosqlite.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
-        await self._begin(writer)
-        try:
-            try:
-                results = await statements.apply(writer, writes)
-            except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError):
-                await writer.rollback()
-                await self._begin(writer)
-                results = await statements.apply_one_by_one(writer, writes)
-            await writer.commit()
-        except BaseException:
-            with suppress(sqlite3.Error):
-                await writer.rollback()
-            raise
-        return results
+    async def _read(self, session_ids: Sequence[str], writer: Connection, reader: Connection) -> dict[str, Stored]:
+        return await reader.run(lambda connection: statements.read(connection, session_ids))
 
-    async def _begin(self, writer: aiosqlite.Connection) -> None:
-        """Take the write lock, waiting with jitter while another process holds it."""
+    async def _commit(
+        self, writes: Sequence[Write], writer: Connection, reader: Connection
+    ) -> list[Item | Exception | None]:
+        """Commit a batch, waiting with jitter while another process holds the write lock."""
         deadline = time.monotonic() + self._lock_budget
         while True:
             try:
-                await writer.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                results = await writer.run(lambda connection: statements.commit(connection, writes))
+            except NotBegun as error:
+                if not error.locked or time.monotonic() > deadline:
                     self._lock_budget = LOCK_BUDGET_AFTER_FAILURE
                     raise
                 await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
+            except sqlite3.Error:
+                self._lock_budget = LOCK_BUDGET  # the lock was had
+                raise
             else:
                 self._lock_budget = LOCK_BUDGET
-                return
+                return results
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
