@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ import django
 from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AsyncSQLiteSession
 from agents.memory.session import SessionABC
+
+from config.heap import settle
 
 Items = list[TResponseInputItem]
 
@@ -223,3 +226,6 @@ def prepare(folder: Path) -> None:
     os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": str(folder)}
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
     django.setup()
+    # All that will be loaded, then as the server goes on from there.
+    import_module("chat.memory.session")
+    settle()

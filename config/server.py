@@ -24,6 +24,7 @@ from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from config.exceptions import CannotStart
+from config.heap import settle
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ def serve(host: str, port: int, parent: int | None = None) -> None:
     loop = daphne.server.twisted_loop
     asyncio.set_event_loop(loop)
     server = _server(listener, loop, process.drain)
+    settle()
     _take_up(process.start, listener, loop, (host, port))
     watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
     server.run()
