@@ -63,3 +63,11 @@ async def test_what_looks_like_a_chore_but_names_a_task_is_asked_back(start_runn
 async def test_words_that_a_title_does_not_have_replace_nothing(start_runner: StartRunner) -> None:
     (asked,) = await talked(start_runner, "the bike is Hanna, not Anna - please fix the title")
     assert asked.after == asked.before
+
+
+async def test_more_than_it_can_read_is_said_so_and_does_nothing(start_runner: StartRunner) -> None:
+    too_much, shown = await talked(start_runner, "delete task 1. " * 100, "show my tasks")
+
+    assert "up to 1,000 characters at a time" in too_much.reply
+    assert too_much.after == too_much.before
+    assert all(title in shown.reply for title in TWO), "the conversation goes on"

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from chat.assistant.offline.context import Instructions, Turn
 from chat.assistant.offline.desk import Call, Desk
 from chat.assistant.offline.plans import carry_out
+from chat.assistant.offline.understanding import LONGEST
 
 # The runner ends a turn with an error after 24 responses; the plan keeps clear of that, and says so.
 MAX_STEPS = 20
 _TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
 _LOST = "I was interrupted part way. Please look at your list, and tell me what is still to do."
+_TOO_MUCH = f"That is more than I can read at once. Please tell me in up to {LONGEST:,} characters at a time."
 _NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again later."
 
 
@@ -19,6 +21,8 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
     A plan is a generator that yields calls and is sent their outcomes, so that it reads from top to bottom though
     nothing is kept between two responses: the calls found in the items answer its first steps.
     """
+    if len(turns[-1].said) > LONGEST:
+        return _TOO_MUCH
     plan = carry_out(Desk(instructions, turns))
     made, steps = list(turns[-1].calls), 0
     try:

@@ -54,15 +54,22 @@ _LABELLED_NOTE = re.compile(
 )
 _DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
 _FEW = 6
+# Characters of a message, and of a sentence in it. The rules may take time with the square of it, and everybody waits.
+LONGEST, LONGEST_CLAUSE = 1000, 600
 
 
 def understand(said: str, now: datetime) -> list[Wish]:
     """Return the wishes in a message, in the order said; never none."""
+    if len(said) > LONGEST:
+        return [Vague(said)]
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
     thread = Thread(without_kindness(message.text))
-    for clause in split_clauses(settled(thread.text, now)):
+    clauses = split_clauses(settled(thread.text, now))
+    if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
+        return [Vague(said)]
+    for clause in clauses:
         if _forbidden(clause):
             wishes.append(Foreign())
             clause = talking.without_command(clause)

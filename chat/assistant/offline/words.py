@@ -30,6 +30,8 @@ _PICTURE = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u200d\
 _FIRST_PICTURES = re.compile(rf"^(?:\s|{_PICTURE})+(?=\w)")
 _LAST = re.compile(rf"\s|{_PICTURE}")
 
+# A line drawn with the keyboard, which means as much when it is short.
+_RULED = re.compile(r"([^\w\s])\1{3,}")
 _ENDINGS = frozenset({"s", "es", "d", "ed", "r", "er", "ing", "ly", "'s"})
 
 
@@ -60,6 +62,7 @@ def has_quote(text: str) -> bool:
 
 def prepare(said: str) -> Message:
     """Return the message with quotes taken out of the way and slips of the keyboard put right."""
+    said = _RULED.sub(r"\1\1\1", said)
     text = _without_pictures(_with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
     whole = _QUOTED.fullmatch(text)
     if whole:
