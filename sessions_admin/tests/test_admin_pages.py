@@ -95,11 +95,13 @@ def test_the_list_asks_no_more_for_many_sessions_than_for_one(
 def test_a_runs_page_shows_its_figures_and_its_sessions(
     given_session: GivenSession, owner: User, viewer_client: Client
 ) -> None:
-    session = given_session(owner)
+    session = given_session(owner, items=37)
     report = cleanup(trigger=Trigger.COMMAND)
 
     page = viewer_client.get(f"{RUNS}{report.run_id}/change/").text
 
+    shown = " ".join(re.sub("<[^>]*>", " ", page).split())
+    assert "Examined: 1 Sessions: 1 Items: 37 Size:" in shown
     assert session.session_id in page
     assert "owner@example.com" in page
     assert '<span class="badge badge--done">Done</span>' in page

@@ -91,7 +91,7 @@ def test_a_run_is_recorded_with_its_sessions(given_session: GivenSession, owner:
     assert (run.pk, run.trigger, run.actor, run.status) == (report.run_id, Trigger.ADMIN, staff, RunStatus.DONE)
     assert (run.examined, run.removed_sessions, run.removed_items, run.removed_bytes) == (1, 1, *held)
     assert run.started_at and run.heartbeat_at and run.ended_at and run.cutoff
-    assert run.created_at <= run.started_at <= run.heartbeat_at <= run.ended_at
+    assert run.created_at <= run.started_at < run.heartbeat_at <= run.ended_at
     assert timezone.now() - run.cutoff - timedelta(days=7) < timedelta(minutes=1)
     cleaned = CleanedSession.objects.get()
     assert (cleaned.run, cleaned.user, cleaned.session_id) == (run, owner, session.session_id)
