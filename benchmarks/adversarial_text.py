@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 WORDS = "a|task|delete|done|mark|no|not|to|by|at 5 on|tomorrow|next|the|add a to|i|it's|and|5|12:|1.|e.g.|ab"
-SIGNS = "-|(|.|?|,|'|\"|/|🧵|ß|-(|,-|. |x\n- |\"a\" |a,|\n|\t|\u2028"
+SIGNS = '-|(|.|?|,|\'|"|/|🧵|ß|-(|,-|. |x\n- |"a" |a,|\n|\t|\u2028'
 PIECES = [piece + end for piece in WORDS.split("|") for end in ("", " ", ", ")] + SIGNS.split("|")
 
 

@@ -55,6 +55,8 @@ class Turn(models.Model):
         default=0, db_default=0, help_text="How many processes have died with it since its last step."
     )
 
+    stop_asked = models.BooleanField(default=False, db_default=False, help_text="Its process is to stop it.")
+
     text = models.TextField(blank=True, help_text="The reply so far, saved twice a second.")
     items = models.JSONField(default=list, help_text="What the session was given during the turn.")
     usage = models.JSONField(null=True, blank=True)

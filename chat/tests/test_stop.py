@@ -1,5 +1,7 @@
 """A person stops a reply: what was seen stays, and the assistant knows of it."""
 
+import asyncio
+import threading
 import uuid
 from datetime import timedelta
 
@@ -11,7 +13,9 @@ from chat.exceptions import NotFound
 from chat.models import Message, Task, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns import brief as brief_module
 from chat.turns import runner as runner_module
+from chat.turns.brief import Brief
 from chat.turns.events import TurnFinished, TurnStopped
 
 
@@ -116,3 +120,46 @@ async def test_a_queued_turn_can_be_stopped(chat: Chat, script: ScriptedModel) -
 
     assert (await chat.log(second.turn))[-1].event == TurnStopped(None)
     assert (await in_database(Turn.objects.get, pk=second.turn.pk)).status == Status.STOPPED
+
+
+async def test_a_turn_that_another_process_runs_is_stopped_by_that(
+    start_runner: StartRunner, script: ScriptedModel, owner: User
+) -> None:
+    gate = Gate("Once upon a time")
+    script.enqueue(gate.step())
+    there = Chat(await start_runner(script), owner, uuid.uuid4())
+    here = await start_runner(ScriptedModel())
+    accepted = await there.send("tell me of my tasks")
+    await gate.reached.wait()
+
+    await here.stop(user_id=owner.pk, conversation_id=there.conversation_id, turn_id=accepted.turn.pk)
+    last = (await there.log(accepted.turn))[-1].event
+
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None
+    assert last.message["text"] == "Once upon a time"
+
+
+async def test_a_turn_that_is_about_to_begin_is_stopped(
+    chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, go_on = threading.Event(), threading.Event()
+    read_brief = brief_module.read_brief
+
+    def held_up(turn: Turn) -> Brief:
+        stored.set()
+        go_on.wait(10)
+        return read_brief(turn)
+
+    monkeypatch.setattr(runner_module, "read_brief", held_up)
+    sending = asyncio.create_task(chat.send("hi"))
+    await asyncio.to_thread(stored.wait, 10)
+    turn = await in_database(Turn.objects.get)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
+    go_on.set()
+    await sending
+
+    assert isinstance((await chat.log(turn))[-1].event, TurnStopped)
+    await chat.settled()
+    assert not script.calls
+    assert (await in_database(Turn.objects.get)).status == Status.STOPPED

@@ -100,8 +100,8 @@ def _trouble(ending: Ending) -> str:
     return ending.warning if ending.warning == "context_unavailable" else ""
 
 
-def stop_queued(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Turn:
-    """End a turn that has not begun; return it as it is then. Raise NotFound."""
+def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Turn:
+    """End a turn that has not begun, ask the process of one that runs to stop it, and return it. Raise NotFound."""
     with transaction.atomic():
         Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
         turn = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).first()
@@ -110,6 +110,9 @@ def stop_queued(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid
         if turn.status == Status.QUEUED:
             turn.status, turn.ended_at = Status.STOPPED, timezone.now()
             turn.save(update_fields=["status", "ended_at"])
+        elif turn.status == Status.RUNNING:
+            turn.stop_asked = True
+            turn.save(update_fields=["stop_asked"])
     return turn
 
 

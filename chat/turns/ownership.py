@@ -64,11 +64,13 @@ def lock_key(owner: uuid.UUID) -> int:
     return owner.int >> 65
 
 
-def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> None:
-    """Push back the end of a process's leases."""
-    if turn_ids:
-        held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
-        held.update(lease_until=timezone.now() + LEASE)
+def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Push back the end of a process's leases; return the turns that it was asked to stop."""
+    if not turn_ids:
+        return []
+    held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
+    held.update(lease_until=timezone.now() + LEASE)
+    return list(held.filter(stop_asked=True).values_list("pk", flat=True))
 
 
 def release(hold: Hold) -> None:

@@ -119,7 +119,12 @@ class Play:
         return await self._failed("internal", "Something went wrong while answering.")
 
     async def stopped(self) -> Ending:
-        """Say how the turn ended when it was stopped: what was seen stays, and the session is told so."""
+        """Say how the turn ended when it was stopped: what was seen stays, and the session is told so.
+
+        One that had not begun is not remembered, like one that is stopped in the queue.
+        """
+        if self._memory is None and self.turn.attempt == 1:
+            return Ending(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 
     async def settle(self) -> None:

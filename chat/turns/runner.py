@@ -23,7 +23,7 @@ from chat.turns.accept import Accepted, accept, accept_retry
 from chat.turns.brief import Brief, read_brief
 from chat.turns.claim import claim_waiting
 from chat.turns.events import LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
-from chat.turns.finish import Ended, Ending, finish, stop_queued
+from chat.turns.finish import Ended, Ending, ask_to_stop, finish
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
 from chat.turns.ownership import RENEWAL, Hold, hold_of, release, renew, take_over
@@ -53,6 +53,7 @@ class TurnRunner:
         self._model = model
         self._running: dict[uuid.UUID, _Running] = {}
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
+        self._stop_at_once: set[uuid.UUID] = set()  # turns of this process that have not begun yet
         self._reserved = 0
         self._crowded = False  # somebody was not given a place and waits
         self._keeper: asyncio.Task[None] | None = None
@@ -79,16 +80,19 @@ class TurnRunner:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
         running = self._running.get(turn_id)
         if running is None:
-            turn = await in_database(stop_queued, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
+            turn = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
             if turn.status == Status.STOPPED and (log := self.logs.get(turn_id)) is not None and not log.ended:
                 log.append(TurnStopped(None))
                 self.logs.retire(log)
+            elif turn.status == Status.RUNNING and turn.owner == self.owner:
+                # Taken, and about to begin; or it has begun meanwhile.
+                self._stop_at_once.add(turn_id)
+                self._stop(turn_id)
             return
         turn = running.turn
         if (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
             raise NotFound("There is no such turn.")
-        running.stopping = True
-        running.playing.cancel()
+        self._stop(turn_id)
 
     async def start(self) -> None:
         """Begin to keep leases, and take up at once what was cut off."""
@@ -143,6 +147,14 @@ class TurnRunner:
         running.task = asyncio.create_task(self._live(play))
         self._living.add(running.task)
         running.task.add_done_callback(self._living.discard)
+        if turn.stop_asked or turn.pk in self._stop_at_once:
+            self._stop(turn.pk)
+
+    def _stop(self, turn_id: uuid.UUID) -> None:
+        if (running := self._running.get(turn_id)) is not None:
+            self._stop_at_once.discard(turn_id)
+            running.stopping = True
+            running.playing.cancel()
 
     async def _live(self, play: Play) -> None:
         """Play a turn, end it, tidy up behind it, and begin the conversation's next."""
@@ -251,7 +263,8 @@ class TurnRunner:
         while True:
             await asyncio.sleep(RENEWAL.total_seconds())
             try:
-                await in_database(renew, self.owner, list(self._running))
+                for turn_id in await in_database(renew, self.owner, list(self._running)):
+                    self._stop(turn_id)
                 await self._presence.show()
                 await self._take_up()
             except (DatabaseError, OSError) as error:
