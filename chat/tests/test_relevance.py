@@ -1,7 +1,5 @@
 """The cheap rules: sure of what has nothing to do with tasks, and careful with everything else."""
 
-import time
-
 import pytest
 
 from chat.assistant.relevance import judge
@@ -51,12 +49,3 @@ def test_an_answer_to_a_question_passes() -> None:
 
 def test_a_question_does_not_let_everything_pass() -> None:
     assert judge("who is the president of the USA?", ASKED) == "irrelevant"
-
-
-def test_it_takes_well_under_a_millisecond() -> None:
-    texts = ["buy milk", "x" * 10_000, "how do I get to the station", "a, " * 3_000]
-    started = time.perf_counter()
-    for _ in range(50):
-        for text in texts:
-            judge(text, ASKED)
-    assert (time.perf_counter() - started) / 200 < 0.002
