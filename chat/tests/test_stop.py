@@ -152,6 +152,7 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
         return read_brief(turn)
 
     monkeypatch.setattr(runner_module, "read_brief", held_up)
+    script.enqueue(Gate().step())
     sending = asyncio.create_task(chat.send("hi"))
     await asyncio.to_thread(stored.wait, 10)
     turn = await in_database(Turn.objects.get)
@@ -161,5 +162,28 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
 
     assert isinstance((await chat.log(turn))[-1].event, TurnStopped)
     await chat.settled()
-    assert not script.calls
     assert (await in_database(Turn.objects.get)).status == Status.STOPPED
+
+
+async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that_was_done(
+    chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, again = Gate(), Gate()
+    script.extend([[function_call("create_task", {"title": "Buy milk"}, call_id="call_1")], first.step()])
+    given = {"user_id": chat.user.pk, "conversation_id": chat.conversation_id}
+    tried = await chat.send("Add milk")
+    await first.reached.wait()
+    await chat.runner.stop(**given, turn_id=tried.turn.pk)
+    await chat.settled()
+    script.enqueue(again.step())
+
+    def stopped_meanwhile(turn: Turn) -> Brief:
+        turn.stop_asked = True
+        return brief_module.read_brief(turn)
+
+    monkeypatch.setattr(runner_module, "read_brief", stopped_meanwhile)
+    second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())
+    assert isinstance((await chat.log(second.turn))[-1].event, TurnStopped)
+
+    items = (await in_database(Turn.objects.get, pk=second.turn.pk)).items
+    assert [item.get("type", item.get("role")) for item in items] == ["user", "function_call", "function_call_output"]

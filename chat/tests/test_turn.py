@@ -6,10 +6,11 @@ import pytest
 from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
 
+from chat import notices
 from chat.bridge import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Task, ToolCall, Turn, TurnStep
-from chat.tests.conftest import Chat
+from chat.tests.conftest import Chat, Gate
 from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 
 
@@ -98,3 +99,21 @@ async def test_who_sends_and_goes_away_at_once_is_answered_all_the_same(chat: Ch
 
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.attempt) == ("done", 1)
+
+
+async def test_whatever_goes_wrong_behind_a_turn_the_next_one_begins(
+    chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    gate = Gate()
+    script.extend([gate.step(), [assistant_message("Second.")]])
+    first = await chat.send("one")
+    second = await chat.send("two")
+    await gate.reached.wait()
+    monkeypatch.setattr(notices, "conversation_updated", broken)
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
+
+    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)

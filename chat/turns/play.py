@@ -123,7 +123,7 @@ class Play:
 
         One that had not begun is not remembered, like one that is stopped in the queue.
         """
-        if self._memory is None and self.turn.attempt == 1:
+        if self._memory is None and self.turn.attempt == 1 and self.turn.retry_of_id is None:
             return Ending(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 

@@ -53,7 +53,6 @@ class TurnRunner:
         self._model = model
         self._running: dict[uuid.UUID, _Running] = {}
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
-        self._stop_at_once: set[uuid.UUID] = set()  # turns of this process that have not begun yet
         self._reserved = 0
         self._crowded = False  # somebody was not given a place and waits
         self._keeper: asyncio.Task[None] | None = None
@@ -84,10 +83,7 @@ class TurnRunner:
             if turn.status == Status.STOPPED and (log := self.logs.get(turn_id)) is not None and not log.ended:
                 log.append(TurnStopped(None))
                 self.logs.retire(log)
-            elif turn.status == Status.RUNNING and turn.owner == self.owner:
-                # Taken, and about to begin; or it has begun meanwhile.
-                self._stop_at_once.add(turn_id)
-                self._stop(turn_id)
+            self._stop(turn_id)  # where it has begun here meanwhile; else whoever runs it finds that it was asked to
             return
         turn = running.turn
         if (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
@@ -147,12 +143,11 @@ class TurnRunner:
         running.task = asyncio.create_task(self._live(play))
         self._living.add(running.task)
         running.task.add_done_callback(self._living.discard)
-        if turn.stop_asked or turn.pk in self._stop_at_once:
+        if turn.stop_asked:
             self._stop(turn.pk)
 
     def _stop(self, turn_id: uuid.UUID) -> None:
         if (running := self._running.get(turn_id)) is not None:
-            self._stop_at_once.discard(turn_id)
             running.stopping = True
             running.playing.cancel()
 
@@ -173,8 +168,8 @@ class TurnRunner:
         finally:
             play.log.running = False
             self._running.pop(turn.pk, None)
-        if following is not None:
-            self._begin(*following)
+            if following is not None:
+                self._begin(*following)
         try:
             await self._fill()
         except DatabaseError:
