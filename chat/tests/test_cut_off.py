@@ -151,6 +151,19 @@ async def test_a_step_that_the_sdk_cannot_use_is_asked_for_anew(
     assert await in_database(Task.objects.count) == 1
 
 
+async def test_a_void_step_is_written_anew_where_its_process_died_before_the_turn_failed(
+    start_runner: StartRunner, owner: User
+) -> None:
+    (turn,) = await begun(start_runner, owner, "hi")
+    await in_database(lambda: TurnStep.objects.create(turn=turn, n=1, output=[], usage={}, duration_ms=1, is_void=True))
+
+    chat = Chat(await start_runner(ScriptedModel([[assistant_message("Hello!")]])), owner, turn.conversation_id)
+
+    assert isinstance((await chat.log(turn))[-1].event, TurnFinished)
+    step = await in_database(TurnStep.objects.get)
+    assert (step.n, step.is_void, len(step.output)) == (1, False, 1)
+
+
 async def test_a_lease_is_no_death_while_its_process_lives(start_runner: StartRunner, owner: User) -> None:
     gate = Gate()
     runner = await start_runner(ScriptedModel([gate.step()]))

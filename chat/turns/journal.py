@@ -27,6 +27,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _RECORD = f"""
 INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
 SELECT id, %(n)s, %(output)s, %(usage)s, %(duration_ms)s, %(now)s FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
+ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = excluded.usage,
+    duration_ms = excluded.duration_ms, created_at = excluded.created_at, is_void = false
+    WHERE chat_turnstep.is_void
 """  # noqa: S608 - our own words
 # Between what several responses of a turn said.
 PARTING = "\n\n"
