@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
 from importlib import import_module
@@ -24,7 +25,7 @@ LONG_ITEMS = 200
 SHORT_ITEMS = 20
 
 
-class Peer:
+class Peer(ABC):
     """One way to keep sessions in a file."""
 
     name: ClassVar[str]
@@ -33,19 +34,19 @@ class Peer:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @abstractmethod
     def session(self, session_id: str, turn: int = 1) -> SessionABC:
         """Return a session to read and write in a turn."""
-        raise NotImplementedError
 
-    async def let_go(self, session: SessionABC) -> None:
+    async def let_go(self, session: SessionABC) -> None:  # noqa: B027 - some have nothing to let go of
         """Close a session that is not used any more."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - or nothing that is shared
         """Close what all sessions share."""
 
+    @abstractmethod
     async def synchronous(self) -> str:
         """Return how durable its commits are, as its own connections say."""
-        raise NotImplementedError
 
 
 class Ours(Peer):
@@ -87,9 +88,9 @@ class OneEach(Peer):
             self._live[session_id] = self.make(session_id)
         return self._live[session_id]
 
+    @abstractmethod
     def make(self, session_id: str) -> SessionABC:
         """Make the object."""
-        raise NotImplementedError
 
     async def let_go(self, session: SessionABC) -> None:
         self._live.pop(session.session_id, None)
