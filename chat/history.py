@@ -4,20 +4,21 @@
 one that has followed the socket hold the same state.
 """
 
+import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TypeAlias
 
-from django.db.models import F
-
+from chat.lineage import Lineage
 from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Message, Task, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.task import Priority
 from chat.models.turn import ACTIVE, Status
+from chat.tasks import LOOKS
 
 Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
 
@@ -55,7 +56,7 @@ class ShownMessage:
     role: str
     text: str
     created_at: datetime
-    position: int
+    position: int | None
     turn_id: uuid.UUID
     client_id: uuid.UUID | None
 
@@ -81,6 +82,19 @@ class ShownToolCall:
     arguments: Json
     output: str | None
     error: str | None
+    approval: str = ""
+    by: str = ""
+
+    @property
+    def changed_something(self) -> bool:
+        """Whether the list was another one after it."""
+        if self.name in LOOKS or self.output is None:
+            return False
+        try:
+            output = json.loads(self.output)
+        except ValueError:
+            return True
+        return not (isinstance(output, dict) and output.get("ok") is False)
 
     @property
     def summary(self) -> str:
@@ -96,34 +110,30 @@ class ShownToolCall:
             shown["output"] = self.output
         if self.error is not None:
             shown["error"] = self.error
+        if self.approval:
+            shown["approval"] = self.approval
+        if self.by:
+            shown["by"] = self.by
         return shown
 
 
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
-    """A turn: what was asked (not said again by a retry), what was done, what was answered."""
+    """A turn: what was asked, what was done, what was answered."""
 
     id: uuid.UUID
     status: str
     attempt: int
-    prompt_id: uuid.UUID
-    prompt_text: str
+    prompt: ShownMessage
+    reply: ShownMessage | None  # once there is one
     text: str
     warning: str
     error_code: str
     error_detail: str
-    messages: tuple[ShownMessage, ...]
     tools: tuple[ShownToolCall, ...]
-
-    @property
-    def prompt(self) -> ShownMessage | None:
-        """The person's message, which a retry has not."""
-        return next((message for message in self.messages if message.role == Role.USER), None)
-
-    @property
-    def reply(self) -> ShownMessage | None:
-        """The assistant's message, once there is one."""
-        return next((message for message in self.messages if message.role == Role.ASSISTANT), None)
+    replaces: uuid.UUID | None  # the turn whose place it took
+    versions: tuple[uuid.UUID, ...]  # those that had its place before, itself, and those after it
+    kept: tuple[ShownToolCall, ...]  # what earlier versions changed, which stays as it is
 
     @property
     def is_active(self) -> bool:
@@ -147,19 +157,21 @@ class ShownTurn:
 
     def as_json(self) -> dict[str, Json]:
         """Give the turn as the page's script keeps it."""
-        prompt, reply = self.prompt, self.reply
         return {
             "id": str(self.id),
             "status": self.status,
             "attempt": self.attempt,
-            "prompt_id": str(self.prompt_id),
-            "prompt_text": self.prompt_text,
-            "prompt": prompt.as_json() if prompt else None,
-            "reply": reply.as_json() if reply else None,
+            "prompt_id": str(self.prompt.id),
+            "prompt_text": self.prompt.text,
+            "prompt": self.prompt.as_json(),
+            "reply": self.reply.as_json() if self.reply else None,
             "text": self.text if self.is_active else "",
             "tools": [call.as_json() for call in self.tools],
             "warning": {"code": self.warning, "detail": self.warning_detail} if self.warning else None,
             "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
+            "replaces": str(self.replaces) if self.replaces else None,
+            "versions": [str(version) for version in self.versions],
+            "kept": [call.as_json() for call in self.kept],
         }
 
 
@@ -220,6 +232,8 @@ class ChatPage:
     memory_start: uuid.UUID | None = None
     tasks: tuple[ShownTask, ...] = ()
     conversations: tuple[ConversationLine, ...] = ()
+    # The turn whose time is shown, where that is an earlier version of the conversation.
+    version: uuid.UUID | None = None
 
     @property
     def title(self) -> str:
@@ -235,6 +249,7 @@ class ChatPage:
             "memory_start": str(self.memory_start) if self.memory_start else None,
             "tasks": [task.as_json() for task in self.tasks],
             "conversations": [line.as_json() for line in self.conversations],
+            "version": str(self.version) if self.version else None,
         }
 
 
@@ -249,16 +264,24 @@ def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:
     return ChatPage(id=conversation_id, tasks=tuple(tasks_of(person)), conversations=tuple(conversations_of(person)))
 
 
-def chat(person: User, conversation_id: uuid.UUID) -> ChatPage | None:
-    """Give the page of a conversation, its turns in their order, or None where the person has none of that id."""
+def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> ChatPage | None:
+    """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
+
+    With a version, as it was before another turn took that one's place; None where there is no such version.
+    """
     row = Conversation.objects.owned_by(person.pk).filter(pk=conversation_id).first()
     if row is None:
+        return None
+    turns = list(row.turns.order_by("seq").defer("items", "usage").select_related("prompt"))
+    lineage = Lineage(turns)
+    if not lineage.has(version):
         return None
     return ChatPage(
         id=row.pk,
         conversation=_line(row),
-        turns=tuple(_turns(conversation_id)),
-        memory_start=first_remembered(conversation_id),
+        turns=tuple(_turns(row, turns, lineage.shown(version), lineage)),
+        memory_start=None if version else first_remembered(conversation_id),
+        version=version,
         tasks=tuple(tasks_of(person)),
         conversations=tuple(conversations_of(person)),
     )
@@ -289,32 +312,39 @@ def completed(tasks: Iterable[ShownTask]) -> list[ShownTask]:
     return [task for _, task in sorted(done, key=lambda pair: (pair[0], pair[1].number), reverse=True)]
 
 
-def _turns(conversation_id: uuid.UUID) -> Iterable[ShownTurn]:
-    messages: defaultdict[uuid.UUID, list[ShownMessage]] = defaultdict(list)
-    for message in Message.objects.filter(conversation=conversation_id).order_by("position"):
-        messages[message.turn_id].append(_message(message))
-    calls: defaultdict[uuid.UUID, list[ShownToolCall]] = defaultdict(list)
-    for call in ToolCall.objects.filter(turn__conversation=conversation_id).order_by("id").defer("before"):
-        calls[call.turn_id].append(_call(call))
-    turns = Turn.objects.filter(conversation=conversation_id).order_by("seq").defer("items", "usage")
-    for turn in turns.annotate(prompt_text=F("prompt__text")):
-        yield _turn(turn, tuple(messages[turn.pk]), tuple(calls[turn.pk]))
-
-
-def _turn(turn: Turn, messages: tuple[ShownMessage, ...], tools: tuple[ShownToolCall, ...]) -> ShownTurn:
-    return ShownTurn(
-        id=turn.pk,
-        status=turn.status,
-        attempt=turn.attempt,
-        prompt_id=turn.prompt_id,
-        prompt_text=turn.prompt_text,  # type: ignore[attr-defined]  # annotated
-        text=turn.text,
-        warning=turn.warning,
-        error_code=turn.error_code,
-        error_detail=turn.error_detail,
-        messages=messages,
-        tools=tools,
-    )
+def _turns(
+    conversation: Conversation, turns: Sequence[Turn], shown: Collection[uuid.UUID], lineage: Lineage
+) -> Iterable[ShownTurn]:
+    heirs = lineage.heirs(shown)
+    said = Message.objects.filter(conversation=conversation, role=Role.ASSISTANT)
+    replies = {message.turn_id: _message(message) for message in said}
+    calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
+    kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
+    for call in ToolCall.objects.filter(turn__conversation=conversation).order_by("id").defer("before"):
+        made = _call(call)
+        if call.turn_id in shown:
+            calls[call.turn_id][call.call_id] = made
+        elif call.turn_id in heirs and made.changed_something:
+            kept[heirs[call.turn_id]][call.call_id] = made
+    for turn in turns:
+        if turn.pk not in shown:
+            continue
+        own = calls[turn.pk]
+        yield ShownTurn(
+            id=turn.pk,
+            status=turn.status,
+            attempt=turn.attempt,
+            prompt=_message(turn.prompt),
+            reply=replies.get(turn.pk),
+            text=turn.text,
+            warning=turn.warning,
+            error_code=turn.error_code,
+            error_detail=turn.error_detail,
+            tools=tuple(own.values()),
+            replaces=turn.replaces_id,
+            versions=lineage.versions(turn.pk),
+            kept=tuple(call for call_id, call in kept[turn.pk].items() if call_id not in own),
+        )
 
 
 def _message(row: Message) -> ShownMessage:
@@ -331,7 +361,13 @@ def _message(row: Message) -> ShownMessage:
 
 def _call(row: ToolCall) -> ShownToolCall:
     return ShownToolCall(
-        call_id=row.call_id, name=row.name, arguments=row.arguments, output=row.output, error=row.error
+        call_id=row.call_id,
+        name=row.name,
+        arguments=row.arguments,
+        output=row.output,
+        error=row.error,
+        approval=row.decision,
+        by=row.decided_by,
     )
 
 

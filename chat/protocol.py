@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from chat.exceptions import ThreadkeeperError
 from chat.turns.events import Event
@@ -47,6 +47,20 @@ class TurnRetry(_Frame):
     client_id: uuid.UUID
 
 
+class MessageEdit(_Frame):
+    type: Literal["message.edit"]
+    message_id: uuid.UUID
+    client_id: uuid.UUID
+    text: str
+
+
+class ApprovalDecide(_Frame):
+    type: Literal["approval.decide"]
+    turn_id: uuid.UUID
+    call_id: str = Field(max_length=128)
+    approve: StrictBool
+
+
 class LogFollow(_Frame):
     type: Literal["log.follow"]
     turn_id: uuid.UUID
@@ -66,7 +80,7 @@ class Ping(_Frame):
     n: int = 0
 
 
-ClientFrame = MessageSend | TurnStop | TurnRetry | LogFollow | LogAck | Ping
+ClientFrame = MessageSend | MessageEdit | TurnStop | TurnRetry | ApprovalDecide | LogFollow | LogAck | Ping
 _client_frame: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
 
 

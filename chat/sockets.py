@@ -24,7 +24,7 @@ from chat.bridge import in_database
 from chat.exceptions import NotFound, ThreadkeeperError
 from chat.models import User
 from chat.notices import user_group
-from chat.protocol import LogAck, LogFollow, MessageSend, Ping, TurnRetry, TurnStop
+from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
 from chat.turns import process, reading
 from chat.turns.accept import Accepted
 from chat.turns.follow import follow
@@ -211,6 +211,12 @@ class ChatSocket(AsyncWebsocketConsumer):
         match frame:
             case MessageSend():
                 await self._accepted(runner.send(**of_theirs, client_id=frame.client_id, text=frame.text))
+            case MessageEdit():
+                await self._accepted(
+                    runner.edit(**of_theirs, message_id=frame.message_id, client_id=frame.client_id, text=frame.text)
+                )
+            case ApprovalDecide():
+                await runner.decide(**of_theirs, turn_id=frame.turn_id, call_id=frame.call_id, approve=frame.approve)
             case TurnRetry():
                 await self._accepted(runner.retry(**of_theirs, client_id=frame.client_id, turn_id=frame.turn_id))
             case TurnStop():

@@ -4,6 +4,7 @@ Every function takes the person it acts for and can reach nobody else's tasks.
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Literal, TypedDict
@@ -14,6 +15,9 @@ from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
+
+# The verbs after which the list is as it was.
+LOOKS = frozenset({"list_tasks", "get_task"})
 
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority"]
@@ -156,6 +160,17 @@ def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
         task.delete()
         task.pk = key
     return task
+
+
+def delete_tasks(*, user_id: uuid.UUID, numbers: Collection[int]) -> list[Task]:
+    """Take tasks off the list and return them as they were, by number. Raise NotFound where there is none of them."""
+    with transaction.atomic():
+        theirs = Task.objects.owned_by(user_id).filter(number__in={_storable(number) for number in numbers})
+        deleted = list(theirs.select_for_update(no_key=True).order_by("number"))
+        if not deleted:
+            raise NotFound("There is no such task any more.")
+        theirs.filter(pk__in=[task.pk for task in deleted]).delete()
+    return deleted
 
 
 def _locked(user_id: uuid.UUID, number: int) -> Task:

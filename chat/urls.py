@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
     path("c/<uuid:conversation_id>/state/", views.conversation_state, name="conversation_state"),
+    path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
     path("state/", views.home_state, name="home_state"),
     path("settings/", views.account_settings, name="settings"),
     path("accounts/signup/", views.SignUp.as_view(), name="signup"),

@@ -72,8 +72,16 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
     return JsonResponse(_own_chat(request.user, conversation_id).as_json())
 
 
-def _own_chat(person: User, conversation_id: uuid.UUID) -> history.ChatPage:
-    page = history.chat(person, conversation_id)
+@require_GET
+@login_required
+@never_cache
+def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
+    """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
+    return _chat_page(request, _own_chat(request.user, conversation_id, turn_id))
+
+
+def _own_chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> history.ChatPage:
+    page = history.chat(person, conversation_id, version)
     if page is None:
         raise Http404("There is no such conversation.")
     return page

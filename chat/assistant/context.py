@@ -36,3 +36,5 @@ class TurnContext:
     now: datetime  # when the turn was accepted, in the person's zone
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
+    # Calls about which the person was asked before: they wait no more.
+    settled: frozenset[str] = frozenset()

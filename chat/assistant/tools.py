@@ -8,7 +8,7 @@ import uuid
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
-from agents import FunctionTool
+from agents import FunctionTool, RunContextWrapper
 from agents.strict_schema import ensure_strict_json_schema
 from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +32,7 @@ class TaskTool(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: ClassVar[str]
+    needs_approval: ClassVar[bool] = False
 
     @abstractmethod
     def act(self, user_id: uuid.UUID) -> Effect:
@@ -46,7 +47,21 @@ class TaskTool(BaseModel):
             description=(cls.__doc__ or "").strip(),
             params_json_schema=ensure_strict_json_schema(schema),
             on_invoke_tool=cls._invoke,
+            needs_approval=cls._is_to_be_asked if cls.needs_approval else False,
         )
+
+    @classmethod
+    async def _is_to_be_asked(
+        cls, context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str
+    ) -> bool:
+        """Tell whether a person must decide first: not where they have, nor where the call cannot be carried out."""
+        if call_id in context.context.settled:
+            return False
+        try:
+            cls.model_validate(arguments)
+        except ValidationError:
+            return False
+        return True
 
     @classmethod
     async def _invoke(cls, context: ToolContext[TurnContext], arguments: str) -> str:
@@ -172,10 +187,21 @@ class DeleteTask(TaskTool):
         return Effect(_done(task), _shown(task))
 
 
-TOOLS: tuple[type[TaskTool], ...] = (CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask)
+class DeleteTasks(TaskTool):
+    """Take several tasks off the list. The person is asked before it is done."""
 
-# The tools after which the list is as it was.
-READ_ONLY = frozenset({ListTasks.name, GetTask.name})
+    name = "delete_tasks"
+    needs_approval = True
+    numbers: list[int] = Field(description="The tasks' numbers, as shown in the list.", min_length=1, max_length=1000)
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        deleted = tasks.delete_tasks(user_id=user_id, numbers=self.numbers)
+        shown = [_shown(task) for task in deleted]
+        missing = sorted(set(self.numbers) - {task.number for task in deleted})
+        return Effect({"ok": True, "tasks": shown, "missing": missing}, {"tasks": shown})
+
+
+TOOLS: tuple[type[TaskTool], ...] = (CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask, DeleteTasks)
 
 
 def _done(task: Task) -> dict[str, Any]:

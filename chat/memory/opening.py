@@ -26,10 +26,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record."""
+    """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record.
+
+    `was_lost` tells that something was wrong with the memory; it is rebuilt also where the record went another way.
+    """
 
     items: list[Item]
     pruned: int | None = None
+    was_lost: bool = False
 
 
 async def open_session(store: SessionStore, place: Place) -> Opened:
@@ -41,25 +45,33 @@ async def open_session(store: SessionStore, place: Place) -> Opened:
     wrong = faults(items)
     if stored.bad or wrong:
         await in_database(quarantine, place.session_id, _suspects(stored, rows, wrong))
-    if not (stored.bad or wrong or _is_behind(stored, place, begun=begun)):
+    if not (stored.bad or wrong) and (begun or _is_in_step(stored, place)):
         if begun:
             await store.write(Begin(place.session_id, place.fence, (), place.replaces))
         return Opened(items)
-    if place.last is None:
+    if place.last is None and (begun or stored.last is None):
         mended = repair(items)
         await store.write(Replace(place.session_id, place.fence, mended))
         return Opened(mended)
     limit = settings.AGENT_SESSION_MAX_MESSAGES
     rebuilt = await in_database(rebuild, place.conversation_id, before=place.fence.turn, limit=limit)
     await store.write(Replace(place.session_id, place.fence, rebuilt.items))
-    return Opened(rebuilt.items, None if rebuilt.items == items else rebuilt.pruned)
+    was_lost = bool(stored.bad or wrong or _is_behind(stored, place))
+    return Opened(rebuilt.items, None if rebuilt.items == items else rebuilt.pruned, was_lost)
 
 
-def _is_behind(stored: Stored, place: Place, *, begun: bool) -> bool:
-    """Tell whether the record remembers more than the file: that was lost, cleaned up, or could not be written."""
-    if place.last is None or begun:
+def _is_in_step(stored: Stored, place: Place) -> bool:
+    """Tell whether the file ends with the attempt with which the record does."""
+    if place.last is None:
+        return stored.last is None
+    return stored.last == place.last.fence and not place.last.is_missing
+
+
+def _is_behind(stored: Stored, place: Place) -> bool:
+    """Tell whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
+    if place.last is None:
         return False
-    return place.last.is_missing or stored.last is None or stored.last.turn < place.last.seq
+    return place.last.is_missing or stored.last is None or stored.last.turn < place.last.fence.turn
 
 
 def _suspects(stored: Stored, rows: list[Row], wrong: dict[int, str]) -> list[Suspect]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Func, IntegerField, Sum
 
 from chat.memory.items import Item, repair, window
+from chat.memory.statements import Fence
 from chat.models import AgentSession, Conversation, Turn
 from chat.models.sql import select
 from chat.models.turn import ACTIVE, TurnQuerySet
@@ -14,10 +15,10 @@ LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField(
 
 # The newest row of `_remembered`, which every turn asks for.
 _LAST = """
-SELECT t.seq, t.warning FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+SELECT t.seq, t.attempt, t.warning FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 WHERE t.conversation_id = %(conversation)s AND t.seq < %(before)s AND t.seq > c.memory_from
     AND t.status IN ('done', 'failed', 'stopped') AND t.items <> '[]'
-    AND NOT EXISTS (SELECT FROM chat_turn r WHERE r.retry_of_id = t.id)
+    AND t.superseded_by_id IS NULL
 ORDER BY t.seq DESC LIMIT 1
 """
 
@@ -26,7 +27,7 @@ ORDER BY t.seq DESC LIMIT 1
 class LastTurn:
     """The newest turn that the session was given items of, and whether the store could not take all of them."""
 
-    seq: int
+    fence: Fence
     is_missing: bool
 
 
@@ -41,13 +42,16 @@ class Rebuilt:
 def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
     """Return the newest remembered turn with a lower `seq`; None where nothing is to be remembered."""
     newest = select(_LAST, {"conversation": conversation_id, "before": before})
-    return LastTurn(newest[0][0], newest[0][1] == "context_unavailable") if newest else None
+    if not newest:
+        return None
+    seq, attempt, warning = newest[0]
+    return LastTurn(Fence(seq, attempt), warning == "context_unavailable")
 
 
 def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int) -> Rebuilt:
     """Return what the session should hold before a turn: the items of the current turns in order, within the limit.
 
-    Turns that were tried again count no more, and nothing behind the conversation's `memory_from` does.
+    Earlier versions do not count, and nothing behind the conversation's `memory_from` does.
     """
     turns = _remembered(conversation_id, before)
     taken: list[list[Item]] = []
@@ -77,5 +81,5 @@ def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
 
 def _remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
     memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
-    ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, retries=None)
+    ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, superseded_by=None)
     return ended.exclude(status__in=ACTIVE).exclude(items=[])

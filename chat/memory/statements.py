@@ -141,6 +141,7 @@ def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str
     query = _JOINED.format(marks=",".join(["(?)"] * len(found)))
     for session_id, turn, attempt, base, ids, texts in connection.execute(query, list(found)).fetchall():
         if ids is None:
+            found[session_id] = Stored([], [], [], *_last(turn, attempt, base))
             continue
         row_ids = [int(row_id) for row_id in ids.split(",")]
         items = _decoded_together(texts)

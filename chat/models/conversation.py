@@ -55,20 +55,25 @@ class Role(models.TextChoices):
 
 
 class Message(models.Model):
-    """What a person reads. Positions count from 1 without gaps."""
+    """What a person reads. Current ones have positions from 1 without gaps, those of earlier versions none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
     turn = models.ForeignKey("chat.Turn", on_delete=models.CASCADE, related_name="messages")
     role = models.CharField(max_length=9, choices=Role.choices)
     text = models.TextField()
-    position = models.PositiveIntegerField()
+    position = models.PositiveIntegerField(null=True, blank=True)
     client_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["conversation", "position"], name="message_position_unique"),
+            # Looked at when a statement has ended: messages may move up together.
+            models.UniqueConstraint(
+                fields=["conversation", "position"],
+                name="message_position_unique",
+                deferrable=models.Deferrable.IMMEDIATE,
+            ),
             models.UniqueConstraint(fields=["conversation", "client_id"], name="message_client_id_unique"),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="message_role_known"),
             models.CheckConstraint(condition=Q(position__gte=1), name="message_position_from_1"),
@@ -79,4 +84,4 @@ class Message(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} {self.position}"
+        return f"{self.role} {self.position or 'of an earlier version'}"

@@ -33,7 +33,7 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
     def with_all_to_begin(self) -> "TurnQuerySet":
         """Fetch along what a turn needs to begin."""
-        return self.select_related("prompt", "retry_of")
+        return self.select_related("prompt", "replaces")
 
 
 class Turn(models.Model):
@@ -43,7 +43,22 @@ class Turn(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     prompt = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
-    retry_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="retries")
+    replaces = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The turn whose place it took: tried again, answered anew, or its message edited.",
+    )
+    superseded_by = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="supersedes",
+        help_text="The turn that took its place, or that of one before it: it belongs to an earlier version.",
+    )
     client_id = models.UUIDField()
     seq = models.PositiveIntegerField(help_text="Its place in the conversation's queue.")
     status = models.CharField(max_length=7, choices=Status.choices)
@@ -118,14 +133,26 @@ class TurnStep(models.Model):
         return f"step {self.n}"
 
 
+class Decision(models.TextChoices):
+    AWAITING = "awaiting"
+    APPROVED = "approved"
+    DECLINED = "declined"
+
+
+# Who declines a call by saying something else meanwhile.
+SUPERSEDED = "superseded"
+
+
 class ToolCall(models.Model):
-    """One tool's effect, written in the transaction that made it."""
+    """One tool's effect, written in the transaction that made it; one that needs an approval is there before."""
 
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_calls")
     call_id = models.CharField(max_length=128)
     name = models.CharField(max_length=64)
     arguments = models.JSONField()
-    # None is not the same as an empty text here: exactly one of the two is there.
+    decision = models.CharField(max_length=8, choices=Decision.choices, blank=True, default="", db_default="")
+    decided_by = models.CharField(max_length=36, blank=True, default="", db_default="")  # a user's id, or "superseded"
+    # None is not the same as an empty text here: of a call that was carried out, exactly one of the two is there.
     output = models.TextField(null=True, blank=True)  # noqa: DJ001
     error = models.TextField(null=True, blank=True)  # noqa: DJ001
     before = models.JSONField(null=True, blank=True, help_text="What the tool changed, as it was.")
@@ -136,9 +163,12 @@ class ToolCall(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["turn", "call_id"], name="tool_call_unique"),
             models.CheckConstraint(
-                condition=Q(output__isnull=False, error__isnull=True) | Q(output__isnull=True, error__isnull=False),
+                condition=Q(output__isnull=False, error__isnull=True)
+                | Q(output__isnull=True, error__isnull=False)
+                | Q(output__isnull=True, error__isnull=True, decision__in=(Decision.AWAITING, Decision.APPROVED)),
                 name="tool_call_output_or_error",
             ),
+            models.CheckConstraint(condition=Q(decision__in=["", *Decision.values]), name="tool_call_decision_known"),
         ]
 
     def __str__(self) -> str:

@@ -13,12 +13,14 @@ from agents.testing import ModelCall, ModelStep, ScriptedModel
 from openai.types.responses import ResponseTextDeltaEvent
 
 from chat.assistant.offline.model import OfflineModel
+from chat.memory.identity import SessionId
+from chat.memory.items import Item
 from chat.memory.store import SessionStore
 from chat.models import Conversation, Turn, User
 from chat.tests.live import scripted_server, shared_server
 from chat.tests.session_file import _one_server, hurt_server
 from chat.turns.accept import Accepted
-from chat.turns.events import LastEvent
+from chat.turns.events import ApprovalRequested, Event, LastEvent
 from chat.turns.follow import follow
 from chat.turns.log import Entry
 from chat.turns.runner import TurnRunner
@@ -77,6 +79,58 @@ class Chat:
             async for seen in follow(self.runner.logs, turn.pk):
                 entries += seen.entries
         return entries
+
+    async def until(self, turn: Turn, kind: type[Event]) -> list[Entry]:
+        """Follow a turn until an event of a kind, which is the last one returned; of an attempt more may come."""
+        entries: list[Entry] = []
+        async with asyncio.timeout(15):
+            async for seen in follow(self.runner.logs, turn.pk):
+                for entry in seen.entries:
+                    entries.append(entry)
+                    if isinstance(entry.event, kind):
+                        return entries
+        raise AssertionError(f"it ended without: {entries}")
+
+    async def asked(self, text: str) -> tuple[Accepted, ApprovalRequested]:
+        """Send a message to which the assistant answers with a question for an approval; wait until the turn waits."""
+        accepted = await self.send(text)
+        event = (await self.until(accepted.turn, ApprovalRequested))[-1].event
+        assert isinstance(event, ApprovalRequested)
+        await self.settled()
+        return accepted, event
+
+    async def decide(self, turn: Turn, call_id: str, approve: bool, *, user: User | None = None) -> None:
+        """Decide about a call."""
+        await self.runner.decide(
+            user_id=(user or self.user).pk,
+            conversation_id=self.conversation_id,
+            turn_id=turn.pk,
+            call_id=call_id,
+            approve=approve,
+        )
+
+    async def retry(self, turn: Turn, client_id: uuid.UUID | None = None) -> Accepted:
+        """Have a turn tried again, or answered anew."""
+        return await self.runner.retry(
+            user_id=self.user.pk,
+            conversation_id=self.conversation_id,
+            turn_id=turn.pk,
+            client_id=client_id or uuid.uuid4(),
+        )
+
+    async def edit(self, message_id: object, text: str, client_id: uuid.UUID | None = None) -> Accepted:
+        """Put another message in the place of one."""
+        return await self.runner.edit(
+            user_id=self.user.pk,
+            conversation_id=self.conversation_id,
+            message_id=uuid.UUID(str(message_id)),
+            client_id=client_id or uuid.uuid4(),
+            text=text,
+        )
+
+    async def session(self) -> list[Item]:
+        """Return what the session file holds of the conversation."""
+        return [row.item for row in await self.runner.store.rows(str(SessionId(self.user.pk, self.conversation_id)))]
 
     async def say(self, text: str) -> LastEvent:
         """Send a message and return how its turn ended."""

@@ -40,7 +40,7 @@ def say(
         client_id=uuid.uuid4(),
         seq=talk.last_seq,
         status=status,
-        retry_of=retry_of,
+        replaces=retry_of,
         text=so_far,
         error_code="model" if error else "",
         error_detail=error,
@@ -52,6 +52,8 @@ def say(
     with transaction.atomic():
         turn.prompt = retry_of.prompt if retry_of else message(talk, turn, Role.USER, text, now)
         turn.save(force_insert=True)
+        if retry_of:
+            Turn.objects.filter(pk=retry_of.pk).update(superseded_by=turn)
         for n in range(calls):
             output = json.dumps({"ok": True, "task": {"number": n + 1, "title": text}})
             ToolCall.objects.create(

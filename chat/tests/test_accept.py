@@ -101,7 +101,7 @@ def test_many_at_once_get_places_without_gaps_and_one_turn_runs(owner: User) -> 
 
     at_once([lambda: send(owner, conversation_id)] * 12)
 
-    assert sorted(Message.objects.values_list("position", flat=True)) == list(range(1, 13))
+    assert list(Message.objects.order_by("position").values_list("position", flat=True)) == list(range(1, 13))
     assert sorted(Turn.objects.values_list("seq", flat=True)) == list(range(1, 13))
     assert Turn.objects.filter(status=Status.RUNNING).count() == 1
 

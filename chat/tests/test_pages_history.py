@@ -17,7 +17,7 @@ from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.tests import talk
 from chat.turns import reading
-from chat.turns.accept import view
+from chat.turns.events import message_view as view
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -103,9 +103,9 @@ def test_the_unfinished_text_of_a_failed_turn_is_left_out(owner_client: Client, 
 def test_a_retry_does_not_say_the_message_again(owner_client: Client, groceries: Conversation) -> None:
     failed = talk.say(groceries, "Add milk", None, status=Status.FAILED, error="No answer.")
     talk.say(groceries, "", "Added.", retry_of=failed)
-    first, second = state(owner_client, groceries)["turns"]
-    assert first["prompt_id"] == second["prompt_id"] == first["prompt"]["id"]
-    assert second["prompt"] is None
+    (turn,) = state(owner_client, groceries)["turns"]
+    assert (turn["prompt"]["text"], turn["reply"]["text"]) == ("Add milk", "Added.")
+    assert (turn["replaces"], turn["versions"]) == (str(failed.pk), [str(failed.pk), turn["id"]])
     assert visible(owner_client, groceries).count("Add milk") == 1
 
 

@@ -66,7 +66,7 @@ async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script:
     assert last.message["text"] == "Added task 1."
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
-    turn = await in_database(lambda: Turn.objects.get(retry_of=accepted.turn.pk))
+    turn = await in_database(lambda: Turn.objects.get(replaces=accepted.turn.pk))
     session = await chat.runner.store.rows(await in_database(lambda: turn.conversation.session.session_id))
     assert [row.item for row in session] == turn.items, "the failed try is not in the session any more"
 
@@ -82,16 +82,6 @@ async def test_the_same_client_id_tries_once(chat: Chat, script: ScriptedModel) 
     assert first.turn.pk == second.turn.pk
     assert not second.is_new
     await chat.log(first.turn)
-
-
-async def test_a_finished_turn_is_not_tried_again(chat: Chat, script: ScriptedModel) -> None:
-    script.enqueue([assistant_message("Done.")])
-    accepted = await chat.send("hi")
-    await chat.log(accepted.turn)
-    await chat.settled()
-
-    with pytest.raises(Conflict):
-        await retry(chat, accepted)
 
 
 async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_on(

@@ -2,32 +2,32 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from typing import Any
 
-from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
-from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, RateLimited, TooLong
-from chat.models import Conversation, Message, Turn
+from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, TooLong
+from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
-from chat.models.sql import change, select
 from chat.models.turn import ACTIVE, Status
-from chat.turns.events import MessageView
+from chat.turns.closing import Closed
+from chat.turns.events import MessageView, message_view
 from chat.turns.journal import copy_journal
-from chat.turns.ownership import LEASE
-
-MINUTE = timedelta(minutes=1)
+from chat.turns.place import lock, store
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is durable now, and the turn that answers it; `is_new` is false where it was sent again."""
+    """A message that is durable now, and the turn that answers it; `is_new` is false where it was sent again.
+
+    `closed` is a turn that waited for the person's decision until now.
+    """
 
     message: MessageView
     turn: Turn
     ahead: int
     is_new: bool
+    closed: Closed | None = None
 
 
 def accept(
@@ -40,18 +40,17 @@ def accept(
     Raise EmptyText, TooLong, BadInput, NotFound, RateLimited.
     """
     check_text(text)
-    now = timezone.now()
     with transaction.atomic():
-        place = _lock(user_id, conversation_id, client_id, now, make=True)
+        place = lock(user_id, conversation_id, client_id, make=True)
         if place.known is not None:
             return _accepted(place.known, is_new=False)
         place.check_limits()
+        place.close_waiting()
         place.title = place.title or title_from(text)
-        place.last_position += 1
-        turn = _new_turn(place)
-        turn.prompt = Message(turn_id=turn.pk, role=Role.USER, text=text, position=place.last_position, created_at=now)
-        _store(place, turn, runner)
-    return _accepted(turn, is_new=True)
+        turn = place.new_turn()
+        turn.prompt = place.new_message(turn, text)
+        store(place, turn, runner)
+    return _accepted(turn, closed=place.closed)
 
 
 def accept_retry(
@@ -62,28 +61,69 @@ def accept_retry(
     client_id: uuid.UUID,
     runner: uuid.UUID | None = None,
 ) -> Accepted:
-    """Store a new turn that takes up a failed or stopped one where it ended: what its tools did is not done again.
+    """Store a new turn in the place of one that has ended; that one and all after it become an earlier version.
 
-    Raise NotFound, Conflict, RateLimited.
+    One that failed or was stopped is taken up where it ended: what its tools did is not done again. One that is done is
+    answered anew. Raise NotFound, Conflict, RateLimited.
     """
-    now = timezone.now()
     with transaction.atomic():
-        place = _lock(user_id, conversation_id, client_id, now, make=False)
+        place = lock(user_id, conversation_id, client_id)
         if place.known is not None:
             return _accepted(place.known, is_new=False)
-        failed = Turn.objects.select_related("prompt").filter(conversation=conversation_id, pk=turn_id).first()
-        if failed is None:
+        old = _current(conversation_id, pk=turn_id)
+        if old is None:
             raise NotFound("There is no such turn.")
-        if failed.status not in (Status.FAILED, Status.STOPPED):
-            raise Conflict("Only a reply that failed or was stopped can be tried again.")
-        if failed.seq != place.last_seq:
+        if old.status in ACTIVE:
+            raise Conflict("This reply is not finished yet.")
+        if old.status != Status.DONE and old.seq != place.last_seq:
             raise Conflict("The conversation has moved on; please send the message again.")
         place.check_limits()
-        turn = _new_turn(place)
-        turn.prompt, turn.retry_of = failed.prompt, failed
-        _store(place, turn, runner)
-        copy_journal(failed, turn)
-    return _accepted(turn, is_new=True)
+        place.check_idle()
+        turn = place.new_turn()
+        turn.prompt, turn.replaces = old.prompt, old
+        place.supersede(old, turn, keep=old.prompt_id)
+        store(place, turn, runner)
+        if old.status != Status.DONE:
+            copy_journal(old, turn)
+    return _accepted(turn, closed=place.closed)
+
+
+def accept_edit(
+    *,
+    user_id: uuid.UUID,
+    conversation_id: uuid.UUID,
+    message_id: uuid.UUID,
+    client_id: uuid.UUID,
+    text: str,
+    runner: uuid.UUID | None = None,
+) -> Accepted:
+    """Store a message in the place of an earlier one; that one and all after it become an earlier version.
+
+    Raise EmptyText, TooLong, BadInput, NotFound, Conflict, RateLimited.
+    """
+    check_text(text)
+    with transaction.atomic():
+        place = lock(user_id, conversation_id, client_id)
+        if place.known is not None:
+            return _accepted(place.known, is_new=False)
+        message = Message.objects.filter(pk=message_id, conversation=conversation_id).first()
+        if message is None:
+            raise NotFound("There is no such message.")
+        if message.role != Role.USER:
+            raise Conflict("Only what you said yourself can be edited.")
+        old = _current(conversation_id, prompt=message)
+        if old is None:
+            raise Conflict("There is a newer version of this message.")
+        place.check_limits()
+        place.check_idle()
+        if place.title == title_from(message.text):
+            place.title = title_from(text)
+        turn = place.new_turn()
+        turn.replaces = old
+        place.supersede(old, turn)
+        turn.prompt = place.new_message(turn, text)
+        store(place, turn, runner)
+    return _accepted(turn, closed=place.closed)
 
 
 def check_text(text: str) -> None:
@@ -104,18 +144,6 @@ def title_from(text: str) -> str:
     return line[: TITLE_LENGTH - 1].rsplit(" ", 1)[0].rstrip(" ,.;:") + "…"
 
 
-def view(message: Message) -> MessageView:
-    """Show a message as programs and the page see it."""
-    return {
-        "id": str(message.pk),
-        "role": message.role,
-        "text": message.text,
-        "created_at": message.created_at.isoformat(),
-        "position": message.position,
-        "turn_id": str(message.turn_id),
-    }
-
-
 def ahead_of(turn: Turn) -> int:
     """Count the turns that are answered before a queued one."""
     if turn.status != Status.QUEUED:
@@ -123,121 +151,11 @@ def ahead_of(turn: Turn) -> int:
     return Turn.objects.filter(conversation=turn.conversation_id, status__in=ACTIVE, seq__lt=turn.seq).count()
 
 
-# -- in the database, under the conversation's lock and the person's
-
-_LOCK = """
-SELECT c.title, c.last_seq, c.last_position FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
-WHERE c.id = %(conversation)s AND c.user_id = %(user)s FOR NO KEY UPDATE OF c, u
-"""
-_LOOK = """
-SELECT
-    (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
-    (SELECT t.accepted_at FROM chat_turn t WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s
-        ORDER BY t.accepted_at DESC OFFSET %(limit)s - 1 LIMIT 1),
-    count(*), count(*) FILTER (WHERE status = 'queued')
-FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
-"""
-_STORE = """
-WITH moved AS (
-    UPDATE chat_conversation
-    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s
-    WHERE id = %(conversation)s
-), said AS (
-    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
-    SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
-    WHERE %(is_said)s
-)
-INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, retry_of_id, client_id, seq, status, owner, lease_until,
-    attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
-VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(retry_of)s, %(client)s, %(seq)s, %(status)s, %(owner)s,
-    %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
-"""
+def _current(conversation_id: uuid.UUID, **what: Any) -> Turn | None:
+    """Return a turn that belongs to the conversation as it is now."""
+    current = Turn.objects.filter(conversation=conversation_id, superseded_by=None, **what)
+    return current.select_related("prompt").first()
 
 
-@dataclass(slots=True)
-class _Place:
-    """A conversation and what is under way in it, as it is until the transaction ends."""
-
-    user_id: uuid.UUID
-    conversation_id: uuid.UUID
-    client_id: uuid.UUID
-    now: datetime
-    title: str
-    last_seq: int
-    last_position: int
-    known: Turn | None = None  # what was accepted with the same `client_id`
-    active: int = 0
-    queued: int = 0
-    first_of_minute: datetime | None = None  # where the limit is reached
-
-    def check_limits(self) -> None:
-        """Raise RateLimited where the person says too much, or too many messages wait."""
-        if self.first_of_minute is not None:
-            limit = settings.MESSAGES_PER_MINUTE
-            wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
-            detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
-            raise RateLimited(detail, retry_after=wait)
-        if self.queued >= settings.QUEUE_PER_CONVERSATION:
-            detail = "Too many messages are waiting in this conversation; please wait for a reply."
-            raise RateLimited(detail, retry_after=5)
-
-
-def _lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, now: datetime, *, make: bool) -> _Place:
-    """Lock a conversation, made first where there is none, and look at what is under way. Raise NotFound."""
-    values = {"user": user_id, "conversation": conversation_id, "client": client_id}
-    locked = select(_LOCK, values)
-    if not locked and make:
-        fresh = Conversation(pk=conversation_id, user_id=user_id, updated_at=now)
-        Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
-        locked = select(_LOCK, values)
-    if not locked:
-        raise NotFound("There is no such conversation.")
-    place = _Place(user_id, conversation_id, client_id, now, *locked[0])
-    limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
-    ((known, place.first_of_minute, place.active, place.queued),) = select(_LOOK, values | limit)
-    if known is not None:
-        place.known = Turn.objects.select_related("prompt").get(pk=known)
-    return place
-
-
-def _store(place: _Place, turn: Turn, runner: uuid.UUID | None) -> None:
-    """Store a turn and, unless it is another try, what was said; running at once where nothing is before it."""
-    if runner is not None and not place.active:
-        turn.status, turn.owner = Status.RUNNING, runner
-        turn.lease_until, turn.started_at = place.now + LEASE, place.now
-    values = {
-        "conversation": place.conversation_id,
-        "user": place.user_id,
-        "client": place.client_id,
-        "now": place.now,
-        "title": place.title,
-        "position": place.last_position,
-        "message": turn.prompt.pk,
-        "text": turn.prompt.text,
-        "is_said": turn.retry_of_id is None,
-        "turn": turn.pk,
-        "retry_of": turn.retry_of_id,
-        "seq": turn.seq,
-        "status": turn.status,
-        "owner": turn.owner,
-        "lease_until": turn.lease_until,
-        "started_at": turn.started_at,
-    }
-    change(_STORE, values)
-    turn._state.adding = False
-
-
-def _new_turn(place: _Place) -> Turn:
-    place.last_seq += 1
-    return Turn(
-        conversation_id=place.conversation_id,
-        user_id=place.user_id,
-        client_id=place.client_id,
-        seq=place.last_seq,
-        status=Status.QUEUED,
-        accepted_at=place.now,
-    )
-
-
-def _accepted(turn: Turn, *, is_new: bool) -> Accepted:
-    return Accepted(view(turn.prompt), turn, ahead_of(turn), is_new)
+def _accepted(turn: Turn, *, is_new: bool = True, closed: Closed | None = None) -> Accepted:
+    return Accepted(message_view(turn.prompt), turn, ahead_of(turn), is_new, closed)

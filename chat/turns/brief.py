@@ -38,12 +38,12 @@ class Brief:
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
     ((time_zone, allowed, pruned),) = select(_READ, {"turn": turn.pk})
-    fresh = turn.attempt == 1 and turn.retry_of_id is None
+    fresh = turn.attempt == 1 and turn.replaces_id is None
     place = Place(
         session_id=str(SessionId(turn.user_id, turn.conversation_id)),
         conversation_id=turn.conversation_id,
         fence=Fence(turn.seq, turn.attempt),
-        replaces=turn.retry_of.seq if turn.retry_of else None,
+        replaces=turn.replaces.seq if turn.replaces else None,
         last=last_turn(turn.conversation_id, before=turn.seq) if turn.seq > 1 else None,
     )
     return Brief(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypedDict
 
+from chat.models import Message
+
 
 class MessageView(TypedDict):
     """A message as programs and the page see it."""
@@ -11,18 +13,32 @@ class MessageView(TypedDict):
     role: str
     text: str
     created_at: str
-    position: int
+    position: int | None  # None in an earlier version of the conversation
     turn_id: str
 
 
+def message_view(message: Message) -> MessageView:
+    """Show a message as programs and the page see it."""
+    return {
+        "id": str(message.pk),
+        "role": message.role,
+        "text": message.text,
+        "created_at": message.created_at.isoformat(),
+        "position": message.position,
+        "turn_id": str(message.turn_id),
+    }
+
+
 class ToolView(TypedDict, total=False):
-    """A tool call as a snapshot shows it."""
+    """A tool call as a snapshot shows it; `approval` is there where one was needed."""
 
     call_id: str
     name: str
     arguments: Any
     output: str
     error: str
+    approval: str  # awaiting, approved or declined
+    by: str  # who decided: a user's id, or "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,26 @@ class ToolFinished:
     call_id: str
     output: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """The turn waits until a person has decided about a call."""
+
+    type: ClassVar = "approval.requested"
+    call_id: str
+    name: str
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    """A person has decided, or made the question needless by saying something else (`by` is "superseded")."""
+
+    type: ClassVar = "approval.decided"
+    call_id: str
+    approved: bool
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +148,16 @@ class Snapshot:
 
 
 LastEvent = TurnFinished | TurnStopped | TurnFailed
-Event = TurnQueued | TurnStarted | TextDelta | ToolStarted | ToolFinished | Warned | TurnResumed | Snapshot | LastEvent
+Event = (
+    TurnQueued
+    | TurnStarted
+    | TextDelta
+    | ToolStarted
+    | ToolFinished
+    | ApprovalRequested
+    | ApprovalDecided
+    | Warned
+    | TurnResumed
+    | Snapshot
+    | LastEvent
+)

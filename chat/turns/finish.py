@@ -9,25 +9,18 @@ from django.db import transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from chat.exceptions import NotFound, TurnLost
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.mirror import reflect
 from chat.memory.statements import Size
-from chat.models import Conversation, Message, Turn
+from chat.models import Message, Turn
 from chat.models.conversation import Role
-from chat.models.sql import select
 from chat.models.turn import Status
-from chat.turns.accept import view
 from chat.turns.claim import claim_locked
-from chat.turns.events import MessageView
+from chat.turns.events import ApprovalRequested, MessageView, message_view
 from chat.turns.journal import storable
 from chat.turns.ownership import HELD, Hold
 
-_LOCK = """
-SELECT c.id, c.user_id, c.last_position FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
-WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
-"""
 _END = f"""
 WITH ended AS (
     UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, items = %(items)s,
@@ -45,7 +38,7 @@ WHERE id = %(conversation)s AND EXISTS (SELECT FROM ended)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a turn ended."""
+    """How a turn ended, or what it asks before it goes on (then its status is "waiting")."""
 
     status: Status
     text: str
@@ -56,6 +49,12 @@ class Ending:
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""
+    asks: Sequence[ApprovalRequested] = ()
+
+    @property
+    def trouble(self) -> str:
+        """What staff are to see of it at the session."""
+        return self.warning if self.warning == "context_unavailable" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,7 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
     """Write how a turn ended, and take the conversation's next one for a process that has a place. Raise TurnLost."""
     now = timezone.now()
     with transaction.atomic():
-        locked = select(_LOCK, hold.values)
-        if not locked:
-            raise TurnLost("The conversation is gone.")
-        conversation_id, user_id, last_position = locked[0]
+        conversation_id, user_id, last_position = hold.lock_conversation()
         message = _reply(hold.turn_id, last_position + 1, ending, now)
         hold.write(
             _END,
@@ -91,29 +87,9 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
             error_detail=ending.error_detail,
         )
         session_id = SessionId(user_id, conversation_id)
-        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=_trouble(ending))
+        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
-    return Ended(view(message) if message else None, following)
-
-
-def _trouble(ending: Ending) -> str:
-    return ending.warning if ending.warning == "context_unavailable" else ""
-
-
-def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Turn:
-    """End a turn that has not begun, ask the process of one that runs to stop it, and return it. Raise NotFound."""
-    with transaction.atomic():
-        Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
-        turn = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).first()
-        if turn is None:
-            raise NotFound("There is no such turn.")
-        if turn.status == Status.QUEUED:
-            turn.status, turn.ended_at = Status.STOPPED, timezone.now()
-            turn.save(update_fields=["status", "ended_at"])
-        elif turn.status == Status.RUNNING:
-            turn.stop_asked = True
-            turn.save(update_fields=["stop_asked"])
-    return turn
+    return Ended(message_view(message) if message else None, following)
 
 
 def _reply(turn_id: uuid.UUID, position: int, ending: Ending, now: datetime) -> Message | None:

@@ -9,16 +9,16 @@ from chat.bridge import in_database
 from chat.exceptions import NotFound
 from chat.models import Message, Turn
 from chat.models.conversation import Role
-from chat.models.turn import ACTIVE, Status
+from chat.models.turn import ACTIVE, Decision, Status
 from chat.turns import journal as journals
-from chat.turns.accept import view
-from chat.turns.events import Snapshot
+from chat.turns.events import ApprovalDecided, Snapshot, message_view
 from chat.turns.log import Entry, Logs, TurnLog
 
 # Seconds between two looks at a turn that another process runs, and at one that waits here.
 LOOK_EVERY = 0.5
 LOOK_SOON = 0.05
 LOOK_AT_QUEUE_EVERY = 2.0
+LOOK_AT_WAITING_EVERY = 5.0
 NOT_KNOWN_HERE = -1
 
 
@@ -37,31 +37,36 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
     of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
     shown: _Look | None = None
+    told = 0  # the attempt that was told of last
     doubtful = just_accepted = False
     while True:
         log = logs.get(turn_id)
         if log is None or (doubtful and not log.is_live):
+            expected = logs.expect(turn_id)
             status, owner = await in_database(_whose, turn_id)
             if (begun := logs.get(turn_id)) is not None and begun.is_live:
                 continue
             if status == Status.RUNNING and owner == logs.owner:
-                await asyncio.sleep(LOOK_SOON)  # it is about to begin here
+                await expected(LOOK_SOON)  # it is about to begin here
                 continue
             if status == Status.QUEUED and log is None and not just_accepted:
                 just_accepted = True  # maybe, and its log is about to be opened here
-                await asyncio.sleep(LOOK_EVERY)
+                await expected(LOOK_EVERY)
                 continue
-            if log is None or status != Status.QUEUED:
+            if log is None or status not in (Status.QUEUED, Status.WAITING):
                 look = await in_database(_look, turn_id)
                 if look != shown:
-                    shown = look
+                    shown, told = look, look.attempt
                     yield Seen(look.attempt, [Entry(0, look.snapshot)])
                 if look.ended:
                     return
-                await asyncio.sleep(LOOK_EVERY)
+                await expected(LOOK_AT_WAITING_EVERY if status == Status.WAITING else LOOK_EVERY)
                 attempt = NOT_KNOWN_HERE
                 continue
-        start = _start(log, attempt, after)
+            if status == Status.WAITING:
+                _take_decisions(log, await in_database(_look, turn_id))
+        # The log of a later attempt begins with what replaces all that was told.
+        start = 0 if 0 < told < log.attempt else _start(log, attempt, after)
         if start is None and log.ended:
             look = await in_database(_look, turn_id)
             yield Seen(look.attempt, [Entry(log.n, look.snapshot)])
@@ -76,9 +81,18 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
                 break
             entries = log.read(after)
             after = entries[-1].n
+            told = attempt
             yield Seen(attempt, entries)
         else:
             return
+
+
+def _take_decisions(log: TurnLog, look: "_Look") -> None:
+    """Write into a log what was decided in another process about a turn that waits."""
+    for tool in look.snapshot.tools:
+        awaited = log.tools.get(tool["call_id"], {}).get("approval") == Decision.AWAITING
+        if look.attempt == log.attempt and awaited and tool["approval"] != Decision.AWAITING:
+            log.append(ApprovalDecided(tool["call_id"], tool["approval"] == Decision.APPROVED, tool["by"]))
 
 
 async def _news(log: TurnLog, after: int) -> bool:
@@ -130,7 +144,7 @@ def _look(turn_id: uuid.UUID) -> _Look:
         status=turn.status,
         text=reply.text if reply else turn.text,
         tools=journals.load(turn).tools,
-        message=view(reply) if reply else None,
+        message=message_view(reply) if reply else None,
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
     )

@@ -6,6 +6,7 @@ calls.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from psycopg.types.json import Jsonb
 from chat.assistant.context import Call, Effect
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.memory.items import Item
-from chat.models.turn import ToolCall, Turn, TurnStep
+from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
 from chat.turns.ownership import HELD, Hold
 
@@ -61,6 +62,21 @@ class Journal:
     def text(self) -> str:
         """The text of all complete responses, as the page shows it."""
         return join_texts([step.text for step in self.steps])
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens that all complete responses took."""
+        return dict(sum((Counter(step.usage) for step in self.steps), Counter()))
+
+    @property
+    def done(self) -> frozenset[str]:
+        """The ids of the calls that were answered."""
+        return frozenset(tool["call_id"] for tool in self.tools if "output" in tool or "error" in tool)
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """The ids of the calls about which nobody needs to be asked any more."""
+        return frozenset(tool["call_id"] for tool in self.tools if tool.get("approval") != Decision.AWAITING)
 
 
 def join_texts(texts: Sequence[str]) -> str:
@@ -117,27 +133,24 @@ def void_step(hold: Hold, *, n: int) -> None:
 def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
     """Carry out a tool call and write it down in one transaction, or answer it from the journal.
 
-    What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id.
+    What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
+    one that nobody has approved.
     """
-    arguments = _parsed(call.arguments)
+    arguments = parsed(call.arguments)
     with transaction.atomic():
         hold.lock()
-        known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first()
-        if known is not None:
-            if (known.name, known.arguments) != (call.name, arguments):
-                raise TurnLost("The journal holds another call of this id.")
-            return known.output or ""
+        fresh = ToolCall(turn_id=hold.turn_id, call_id=call.id, name=call.name, arguments=arguments)
+        known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first() or fresh
+        if (known.name, known.arguments) != (call.name, arguments):
+            raise TurnLost("The journal holds another call of this id.")
+        if known.decision == Decision.AWAITING:
+            raise TurnLost("Nobody has decided about this call.")
+        if known.output is not None or known.error is not None:
+            return known.output or known.error or ""
         done = _attempted(effect)
-        output = json.dumps(done.output, ensure_ascii=False)
-        ToolCall.objects.create(
-            turn_id=hold.turn_id,
-            call_id=call.id,
-            name=call.name,
-            arguments=arguments,
-            output=output,
-            before=done.before,
-        )
-        return output
+        known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
+        known.save()
+        return known.output
 
 
 def _attempted(effect: Callable[[], Effect]) -> Effect:
@@ -154,12 +167,15 @@ def save_text(hold: Hold, text: str) -> None:
 
 
 def copy_journal(source: Turn, target: Turn) -> None:
-    """Give a retry the journal of the turn it retries, so that nothing complete is asked for or done again."""
+    """Give a retry the journal of the turn it retries, so that nothing complete is asked for or done again.
+
+    What nobody decided before the turn ended is asked anew.
+    """
     for step in source.steps.filter(is_void=False):
         step.pk, step.turn = None, target
         step._state.adding = True
         step.save()
-    for call in source.tool_calls.all():
+    for call in source.tool_calls.exclude(decided_by=SUPERSEDED):
         call.pk, call.turn = None, target
         call._state.adding = True
         call.save()
@@ -195,7 +211,8 @@ def assistant_item(text: str) -> Item:
     return {"role": "assistant", "content": text}
 
 
-def _parsed(arguments: str) -> Any:
+def parsed(arguments: str) -> Any:
+    """Return a call's arguments as they are stored."""
     try:
         return storable(json.loads(arguments or "{}"))
     except ValueError:
@@ -208,4 +225,8 @@ def _shown(call: ToolCall) -> ToolView:
         shown["output"] = call.output
     if call.error is not None:
         shown["error"] = call.error
+    if call.decision:
+        shown["approval"] = call.decision
+    if call.decided_by:
+        shown["by"] = call.decided_by
     return shown

@@ -2,10 +2,25 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
+from weakref import WeakValueDictionary
 
-from chat.turns.events import Event, LastEvent, Snapshot, TextDelta, ToolFinished, ToolStarted, ToolView, TurnResumed
+from chat.models.turn import Decision
+from chat.turns.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Event,
+    LastEvent,
+    Snapshot,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    ToolView,
+    TurnResumed,
+)
 
 # Seconds a log is kept after its end; later questions are answered from the database.
 KEPT_AFTER_END = 60.0
@@ -33,6 +48,7 @@ class TurnLog:
         self._length = 0
         self.tools: dict[str, ToolView] = {}
         self.ended = False
+        self.is_outdated = False  # a later attempt has a log
         self._running = False
         self._events: list[Event] = []
         self._news = asyncio.Event()
@@ -99,9 +115,14 @@ class TurnLog:
         return entries
 
     async def wait(self, after: int) -> None:
-        """Wait until there is an entry beyond a number, or the turn begins or stops to run here."""
-        if self.n <= after:
+        """Wait until there is an entry beyond a number, or it changes whether this log is the one to read."""
+        if self.n <= after and not self.is_outdated:
             await self._news.wait()
+
+    def give_way(self) -> None:
+        """Send the followers to the log of a later attempt."""
+        self.is_outdated = True
+        self._wake()
 
     def _wake(self) -> None:
         self._news.set()
@@ -118,9 +139,17 @@ class TurnLog:
             self._pieces.append(event.text)
             self._length += len(event.text)
         elif isinstance(event, ToolStarted):
-            self.tools[event.call_id] = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
+            shown = self._call(event.call_id)
+            shown["name"], shown["arguments"] = event.name, event.arguments
+        elif isinstance(event, ApprovalRequested):
+            shown = self._call(event.call_id)
+            shown["name"], shown["arguments"], shown["approval"] = event.name, event.arguments, Decision.AWAITING
+        elif isinstance(event, ApprovalDecided):
+            shown = self._call(event.call_id)
+            shown["approval"] = Decision.APPROVED if event.approved else Decision.DECLINED
+            shown["by"] = event.by
         elif isinstance(event, ToolFinished):
-            shown = self.tools.setdefault(event.call_id, {"call_id": event.call_id})
+            shown = self._call(event.call_id)
             if event.output is not None:
                 shown["output"] = event.output
             if event.error is not None:
@@ -128,6 +157,9 @@ class TurnLog:
         elif isinstance(event, TurnResumed):
             self.text = event.text
             self.tools = {tool["call_id"]: tool for tool in event.tools}
+
+    def _call(self, call_id: str) -> ToolView:
+        return self.tools.setdefault(call_id, {"call_id": call_id})
 
 
 def _complete(entries: list[Entry], pieces: list[str]) -> None:
@@ -144,13 +176,33 @@ class Logs:
     def __init__(self, owner: uuid.UUID | None = None) -> None:
         self.owner = owner
         self._logs: dict[uuid.UUID, TurnLog] = {}
+        self._expected: WeakValueDictionary[uuid.UUID, asyncio.Event] = WeakValueDictionary()
 
     def open(self, turn_id: uuid.UUID, attempt: int) -> TurnLog:
         """Return the log of an attempt, beginning it where there is none; an older attempt's is dropped."""
         log = self._logs.get(turn_id)
         if log is None or log.attempt != attempt:
+            if log is not None:
+                log.give_way()
             log = self._logs[turn_id] = TurnLog(turn_id, attempt)
+            self.touch(turn_id)
         return log
+
+    def touch(self, turn_id: uuid.UUID) -> None:
+        """Wake who expects something to happen with a turn."""
+        if (happened := self._expected.pop(turn_id, None)) is not None:
+            happened.set()
+
+    def expect(self, turn_id: uuid.UUID) -> Callable[[float], Awaitable[None]]:
+        """Return what waits until something has happened here with a turn since this call, or for so many seconds."""
+        happened = self._expected.setdefault(turn_id, asyncio.Event())
+
+        async def wait(seconds: float) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await happened.wait()
+
+        return wait
 
     def get(self, turn_id: uuid.UUID) -> TurnLog | None:
         """Return a turn's log, or None where this process has none."""

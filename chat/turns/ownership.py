@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import F, Q
@@ -29,6 +30,20 @@ SUSPECT, DEADLY = 2, 3
 HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
 
 
+_CONVERSATION = """
+SELECT c.id, c.user_id, c.last_position FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
+"""
+
+
+class LockedConversation(NamedTuple):
+    """A conversation that nobody else changes until the transaction ends."""
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    last_position: int
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One process's hold on one attempt at a turn."""
@@ -36,6 +51,13 @@ class Hold:
     turn_id: uuid.UUID
     owner: uuid.UUID
     attempt: int
+
+    def lock_conversation(self) -> LockedConversation:
+        """Lock the turn's conversation, which comes before the turn; raise TurnLost where it is gone."""
+        locked = select(_CONVERSATION, self.values)
+        if not locked:
+            raise TurnLost("The conversation is gone.")
+        return LockedConversation(*locked[0])
 
     def lock(self) -> None:
         """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""

@@ -1,9 +1,9 @@
 """Play one turn: run the agent over the session and the journal, and say how it ended."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from agents import (
@@ -27,13 +27,12 @@ from agents.tool_context import ToolContext
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import notices
+from chat import notices, tasks
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.guardrail import build_guardrail
 from chat.assistant.relevance import REFUSAL
-from chat.assistant.tools import READ_ONLY
 from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.memory.items import Item
@@ -43,7 +42,15 @@ from chat.models import Turn
 from chat.models.turn import Status
 from chat.turns import journal as journals
 from chat.turns.brief import Brief, read_brief
-from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnResumed, TurnStarted, Warned
+from chat.turns.events import (
+    ApprovalRequested,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnResumed,
+    TurnStarted,
+    Warned,
+)
 from chat.turns.finish import Ending
 from chat.turns.journal import Journal
 from chat.turns.log import TurnLog
@@ -77,9 +84,13 @@ class Play:
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._rebuilt_without: int | None = None  # older items, where the session was rebuilt from the record
+        self._was_lost = False
 
     async def play(self) -> Ending:
-        """Run the agent to its end. Raise TurnLost, or CancelledError where the turn was stopped."""
+        """Run the agent to its end, or until it asks for a decision.
+
+        Raise TurnLost, or CancelledError where the turn was stopped.
+        """
         brief = self._brief
         if brief is None:
             brief = self._brief = await in_database(read_brief, self.turn)
@@ -94,7 +105,9 @@ class Play:
         opened = await memory.open(brief.place)
         if opened is not None and opened.pruned is not None:
             self._rebuilt_without = opened.pruned
-            self.log.append(Warned("context_rebuilt", CONTEXT_REBUILT))
+            if opened.was_lost:
+                self._was_lost = True
+                self.log.append(Warned("context_rebuilt", CONTEXT_REBUILT))
         model = PlaybackModel(self._model, brief.journal, self.log)
         try:
             await self._run(brief, model, memory)
@@ -110,6 +123,8 @@ class Play:
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
             await in_database(journals.void_step, brief.hold, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")
+        if asks := self._asks():
+            return await self._waiting(asks)
         if not self.log.text:
             return await self._failed("model_error", "The assistant gave no answer.")
         return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
@@ -123,7 +138,7 @@ class Play:
 
         One that had not begun is not remembered, like one that is stopped in the queue.
         """
-        if self._memory is None and self.turn.attempt == 1 and self.turn.retry_of_id is None:
+        if self._memory is None and self.turn.attempt == 1 and self.turn.replaces_id is None:
             return Ending(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 
@@ -156,7 +171,13 @@ class Play:
 
     def _context(self, brief: Brief) -> TurnContext:
         pruned = brief.pruned if self._rebuilt_without is None else self._rebuilt_without
-        return TurnContext(user_id=self.turn.user_id, now=brief.now, beginning_forgotten=pruned > 0, act=self._act)
+        return TurnContext(
+            user_id=self.turn.user_id,
+            now=brief.now,
+            beginning_forgotten=pruned > 0,
+            act=self._act,
+            settled=brief.journal.settled,
+        )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
         brief = self._known()
@@ -166,13 +187,20 @@ class Play:
         output = await outcome(acting)
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
-            if call.name not in READ_ONLY:
+            if call.name not in tasks.LOOKS:
                 await notices.tasks_changed(self.turn.user_id)
         return output
 
     def was_done(self, call_id: str) -> bool:
-        """Tell whether a call was in the journal before this attempt."""
-        return any(tool["call_id"] == call_id for tool in self._known().journal.tools)
+        """Tell whether a call was answered before this attempt."""
+        return call_id in self._known().journal.done
+
+    def _asks(self) -> list[ApprovalRequested]:
+        """Return the calls that a person must decide about before the turn goes on."""
+        return [
+            ApprovalRequested(call.call_id or "", call.name or "", journals.parsed(call.arguments or ""))
+            for call in (self._result.interruptions if self._result else ())
+        ]
 
     def _announce(self, journal: Journal) -> None:
         if self.turn.attempt == 1:
@@ -194,24 +222,33 @@ class Play:
         prompt = self._known().prompt
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
-    async def _failed(self, code: str, detail: str) -> Ending:
-        return await self._cut_short(Status.FAILED, partial=False, error_code=code, error_detail=detail)
+    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> Ending:
+        """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
+        await self._rewrite([])
+        return replace(await self._ending(Status.WAITING, []), asks=asks)
 
-    async def _cut_short(self, status: Status, *, partial: bool, **more: str) -> Ending:
+    async def _failed(self, code: str, detail: str) -> Ending:
+        ending = await self._cut_short(Status.FAILED, partial=False)
+        return replace(ending, error_code=code, error_detail=detail)
+
+    async def _cut_short(self, status: Status, *, partial: bool) -> Ending:
         """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
         await self.settle()
         journal = await in_database(journals.load, self.turn)
         rest = self.log.text[len(journal.text) :].strip() if partial else ""
         items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
-        return await self._rewritten(status, items, **more)
+        return await self._rewritten(status, items)
 
-    async def _rewritten(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
+    async def _rewritten(self, status: Status, items: Sequence[Item]) -> Ending:
+        await self._rewrite(items)
+        return await self._ending(status, items)
+
+    async def _rewrite(self, items: Sequence[Item]) -> None:
         await self.settle()
         if self._memory is not None:
             await self._memory.rewrite(items)
-        return await self._ending(status, items, **more)
 
-    async def _ending(self, status: Status, items: Sequence[Item], **more: str) -> Ending:
+    async def _ending(self, status: Status, items: Sequence[Item]) -> Ending:
         unavailable = self._memory is None or self._memory.unavailable
         size = None
         if not unavailable:
@@ -227,13 +264,12 @@ class Play:
             size=size,
             pruned=self._rebuilt_without,
             warning=self._warning(unavailable and self._memory is not None),
-            **more,
         )
 
     def _warning(self, unavailable: bool) -> str:
         if unavailable:
             return "context_unavailable"
-        return "context_rebuilt" if self._rebuilt_without is not None else ""
+        return "context_rebuilt" if self._was_lost else ""
 
 
 class _Journaling(RunHooks[TurnContext]):
@@ -260,7 +296,7 @@ class _Journaling(RunHooks[TurnContext]):
 
     async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
         if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
-            arguments = _readable(context.tool_arguments)
+            arguments = journals.parsed(context.tool_arguments)
             self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
 
 
@@ -279,10 +315,3 @@ def _raise_ours(error: BaseException | None) -> None:
 
 def _tokens(usage: Usage) -> dict[str, int]:
     return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-
-
-def _readable(arguments: str) -> Any:
-    try:
-        return json.loads(arguments or "{}")
-    except ValueError:
-        return arguments

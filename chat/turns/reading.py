@@ -9,8 +9,8 @@ from chat import tasks
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
-from chat.turns.accept import ahead_of, view
-from chat.turns.events import MessageView
+from chat.turns.accept import ahead_of
+from chat.turns.events import MessageView, message_view
 
 
 class ConversationView(TypedDict):
@@ -75,7 +75,7 @@ def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> 
     """Return what was accepted in a person's conversation behind a place in its queue, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
     return [
-        Said(turn.seq, turn.pk, accepted_frame(view(turn.prompt), turn, ahead_of(turn)))
+        Said(turn.seq, turn.pk, accepted_frame(message_view(turn.prompt), turn, ahead_of(turn)))
         for turn in turns.select_related("prompt").order_by("seq")
     ]
 
@@ -86,7 +86,12 @@ def accepted_frame(message: MessageView, turn: Turn, ahead: int) -> dict[str, An
         "type": "message.accepted",
         "client_id": str(turn.client_id),
         "message": message,
-        "turn": {"id": str(turn.pk), "status": turn.status, "ahead": ahead},
+        "turn": {
+            "id": str(turn.pk),
+            "status": turn.status,
+            "ahead": ahead,
+            "replaces": str(turn.replaces_id) if turn.replaces_id else None,
+        },
     }
 
 

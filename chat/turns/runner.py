@@ -18,17 +18,20 @@ from chat.memory.identity import SessionId
 from chat.memory.mirror import reflect_pruning
 from chat.memory.store import SessionStore
 from chat.models import Turn
-from chat.models.turn import Status
-from chat.turns.accept import Accepted, accept, accept_retry
+from chat.models.turn import SUPERSEDED, Status
+from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
+from chat.turns.approvals import Asked, Decided, ask, decide
 from chat.turns.brief import Brief, read_brief
 from chat.turns.claim import claim_waiting
-from chat.turns.events import LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
-from chat.turns.finish import Ended, Ending, ask_to_stop, finish
+from chat.turns.closing import Closed
+from chat.turns.events import ApprovalDecided, LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
+from chat.turns.finish import Ended, Ending, finish
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
 from chat.turns.ownership import RENEWAL, Hold, hold_of, release, renew, take_over
 from chat.turns.play import Play
 from chat.turns.presence import Presence
+from chat.turns.stop import ask_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -71,18 +74,39 @@ class TurnRunner:
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
     ) -> Accepted:
-        """Accept another try at a failed or stopped turn. Raise what `accept_retry` raises."""
+        """Accept another try at a turn that has ended. Raise what `accept_retry` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
         return await outcome(self._take(lambda runner: accept_retry(**given, turn_id=turn_id, runner=runner)))
+
+    async def edit(
+        self,
+        *,
+        user_id: uuid.UUID,
+        conversation_id: uuid.UUID,
+        message_id: uuid.UUID,
+        client_id: uuid.UUID,
+        text: str,
+    ) -> Accepted:
+        """Accept a message in the place of an earlier one. Raise what `accept_edit` raises."""
+        given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
+        return await outcome(
+            self._take(lambda runner: accept_edit(**given, message_id=message_id, text=text, runner=runner))
+        )
+
+    async def decide(
+        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, call_id: str, approve: bool
+    ) -> None:
+        """Take a person's decision; with the last one that a turn waits for it goes on. Raise what `decide` raises."""
+        given = {"user_id": user_id, "conversation_id": conversation_id, "turn_id": turn_id}
+        await outcome(self._decide(lambda runner: decide(**given, call_id=call_id, approve=approve, runner=runner)))
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
         running = self._running.get(turn_id)
         if running is None:
-            turn = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
-            if turn.status == Status.STOPPED and (log := self.logs.get(turn_id)) is not None and not log.ended:
-                log.append(TurnStopped(None))
-                self.logs.retire(log)
+            closed = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
+            if closed is not None:
+                self._closed(closed)
             self._stop(turn_id)  # where it has begun here meanwhile; else whoever runs it finds that it was asked to
             return
         turn = running.turn
@@ -127,6 +151,8 @@ class TurnRunner:
 
     async def _accepted(self, accepted: Accepted, brief: Brief | None) -> Accepted:
         turn = accepted.turn
+        if accepted.closed is not None:
+            self._closed(accepted.closed)
         if accepted.is_new:
             if turn.status == Status.RUNNING:
                 self._begin(turn, brief)
@@ -134,6 +160,29 @@ class TurnRunner:
                 self.logs.open(turn.pk, turn.attempt).append(TurnQueued())
             await notices.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
         return accepted
+
+    async def _decide(self, deciding: Callable[[uuid.UUID | None], Decided]) -> None:
+        with _Reserved(self) as owner:
+            decided, brief = await in_database(_decide_to_begin, deciding, owner)
+            turn = decided.turn
+            log = self.logs.open(turn.pk, turn.attempt) if decided.is_last else self.logs.get(turn.pk)
+            if log is not None:
+                log.append(decided.event)
+            self.logs.touch(turn.pk)
+            if log is not None and decided.is_last:
+                if turn.status == Status.RUNNING:
+                    self._begin(turn, brief)
+                else:
+                    log.append(TurnQueued())
+        await self._fill()
+
+    def _closed(self, closed: Closed) -> None:
+        """Tell how a turn ended that nobody ran."""
+        log = self.logs.open(closed.turn_id, closed.attempt)
+        for call_id in closed.declined:
+            log.append(ApprovalDecided(call_id, approved=False, by=SUPERSEDED))
+        log.append(TurnStopped(closed.message))
+        self.logs.retire(log)
 
     def _begin(self, turn: Turn, brief: Brief | None = None) -> None:
         log = self.logs.open(turn.pk, turn.attempt)
@@ -158,7 +207,8 @@ class TurnRunner:
         try:
             ending = await self._outcome(play)
             if ending is not None:
-                following = await self._end(play, ending)
+                ends = self._wait if ending.status == Status.WAITING else self._end
+                following = await ends(play, ending)
                 await self._tidy(turn, ending)
         except TurnLost:
             logger.info("Turn %s is carried on elsewhere.", turn.pk)
@@ -192,7 +242,8 @@ class TurnRunner:
             return None
         error = running.playing.exception()
         if error is None:
-            return running.playing.result()
+            ending = running.playing.result()
+            return await play.stopped() if running.stopping and ending.status == Status.WAITING else ending
         await play.settle()
         if isinstance(error, TurnLost | DatabaseError | OSError):
             raise error
@@ -215,6 +266,18 @@ class TurnRunner:
         play.log.append(last)
         self.logs.retire(play.log)
         return None if ended.next is None else (ended.next, brief)
+
+    async def _wait(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+        """Let a turn wait for a person; return the conversation's next where that makes the question needless."""
+        next_owner = None if self._draining else self.owner
+        asked, brief = await in_database(_ask_to_begin, hold_of(play.turn), ending, next_owner)
+        for event in ending.asks:
+            play.log.append(event)
+        if asked.closed is not None:
+            self._closed(asked.closed)
+        else:
+            self.logs.retire(play.log)  # later questions are answered from the record
+        return None if asked.next is None else (asked.next, brief)
 
     async def _tidy(self, turn: Turn, ending: Ending) -> None:
         """Bring the session back to its limit, and tell who looks on."""
@@ -288,6 +351,21 @@ def _finish_to_begin(hold: Hold, ending: Ending, next_owner: uuid.UUID | None) -
     """End a turn, and read what the conversation's next one needs."""
     ended = finish(hold, ending, next_owner=next_owner)
     return ended, _brief(ended.next) if ended.next else None
+
+
+def _ask_to_begin(hold: Hold, ending: Ending, next_owner: uuid.UUID | None) -> tuple[Asked, Brief | None]:
+    """Let a turn wait, or close it and read what the conversation's next one needs."""
+    asked = ask(hold, ending, next_owner=next_owner)
+    return asked, _brief(asked.next) if asked.next else None
+
+
+def _decide_to_begin(
+    deciding: Callable[[uuid.UUID | None], Decided], owner: uuid.UUID | None
+) -> tuple[Decided, Brief | None]:
+    """Decide, and read what the turn needs where it goes on at once."""
+    decided = deciding(owner)
+    goes_on = decided.is_last and decided.turn.status == Status.RUNNING
+    return decided, _brief(decided.turn) if goes_on else None
 
 
 def _brief(turn: Turn) -> Brief | None:

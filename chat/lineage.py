@@ -1,0 +1,50 @@
+"""Earlier versions of a conversation: which turns took the place of which."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from chat.models import Turn
+
+
+class Lineage:
+    """Which turns of a conversation took the place of which."""
+
+    def __init__(self, turns: Sequence[Turn]) -> None:
+        """Take all turns of a conversation, in order."""
+        self._seq = {turn.pk: turn.seq for turn in turns}
+        self._later = {turn.pk: turn.superseded_by_id for turn in turns}
+        self._first: dict[uuid.UUID, uuid.UUID] = {}
+        self._versions: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        for turn in turns:
+            first = self._first[turn.pk] = self._first[turn.replaces_id] if turn.replaces_id else turn.pk
+            self._versions[first].append(turn.pk)
+
+    def has(self, version: uuid.UUID | None) -> bool:
+        """Tell whether a turn belongs to an earlier version; None stands for the present one."""
+        return version is None or self._later.get(version) is not None
+
+    def shown(self, version: uuid.UUID | None) -> frozenset[uuid.UUID]:
+        """Return the turns of the conversation as it was in a version."""
+        later = self._later[version] if version else None
+        if later is None:
+            return frozenset(pk for pk, by in self._later.items() if by is None)
+        until = self._seq[later]
+        return frozenset(
+            pk for pk, by in self._later.items() if self._seq[pk] < until and (by is None or self._seq[by] >= until)
+        )
+
+    def versions(self, turn_id: uuid.UUID) -> tuple[uuid.UUID, ...]:
+        """Return the turns that have had a turn's place, the oldest first."""
+        return tuple(self._versions[self._first[turn_id]])
+
+    def heirs(self, shown: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+        """Return for each turn of the past which of those that are shown took its place in the end."""
+        heirs = {}
+        for turn_id in self._later.keys() - frozenset(shown):
+            heir = self._later[turn_id]
+            while heir is not None and heir not in shown:
+                heir = self._later[heir]
+            if heir is not None:
+                heirs[turn_id] = heir
+        return heirs

@@ -1,0 +1,347 @@
+"""Several tasks are deleted only when the person says so: asked once, decided once, whatever happens in between."""
+
+import asyncio
+import uuid
+
+import pytest
+from agents.items import TResponseOutputItem
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.exceptions import Conflict, NotFound
+from chat.memory.items import faults
+from chat.models import Message, Task, ToolCall, Turn, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns.accept import Accepted
+from chat.turns.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Snapshot,
+    TextDelta,
+    ToolFinished,
+    TurnFinished,
+    TurnResumed,
+    TurnStopped,
+)
+
+DELETE = [function_call("delete_tasks", {"numbers": [1, 2]}, call_id="call_1")]
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
+    """The owner, who has three tasks, in a conversation that the script answers."""
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=owner.pk, title=title)
+
+    await in_database(fill)
+    return Chat(await start_runner(script), owner, uuid.uuid4())
+
+
+async def titles() -> list[str]:
+    return await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
+
+
+async def row(accepted: Accepted) -> Turn:
+    return await in_database(lambda: Turn.objects.get(pk=accepted.turn.pk))
+
+
+async def call() -> ToolCall:
+    return await in_database(ToolCall.objects.get)
+
+
+async def ask(chat: Chat, script: ScriptedModel) -> Accepted:
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    accepted, event = await chat.asked("Delete the first two tasks")
+    assert event == ApprovalRequested("call_1", "delete_tasks", {"numbers": [1, 2]})
+    return accepted
+
+
+async def test_nothing_is_deleted_while_the_person_is_asked(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+
+    turn = await row(accepted)
+    assert (turn.status, turn.owner, turn.lease_until, turn.ended_at) == (Status.WAITING, None, None, None)
+    assert turn.text == "Gladly."
+    assert len(await titles()) == 3
+    assert await chat.session() == [], "no call stands in the session unanswered"
+
+
+async def test_what_is_approved_is_done_once_and_the_turn_goes_on(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("Both are gone.")])
+    await chat.decide(accepted.turn, "call_1", True)
+    entries = await chat.log(accepted.turn)
+    await chat.settled()
+
+    assert await titles() == ["Eggs"]
+    decided, resumed = entries[0].event, entries[1].event
+    assert decided == ApprovalDecided("call_1", True, str(chat.user.pk))
+    assert isinstance(resumed, TurnResumed)
+    assert (resumed.text, resumed.at) == ("Gladly.", 7)
+    assert resumed.tools[0]["approval"] == "approved"
+    assert [entry.n for entry in entries] == list(range(1, len(entries) + 1))
+    last = entries[-1].event
+    assert isinstance(last, TurnFinished)
+    assert last.message["text"] == "Gladly.\n\nBoth are gone."
+    assert sum(isinstance(entry.event, ToolFinished) for entry in entries) == 1
+    turn = await row(accepted)
+    assert await chat.session() == turn.items
+    assert faults(turn.items) == {}
+    assert len(script.calls) == 2, "the response that asked is not asked for again"
+
+
+async def test_what_is_declined_stays_and_the_assistant_is_told(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("I leave them.")])
+    await chat.decide(accepted.turn, "call_1", False)
+    last = (await chat.log(accepted.turn))[-1].event
+    await chat.settled()
+
+    assert isinstance(last, TurnFinished)
+    assert len(await titles()) == 3
+    model_saw = script.last_call
+    assert model_saw is not None
+    assert '"declined"' in str(model_saw.input[-1]["output"])
+    assert await chat.session() == (await row(accepted)).items
+
+
+async def test_two_tabs_that_decide_at_once_decide_once(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("Done.")])
+    outcomes = await asyncio.gather(
+        *(chat.decide(accepted.turn, "call_1", approve) for approve in (True, False, True, False)),
+        return_exceptions=True,
+    )
+    await chat.log(accepted.turn)
+
+    assert sum(outcome is None for outcome in outcomes) == 1
+    assert all(outcome is None or isinstance(outcome, Conflict) for outcome in outcomes), outcomes
+    decided = await call()
+    assert (await titles() == ["Eggs"]) == (decided.decision == "approved")
+
+
+async def test_a_second_decision_is_refused(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("I leave them.")])
+    await chat.decide(accepted.turn, "call_1", False)
+    await chat.log(accepted.turn)
+
+    with pytest.raises(Conflict, match="decided already"):
+        await chat.decide(accepted.turn, "call_1", True)
+    assert len(await titles()) == 3
+
+
+async def test_nobody_else_decides(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    accepted = await ask(chat, script)
+    elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
+
+    with pytest.raises(NotFound):
+        await chat.decide(accepted.turn, "call_1", True, user=outsider)
+    with pytest.raises(NotFound):
+        await elsewhere.decide(accepted.turn, "call_1", True)
+    with pytest.raises(NotFound):
+        await chat.decide(accepted.turn, "call_2", True)
+    assert (await row(accepted)).status == Status.WAITING
+    assert (await call()).decision == "awaiting"
+
+
+async def test_a_call_that_was_never_asked_about_cannot_be_decided(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("delete_task", {"number": 1}, call_id="call_9")], [assistant_message("Gone.")]])
+    accepted = await chat.send("Delete task 1")
+    await chat.log(accepted.turn)
+
+    with pytest.raises(NotFound):
+        await chat.decide(accepted.turn, "call_9", False)
+
+
+async def test_the_question_survives_a_restart(chat: Chat, script: ScriptedModel, start_runner: StartRunner) -> None:
+    accepted = await ask(chat, script)
+    await chat.runner.drain(0)
+    later = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    snapshot = (await later.until(accepted.turn, Snapshot))[-1].event
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.status, snapshot.text) == ("waiting", "Gladly.")
+    assert snapshot.tools[0]["approval"] == "awaiting"
+
+    script.enqueue([assistant_message("Both are gone.")])
+    await later.decide(accepted.turn, "call_1", True)
+    assert isinstance((await later.log(accepted.turn))[-1].event, TurnFinished)
+    await later.settled()
+    assert await titles() == ["Eggs"]
+    assert await later.session() == (await row(accepted)).items
+
+
+async def test_a_follower_sees_the_question_the_decision_and_the_end_each_once(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    accepted = await chat.send("Delete the first two tasks")
+    following = asyncio.create_task(chat.log(accepted.turn))
+    await chat.until(accepted.turn, ApprovalRequested)
+    await chat.settled()
+    script.enqueue([assistant_message("Both are gone.")])
+    await chat.decide(accepted.turn, "call_1", True)
+
+    events = [entry.event for entry in await following]
+    kinds = [type(event) for event in events if not isinstance(event, TextDelta)]
+    assert [kind.type for kind in kinds] == [
+        "turn.started",
+        "approval.requested",
+        "approval.decided",
+        "turn.resumed",
+        "tool.started",
+        "tool.finished",
+        "turn.finished",
+    ]
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Gladly.\n\nBoth are gone."
+
+
+async def test_another_message_makes_the_question_needless(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("It is Friday.")])
+    following = asyncio.create_task(chat.log(accepted.turn))
+    assert await chat.reply("What day is it for my tasks?") == "It is Friday."
+
+    events = [entry.event for entry in await following]
+    assert ApprovalDecided("call_1", False, "superseded") in events
+    last = events[-1]
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None
+    assert last.message["text"] == "Gladly."
+    assert len(await titles()) == 3
+    model_saw = script.last_call
+    assert model_saw is not None
+    kinds = [item.get("type", item.get("role")) for item in model_saw.input]
+    assert kinds == ["user", "message", "function_call", "function_call_output", "user"]
+    with pytest.raises(Conflict):
+        await chat.decide(accepted.turn, "call_1", True)
+    said = await in_database(lambda: list(Message.objects.order_by("position").values_list("text", "position")))
+    assert said == [
+        ("Delete the first two tasks", 1),
+        ("Gladly.", 2),
+        ("What day is it for my tasks?", 3),
+        ("It is Friday.", 4),
+    ]
+    newest = await in_database(lambda: Turn.objects.get(seq=2))
+    assert newest.warning == "", "nothing was wrong with the memory"
+
+
+async def test_a_message_that_came_before_the_question_makes_it_needless_too(chat: Chat, script: ScriptedModel) -> None:
+    gate = asyncio.Event()
+
+    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+        await gate.wait()
+        return [*DELETE]
+
+    script.extend([ModelStep.respond(answer), [assistant_message("Yes?")]])
+    first, second = await chat.send("Delete the first two tasks"), await chat.send("Wait")
+    gate.set()
+
+    assert isinstance((await chat.log(first.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
+    assert (await call()).decided_by == "superseded"
+    assert len(await titles()) == 3
+
+
+async def test_a_turn_that_waits_can_be_stopped_and_asks_again_when_it_is_tried_again(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    accepted = await ask(chat, script)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
+    assert len(await titles()) == 3
+
+    again = await chat.retry(accepted.turn)
+    await chat.until(again.turn, ApprovalRequested)
+    await chat.settled()
+    script.enqueue([assistant_message("Both are gone.")])
+    await chat.decide(again.turn, "call_1", True)
+    await chat.log(again.turn)
+    await chat.settled()
+    assert await titles() == ["Eggs"]
+    assert len(script.calls) == 2
+    assert await chat.session() == (await row(again)).items
+
+
+async def test_a_turn_goes_on_only_when_all_it_asked_is_decided(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue(
+        [
+            function_call("delete_tasks", {"numbers": [1]}, call_id="call_1"),
+            function_call("create_task", {"title": "Tea"}, call_id="call_2"),
+            function_call("delete_tasks", {"numbers": [2]}, call_id="call_3"),
+        ]
+    )
+    accepted, _ = await chat.asked("Delete task 1, add tea, delete task 2")
+    assert await titles() == ["Milk", "Bread", "Eggs", "Tea"]
+
+    await chat.decide(accepted.turn, "call_3", False)
+    assert (await row(accepted)).status == Status.WAITING
+    script.enqueue([assistant_message("Done.")])
+    await chat.decide(accepted.turn, "call_1", True)
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    await chat.settled()
+    assert await titles() == ["Bread", "Eggs", "Tea"], "and the tool beside them has not acted again"
+    assert await chat.session() == (await row(accepted)).items
+
+
+async def test_a_decision_waits_in_the_queue_where_no_place_is_free(
+    chat: Chat, script: ScriptedModel, owner: User, settings: object
+) -> None:
+    accepted = await ask(chat, script)
+    settings.TURNS_AT_ONCE = 1  # type: ignore[attr-defined]
+    gate = Gate("busy")
+    script.extend([gate.step(), [assistant_message("Both are gone.")]])
+    elsewhere = Chat(chat.runner, owner, uuid.uuid4())
+    other = await elsewhere.send("tell me")
+    await gate.reached.wait()
+
+    await chat.decide(accepted.turn, "call_1", True)
+    assert (await row(accepted)).status == Status.QUEUED
+    await chat.runner.stop(user_id=owner.pk, conversation_id=elsewhere.conversation_id, turn_id=other.turn.pk)
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    assert await titles() == ["Eggs"]
+
+
+async def test_a_process_that_dies_after_the_decision_leaves_it_to_the_next(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    accepted = await ask(chat, script)
+    gate = Gate("I delete ")
+    script.enqueue(gate.step())
+    await chat.decide(accepted.turn, "call_1", True)
+    async with asyncio.timeout(15):
+        await gate.reached.wait()
+    assert await titles() == ["Eggs"]
+    await chat.runner.drain(0)
+
+    script.enqueue([assistant_message("Both are gone.")])
+    later = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    assert isinstance((await later.log(accepted.turn))[-1].event, TurnFinished)
+    assert await titles() == ["Eggs"]
+    assert await in_database(ToolCall.objects.count) == 1
+
+
+async def test_tasks_that_are_gone_by_then_are_said_to_be_missing(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    await in_database(lambda: tasks.delete_task(user_id=chat.user.pk, number=1))
+    script.enqueue([assistant_message("Done.")])
+    await chat.decide(accepted.turn, "call_1", True)
+    await chat.log(accepted.turn)
+
+    assert await titles() == ["Eggs"]
+    assert '"missing": [1]' in ((await call()).output or "")
+
+
+async def test_a_call_that_cannot_be_carried_out_is_not_asked_about(chat: Chat, script: ScriptedModel) -> None:
+    script.extend(
+        [
+            [function_call("delete_tasks", {"numbers": []}, call_id="call_1")],
+            [assistant_message("Which ones?")],
+        ]
+    )
+    assert await chat.reply("Delete some tasks") == "Which ones?"
+    assert '"ok": false' in ((await call()).output or "")

@@ -1,0 +1,383 @@
+"""A reply is answered anew, a message edited: what followed is an earlier version, and the memory goes along."""
+
+import uuid
+
+import pytest
+from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from django.test import Client
+
+from chat import history, tasks
+from chat.bridge import in_database
+from chat.exceptions import Conflict, EmptyText, ModelFailed, NotFound, TooLong
+from chat.history import ChatPage, ShownTurn
+from chat.models import Message, Task, Turn, User
+from chat.tests.conftest import Chat, Gate, StartRunner, conversation_of
+from chat.turns.accept import Accepted
+from chat.turns.events import ApprovalRequested, TurnFinished, TurnStopped
+
+BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
+
+
+async def say(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
+    """Let somebody say something, and the script answer it."""
+    script.enqueue([assistant_message(reply)])
+    return await ended(chat, await chat.send(text))
+
+
+async def ended(chat: Chat, accepted: Accepted) -> Accepted:
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    await chat.settled()
+    return accepted
+
+
+async def page(chat: Chat, version: object = None) -> ChatPage:
+    shown = await in_database(
+        lambda: history.chat(chat.user, chat.conversation_id, uuid.UUID(str(version)) if version else None)
+    )
+    assert shown is not None
+    return shown
+
+
+def texts(page: ChatPage) -> list[tuple[str, str | None]]:
+    return [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
+
+
+async def shown(chat: Chat, version: object = None) -> list[tuple[str, str | None]]:
+    return texts(await page(chat, version))
+
+
+async def remembered(chat: Chat) -> list[str]:
+    """Return the texts of the session, which must be what the record says."""
+    items = await chat.session()
+    turns = await in_database(
+        lambda: list(Turn.objects.filter(superseded_by=None).order_by("seq").values_list("items", flat=True))
+    )
+    assert items == [item for turn in turns for item in turn]
+    contents = [item.get("content") for item in items if item.get("role") in ("user", "assistant")]
+    return [content if isinstance(content, str) else content[0]["text"] for content in contents]  # type: ignore[index]
+
+
+async def positions() -> list[tuple[int, str]]:
+    """Return the current messages."""
+    current = Message.objects.exclude(position=None).order_by("position")
+    return await in_database(lambda: [(message.position or 0, message.text) for message in current])
+
+
+async def test_the_last_reply_is_answered_anew(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "hi", "Hello.")
+    old = await say(chat, script, "thanks", "You are welcome.")
+    script.enqueue([assistant_message("Gladly.")])
+    new = await ended(chat, await chat.retry(old.turn))
+
+    assert await shown(chat) == [("hi", "Hello."), ("thanks", "Gladly.")]
+    assert await shown(chat, old.turn.pk) == [("hi", "Hello."), ("thanks", "You are welcome.")]
+    assert await remembered(chat) == ["hi", "Hello.", "thanks", "Gladly."]
+    assert await positions() == [(1, "hi"), (2, "Hello."), (3, "thanks"), (4, "Gladly.")]
+    last = (await page(chat)).turns[-1]
+    assert (last.replaces, last.versions) == (old.turn.pk, (old.turn.pk, new.turn.pk))
+    assert new.message["id"] == old.message["id"], "it is the same message that is answered"
+    model_saw = script.last_call
+    assert model_saw is not None
+    assert "You are welcome." not in str(model_saw.input)
+    turn = await in_database(lambda: Turn.objects.get(pk=new.turn.pk))
+    assert turn.warning == ""
+
+
+async def test_a_reply_in_the_middle_is_answered_anew_and_the_rest_becomes_an_earlier_version(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    await say(chat, script, "one", "First.")
+    old = await say(chat, script, "two", "Second.")
+    await say(chat, script, "three", "Third.")
+    script.enqueue([assistant_message("Second again.")])
+    await ended(chat, await chat.retry(old.turn))
+
+    assert await shown(chat) == [("one", "First."), ("two", "Second again.")]
+    assert await shown(chat, old.turn.pk) == [("one", "First."), ("two", "Second."), ("three", "Third.")]
+    assert await remembered(chat) == ["one", "First.", "two", "Second again."]
+    assert await positions() == [(1, "one"), (2, "First."), (3, "two"), (4, "Second again.")]
+
+
+async def test_an_edited_message_begins_another_version_from_there(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "one", "First.")
+    old = await say(chat, script, "two", "Second.")
+    await say(chat, script, "three", "Third.")
+    script.enqueue([assistant_message("Better.")])
+    new = await ended(chat, await chat.edit(old.message["id"], "two, but better"))
+
+    assert new.message["position"] == 3
+    assert new.message["id"] != old.message["id"]
+    assert await shown(chat) == [("one", "First."), ("two, but better", "Better.")]
+    assert await shown(chat, old.turn.pk) == [("one", "First."), ("two", "Second."), ("three", "Third.")]
+    assert await remembered(chat) == ["one", "First.", "two, but better", "Better."]
+    assert await positions() == [(1, "one"), (2, "First."), (3, "two, but better"), (4, "Better.")]
+    assert await in_database(Message.objects.count) == 8, "superseded messages keep their rows"
+    await say(chat, script, "go on", "Yes.")
+    assert (await positions())[-2:] == [(5, "go on"), (6, "Yes.")]
+    assert await remembered(chat) == ["one", "First.", "two, but better", "Better.", "go on", "Yes."]
+
+
+async def test_the_first_message_is_edited_and_names_the_conversation(chat: Chat, script: ScriptedModel) -> None:
+    old = await say(chat, script, "Helo", "Hello.")
+    await say(chat, script, "thanks", "Gladly.")
+    script.enqueue([assistant_message("Hello!")])
+    await ended(chat, await chat.edit(old.message["id"], "Hello"))
+
+    assert await remembered(chat) == ["Hello", "Hello!"]
+    assert (await in_database(lambda: conversation_of(chat))).title == "Hello"
+
+
+async def test_versions_branch_and_each_can_be_looked_at_again(chat: Chat, script: ScriptedModel) -> None:
+    first = await say(chat, script, "a", "A1")
+    second = await say(chat, script, "b", "B1")
+    script.enqueue([assistant_message("B2")])
+    second_again = await ended(chat, await chat.retry(second.turn))
+    script.enqueue([assistant_message("A2")])
+    first_edited = await ended(chat, await chat.edit(first.message["id"], "a2"))
+    await say(chat, script, "c", "C1")
+    script.enqueue([assistant_message("A3")])
+    first_again = await ended(chat, await chat.retry(first_edited.turn))
+
+    assert await shown(chat) == [("a2", "A3")]
+    assert (await page(chat)).turns[0].versions == (first.turn.pk, first_edited.turn.pk, first_again.turn.pk)
+    assert await shown(chat, first_edited.turn.pk) == [("a2", "A2"), ("c", "C1")]
+    assert await shown(chat, first.turn.pk) == [("a", "A1"), ("b", "B2")]
+    assert await shown(chat, second.turn.pk) == [("a", "A1"), ("b", "B1")]
+    earlier = await page(chat, first.turn.pk)
+    assert earlier.turns[1].versions == (second.turn.pk, second_again.turn.pk)
+    assert await remembered(chat) == ["a2", "A3"]
+
+
+async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate()
+    script.extend([gate.step(), [assistant_message("Second.")]])
+    first, second = await chat.send("one"), await chat.send("two")
+    await gate.reached.wait()
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
+    await ended(chat, second)
+    assert await positions() == [(1, "one"), (2, "two"), (3, "Second.")]
+    await say(chat, script, "three", "Third.")
+    script.enqueue([assistant_message("Two.")])
+    await ended(chat, await chat.edit(second.message["id"], "2"))
+    assert await positions() == [(1, "one"), (2, "2"), (3, "Two.")]
+
+
+async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: ScriptedModel) -> None:
+    script.extend(
+        [
+            [
+                function_call("create_task", {"title": "Milk"}, call_id="c1"),
+                function_call("list_tasks", {}, call_id="c2"),
+            ],
+            [assistant_message("Added.")],
+        ]
+    )
+    old = await ended(chat, await chat.send("Add milk"))
+    script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
+    await ended(chat, await chat.send("Add bread"))
+    script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
+    await ended(chat, await chat.edit(old.message["id"], "Add oat milk"))
+
+    assert await in_database(Task.objects.count) == 3
+    (turn,) = (await page(chat)).turns
+    assert [call.arguments for call in turn.kept] == [{"title": "Milk"}, {"title": "Bread"}]
+    assert [call.arguments for call in turn.tools] == [{"title": "Oat milk"}]
+    script.enqueue([assistant_message("Nothing to do.")])
+    again = await ended(chat, await chat.retry(await in_database(lambda: Turn.objects.get(seq=3))))
+    assert [call.arguments for call in kept(await page(chat), again)] == [
+        {"title": "Milk"},
+        {"title": "Bread"},
+        {"title": "Oat milk"},
+    ]
+
+
+def kept(page: ChatPage, accepted: Accepted) -> tuple[history.ShownToolCall, ...]:
+    turn: ShownTurn = next(turn for turn in page.turns if turn.id == accepted.turn.pk)
+    return turn.kept
+
+
+async def test_the_assistant_is_told_what_stays_done(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
+    old = await ended(chat, await chat.send("Add milk"))
+    script.enqueue([assistant_message("Milk is on your list.")])
+    await ended(chat, await chat.retry(old.turn))
+
+    model_saw = script.last_call
+    assert model_saw is not None
+    assert "Done before" in str(model_saw.system_instructions)
+    assert "create_task" in str(model_saw.system_instructions)
+    assert "Milk" in str(model_saw.system_instructions)
+
+
+async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
+    accepted = await ended(offline_chat, await offline_chat.send("Add a task to buy milk"))
+    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+
+    assert await in_database(Task.objects.count) == 1
+    assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
+
+
+async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    old = await say(chat, script, "one", "First.")
+    gate = Gate()
+    script.enqueue(gate.step())
+    running = await chat.send("two")
+    await gate.reached.wait()
+
+    with pytest.raises(Conflict, match="still answering"):
+        await chat.retry(old.turn)
+    with pytest.raises(Conflict, match="still answering"):
+        await chat.edit(old.message["id"], "1")
+    with pytest.raises(Conflict, match="not finished"):
+        await chat.retry(running.turn)
+    assert await positions() == [(1, "one"), (2, "First."), (3, "two")]
+
+
+async def test_an_edit_makes_a_waiting_question_needless(chat: Chat, script: ScriptedModel) -> None:
+    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
+    script.enqueue([assistant_message("Well."), function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
+    asked, _ = await chat.asked("Delete everything")
+    script.enqueue([assistant_message("Here it is.")])
+    await ended(chat, await chat.edit(asked.message["id"], "Show everything"))
+
+    assert isinstance((await chat.log(asked.turn))[-1].event, TurnStopped)
+    assert await in_database(Task.objects.count) == 2
+    assert await shown(chat) == [("Show everything", "Here it is.")]
+    assert await remembered(chat) == ["Show everything", "Here it is."]
+    with pytest.raises(Conflict):
+        await chat.decide(asked.turn, "c1", True)
+
+
+async def test_an_older_reply_is_answered_anew_while_a_question_waits(chat: Chat, script: ScriptedModel) -> None:
+    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
+    old = await say(chat, script, "hi", "Hello.")
+    script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
+    asked, _ = await chat.asked("Delete everything")
+    script.enqueue([assistant_message("Hello again.")])
+    await ended(chat, await chat.retry(old.turn))
+
+    assert isinstance((await chat.log(asked.turn))[-1].event, TurnStopped)
+    assert await remembered(chat) == ["hi", "Hello again."]
+
+
+async def test_the_same_client_id_edits_once(chat: Chat, script: ScriptedModel) -> None:
+    old = await say(chat, script, "one", "First.")
+    client_id = uuid.uuid4()
+    script.enqueue([assistant_message("Again.")])
+    new = await ended(chat, await chat.edit(old.message["id"], "1", client_id))
+    again = await chat.edit(old.message["id"], "1", client_id)
+
+    assert not again.is_new
+    assert again.turn.pk == new.turn.pk
+    assert await shown(chat) == [("1", "Again.")]
+
+
+async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedModel, outsider: User) -> None:
+    old = await say(chat, script, "one", "First.")
+    reply = await in_database(lambda: Message.objects.get(text="First."))
+    strange = Chat(chat.runner, outsider, chat.conversation_id)
+    elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
+    await say(elsewhere, script, "hi", "Hello.")
+
+    with pytest.raises(EmptyText):
+        await chat.edit(old.message["id"], " ")
+    with pytest.raises(TooLong):
+        await chat.edit(old.message["id"], "x" * 10_001)
+    with pytest.raises(Conflict, match="yourself"):
+        await chat.edit(reply.pk, "Second.")
+    with pytest.raises(NotFound):
+        await chat.edit(uuid.uuid4(), "1")
+    for other in (strange, elsewhere):
+        with pytest.raises(NotFound):
+            await other.edit(old.message["id"], "1")
+    script.enqueue([assistant_message("Again.")])
+    await ended(chat, await chat.edit(old.message["id"], "1"))
+    with pytest.raises(Conflict, match="newer version"):
+        await chat.edit(old.message["id"], "2")
+    with pytest.raises(NotFound):
+        await chat.retry(old.turn)
+
+
+async def test_a_failed_version_is_tried_again_with_what_it_did(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], BROKEN])
+    failed = await chat.send("Add milk")
+    await chat.log(failed.turn)
+    await chat.settled()
+    script.enqueue([assistant_message("Added.")])
+    new = await ended(chat, await chat.retry(failed.turn))
+
+    (turn,) = (await page(chat)).turns
+    assert turn.versions == (failed.turn.pk, new.turn.pk)
+    assert [call.call_id for call in turn.tools] == ["c1"]
+    assert turn.kept == ()
+    assert await shown(chat, failed.turn.pk) == [("Add milk", None)]
+
+
+async def test_memory_is_rebuilt_from_the_version_that_is_current(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    first = await say(chat, script, "one", "First.")
+    await say(chat, script, "two", "Second.")
+    script.enqueue([assistant_message("Other.")])
+    await ended(chat, await chat.edit(first.message["id"], "1"))
+    await chat.runner.drain(0)
+    chat.runner.store.path.unlink()
+    later = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    await say(later, script, "go on", "Yes.")
+
+    assert await remembered(later) == ["1", "Other.", "go on", "Yes."]
+    newest = await in_database(lambda: Turn.objects.order_by("-seq")[0])
+    assert newest.warning == "context_rebuilt", "this time it was lost"
+
+
+async def test_a_retry_of_an_edit_that_was_stopped_in_the_queue(chat: Chat, script: ScriptedModel) -> None:
+    old = await say(chat, script, "one", "First.")
+    gate = Gate()
+    script.enqueue(gate.step())
+    edited = await chat.edit(old.message["id"], "1")
+    await gate.reached.wait()
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=edited.turn.pk)
+    await chat.log(edited.turn)
+    await chat.settled()
+    script.enqueue([assistant_message("Again.")])
+    await ended(chat, await chat.retry(edited.turn))
+
+    assert await shown(chat) == [("1", "Again.")]
+    assert await remembered(chat) == ["1", "Again."]
+
+
+async def test_a_question_in_a_regenerated_reply(chat: Chat, script: ScriptedModel) -> None:
+    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
+    old = await say(chat, script, "Delete everything", "No.")
+    script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
+    new = await chat.retry(old.turn)
+    await chat.until(new.turn, ApprovalRequested)
+    await chat.settled()
+    script.enqueue([assistant_message("Gone.")])
+    await chat.decide(new.turn, "c1", True)
+    await ended(chat, new)
+
+    assert await in_database(Task.objects.count) == 0
+    assert await remembered(chat) == ["Delete everything", "Gone."]
+
+
+def test_only_its_owner_looks_at_an_earlier_version(
+    owner: User, owner_client: Client, outsider_client: Client, staff_client: Client, client: Client
+) -> None:
+    from chat.tests import talk
+
+    groceries = talk.conversation(owner)
+    failed = talk.say(groceries, "Add milk", "Old reply.")
+    talk.say(groceries, "", "Added.", retry_of=failed)
+    path = f"/c/{groceries.pk}/versions/{failed.pk}/"
+
+    answer = owner_client.get(path)
+    assert answer.status_code == 200
+    assert "Old reply." in answer.content.decode()
+    assert outsider_client.get(path).status_code == staff_client.get(path).status_code == 404
+    assert client.get(path).status_code == 302
+    current = Turn.objects.get(superseded_by=None)
+    assert owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/").status_code == 404, "that is no earlier one"
+    assert owner_client.get(f"/c/{groceries.pk}/versions/{uuid.uuid4()}/").status_code == 404

@@ -1,0 +1,117 @@
+"""Ask a person before something is done.
+
+The call waits in the journal, and nothing else need be kept: once all that a turn has asked is decided, the turn is
+played again, be it days later or in another process.
+"""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat.exceptions import Conflict, NotFound
+from chat.memory.identity import SessionId
+from chat.memory.mirror import reflect
+from chat.models import Conversation, ToolCall, Turn
+from chat.models.turn import Decision, Status
+from chat.turns.claim import claim_locked
+from chat.turns.closing import Closed, close
+from chat.turns.events import ApprovalDecided
+from chat.turns.finish import Ending
+from chat.turns.ownership import LEASE, Hold
+
+DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: this was not done."}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A turn that waits now, or is closed since it was to stop or more was said; and the conversation's next."""
+
+    closed: Closed | None = None
+    next: Turn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and the turn; `is_last` tells that the turn goes on, here where it is running."""
+
+    turn: Turn
+    event: ApprovalDecided
+    is_last: bool
+
+
+def ask(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> Asked:
+    """Let a turn wait for the decisions about the calls that its ending asks for. Raise TurnLost.
+
+    A question that is out of date when it comes up is not asked.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        conversation = hold.lock_conversation()
+        hold.lock()
+        ToolCall.objects.bulk_create(
+            [
+                ToolCall(
+                    turn_id=hold.turn_id,
+                    call_id=call.call_id,
+                    name=call.name,
+                    arguments=call.arguments,
+                    decision=Decision.AWAITING,
+                )
+                for call in ending.asks
+            ],
+            ignore_conflicts=True,
+        )
+        turn = Turn.objects.with_all_to_begin().get(pk=hold.turn_id)
+        turn.status, turn.owner, turn.lease_until, turn.cut_off = Status.WAITING, None, None, 0
+        turn.text, turn.usage, turn.warning = ending.text, ending.usage, ending.warning
+        turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "usage", "warning"])
+        session_id = SessionId(conversation.user_id, conversation.id)
+        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
+        behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)
+        if not (turn.stop_asked or behind.exists()):
+            return Asked()
+        closed = close(turn, now=now)
+        return Asked(closed, claim_locked(conversation.id, owner=next_owner) if next_owner else None)
+
+
+def decide(
+    *,
+    user_id: uuid.UUID,
+    conversation_id: uuid.UUID,
+    turn_id: uuid.UUID,
+    call_id: str,
+    approve: bool,
+    runner: uuid.UUID | None = None,
+) -> Decided:
+    """Take a person's decision about a call of a turn that waits; with the last one the turn goes on.
+
+    `runner` is the process that plays it; without one it waits in the queue. Raise NotFound, and Conflict where it was
+    decided before.
+    """
+    with transaction.atomic():
+        Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
+        theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation=conversation_id)
+        turn = theirs.select_related("prompt", "replaces").first()
+        asked = ToolCall.objects.filter(turn=turn, call_id=call_id).exclude(decision="")
+        if turn is None or not asked.exists():
+            raise NotFound("Nothing was asked by this name.")
+        changes: dict[str, Any] = {"decision": Decision.APPROVED, "decided_by": str(user_id)}
+        if not approve:
+            changes |= {"decision": Decision.DECLINED, "output": json.dumps(DECLINED)}
+        if not asked.filter(decision=Decision.AWAITING, turn__status=Status.WAITING).update(**changes):
+            raise Conflict("This was decided already.")
+        is_last = not ToolCall.objects.filter(turn=turn, decision=Decision.AWAITING).exists()
+        if is_last:
+            _go_on(turn, runner)
+    return Decided(turn, ApprovalDecided(call_id, approve, str(user_id)), is_last)
+
+
+def _go_on(turn: Turn, runner: uuid.UUID | None) -> None:
+    turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
+    if runner is not None:
+        turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE
+    turn.save(update_fields=["status", "attempt", "owner", "lease_until"])

@@ -1,0 +1,177 @@
+"""A conversation while something is accepted in it: locked, with the person, until the transaction ends."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.exceptions import Conflict, NotFound, RateLimited
+from chat.models import Conversation, Message, Turn
+from chat.models.conversation import Role
+from chat.models.sql import change, select
+from chat.models.turn import Status
+from chat.turns.closing import Closed, close
+from chat.turns.ownership import LEASE
+
+MINUTE = timedelta(minutes=1)
+
+_LOCK = """
+SELECT c.title, c.last_seq, c.last_position FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
+WHERE c.id = %(conversation)s AND c.user_id = %(user)s FOR NO KEY UPDATE OF c, u
+"""
+_LOOK = """
+SELECT
+    (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
+    (SELECT t.accepted_at FROM chat_turn t WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s
+        ORDER BY t.accepted_at DESC OFFSET %(limit)s - 1 LIMIT 1),
+    count(*), count(*) FILTER (WHERE status = 'queued'), (array_agg(id) FILTER (WHERE status = 'waiting'))[1]
+FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
+"""
+# The messages of turns that are current no more: what they answered, and what they said.
+_SUPERSEDE = """
+WITH superseded AS (
+    UPDATE chat_turn SET superseded_by_id = %(new)s
+    WHERE conversation_id = %(conversation)s AND seq >= %(from)s AND superseded_by_id IS NULL RETURNING id, prompt_id
+)
+UPDATE chat_message SET position = NULL
+WHERE conversation_id = %(conversation)s AND id IS DISTINCT FROM %(keep)s
+    AND (id IN (SELECT prompt_id FROM superseded) OR turn_id IN (SELECT id FROM superseded) AND role = 'assistant')
+"""
+_MOVE_UP = """
+UPDATE chat_message SET position = moved.position
+FROM (
+    SELECT id, row_number() OVER (ORDER BY position) AS position
+    FROM chat_message WHERE conversation_id = %(conversation)s AND position IS NOT NULL
+) moved
+WHERE moved.id = chat_message.id AND moved.position <> chat_message.position
+"""
+_STORE = """
+WITH moved AS (
+    UPDATE chat_conversation
+    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s
+    WHERE id = %(conversation)s
+), said AS (
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
+    SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
+    WHERE %(is_said)s
+)
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, owner, lease_until,
+    attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
+VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(client)s, %(seq)s, %(status)s, %(owner)s,
+    %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
+"""
+
+
+@dataclass(slots=True)
+class Place:
+    """A conversation and what is under way in it, as it is until the transaction ends."""
+
+    user_id: uuid.UUID
+    conversation_id: uuid.UUID
+    client_id: uuid.UUID
+    now: datetime
+    title: str
+    last_seq: int
+    last_position: int
+    known: Turn | None = None  # what was accepted with the same `client_id`
+    active: int = 0
+    queued: int = 0
+    waiting: uuid.UUID | None = None  # the turn that waits for a decision
+    first_of_minute: datetime | None = None  # where the limit is reached
+    closed: Closed | None = None
+
+    def check_limits(self) -> None:
+        """Raise RateLimited where the person says too much, or too many messages wait."""
+        if self.first_of_minute is not None:
+            limit = settings.MESSAGES_PER_MINUTE
+            wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
+            detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
+            raise RateLimited(detail, retry_after=wait)
+        if self.queued >= settings.QUEUE_PER_CONVERSATION:
+            detail = "Too many messages are waiting in this conversation; please wait for a reply."
+            raise RateLimited(detail, retry_after=5)
+
+    def check_idle(self) -> None:
+        """Close a turn that waits; raise Conflict where one runs or is queued."""
+        self.close_waiting()
+        if self.active:
+            raise Conflict("The assistant is still answering; please wait for it, or stop it first.")
+
+    def close_waiting(self) -> None:
+        """End the turn that waits for a decision: the person says something else."""
+        if self.waiting is not None:
+            self.closed = close(Turn.objects.select_related("prompt").get(pk=self.waiting), now=self.now)
+            self.last_position += self.closed.message is not None
+            self.active -= 1
+
+    def supersede(self, old: Turn, new: Turn, *, keep: uuid.UUID | None = None) -> None:
+        """Make a turn and all after it an earlier version; a message that is kept stays current."""
+        values = {"conversation": self.conversation_id, "from": old.seq, "new": new.pk, "keep": keep}
+        change(_SUPERSEDE, values)
+        change(_MOVE_UP, values)
+        self.last_position = Message.objects.filter(conversation=self.conversation_id, position__gt=0).count()
+
+    def new_turn(self) -> Turn:
+        """Make the conversation's next turn."""
+        self.last_seq += 1
+        return Turn(
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            client_id=self.client_id,
+            seq=self.last_seq,
+            status=Status.QUEUED,
+            accepted_at=self.now,
+        )
+
+    def new_message(self, turn: Turn, text: str) -> Message:
+        """Make the message that a turn answers."""
+        self.last_position += 1
+        return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
+
+
+def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> Place:
+    """Lock a conversation, made first where there is none, and look at what is under way. Raise NotFound."""
+    now = timezone.now()
+    values = {"user": user_id, "conversation": conversation_id, "client": client_id}
+    locked = select(_LOCK, values)
+    if not locked and make:
+        fresh = Conversation(pk=conversation_id, user_id=user_id, updated_at=now)
+        Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+        locked = select(_LOCK, values)
+    if not locked:
+        raise NotFound("There is no such conversation.")
+    place = Place(user_id, conversation_id, client_id, now, *locked[0])
+    limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
+    ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
+    if known is not None:
+        place.known = Turn.objects.select_related("prompt").get(pk=known)
+    return place
+
+
+def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
+    """Store a turn and, unless it answers one again, its message; running at once where nothing is before it."""
+    if runner is not None and not place.active:
+        turn.status, turn.owner = Status.RUNNING, runner
+        turn.lease_until, turn.started_at = place.now + LEASE, place.now
+    values = {
+        "conversation": place.conversation_id,
+        "user": place.user_id,
+        "client": place.client_id,
+        "now": place.now,
+        "title": place.title,
+        "position": place.last_position,
+        "message": turn.prompt.pk,
+        "text": turn.prompt.text,
+        "is_said": turn.prompt.turn_id == turn.pk,
+        "turn": turn.pk,
+        "replaces": turn.replaces_id,
+        "seq": turn.seq,
+        "status": turn.status,
+        "owner": turn.owner,
+        "lease_until": turn.lease_until,
+        "started_at": turn.started_at,
+    }
+    change(_STORE, values)
+    turn._state.adding = False

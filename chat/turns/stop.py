@@ -1,0 +1,27 @@
+"""Stop a turn, whoever runs it."""
+
+import uuid
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat.exceptions import NotFound
+from chat.models import Conversation, Turn
+from chat.models.turn import Status
+from chat.turns.closing import Closed, close
+
+
+def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Closed | None:
+    """Close a turn that nobody runs, and ask the process of one that runs to stop it. Raise NotFound."""
+    with transaction.atomic():
+        Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
+        theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation=conversation_id)
+        turn = theirs.select_related("prompt").first()
+        if turn is None:
+            raise NotFound("There is no such turn.")
+        if turn.status in (Status.QUEUED, Status.WAITING):
+            return close(turn, now=timezone.now())
+        if turn.status == Status.RUNNING:
+            turn.stop_asked = True
+            turn.save(update_fields=["stop_asked"])
+    return None
