@@ -4,7 +4,6 @@
 one that has followed the socket hold the same state.
 """
 
-import json
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +17,6 @@ from chat.models import Conversation, Message, Task, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.task import Priority
 from chat.models.turn import ACTIVE, Status
-from chat.tasks import LOOKS
 
 Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
 
@@ -84,17 +82,6 @@ class ShownToolCall:
     error: str | None
     approval: str = ""
     by: str = ""
-
-    @property
-    def changed_something(self) -> bool:
-        """Whether the list was another one after it."""
-        if self.name in LOOKS or self.output is None:
-            return False
-        try:
-            output = json.loads(self.output)
-        except ValueError:
-            return True
-        return not (isinstance(output, dict) and output.get("ok") is False)
 
     @property
     def summary(self) -> str:
@@ -321,11 +308,10 @@ def _turns(
     calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     for call in ToolCall.objects.filter(turn__conversation=conversation).order_by("id").defer("before"):
-        made = _call(call)
         if call.turn_id in shown:
-            calls[call.turn_id][call.call_id] = made
-        elif call.turn_id in heirs and made.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = made
+            calls[call.turn_id][call.call_id] = _call(call)
+        elif call.turn_id in heirs and call.changed_something:
+            kept[heirs[call.turn_id]][call.call_id] = _call(call)
     for turn in turns:
         if turn.pk not in shown:
             continue

@@ -16,9 +16,6 @@ from django.utils import timezone
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
 
-# The verbs after which the list is as it was.
-LOOKS = frozenset({"list_tasks", "get_task"})
-
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority"]
 PriorityWord = Literal["low", "normal", "high"]

@@ -1,7 +1,7 @@
 """What a run of the agent is given besides the conversation."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,15 @@ class Call:
     arguments: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeptCall:
+    """A call of an earlier version of the turn; `arguments` and `output` are JSON texts."""
+
+    name: str
+    arguments: str
+    output: str
+
+
 # Carries out a call's effect exactly once and returns its output as JSON text.
 Act = Callable[[Call, Callable[[], Effect]], Awaitable[str]]
 
@@ -38,3 +47,5 @@ class TurnContext:
     act: Act
     # Calls about which the person was asked before: they wait no more.
     settled: frozenset[str] = frozenset()
+    # What earlier versions of the turn did and stays done.
+    kept: Sequence[KeptCall] = ()

@@ -14,6 +14,10 @@ TITLE_LENGTH = 100
 DESCRIPTION_LENGTH = 1_000
 
 
+# The tools after which the list is as it was.
+LOOKS = frozenset({"list_tasks", "get_task"})
+
+
 class Priority(models.IntegerChoices):
     LOW = 1, "low"
     NORMAL = 2, "normal"

@@ -1,5 +1,6 @@
 """A turn, and the journal that lets it be played again."""
 
+import json
 import uuid
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from chat.models.conversation import Conversation, Message
+from chat.models.task import LOOKS
 
 
 class Status(models.TextChoices):
@@ -173,3 +175,14 @@ class ToolCall(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def changed_something(self) -> bool:
+        """Whether the list was another one after it."""
+        if self.name in LOOKS or self.output is None:
+            return False
+        try:
+            output = json.loads(self.output)
+        except ValueError:
+            return True
+        return not (isinstance(output, dict) and output.get("ok") is False)

@@ -1,7 +1,8 @@
 """Play a whole conversation over the real runner, tools, session store and database."""
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,8 @@ from chat import tasks
 from chat.bridge import in_database
 from chat.models import Task, User
 from chat.tests.conftest import Chat
+from chat.turns.events import ApprovalRequested, TurnFinished
+from chat.turns.follow import follow
 from chat.turns.runner import TurnRunner
 
 
@@ -32,24 +35,56 @@ async def play(
     now: datetime,
     time_zone: str = "Europe/Berlin",
     given: Sequence[dict[str, Any]] = (),
+    approves: Collection[int] = (),
 ) -> list[Played]:
     """Let a new person, who has the given tasks, say one thing after another in one conversation at a moment."""
     with time_machine.travel(now, tick=True):
-        return await converse(runner, said, time_zone=time_zone, given=given)
+        return await converse(runner, said, time_zone=time_zone, given=given, approves=approves)
 
 
 async def converse(
-    runner: TurnRunner, said: Sequence[str], *, time_zone: str = "Europe/Berlin", given: Sequence[dict[str, Any]] = ()
+    runner: TurnRunner,
+    said: Sequence[str],
+    *,
+    time_zone: str = "Europe/Berlin",
+    given: Sequence[dict[str, Any]] = (),
+    approves: Collection[int] = (),
 ) -> list[Played]:
-    """Let a new person, who has the given tasks, say one thing after another in one conversation."""
+    """Let a new person, who has the given tasks, say one thing after another in one conversation.
+
+    Where the assistant asks for an approval, the person gives it in the turns (from 0) that are named; in others the
+    question is what they read.
+    """
     user = await in_database(_person_with, time_zone, given)
     chat = Chat(runner, user, uuid.uuid4())
     played = []
-    for text in said:
+    for n, text in enumerate(said):
         before = await in_database(_tasks_of, user.pk)
-        reply = await chat.reply(text)
+        reply = await _answer(chat, text, before, approve=n in approves)
         played.append(Played(text, reply, before, await in_database(_tasks_of, user.pk)))
     return played
+
+
+async def _answer(chat: Chat, text: str, before: dict[int, dict[str, Any]], *, approve: bool) -> str:
+    accepted = await chat.send(text)
+    async with asyncio.timeout(30):
+        async for seen in follow(chat.runner.logs, accepted.turn.pk):
+            for entry in seen.entries:
+                event = entry.event
+                if isinstance(event, ApprovalRequested):
+                    await chat.settled()
+                    if not approve:
+                        return _question(event, before)
+                    await chat.decide(accepted.turn, event.call_id, True)
+                elif isinstance(event, TurnFinished):
+                    return event.message["text"]
+    raise AssertionError(f"“{text}” was not answered")
+
+
+def _question(asked: ApprovalRequested, tasks: dict[int, dict[str, Any]]) -> str:
+    """Say what stands on the card that asks the person."""
+    lines = [f"- **{number}** {tasks[number]['title']}" for number in asked.arguments["numbers"]]
+    return "\n".join([f"Delete {len(lines)} tasks?", "", *lines])
 
 
 def _person_with(time_zone: str, given: Sequence[dict[str, Any]]) -> User:

@@ -13,9 +13,9 @@ TWO = ("Buy soap", "Fix bike")
 
 
 async def talked(start_runner: StartRunner, *said: str, titles: tuple[str, ...] = TWO) -> list[Played]:
-    """Play a conversation with a person who has tasks of these titles."""
+    """Play a conversation with a person who has tasks of these titles, and approves all but what is asked first."""
     runner = await start_runner()
-    return await play(runner, said, now=NOW, given=[{"title": title} for title in titles])
+    return await play(runner, said, now=NOW, given=[{"title": title} for title in titles], approves=range(1, len(said)))
 
 
 @pytest.mark.parametrize("answer", ["yes", "yes, I'm sure", "yes, delete them all"])
@@ -23,7 +23,7 @@ async def test_a_yes_to_the_question_whether_all_should_go_deletes_what_was_show
     start_runner: StartRunner, answer: str
 ) -> None:
     asked, answered = await talked(start_runner, "delete everything", answer)
-    assert "Shall I delete all 2" in asked.reply
+    assert "Delete 2 tasks?" in asked.reply
     assert len(asked.after) == 2
     assert answered.after == {}
 
@@ -32,6 +32,21 @@ async def test_a_yes_to_the_question_whether_all_should_go_deletes_what_was_show
 async def test_anything_else_deletes_nothing(start_runner: StartRunner, answer: str) -> None:
     *_, answered = await talked(start_runner, "delete everything", answer)
     assert answered.after == answered.before
+
+
+async def test_several_that_are_named_are_deleted_together_and_come_back_together(start_runner: StartRunner) -> None:
+    titles = ("Buy soap", "Fix bike", "Call Ann")
+    _, deleted, undone = await talked(start_runner, "hello", "delete 1 and 3", "undo", titles=titles)
+    assert "Buy soap" in deleted.reply
+    assert "Call Ann" in deleted.reply
+    assert list(deleted.after) == [2]
+    assert sorted(task["title"] for task in undone.after.values()) == sorted(titles)
+
+
+async def test_of_several_only_those_that_are_there_are_deleted(start_runner: StartRunner) -> None:
+    _, deleted = await talked(start_runner, "hello", "delete 2 and 7")
+    assert "no task **7**" in deleted.reply
+    assert list(deleted.after) == [1]
 
 
 async def test_a_yes_to_another_question_deletes_nothing(start_runner: StartRunner) -> None:

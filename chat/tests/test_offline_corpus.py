@@ -57,7 +57,12 @@ async def score(runner: TurnRunner, name: str) -> Score:
 
 async def judged(runner: TurnRunner, case: Case) -> list[Verdict]:
     """Play one case and judge each of its turns."""
-    played = await converse(runner, [said for said, _ in case.turns], given=[dict(task) for task in case.tasks])
+    played = await converse(
+        runner,
+        [said for said, _ in case.turns],
+        given=[dict(task) for task in case.tasks],
+        approves=[n for n, (_, expect) in enumerate(case.turns) if expect.get("deletes")],
+    )
     return [
         judge_turn(each.before, each.after, each.reply, expect)
         for each, (_, expect) in zip(played, case.turns, strict=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.assistant.context import KeptCall
 from chat.memory.identity import SessionId
 from chat.memory.opening import Place
 from chat.memory.rebuild import last_turn
@@ -32,6 +33,7 @@ class Brief:
     pruned: int  # items that the session has lost from its beginning
     prompt: str
     journal: Journal
+    kept: list[KeptCall]
     allowed: bool
 
 
@@ -53,5 +55,6 @@ def read_brief(turn: Turn) -> Brief:
         pruned=pruned,
         prompt=turn.prompt.text,
         journal=Journal([], []) if fresh else journals.load(turn),
+        kept=journals.kept(turn) if turn.replaces_id else [],
         allowed=allowed,
     )

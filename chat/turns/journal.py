@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from chat.assistant.context import Call, Effect
+from chat.assistant.context import Call, Effect, KeptCall
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.memory.items import Item
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
@@ -179,6 +179,21 @@ def copy_journal(source: Turn, target: Turn) -> None:
         call.pk, call.turn = None, target
         call._state.adding = True
         call.save()
+
+
+def kept(turn: Turn) -> list[KeptCall]:
+    """Return what the turns that a turn took the place of have changed, but for what is in its own journal."""
+    own = set(turn.tool_calls.values_list("call_id", flat=True))
+    calls: dict[str, ToolCall] = {}
+    heirs = {turn.pk}
+    while heirs:
+        heirs = set(Turn.objects.filter(superseded_by__in=heirs).values_list("pk", flat=True))
+        calls |= {call.call_id: call for call in ToolCall.objects.filter(turn__in=heirs) if call.changed_something}
+    return [
+        KeptCall(call.name, json.dumps(call.arguments, ensure_ascii=False), call.output or "")
+        for call in sorted(calls.values(), key=lambda call: call.pk)
+        if call.call_id not in own
+    ]
 
 
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:

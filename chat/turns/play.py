@@ -27,7 +27,7 @@ from agents.tool_context import ToolContext
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import notices, tasks
+from chat import notices
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
@@ -39,6 +39,7 @@ from chat.memory.items import Item
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
 from chat.models import Turn
+from chat.models.task import LOOKS
 from chat.models.turn import Status
 from chat.turns import journal as journals
 from chat.turns.brief import Brief, read_brief
@@ -177,6 +178,7 @@ class Play:
             beginning_forgotten=pruned > 0,
             act=self._act,
             settled=brief.journal.settled,
+            kept=brief.kept,
         )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
@@ -187,7 +189,7 @@ class Play:
         output = await outcome(acting)
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
-            if call.name not in tasks.LOOKS:
+            if call.name not in LOOKS:
                 await notices.tasks_changed(self.turn.user_id)
         return output
 

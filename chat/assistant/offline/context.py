@@ -13,6 +13,7 @@ FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered.
 CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
 
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
+_KEPT = re.compile(r"^- (\w+) (\{.*\}) -> (\{.*\})$", re.M)
 _SHOWN = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+(?:\[[ x]\]\s+)?\*\*(\d+)\*\*", re.M)
 
 _NAMED = re.compile(r"\*\*(\d+)\*\*")
@@ -24,13 +25,16 @@ class Instructions:
 
     now: datetime
     forgotten: bool = False
+    # What an earlier version of the turn did, and what came of it.
+    kept: "tuple[Done, ...]" = ()
 
     @classmethod
     def read(cls, text: str) -> "Instructions":
-        """Find the moment of the turn, and whether the start of the conversation was pruned."""
+        """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
-        return cls(now=now, forgotten=FORGOTTEN in text)
+        kept = tuple(_done({"name": name, "arguments": given}, came) for name, given, came in _KEPT.findall(text))
+        return cls(now=now, forgotten=FORGOTTEN in text, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Turn:
     said: str
     calls: list[Done] = field(default_factory=list)
     replied: str = ""
+    # The tasks about which the person was asked whether they may go, and said something else instead.
+    undecided: list[int] = field(default_factory=list)
 
     @property
     def changed(self) -> list[Task]:
@@ -94,7 +100,7 @@ class Turn:
     @property
     def shown(self) -> list[int]:
         """The numbers of the tasks listed in the reply, in the order shown."""
-        numbers = [int(number) for number in _SHOWN.findall(self.replied)]
+        numbers = self.undecided or [int(number) for number in _SHOWN.findall(self.replied)]
         if numbers or self.changed:
             return numbers
         listed = [call for call in self.calls if call.name == "list_tasks" and call.outcome.ok]
@@ -111,8 +117,8 @@ class Turn:
 
     @property
     def asked(self) -> bool:
-        """Whether the reply put a question to the person."""
-        return "?" in self.replied
+        """Whether a question was put to the person."""
+        return bool(self.undecided) or "?" in self.replied
 
 
 def read_turns(items: str | Sequence[object]) -> list[Turn]:
@@ -131,7 +137,25 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
             turns[-1].calls.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
         elif turns and entry.get("role") == "assistant":
             turns[-1].replied += _text(entry.get("content"))
+    for turn in turns[:-1]:
+        _take_apart(turn)
     return turns or [Turn(said="")]
+
+
+def _take_apart(turn: Turn) -> None:
+    """Tell of tasks that were deleted together, in a turn that is over, as if each had been deleted by itself."""
+    calls = []
+    for call in turn.calls:
+        if call.name != "delete_tasks":
+            calls.append(call)
+            continue
+        calls += [
+            Done("delete_task", {"number": task.number}, Outcome(ok=True, task=task)) for task in call.outcome.tasks
+        ]
+        if call.outcome.error == "superseded":
+            numbers = call.arguments.get("numbers")
+            turn.undecided = [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
+    turn.calls = calls
 
 
 def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:

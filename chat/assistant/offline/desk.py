@@ -55,6 +55,8 @@ class Desk:
         for call, outcome in zip(calls, outcomes, strict=True):
             if outcome.ok and outcome.task and call.name not in ("get_task", "list_tasks"):
                 self._note(call, outcome.task)
+            elif outcome.ok and call.name == "delete_tasks" and self._all is not None:
+                self._all = {number: task for number, task in self._all.items() if task not in outcome.tasks}
         return outcomes
 
     def _note(self, call: Call, task: Task) -> None:

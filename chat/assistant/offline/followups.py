@@ -219,7 +219,7 @@ def _yes(pending: Pending, desk: Desk) -> Wish | None:
 def _just_asked(pending: Pending, desk: Desk) -> bool:
     """Tell whether the last reply asked for consent to just this: a yes to another question is none."""
     last = desk.before[-1]
-    return _ASKED_CONSENT in last.replied and _unfinished(last, desk) == pending
+    return (bool(last.undecided) or _ASKED_CONSENT in last.replied) and _unfinished(last, desk) == pending
 
 
 def _insists(wish: Wish, pending: Pending, desk: Desk) -> bool:

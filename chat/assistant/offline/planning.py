@@ -1,8 +1,8 @@
 """Decide the next step of a turn: its plan is played from the start over the answers that the tools gave so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from chat.assistant.offline.context import Instructions, Turn
+from chat.assistant.offline.context import Done, Instructions, Turn
 from chat.assistant.offline.desk import Call, Desk
 from chat.assistant.offline.plans import carry_out
 from chat.assistant.offline.understanding import LONGEST
@@ -24,18 +24,34 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
     if len(turns[-1].said) > LONGEST:
         return _TOO_MUCH
     plan = carry_out(Desk(instructions, turns))
-    made, steps = list(turns[-1].calls), 0
+    made, steps, kept = list(turns[-1].calls), 0, list(instructions.kept)
     try:
         wanted = next(plan)
         while True:
             if any(call.name not in tools for call in wanted):
                 return _NO_TOOLS
-            if len(made) < len(wanted):
-                return wanted if steps < MAX_STEPS else _TOO_LONG
-            answers, made = made[: len(wanted)], made[len(wanted) :]
-            if [call.name for call in wanted] != [done.name for done in answers]:
+            known = [_taken(call, kept) for call in wanted]
+            open_calls = [call for call, done in zip(wanted, known, strict=True) if done is None]
+            if len(made) < len(open_calls):
+                return open_calls if steps < MAX_STEPS else _TOO_LONG
+            answers, made = made[: len(open_calls)], made[len(open_calls) :]
+            if [call.name for call in open_calls] != [done.name for done in answers]:
                 return _LOST
-            steps += 1
-            wanted = plan.send([done.outcome for done in answers])
+            steps += bool(open_calls)
+            new = iter(answers)
+            wanted = plan.send([(done or next(new)).outcome for done in known])
     except StopIteration as end:
         return str(end.value)
+
+
+def _taken(call: Call, kept: list[Done]) -> Done | None:
+    """Take a call from those that an earlier version of the turn made: it is not made again."""
+    for done in kept:
+        if (done.name, _given(done.arguments)) == (call.name, _given(call.arguments)):
+            kept.remove(done)
+            return done
+    return None
+
+
+def _given(arguments: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in arguments.items() if value is not None}

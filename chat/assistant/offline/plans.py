@@ -42,7 +42,7 @@ from chat.assistant.relevance import REFUSAL
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
 _MOST_WORDS = 12
 _MOST_IN_ORDER = 12
-_MOST_AT_ONCE = 50
+_MOST_NAMED = 12
 _NOT_NOW = "I couldn't do that just now."
 
 
@@ -294,39 +294,55 @@ def _delete(desk: Desk, wish: Delete) -> Work[str]:
             (yield from choose(desk, wish.ref, among="all")) if wish.ref.narrowed or wish.ref.status != "all" else None
         )
         such = [task for task in (yield from desk.everything()) if kind is None or task.number in kind.numbers]
-        return (
-            _sure_of_all(desk, such)
-            if such
-            else (yield from offer(desk, "There is no such task. Which one should go?"))
-        )
+        if not such:
+            return (yield from offer(desk, "There is no such task. Which one should go?"))
+        return (yield from _delete_all(desk, such))
     choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
     if not choice.numbers:
         if choice.nothing_like_it and wish.otherwise:
             title = replies.safe(wish.otherwise.title)
             return f"I couldn't find a task like that. Shall I add “{title}” as a new task?"
         return choice.problem
-    if wish.ref.pronoun == "them" and not wish.ref.count and len(choice.numbers) > 1:
-        return _sure_of_all(desk, [task for task in (yield from desk.everything()) if task.number in choice.numbers])
-    if wish.unsure:
-        known = {task.number: task for task in (yield from desk.everything())}
-        tasks = [known[number] for number in choice.numbers if number in known]
-        return f"Shall I delete this?\n\n{replies.lines(tasks, desk.today)}"
-    outcomes = yield from desk.ask([Call("delete_task", {"number": number}) for number in choice.numbers])
-    gone = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
-    said = [f"Deleted {replies.joined(gone)}. Say *undo* if that was a mistake."] if gone else []
-    said += [_missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
+    if len(choice.numbers) == 1 and not wish.unsure:
+        return (yield from _delete_one(desk, choice.numbers[0]))
+    known = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
+    missing = sorted(set(choice.numbers) - {task.number for task in known})
+    said = [f"There is no task **{number}** on your list." for number in missing]
+    if wish.unsure and known:
+        return "\n\n".join([*said, _sure(desk, known)])
+    if known:
+        ends = _delete_one(desk, known[0].number) if len(known) == 1 else _delete_several(desk, known)
+        said.insert(0, (yield from ends))
     return "\n\n".join(said)
 
 
-def _sure_of_all(desk: Desk, tasks: Sequence[Task]) -> str:
-    """Ask before several tasks are deleted, showing each of them: only what was shown may go."""
-    if len(tasks) > _MOST_AT_ONCE:
-        return f"Those are {len(tasks)} tasks, and I don't delete so many at once. Which one should go?"
+def _delete_all(desk: Desk, tasks: Sequence[Task]) -> Work[str]:
     if len(tasks) == 1:
-        return f"Shall I delete this?\n\n{replies.lines(tasks, desk.today)}"
-    return (
-        f"Are you sure? Shall I delete all {len(tasks)} of these, or which ones?\n\n{replies.lines(tasks, desk.today)}"
-    )
+        return _sure(desk, tasks)
+    return (yield from _delete_several(desk, tasks))
+
+
+def _sure(desk: Desk, tasks: Sequence[Task]) -> str:
+    """Ask before something is deleted, showing it: only what was shown may go."""
+    return f"Shall I delete {'this' if len(tasks) == 1 else 'these'}?\n\n{replies.lines(tasks, desk.today)}"
+
+
+def _delete_one(desk: Desk, number: int) -> Work[str]:
+    outcome = (yield from desk.ask([Call("delete_task", {"number": number})]))[0]
+    if outcome.ok and outcome.task:
+        return f"Deleted {replies.named(outcome.task)}. Say *undo* if that was a mistake."
+    return _missing(number, outcome)
+
+
+def _delete_several(desk: Desk, tasks: Sequence[Task]) -> Work[str]:
+    """Delete tasks together: the person is shown them, and decides, before anything is done."""
+    numbers = [task.number for task in tasks]
+    outcome = (yield from desk.ask([Call("delete_tasks", {"numbers": numbers})]))[0]
+    if outcome.ok and outcome.tasks:
+        few = len(outcome.tasks) <= _MOST_NAMED
+        gone = replies.joined([replies.named(task) for task in outcome.tasks]) if few else f"{len(outcome.tasks)} tasks"
+        return f"Deleted {gone}. Say *undo* if that was a mistake."
+    return "All right, they stay on your list." if outcome.error == "declined" else _failure(outcome)
 
 
 def _change(desk: Desk, wish: Change) -> Work[str]:

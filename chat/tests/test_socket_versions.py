@@ -1,0 +1,177 @@
+"""Approvals, edits and answering anew over the websocket, with two tabs, over a real server."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from chat.tests.live import Frame, LiveSocket, Person, open_socket, sign_in
+from config.tests.support import ServerProcess
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+def person(shared_server: ServerProcess) -> Person:
+    return sign_in(shared_server)
+
+
+@pytest.fixture
+async def tabs(shared_server: ServerProcess, person: Person) -> AsyncIterator[tuple[LiveSocket, LiveSocket]]:
+    """Two tabs with the conversation of somebody who has two tasks."""
+    conversation_id = uuid.uuid4()
+    async with (
+        open_socket(shared_server, person, conversation_id) as one,
+        open_socket(shared_server, person, conversation_id) as other,
+    ):
+        await one.ready()
+        await other.ready()
+        await one.say("Add two tasks: buy milk, call Mum")
+        yield one, other
+
+
+def titles(server: ServerProcess, person: Person) -> list[str]:
+    rows = server.database.query("SELECT title FROM chat_task WHERE user_id = %s ORDER BY number", person.id)
+    return [title for (title,) in rows]
+
+
+async def asked(socket: LiveSocket, text: str = "Delete everything") -> Frame:
+    accepted = await socket.accepted(await socket.message(text))
+    turn_id = accepted["turn"]["id"]
+    return await socket.until(lambda frame: frame["type"] == "approval.requested" and frame["turn_id"] == turn_id)
+
+
+async def test_an_approval_is_asked_for_in_every_tab_and_given_in_any(
+    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
+) -> None:
+    one, other = tabs
+    question = await asked(one)
+    assert set(question) == {"type", "turn_id", "attempt", "n", "call_id", "name", "arguments"}
+    assert (question["name"], question["arguments"]) == ("delete_tasks", {"numbers": [1, 2]})
+    of = {"turn_id": question["turn_id"], "call_id": question["call_id"]}
+    assert (await other.until(lambda frame: frame["type"] == "approval.requested"))["call_id"] == of["call_id"]
+    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
+
+    await other.send("approval.decide", **of, approve=True)
+    for tab in tabs:
+        decided = await tab.until(lambda frame: frame["type"] == "approval.decided")
+        assert (decided["approved"], decided["by"], decided["n"]) == (True, str(person.id), 1)
+        assert decided["attempt"] == question["attempt"] + 1
+        resumed = await tab.until(lambda frame: frame["type"] == "turn.resumed")
+        assert resumed["tools"][-1]["approval"] == "approved"
+        end = await tab.end_of(of["turn_id"])
+        assert (end["type"], "Buy milk" in end["message"]["text"]) == ("turn.finished", True)
+    assert titles(shared_server, person) == []
+
+    before = len(one.frames)
+    await one.send("approval.decide", **of, approve=False)
+    refused = await one.until(lambda frame: frame["type"] == "error", after=before)
+    assert (refused["code"], refused["detail"]) == ("conflict", "This was decided already.")
+
+
+async def test_a_page_that_comes_later_is_shown_what_waits(
+    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
+) -> None:
+    one, _ = tabs
+    question = await asked(one)
+    conversation_id = one.connection.request.path.split("/")[3]  # type: ignore[union-attr]
+    async with open_socket(shared_server, person, uuid.UUID(conversation_id)) as late:
+        (turn,) = (await late.ready())["turns"]
+        assert (turn["id"], turn["status"]) == (question["turn_id"], "waiting")
+        await late.until(lambda frame: frame["type"] == "approval.requested")
+        await late.send("approval.decide", turn_id=turn["id"], call_id=question["call_id"], approve=False)
+        end = await late.end_of(turn["id"])
+        assert "stay on your list" in end["message"]["text"]
+    with httpx.Client(base_url=shared_server.url, headers={"cookie": person.cookie}) as browser:
+        state = browser.get(f"/c/{conversation_id}/state/").json()
+    call = state["turns"][-1]["tools"][-1]
+    assert (call["approval"], call["by"]) == ("declined", str(person.id))
+    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
+
+
+async def test_another_message_decides_it_and_is_answered(
+    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
+) -> None:
+    one, other = tabs
+    question = await asked(one)
+    await other.say("What do I still have to do?")
+
+    decided = await one.until(lambda frame: frame["type"] == "approval.decided")
+    assert (decided["call_id"], decided["approved"], decided["by"]) == (question["call_id"], False, "superseded")
+    assert (await one.end_of(question["turn_id"]))["type"] == "turn.stopped"
+    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
+
+
+async def test_nobody_elses_socket_decides_or_edits(
+    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
+) -> None:
+    one, _ = tabs
+    question = await asked(one)
+    said = next(frame["message"] for frame in one.frames if frame["type"] == "message.accepted")
+    outsider = sign_in(shared_server, "outsider")
+    async with open_socket(shared_server, outsider, uuid.uuid4()) as socket:
+        await socket.say("hello")
+        before = len(socket.frames)
+        await socket.send("approval.decide", turn_id=question["turn_id"], call_id=question["call_id"], approve=True)
+        await socket.send("message.edit", message_id=said["id"], client_id=uuid.uuid4(), text="mine")
+        await socket.send("turn.retry", turn_id=said["turn_id"], client_id=uuid.uuid4())
+        await socket.pong()
+        refused = [frame["code"] for frame in socket.frames[before:] if frame["type"] == "error"]
+        assert refused == ["not_found"] * 3
+    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
+    await one.send("approval.decide", turn_id=question["turn_id"], call_id=question["call_id"], approve=True)
+    await one.end_of(question["turn_id"])
+    assert titles(shared_server, person) == []
+
+
+async def test_an_edit_takes_the_place_of_the_message_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
+    one, other = tabs
+    first = await one.accepted(await one.message("What is task 1?"))
+    await one.end_of(first["turn"]["id"])
+    client_id = str(uuid.uuid4())
+    edit = {"message_id": first["message"]["id"], "client_id": client_id, "text": "What is task 2?"}
+    await one.send("message.edit", **edit)
+    for tab in tabs:
+        accepted = await tab.accepted(client_id)
+        assert accepted["turn"]["replaces"] == first["turn"]["id"]
+        assert accepted["message"]["position"] == first["message"]["position"] == 3
+        assert accepted["message"]["text"] == "What is task 2?"
+        assert "Call Mum" in (await tab.end_of(accepted["turn"]["id"]))["message"]["text"]
+
+    before = len(other.frames)
+    await other.send("message.edit", **edit | {"client_id": uuid.uuid4()})
+    refused = await other.until(lambda frame: frame["type"] == "error", after=before)
+    assert refused["code"] == "conflict"
+
+
+async def test_a_finished_reply_is_answered_anew(tabs: tuple[LiveSocket, LiveSocket]) -> None:
+    one, other = tabs
+    first = await one.accepted(await one.message("What is task 1?"))
+    await one.end_of(first["turn"]["id"])
+    client_id = str(uuid.uuid4())
+    await other.send("turn.retry", turn_id=first["turn"]["id"], client_id=client_id)
+    for tab in tabs:
+        accepted = await tab.accepted(client_id)
+        assert accepted["turn"]["replaces"] == first["turn"]["id"]
+        assert accepted["message"] == first["message"]
+        end = await tab.end_of(accepted["turn"]["id"])
+        assert (end["type"], end["message"]["position"]) == ("turn.finished", 4)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "call_id": "c", "approve": "yes"},
+        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "call_id": "c" * 129, "approve": True},
+        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "approve": True},
+        {"type": "message.edit", "message_id": "1", "client_id": str(uuid.uuid4()), "text": "hi"},
+        {"type": "message.edit", "client_id": str(uuid.uuid4()), "text": "hi"},
+    ],
+)
+async def test_what_is_no_such_frame_is_refused(tabs: tuple[LiveSocket, LiveSocket], frame: Frame) -> None:
+    one, _ = tabs
+    before = len(one.frames)
+    await one.send(frame.pop("type"), **frame)
+    refused = await one.until(lambda frame: frame["type"] == "error", after=before)
+    assert refused["code"] == "bad_frame"
