@@ -184,8 +184,9 @@ async def test_a_ping_is_answered(socket: LiveSocket) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "code"),
     [
-        ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": "x"}, "bad_frame"),
-        ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": True}, "bad_frame"),
+        ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": "x"}, "not_found"),
+        ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": " "}, "empty"),
+        ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": True}, "not_found"),
         ("message.send", {"client_id": NOBODY}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": 5}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": ""}, "empty"),
@@ -207,14 +208,6 @@ async def test_what_cannot_be_done_is_told_by_its_code(
     assert error["detail"].endswith(".")
     assert error.get("client_id") == (str(NOBODY) if "client_id" in fields else None)
     await socket.pong()
-
-
-async def test_a_finished_turn_is_not_tried_again_yet(socket: LiveSocket) -> None:
-    log = await socket.say("hello")
-
-    await socket.send("turn.retry", turn_id=log[-1]["turn_id"], client_id=uuid.uuid4())
-
-    assert (await socket.error())["code"] == "conflict"
 
 
 async def test_a_binary_frame_closes_the_socket(socket: LiveSocket) -> None:
