@@ -16,7 +16,7 @@ from pytest_django import Settings
 from chat.exceptions import BadInput, EmptyText, NotFound, RateLimited, TooLong
 from chat.models import Conversation, Message, Turn, User
 from chat.models.turn import Status
-from chat.turns.accept import Accepted, accept, title_from
+from chat.turns.accept import Accepted, accept, accept_retry, title_from
 from chat.turns.claim import claim, claim_waiting
 
 T = TypeVar("T")
@@ -114,6 +114,42 @@ def test_the_database_lets_no_second_turn_run(owner: User) -> None:
     second.status, second.owner, second.lease_until = Status.RUNNING, HERE, timezone.now()
     with pytest.raises(IntegrityError), transaction.atomic():
         second.save()
+
+
+def spend(accepted: Accepted, tokens: int, status: Status = Status.DONE) -> None:
+    usage = {"input_tokens": tokens - 1, "output_tokens": 1}
+    Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=timezone.now(), usage=usage)
+
+
+def test_who_has_used_the_tokens_of_a_day_waits_until_they_are_a_day_old(
+    owner: User, outsider: User, settings: Settings
+) -> None:
+    settings.TOKENS_PER_DAY = 1_000
+    with time_machine.travel("2026-03-11T10:00Z", tick=False) as clock:
+        spend(send(owner, uuid.uuid4()), 600)
+        clock.shift(timedelta(hours=2))
+        spend(send(owner, uuid.uuid4()), 400)
+        clock.shift(timedelta(hours=1))
+
+        with pytest.raises(RateLimited, match="1,000 tokens a day; please go on in 21 hours") as refused:
+            send(owner, uuid.uuid4())
+        assert refused.value.retry_after == 21 * 3600 + 1
+        send(outsider, uuid.uuid4())
+        clock.shift(timedelta(hours=21))
+        send(owner, uuid.uuid4())
+
+
+def test_what_a_second_try_took_up_is_counted_once(owner: User, settings: Settings) -> None:
+    settings.TOKENS_PER_DAY = 1_000
+    conversation_id = uuid.uuid4()
+    failed = send(owner, conversation_id)
+    spend(failed, 600, Status.FAILED)
+    again = accept_retry(
+        user_id=owner.pk, conversation_id=conversation_id, turn_id=failed.turn.pk, client_id=uuid.uuid4()
+    )
+    spend(again, 700)
+
+    send(owner, conversation_id)
 
 
 def test_somebody_elses_conversation_does_not_exist(owner: User, outsider: User) -> None:

@@ -16,6 +16,7 @@ from chat.turns.closing import Closed, close
 from chat.turns.ownership import LEASE
 
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
 
 _LOCK = """
 SELECT c.title, c.last_seq, c.last_position FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
@@ -28,6 +29,14 @@ SELECT
         ORDER BY t.accepted_at DESC OFFSET %(limit)s - 1 LIMIT 1),
     count(*), count(*) FILTER (WHERE status = 'queued'), (array_agg(id) FILTER (WHERE status = 'waiting'))[1]
 FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
+"""
+# The newest first. What a turn took up from the one that it tries again is counted with that turn only.
+_TOKENS = """
+SELECT t.accepted_at, (t.usage->>'input_tokens')::bigint + (t.usage->>'output_tokens')::bigint FROM chat_turn t
+WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_tokens'
+    AND NOT (t.status IN ('failed', 'stopped') AND EXISTS (
+        SELECT FROM chat_turn r WHERE r.replaces_id = t.id AND r.prompt_id = t.prompt_id))
+ORDER BY t.accepted_at DESC
 """
 # The messages of turns that are current no more: what they answered, and what they said.
 _SUPERSEDE = """
@@ -89,9 +98,21 @@ class Place:
             wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
             detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
             raise RateLimited(detail, retry_after=wait)
+        if settings.TOKENS_PER_DAY is not None:
+            self._check_tokens(settings.TOKENS_PER_DAY)
         if self.queued >= settings.QUEUE_PER_CONVERSATION:
             detail = "Too many messages are waiting in this conversation; please wait for a reply."
             raise RateLimited(detail, retry_after=5)
+
+    def _check_tokens(self, limit: int) -> None:
+        used = 0
+        for accepted_at, tokens in select(_TOKENS, {"user": self.user_id, "since": self.now - DAY}):
+            used += tokens
+            if used >= limit:
+                wait = int((accepted_at + DAY - self.now).total_seconds()) + 1
+                hours = max(round(wait / 3600), 1)
+                detail = f"That is more than {limit:,} tokens a day; please go on in {hours} hour{'s' * (hours > 1)}."
+                raise RateLimited(detail, retry_after=wait)
 
     def check_idle(self) -> None:
         """Close a turn that waits; raise Conflict where one runs or is queued."""
