@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import pytest
+from agents import Usage
 from agents.items import TResponseOutputItem
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 
@@ -14,6 +15,7 @@ from chat.memory.items import faults
 from chat.models import Message, Task, ToolCall, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns import follow as follow_module
 from chat.turns.accept import Accepted
 from chat.turns.events import (
     ApprovalDecided,
@@ -345,3 +347,57 @@ async def test_a_call_that_cannot_be_carried_out_is_not_asked_about(chat: Chat, 
     )
     assert await chat.reply("Delete some tasks") == "Which ones?"
     assert '"ok": false' in ((await call()).output or "")
+
+
+async def test_a_decision_in_another_process_reaches_who_follows_here(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_module, "LOOK_AT_QUEUE_EVERY", 0.05)
+    script.enqueue(
+        [
+            function_call("delete_tasks", {"numbers": [1]}, call_id="call_1"),
+            function_call("delete_tasks", {"numbers": [2]}, call_id="call_2"),
+        ]
+    )
+    accepted, _ = await chat.asked("Delete task 1 and task 2")
+    following = asyncio.create_task(chat.log(accepted.turn))
+    elsewhere = Chat(await start_runner(script), chat.user, chat.conversation_id)
+
+    await elsewhere.decide(accepted.turn, "call_1", False)
+    entries = await chat.until(accepted.turn, ApprovalDecided)
+    assert entries[-1].event == ApprovalDecided("call_1", False, str(chat.user.pk))
+    script.enqueue([assistant_message("Done.")])
+    await elsewhere.decide(accepted.turn, "call_2", True)
+
+    last = (await following)[-1].event
+    assert isinstance(last, Snapshot)
+    assert (last.status, last.text) == ("done", "Done.")
+    assert [tool.get("approval") for tool in last.tools] == ["declined", "approved"]
+    assert await titles() == ["Milk", "Eggs"]
+
+
+async def test_a_turn_that_was_asked_to_stop_elsewhere_does_not_begin_to_wait(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    gate = asyncio.Event()
+
+    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+        await gate.wait()
+        return [*DELETE]
+
+    script.enqueue(ModelStep.respond(answer))
+    accepted = await chat.send("Delete the first two tasks")
+    await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(stop_asked=True))
+    gate.set()
+
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
+    assert (await row(accepted)).status == Status.STOPPED
+    assert (await call()).decided_by == "superseded"
+
+
+async def test_a_question_that_became_needless_has_taken_its_tokens(chat: Chat, script: ScriptedModel) -> None:
+    script.set_default_usage(Usage(requests=1, input_tokens=30, output_tokens=4, total_tokens=34))
+    accepted = await ask(chat, script)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+
+    assert (await row(accepted)).usage == {"input_tokens": 30, "output_tokens": 4}
