@@ -8,7 +8,7 @@ from agents import Usage
 from agents.items import TResponseOutputItem
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 
-from chat import tasks
+from chat import notices, tasks
 from chat.bridge import in_database
 from chat.exceptions import Conflict, NotFound
 from chat.memory.items import faults
@@ -325,6 +325,34 @@ async def test_a_process_that_dies_after_the_decision_leaves_it_to_the_next(
     assert isinstance((await later.log(accepted.turn))[-1].event, TurnFinished)
     assert await titles() == ["Eggs"]
     assert await in_database(ToolCall.objects.count) == 1
+
+
+async def test_a_decision_at_once_is_not_forgotten_with_the_attempt_that_asked(
+    chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidying, decided = asyncio.Event(), asyncio.Event()
+
+    async def tell_when_decided(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
+        tidying.set()
+        await decided.wait()
+
+    monkeypatch.setattr(notices, "conversation_updated", tell_when_decided)
+    gate = Gate("I delete ")
+    script.extend([[*DELETE], gate.step()])
+    accepted = await chat.send("Delete the first two tasks")
+    async with asyncio.timeout(15):
+        await tidying.wait()
+        (asking,) = chat.runner._living
+        await chat.decide(accepted.turn, "call_1", True)
+        decided.set()
+        await asking
+        await gate.reached.wait()
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    last = (await chat.log(accepted.turn))[-1].event
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None
+    assert last.message["text"] == "I delete "
 
 
 async def test_tasks_that_are_gone_by_then_are_said_to_be_missing(chat: Chat, script: ScriptedModel) -> None:

@@ -189,7 +189,7 @@ class TurnRunner:
         log.running = True
         play = Play(turn, model=self._model, store=self.store, log=log, brief=brief)
         running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
-        running.task = asyncio.create_task(self._live(play))
+        running.task = asyncio.create_task(self._live(play, running))
         self._living.add(running.task)
         running.task.add_done_callback(self._living.discard)
         if turn.stop_asked:
@@ -200,12 +200,12 @@ class TurnRunner:
             running.stopping = True
             running.playing.cancel()
 
-    async def _live(self, play: Play) -> None:
+    async def _live(self, play: Play, running: _Running) -> None:
         """Play a turn, end it, tidy up behind it, and begin the conversation's next."""
         turn = play.turn
         following: tuple[Turn, Brief | None] | None = None
         try:
-            ending = await self._outcome(play)
+            ending = await self._outcome(play, running)
             if ending is not None:
                 ends = self._wait if ending.status == Status.WAITING else self._end
                 following = await ends(play, ending)
@@ -217,7 +217,8 @@ class TurnRunner:
             logger.exception("Turn %s was cut off.", turn.pk)
         finally:
             play.log.running = False
-            self._running.pop(turn.pk, None)
+            if self._running.get(turn.pk) is running:  # else it was decided already, and goes on
+                del self._running[turn.pk]
             if following is not None:
                 self._begin(*following)
         try:
@@ -225,9 +226,8 @@ class TurnRunner:
         except DatabaseError:
             return  # the keeper finds who waits
 
-    async def _outcome(self, play: Play) -> Ending | None:
+    async def _outcome(self, play: Play, running: _Running) -> Ending | None:
         """Play a turn, its growing text saved meanwhile; None where it was let go of for another process."""
-        running = self._running[play.turn.pk]
         saver = asyncio.create_task(self._save_text(play))
         try:
             await asyncio.wait({running.playing})
