@@ -1,6 +1,7 @@
 // @ts-check
 /** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
 
+import { question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
@@ -8,7 +9,7 @@ import { closeAll, setUpDrawers } from "./drawers.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Connection } from "./socket.js";
-import { begin, hasEnded, receive, refresh } from "./state.js";
+import { asking, begin, hasEnded, isAwaited, receive, refresh } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 
@@ -18,6 +19,8 @@ const ANNOUNCED = 600;
 const REFRESH_AGAIN = 2_000;
 // After so long without a connection, what the page was loaded with is old.
 const LATE = 5_000;
+const MOVED_ON = "The conversation went another way meanwhile.";
+const HOVERS = matchMedia("(hover: hover)");
 
 class ChatPage {
   constructor() {
@@ -28,6 +31,8 @@ class ChatPage {
     this.zone = byId("chat").dataset.timeZone ?? "UTC";
     this.outbox = new Outbox(this.state.conversation_id);
     this.outbox.settle(this.state.turns);
+    /** @type {Set<string>} the calls about which a decision is on its way */
+    this.deciding = new Set();
     this.online = false;
     this.wasOnline = false;
     this.drawing = 0;
@@ -38,16 +43,21 @@ class ChatPage {
   build() {
     const { zone } = this;
     const id = this.state.conversation_id;
-    this.transcript = new Transcript(byId("transcript"), {
-      retry: (turnId) => this.retry(turnId),
-      resend: (item) => this.resend(item),
-      edit: (item) => this.edit(item),
-      zone,
-    });
     this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone });
     this.conversations = new ConversationList(zone);
     const draft = new Draft(this.state.conversation ? id : "new");
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.stop() }, draft);
+    this.transcript = new Transcript(byId("transcript"), {
+      retry: (turnId) => this.retry(turnId),
+      decide: (turnId, callId, approve) => this.decide(turnId, callId, approve),
+      save: (messageId, text) => this.save(messageId, text),
+      resend: (item) => this.resend(item),
+      edit: (item) => this.edit(item),
+      discard: (item) => this.discard(item),
+      rescue: (lost) => this.rescue(lost),
+      zone,
+      limit: this.composer.limit,
+    });
     this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
     this.connection = new Connection(`/ws/chat/${id}/`, {
       frame: (frame) => this.frame(frame),
@@ -63,11 +73,26 @@ class ChatPage {
     }
     document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
     this.render();
-    this.scroll?.follow();
+    if (!this.goToTurn()) this.scroll?.follow();
     this.connection?.start();
     // Relative times and what is overdue change by themselves.
     setInterval(() => this.draw(), 60_000);
-    if (matchMedia("(hover: hover)").matches) this.composer?.focus();
+    if (HOVERS.matches) this.composer?.focus();
+  }
+
+  /** Show the turn that the address names; one that is not current any more is in an earlier version. */
+  goToTurn() {
+    const id = /^#turn-([0-9a-f-]{36})$/.exec(location.hash)?.[1];
+    if (!id) return false;
+    if (this.state.turns.some((turn) => turn.id === id)) {
+      // Once there, the address is that of the conversation again: the turn may be replaced.
+      history.replaceState(null, "", location.pathname);
+      document.getElementById(`turn-${id}`)?.scrollIntoView();
+      if (this.scroll) this.scroll.following = false;
+    } else {
+      location.replace(`/c/${this.state.conversation_id}/versions/${id}/#turn-${id}`);
+    }
+    return true;
   }
 
   /** @param {string} text */
@@ -88,7 +113,30 @@ class ChatPage {
   /** @param {string} turnId */
   retry(turnId) {
     this.connection?.send(frameOf(this.outbox.add({ retry_of: turnId })));
-    this.scroll?.follow();
+    if (HOVERS.matches) this.composer?.focus();
+    this.draw();
+  }
+
+  /**
+   * Say a message otherwise than it was said.
+   * @param {string} messageId
+   * @param {string} text
+   */
+  save(messageId, text) {
+    for (const item of this.outbox.items) if (item.edit_of === messageId) this.outbox.remove(item.client_id);
+    this.connection?.send(frameOf(this.outbox.add({ text, edit_of: messageId })));
+    if (HOVERS.matches) this.composer?.focus();
+    this.draw();
+  }
+
+  /**
+   * @param {string} turnId
+   * @param {string} callId
+   * @param {boolean} approve
+   */
+  decide(turnId, callId, approve) {
+    if (!this.connection?.send({ type: "approval.decide", turn_id: turnId, call_id: callId, approve })) return;
+    this.deciding.add(callId);
     this.draw();
   }
 
@@ -102,8 +150,25 @@ class ChatPage {
 
   /** @param {import("./outbox.js").Unsent} item */
   edit(item) {
+    if (item.edit_of !== null && this.transcript?.open(item.edit_of, item.text ?? "")) return;
     this.outbox.remove(item.client_id);
-    this.composer?.put(item.text ?? "");
+    this.composer?.add(item.text ?? "");
+    this.composer?.focus();
+    this.draw();
+  }
+
+  /**
+   * Keep what was being written when its place went away.
+   * @param {{edit_of: string, text: string}} lost
+   */
+  rescue(lost) {
+    this.outbox.refuse(this.outbox.add(lost).client_id, MOVED_ON);
+    this.draw();
+  }
+
+  /** @param {import("./outbox.js").Unsent} item */
+  discard(item) {
+    this.outbox.remove(item.client_id);
     this.composer?.focus();
     this.draw();
   }
@@ -120,6 +185,8 @@ class ChatPage {
     this.change(receive(this.state, frame));
     if (frame.type === "ready") this.ready(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
+    if (frame.type === "approval.requested") this.announceQuestion(frame);
+    if (frame.type === "approval.decided") this.deciding.delete(frame.call_id);
   }
 
   /** @param {State} state */
@@ -153,9 +220,10 @@ class ChatPage {
   async refresh() {
     if (this.refreshing) return;
     this.refreshing = true;
-    const asked = this.state;
+    const asked = asking(this.state);
+    this.state = asked;
     try {
-      const path = asked.conversation ? `/c/${asked.conversation_id}/state/` : "/state/";
+      const path = asked.conversation || asked.turns.length ? `/c/${asked.conversation_id}/state/` : "/state/";
       const answer = await fetch(path, { headers: { accept: "application/json" } });
       if (answer.redirected) return this.showTrouble("signed out");
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
@@ -163,8 +231,11 @@ class ChatPage {
       this.state = refresh(this.state, data, asked);
       this.outbox.settle(this.state.turns);
       this.draw();
+      this.refreshing = false;
+      if (this.state.stale) void this.refresh();
     } catch {
       // The network is gone again, or the server is busy: the page stays as it is until it can be asked.
+      this.state = { ...this.state, stale: true };
       setTimeout(() => this.online && this.state.stale && this.refresh(), REFRESH_AGAIN);
     } finally {
       this.refreshing = false;
@@ -173,7 +244,10 @@ class ChatPage {
 
   /** @param {any} frame */
   accepted(frame) {
+    const own = this.outbox.items.some((item) => item.client_id === frame.client_id);
     this.outbox.remove(frame.client_id);
+    // What took another's place stands at the end now.
+    if (own && frame.turn.replaces) this.scroll?.follow();
     const path = `/c/${this.state.conversation_id}/`;
     if (location.pathname !== path) {
       history.replaceState(null, "", path);
@@ -188,16 +262,35 @@ class ChatPage {
 
   /** @param {any} frame */
   refused({ client_id, detail, code, retry_after }) {
-    if (client_id === undefined || client_id === null) return this.warn(detail);
+    if (client_id === undefined || client_id === null) return this.undecided(code) || this.warn(detail);
     const item = this.outbox.items.find((other) => other.client_id === client_id);
     if (item?.text === null) {
       this.outbox.remove(client_id);
       this.warn(detail);
     } else {
       this.outbox.refuse(client_id, detail);
+      byId("announcer").textContent = detail;
     }
     if (code === "rate_limited" && retry_after && item) setTimeout(() => this.resend(item), retry_after * 1000);
     this.draw();
+  }
+
+  /**
+   * Take a refusal that concerns a decision: it was made elsewhere, or is not wanted any more. Tell whether it did. Of what
+   * bears no client's id only a decision can be in conflict; the one that came first may have been heard of already.
+   * @param {string} code
+   */
+  undecided(code) {
+    if (code !== "conflict" && !(code === "not_found" && this.deciding.size > 0)) return false;
+    this.deciding.clear();
+    void this.refresh();
+    this.draw();
+    return true;
+  }
+
+  /** @param {any} call */
+  announceQuestion(call) {
+    byId("announcer").textContent = `Your decision is wanted: ${question(call, this.state.tasks).text}`;
   }
 
   /** @param {any} frame */
@@ -213,6 +306,8 @@ class ChatPage {
   /** @param {import("./socket.js").ConnectionState} state */
   showConnection(state) {
     this.online = state === "online";
+    // Nobody knows whether a decision that was on its way arrived: if it did, that is heard of.
+    if (!this.online) this.deciding.clear();
     const texts = { online: "Connected", connecting: this.wasOnline ? "Reconnecting" : "Connecting", offline: "Offline" };
     byId("connection").dataset.state = state;
     byId("connection-text").textContent = texts[state];
@@ -258,7 +353,7 @@ class ChatPage {
 
   render() {
     const { state } = this;
-    this.transcript?.show(state, this.outbox.items, this.online);
+    this.transcript?.show(state, { outbox: this.outbox.items, online: this.online, deciding: this.deciding });
     this.tasks?.show(state.tasks);
     this.conversations?.show(state.conversations, state.conversation_id);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
@@ -271,10 +366,10 @@ class ChatPage {
 }
 
 /** @param {import("./outbox.js").Unsent} item */
-function frameOf({ client_id, text, retry_of }) {
-  return retry_of === null
-    ? { type: "message.send", client_id, text }
-    : { type: "turn.retry", client_id, turn_id: retry_of };
+function frameOf({ client_id, text, edit_of, retry_of }) {
+  if (retry_of !== null) return { type: "turn.retry", client_id, turn_id: retry_of };
+  if (edit_of !== null) return { type: "message.edit", client_id, message_id: edit_of, text };
+  return { type: "message.send", client_id, text };
 }
 
 new ChatPage().start();

@@ -34,8 +34,7 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    // Enter that picks a word of an input method is not meant for us.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (!sends(event)) return;
     event.preventDefault();
     this.submit();
   }
@@ -53,23 +52,22 @@ export class Composer {
     this.changed();
   }
 
+  /**
+   * Put a text below what stands there.
+   * @param {string} text
+   */
+  add(text) {
+    this.put([this.field.value.trim(), text].filter(Boolean).join("\n\n"));
+  }
+
   changed() {
     const text = this.field.value;
     const length = lengthOf(text.trim());
     this.draft.text = text;
     this.sendButton.disabled = length === 0 || length > this.limit;
-    this.count.hidden = length < this.limit * COUNT_FROM;
-    this.count.textContent = this.count.hidden ? "" : `${length.toLocaleString("en")} of ${this.limit.toLocaleString("en")}`;
-    this.count.classList.toggle("composer__count--over", length > this.limit);
+    showCount(this.count, length, this.limit);
     this.field.setAttribute("aria-invalid", String(length > this.limit));
-    this.grow();
-  }
-
-  /** Where the style sheet cannot make the field grow with its text, measure. */
-  grow() {
-    if (CSS.supports("field-sizing", "content")) return;
-    this.field.style.height = "auto";
-    this.field.style.height = `${this.field.scrollHeight}px`;
+    grow(this.field);
   }
 
   /** @param {boolean} running */
@@ -84,10 +82,38 @@ export class Composer {
 }
 
 /**
+ * Tell whether a key sends what is written. Enter that picks a word of an input method is not meant for us.
+ * @param {KeyboardEvent} event
+ */
+export const sends = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing;
+
+/**
+ * Say how long a text is, once it is nearly too long.
+ * @param {HTMLElement} count
+ * @param {number} length
+ * @param {number} limit
+ */
+export function showCount(count, length, limit) {
+  count.hidden = length < limit * COUNT_FROM;
+  count.textContent = count.hidden ? "" : `${length.toLocaleString("en")} of ${limit.toLocaleString("en")}`;
+  count.classList.toggle("composer__count--over", length > limit);
+}
+
+/**
+ * Where the style sheet cannot make a field grow with its text, measure.
+ * @param {HTMLTextAreaElement} field
+ */
+export function grow(field) {
+  if (CSS.supports("field-sizing", "content")) return;
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}
+
+/**
  * Count as the server does: code points.
  * @param {string} text
  */
-function lengthOf(text) {
+export function lengthOf(text) {
   let length = 0;
   for (const _ of text) length += 1;
   return length;

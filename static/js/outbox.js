@@ -8,6 +8,7 @@
  * @typedef {object} Unsent
  * @property {string} client_id
  * @property {string | null} text      of a message
+ * @property {string | null} edit_of   the message in whose place it is said
  * @property {string | null} retry_of  the turn that is to be tried again
  * @property {string | null} refused   why the server did not take it
  */
@@ -65,12 +66,19 @@ export class Outbox {
   constructor(conversationId) {
     this.key = `outbox:${conversationId}`;
     /** @type {Unsent[]} */
-    this.items = load(this.key) ?? [];
+    this.items = (load(this.key) ?? []).map((/** @type {Unsent} */ item) => ({ ...item, edit_of: item.edit_of ?? null }));
   }
 
-  /** @param {{text?: string, retry_of?: string}} what */
-  add({ text, retry_of }) {
-    const item = { client_id: newId(), text: text ?? null, retry_of: retry_of ?? null, refused: null };
+  /** Whether something is on its way. */
+  get isBusy() {
+    return this.items.some((item) => item.refused === null);
+  }
+
+  /** @param {{text?: string, edit_of?: string, retry_of?: string}} what */
+  add({ text, edit_of, retry_of }) {
+    const item = {
+      client_id: newId(), text: text ?? null, edit_of: edit_of ?? null, retry_of: retry_of ?? null, refused: null,
+    };
     this.set([...this.items, item]);
     return item;
   }

@@ -6,9 +6,10 @@
  */
 
 /**
- * @typedef {{id: string, role: string, text: string, created_at: string, position: number, turn_id: string,
+ * @typedef {{id: string, role: string, text: string, created_at: string, position: number | null, turn_id: string,
  *   client_id?: string | null}} Message
- * @typedef {{call_id: string, name: string, arguments: any, output?: string, error?: string}} ToolCall
+ * @typedef {{call_id: string, name: string, arguments: any, output?: string, error?: string,
+ *   approval?: "awaiting" | "approved" | "declined", by?: string}} ToolCall   `by` is a user's id or "superseded"
  * @typedef {{id: string, title: string, created_at: string, updated_at: string}} Conversation
  * @typedef {{task_id: string, number: number, title: string, description: string, due: string | null,
  *   priority: string, is_completed: boolean, completed_at: string | null}} Task
@@ -21,18 +22,23 @@
  * @property {number} n       the last entry of the attempt's log that was seen
  * @property {string | null} prompt_id    the message it answers
  * @property {string} prompt_text
- * @property {Message | null} prompt      that message where it belongs to this turn; null in a retry
+ * @property {Message | null} prompt      that message
  * @property {Message | null} reply
  * @property {string} text    the reply so far, while there is no message of it
  * @property {ToolCall[]} tools
  * @property {Notice | null} warning
  * @property {Notice | null} error
+ * @property {string | null} replaces  the turn whose place it took
+ * @property {string[]} versions       the turns of this place, oldest first, itself among them
+ * @property {ToolCall[]} kept         what earlier versions did, and what stays done
  *
  * @typedef {object} State
  * @property {string} conversation_id
  * @property {Conversation | null} conversation
  * @property {Conversation[]} conversations
+ * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
  * @property {Turn[]} turns       in the order of the conversation's queue
+ * @property {string[]} gone      turns that belong to an earlier version by now: what is still heard of them is let pass
  * @property {Task[]} tasks
  * @property {string | null} memory_start
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
@@ -43,13 +49,19 @@ const ENDED = new Set(["done", "failed", "stopped"]);
 /** @param {{status: string}} turn */
 export const hasEnded = (turn) => ENDED.has(turn.status);
 
+/** @param {{status: string}} turn */
+export const isUnderWay = (turn) => turn.status === "queued" || turn.status === "running";
+
+/** @param {ToolCall} call */
+export const isAwaited = (call) => call.approval === "awaiting";
+
 /**
  * Make the first state from the server's data.
  * @param {any} data
  * @returns {State}
  */
 export function begin(data) {
-  return { ...data, turns: data.turns.map(turnFrom), stale: false };
+  return { version: null, ...data, turns: data.turns.map(turnFrom), gone: [], stale: false };
 }
 
 /**
@@ -57,7 +69,7 @@ export function begin(data) {
  * @returns {Turn}
  */
 function turnFrom(data) {
-  return { n: 0, ...data };
+  return { n: 0, replaces: null, versions: [data.id], kept: [], ...data };
 }
 
 /**
@@ -99,20 +111,45 @@ function ready(before, frame) {
 }
 
 /**
- * @param {State} state
+ * @param {State} before
  * @param {any} frame
  * @returns {State}
  */
-function accepted(state, { client_id, message, turn }) {
+function accepted(before, { client_id, message, turn }) {
+  if (isPast(before, turn.id)) return before;
+  const state = turn.replaces ? without(before, turn.replaces) : before;
   const own = message.turn_id === turn.id;
-  const known = state.turns.find((other) => other.id === turn.id);
   const said = {
     prompt_id: message.id,
     prompt_text: message.text,
-    prompt: own ? { ...message, client_id } : null,
+    prompt: own ? { ...message, client_id } : message,
   };
+  const known = state.turns.find((other) => other.id === turn.id);
   if (known) return withTurn(state, { ...known, ...said });
-  return withTurn(state, { ...emptyTurn(turn.id), ...said, status: turn.status });
+  return withTurn(state, { ...emptyTurn(turn.id), ...said, status: turn.status, replaces: turn.replaces ?? null });
+}
+
+/**
+ * Tell whether a turn belongs to an earlier version of the conversation.
+ * @param {State} state
+ * @param {string} id
+ */
+function isPast(state, id) {
+  return state.gone.includes(id) || state.turns.some((turn) => turn.id !== id && turn.versions.includes(id));
+}
+
+/**
+ * Let go a turn whose place was taken, and all that followed it. Which versions there are now, and what stays done, only
+ * the server can tell.
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
+function without(state, id) {
+  const index = state.turns.findIndex((turn) => turn.id === id);
+  if (index < 0) return state;
+  const left = state.turns.slice(index).map((turn) => turn.id);
+  return { ...state, turns: state.turns.slice(0, index), gone: [...state.gone, ...left], stale: true };
 }
 
 /**
@@ -122,7 +159,7 @@ function accepted(state, { client_id, message, turn }) {
 function emptyTurn(id) {
   return {
     id, status: "queued", attempt: 0, n: 0, prompt_id: null, prompt_text: "", prompt: null, reply: null, text: "",
-    tools: [], warning: null, error: null,
+    tools: [], warning: null, error: null, replaces: null, versions: [id], kept: [],
   };
 }
 
@@ -169,12 +206,15 @@ function conversationUpdated(state, conversation) {
  * @returns {State}
  */
 function logged(state, frame) {
+  if (isPast(state, frame.turn_id)) return state;
   const known = state.turns.find((turn) => turn.id === frame.turn_id);
   const turn = known ?? emptyTurn(frame.turn_id);
   if (wasSeen(turn, frame)) return state;
   const next = { ...applied(turn, frame), attempt: frame.attempt, n: frame.n };
-  // A turn begun in another tab has no prompt here; a snapshot of a finished one may have no message.
-  const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null);
+  // A turn begun in another tab has no prompt here; a snapshot of a finished one may have no message; and what the
+  // assistant was told about a call that was not made is in no frame.
+  const untold = next.tools.some((call) => call.approval === "declined" && call.output === undefined);
+  const incomplete = next.prompt_id === null || (next.status === "done" && next.reply === null) || (hasEnded(next) && untold);
   return { ...withTurn(state, next), stale: state.stale || incomplete };
 }
 
@@ -206,6 +246,10 @@ function applied(turn, frame) {
       return { ...turn, status: "running", tools: called(turn.tools, frame) };
     case "tool.finished":
       return { ...turn, tools: returned(turn.tools, frame) };
+    case "approval.requested":
+      return { ...turn, status: "waiting", tools: asked(turn.tools, frame) };
+    case "approval.decided":
+      return decided(turn, frame);
     case "warning":
       return { ...turn, warning: { code: frame.code, detail: frame.detail } };
     case "turn.resumed":
@@ -282,6 +326,28 @@ function called(tools, frame) {
  * @param {any} frame
  * @returns {ToolCall[]}
  */
+function asked(tools, frame) {
+  return called(tools, frame).map((call) => (call.call_id === frame.call_id ? { ...call, approval: "awaiting" } : call));
+}
+
+/**
+ * @param {Turn} turn
+ * @param {any} frame
+ * @returns {Turn}
+ */
+function decided(turn, { call_id, approved, by }) {
+  const approval = approved ? /** @type {const} */ ("approved") : /** @type {const} */ ("declined");
+  const tools = turn.tools.map((call) => (call.call_id === call_id ? { ...call, approval, by } : call));
+  // It goes on once all is decided; where something else was said, its end comes next.
+  const goesOn = by !== "superseded" && !tools.some(isAwaited);
+  return { ...turn, tools, status: goesOn ? "running" : turn.status };
+}
+
+/**
+ * @param {ToolCall[]} tools
+ * @param {any} frame
+ * @returns {ToolCall[]}
+ */
 function returned(tools, frame) {
   return tools.map((call) => {
     if (call.call_id !== frame.call_id) return call;
@@ -290,6 +356,13 @@ function returned(tools, frame) {
       : { ...call, error: frame.error };
   });
 }
+
+/**
+ * Note that the server is being asked: what becomes stale from now on needs another question.
+ * @param {State} state
+ * @returns {State}
+ */
+export const asking = (state) => ({ ...state, stale: false });
 
 /**
  * Take what the server answered when asked again. What arrived by the socket since it was asked is newer.
@@ -301,16 +374,22 @@ function returned(tools, frame) {
 export function refresh(state, data, asked) {
   const fetched = begin(data);
   const told = new Set(fetched.turns.map((turn) => turn.id));
-  const turns = fetched.turns.map((turn) => merged(state.turns.find((other) => other.id === turn.id), turn));
+  // Every turn that was known when the server was asked is durable: one it does not tell of was replaced.
+  const replaced = fetched.conversation ? asked.turns.map((turn) => turn.id).filter((id) => !told.has(id)) : [];
+  const gone = [...new Set([...state.gone, ...replaced])];
+  const current = fetched.turns.filter((turn) => !gone.includes(turn.id));
+  const turns = current.map((turn) => merged(state.turns.find((other) => other.id === turn.id), turn));
   const since = (/** @type {"tasks" | "conversation" | "conversations"} */ name) =>
     state[name] === asked[name] ? fetched[name] : state[name];
   return {
     ...fetched,
     conversation_id: state.conversation_id,
-    turns: [...turns, ...state.turns.filter((turn) => !told.has(turn.id))],
+    turns: [...turns, ...state.turns.filter((turn) => !told.has(turn.id) && !gone.includes(turn.id))],
     tasks: /** @type {Task[]} */ (since("tasks")),
     conversation: /** @type {Conversation | null} */ (since("conversation")),
     conversations: /** @type {Conversation[]} */ (since("conversations")),
+    gone,
+    stale: state.stale,
   };
 }
 
@@ -321,8 +400,10 @@ export function refresh(state, data, asked) {
  */
 function merged(here, there) {
   if (here === undefined) return there;
-  const { prompt, prompt_id, prompt_text } = there;
+  const { prompt, prompt_id, prompt_text, replaces, versions, kept } = there;
   if (hasEnded(there)) return { ...there, n: here.n };
-  if (hasEnded(here) || (here.n > 0 && here.attempt >= there.attempt)) return { ...here, prompt, prompt_id, prompt_text };
+  if (hasEnded(here) || (here.n > 0 && here.attempt >= there.attempt)) {
+    return { ...here, prompt, prompt_id, prompt_text, replaces, versions, kept };
+  }
   return { ...there, n: here.attempt === there.attempt ? here.n : 0 };
 }

@@ -31,7 +31,7 @@ export function completed(tasks) {
 }
 
 export class TaskPanel {
-  /** @param {{complete: (task: Task) => void, zone: string}} actions */
+  /** @param {{complete: ((task: Task) => void) | null, zone: string}} actions   null where nothing can be completed */
   constructor(actions) {
     this.actions = actions;
     this.list = byId("task-list");
@@ -84,12 +84,13 @@ export class TaskPanel {
    */
   draw(task, overdue, due) {
     const look = `task${overdue ? " task--overdue" : ""}${task.is_completed ? " task--done" : ""}`;
-    const tick = h("button", {
+    const { complete } = this.actions;
+    const tick = complete && !task.is_completed && h("button", {
       type: "button", class: "task__tick", "aria-label": `Mark task ${task.number} as done`, title: "Mark as done",
-      onclick: () => this.actions.complete(task),
+      onclick: () => complete(task),
     }, icon("check"));
     return h("li", { class: look, "data-testid": "task", "data-number": task.number, "data-priority": task.priority },
-      !task.is_completed && tick,
+      tick,
       h("div", { class: "task__main" },
         h("p", { class: "task__title" }, task.title),
         task.description !== "" && h("p", { class: "task__description" }, task.description),

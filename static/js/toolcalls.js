@@ -13,14 +13,40 @@ const WORDS = {
   complete_task: { doing: "Completing a task", did: "Completed", not: "Could not complete the task" },
   update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
   delete_task: { doing: "Deleting a task", did: "Deleted", not: "Could not delete the task" },
+  delete_tasks: { doing: "Deleting tasks", did: "Deleted", not: "Could not delete the tasks" },
 };
+
+/**
+ * Tell which tasks a call is about, each once, where it says so as a list of numbers.
+ * @param {ToolCall} call
+ * @returns {number[] | null}
+ */
+export function numbersOf(call) {
+  const numbers = parsed(call.arguments)?.numbers;
+  return call.name === "delete_tasks" && Array.isArray(numbers) && numbers.length ? [...new Set(numbers)] : null;
+}
+
+/**
+ * Say what a call wants to do.
+ * @param {ToolCall} call
+ */
+export function wish(call) {
+  const numbers = numbersOf(call);
+  if (numbers === null) return call.name.replaceAll("_", " ");
+  return `delete ${numbers.length === 1 ? "one task" : `${numbers.length} tasks`}`;
+}
 
 /**
  * Say what a call does or did.
  * @param {ToolCall} call
- * @returns {{text: string, state: "running" | "done" | "failed"}}
+ * @returns {{text: string, state: "waiting" | "running" | "done" | "failed" | "declined"}}
  */
 export function sentence(call) {
+  if (call.approval === "awaiting") return { text: `Waiting for your decision: ${wish(call)}`, state: "waiting" };
+  if (call.approval === "declined") {
+    const text = call.by === "superseded" ? "Not done: you did not decide" : `Declined: ${wish(call)}`;
+    return { text, state: "declined" };
+  }
   const plain = call.name.replaceAll("_", " ");
   const words = WORDS[call.name] ?? { doing: `Using ${plain}`, did: "Used", not: `Could not use ${plain}` };
   if (call.error !== undefined && call.error !== null) return { text: words.not, state: "failed" };
@@ -41,7 +67,8 @@ function what(call, output, plain) {
   if (Array.isArray(output?.tasks)) {
     const kind = ["pending", "completed"].includes(output.status) ? `${output.status} ` : "";
     const total = output.total ?? output.tasks.length;
-    return total === 1 ? `one ${kind}task` : `${total === 0 ? "no" : total} ${kind}tasks`;
+    const missing = output.missing?.length ? ` (${output.missing.length} not on the list)` : "";
+    return (total === 1 ? `one ${kind}task` : `${total === 0 ? "no" : total} ${kind}tasks`) + missing;
   }
   if (call.name === "list_tasks") return "your tasks";
   return WORDS[call.name] ? "the task" : plain;
@@ -61,7 +88,7 @@ function parsed(text) {
 }
 
 /** @param {unknown} value */
-function pretty(value) {
+export function pretty(value) {
   const content = typeof value === "string" ? (parsed(value) ?? value) : value;
   return typeof content === "string" ? content : JSON.stringify(content, ordered, 2);
 }
@@ -79,12 +106,19 @@ function ordered(_, value) {
 
 // What only looked at something is shown more quietly than what changed it.
 const LOOKS = new Set(["list_tasks", "get_task"]);
-const ICONS = { running: "retry", done: "check", failed: "alert" };
+const ICONS = { waiting: "clock", running: "retry", done: "check", failed: "alert", declined: "close" };
+
+/**
+ * Tell whether a call changed something.
+ * @param {ToolCall} call
+ */
+export const changed = (call) => !LOOKS.has(call.name) && sentence(call).state === "done";
 
 /** The calls of one turn, as chips in a row. */
 export class ToolRow {
-  constructor() {
-    this.element = h("ul", { class: "tools", "aria-label": "What the assistant did" });
+  /** @param {string} [label] */
+  constructor(label = "What the assistant did") {
+    this.element = h("ul", { class: "tools", "aria-label": label });
     /** @type {Map<string, {item: HTMLElement, call: ToolCall}>} */
     this.chips = new Map();
   }
@@ -102,6 +136,14 @@ export class ToolRow {
     place(this.element, items);
     this.element.hidden = calls.length === 0;
   }
+
+  /**
+   * Move the focus to a call, as to what became of a question about it.
+   * @param {string} callId
+   */
+  focus(callId) {
+    this.chips.get(callId)?.item.querySelector("summary")?.focus({ preventScroll: true });
+  }
 }
 
 /**
@@ -115,7 +157,8 @@ function drawChip(item, call) {
   const look = `tool tool--${state}${LOOKS.has(call.name) ? " tool--look" : ""}`;
   item.replaceChildren(
     h("details", { class: look, "data-testid": "tool-call", "data-name": call.name, "data-state": state, open },
-      h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text)),
+      h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text),
+        call.approval === "approved" && h("span", { class: "tool__tag" }, "Approved")),
       h("div", { class: "tool__body" },
         h("p", { class: "tool__name" }, call.name),
         h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(call.arguments) ?? ""),

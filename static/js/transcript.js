@@ -1,20 +1,29 @@
 // @ts-check
 /** The turns of the conversation on the page, and what is not sent yet below them. */
 
+import { question } from "./approval.js";
 import { h, place } from "./dom.js";
-import { hasEnded } from "./state.js";
+import { hasEnded, isAwaited, isUnderWay } from "./state.js";
+import { changed } from "./toolcalls.js";
 import { TurnView, unsentMessage } from "./turnview.js";
 
 /**
  * @typedef {import("./state.js").State} State
  * @typedef {import("./state.js").Turn} Turn
  * @typedef {import("./outbox.js").Unsent} Unsent
+ * @typedef {import("./turnview.js").Place} Place
+ * @typedef {import("./turnview.js").Actions & {rescue: (lost: {edit_of: string, text: string}) => void}} Actions
+ *
+ * @typedef {object} Doing   what is on its way to the server
+ * @property {Unsent[]} outbox
+ * @property {boolean} online
+ * @property {Set<string>} deciding  the calls about which a decision was sent
  */
 
 export class Transcript {
   /**
    * @param {HTMLElement} element
-   * @param {{retry: (turnId: string) => void, resend: (unsent: Unsent) => void, edit: (unsent: Unsent) => void, zone: string}} actions
+   * @param {Actions} actions
    */
   constructor(element, actions) {
     this.element = element;
@@ -23,21 +32,25 @@ export class Transcript {
     this.views = new Map();
     /** @type {{key: string, element: HTMLElement}[]} */
     this.unsent = [];
+    /** @type {WeakMap<Turn, boolean>} */
+    this.changes = new WeakMap();
   }
 
   /**
    * @param {State} state
-   * @param {Unsent[]} outbox
-   * @param {boolean} online
+   * @param {Doing} doing
    */
-  show(state, outbox, online) {
-    const retrying = new Set(outbox.filter((item) => !item.refused).map((item) => item.retry_of));
+  show(state, doing) {
+    const places = this.placesOf(state, doing);
     const turns = state.turns.map((turn, index) => {
       const view = this.view(turn.id);
-      view.show(turn, this.placeOf(state, turn, index, retrying));
+      view.show(turn, places[index]);
       return view.element;
     });
-    place(this.element, [...turns, ...this.drawUnsent(outbox.filter((item) => item.text !== null), online)]);
+    const prompts = new Set(state.turns.map((turn) => turn.prompt_id));
+    const below = doing.outbox.filter((item) => item.text !== null && !prompts.has(item.edit_of));
+    place(this.element, [...turns, ...this.drawUnsent(below, doing.online)]);
+    this.forget(new Set(state.turns.map((turn) => turn.id)));
   }
 
   /** @param {string} id */
@@ -50,22 +63,89 @@ export class Transcript {
   }
 
   /**
-   * @param {State} state
-   * @param {Turn} turn
-   * @param {number} index
-   * @param {Set<string | null>} retrying
+   * Let go the turns that are not current any more, but not what was being written there.
+   * @param {Set<string>} current
    */
-  placeOf(state, turn, index, retrying) {
-    const same = (/** @type {Turn} */ other) => other.prompt_id !== null && other.prompt_id === turn.prompt_id;
-    const before = state.turns[index - 1];
-    return {
-      ahead: turn.status === "queued" ? state.turns.slice(0, index).filter((other) => !hasEnded(other)).length : 0,
-      adjacent: before !== undefined && same(before),
-      superseded: state.turns.slice(index + 1).some(same),
-      last: index === state.turns.length - 1,
-      memoryStart: state.memory_start === turn.id,
-      retrying: retrying.has(turn.id),
-    };
+  forget(current) {
+    for (const [id, view] of this.views) {
+      if (current.has(id)) continue;
+      this.views.delete(id);
+      const lost = view.unsaved();
+      if (lost) this.actions.rescue(lost);
+    }
+  }
+
+  /**
+   * Open a message to be changed; tell whether it is there.
+   * @param {string | null} messageId
+   * @param {string} text
+   */
+  open(messageId, text) {
+    const view = [...this.views.values()].find((one) => one.turn?.prompt_id === messageId);
+    view?.open(text);
+    return view !== undefined;
+  }
+
+  /**
+   * @param {State} state
+   * @param {Doing} doing
+   * @returns {Place[]}
+   */
+  placesOf(state, { outbox, online, deciding }) {
+    const current = state.version === null;
+    const underWay = outbox.filter((item) => item.refused === null);
+    const retrying = new Set(underWay.map((item) => item.retry_of));
+    const editing = new Set(underWay.map((item) => item.edit_of));
+    const free = underWay.length === 0 && !state.turns.some(isUnderWay);
+    const leavesFrom = state.turns.findIndex((turn) => retrying.has(turn.id) || (turn.prompt_id && editing.has(turn.prompt_id)));
+    const following = this.following(state.turns);
+    let ahead = 0;
+    return state.turns.map((turn, index) => {
+      const before = ahead;
+      if (!hasEnded(turn)) ahead += 1;
+      const awaited = current ? turn.tools.filter(isAwaited) : [];
+      return {
+        conversation: state.conversation_id,
+        current,
+        ahead: turn.status === "queued" ? before : 0,
+        last: index === state.turns.length - 1,
+        ...following[index],
+        memoryStart: state.memory_start === turn.id,
+        free,
+        retrying: retrying.has(turn.id),
+        leaving: leavesFrom >= 0 && index >= leavesFrom,
+        // What does not depend on it is not drawn again.
+        online: awaited.length > 0 || editing.size > 0 ? online : true,
+        deciding: awaited.map((call) => call.call_id).filter((id) => deciding.has(id)),
+        questions: Object.fromEntries(awaited.map((call) => [call.call_id, question(call, state.tasks)])),
+        edit: outbox.find((item) => item.edit_of !== null && item.edit_of === turn.prompt_id) ?? null,
+      };
+    });
+  }
+
+  /**
+   * Count what stands after each turn, and tell whether something was changed from there on.
+   * @param {Turn[]} turns
+   */
+  following(turns) {
+    const found = [];
+    let after = 0;
+    let anyChanged = false;
+    for (const turn of turns.slice().reverse()) {
+      anyChanged ||= this.hasChanged(turn);
+      found.push({ after, changed: anyChanged });
+      after += (turn.prompt_text ? 1 : 0) + (turn.reply ? 1 : 0);
+    }
+    return found.reverse();
+  }
+
+  /** @param {Turn} turn */
+  hasChanged(turn) {
+    const known = this.changes.get(turn);
+    if (known !== undefined) return known;
+    const does = turn.tools.some(changed) || turn.kept.some(changed);
+    this.changes.set(turn, does);
+    return does;
   }
 
   /**
@@ -75,24 +155,10 @@ export class Transcript {
    */
   drawUnsent(messages, online) {
     this.unsent = messages.map((item) => {
-      const state = item.refused ?? (online ? "Sending…" : "Waiting for the connection");
-      const key = `${item.client_id} ${state}`;
-      return this.unsent.find((drawn) => drawn.key === key) ?? { key, element: this.drawOne(item, state) };
+      const key = `${item.client_id} ${item.refused} ${online}`;
+      const draw = () => h("li", { class: "turn", "data-unsent": true }, unsentMessage(item, online, this.actions));
+      return this.unsent.find((drawn) => drawn.key === key) ?? { key, element: draw() };
     });
     return this.unsent.map((drawn) => drawn.element);
-  }
-
-  /**
-   * @param {Unsent} item
-   * @param {string} state
-   */
-  drawOne(item, state) {
-    const buttons = item.refused
-      ? [
-          h("button", { type: "button", class: "button button--small", onclick: () => this.actions.resend(item) }, "Try again"),
-          h("button", { type: "button", class: "button button--small", onclick: () => this.actions.edit(item) }, "Edit"),
-        ]
-      : [];
-    return unsentMessage(item.text ?? "", state, Boolean(item.refused), buttons);
   }
 }

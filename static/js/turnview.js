@@ -1,27 +1,45 @@
 // @ts-check
 /** One turn on the page: what was asked, what was done, what was answered, how it ended. */
 
+import { ApprovalCard, question } from "./approval.js";
 import { copyButton, h, icon, place } from "./dom.js";
+import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
 import { hasEnded } from "./state.js";
 import { saidAt } from "./time.js";
 import { ToolRow } from "./toolcalls.js";
+import { consequences, Regenerate, versionLinks } from "./versions.js";
 
 /**
  * @typedef {import("./state.js").Turn} Turn
- * @typedef {import("./state.js").Message} Message
+ * @typedef {import("./outbox.js").Unsent} Unsent
+ * @typedef {import("./approval.js").Question} Question
  *
- * @typedef {object} Place   where a turn stands among the others
+ * @typedef {object} Place   where a turn stands among the others, and what can be done with it now
+ * @property {string} conversation
+ * @property {boolean} current     it can be gone on with; not so in an earlier version
  * @property {number} ahead        turns of the queue before it that have not ended
- * @property {boolean} adjacent    the turn before it answers the same message
- * @property {boolean} superseded  a later turn answers the same message
  * @property {boolean} last        no turn stands after it
+ * @property {number} after        how many messages stand after it
+ * @property {boolean} changed     in it, or after it, the assistant changed something
  * @property {boolean} memoryStart the assistant's memory begins with it
+ * @property {boolean} free        nothing is on its way, so that it can be replaced
  * @property {boolean} retrying    a retry was asked for and not yet accepted
+ * @property {boolean} leaving     it becomes an earlier version as soon as what is on its way is accepted
+ * @property {boolean} online
+ * @property {string[]} deciding   calls about which a decision is on its way
+ * @property {Record<string, Question>} questions   what is asked, by call
+ * @property {Unsent | null} edit  its message as it was changed, not yet accepted
  *
  * @typedef {object} Actions
  * @property {(turnId: string) => void} retry
+ * @property {(turnId: string, callId: string, approve: boolean) => void} decide
+ * @property {(messageId: string, text: string) => void} save
+ * @property {(unsent: Unsent) => void} resend
+ * @property {(unsent: Unsent) => void} edit
+ * @property {(unsent: Unsent) => void} discard
  * @property {string} zone
+ * @property {number} limit   of a message, in characters
  */
 
 export class TurnView {
@@ -30,12 +48,26 @@ export class TurnView {
     this.actions = actions;
     this.element = h("li", { class: "turn" });
     this.tools = new ToolRow();
+    this.kept = new ToolRow("Done before and kept");
+    this.keptRow = h("div", { class: "kept", "data-testid": "kept" }, h("span", { class: "kept__label" }, "Done before and kept:"), this.kept.element);
     this.markdown = new MarkdownView();
     this.drawn = "";
     /** @type {Turn | null} */
     this.turn = null;
-    /** @type {Node[]} */
-    this.promptNodes = [];
+    /** @type {Place | null} */
+    this.where = null;
+    /** @type {{key: string, element: HTMLElement} | null} */
+    this.prompt = null;
+    this.pencil = editButton(() => this.open(this.turn?.prompt_text ?? ""));
+    /** @type {{key: string, element: HTMLElement | null} | null} */
+    this.versions = null;
+    /** @type {{key: string, element: HTMLElement} | null} */
+    this.unsent = null;
+    /** @type {MessageEditor | null} */
+    this.editor = null;
+    /** @type {Map<string, ApprovalCard>} */
+    this.cards = new Map();
+    this.again = new Regenerate(() => this.turn && actions.retry(this.turn.id));
     this.replyFoot = h("div", { class: "message__foot" });
     this.reply = h("article", { class: "message message--assistant", "data-testid": "message", "data-role": "assistant" },
       h("h2", { class: "sr-only" }, "Threadkeeper"), this.markdown.element, this.replyFoot);
@@ -48,30 +80,50 @@ export class TurnView {
   show(turn, where) {
     const drawn = JSON.stringify(where);
     if (turn === this.turn && drawn === this.drawn) return;
-    const before = this.turn;
     this.turn = turn;
+    this.where = where;
     this.drawn = drawn;
+    this.element.id = `turn-${turn.id}`;
     this.element.dataset.turn = turn.id;
     this.element.dataset.status = turn.status;
-    if (before?.prompt?.id !== turn.prompt?.id || before?.prompt_text !== turn.prompt_text || before === null) {
-      this.promptNodes = turn.prompt ? [userMessage(turn.prompt, this.actions.zone)] : [];
-    }
-    this.tools.show(turn.tools);
-    this.showReply(turn);
+    this.element.toggleAttribute("data-last", where.last);
+    this.element.toggleAttribute("data-leaving", where.leaving);
+    const focused = this.focusedCall();
+    this.kept.show(turn.kept);
+    this.tools.show(turn.tools.filter((call) => where.questions[call.call_id] === undefined));
+    this.showReply(turn, where);
     place(this.element, this.parts(turn, where));
+    // What became of the question stands where one was.
+    if (focused !== null && !this.cards.has(focused)) this.tools.focus(focused);
   }
 
-  /** @param {Turn} turn */
-  showReply(turn) {
+  /** Which question has the focus. */
+  focusedCall() {
+    for (const [callId, card] of this.cards) {
+      if (card.element.contains(document.activeElement)) return callId;
+    }
+    return null;
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {Place} where
+   */
+  showReply(turn, where) {
     const text = turn.reply?.text ?? turn.text;
     this.markdown.show(text, turn.reply !== null);
     this.reply.dataset.id = turn.reply?.id ?? "";
     this.reply.toggleAttribute("data-streaming", turn.reply === null);
+    const possible = turn.status === "done" && where.current && (where.free || where.retrying);
+    this.again.show(possible, where.last ? "" : consequences(where, where.after));
+    this.again.button.toggleAttribute("disabled", where.retrying);
     const drawnFor = turn.reply?.id ?? "";
     if (this.replyFoot.dataset.for === drawnFor) return;
     this.replyFoot.dataset.for = drawnFor;
     const said = turn.reply;
-    place(this.replyFoot, said ? [copyButton(() => said.text, "Copy reply"), clock(said.created_at, this.actions.zone)] : []);
+    place(this.replyFoot, said
+      ? [copyButton(() => said.text, "Copy reply"), clock(said.created_at, this.actions.zone), this.again.button]
+      : []);
   }
 
   /**
@@ -82,17 +134,135 @@ export class TurnView {
   parts(turn, where) {
     const parts = [];
     if (where.memoryStart) parts.push(memoryStart());
-    parts.push(...this.promptNodes);
-    if (turn.prompt === null && turn.prompt_text && !where.adjacent) parts.push(again(turn.prompt_text));
+    parts.push(...this.said(turn, where));
+    if (turn.kept.length) parts.push(this.keptRow);
     if (turn.warning) parts.push(warning(turn.warning.detail));
-    // A retry begins with what was done before it.
-    if (turn.tools.length && !where.superseded) parts.push(this.tools.element);
-    if (turn.reply || turn.text) parts.push(this.reply);
+    if (turn.tools.length) parts.push(this.tools.element);
+    if (turn.reply || turn.text) parts.push(this.reply, this.again.question);
     else if (turn.status === "running") parts.push(thinking());
+    parts.push(...this.questions(turn, where));
     if (turn.status === "queued" && where.ahead > 0) parts.push(queued(where.ahead));
-    if (turn.status === "waiting") parts.push(h("p", { class: "ending" }, icon("clock"), "Waiting for your decision"));
+    if (turn.status === "waiting" && this.cards.size === 0) parts.push(h("p", { class: "ending" }, icon("clock"), "Waiting for your decision"));
     if (hasEnded(turn)) parts.push(...this.ending(turn, where));
     return parts;
+  }
+
+  /**
+   * What the person said, or is saying in its place.
+   * @param {Turn} turn
+   * @param {Place} where
+   * @returns {Node[]}
+   */
+  said(turn, where) {
+    const parts = [];
+    this.pencil.hidden = !where.current || !where.free || turn.prompt_id === null;
+    if (this.editor) {
+      this.editor.show(where.free, consequences(where, where.after + (turn.reply ? 1 : 0)));
+      parts.push(this.editor.element);
+    } else if (where.edit) {
+      parts.push(this.unsentEdit(where.edit, where.online));
+    } else if (turn.prompt_text) {
+      parts.push(this.userMessage(turn));
+    }
+    const versions = this.versionLinks(turn, where);
+    if (versions) parts.push(versions);
+    return parts;
+  }
+
+  /** @param {Turn} turn */
+  userMessage(turn) {
+    const key = `${turn.prompt_id} ${turn.prompt?.created_at} ${turn.prompt_text}`;
+    if (this.prompt?.key === key) return this.prompt.element;
+    const text = turn.prompt_text;
+    const element = h("article", { class: "message message--user", "data-testid": "message", "data-role": "user", "data-id": turn.prompt_id },
+      h("h2", { class: "sr-only" }, "You"),
+      h("div", { class: "message__text" }, text),
+      h("div", { class: "message__foot" },
+        turn.prompt && clock(turn.prompt.created_at, this.actions.zone), copyButton(() => text, "Copy message"), this.pencil));
+    this.prompt = { key, element };
+    return element;
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {Place} where
+   */
+  versionLinks(turn, where) {
+    const key = turn.versions.join();
+    if (this.versions?.key !== key) {
+      const element = turn.versions.length > 1 ? versionLinks(turn.versions, turn.id, where.conversation) : null;
+      this.versions = { key, element };
+    }
+    return this.versions.element;
+  }
+
+  /**
+   * @param {Unsent} item
+   * @param {boolean} online
+   */
+  unsentEdit(item, online) {
+    const key = `${item.client_id} ${item.refused} ${online}`;
+    if (this.unsent?.key !== key) this.unsent = { key, element: unsentMessage(item, online, this.actions) };
+    return this.unsent.element;
+  }
+
+  /**
+   * Open the message to be changed.
+   * @param {string} text
+   */
+  open(text) {
+    const { turn, where } = this;
+    if (turn === null || where === null || turn.prompt_id === null) return;
+    const messageId = turn.prompt_id;
+    this.editor = new MessageEditor(text, this.actions.limit, {
+      save: (changed) => this.saved(messageId, changed),
+      cancel: () => this.close(),
+    });
+    this.editor.before = turn.prompt_text;
+    place(this.element, this.parts(turn, where));
+    this.editor.focus();
+  }
+
+  close() {
+    const { turn, where } = this;
+    this.editor = null;
+    if (turn === null || where === null) return;
+    place(this.element, this.parts(turn, where));
+    this.pencil.focus();
+  }
+
+  /**
+   * @param {string} messageId
+   * @param {string} text
+   */
+  saved(messageId, text) {
+    if (text === this.turn?.prompt_text) return this.close();
+    this.editor = null;
+    this.actions.save(messageId, text);
+  }
+
+  /** Take what was being written, before the turn goes. */
+  unsaved() {
+    return this.editor?.isTouched && this.turn?.prompt_id ? { edit_of: this.turn.prompt_id, text: this.editor.text } : null;
+  }
+
+  /**
+   * What the assistant wants to know before it goes on.
+   * @param {Turn} turn
+   * @param {Place} where
+   * @returns {Node[]}
+   */
+  questions(turn, where) {
+    const asked = turn.tools.filter((call) => where.questions[call.call_id] !== undefined);
+    const before = this.cards;
+    this.cards = new Map(asked.map((call) => {
+      const decide = (/** @type {boolean} */ approve) => this.actions.decide(turn.id, call.call_id, approve);
+      return [call.call_id, before.get(call.call_id) ?? new ApprovalCard(call, decide)];
+    }));
+    for (const [callId, card] of this.cards) {
+      card.show(where.questions[callId], { online: where.online, deciding: where.deciding.includes(callId) });
+    }
+    return [...this.cards.values()].map((card) => card.element);
   }
 
   /**
@@ -101,53 +271,50 @@ export class TurnView {
    * @returns {Node[]}
    */
   ending(turn, where) {
-    if (turn.status === "done" || (turn.status === "failed" && where.superseded)) return [];
+    if (turn.status === "done") return [];
     const failed = turn.status === "failed";
     const text = failed ? turn.error?.detail || "The reply could not be finished." : "Stopped";
     const line = h("div", { class: failed ? "ending ending--failed" : "ending", "data-testid": failed ? "failed" : "stopped" },
       icon(failed ? "alert" : "stop"), h("span", { class: failed ? "ending__text" : "" }, text));
     // Once the conversation has moved on, a message is sent again, not a reply tried again.
-    if (where.last) line.append(this.retryButton(turn.id, where.retrying));
+    if (where.last && where.current) line.append(this.retryButton(turn.id, where));
     return [line];
   }
 
   /**
    * @param {string} turnId
-   * @param {boolean} retrying
+   * @param {Place} where
    */
-  retryButton(turnId, retrying) {
+  retryButton(turnId, { retrying, free }) {
     return h("button", {
-      type: "button", class: "button button--small", "data-testid": "retry", disabled: retrying,
+      type: "button", class: "button button--small", "data-testid": "retry", disabled: retrying || !free,
       onclick: () => this.actions.retry(turnId),
     }, icon("retry"), retrying ? "Trying again…" : "Try again");
   }
 }
 
 /**
- * @param {Message} message
- * @param {string} zone
+ * A message that the server has not accepted yet.
+ * @param {Unsent} item
+ * @param {boolean} online
+ * @param {Pick<Actions, "resend" | "edit" | "discard">} actions
  */
-function userMessage(message, zone) {
-  return h("article", { class: "message message--user", "data-testid": "message", "data-role": "user", "data-id": message.id },
+export function unsentMessage(item, online, { resend, edit, discard }) {
+  const look = item.refused ? "message--refused" : "message--waiting";
+  const state = item.refused ?? (online ? "Sending…" : "Waiting for the connection");
+  const button = (/** @type {string} */ label, /** @type {(unsent: Unsent) => void} */ action) =>
+    h("button", { type: "button", class: "button button--small", onclick: () => action(item) }, label);
+  const buttons = item.refused ? [button("Try again", resend), button("Edit", edit), button("Discard", discard)] : [];
+  return h("article", { class: `message message--user ${look}`, "data-testid": "unsent" },
     h("h2", { class: "sr-only" }, "You"),
-    h("div", { class: "message__text" }, message.text),
-    h("div", { class: "message__foot" }, clock(message.created_at, zone), copyButton(() => message.text, "Copy message")));
+    h("div", { class: "message__text" }, item.text),
+    h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(item.refused ? "alert" : "clock"), state), ...buttons));
 }
 
-/**
- * A message that the server has not accepted yet.
- * @param {string} text
- * @param {string} state
- * @param {boolean} refused
- * @param {HTMLElement[]} buttons
- */
-export function unsentMessage(text, state, refused, buttons) {
-  const look = refused ? "message--refused" : "message--waiting";
-  return h("li", { class: "turn", "data-unsent": true },
-    h("article", { class: `message message--user ${look}`, "data-testid": "unsent" },
-      h("h2", { class: "sr-only" }, "You"),
-      h("div", { class: "message__text" }, text),
-      h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(refused ? "alert" : "clock"), state), ...buttons)));
+/** @param {() => void} onclick */
+function editButton(onclick) {
+  const label = "Edit message";
+  return h("button", { type: "button", class: "icon-button message__edit", "data-testid": "edit", "aria-label": label, title: label, onclick }, icon("pencil"));
 }
 
 /**
@@ -176,9 +343,4 @@ function queued(ahead) {
 /** @param {string} detail */
 function warning(detail) {
   return h("p", { class: "warning", "data-testid": "warning" }, icon("alert"), h("span", {}, detail));
-}
-
-/** @param {string} text */
-function again(text) {
-  return h("p", { class: "again" }, icon("retry"), h("span", {}, `Again: ${text}`));
 }

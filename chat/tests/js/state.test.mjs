@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, receive, refresh, written } from "../../../static/js/state.js";
+import { asking, begin, receive, refresh, written } from "../../../static/js/state.js";
 
 const CONVERSATION = "7a6f0b1e-0000-4000-8000-000000000000";
 const PROMPT = { id: "m1", role: "user", text: "Add milk", created_at: "2026-03-13T10:00:00Z", position: 1, turn_id: "t1" };
@@ -13,10 +13,10 @@ const CALL = { call_id: "c1", name: "create_task", arguments: { title: "milk" } 
 const nothing = () =>
   begin({ conversation_id: CONVERSATION, conversation: null, conversations: [], turns: [], tasks: [], memory_start: null });
 const play = (state, ...frames) => frames.reduce(receive, state);
-const accepted = (turn = "t1", message = PROMPT) => ({
-  type: "message.accepted", client_id: "x", message, turn: { id: turn, status: "running", ahead: 0 },
+const accepted = (turn = "t1", message = PROMPT, replaces = null) => ({
+  type: "message.accepted", client_id: "x", message, turn: { id: turn, status: "running", ahead: 0, replaces },
 });
-const log = (n, type, fields = {}, attempt = 1) => ({ type, turn_id: "t1", attempt, n, ...fields });
+const log = (n, type, fields = {}, attempt = 1, turn_id = "t1") => ({ type, turn_id, attempt, n, ...fields });
 const whole = [
   log(1, "turn.started"),
   log(2, "tool.started", CALL),
@@ -31,10 +31,19 @@ const loaded = () => ({
   turns: [
     {
       id: "t1", status: "done", attempt: 1, n: 0, prompt_id: "m1", prompt_text: "Add milk", prompt: { ...PROMPT, client_id: "x" },
-      reply: REPLY, text: "", tools: [{ ...CALL, output: "{}" }], warning: null, error: null,
+      reply: REPLY, text: "", tools: [{ ...CALL, output: "{}" }], warning: null, error: null, replaces: null, versions: ["t1"],
+      kept: [],
     },
   ],
 });
+// Three turns, of which each was answered.
+const said = (n) => ({ ...PROMPT, id: `m${n}`, text: `message ${n}`, turn_id: `t${n}` });
+const three = () =>
+  play(nothing(), ...[1, 2, 3].flatMap((n) => [
+    accepted(`t${n}`, said(n)),
+    log(1, "turn.finished", { message: { ...REPLY, id: `r${n}`, turn_id: `t${n}` } }, 1, `t${n}`),
+  ]));
+const ids = (state) => state.turns.map((turn) => turn.id);
 const shown = (state) => ({ ...state, turns: state.turns.map((turn) => ({ ...turn, n: 0 })) });
 
 test("a turn that was followed equals one that was loaded", () => {
@@ -97,8 +106,8 @@ test("a snapshot replaces what is shown, whatever its number", () => {
 });
 
 test("a turn of another tab is asked for", () => {
-  const state = receive(nothing(), whole[0]);
-  assert.equal(state.stale, true);
+  assert.equal(receive(nothing(), whole[0]).stale, true);
+  const state = asking(receive(nothing(), whole[0]));
   const after = refresh(state, { ...loaded(), turns: [{ ...loaded().turns[0], status: "running", reply: null, tools: [] }] }, state);
   assert.equal(after.stale, false);
   assert.equal(after.turns[0].prompt_text, "Add milk");
@@ -112,7 +121,7 @@ test("ready shows what ended meanwhile", () => {
 });
 
 test("after being away the answer of the server counts, and what came by the socket since it was asked is newer", () => {
-  const asked = play(nothing(), accepted(), ...whole);
+  const asked = asking(play(nothing(), accepted(), ...whole));
   const tasks = [{ task_id: "1", number: 1 }];
   const now = receive(asked, { type: "tasks.changed", tasks });
   assert.equal(refresh(now, loaded(), asked).tasks, tasks);
@@ -149,12 +158,98 @@ test("a failure takes the unfinished text away, as a fresh page does not know it
   assert.deepEqual(state.turns[0].error, { code: "model", detail: "No answer." });
 });
 
-test("a retry answers the same message without saying it again", () => {
+test("a retry answers the same message in the place of the turn that failed", () => {
   const failed = play(nothing(), accepted(), log(1, "turn.failed", { code: "model", detail: "No answer.", retryable: true }));
-  const again = receive(failed, accepted("t2"));
-  assert.equal(again.turns.length, 2);
-  assert.equal(again.turns[1].prompt, null);
-  assert.equal(again.turns[1].prompt_id, "m1");
+  const again = receive(failed, accepted("t2", PROMPT, "t1"));
+  assert.deepEqual(ids(again), ["t2"]);
+  assert.equal(again.turns[0].prompt, PROMPT);
+  assert.equal(again.turns[0].replaces, "t1");
+  // Which versions there are, and what stays done, only the server can tell.
+  assert.equal(again.stale, true);
+});
+
+test("what followed a message that was edited goes with it", () => {
+  const edited = receive(three(), accepted("t4", said(4), "t2"));
+  assert.deepEqual(ids(edited), ["t1", "t4"]);
+  assert.deepEqual([edited.turns[1].prompt_text, edited.turns[1].prompt.client_id], ["message 4", "x"]);
+  assert.deepEqual(ids(receive(edited, accepted("t4", said(4), "t2"))), ["t1", "t4"]);
+});
+
+test("what is still heard of a turn that was replaced is let pass", () => {
+  const edited = receive(three(), accepted("t4", said(4), "t2"));
+  for (const id of ["t2", "t3"]) {
+    assert.equal(receive(edited, log(9, "turn.stopped", { message: null }, 2, id)), edited);
+    assert.equal(receive(edited, accepted(id, said(2), "t1")), edited);
+  }
+  const loaded = { ...nothing(), turns: [{ ...three().turns[0], id: "t7", versions: ["t5", "t7"] }] };
+  assert.equal(receive(loaded, log(1, "turn.started", {}, 1, "t5")), loaded);
+});
+
+test("the server tells which versions there are and what stays done, also of a turn that goes on", () => {
+  const edited = asking(play(three(), accepted("t4", said(4), "t2"), log(1, "text.delta", { text: "Well", at: 0 }, 1, "t4")));
+  const there = { ...edited.turns[1], text: "", versions: ["t2", "t4"], replaces: "t2", kept: [CALL] };
+  const after = refresh(edited, { ...nothing(), conversation: {}, turns: [edited.turns[0], there] }, edited);
+  assert.deepEqual(after.turns[1].versions, ["t2", "t4"]);
+  assert.deepEqual(after.turns[1].kept, [CALL]);
+  assert.equal(after.turns[1].text, "Well");
+  assert.equal(after.stale, false);
+});
+
+test("a turn that another tab has replaced goes with the next answer of the server", () => {
+  const here = asking(three());
+  const data = { ...nothing(), conversation: {}, turns: [here.turns[0], { ...here.turns[1], id: "t4", versions: ["t2", "t4"] }] };
+  const after = refresh(here, data, here);
+  assert.deepEqual(ids(after), ["t1", "t4"]);
+  assert.equal(receive(after, log(9, "turn.started", {}, 2, "t3")), after);
+});
+
+test("an answer that the server gave before a turn was replaced brings nothing back, and is asked for again", () => {
+  const asked = asking(three());
+  const data = { ...nothing(), conversation: {}, turns: asked.turns };
+  const after = refresh(receive(asked, accepted("t4", said(4), "t2")), data, asked);
+  assert.deepEqual(ids(after), ["t1", "t4"]);
+  assert.equal(after.stale, true);
+});
+
+test("a message that was accepted since the server was asked stays", () => {
+  const asked = asking(three());
+  const data = { ...nothing(), conversation: {}, turns: asked.turns };
+  assert.deepEqual(ids(refresh(receive(asked, accepted("t4", said(4))), data, asked)), ["t1", "t2", "t3", "t4"]);
+});
+
+const DELETE = { call_id: "c2", name: "delete_tasks", arguments: { numbers: [1, 2] } };
+const waiting = () => play(nothing(), accepted(), log(1, "turn.started"), log(2, "approval.requested", DELETE));
+
+test("a turn waits for a decision, and goes on with it", () => {
+  assert.equal(waiting().turns[0].status, "waiting");
+  assert.deepEqual(waiting().turns[0].tools, [{ ...DELETE, approval: "awaiting" }]);
+  const approved = receive(waiting(), log(1, "approval.decided", { call_id: "c2", approved: true, by: "u1" }, 2));
+  assert.equal(approved.turns[0].status, "running");
+  const tool = { ...DELETE, approval: "approved", by: "u1" };
+  assert.deepEqual(approved.turns[0].tools, [tool]);
+  const done = play(approved,
+    log(2, "turn.resumed", { text: "", tools: [tool], at: 0 }, 2),
+    log(3, "tool.started", DELETE, 2),
+    log(4, "tool.finished", { call_id: "c2", output: "{}" }, 2));
+  assert.deepEqual(done.turns[0].tools, [{ ...tool, output: "{}" }]);
+  assert.equal(done.turns[0].attempt, 2);
+});
+
+test("it waits until all is decided", () => {
+  const both = receive(waiting(), log(3, "approval.requested", { ...DELETE, call_id: "c3" }));
+  const one = receive(both, log(4, "approval.decided", { call_id: "c2", approved: false, by: "u1" }));
+  assert.equal(one.turns[0].status, "waiting");
+  assert.deepEqual(one.turns[0].tools.map((call) => call.approval), ["declined", "awaiting"]);
+  assert.equal(receive(one, log(5, "approval.decided", { call_id: "c3", approved: true, by: "u1" })).turns[0].status, "running");
+});
+
+test("who says something else has decided", () => {
+  const state = play(waiting(),
+    log(3, "approval.decided", { call_id: "c2", approved: false, by: "superseded" }), log(4, "turn.stopped", { message: null }));
+  assert.equal(state.turns[0].status, "stopped");
+  assert.deepEqual(state.turns[0].tools, [{ ...DELETE, approval: "declined", by: "superseded" }]);
+  // What the assistant was told about it, only the server can tell.
+  assert.equal(state.stale, true);
 });
 
 test("a message that is accepted twice is there once", () => {

@@ -5,7 +5,9 @@ import { test } from "node:test";
 
 import { completed, pending } from "../../../static/js/tasks.js";
 import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
-import { sentence } from "../../../static/js/toolcalls.js";
+import { question } from "../../../static/js/approval.js";
+import { changed, sentence } from "../../../static/js/toolcalls.js";
+import { becomesEarlier, consequences, neighbours } from "../../../static/js/versions.js";
 
 const NOW = "2026-03-13T10:00";
 const INSTANT = new Date("2026-03-13T09:00:00Z");
@@ -62,4 +64,63 @@ test("a tool call is a sentence", () => {
   assert.equal(sentence(call("send_mail", { sent: true })).text, "Used send mail");
   assert.equal(sentence(call("send_mail", undefined, { error: "down" })).state, "failed");
   assert.equal(sentence({ call_id: "c", name: "get_task", arguments: "{}", output: "not json" }).text, "Looked at the task");
+});
+
+const deletion = (numbers, fields = {}) => ({ call_id: "c", name: "delete_tasks", arguments: { numbers }, ...fields });
+
+test("what needed a decision says what became of it", () => {
+  assert.deepEqual(sentence(deletion([1, 2], { approval: "awaiting" })), { text: "Waiting for your decision: delete 2 tasks", state: "waiting" });
+  assert.deepEqual(sentence(deletion([1], { approval: "approved", by: "u" })), { text: "Deleting tasks…", state: "running" });
+  const output = JSON.stringify({ ok: true, tasks: [1, 2, 3, 4, 5], missing: [] });
+  assert.deepEqual(sentence(deletion([1], { approval: "approved", by: "u", output })), { text: "Deleted 5 tasks", state: "done" });
+  const refused = JSON.stringify({ ok: false, error: "declined", detail: "The person said no." });
+  assert.deepEqual(sentence(deletion([1], { approval: "declined", by: "u", output: refused })), { text: "Declined: delete one task", state: "declined" });
+  assert.equal(sentence(deletion([1], { approval: "declined", by: "superseded", output: refused })).text, "Not done: you did not decide");
+  const missing = JSON.stringify({ ok: true, tasks: [1], missing: [7, 8] });
+  assert.equal(sentence(deletion([1, 7, 8], { output: missing })).text, "Deleted one task (2 not on the list)");
+});
+
+test("a question names what it is about", () => {
+  const tasks = [{ number: 1, title: "Buy milk" }, { number: 2, title: "Call Mum" }];
+  assert.deepEqual(question(deletion([2, 7, 2]), tasks), {
+    text: "Delete 2 tasks?", tasks: [{ number: 2, title: "Call Mum" }, { number: 7, title: null }], approve: "Delete them",
+    decline: "Keep them", danger: true,
+  });
+  assert.deepEqual(question(deletion([1]), tasks), {
+    text: "Delete one task?", tasks: [{ number: 1, title: "Buy milk" }], approve: "Delete it", decline: "Keep it", danger: true,
+  });
+  const mail = { call_id: "c", name: "send_mail", arguments: { to: "Mum" } };
+  assert.deepEqual(question(mail, tasks), { text: "Allow send mail?", tasks: null, approve: "Allow", decline: "Decline", danger: false });
+  // Whatever a model writes is a question, too.
+  assert.equal(question(deletion([]), tasks).text, "Allow delete tasks?");
+  assert.equal(question(deletion("all"), tasks).tasks, null);
+});
+
+test("looking at something, and failing to do something, changes nothing", () => {
+  const ok = JSON.stringify({ ok: true });
+  assert.equal(changed(call("create_task", { ok: true })), true);
+  assert.equal(changed(call("list_tasks", { ok: true })), false);
+  assert.equal(changed(call("create_task", { ok: false })), false);
+  assert.equal(changed(call("create_task", undefined)), false);
+  assert.equal(changed(deletion([1], { approval: "approved", by: "u", output: ok })), true);
+  assert.equal(changed(deletion([1], { approval: "declined", by: "u", output: ok })), false);
+});
+
+test("a conversation that goes another way says what becomes an earlier version, and what stays", () => {
+  assert.equal(becomesEarlier(0), "This becomes an earlier version.");
+  assert.equal(becomesEarlier(1), "This and the message after it become an earlier version.");
+  assert.equal(becomesEarlier(3), "This and the 3 messages after it become an earlier version.");
+  assert.equal(consequences({ last: true, changed: false }, 1), "");
+  assert.equal(consequences({ last: true, changed: true }, 1), "What the assistant has done since stays done.");
+  assert.equal(
+    consequences({ last: false, changed: true }, 3),
+    "This and the 3 messages after it become an earlier version. What the assistant has done since stays done.",
+  );
+});
+
+test("versions lead to their neighbours, the newest to the conversation itself", () => {
+  const of = (id) => neighbours(["a", "b", "c"], id, "x");
+  assert.deepEqual(of("a"), { number: 1, total: 3, earlier: null, later: "/c/x/versions/b/#turn-b" });
+  assert.deepEqual(of("b"), { number: 2, total: 3, earlier: "/c/x/versions/a/#turn-a", later: "/c/x/#turn-c" });
+  assert.deepEqual(of("c"), { number: 3, total: 3, earlier: "/c/x/versions/b/#turn-b", later: null });
 });

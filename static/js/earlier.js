@@ -1,0 +1,24 @@
+// @ts-check
+/** The page of an earlier version: the conversation as it was, to be read. Nothing is sent from here. */
+
+import { ConversationList } from "./conversations.js";
+import { byId } from "./dom.js";
+import { setUpDrawers } from "./drawers.js";
+import { forget } from "./outbox.js";
+import { begin } from "./state.js";
+import { TaskPanel } from "./tasks.js";
+import { Transcript } from "./transcript.js";
+
+const state = begin(JSON.parse(byId("state").textContent ?? ""));
+const zone = byId("chat").dataset.timeZone ?? "UTC";
+const nothing = () => {};
+const actions = {
+  retry: nothing, decide: nothing, save: nothing, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, zone, limit: 0,
+};
+
+setUpDrawers();
+document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
+new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
+new TaskPanel({ complete: null, zone }).show(state.tasks);
+new ConversationList(zone).show(state.conversations, state.conversation_id);
+document.getElementById(location.hash.slice(1))?.scrollIntoView();
