@@ -5,6 +5,7 @@ tests look into the database by SQL.
 """
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
+from chat.tests.browser.stage import Stage
 from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database
 
 # It is the machine that decides how long a step takes here, not the page.
@@ -126,6 +128,14 @@ def transcript(page: Page) -> str:
     return shown
 
 
+def assert_same_after_a_reload(page: Page) -> None:
+    """Require that a page that was just loaded shows what this one does."""
+    live = transcript(page)
+    page.reload()
+    expect_state(page, "online")
+    assert transcript(page) == live
+
+
 @pytest.fixture
 def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
     """Somebody with an account, and a browser of their own."""
@@ -136,3 +146,15 @@ def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
     yield someone
     context.close()
     assert someone.faults == []
+
+
+@pytest.fixture
+def stage(person: Person) -> Stage:
+    """Somebody at a page whose frames are played."""
+    page = person.sign_in()
+    scene = Stage(page)
+    page.route_web_socket(re.compile("/ws/chat/"), scene.open)
+    page.route(re.compile(r"/state/$"), scene.answer_state)
+    page.reload()
+    expect_state(page, "online")
+    return scene

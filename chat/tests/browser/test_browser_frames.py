@@ -4,103 +4,20 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from chat.tests.browser.conftest import Person, expect_state
+from chat.tests.browser.conftest import expect_state
+from chat.tests.browser.stage import NOW, Stage
 from config.tests.support import eventually
 
-NOW = "2026-03-13T10:00:00+00:00"
 ATTACKS = (
     "<img src=x onerror=alert(1)> <script>alert(2)</script> [link](javascript:alert(3)) ![p](https://evil.example/x.png)"
     " <svg onload=alert(4)> <a href='javascript:alert(5)'>five</a> <iframe src='https://evil.example'></iframe>"
     " <style>body{display:none}</style> <form action=//evil.example><input name=x></form> [ok](https://example.com)"
 )
-
-
-@dataclass
-class Stage:
-    """The server's end of the page's socket."""
-
-    page: Page
-    sockets: list[WebSocketRoute] = field(default_factory=list)
-    received: list[dict[str, Any]] = field(default_factory=list)
-    turns: list[str] = field(default_factory=list)
-    n: dict[str, int] = field(default_factory=dict)
-
-    def open(self, socket: WebSocketRoute) -> None:
-        self.sockets.append(socket)
-        socket.on_message(lambda text: self.received.append(json.loads(text)))
-        self.send({"type": "ready", "protocol": 1, "conversation": None, "turns": []})
-
-    def send(self, frame: dict[str, Any]) -> None:
-        self.sockets[-1].send(json.dumps(frame))
-
-    def got(self, kind: str) -> list[dict[str, Any]]:
-        """Return the page's frames of a type; an evaluation lets those that are under way arrive."""
-        self.page.evaluate("1")
-        return [frame for frame in self.received if frame["type"] == kind]
-
-    def wait_for(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = eventually(lambda: self.got(kind), what=kind)[-1]
-        return found
-
-    def say(self, text: str) -> dict[str, Any]:
-        """Send a message through the page, and return its frame."""
-        before = len(self.got("message.send"))
-        self.page.get_by_test_id("composer").fill(text)
-        self.page.get_by_test_id("composer").press("Enter")
-        frames: list[dict[str, Any]] = eventually(
-            lambda: found if len(found := self.got("message.send")) > before else None
-        )
-        return frames[-1]
-
-    def accept(self, frame: dict[str, Any], status: str = "running") -> str:
-        """Accept a message; return its turn's id."""
-        turn_id = str(uuid.uuid4())
-        position = 2 * len(self.turns) + 1
-        self.turns.append(turn_id)
-        message = self.message("user", frame["text"], turn_id, position)
-        turn = {"id": turn_id, "status": status, "ahead": 0}
-        self.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
-        return turn_id
-
-    def message(self, role: str, text: str, turn_id: str, position: int) -> dict[str, Any]:
-        place = {"position": position, "turn_id": turn_id}
-        # A turn has one message of a role, whoever tells of it.
-        key = str(uuid.uuid5(uuid.NAMESPACE_OID, turn_id + role))
-        return {"id": key, "role": role, "text": text, "created_at": NOW, **place}
-
-    def log(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
-        self.n[turn_id] = self.n.get(turn_id, 0) + 1
-        self.send({"type": kind, "turn_id": turn_id, "attempt": attempt, "n": self.n[turn_id], **fields})
-
-    def write(self, turn_id: str, text: str, at: int = 0) -> None:
-        self.log(turn_id, "text.delta", text=text, at=at)
-
-    def finish(self, turn_id: str, text: str) -> None:
-        self.log(turn_id, "turn.finished", message=self.message("assistant", text, turn_id, 2), usage={})
-
-    def answer(self, text: str, reply: str) -> str:
-        turn_id = self.accept(self.say(text))
-        self.finish(turn_id, reply)
-        expect(
-            self.page.locator(f'[data-turn="{turn_id}"] [data-role="assistant"]:not([data-streaming])')
-        ).to_be_visible()
-        return turn_id
-
-
-@pytest.fixture
-def stage(person: Person) -> Stage:
-    page = person.sign_in()
-    scene = Stage(page)
-    page.route_web_socket(re.compile("/ws/chat/"), scene.open)
-    page.reload()
-    expect_state(page, "online")
-    return scene
 
 
 def reply(page: Page) -> Any:
@@ -197,7 +114,9 @@ def test_a_failed_turn_says_why_and_can_be_tried_again(stage: Stage) -> None:
     message = stage.message("user", "hello", turn, 1)
     again = str(uuid.uuid4())
     accepted = {"client_id": frame["client_id"], "message": message}
-    stage.send({"type": "message.accepted", **accepted, "turn": {"id": again, "status": "running", "ahead": 0}})
+    stage.tell(again, "hello", replaces=turn, versions=[turn, again])
+    taken = {"id": again, "status": "running", "ahead": 0, "replaces": turn}
+    stage.send({"type": "message.accepted", **accepted, "turn": taken})
     stage.finish(again, "Here you are.")
     expect(reply(stage.page)).to_contain_text("Here you are.")
     expect(stage.page.locator('[data-testid="message"][data-role="user"]')).to_have_count(1)
@@ -251,8 +170,8 @@ def test_a_turn_is_followed_from_where_it_was_left(stage: Stage) -> None:
         )
 
     stage.open = open_again  # type: ignore[method-assign]
-    stage.page.unroute_all()
     stage.page.route_web_socket(re.compile("/ws/chat/"), open_again)
+    stage.tell(turn, "hello", text="one two")
     stage.sockets[-1].close(code=4408)
     follow = stage.wait_for("log.follow")
     assert (follow["turn_id"], follow["attempt"], follow["after"]) == (turn, 1, 2)

@@ -3,17 +3,10 @@
 import re
 import uuid
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from chat.tests.browser.conftest import Person, expect_state, say, transcript
+from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
 from config.tests.support import PASSWORD, ServerProcess, eventually
-
-
-def assert_same_after_a_reload(page: Page) -> None:
-    live = transcript(page)
-    page.reload()
-    expect_state(page, "online")
-    assert transcript(page) == live
 
 
 def test_from_an_account_to_a_memory_that_outlives_the_server(chromium: Browser, site: ServerProcess) -> None:

@@ -1,0 +1,106 @@
+"""The server's end of a page's socket, played: for frames that a real server seldom sends."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
+
+from config.tests.support import eventually
+
+NOW = "2026-03-13T10:00:00+00:00"
+
+
+@dataclass
+class Stage:
+    """The server's end of the page's socket."""
+
+    page: Page
+    sockets: list[WebSocketRoute] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)
+    n: dict[str, int] = field(default_factory=dict)
+    # What the server answers when the page asks for the turns again; without it, it is asked itself.
+    told: list[dict[str, Any]] | None = None
+
+    def open(self, socket: WebSocketRoute) -> None:
+        self.sockets.append(socket)
+        socket.on_message(lambda text: self.received.append(json.loads(text)))
+        self.send({"type": "ready", "protocol": 1, "conversation": None, "turns": []})
+
+    def send(self, frame: dict[str, Any]) -> None:
+        self.sockets[-1].send(json.dumps(frame))
+
+    def got(self, kind: str) -> list[dict[str, Any]]:
+        """Return the page's frames of a type; an evaluation lets those that are under way arrive."""
+        self.page.evaluate("1")
+        return [frame for frame in self.received if frame["type"] == kind]
+
+    def wait_for(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = eventually(lambda: self.got(kind), what=kind)[-1]
+        return found
+
+    def say(self, text: str) -> dict[str, Any]:
+        """Send a message through the page, and return its frame."""
+        before = len(self.got("message.send"))
+        self.page.get_by_test_id("composer").fill(text)
+        self.page.get_by_test_id("composer").press("Enter")
+        frames: list[dict[str, Any]] = eventually(
+            lambda: found if len(found := self.got("message.send")) > before else None
+        )
+        return frames[-1]
+
+    def answer_state(self, route: Route) -> None:
+        """Answer the page's question for the whole state."""
+        if self.told is None:
+            return route.continue_()
+        line = {"id": route.request.url.split("/")[-3], "title": "Played", "created_at": NOW, "updated_at": NOW}
+        beside = {"tasks": [], "conversations": [line], "memory_start": None}
+        whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told, **beside}
+        return route.fulfill(json=whole)
+
+    def tell(self, turn_id: str, asked: str, reply: str | None = None, **fields: Any) -> None:
+        """Let the server know of a turn when it is asked."""
+        said = self.message("user", asked, turn_id, 1)
+        answered = self.message("assistant", reply, turn_id, 2) if reply else None
+        turn = {
+            "id": turn_id, "status": "done" if reply else "running", "attempt": 1, "text": "", "tools": [],
+            "prompt_id": said["id"], "prompt_text": asked, "prompt": said, "reply": answered,
+            "warning": None, "error": None, "replaces": None, "versions": [turn_id], "kept": [],
+        }  # fmt: skip
+        self.told = [*(self.told or []), {**turn, **fields}]
+
+    def accept(self, frame: dict[str, Any], status: str = "running", replaces: str | None = None) -> str:
+        """Accept a message; return its turn's id."""
+        turn_id = str(uuid.uuid4())
+        position = 2 * len(self.turns) + 1
+        self.turns.append(turn_id)
+        message = self.message("user", frame["text"], turn_id, position)
+        turn = {"id": turn_id, "status": status, "ahead": 0, "replaces": replaces}
+        self.send({"type": "message.accepted", "client_id": frame["client_id"], "message": message, "turn": turn})
+        return turn_id
+
+    def message(self, role: str, text: str, turn_id: str, position: int) -> dict[str, Any]:
+        place = {"position": position, "turn_id": turn_id}
+        # A turn has one message of a role, whoever tells of it.
+        key = str(uuid.uuid5(uuid.NAMESPACE_OID, turn_id + role))
+        return {"id": key, "role": role, "text": text, "created_at": NOW, **place}
+
+    def log(self, turn_id: str, kind: str, attempt: int = 1, **fields: Any) -> None:
+        self.n[turn_id] = self.n.get(turn_id, 0) + 1
+        self.send({"type": kind, "turn_id": turn_id, "attempt": attempt, "n": self.n[turn_id], **fields})
+
+    def write(self, turn_id: str, text: str, at: int = 0) -> None:
+        self.log(turn_id, "text.delta", text=text, at=at)
+
+    def finish(self, turn_id: str, text: str) -> None:
+        self.log(turn_id, "turn.finished", message=self.message("assistant", text, turn_id, 2), usage={})
+
+    def answer(self, text: str, reply: str) -> str:
+        turn_id = self.accept(self.say(text))
+        self.finish(turn_id, reply)
+        expect(
+            self.page.locator(f'[data-turn="{turn_id}"] [data-role="assistant"]:not([data-streaming])')
+        ).to_be_visible()
+        return turn_id

@@ -1,0 +1,273 @@
+"""What the assistant asks before it acts: seen, heard, decided once, from whichever tab."""
+
+import json
+import re
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
+from chat.tests.browser.stage import NOW, Stage
+from config.tests.support import eventually
+
+TITLES = ["Buy milk", "Call Mum", "Water the plants"]
+
+
+def put_tasks(stage: Stage) -> None:
+    unchanging = {"description": "", "due": None, "priority": "normal", "is_completed": False, "completed_at": None}
+    times = {"created_at": NOW, "updated_at": NOW}
+    tasks = [
+        {"task_id": str(number), "number": number, "title": title, **unchanging, **times}
+        for number, title in enumerate(TITLES, 1)
+    ]
+    stage.send({"type": "tasks.changed", "tasks": tasks})
+
+
+def ask(stage: Stage, numbers: list[int], call_id: str = "c1") -> str:
+    """Let a turn ask whether it may delete some tasks; return its id."""
+    put_tasks(stage)
+    turn = stage.accept(stage.say("Delete them"))
+    stage.log(turn, "turn.started")
+    stage.log(turn, "approval.requested", call_id=call_id, name="delete_tasks", arguments={"numbers": numbers})
+    expect(stage.page.get_by_test_id("approval")).to_be_visible()
+    return turn
+
+
+def decide(stage: Stage, turn: str, approved: bool, by: str, call_id: str = "c1", attempt: int = 2) -> None:
+    stage.n[turn] = 0
+    stage.log(turn, "approval.decided", attempt=attempt, call_id=call_id, approved=approved, by=by)
+
+
+def chip(page: Page) -> Locator:
+    return page.get_by_test_id("tool-call")
+
+
+def focused(page: Page) -> str:
+    name: str = page.evaluate("document.activeElement.dataset.testid || document.activeElement.textContent")
+    return name
+
+
+def test_a_question_says_what_it_is_about(stage: Stage) -> None:
+    ask(stage, [1, 3, 7])
+    page = stage.page
+    card = page.get_by_test_id("approval")
+    expect(card).to_contain_text("Delete 3 tasks?")
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#3Water the plants", "task 7"])
+    expect(card.get_by_test_id("decline")).to_have_text("Keep them")
+    expect(card.get_by_test_id("approve")).to_have_text("Delete them")
+    # It is heard, and takes the focus from nobody.
+    expect(page.locator("#announcer")).to_have_text("Your decision is wanted: Delete 3 tasks?")
+    expect(page.get_by_test_id("composer")).to_be_focused()
+    expect(chip(page)).to_have_count(0)
+
+
+def test_a_question_about_anything_else_shows_its_arguments(stage: Stage) -> None:
+    turn = stage.accept(stage.say("Write to Mum"))
+    stage.log(turn, "approval.requested", call_id="c1", name="send_mail", arguments={"to": "<b>Mum</b>"})
+    card = stage.page.get_by_test_id("approval")
+    expect(card).to_contain_text("Allow send mail?")
+    expect(card.get_by_label("Arguments")).to_contain_text('"to": "<b>Mum</b>"')
+    expect(card.get_by_role("button")).to_have_text(["Decline", "Allow"])
+
+
+def test_a_decision_is_sent_once_and_becomes_a_line(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    page.get_by_test_id("approve").click()
+    assert stage.wait_for("approval.decide") == {
+        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": True,
+    }  # fmt: skip
+    expect(page.get_by_text("Deciding…")).to_be_visible()
+    for button in ("approve", "decline"):
+        expect(page.get_by_test_id(button)).to_be_disabled()
+    decide(stage, turn, approved=True, by="somebody")
+    expect(page.get_by_test_id("approval")).to_have_count(0)
+    output = json.dumps({"ok": True, "tasks": [{}, {}], "missing": []})
+    stage.log(turn, "tool.started", attempt=2, call_id="c1", name="delete_tasks", arguments={"numbers": [1, 2]})
+    stage.log(turn, "tool.finished", attempt=2, call_id="c1", output=output)
+    expect(chip(page)).to_contain_text("Deleted 2 tasks")
+    expect(chip(page)).to_contain_text("Approved")
+    # Who has decided by keyboard goes on from there.
+    assert "Deleted 2 tasks" in focused(page)
+
+
+def test_what_changes_nothing_comes_first_on_the_keyboard(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    page.get_by_role("button", name="Copy message").last.focus()
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        if focused(page) == "decline":
+            break
+    page.keyboard.press("Enter")
+    assert stage.wait_for("approval.decide")["approve"] is False
+    decide(stage, turn, approved=False, by="somebody")
+    stage.log(turn, "tool.finished", attempt=2, call_id="c1", output='{"ok": false, "error": "declined"}')
+    expect(chip(page)).to_contain_text("Declined: delete 2 tasks")
+    expect(chip(page)).to_have_attribute("data-state", "declined")
+
+
+def test_nothing_is_decided_without_a_connection(stage: Stage) -> None:
+    turn = ask(stage, [1])
+    page = stage.page
+    page.get_by_test_id("approve").click()
+    stage.wait_for("approval.decide")
+    running = {"type": "ready", "protocol": 1, "conversation": None}
+    page.unroute_all()
+    page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close(code=1012))
+    stage.sockets[-1].close(code=1012)
+    expect_state(page, "offline")
+    expect(page.get_by_test_id("approve")).to_be_disabled()
+    expect(page.get_by_test_id("approval")).to_contain_text("Waiting for the connection")
+
+    def again(socket: Any) -> None:
+        stage.sockets.append(socket)
+        stage.send({**running, "turns": [{"id": turn, "status": "waiting", "n": 2}]})
+
+    page.route_web_socket(re.compile("/ws/chat/"), again)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    # Whether the decision arrived nobody knows: it can be made again.
+    expect(page.get_by_test_id("approve")).to_be_enabled()
+
+
+def test_what_was_decided_elsewhere_alarms_nobody(stage: Stage) -> None:
+    turn = ask(stage, [1])
+    page = stage.page
+    page.get_by_test_id("decline").click()
+    stage.wait_for("approval.decide")
+    stage.tell(turn, "Delete them", status="waiting")
+    with page.expect_response(re.compile("/state/$")):
+        stage.send({"type": "error", "code": "conflict", "detail": "It was decided already."})
+    decide(stage, turn, approved=True, by="somebody")
+    expect(chip(page)).to_contain_text("Approved")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_who_says_something_else_has_decided(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    another = stage.accept(stage.say("Wait, what is on the list?"))
+    told = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1, 2]}, "output": '{"ok": false}'}
+    tools = [{**told, "approval": "declined", "by": "superseded"}]
+    stage.tell(turn, "Delete them", status="stopped", tools=tools)
+    stage.tell(another, "Wait, what is on the list?")
+    stage.log(turn, "approval.decided", call_id="c1", approved=False, by="superseded")
+    stage.log(turn, "turn.stopped", message=None)
+    expect(chip(page)).to_contain_text("Not done: you did not decide")
+    expect(page.get_by_test_id("approval")).to_have_count(0)
+    stage.finish(another, "Three tasks.")
+    expect(page.get_by_text("Three tasks.", exact=True)).to_be_visible()
+
+
+def test_several_questions_are_answered_one_by_one(stage: Stage) -> None:
+    turn = ask(stage, [1])
+    page = stage.page
+    stage.log(turn, "approval.requested", call_id="c2", name="delete_tasks", arguments={"numbers": [2, 3]})
+    cards = page.get_by_test_id("approval")
+    expect(cards).to_have_count(2)
+    cards.last.get_by_test_id("decline").click()
+    assert stage.wait_for("approval.decide")["call_id"] == "c2"
+    expect(cards.first.get_by_test_id("approve")).to_be_enabled()
+    stage.log(turn, "approval.decided", call_id="c2", approved=False, by="somebody")
+    expect(cards).to_have_count(1)
+    eventually(lambda: page.locator("[data-turn]").last.get_attribute("data-status") == "waiting")
+
+
+# Before a real server.
+
+
+def asks(person: Person) -> Page:
+    """Let the assistant ask whether it may delete two tasks of three."""
+    page = person.chat()
+    say(page, "Add three tasks: buy milk, call Mum, water the plants")
+    page.get_by_test_id("composer").fill("Delete tasks 1 and 2")
+    page.get_by_test_id("composer").press("Enter")
+    card = page.get_by_test_id("approval")
+    expect(card).to_contain_text("Delete 2 tasks?")
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#2Call Mum"])
+    return page
+
+
+def tasks_of(page: Page) -> Locator:
+    return page.locator("#task-list .task__title")
+
+
+def replies(page: Page) -> Locator:
+    return page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
+
+
+def test_what_is_approved_is_done(person: Person) -> None:
+    page = asks(person)
+    page.get_by_test_id("approve").click()
+    expect(tasks_of(page)).to_have_text(["Water the plants"])
+    expect(replies(page)).to_have_count(2)
+    expect(page.get_by_test_id("approval")).to_have_count(0)
+    expect(chip(page).last).to_contain_text("Deleted 2 tasks")
+    expect(chip(page).last).to_contain_text("Approved")
+    assert_same_after_a_reload(page)
+
+
+def test_what_is_declined_is_not(person: Person) -> None:
+    page = asks(person)
+    page.get_by_test_id("decline").click()
+    expect(replies(page)).to_have_count(2)
+    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
+    expect(tasks_of(page)).to_have_count(3)
+    assert_same_after_a_reload(page)
+
+
+def test_the_first_of_two_tabs_decides(person: Person) -> None:
+    page = asks(person)
+    other = person.page(page.url.removeprefix(person.site.url))
+    expect_state(other, "online")
+    expect(other.get_by_test_id("approval")).to_contain_text("Delete 2 tasks?")
+    # Both at once: the second hears what the first has decided.
+    other.evaluate("document.querySelector('[data-testid=decline]').click()")
+    page.evaluate("document.querySelector('[data-testid=approve]')?.click()")
+    for tab in (page, other):
+        expect(replies(tab)).to_have_count(2)
+        expect(tab.get_by_test_id("approval")).to_have_count(0)
+        expect(tab.get_by_role("alert")).to_be_hidden()
+    assert transcript(page) == transcript(other)
+    decided = person.site.database.query(
+        "SELECT count(*) FROM chat_toolcall c JOIN chat_turn t ON t.id = c.turn_id JOIN chat_user u ON u.id = t.user_id"
+        " WHERE u.email = %s AND c.decision <> '' AND c.output IS NOT NULL",
+        person.email,
+    )
+    assert decided == [(1,)]
+
+
+def test_a_question_outlives_a_reload_and_the_server(person: Person) -> None:
+    page = asks(person)
+    assert_same_after_a_reload(page)
+    person.site.restart()
+    expect_state(page, "online")
+    page.get_by_test_id("approve").click()
+    expect(tasks_of(page)).to_have_text(["Water the plants"])
+    expect(replies(page)).to_have_count(2)
+    person.faults[:] = [fault for fault in person.faults if "ERR_CONNECTION_REFUSED" not in fault]
+
+
+def test_a_new_message_makes_the_question_needless(person: Person) -> None:
+    page = asks(person)
+    other = person.page(page.url.removeprefix(person.site.url))
+    expect_state(other, "online")
+    say(page, "Add a task to feed the cat")
+    for tab in (page, other):
+        expect(tasks_of(tab)).to_have_text(["Buy milk", "Call Mum", "Water the plants", "Feed the cat"])
+        expect(tab.get_by_test_id("approval")).to_have_count(0)
+        expect(tab.get_by_text("Not done: you did not decide")).to_be_visible()
+        expect(replies(tab)).to_have_count(2)
+    assert transcript(page) == transcript(other)
+    assert_same_after_a_reload(page)
+
+
+def test_a_question_is_read_without_scripts(person: Person, chromium: Browser) -> None:
+    page = asks(person)
+    bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
+    plain = bare.new_page()
+    plain.goto(page.url)
+    card = plain.get_by_test_id("approval")
+    expect(card).to_contain_text("Waiting for your decision: Delete tasks")
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#2Call Mum"])
+    bare.close()
