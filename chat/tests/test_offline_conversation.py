@@ -28,6 +28,13 @@ async def test_a_yes_to_the_question_whether_all_should_go_deletes_what_was_show
     assert answered.after == {}
 
 
+async def test_two_are_both_and_more_are_counted(start_runner: StartRunner) -> None:
+    (two,) = await talked(start_runner, "mark everything as done")
+    (three,) = await talked(start_runner, "mark everything as done", titles=(*TWO, "Call Ann"))
+    assert "Shall I mark both of these as done" in two.reply
+    assert "Shall I mark all 3 of these as done" in three.reply
+
+
 @pytest.mark.parametrize("answer", ["hmm no, better keep them", "no", "which ones?"])
 async def test_anything_else_deletes_nothing(start_runner: StartRunner, answer: str) -> None:
     *_, answered = await talked(start_runner, "delete everything", answer)

@@ -262,7 +262,7 @@ def _all_done(desk: Desk) -> Work[str]:
     if len(tasks) == 1:
         return f"Shall I mark this one as done?\n\n{replies.lines(tasks, desk.today)}"
     return (
-        f"Are you sure? Shall I mark all {len(tasks)} of these as done, or which "
+        f"Are you sure? Shall I mark {replies.every(len(tasks))} of these as done, or which "
         f"ones?\n\n{replies.lines(tasks, desk.today)}"
     )
 

@@ -31,6 +31,11 @@ def count(number: int, kind: str = "") -> str:
     return f"{number or 'no'} {kind} {noun}".replace("  ", " ")
 
 
+def every(number: int) -> str:
+    """Return "both", "all 3"."""
+    return "both" if number == 2 else f"all {number}"  # noqa: PLR2004
+
+
 def named(task: Task) -> str:
     """Name a task in a sentence: its number and its title."""
     return f"**{task.number}** {safe(task.title)}"
