@@ -232,3 +232,72 @@ def test_things_said_to_be_separate_are_several_tasks() -> None:
     wish = only("add milk, eggs and flour as three separate tasks")
     assert isinstance(wish, Add)
     assert [draft.title for draft in wish.drafts] == ["milk", "eggs", "flour"]
+
+
+def titles_and_days(said: str) -> list[tuple[str, date | None]]:
+    """Return what a message adds, over all its wishes."""
+    wishes = understand(said, NOW)
+    assert all(isinstance(wish, Add) for wish in wishes)
+    return [(draft.title, draft.day) for wish in wishes if isinstance(wish, Add) for draft in wish.drafts]
+
+
+@pytest.mark.parametrize(
+    ("said", "added"),
+    [
+        (
+            "Add a task to call Ada, a task to water plants, and a task to pay rent by Friday",
+            [("call Ada", None), ("water plants", None), ("pay rent", date(2026, 3, 13))],
+        ),
+        (
+            "set a reminder to call Ada tomorrow and one to water the plants",
+            [("call Ada", date(2026, 3, 12)), ("water the plants", None)],
+        ),
+        ("set reminders to call Ada, to water plants and to pay rent", ["call Ada", "water plants", "pay rent"]),
+        ("create a task for milk and another for eggs", ["milk", "eggs"]),
+        ("Please add a new task called Buy milk and another called Call Bob", ["Buy milk", "Call Bob"]),
+        ("create two tasks, one to call Ada and one to pay rent", ["call Ada", "pay rent"]),
+        ("create two tasks: one to call Ada and one to pay rent", ["call Ada", "pay rent"]),
+        (
+            "Could you make a task to buy milk, a second one to call mum and a third to pay Bob?",
+            ["buy milk", "call mum", "pay Bob"],
+        ),
+        ("I'd like a task to call Ada and a task to pay rent", ["call Ada", "pay rent"]),
+        (
+            "add a task to call Ada; a task to water plants. And one to pay rent.",
+            ["call Ada", "water plants", "pay rent"],
+        ),
+    ],
+)
+def test_one_order_for_several_tasks_makes_each_of_them(
+    said: str, added: list[tuple[str, date | None]] | list[str]
+) -> None:
+    wanted = [(each, None) if isinstance(each, str) else each for each in added]
+    assert titles_and_days(said) == wanted
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "ask Bob for one to two eggs",
+        "give Ada a task to do",
+        "buy a present for Ann and one for Bob",
+        "write a letter to Ann and another to Bob",
+        "book a table for two and another for four",
+        "send a reminder to Ann and a reminder to Bob",
+    ],
+)
+def test_things_of_one_errand_are_no_further_tasks(title: str) -> None:
+    assert titles_and_days(f"add a task to {title}") == [(title, None)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "don't add a task to call Ada and one to pay rent",
+        "did you add a task to call Ada and a task to pay rent?",
+        "should I add a task to call Ada, a task to pay rent and one to buy milk?",
+        "delete the task to call Ada and the one to pay rent",
+    ],
+)
+def test_several_tasks_that_are_only_spoken_of_are_not_added(said: str) -> None:
+    assert not any(isinstance(wish, Add) for wish in understand(said, NOW))

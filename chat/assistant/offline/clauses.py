@@ -2,6 +2,8 @@
 
 import re
 
+from chat.assistant.offline.likewise import spelled_out
+
 _REF = (
     r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"
     r"|(?:the\s+)?(?:first|second|third|fourth|fifth|last|other)\b)"
@@ -135,6 +137,7 @@ _COMMENT = re.compile(
 
 def split_clauses(text: str) -> list[str]:
     """Return the separate wishes of a message, in the order said."""
+    text = spelled_out(text)
     if _MANY.search(text) and _WISHES_FREELY.search(text):
         return [text]
     clauses: list[str] = []

@@ -69,7 +69,7 @@ _HEADS = re.compile(
 )
 
 _STRONG = re.compile(
-    r"^(?:add|create|new|another|remind|set (?:up|me|a)|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
+    r"^(?:add|create|new|another|remind|set (?:up|me|a|some|reminders|tasks)\b|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
     r"|enter|insert|include|could|can|may|it'd|would|might|one more|another|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
     r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
