@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from chat.tests.model_server.completions import CompletionsWire
@@ -21,6 +22,7 @@ class ModelServer:
     `script` is played first, then `rule` answers; a request that neither has an answer to is a problem. `requests`
     holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all;
     `connected` counts the connections there were, and `hung_up` the streams that the client left before their end.
+    While it is held, streams stand still before their next word; `release` lets so many more go, or all.
     """
 
     def __init__(self, *, port: int = 0, key: str | None = None, rule: Rule | None = None) -> None:
@@ -35,6 +37,8 @@ class ModelServer:
         self._key = key
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._let_go: int | None = None
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -44,6 +48,22 @@ class ModelServer:
     def play(self, *steps: Step) -> None:
         """Put steps at the end of the script."""
         self.script.extend(steps)
+
+    def hold(self) -> None:
+        """Let no more words go."""
+        self._let_go = 0
+
+    def release(self, words: int | None = None) -> None:
+        """Let so many more words go, over all streams; without a number all there will be."""
+        self._let_go = None if words is None else (self._let_go or 0) + words
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def _may_go(self) -> None:
+        while self._let_go == 0:
+            await self._released.wait()
+        if self._let_go is not None:
+            self._let_go -= 1
 
     async def listen(self) -> None:
         """Begin to take connections; on the same port again after `refuse`."""
@@ -123,7 +143,7 @@ class ModelServer:
             body = error_body(step.message, kind=kind, code=step.code)
             await connection.answer_json(step.status, body, step.headers)
         elif request.stream:
-            await _stream(request, step, connection)
+            await _stream(request, step, connection, self._may_go)
         else:
             await _whole(request, step, connection)
 
@@ -144,7 +164,9 @@ async def _whole(request: Request, answer: Answer, connection: Connection) -> No
         await connection.answer(200, wire(request, answer).whole())
 
 
-async def _stream(request: Request, answer: Answer, connection: Connection) -> None:
+async def _stream(
+    request: Request, answer: Answer, connection: Connection, may_go: Callable[[], Awaitable[None]]
+) -> None:
     format_ = wire(request, answer)
     left = answer.after
     await connection.begin_stream()
@@ -155,6 +177,8 @@ async def _stream(request: Request, answer: Answer, connection: Connection) -> N
         left -= piece.kind == "content"
         if piece.delay:
             await connection.pause(piece.delay)
+        if piece.kind == "content":
+            await may_go()
         await connection.send(piece.data)
     await connection.end_stream()
 
