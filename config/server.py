@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
+# What a thread that still waits for something is given, in an orderly end and in one that was asked for twice.
+LAST_SECONDS, LAST_SECONDS_IN_A_HURRY = 5.0, 0.5
 SERVICE_RESTART = 1012
 # The pool of connections is for this process alone: one that meets a forking worker hangs it.
 POOL_SIZE = "16"
@@ -82,6 +84,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._drain = drain
         self._port: Any = None
         self._stopping: asyncio.Task[None] | None = None
+        self.hurried = False
 
     def _begin(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,6 +99,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def shut_down(self) -> None:
         """Stop in good order; asked for again, stop at once."""
         if self._stopping:
+            self.hurried = True
             self.stop()
         else:
             self._stopping = self._loop.create_task(self._shut_down())
@@ -168,8 +172,11 @@ async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
     shut_down()
 
 
-def serve(host: str, port: int, parent: int | None = None) -> None:
-    """Answer requests until a signal, or until the parent is gone. Raise CannotStart."""
+def serve(host: str, port: int, parent: int | None = None) -> bool:
+    """Answer requests until a signal, or until the parent is gone; return whether it ended in good order.
+
+    Raise CannotStart.
+    """
     listener = bind(host, port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
@@ -194,6 +201,7 @@ def serve(host: str, port: int, parent: int | None = None) -> None:
     for connection in connections.all():
         connection.close()
         connection.close_pool()  # type: ignore[attr-defined]
+    return not server.hurried
 
 
 def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
@@ -232,9 +240,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--parent", type=int, help="stop when this process, which started the server, is gone")
     options = parser.parse_args()
-    serve(options.host, options.port, options.parent)
+    orderly = serve(options.host, options.port, options.parent)
     # A thread that still waits for something must not keep the process.
-    last = threading.Timer(5, os._exit, [0])
+    last = threading.Timer(LAST_SECONDS if orderly else LAST_SECONDS_IN_A_HURRY, os._exit, [0])
     last.daemon = True
     last.start()
     sys.exit(0)
