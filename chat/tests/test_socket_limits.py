@@ -5,12 +5,14 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from chat.tests.live import open_socket, sign_in
-from config.tests.support import LiveDatabase, ServerProcess, eventually
+from chat.tests.live import check_log, open_socket, sign_in
+from chat.tests.model_server import ModelServer, says
+from config.tests.support import LiveDatabase, ServerProcess, eventually, free_port
 
 pytestmark = pytest.mark.service
 
@@ -105,6 +107,33 @@ async def test_sockets_of_a_person(strict_server: ServerProcess) -> None:
         await elsewhere.ready()
     async with open_socket(strict_server, person, uuid.uuid4()) as again:
         await again.ready()
+
+
+async def test_turns_at_once(live_database: LiveDatabase, tmp_path: Path) -> None:
+    """What comes beyond is acknowledged and waits; it is answered as soon as there is a place."""
+    port = free_port()
+    model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "AGENT_GUARDRAIL": "off"}
+    server = ServerProcess(live_database, tmp_path, TURNS_AT_ONCE="2", **model)
+    try:
+        people = [sign_in(server, f"person-{n}") for n in range(4)]
+        async with ModelServer(port=port) as endpoint, AsyncExitStack() as stack:
+            endpoint.play(*[says("Hello!")] * 4)
+            endpoint.hold()
+            sockets = [await stack.enter_async_context(open_socket(server, person, uuid.uuid4())) for person in people]
+            accepted = [await socket.accepted(await socket.message("hello")) for socket in sockets]
+            statuses = [(frame["turn"]["status"], frame["turn"]["ahead"]) for frame in accepted]
+            assert statuses == [("running", 0)] * 2 + [("queued", 0)] * 2
+            for socket in sockets[:2]:
+                await socket.until(lambda frame: frame["type"] == "turn.started")
+            assert [socket.kinds().count("turn.started") for socket in sockets] == [1, 1, 0, 0]
+            assert len(endpoint.requests) <= 2
+
+            endpoint.release()
+            for socket, frame in zip(sockets, accepted, strict=True):
+                assert (await socket.end_of(frame["turn"]["id"]))["message"]["text"] == "Hello!"
+                check_log(socket.log_of(frame["turn"]["id"]))
+    finally:
+        server.kill9()
 
 
 @pytest.mark.parametrize("character", ["x", "ß", "漢", "🧵"])
