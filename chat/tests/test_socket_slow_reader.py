@@ -12,7 +12,7 @@ import psutil
 import pytest
 from agents.testing import ScriptedModel, assistant_message
 from django.test import Client
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from chat import sockets
@@ -20,7 +20,7 @@ from chat.bridge import in_database
 from chat.models import User
 from chat.sockets import UNACKNOWLEDGED
 from chat.tests.conftest import StartRunner
-from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, open_socket, sign_in
+from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, is_end, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
 from chat.turns import process
 
@@ -46,7 +46,7 @@ def person(scripted_server: ScriptedServer) -> Person:
 
 
 @asynccontextmanager
-async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.UUID) -> AsyncIterator[None]:
+async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.UUID) -> AsyncIterator[ClientConnection]:
     """Open a socket that nobody ever reads from, with next to no room in the kernel."""
     plain = sockets_of_the_system.socket()
     plain.setsockopt(sockets_of_the_system.SOL_SOCKET, sockets_of_the_system.SO_RCVBUF, 4096)
@@ -60,8 +60,8 @@ async def deaf(scripted: ScriptedServer, person: Person, conversation_id: uuid.U
         max_queue=1,
         close_timeout=0.1,
         proxy=None,
-    ):
-        yield
+    ) as connection:
+        yield connection
 
 
 @pytest.mark.service
@@ -106,25 +106,34 @@ async def test_a_reply_of_more_than_a_megabyte_arrives(
 
 
 @pytest.mark.service
-@pytest.mark.long
-async def test_the_server_does_not_keep_what_nobody_reads(
-    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
+@pytest.mark.parametrize(("readers", "times"), [(1, 24), (12, 2)])
+async def test_60_megabytes_that_nobody_reads_cost_a_window_for_each_socket(
+    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer, readers: int, times: int
 ) -> None:
-    readers, story = 18, ["plain text " * 400] * 600
-    server = psutil.Process(scripted_server.server.process.pid)
-    endpoint.play(*[says(*story)] * 3)
-    for _ in range(2):  # so that what a long reply takes by itself is there already
-        async with open_socket(scripted_server.server, person, uuid.uuid4()) as good:
-            await good.say("tell me everything")
-    before, conversation_id = server.memory_info().rss, uuid.uuid4()
+    story = ["plain text " * 400] * 600
+    server, conversation_id = psutil.Process(scripted_server.server.process.pid), uuid.uuid4()
+    endpoint.play(says(*story))
     async with open_socket(scripted_server.server, person, conversation_id) as good, AsyncExitStack() as stack:
-        for _ in range(readers):
-            await stack.enter_async_context(deaf(scripted_server, person, conversation_id))
-        await good.say("tell me everything")
+        turn_id = (await good.say("tell me everything"))[-1]["turn_id"]
+        again = json.dumps({"type": "log.follow", "turn_id": turn_id, "attempt": 1, "after": 0})
+        for _ in range(2):  # so that what reading it again takes by itself is there already
+            seen = len(good.frames)
+            await good.connection.send(again)
+            await good.until(is_end, after=seen)
+        others = [
+            await stack.enter_async_context(deaf(scripted_server, person, conversation_id)) for _ in range(readers)
+        ]
+        before = server.memory_info().rss
+        for other in others * times:
+            await other.send(again)
+            for _ in range(5):  # time for as much as the server would like to send
+                await good.pong()
         grown = server.memory_info().rss - before
 
-    undelivered = readers * sum(map(len, story))
-    assert grown < undelivered / 2, f"{grown / MEGABYTE:.0f} MiB more, {undelivered / MEGABYTE:.0f} MiB undelivered"
+    undelivered = readers * times * sum(map(len, story))
+    assert undelivered > 60 * MEGABYTE
+    most = 3 * readers * UNACKNOWLEDGED + 4 * MEGABYTE
+    assert grown < most, f"{grown / MEGABYTE:.1f} MiB more, {undelivered / MEGABYTE:.0f} MiB undelivered"
 
 
 # In this process: what the application hands to the network, to the byte, with less patience.
