@@ -16,7 +16,7 @@ from chat.turns.journal import Journal
 from chat.turns.ownership import Hold, hold_of
 
 _READ = """
-SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0)
+SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0)
 FROM chat_turn t JOIN chat_user u ON u.id = t.user_id
 LEFT JOIN chat_agentsession s ON s.conversation_id = t.conversation_id
 WHERE t.id = %(turn)s
@@ -31,6 +31,7 @@ class Brief:
     place: Place
     now: datetime  # when the turn was accepted, in the person's zone
     pruned: int  # items that the session has lost from its beginning
+    held: int  # items that the mirror says it holds; 0 where what a turn replaces is first taken off
     prompt: str
     journal: Journal
     kept: list[KeptCall]
@@ -39,7 +40,7 @@ class Brief:
 
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
-    ((time_zone, allowed, pruned),) = select(_READ, {"turn": turn.pk})
+    ((time_zone, allowed, pruned, held),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     place = Place(
         session_id=str(SessionId(turn.user_id, turn.conversation_id)),
@@ -53,6 +54,7 @@ def read_brief(turn: Turn) -> Brief:
         place=place,
         now=turn.accepted_at.astimezone(zone_of(time_zone)),
         pruned=pruned,
+        held=0 if turn.replaces_id else held,
         prompt=turn.prompt.text,
         journal=Journal([], []) if fresh else journals.load(turn),
         kept=journals.kept(turn) if turn.replaces_id else [],

@@ -45,7 +45,7 @@ class Ending:
     items: Sequence[Item]
     usage: dict[str, int] = field(default_factory=dict)
     size: Size | None = None  # of the session; None where the store could not say
-    pruned: int | None = None  # items that a rebuilt session was left without
+    pruned: int | None = None  # older items that the session is without, where the mirror does not know
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""

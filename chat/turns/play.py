@@ -84,8 +84,8 @@ class Play:
         self._brief = brief
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
-        self._rebuilt_without: int | None = None  # older items, where the session was rebuilt from the record
-        self._was_lost = False
+        self._was_lost = False  # the session, and rebuilt from the record
+        self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
 
     async def play(self) -> Ending:
         """Run the agent to its end, or until it asks for a decision.
@@ -104,8 +104,11 @@ class Play:
             brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
         )
         opened = await memory.open(brief.place)
-        if opened is not None and opened.pruned is not None:
-            self._rebuilt_without = opened.pruned
+        if opened is not None and opened.pruned is None and len(opened.items) < brief.held:
+            # A process died when it had pruned and not said so yet.
+            self._pruned = brief.pruned + brief.held - len(opened.items)
+        elif opened is not None and opened.pruned is not None:
+            self._pruned = opened.pruned
             if opened.was_lost:
                 self._was_lost = True
                 self.log.append(Warned("context_rebuilt", CONTEXT_REBUILT))
@@ -171,7 +174,7 @@ class Play:
             pass  # what is worth showing goes to the log where it arises
 
     def _context(self, brief: Brief) -> TurnContext:
-        pruned = brief.pruned if self._rebuilt_without is None else self._rebuilt_without
+        pruned = brief.pruned if self._pruned is None else self._pruned
         return TurnContext(
             user_id=self.turn.user_id,
             now=brief.now,
@@ -264,7 +267,7 @@ class Play:
             items=items,
             usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
             size=size,
-            pruned=self._rebuilt_without,
+            pruned=self._pruned,
             warning=self._warning(unavailable and self._memory is not None),
         )
 
