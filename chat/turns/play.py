@@ -211,7 +211,9 @@ class Play:
         if self.turn.attempt == 1:
             self.log.append(TurnStarted())
         if self.turn.attempt > 1 or journal.steps:
-            self.log.append(TurnResumed(self.turn.text or journal.text, journal.tools, len(journal.text)))
+            # The text was saved now and then, so that it may go beyond the journal or end before it.
+            text = journal.text + self.turn.text[len(journal.text) :]
+            self.log.append(TurnResumed(text, journal.tools, len(journal.text)))
 
     def _warn_of_memory(self) -> None:
         self.log.append(Warned("context_unavailable", CONTEXT_UNAVAILABLE))
