@@ -224,8 +224,9 @@ def _take_up(
 
     try:
         loop.run_until_complete(start())
-    except DatabaseError as error:
-        raise CannotStart(f"The database cannot be used: {str(error).strip()}") from error
+    except (DatabaseError, ConnectionError) as error:
+        reason = " ".join(str(error).split())
+        raise CannotStart(f"The database cannot be used: {reason}") from error
     try:
         listener.listen(BACKLOG)
     except OSError as error:

@@ -44,6 +44,15 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     assert "hidden" not in said
 
 
+def test_a_database_that_does_not_answer_the_server_alone(tmp_path: Path) -> None:
+    url = "postgres://me:hidden@127.0.0.1:1/x"
+    ended = run("-m", "config.server", "--port", "0", DATA_DIR=str(tmp_path), DATABASE_URL=url)
+    assert ended.returncode == 1
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith("The database cannot be used: ") and "Connection refused" in said
+    assert "Traceback" not in ended.stderr and "hidden" not in ended.stderr
+
+
 def test_a_folder_of_another_version(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
