@@ -5,11 +5,12 @@ import uuid
 from django.db import transaction
 from django.utils import timezone
 
-from chat.models import Conversation, Turn
-from chat.models.sql import select
+from chat.models import Turn
+from chat.models.sql import ENDS_WHEN_IDLE, select
 from chat.models.turn import Status
 from chat.turns.ownership import LEASE
 
+_LOCK = f"SELECT {ENDS_WHEN_IDLE} FROM chat_conversation WHERE id = %(conversation)s FOR NO KEY UPDATE"  # noqa: S608
 _FIRST = """
 SELECT id, status FROM chat_turn
 WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting') ORDER BY seq LIMIT 1
@@ -19,7 +20,7 @@ WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'wa
 def claim(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None:
     """Take the conversation's head for a process, or nothing where none may begin."""
     with transaction.atomic():
-        if not list(Conversation.objects.locked().filter(pk=conversation_id).values_list("pk")):
+        if not select(_LOCK, {"conversation": conversation_id}):
             return None
         return claim_locked(conversation_id, owner=owner)
 

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from chat.exceptions import TurnLost
-from chat.models.sql import change, select
+from chat.models.sql import ENDS_WHEN_IDLE, change, select
 from chat.models.turn import Status, Turn
 
 LEASE = timedelta(seconds=20)
@@ -29,11 +29,12 @@ SUSPECT, DEADLY = 2, 3
 # A condition on a row of `chat_turn`, with the values of a `Hold`.
 HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
 
-
-_CONVERSATION = """
-SELECT c.id, c.user_id, c.last_position FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+_TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE"  # noqa: S608 - our own words
+_CONVERSATION = f"""
+SELECT c.id, c.user_id, c.last_position, {ENDS_WHEN_IDLE}
+FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
-"""
+"""  # noqa: S608 - our own words
 
 
 class LockedConversation(NamedTuple):
@@ -57,11 +58,11 @@ class Hold:
         locked = select(_CONVERSATION, self.values)
         if not locked:
             raise TurnLost("The conversation is gone.")
-        return LockedConversation(*locked[0])
+        return LockedConversation(*locked[0][:3])
 
     def lock(self) -> None:
         """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""
-        if not select(f"SELECT FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE", self.values):  # noqa: S608 - our own
+        if not select(_TURN, self.values):
             raise TurnLost("The turn is carried on elsewhere.")
 
     def write(self, statement: str, **values: object) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat.exceptions import Conflict, NotFound, RateLimited
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
-from chat.models.sql import change, select
+from chat.models.sql import ENDS_WHEN_IDLE, change, select
 from chat.models.turn import Status
 from chat.turns.closing import Closed, close
 from chat.turns.ownership import LEASE
@@ -18,10 +18,11 @@ from chat.turns.ownership import LEASE
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
-_LOCK = """
-SELECT c.title, c.last_seq, c.last_position FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
+_LOCK = f"""
+SELECT c.title, c.last_seq, c.last_position, {ENDS_WHEN_IDLE}
+FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
 WHERE c.id = %(conversation)s AND c.user_id = %(user)s FOR NO KEY UPDATE OF c, u
-"""
+"""  # noqa: S608 - our own words
 _LOOK = """
 SELECT
     (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
@@ -163,7 +164,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
         locked = select(_LOCK, values)
     if not locked:
         raise NotFound("There is no such conversation.")
-    place = Place(user_id, conversation_id, client_id, now, *locked[0])
+    place = Place(user_id, conversation_id, client_id, now, *locked[0][:3])
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
     ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
     if known is not None:
