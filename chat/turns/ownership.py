@@ -102,18 +102,25 @@ def release(hold: Hold) -> None:
     held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # whoever takes over counts one, of a death
 
 
-def take_over(owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int) -> list[Turn]:
-    """Take over turns that nobody runs any more, as the next attempt; `running` are those of this process."""
+def take_over(
+    owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, fallen: Collection[uuid.UUID] = ()
+) -> list[Turn]:
+    """Take over turns that nobody runs any more, as the next attempt.
+
+    `running` are those of this process, `fallen` those that it let fall although it lives.
+    """
     now = timezone.now()
     silent = now + LEASE - 2 * RENEWAL
-    lost = Turn.objects.filter(status=Status.RUNNING, lease_until__lt=silent).exclude(pk__in=running)
+    silent_or_fallen = Q(lease_until__lt=silent) | Q(pk__in=fallen, owner=owner)
+    lost = Turn.objects.filter(silent_or_fallen, status=Status.RUNNING).exclude(pk__in=running)
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
         assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
-        if turn.lease_until > now and _is_locked(turn.owner):
+        has_fallen = turn.owner == owner and turn.pk in fallen
+        if not has_fallen and turn.lease_until > now and _is_locked(turn.owner):
             continue
-        deaths = turn.cut_off + 1
+        deaths = turn.cut_off + (not has_fallen)
         if suspected and SUSPECT <= deaths < DEADLY:
             continue
         # Of two processes that try at once, the second finds another owner.

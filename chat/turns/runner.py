@@ -56,6 +56,7 @@ class TurnRunner:
         self._model = model
         self._running: dict[uuid.UUID, _Running] = {}
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
+        self._let_fall: set[uuid.UUID] = set()  # the database was away; taken up again as soon as it is back
         self._reserved = 0
         self._crowded = False  # somebody was not given a place and waits
         self._keeper: asyncio.Task[None] | None = None
@@ -213,8 +214,8 @@ class TurnRunner:
         except TurnLost:
             logger.info("Turn %s is carried on elsewhere.", turn.pk)
         except (DatabaseError, OSError):
-            # The lease runs out, and the turn is taken up again.
             logger.exception("Turn %s was cut off.", turn.pk)
+            self._let_fall.add(turn.pk)
         finally:
             play.log.running = False
             if self._running.get(turn.pk) is running:  # else it was decided already, and goes on
@@ -331,8 +332,10 @@ class TurnRunner:
     async def _take_up(self) -> None:
         """Begin what processes that are gone have left, and what waits though nothing is before it."""
         if self.free > 0:
-            for turn in await in_database(take_over, self.owner, running=list(self._running), limit=self.free):
+            fallen, running = frozenset(self._let_fall), list(self._running)
+            for turn in await in_database(take_over, self.owner, running=running, limit=self.free, fallen=fallen):
                 self._begin(turn)
+            self._let_fall -= fallen
         if self.free > 0:
             for turn in await in_database(claim_waiting, owner=self.owner, limit=self.free):
                 self._begin(turn)

@@ -115,7 +115,8 @@ class LiveDatabase:
         return user_id
 
 
-def _with_name(url: str, name: str) -> str:
+def with_name(url: str, name: str) -> str:
+    """Return the address of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
@@ -129,7 +130,7 @@ def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(create)
         try:
-            yield name, _with_name(server_url, name)
+            yield name, with_name(server_url, name)
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -1,0 +1,35 @@
+"""The database goes away in the midst of a turn: once it is back the turn is finished, without waiting for a lease."""
+
+import asyncio
+import os
+import uuid
+
+import psycopg
+from agents.testing import ScriptedModel, assistant_message
+from django.db import connection
+
+from chat.bridge import in_database
+from chat.models import Turn, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, StartRunner
+from chat.turns.ownership import LEASE
+from config.tests.support import LiveDatabase, with_name
+
+
+async def test_the_same_process_takes_its_turn_up_again(start_runner: StartRunner, owner: User) -> None:
+    script = ScriptedModel([[assistant_message("Hello!")]] * 2)
+    chat = Chat(await start_runner(script), owner, uuid.uuid4())
+    database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
+    blocked = "SELECT %s FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    async with asyncio.timeout(LEASE.total_seconds() * 0.8):
+        with psycopg.connect(database.url) as gate:
+            gate.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
+            accepted = await chat.send("hi")
+            while not database.query(blocked % "pid"):
+                await asyncio.sleep(0.02)
+            database.query(blocked % "pg_terminate_backend(pid)")
+        await chat.log(accepted.turn)
+
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.attempt, turn.cut_off) == (Status.DONE, 2, 0), "no process has died"
