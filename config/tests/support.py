@@ -145,33 +145,38 @@ def prepare(url: str, data_dir: Path) -> None:
 
 
 class ServerProcess:
-    """A real `python -m config.server` on a free port, which answers once the constructor returns."""
+    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns."""
 
-    def __init__(self, database: LiveDatabase, data_dir: Path, **variables: str) -> None:
+    def __init__(
+        self, database: LiveDatabase, data_dir: Path, *, program: str = "config.server", **variables: str
+    ) -> None:
         self.database = database
+        self.program = program
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data_dir / f"server-{self.port}.log"
         self.variables = {"DATABASE_URL": database.url, "DATA_DIR": str(data_dir), **variables}
-        self.process = self._start()
+        self._start()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def launch(self) -> None:
+        """Start the process without waiting until it answers."""
         with open(self.log, "ab") as output:
-            process = spawn(
-                [sys.executable, "-m", "config.server", "--port", str(self.port)],
+            self.process = spawn(
+                [sys.executable, "-m", self.program, "--port", str(self.port)],
                 env=clean_environment(**self.variables),
                 output=output,
                 cwd=ROOT,
             )
-        self.process = process
+
+    def _start(self) -> None:
+        self.launch()
         try:
             eventually(self._answers, what=f"the server on port {self.port}")
         except BaseException:
             self.kill9()
             raise
-        return process
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, f"the server ended:\n{self.output}"
@@ -197,9 +202,10 @@ class ServerProcess:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(SECONDS)
 
-    def restart(self, **variables: str) -> None:
+    def restart(self, *, program: str = "config.server", **variables: str) -> None:
         """Start it again on the same port, ended first if it still runs."""
         self.terminate()
+        self.program = program
         self.variables |= variables
         self._start()
 

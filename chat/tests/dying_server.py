@@ -1,0 +1,100 @@
+"""The server, but it dies at a point of a turn: `DIES=<point> python -m chat.tests.dying_server`.
+
+It ends as by `kill -9`: nothing is flushed, closed or let go of. The product knows nothing of it.
+"""
+
+import functools
+import importlib
+import inspect
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from config import server  # first: it decides which loop there is
+
+
+@dataclass(frozen=True)
+class Point:
+    """Before or after a call of a function, by its number; those of a plain function never overlap."""
+
+    where: str  # module:name
+    when: str
+    call: int = 1
+
+
+POINTS = {
+    "after accept": Point("chat.turns.runner:TurnRunner._accepted", "before"),
+    "after the claim of a queued one": Point("chat.turns.runner:_finish_to_begin", "after"),
+    "before the model": Point("chat.turns.playback:PlaybackModel.watch", "before"),
+    "mid-stream": Point("chat.turns.playback:PlaybackModel._say", "after", 3),
+    "mid-stream with text saved": Point("chat.turns.runner:save_text", "after"),
+    "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
+    "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),
+    "after a tool's commit": Point("chat.turns.journal:perform", "after"),
+    "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
+    "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
+    "before the final commit": Point("chat.turns.finish:reflect", "after"),
+    "after the final commit": Point("chat.turns.runner:finish", "after"),
+    "while pruning": Point("chat.memory.statements:_delete", "after"),
+    "after pruning": Point("chat.turns.runner:prune", "after"),
+}
+
+
+def die() -> None:
+    """End this process without a chance to do anything."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def deadly(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
+    """Return a function that does the same until the point is reached."""
+    numbers = count(1)
+
+    def pass_by(when: str, number: int) -> None:
+        if (when, number) == (point.when, point.call):
+            die()
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            number = next(numbers)
+            pass_by("before", number)
+            result = await function(*args, **kwargs)
+            pass_by("after", number)
+            return result
+
+        return awaited
+    alone = threading.Lock()
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with alone:
+            number = next(numbers)
+            pass_by("before", number)
+            result = function(*args, **kwargs)
+            pass_by("after", number)
+            return result
+
+    return called
+
+
+def main() -> None:
+    """Serve until the point is reached."""
+    import django
+
+    point = POINTS[os.environ["DIES"]]
+    os.environ.setdefault("DATABASE_POOL_SIZE", server.POOL_SIZE)
+    django.setup(set_prefix=False)
+    module, _, path = point.where.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
+    setattr(owner, name, deadly(getattr(owner, name), point))
+    server.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What must hold of a conversation once its turns have ended, whatever happened to the processes meanwhile."""
+
+import json
+import sqlite3
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from chat.memory.identity import SessionId
+from chat.memory.items import Item, faults, is_user_message, window
+from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
+from chat.tests.page import Page
+from config.tests.support import LiveDatabase
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Where a conversation is kept, and how much of it may be remembered."""
+
+    database: LiveDatabase
+    sessions: Path
+    user_id: uuid.UUID
+    id: uuid.UUID
+    limit: int = 200
+
+    def check(self, orders: Sequence[Order], model: OrderTaker, *pages: Page, given_up: Collection[Order] = ()) -> None:
+        """Check that everything that was ordered happened once, in order, and is remembered and shown as it was.
+
+        Of what was given up, since too many processes died with it, only that nothing happened twice.
+        """
+        self.check_messages(orders, given_up)
+        for order in orders:
+            self.check_tools(order, in_part=order in given_up)
+            self.check_steps(order, model, in_part=order in given_up)
+        self.check_session()
+        for page in pages:
+            self.check_page(page)
+
+    # -- the record
+
+    def given_up(self, orders: Sequence[Order]) -> list[Order]:
+        """Return the orders with which so many processes died that they were not tried again."""
+        rows = self.database.query(
+            "SELECT p.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
+            " WHERE t.conversation_id = %s AND t.status = 'failed' AND t.error_code = 'cut_off'",
+            self.id,
+        )
+        texts = {text for (text,) in rows}
+        return [order for order in orders if order.message in texts]
+
+    def check_messages(self, orders: Sequence[Order], given_up: Collection[Order] = ()) -> None:
+        """Check that each message is there once, answered once, in the order in which they were sent."""
+        turns = self.database.query(
+            "SELECT p.text, t.status, t.error_code, r.text FROM chat_turn t JOIN chat_message p ON p.id = t.prompt_id"
+            " LEFT JOIN chat_message r ON r.turn_id = t.id AND r.role = 'assistant'"
+            " WHERE t.conversation_id = %s ORDER BY t.seq",
+            self.id,
+        )
+        assert turns == [
+            (order.message, "failed", "cut_off", None)
+            if order in given_up
+            else (order.message, "done", "", order.reply)
+            for order in orders
+        ]
+        messages = self.database.query(
+            "SELECT position, role, text FROM chat_message WHERE conversation_id = %s ORDER BY position", self.id
+        )
+        assert [position for position, _, _ in messages] == list(range(1, 2 * len(orders) - len(given_up) + 1)), (
+            "no gaps"
+        )
+        assert [text for _, role, text in messages if role == "user"] == [order.message for order in orders]
+
+    def check_tools(self, order: Order, *, in_part: bool = False) -> None:
+        """Check that each call is in the journal once, and each effect in the task list."""
+        calls = self.database.query(
+            "SELECT c.name, c.arguments, c.output, c.before FROM chat_toolcall c JOIN chat_turn t ON t.id = c.turn_id"
+            " JOIN chat_message p ON p.id = t.prompt_id WHERE t.conversation_id = %s AND p.text = %s",
+            self.id,
+            order.message,
+        )
+        names = Counter(name for name, _, _, _ in calls)
+        titles = Counter(arguments["title"] for name, arguments, _, _ in calls if name == CREATE)
+        assert names <= Counter(order.calls) and titles <= Counter(order.titles)
+        assert in_part or (names, titles) == (Counter(order.calls), Counter(order.titles))
+        assert all(json.loads(output)["ok"] for _, _, output, _ in calls), calls
+        before = {name: done_to for name, _, _, done_to in calls}
+        assert COMPLETE not in before or not before[COMPLETE]["is_completed"], "it was done once"
+        assert UPDATE not in before or before[UPDATE]["priority"] == "normal", "it was done once"
+
+        tasks = self.database.query(
+            "SELECT title, completed_at IS NOT NULL, priority FROM chat_task WHERE user_id = %s AND title LIKE %s",
+            self.user_id,
+            f"{order.name} %",
+        )
+        assert Counter(title for title, _, _ in tasks) == titles
+        assert sum(is_completed for _, is_completed, _ in tasks) == names[COMPLETE]
+        assert sum(priority == 3 for _, _, priority in tasks) == names[UPDATE]
+
+    def check_steps(self, order: Order, model: OrderTaker, *, in_part: bool = False) -> None:
+        """Check that no response was asked for again once it was in the journal."""
+        steps: dict[int, datetime] = dict(
+            self.database.query(
+                "SELECT s.n, s.created_at FROM chat_turnstep s JOIN chat_turn t ON t.id = s.turn_id"
+                " JOIN chat_message p ON p.id = t.prompt_id"
+                " WHERE t.conversation_id = %s AND p.text = %s AND NOT s.is_void",
+                self.id,
+                order.message,
+            )
+        )
+        assert in_part or sorted(steps) == list(range(1, len(order.steps) + 2))
+        asked = [asked for asked in model.asked if asked.name == order.name]
+        again = [one for one in asked if one.n in steps and one.at > steps[one.n]]
+        assert not again, f"asked for again although complete: {again}"
+
+    # -- the memory
+
+    def check_session(self) -> None:
+        """Check that the session is sound, and what the record says it was given, but for what its limit cut off."""
+        items, recorded = self.remembered(), self.recorded()
+        assert faults(items) == {}
+        assert items == recorded[len(recorded) - len(items) :]
+        assert is_user_message(items[0])
+        assert window(items, self.limit) == window(recorded, self.limit), "too much was cut off"
+
+    def check_mirror(self) -> None:
+        """Check that what staff see of the session is so."""
+        held, total = len(self.remembered()), len(self.recorded())
+        assert self.database.query(
+            "SELECT item_count, pruned_count FROM chat_agentsession WHERE conversation_id = %s", self.id
+        ) == [(held, total - held)]
+
+    def remembered(self) -> list[Item]:
+        """Return what stands in the session file."""
+        with closing(sqlite3.connect(f"file:{self.sessions}?mode=ro", uri=True, timeout=30)) as file:
+            rows = file.execute(
+                "SELECT message_data FROM agent_messages WHERE session_id = ? ORDER BY id",
+                (str(SessionId(self.user_id, self.id)),),
+            ).fetchall()
+        return [json.loads(data) for (data,) in rows]
+
+    def recorded(self) -> list[Item]:
+        """Return what the record says the session was given."""
+        turns: list[tuple[list[Any]]] = self.database.query(
+            "SELECT items FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id
+        )
+        return [item for (items,) in turns for item in items]
+
+    # -- what people see
+
+    def check_page(self, page: Page) -> None:
+        """Check that a page shows what is stored, of every turn that it knows of."""
+        stored = {
+            str(turn_id): (status, text)
+            for turn_id, status, text in self.database.query(
+                "SELECT t.id, t.status, r.text FROM chat_turn t"
+                " LEFT JOIN chat_message r ON r.turn_id = t.id AND r.role = 'assistant' WHERE t.conversation_id = %s",
+                self.id,
+            )
+        }
+        assert not page.wrong, page.wrong
+        for turn_id, shown in page.turns.items():
+            assert (shown.status, shown.reply) == stored[turn_id]
+            assert shown.reply is None or shown.text == shown.reply, "what was written piece by piece"
+        twice = [turn for turn, times in Counter(page.accepted.values()).items() if times > 1]
+        assert not twice, f"two messages were accepted as one: {twice}"

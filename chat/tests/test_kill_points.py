@@ -1,0 +1,119 @@
+"""A `kill -9` at each named point of a turn: the next server ends the turn by itself, and nothing happens twice."""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chat.tests.dying_server import POINTS
+from chat.tests.evidence import Conversation
+from chat.tests.live import sign_in
+from chat.tests.model_server import ModelServer
+from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
+from chat.tests.page import Page
+from config.tests.support import LiveDatabase, ServerProcess
+
+pytestmark = pytest.mark.service
+
+# Two tools at once, then two that need what those did.
+FULL = Order("full", ((CREATE, CREATE), (COMPLETE, UPDATE)))
+SINGLE = Order("single", ((CREATE,),))
+SPOKEN = Order("spoken", ((CREATE,),), words=14, delay=0.06)
+SLOW = Order("slow", words=14, delay=0.06)
+NEXT = Order("next", ((CREATE,),))
+LAST = Order("last", ((CREATE,),))
+
+# What is sent before the server dies; the responses that the turn asks for until then, and how often in all.
+ORDERS = {
+    "after accept": ([FULL], [1, 2, 3]),
+    "after the claim of a queued one": ([SLOW, NEXT], [1]),
+    "before the model": ([FULL], [1, 2, 3]),
+    "mid-stream": ([SLOW], [1, 1]),
+    "mid-stream with text saved": ([SLOW], [1, 1]),
+    "after a response was journaled": ([FULL], [1, 2, 3]),
+    "between two parallel tools": ([FULL], [1, 2, 3]),
+    "after a tool's commit": ([SINGLE], [1, 2]),
+    "after the SDK stored calls and outputs": ([SINGLE], [1, 2]),
+    "after the SDK stored the reply": ([SPOKEN], [1, 2]),
+    "before the final commit": ([SPOKEN], [1, 2]),
+    "after the final commit": ([FULL], [1, 2, 3]),
+    "while pruning": ([SINGLE, NEXT], [1, 2]),
+    "after pruning": ([SINGLE, NEXT], [1, 2]),
+}
+LIMIT = 200
+SMALL_LIMIT = 6  # items: the second turn makes the first one too many
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[tuple[ModelServer, OrderTaker]]:
+    """The model's endpoint, which outlives the servers that ask it."""
+    taker = OrderTaker()
+    async with ModelServer(rule=taker.answer) as endpoint:
+        yield endpoint, taker
+    assert (endpoint.problems, taker.wrong) == ([], [])
+
+
+async def killed(server: ServerProcess) -> None:
+    """Wait until the server has died of its point."""
+    async with asyncio.timeout(20):
+        while server.process.poll() is None:
+            await asyncio.sleep(0.01)
+    assert server.process.wait() == -signal.SIGKILL, server.output
+
+
+async def ended(conversation: Conversation, turns: int, *, within: float) -> None:
+    """Wait until the record says that all turns have ended; nobody asks the server for anything."""
+    async with asyncio.timeout(within):
+        while [status for (status,) in _statuses(conversation)] != ["done"] * turns:
+            await asyncio.sleep(0.05)
+
+
+def _statuses(conversation: Conversation) -> list[tuple[str]]:
+    return conversation.database.query("SELECT status FROM chat_turn WHERE conversation_id = %s", conversation.id)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed(
+    point: str, model: tuple[ModelServer, OrderTaker], live_database: LiveDatabase, tmp_path: Path
+) -> None:
+    endpoint, taker = model
+    orders, asked = ORDERS[point]
+    limit = SMALL_LIMIT if "pruning" in point else LIMIT
+    configured = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_MAX_MESSAGES": str(limit)}
+    server = ServerProcess(live_database, tmp_path, program="chat.tests.dying_server", DIES=point, **configured)
+    try:
+        person = await asyncio.to_thread(sign_in, server)
+        conversation = Conversation(live_database, tmp_path / "agent_sessions.db", person.id, uuid.uuid4(), limit)
+        async with Page(server.ws_url, server.url, person, conversation.id) as page:
+            for order in orders:
+                await page.send(order.message)
+            await killed(server)
+            if point == "after accept":
+                assert not page.accepted, "it died before it could acknowledge what it had stored"
+            taker.held = {1}
+            server.restart()
+            if point == "mid-stream with text saved":
+                kept = await page.kept(attempt=2)
+                assert kept and SLOW.reply.startswith(kept), "it stays on the page until it is written anew"
+            taker.held = set()
+            await ended(conversation, len(orders), within=30)
+            await page.settled(len(orders), within=30)
+            conversation.check(orders, taker, page)
+            assert taker.asked_for(orders[0].name) == asked
+
+            async with Page(server.ws_url, server.url, person, conversation.id) as fresh:
+                for turn_id in page.turns:
+                    fresh.look_at(turn_id)
+                await fresh.settled(0, within=30)
+                conversation.check_page(fresh)
+                assert set(fresh.turns) == set(page.turns)
+
+            await page.send(LAST.message)
+            await page.settled(len(orders) + 1, within=30)
+            conversation.check([*orders, LAST], taker, page)
+    finally:
+        server.kill9()
+    conversation.check_mirror()
