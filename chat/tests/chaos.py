@@ -1,0 +1,321 @@
+"""Real servers under a plan of disasters: killed, cut off from their clients, and their PostgreSQL restarted.
+
+The plan follows from a seed. What comes of it does not quite, since real processes take their own time.
+"""
+
+import asyncio
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from random import Random
+
+from chat.tests.evidence import Conversation
+from chat.tests.live import sign_in
+from chat.tests.model_server import ModelServer
+from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
+from chat.tests.page import Page
+from config.postgres import EmbeddedPostgres, start
+from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
+
+LIMIT = 40  # items a session; no turn alone is longer
+CONVERSATIONS_PER_PERSON = 3
+WATCHED = 3  # every third conversation is open in a second tab
+STARTING = 3.0  # seconds that a start takes, about: disasters happen then too
+LIMITS = {"MESSAGES_PER_MINUTE": "100000", "SOCKETS_PER_USER": "1000", "QUEUE_PER_CONVERSATION": "1000"}
+RECOVERY = 400.0  # seconds for all that is left when the last server has started: on a busy machine much is
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much happens."""
+
+    conversations: int
+    messages: int
+    kills: int
+    restarts: int
+    cuts: int
+
+
+SHORT = Size(conversations=6, messages=24, kills=3, restarts=1, cuts=8)
+LONG = Size(conversations=30, messages=300, kills=40, restarts=3, cuts=200)
+
+
+# The plan.
+
+
+@dataclass(frozen=True)
+class Say:
+    """Somebody sends a message."""
+
+    conversation: int
+    order: Order
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A socket is cut: of those that are open, the one at this share."""
+
+    which: float
+
+
+@dataclass(frozen=True)
+class Restart:
+    """PostgreSQL is stopped, politely or not, and started again after a while."""
+
+    by: signal.Signals
+    down: float  # seconds
+
+
+Event = Say | Cut | Restart
+
+
+@dataclass
+class Round:
+    """The life of one server: killed so many seconds after it answers, or after it was launched."""
+
+    seconds: float
+    is_early: bool
+    events: list[tuple[float, Event]] = field(default_factory=list)
+
+
+def make_plan(seed: int, size: Size) -> list[Round]:
+    """Return what happens, by server."""
+    random = Random(seed)
+    rounds = [Round(random.uniform(0.5, 6), is_early=random.random() < 0.1) for _ in range(size.kills)]
+
+    def at_random(event: Event) -> None:
+        chosen = random.choice(rounds)
+        chosen.events.append((random.uniform(0, STARTING + chosen.seconds), event))
+
+    for number in range(size.messages):
+        at_random(Say(number % size.conversations, _make_order(random, number)))
+    for _ in range(size.cuts):
+        at_random(Cut(random.random()))
+    for number in range(size.restarts):
+        by = signal.SIGINT if (number + seed) % 2 else signal.SIGQUIT  # a fast stop, or an immediate one
+        at_random(Restart(by, random.uniform(0, 1.5)))
+    for one in rounds:
+        one.events.sort(key=lambda event: event[0])
+    return rounds
+
+
+def _make_order(random: Random, number: int) -> Order:
+    """Make up a message: up to three rounds of tools, some at once, and a reply that takes its time."""
+    steps: list[tuple[str, ...]] = []
+    if random.random() < 0.8:
+        steps.append((CREATE,) * random.randint(1, 3))
+        if random.random() < 0.6:
+            steps.append(random.choice([(COMPLETE, UPDATE), (UPDATE, CREATE), (COMPLETE, CREATE, CREATE)]))
+        if random.random() < 0.3:
+            steps.append((CREATE, CREATE))
+    return Order(f"order {number:03}", tuple(steps), random.randint(2, 15), round(random.uniform(0.005, 0.05), 3))
+
+
+# What came of it.
+
+
+@dataclass
+class Figures:
+    """What happened, for the line that is printed."""
+
+    seed: int
+    messages: int = 0
+    kills: int = 0
+    kills_with_turns_under_way: int = 0
+    postgres_restarts: int = 0
+    sockets_cut: int = 0
+    reconnects: int = 0
+    starts_refused: int = 0
+    attempts: int = 0
+    most_attempts: int = 0
+    given_up: int = 0
+    tool_calls: int = 0
+    responses: int = 0
+    responses_begun: int = 0
+    seconds: float = 0.0
+    seconds_to_recover: float = 0.0
+
+    def __str__(self) -> str:
+        parts = [(one.name.replace("_", " "), getattr(self, one.name)) for one in fields(self)]
+        return ", ".join(
+            f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in parts
+        )
+
+
+class Cluster:
+    """A PostgreSQL of the run's own, which keeps what it has committed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: EmbeddedPostgres = start(folder)
+        self._alone = asyncio.Lock()
+        self.url = self._server.url
+
+    async def restart(self, restart: Restart) -> None:
+        """Stop it and start it again."""
+        async with self._alone:
+            process = self._server.process
+            assert process is not None
+            process.send_signal(restart.by)
+            await asyncio.to_thread(process.wait, SECONDS)
+            self._server.stop()
+            await asyncio.sleep(restart.down)
+            # Here and not in a thread, with which it would die.
+            self._server = start(self._folder)
+
+    def stop(self) -> None:
+        """Stop it for good."""
+        self._server.stop()
+
+
+class Chaos:
+    """One run, from the first server to the last check."""
+
+    def __init__(self, plan: Sequence[Round], figures: Figures, cluster: Cluster, server: ServerProcess) -> None:
+        self.figures = figures
+        self.senders: list[Page] = []
+        self.watchers: list[Page] = []
+        self.said: list[list[Order]] = []
+        self._plan = plan
+        self._cluster = cluster
+        self._server = server
+
+    async def play(self) -> None:
+        """Let everything happen, and wait until all is answered; nobody does anything about it."""
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for life in self._plan:
+                launched = time.monotonic()
+                for at, event in life.events:
+                    group.create_task(self._later(at, event))
+                if not life.is_early:
+                    await self._serving()
+                # Where everything takes longer, so do the turns, which must come further in some lives.
+                pace = min(max(1.0, (time.monotonic() - launched) / STARTING), 2.0)
+                await asyncio.sleep(life.seconds * pace)
+                self._kill()
+            await self._serving()
+        await self._serving()
+        back = time.monotonic()
+        for page, orders in zip(self.senders, self.said, strict=True):
+            try:
+                await page.settled(len(orders), within=RECOVERY - time.monotonic() + back)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self._left()}\n{self._server.output[-5000:]}") from None
+        self.figures.seconds_to_recover = time.monotonic() - back
+        for page in self.watchers:
+            await page.settled(0, within=RECOVERY)
+        self.figures.seconds = time.monotonic() - begun
+
+    async def _later(self, seconds: float, event: Event) -> None:
+        await asyncio.sleep(seconds)
+        if isinstance(event, Say):
+            self.said[event.conversation].append(event.order)
+            await self.senders[event.conversation].send(event.order.message)
+            self.figures.messages += 1
+        elif isinstance(event, Cut):
+            while not (connected := [page for page in [*self.senders, *self.watchers] if page.is_connected]):
+                await asyncio.sleep(0.05)
+            connected[int(event.which * len(connected))].cut()
+            self.figures.sockets_cut += 1
+        else:
+            await self._cluster.restart(event)
+            self.figures.postgres_restarts += 1
+
+    def _left(self) -> str:
+        """Describe the turns that have not ended."""
+        left = self._server.database.query(
+            "SELECT id, seq, status, attempt, cut_off, owner, lease_until - now(), text FROM chat_turn"
+            " WHERE ended_at IS NULL ORDER BY conversation_id, seq"
+        )
+        return "\n".join(map(str, left))
+
+    def _kill(self) -> None:
+        """Kill the server, and start the next one at once."""
+        under_way = any(not shown.ended for page in self.senders for shown in page.turns.values())
+        self.figures.kills_with_turns_under_way += under_way
+        self._server.kill9()
+        self.figures.kills += 1
+        self._server.launch()
+
+    async def _serving(self) -> None:
+        """Wait until the server answers; one that ended since it found no database is started again."""
+        async with asyncio.timeout(RECOVERY):
+            while True:
+                if self._server.process.poll() is not None:
+                    self.figures.starts_refused += 1
+                    self._server.launch()
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.05)
+
+
+async def run(seed: int, size: Size, folder: Path) -> Figures:
+    """Play the plan of a seed, and check what is left of it."""
+    figures, model = Figures(seed), OrderTaker()
+    cluster = Cluster(folder / "postgres")
+    try:
+        data_dir = folder / "data"
+        data_dir.mkdir()
+        prepare(cluster.url, data_dir)
+        async with ModelServer(rule=model.answer) as endpoint, _serve(cluster, data_dir, endpoint) as server:
+            chaos = Chaos(make_plan(seed, size), figures, cluster, server)
+            async with _opened(chaos, server, size) as conversations:
+                await chaos.play()
+                check(chaos, conversations, model)
+            assert (endpoint.problems, model.wrong) == ([], [])
+    finally:
+        cluster.stop()
+    return figures
+
+
+@asynccontextmanager
+async def _serve(cluster: Cluster, data_dir: Path, endpoint: ModelServer) -> AsyncIterator[ServerProcess]:
+    model = {"OPENAI_BASE_URL": endpoint.url, "AGENT_GUARDRAIL": "off", "AGENT_SESSION_MAX_MESSAGES": str(LIMIT)}
+    server = ServerProcess(LiveDatabase(cluster.url), data_dir, **model, **LIMITS)
+    try:
+        yield server
+    finally:
+        server.kill9()
+
+
+@asynccontextmanager
+async def _opened(chaos: Chaos, server: ServerProcess, size: Size) -> AsyncIterator[list[Conversation]]:
+    """Let people open their conversations, some of them in two tabs."""
+    people = [sign_in(server) for _ in range(-(-size.conversations // CONVERSATIONS_PER_PERSON))]
+    conversations = []
+    async with AsyncExitStack() as open_pages:
+        for number in range(size.conversations):
+            person, sessions = people[number // CONVERSATIONS_PER_PERSON], server.data_dir / "agent_sessions.db"
+            conversation = Conversation(server.database, sessions, person.id, uuid.uuid4(), LIMIT)
+            conversations.append(conversation)
+            chaos.said.append([])
+            tabs = [chaos.senders, chaos.watchers] if number % WATCHED == 0 else [chaos.senders]
+            for tab in tabs:
+                page = Page(server.ws_url, server.url, person, conversation.id)
+                tab.append(await open_pages.enter_async_context(page))
+        yield conversations
+
+
+def check(chaos: Chaos, conversations: Sequence[Conversation], model: OrderTaker) -> None:
+    """Check that nothing was lost and nothing happened twice, and fill in the rest of the figures."""
+    figures = chaos.figures
+    for conversation, page, orders in zip(conversations, chaos.senders, chaos.said, strict=True):
+        assert page.refusals == []
+        watchers = [watcher for watcher in chaos.watchers if watcher.conversation_id == conversation.id]
+        given_up = conversation.given_up(orders)
+        figures.given_up += len(given_up)
+        conversation.check(orders, model, page, *watchers, given_up=given_up)
+        assert len(page.accepted) == len(orders)
+    database = conversations[0].database
+    ((figures.attempts, figures.most_attempts),) = database.query("SELECT sum(attempt), max(attempt) FROM chat_turn")
+    ((figures.tool_calls,),) = database.query("SELECT count(*) FROM chat_toolcall")
+    ((figures.responses,),) = database.query("SELECT count(*) FROM chat_turnstep")
+    figures.responses_begun = len(model.asked)
+    figures.reconnects = sum(page.connected - 1 for page in [*chaos.senders, *chaos.watchers])

@@ -1,0 +1,31 @@
+"""Nothing is lost and nothing happens twice, whatever is killed, cut or restarted meanwhile.
+
+`CHAOS_SEED=<the printed one>` plays the same plan again.
+"""
+
+import os
+import sys
+from pathlib import Path
+from random import SystemRandom
+
+import pytest
+
+from chat.tests.chaos import LONG, SHORT, Size, run
+
+pytestmark = pytest.mark.service
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.long)]
+)
+async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(1_000_000))
+    with capsys.disabled():
+        sys.stdout.write(f"\nchaos: seed {seed}, {size}\n")
+    figures = await run(seed, size, tmp_path)
+    with capsys.disabled():
+        sys.stdout.write(f"chaos: {figures}\n")
+    # So many kills are bound to hit a turn three times at the same response now and then, which is given up by rule.
+    assert figures.given_up <= size.messages // 50
+    assert (figures.messages, figures.kills) == (size.messages, size.kills)
+    assert (figures.postgres_restarts, figures.sockets_cut) == (size.restarts, size.cuts)
