@@ -24,6 +24,7 @@ from chat.turns.events import (
     TextDelta,
     ToolFinished,
     TurnFinished,
+    TurnQueued,
     TurnResumed,
     TurnStopped,
 )
@@ -304,7 +305,9 @@ async def test_a_decision_waits_in_the_queue_where_no_place_is_free(
     await chat.decide(accepted.turn, "call_1", True)
     assert (await row(accepted)).status == Status.QUEUED
     await chat.runner.stop(user_id=owner.pk, conversation_id=elsewhere.conversation_id, turn_id=other.turn.pk)
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    entries = await chat.log(accepted.turn)
+    assert entries[1].event == TurnQueued()
+    assert isinstance(entries[-1].event, TurnFinished)
     assert await titles() == ["Eggs"]
 
 

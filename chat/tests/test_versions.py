@@ -1,9 +1,11 @@
 """A reply is answered anew, a message edited: what followed is an earlier version, and the memory goes along."""
 
+import asyncio
 import uuid
 
 import pytest
-from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from agents.items import TResponseOutputItem
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from django.test import Client
 
 from chat import history, tasks
@@ -149,17 +151,21 @@ async def test_versions_branch_and_each_can_be_looked_at_again(chat: Chat, scrip
 
 
 async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: ScriptedModel) -> None:
-    gate = Gate()
-    script.extend([gate.step(), [assistant_message("Second.")]])
+    gate = asyncio.Event()
+
+    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+        await gate.wait()
+        return [assistant_message("First.")]
+
+    script.extend([ModelStep.respond(answer), [assistant_message("Second.")]])
     first, second = await chat.send("one"), await chat.send("two")
-    await gate.reached.wait()
-    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
+    gate.set()
+    await ended(chat, first)
     await ended(chat, second)
-    assert await positions() == [(1, "one"), (2, "two"), (3, "Second.")]
-    await say(chat, script, "three", "Third.")
+    assert await positions() == [(1, "one"), (2, "two"), (3, "First."), (4, "Second.")]
     script.enqueue([assistant_message("Two.")])
     await ended(chat, await chat.edit(second.message["id"], "2"))
-    assert await positions() == [(1, "one"), (2, "2"), (3, "Two.")]
+    assert await positions() == [(1, "one"), (2, "First."), (3, "2"), (4, "Two.")]
 
 
 async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: ScriptedModel) -> None:
