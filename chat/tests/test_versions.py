@@ -97,6 +97,8 @@ async def test_a_reply_in_the_middle_is_answered_anew_and_the_rest_becomes_an_ea
     assert await shown(chat) == [("one", "First."), ("two", "Second again.")]
     assert await shown(chat, old.turn.pk) == [("one", "First."), ("two", "Second."), ("three", "Third.")]
     assert await remembered(chat) == ["one", "First.", "two", "Second again."]
+    newest = await in_database(lambda: Turn.objects.order_by("-seq")[0])
+    assert newest.warning == "", "nothing was lost: the conversation went another way"
     assert await positions() == [(1, "one"), (2, "First."), (3, "two"), (4, "Second again.")]
 
 
