@@ -254,15 +254,18 @@ def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:
 def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> ChatPage | None:
     """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
 
-    With a version, as it was before another turn took that one's place; None where there is no such version.
+    With a version, as it was before another turn took that one's place (as it is now where none has); None where there
+    is no such turn.
     """
     row = Conversation.objects.owned_by(person.pk).filter(pk=conversation_id).first()
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").defer("items", "usage").select_related("prompt"))
     lineage = Lineage(turns)
-    if not lineage.has(version):
+    if version is not None and not lineage.has(version):
         return None
+    if version is not None and lineage.is_current(version):
+        version = None
     return ChatPage(
         id=row.pk,
         conversation=_line(row),

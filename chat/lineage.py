@@ -20,9 +20,13 @@ class Lineage:
             first = self._first[turn.pk] = self._first[turn.replaces_id] if turn.replaces_id else turn.pk
             self._versions[first].append(turn.pk)
 
-    def has(self, version: uuid.UUID | None) -> bool:
-        """Tell whether a turn belongs to an earlier version; None stands for the present one."""
-        return version is None or self._later.get(version) is not None
+    def has(self, turn_id: uuid.UUID) -> bool:
+        """Tell whether it is a turn of the conversation."""
+        return turn_id in self._later
+
+    def is_current(self, turn_id: uuid.UUID) -> bool:
+        """Tell whether a turn belongs to the conversation as it is now."""
+        return self._later[turn_id] is None
 
     def shown(self, version: uuid.UUID | None) -> frozenset[uuid.UUID]:
         """Return the turns of the conversation as it was in a version."""

@@ -13,7 +13,7 @@ from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.views import RedirectURLMixin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -77,7 +77,10 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 @never_cache
 def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
     """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
-    return _chat_page(request, _own_chat(request.user, conversation_id, turn_id))
+    page = _own_chat(request.user, conversation_id, turn_id)
+    if page.version is None:
+        return redirect(reverse("conversation", args=[conversation_id]) + f"#turn-{turn_id}")
+    return _chat_page(request, page)
 
 
 def _own_chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> history.ChatPage:

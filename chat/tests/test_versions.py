@@ -387,5 +387,6 @@ def test_only_its_owner_looks_at_an_earlier_version(
     assert outsider_client.get(path).status_code == staff_client.get(path).status_code == 404
     assert client.get(path).status_code == 302
     current = Turn.objects.get(superseded_by=None)
-    assert owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/").status_code == 404, "that is no earlier one"
+    leads = owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/")
+    assert leads.headers["location"] == f"/c/{groceries.pk}/#turn-{current.pk}", "that is no earlier one"
     assert owner_client.get(f"/c/{groceries.pk}/versions/{uuid.uuid4()}/").status_code == 404
