@@ -222,7 +222,7 @@ class ServerProcess:
 
     def cookie(self, email: str, password: str = PASSWORD) -> str:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
-        with self.client(email, password) as browser:
+        with contextlib.closing(self.client(email, password)) as browser:
             return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
 
 
