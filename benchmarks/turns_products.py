@@ -1,0 +1,233 @@
+"""The two products of `benchmarks.turns`, each started as its own documentation says, and who talks with them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import psycopg
+
+from config.processes import spawn
+from config.tests.support import (
+    PASSWORD,
+    ROOT,
+    SECONDS,
+    LiveDatabase,
+    ServerProcess,
+    clean_environment,
+    eventually,
+    free_port,
+    prepare,
+)
+
+MODEL = "gpt-5-mini"
+# Of Chainlit's documentation, for its version 2.12.
+TABLES = """
+CREATE TABLE users (
+    "id" uuid PRIMARY KEY, "identifier" text NOT NULL UNIQUE, "metadata" jsonb NOT NULL, "createdAt" text
+);
+CREATE TABLE threads (
+    "id" uuid PRIMARY KEY, "createdAt" text, "name" text, "userId" uuid REFERENCES users ON DELETE CASCADE,
+    "userIdentifier" text, "tags" text[], "metadata" jsonb
+);
+CREATE TABLE steps (
+    "id" uuid PRIMARY KEY, "name" text NOT NULL, "type" text NOT NULL,
+    "threadId" uuid NOT NULL REFERENCES threads ON DELETE CASCADE, "parentId" uuid, "streaming" boolean NOT NULL,
+    "waitForAnswer" boolean, "isError" boolean, "metadata" jsonb, "tags" text[], "input" text, "output" text,
+    "createdAt" text, "command" text, "start" text, "end" text, "generation" jsonb, "showInput" text,
+    "language" text, "indent" int, "defaultOpen" boolean, "autoCollapse" boolean, "modes" jsonb
+);
+CREATE TABLE elements (
+    "id" uuid PRIMARY KEY, "threadId" uuid REFERENCES threads ON DELETE CASCADE, "type" text, "url" text,
+    "chainlitKey" text, "name" text NOT NULL, "display" text, "objectKey" text, "size" text, "page" int,
+    "language" text, "forId" uuid, "mime" text, "props" jsonb
+);
+CREATE TABLE feedbacks (
+    "id" uuid PRIMARY KEY, "forId" uuid NOT NULL, "threadId" uuid NOT NULL REFERENCES threads ON DELETE CASCADE,
+    "value" int NOT NULL, "comment" text
+);
+"""
+
+
+class Product(ABC):
+    """A server that can be started and stopped again, on a database and a folder that stay."""
+
+    name: ClassVar[str]
+    # Counts what is kept of replies.
+    kept: ClassVar[str]
+
+    def __init__(self, database: str, folder: Path, model_url: str) -> None:
+        self.database = LiveDatabase(database)
+        self.folder = folder
+        self.model_url = model_url
+        self.cookies: list[str] = []
+        folder.mkdir()
+
+    @abstractmethod
+    def start(self) -> tuple[str, int]:
+        """Start the server; return its address and its process id."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it."""
+
+    @abstractmethod
+    def sign_in(self, people: int) -> None:
+        """Let people sign in at the running server, each in `cookies` from then on."""
+
+    def replies(self) -> int:
+        """Count the replies that the record holds."""
+        ((count,),) = self.database.query(self.kept)
+        return int(count)
+
+
+class Threadkeeper(Product):
+    """`python -m config.server`, as `manage.py up --no-worker` starts it."""
+
+    name = "Threadkeeper"
+    server: type[ServerProcess] = ServerProcess
+    kept = "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
+
+    def __init__(self, database: str, folder: Path, model_url: str) -> None:
+        super().__init__(database, folder, model_url)
+        prepare(database, folder)
+        self._server: ServerProcess | None = None
+
+    def start(self) -> tuple[str, int]:
+        settings = {
+            "OPENAI_BASE_URL": self.model_url,
+            "AGENT_MODEL": MODEL,
+            "AGENT_GUARDRAIL": "off",
+            "MESSAGES_PER_MINUTE": "1000000",
+            "SOCKETS_PER_USER": "1000",
+        }
+        self._server = self.server(self.database, self.folder, **settings)
+        return self._server.url, self._server.process.pid
+
+    def stop(self) -> None:
+        assert self._server is not None
+        assert self._server.terminate() == 0, self._server.output
+
+    def sign_in(self, people: int) -> None:
+        assert self._server is not None
+        for n in range(people):
+            email = f"person{n}@example.com"
+            self.database.add_user(email)
+            self.cookies.append(self._server.cookie(email))
+
+
+class Chainlit(Product):
+    """`chainlit run` of an app with the same agent, from its package, in an environment of its own."""
+
+    name = "Chainlit"
+    kept = "SELECT count(*) FROM steps WHERE type = 'assistant_message'"
+
+    def __init__(self, database: str, folder: Path, model_url: str) -> None:
+        super().__init__(database, folder, model_url)
+        self._python = folder / "environment"
+        self._install()
+        self.version = self._ask("import importlib.metadata as m; print(m.version('chainlit'))")
+        shutil.copy(ROOT / "benchmarks" / "turns_chainlit.py", folder / "app.py")
+        (folder / "agent.json").write_text(json.dumps(_our_agent(folder, model_url)))
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(TABLES)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _install(self) -> None:
+        # The SDK and its client in the versions that we have.
+        same = [f"{name}=={version(name)}" for name in ("openai-agents", "openai", "pydantic")]
+        wanted = ["chainlit", "sqlalchemy[asyncio]", "asyncpg", *same]
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        subprocess.run(["uv", "venv", "--quiet", "--python", python, self._python], check=True)
+        subprocess.run(
+            ["uv", "pip", "install", "--quiet", "--python", self._python / "bin" / "python", *wanted], check=True
+        )
+
+    def _ask(self, code: str) -> str:
+        command = [str(self._python / "bin" / "python"), "-c", code]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def start(self) -> tuple[str, int]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environment = {
+            **clean_environment(),
+            "VIRTUAL_ENV": str(self._python),
+            "CHAINLIT_APP_ROOT": str(self.folder),
+            "CHAINLIT_AUTH_SECRET": "of this benchmark alone, and long enough to sign with",
+            "OPENAI_AGENTS_DISABLE_TRACING": "1",
+            "TURNS_AGENT": str(self.folder / "agent.json"),
+            "TURNS_DATABASE": _for_asyncpg(self.database.url),
+            "TURNS_PASSWORD": PASSWORD,
+        }
+        command = [str(self._python / "bin" / "chainlit"), "run", "app.py", "--headless", "--host", "127.0.0.1"]
+        with open(self.folder / "chainlit.log", "ab") as output:
+            self._process = process = spawn(
+                [*command, "--port", str(port)], env=environment, output=output, cwd=self.folder
+            )
+
+        def answers() -> bool:
+            assert process.poll() is None, self.output
+            try:
+                return httpx.get(url, timeout=5).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        eventually(answers, within=60, what=f"Chainlit at {url}")
+        self._url = url
+        return url, process.pid
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(SECONDS)
+        assert "error occurred" not in self.output, self.output[-3000:]
+
+    def sign_in(self, people: int) -> None:
+        for n in range(people):
+            with httpx.Client(base_url=self._url) as browser:
+                form = {"username": f"person{n}@example.com", "password": PASSWORD}
+                browser.post("/login", data=form).raise_for_status()
+                self.cookies.append("; ".join(f"{name}={value}" for name, value in browser.cookies.items()))
+
+    @property
+    def output(self) -> str:
+        """What it has written so far."""
+        return (self.folder / "chainlit.log").read_text()
+
+
+def _for_asyncpg(url: str) -> str:
+    """Return the address of a PostgreSQL as SQLAlchemy wants it for asyncpg."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query)["host"][0] if parts.query else parts.netloc
+    return f"postgresql+asyncpg://postgres@{parts.path}?host={host}"
+
+
+def _our_agent(folder: Path, model_url: str) -> Mapping[str, object]:
+    """Return what our agent is told and may do, for the other product's."""
+    code = """if True:
+        import json, django
+        django.setup()
+        from datetime import UTC, datetime
+        from chat.assistant.agent import INSTRUCTIONS, spoken
+        from chat.assistant.tools import TOOLS
+        tools = [tool.function_tool() for tool in TOOLS]
+        print(json.dumps({
+            "instructions": INSTRUCTIONS.format(now=spoken(datetime.now(UTC)), memory=""),
+            "tools": [
+                {"name": tool.name, "description": tool.description, "schema": tool.params_json_schema}
+                for tool in tools
+            ],
+        }))
+    """
+    environment = clean_environment(DATA_DIR=str(folder / "unused"), PYTHONPATH=os.fspath(ROOT))
+    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    return {**json.loads(told.stdout), "model": MODEL, "base_url": model_url}

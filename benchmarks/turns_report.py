@@ -1,0 +1,153 @@
+"""What `benchmarks.turns` found, as tables, verdicts and JSON."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.turns_clients import CUTS, Figures
+from benchmarks.turns_model import APART, TOKENS
+from benchmarks.turns_products import Chainlit, Threadkeeper
+
+PHASES = ("alone", "at once", "at random times")
+SHARE = 0.8  # of Chainlit's time, under load
+MORE = 5.0  # MB after as many cycles again
+LASTS = (TOKENS - 1) * APART
+Row = tuple[str, ...]
+
+
+class Report:
+    """All figures of a run, by product and round."""
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self.about = about
+        self.rounds: dict[str, list[Figures]] = {}
+
+    def add(self, product: str, figures: Figures) -> None:
+        """Keep the figures of a round."""
+        self.rounds.setdefault(product, []).append(figures)
+
+    def times(self, product: str, phase: str, which: int) -> list[float]:
+        """Return all milliseconds of a phase, sorted: to the first piece (0) or to the end (1)."""
+        return sorted(pair[which] * 1000 for round_ in self.rounds[product] for pair in round_.times[phase])
+
+    def cpu(self, product: str, phase: str, which: int) -> float:
+        """Return the processor milliseconds of a turn: of the server (0), of its PostgreSQL (1)."""
+        spent = sum(round_.cpu[phase][which] for round_ in self.rounds[product])
+        return spent * 1000 / len(self.times(product, phase, 0))
+
+    def lost(self, product: str, where: str, which: int) -> list[int]:
+        """Return the tokens of each reply that were not streamed (0), or were not there at the end (1)."""
+        return [pair[which] for round_ in self.rounds[product] for pair in round_.missing[where]]
+
+    def memory(self, product: str, moment: str) -> float:
+        """Return the megabytes at a moment, the middle of the rounds."""
+        return statistics.median(round_.memory[moment] for round_ in self.rounds[product])
+
+    def grown(self, product: str) -> float:
+        """Return the most megabytes that a second so many cycles added."""
+        return max(
+            round_.memory["after as many more"] - round_.memory["after a warm-up of cycles"]
+            for round_ in self.rounds[product]
+        )
+
+    def a_socket(self, product: str) -> float:
+        """Return the kilobytes of an idle socket."""
+        more = [one.memory["with the idle ones"] - one.memory["before the idle ones"] for one in self.rounds[product]]
+        return statistics.median(more) * 1024 / int(self.about["amount"]["idle"])
+
+    def idle_cpu(self, product: str) -> float:
+        """Return the percents of a core that idle sockets take."""
+        return statistics.median(round_.idle_cpu for round_ in self.rounds[product]) * 100
+
+    def ratio(self, phase: str, which: int, share: float) -> float:
+        """Return our time as a share of theirs."""
+        ours, theirs = (at(self.times(name, phase, which), share) for name in (Threadkeeper.name, Chainlit.name))
+        return ours / theirs
+
+    # -- as text
+
+    def print(self) -> None:
+        """Print the tables and the verdicts."""
+        print(self._heading())
+        print("\n| | Threadkeeper | Chainlit | ratio |\n|---|---|---|---|")
+        for row in [*self._time_rows(), *self._cost_rows(), *self._delivery_rows()]:
+            print(f"| {' | '.join(row)} |")
+        print("\n| goal | measured | |\n|---|---|---|")
+        for goal, measured, held in self.verdicts():
+            print(f"| {goal} | {measured} | {'held' if held else '**missed**'} |")
+
+    def _heading(self) -> str:
+        others = [max(one.others.values()) for rounds in self.rounds.values() for one in rounds]
+        first, last = self.about["endpoint"]
+        return (
+            f"\n{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+            f"Chainlit {self.about['chainlit']}, {len(self.rounds[Chainlit.name])} rounds each, in turn; "
+            f"others used at most {max(others):.2f} cores.\n"
+            f"The model's endpoint, asked directly 100 times at once: first byte {first:.0f} ms (p95), "
+            f"end {last:.0f} ms (p95) of {LASTS * 1000:.0f}."
+        )
+
+    def _time_rows(self) -> Iterator[Row]:
+        for phase in PHASES:
+            for which, what in enumerate(("first delta", "end")):
+                ours, theirs = (self.times(name, phase, which) for name in (Threadkeeper.name, Chainlit.name))
+                ratios = (self.ratio(phase, which, share) for share in (0.5, 0.95))
+                yield f"{phase}: {what}", _pair(ours), _pair(theirs), " / ".join(f"{ratio:.2f}" for ratio in ratios)
+
+    def _cost_rows(self) -> Iterator[Row]:
+        for phase in PHASES:
+            yield self._row(f"{phase}: processor a turn, server, ms", self.cpu, phase, 0)
+            yield self._row(f"{phase}: processor a turn, PostgreSQL, ms", self.cpu, phase, 1)
+        moments = list(self.rounds[Threadkeeper.name][0].memory)
+        for moment in moments:
+            yield self._row(f"memory {moment}, MB", self.memory, moment)
+        if "after as many more" in moments:
+            yield self._row("added by the second cycles, the most, MB", self.grown)
+            yield self._row("an idle socket, kB", self.a_socket)
+            yield self._row("processor with the idle sockets, % of a core", self.idle_cpu)
+
+    def _row(self, what: str, figure: Callable[..., float], *about: object) -> Row:
+        ours, theirs = figure(Threadkeeper.name, *about), figure(Chainlit.name, *about)
+        ratio = f"{ours / theirs:.2f}" if theirs > 0.05 and ours > 0.05 else ""
+        return what, f"{ours:.1f}", f"{theirs:.1f}", ratio
+
+    def _delivery_rows(self) -> Iterator[Row]:
+        for where in CUTS:
+            for which, what in enumerate(("not streamed", "missing when all is over")):
+                lost = [self.lost(name, where, which) for name in (Threadkeeper.name, Chainlit.name)]
+                cells = [f"{statistics.mean(one):.1f}, at most {max(one)}" for one in lost]
+                yield f"cut in the {where}: tokens of {TOKENS} {what}", *cells, ""
+
+    def verdicts(self) -> list[tuple[str, str, bool]]:
+        """Return each goal, what was measured, and whether it was held."""
+        found = []
+        for phase, most in (("alone", 1.0), ("at once", SHARE), ("at random times", SHARE)):
+            ratio = self.ratio(phase, 0, 0.5)
+            ours, theirs = (self.cpu(name, phase, 0) for name in (Threadkeeper.name, Chainlit.name))
+            why = f"{ratio:.2f} of Chainlit's (processor of a turn {ours:.1f} ms against {theirs:.1f})"
+            found.append((f"first delta {phase}, p50: at most {most:.1f} of Chainlit's", why, ratio <= most))
+        lost = sum(sum(self.lost(Threadkeeper.name, where, which)) for where in CUTS for which in (0, 1))
+        found.append(("nothing undelivered after a cut", f"{lost} tokens", lost == 0))
+        if self.about["amount"]["cycles"]:
+            grown = self.grown(Threadkeeper.name)
+            goal = f"{self.about['amount']['cycles']:,} more cycles add at most {MORE:.0f} MB"
+            found.append((goal, f"{grown:+.1f} MB", grown <= MORE))
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, every single figure among it."""
+        rounds = {name: [asdict(one) for one in rounds] for name, rounds in self.rounds.items()}
+        verdicts = [{"goal": goal, "measured": measured, "held": held} for goal, measured, held in self.verdicts()]
+        return {"about": self.about, "verdicts": verdicts, "rounds": rounds}
+
+
+def at(ordered: Sequence[float], share: float) -> float:
+    """Return the figure that such a share of sorted ones do not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _pair(ordered: Sequence[float]) -> str:
+    return f"{at(ordered, 0.5):,.1f} / {at(ordered, 0.95):,.1f}"
