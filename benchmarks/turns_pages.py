@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
 AWAY = 0.3  # seconds that a cut takes
-SILENCE = 3.0  # after which nothing more is expected
+SILENCE = 5.0  # after a cut, when nothing more is expected
 PATIENCE = 60.0
 ACKNOWLEDGE_EVERY = 0.25
 
@@ -86,12 +86,13 @@ class Page(ABC):
         self.text, self.streamed = "", 0
         sent = time.perf_counter()
         await self.send_message(text)
+        patience = PATIENCE
         with suppress(TimeoutError):
             while not self.end:
                 if cut_after is not None and self.first and time.perf_counter() - self.first >= cut_after:
-                    cut_after = None
+                    cut_after, patience = None, SILENCE
                     await self._lose_connection()
-                async with asyncio.timeout(SILENCE if self.first else PATIENCE):
+                async with asyncio.timeout(patience):
                     await self.take(await self._receive())
         return Said(sent, self.first, self.end, self.text, self.streamed)
 

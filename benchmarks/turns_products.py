@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -54,6 +54,31 @@ CREATE TABLE feedbacks (
     "id" uuid PRIMARY KEY, "forId" uuid NOT NULL, "threadId" uuid NOT NULL REFERENCES threads ON DELETE CASCADE,
     "value" int NOT NULL, "comment" text
 );
+"""
+# What django.contrib.auth.login writes: a hundred forms would take a minute, most of it hashing passwords.
+SIGN_IN = """
+from django.contrib import auth
+from django.contrib.sessions.backends.db import SessionStore
+from chat.models import User
+keys = []
+for user in User.objects.filter(email__startswith="person").order_by("created_at"):
+    session = SessionStore()
+    session[auth.SESSION_KEY] = str(user.pk)
+    session[auth.BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.create()
+    keys.append(session.session_key)
+print(json.dumps(keys))
+"""
+AGENT = """
+from datetime import UTC, datetime
+from chat.assistant.agent import INSTRUCTIONS, spoken
+from chat.assistant.tools import TOOLS
+tools = [tool.function_tool() for tool in TOOLS]
+print(json.dumps({
+    "instructions": INSTRUCTIONS.format(now=spoken(datetime.now(UTC)), memory=""),
+    "tools": [{"name": t.name, "description": t.description, "schema": t.params_json_schema} for t in tools],
+}))
 """
 
 
@@ -117,11 +142,10 @@ class Threadkeeper(Product):
         assert self._server.terminate() == 0, self._server.output
 
     def sign_in(self, people: int) -> None:
-        assert self._server is not None
         for n in range(people):
-            email = f"person{n}@example.com"
-            self.database.add_user(email)
-            self.cookies.append(self._server.cookie(email))
+            self.database.add_user(f"person{n}@example.com")
+        for key in _in_django(SIGN_IN, DATABASE_URL=self.database.url, DATA_DIR=str(self.folder)):
+            self.cookies.append(f"sessionid={key}")
 
 
 class Chainlit(Product):
@@ -213,21 +237,13 @@ def _for_asyncpg(url: str) -> str:
 
 def _our_agent(folder: Path, model_url: str) -> Mapping[str, object]:
     """Return what our agent is told and may do, for the other product's."""
-    code = """if True:
-        import json, django
-        django.setup()
-        from datetime import UTC, datetime
-        from chat.assistant.agent import INSTRUCTIONS, spoken
-        from chat.assistant.tools import TOOLS
-        tools = [tool.function_tool() for tool in TOOLS]
-        print(json.dumps({
-            "instructions": INSTRUCTIONS.format(now=spoken(datetime.now(UTC)), memory=""),
-            "tools": [
-                {"name": tool.name, "description": tool.description, "schema": tool.params_json_schema}
-                for tool in tools
-            ],
-        }))
-    """
-    environment = clean_environment(DATA_DIR=str(folder / "unused"), PYTHONPATH=os.fspath(ROOT))
-    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    return {**json.loads(told.stdout), "model": MODEL, "base_url": model_url}
+    told = _in_django(AGENT, DATA_DIR=str(folder / "unused"))
+    return {**told, "model": MODEL, "base_url": model_url}
+
+
+def _in_django(code: str, **variables: str) -> Any:
+    """Run some of our own code in a process with our settings; return what it writes, as JSON."""
+    environment = clean_environment(PYTHONPATH=os.fspath(ROOT), **variables)
+    command = [sys.executable, "-c", f"import json, django; django.setup()\n{code}"]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
+    return json.loads(done.stdout)
