@@ -97,7 +97,8 @@ def measure(product: Product, amount: Amount, **job: Any) -> Figures:
     finally:
         product.stop()
     kept = product.replies() - before
-    print(f"{product.name}: {kept} of {figures.said} replies are in its record", flush=True)
+    print(f"{product.name}: {kept} of {figures.said} replies are in its record;", end=" ")
+    print(f"errors in its log so far: {product.troubles()}", flush=True)
     return figures
 
 
