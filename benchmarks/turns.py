@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -98,7 +99,12 @@ def measure(product: Product, amount: Amount, **job: Any) -> Figures:
         product.stop()
     kept = product.replies() - before
     print(f"{product.name}: {kept} of {figures.said} replies are in its record;", end=" ")
-    print(f"errors in its log so far: {product.troubles()}", flush=True)
+    print(f"errors in its log so far: {product.troubles()}")
+    for phase, times in figures.times.items():
+        print(
+            f"    {phase}: first delta {statistics.median(first for first, _ in times) * 1000:,.1f} ms (p50)",
+            flush=True,
+        )
     return figures
 
 
