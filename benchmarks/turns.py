@@ -155,7 +155,7 @@ def where(folder: Path, server_url: str, options: argparse.Namespace) -> Iterato
     amount = QUICK if options.quick else Amount()
     with endpoint() as (model_url, _), database(server_url) as (_, url):
         product = Threadkeeper(url, folder / "threadkeeper", model_url)
-        product.server = turns_where.Timed
+        product.program = turns_where.__name__
         address, _ = product.start()
         try:
             product.sign_in(amount.people)

@@ -127,7 +127,7 @@ class Threadkeeper(Product):
     """`python -m config.server`, as `manage.py up --no-worker` starts it."""
 
     name = "Threadkeeper"
-    server: type[ServerProcess] = ServerProcess
+    program = "config.server"
     kept = "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:
@@ -143,7 +143,7 @@ class Threadkeeper(Product):
             "MESSAGES_PER_MINUTE": "1000000",
             "SOCKETS_PER_USER": "1000",
         }
-        self._server = self.server(self.database, self.folder, **settings)
+        self._server = ServerProcess(self.database, self.folder, program=self.program, **settings)
         return self._server.url, self._server.process.pid
 
     def stop(self) -> None:

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from benchmarks.turns_pages import OurPage
-from config.tests.support import ROOT, ServerProcess
+from config.tests.support import ROOT
 
 # What happens up to each moment, in the order in which it does.
 STAGES = {
@@ -50,12 +50,6 @@ def mark(moment: str, conversation: object = None) -> None:
     """Note the time at which a turn of a conversation got somewhere."""
     if name := str(conversation or _conversation.get()):
         _marks.append((name, moment, time.perf_counter()))
-
-
-class Timed(ServerProcess):
-    """A server that leaves what it noted behind when it ends."""
-
-    program: ClassVar[tuple[str, ...]] = ("-m", "benchmarks.turns_where")
 
 
 # -- in the server
