@@ -4,10 +4,9 @@ from functools import cache
 
 from agents import Model, ModelSettings
 from django.conf import settings
-from openai import AsyncOpenAI
 
 from chat.assistant.configured import is_offline
-from chat.assistant.endpoints import CompletionsModel, ResponsesModel
+from chat.assistant.endpoints import Client, CompletionsModel, ResponsesModel
 from chat.assistant.offline.model import OfflineModel
 
 
@@ -15,7 +14,7 @@ def build_model() -> Model:
     """Make the model that the settings name."""
     if is_offline():
         return OfflineModel()
-    client = AsyncOpenAI(
+    client = Client(
         # Endpoints of one's own often want no key, the client always does.
         api_key=settings.OPENAI_API_KEY or "none",
         base_url=settings.OPENAI_BASE_URL or None,
