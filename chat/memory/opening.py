@@ -40,6 +40,7 @@ async def open_session(store: SessionStore, place: Place) -> Opened:
     """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
     stored = await store.read(place.session_id)
     begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
+    begun = begun and not _was_emptied(stored)
     rows = [row for row in stored.rows if not begun or row.id <= stored.base]
     items = [row.item for row in rows]
     wrong = faults(items)
@@ -64,14 +65,21 @@ def _is_in_step(stored: Stored, place: Place) -> bool:
     """Tell whether the file ends with the attempt with which the record does."""
     if place.last is None:
         return stored.last is None
-    return stored.last == place.last.fence and not place.last.is_missing
+    return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
 
 
 def _is_behind(stored: Stored, place: Place) -> bool:
     """Tell whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
     if place.last is None:
         return False
-    return place.last.is_missing or stored.last is None or stored.last.turn < place.last.fence.turn
+    if place.last.is_missing or stored.last is None or _was_emptied(stored):
+        return True
+    return stored.last.turn < place.last.fence.turn or (stored.last == place.last.fence and not stored.ids)
+
+
+def _was_emptied(stored: Stored) -> bool:
+    """Tell whether somebody else took the items of a session that held some when its last turn began."""
+    return stored.base > 0 and not stored.ids
 
 
 def _suspects(stored: Stored, rows: list[Row], wrong: dict[int, str]) -> list[Suspect]:

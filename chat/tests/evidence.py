@@ -126,7 +126,9 @@ class Conversation:
         """Check that the session is sound, and what the record says it was given, but for what its limit cut off."""
         items, recorded = self.remembered(), self.recorded()
         assert faults(items) == {}
-        assert items == recorded[len(recorded) - len(items) :]
+        assert items == recorded[len(recorded) - len(items) :], self.database.query(
+            "SELECT seq, status, attempt, warning FROM chat_turn WHERE conversation_id = %s ORDER BY seq", self.id
+        )
         assert is_user_message(items[0])
         assert window(items, self.limit) == window(recorded, self.limit), "too much was cut off"
 

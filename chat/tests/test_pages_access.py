@@ -31,6 +31,7 @@ def test_every_page_but_the_way_in_needs_a_login(client: Client) -> None:
         if pattern.name in OPEN:
             continue
         path = "/" + str(pattern.pattern).replace("<uuid:conversation_id>", str(uuid.uuid4()))
+        path = path.replace("<uuid:turn_id>", str(uuid.uuid4()))
         assert get_resolver().resolve(path)
         answer = client.get(path)
         assert answer.status_code == 302, path

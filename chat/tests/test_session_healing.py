@@ -1,5 +1,6 @@
 """Memory heals itself: whatever happens to the session file, the conversation goes on and is remembered again."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from chat.bridge import in_database
 from chat.memory import store as store_module
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn
-from chat.tests.conftest import Chat
+from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -238,6 +239,40 @@ async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedMod
     assert (await items(chat))[: len(before) - 4] == before[4:]
     mirror = await in_database(AgentSession.objects.get)
     assert mirror.pruned_count + mirror.item_count == len(await recorded(chat))
+
+
+async def test_a_session_that_the_sdk_cleared_is_filled_again(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "one")
+    await say(chat, script, "two")
+    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
+    await theirs.clear_session()
+    theirs.close()
+
+    assert await say(chat, script, "three") == ["context_rebuilt"]
+
+    assert asked(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded(chat)
+
+
+async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remembers(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    await say(chat, script, "one")
+    gate = Gate("I am ")
+    script.enqueue(gate.step())
+    cut_off = await chat.send("two")
+    async with asyncio.timeout(15):
+        await gate.reached.wait()
+    await chat.runner.drain(0)
+    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
+    await theirs.clear_session()
+    theirs.close()
+    script.enqueue([assistant_message("here.")])
+    later = Chat(await start_runner(script), chat.user, chat.conversation_id)
+    await later.log(cut_off.turn)
+
+    assert asked(script) == ["one", "two"]
+    assert await items(later) == await recorded(later)
 
 
 async def test_a_file_of_the_sdk_with_no_record_is_adopted_as_it_is(chat: Chat, script: ScriptedModel) -> None:

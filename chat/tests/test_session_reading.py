@@ -147,10 +147,9 @@ async def test_what_is_written_is_letter_for_letter_what_the_sdk_writes(store: S
     assert texts[0] == texts[1]
 
 
-async def test_a_session_that_was_cut_to_nothing_tells_of_no_turn(store: SessionStore) -> None:
-    """As good as one that is not there: the record is to say what it held."""
+async def test_a_session_that_was_cut_to_nothing_still_tells_which_turn_did_it(store: SessionStore) -> None:
     await store.write(Begin("a", Fence(3, 3)))
 
     stored = await store.read("a")
 
-    assert (stored.rows, stored.last, stored.base) == ([], None, 0)
+    assert (stored.rows, stored.last, stored.base) == ([], Fence(3, 3), 0)

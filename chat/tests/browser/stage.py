@@ -53,11 +53,9 @@ class Stage:
 
     def answer_state(self, route: Route) -> None:
         """Answer the page's question for the whole state."""
-        if self.told is None:
-            return route.continue_()
         line = {"id": route.request.url.split("/")[-3], "title": "Played", "created_at": NOW, "updated_at": NOW}
         beside = {"tasks": [], "conversations": [line], "memory_start": None}
-        whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told, **beside}
+        whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told or [], **beside}
         return route.fulfill(json=whole)
 
     def tell(self, turn_id: str, asked: str, reply: str | None = None, **fields: Any) -> None:
