@@ -85,6 +85,6 @@ def live_database(_migrated_template: str) -> Iterator[LiveDatabase]:
 @pytest.fixture
 def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
     """A real server process, which a test may kill and start again."""
-    process = ServerProcess(live_database, tmp_path)
+    process = ServerProcess(live_database, tmp_path, measured=True)
     yield process
     process.kill9()

@@ -31,7 +31,7 @@ def model_port() -> int:
 def server(live_database: LiveDatabase, tmp_path: Path, model_port: int) -> Iterator[ServerProcess]:
     """A server whose model is the test's."""
     model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "AGENT_GUARDRAIL": "off"}
-    process = ServerProcess(live_database, tmp_path, **model)
+    process = ServerProcess(live_database, tmp_path, measured=True, **model)
     yield process
     process.kill9()
 

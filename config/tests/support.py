@@ -145,10 +145,19 @@ def prepare(url: str, data_dir: Path) -> None:
 
 
 class ServerProcess:
-    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns."""
+    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns.
+
+    Its coverage is measured where the test says that it ends in good order: one that is killed would only be slower.
+    """
 
     def __init__(
-        self, database: LiveDatabase, data_dir: Path, *, program: str = "config.server", **variables: str
+        self,
+        database: LiveDatabase,
+        data_dir: Path,
+        *,
+        program: str = "config.server",
+        measured: bool = False,
+        **variables: str,
     ) -> None:
         self.database = database
         self.program = program
@@ -157,15 +166,19 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data_dir / f"server-{self.port}.log"
+        self.measured = measured
         self.variables = {"DATABASE_URL": database.url, "DATA_DIR": str(data_dir), **variables}
         self._start()
 
     def launch(self) -> None:
         """Start the process without waiting until it answers."""
+        env = clean_environment(**self.variables)
+        if not self.measured:
+            env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
         with open(self.log, "ab") as output:
             self.process = spawn(
                 [sys.executable, "-m", self.program, "--port", str(self.port)],
-                env=clean_environment(**self.variables),
+                env=env,
                 output=output,
                 cwd=ROOT,
             )

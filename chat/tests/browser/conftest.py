@@ -56,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server for one module; each test has people of its own in it."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
-        process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"))
+        process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"), measured=True)
         yield process
         process.terminate()
 
