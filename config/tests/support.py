@@ -145,19 +145,13 @@ def prepare(url: str, data_dir: Path) -> None:
 
 
 class ServerProcess:
-    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns.
+    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns."""
 
-    Its coverage is measured where the test says that it ends in good order: one that is killed would only be slower.
-    """
+    # Coverage of a server that is killed would be lost, and only make it slower.
+    measured = False
 
     def __init__(
-        self,
-        database: LiveDatabase,
-        data_dir: Path,
-        *,
-        program: str = "config.server",
-        measured: bool = False,
-        **variables: str,
+        self, database: LiveDatabase, data_dir: Path, *, program: str = "config.server", **variables: str
     ) -> None:
         self.database = database
         self.program = program
@@ -166,7 +160,6 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data_dir / f"server-{self.port}.log"
-        self.measured = measured
         self.variables = {"DATABASE_URL": database.url, "DATA_DIR": str(data_dir), **variables}
         self._start()
 
@@ -237,6 +230,12 @@ class ServerProcess:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
         with contextlib.closing(self.client(email, password)) as browser:
             return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+
+
+class MeasuredServer(ServerProcess):
+    """A server that ends in good order, at least now and then."""
+
+    measured = True
 
 
 class Up:
