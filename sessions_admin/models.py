@@ -66,6 +66,36 @@ class CleanupRun(models.Model):
         return self.ended_at is None
 
 
+class Action(models.TextChoices):
+    PRUNE = "prune"
+    CLEAR = "clear"
+    EXPIRE = "expire"
+    HOLD = "hold"
+    RELEASE = "release"
+    REBUILD = "rebuild"
+
+
+class AuditRecord(models.Model):
+    """What somebody did to a session. Never changed, never removed: a trigger of the database sees to it.
+
+    Ids only: no address, no title, no word of a conversation.
+    """
+
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    action = models.CharField(max_length=16, choices=Action.choices)
+    actor = models.CharField(max_length=64, help_text="A user's id, or “os:” and who ran the command.")
+    session_id = models.CharField(max_length=100, db_index=True)
+    reason = models.TextField(blank=True)
+    result = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=Q(action__in=Action.values), name="audit_action_known")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.session_id}"
+
+
 class CleanedSession(models.Model):
     """One session that a run removed, or that a preview would remove."""
 

@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory import file
-from chat.memory.statements import Size
+from chat.memory import file, statements
+from chat.memory.items import Item, surplus
+from chat.memory.statements import Clear, Delete, Fence, Replace, Size, Write
 from chat.memory.store import LOCK_BUDGET
 
 # One parameter, however many sessions.
@@ -46,6 +47,27 @@ class SessionFile:
             for statement in _REMOVE:
                 self._connection.execute(statement, (json.dumps(session_ids),))
         return sizes
+
+    def prune(self, session_id: str, limit: int) -> Size:
+        """Remove whole user turns from the old end until at most `limit` items stay; return how much stays."""
+        with _failures_named():
+            stored = statements.read(self._connection, [session_id])[session_id]
+            gone = [stored.ids[index] for index in surplus(stored.items, limit)]
+            if gone:
+                self._commit(Delete(session_id, gone))
+        return self.measure([session_id])[session_id]
+
+    def replace(self, session_id: str, items: Sequence[Item], fence: Fence | None) -> Size:
+        """Put other items in the place of all there are; `fence` is the turn that they end with."""
+        with _failures_named():
+            writes = [Clear(session_id)]
+            self._commit(*writes, *([Replace(session_id, fence, items)] if fence else []))
+        return self.measure([session_id])[session_id]
+
+    def _commit(self, *writes: Write) -> None:
+        for result in statements.commit(self._connection, writes):
+            if isinstance(result, Exception):
+                raise MemoryUnavailable(f"The session store cannot be used: {result}") from result
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -247,6 +247,8 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
             continue
         if fence is not None:
             fences[write.session_id] = fence
+        if isinstance(write, Clear):
+            fences.pop(write.session_id, None)  # who writes to what is cleared begins anew
         if isinstance(write, Append):
             appends.append(write)
             results.append(None)

@@ -16,6 +16,7 @@ class State(models.TextChoices):
     ACTIVE = "active"  # spoken to within a day
     IDLE = "idle"
     DUE = "due"  # the next clean-up takes it
+    HELD = "held"  # nothing takes it
     GONE = "gone"
 
 
@@ -26,6 +27,7 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
         return self.annotate(
             state=Case(
                 When(gone_at__isnull=False, then=Value(State.GONE)),
+                When(is_held(now), then=Value(State.HELD)),
                 When(last_activity_at__gt=now - timedelta(days=1), then=Value(State.ACTIVE)),
                 When(last_activity_at__gt=now - retention(), then=Value(State.IDLE)),
                 default=Value(State.DUE),
@@ -34,9 +36,18 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
         )
 
     def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
-        """Narrow to those inactive since the cutoff with no turn under way, nor one in the queue that needs it soon."""
+        """Narrow to those inactive since the cutoff with no turn under way, nor one in the queue that needs it soon.
+
+        Held ones stay.
+        """
         busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=ACTIVE)
-        return self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
+        inactive = self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
+        return inactive.exclude(is_held(timezone.now()))
+
+
+def is_held(now: datetime) -> Q:
+    """Match sessions that are held at a moment: a hold may have an end."""
+    return Q(held_at__isnull=False) & (Q(held_until__isnull=True) | Q(held_until__gt=now))
 
 
 def retention() -> timedelta:
@@ -57,6 +68,9 @@ class AgentSession(models.Model):
     last_activity_at = models.DateTimeField()
     gone_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
+    held_at = models.DateTimeField(null=True, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True, help_text="Held without an end where there is none.")
+    hold_reason = models.TextField(blank=True, default="", db_default="")
 
     objects: ClassVar[AgentSessionQuerySet] = AgentSessionQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -64,9 +78,15 @@ class AgentSession(models.Model):
         indexes = [
             models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True))
         ]
+        permissions = [("manage_agentsession", "Can prune, clear, expire, hold, release and rebuild sessions")]
 
     def __str__(self) -> str:
         return self.session_id
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing may take it at the moment."""
+        return self.held_at is not None and (self.held_until is None or self.held_until > timezone.now())
 
 
 class Quarantined(models.Model):

@@ -1,4 +1,4 @@
-"""The two commands."""
+"""The commands that look after sessions."""
 
 import json
 from datetime import timedelta
@@ -12,7 +12,7 @@ from pytest_django import Settings
 from chat.models import AgentSession, User
 from config.tests.support import LiveDatabase, run
 from sessions_admin.management.shell import duration
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import GivenSession
 
 
@@ -167,3 +167,40 @@ def test_a_duration_is_a_number_and_a_unit(text: str, meant: timedelta) -> None:
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(CommandError, match="is not a duration such as 7d or 12h"):
         call_command("cleanup_sessions", f"--older-than={text}")
+
+
+def test_a_session_is_held_and_released_from_the_shell(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+
+    held = json.loads(output("hold_session", session.session_id, "--reason", "asked for", "--for", "7d", "--json"))
+    assert (held["session_id"], held["action"], held["items"]) == (session.session_id, "hold", 4)
+    assert output("cleanup_sessions").startswith("Removed 0 sessions")
+    assert output("release_session", session.session_id).startswith("Released user_")
+    assert output("cleanup_sessions").startswith("Removed 1 session:")
+    assert [record.actor.partition(":")[0] for record in AuditRecord.objects.all()] == ["os", "os"]
+
+
+@pytest.mark.parametrize("command", ["clear_session", "rebuild_session"])
+def test_a_session_is_changed_from_the_shell(given_session: GivenSession, owner: User, command: str) -> None:
+    session = given_session(owner)
+
+    assert output(command, session.session_id).endswith("4 items before, 0 now.\n")
+    assert AuditRecord.objects.get().action == command.removesuffix("_session")
+
+
+@pytest.mark.parametrize("command", ["clear_session", "rebuild_session", "release_session"])
+def test_a_session_that_is_not_there_ends_a_command_with_a_sentence(given_session: GivenSession, command: str) -> None:
+    with pytest.raises(CommandError, match="There is no session user_x"):
+        output(command, "user_x")
+
+
+def test_all_sessions_over_their_limit_are_pruned(given_session: GivenSession, owner: User, settings: Settings) -> None:
+    long, short = given_session(owner, items=9), given_session(owner, items=3)
+    settings.AGENT_SESSION_MAX_MESSAGES = 5
+
+    assert output("prune_sessions", "--dry-run") == f"{long.session_id}\n"
+    assert output("prune_sessions") == f"Pruned {long.session_id}: 9 items before, 5 now.\n"
+    assert output("prune_sessions", "--dry-run") == "None is over its limit.\n"
+    assert json.loads(output("prune_sessions", short.session_id, "--json"))[0]["items"] == 3
+    with pytest.raises(CommandError, match="There is no session user_x"):
+        output("prune_sessions", "user_x")

@@ -1,0 +1,194 @@
+"""What staff do to one session: one function a verb, for the admin and the commands alike.
+
+Each locks the conversation, so that it never meets a turn, changes both stores, and leaves an audit record.
+"""
+
+import getpass
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from chat.exceptions import BadInput, Conflict, NotFound
+from chat.memory.maintenance import SessionFile, opened
+from chat.memory.rebuild import last_turn, rebuild
+from chat.memory.statements import Size
+from chat.models import AgentSession, Conversation, Turn, User
+from chat.models.turn import HOLDING
+from sessions_admin.models import Action, AuditRecord
+
+REASON_LENGTH = 1_000
+NOTHING = Size(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verb did to a session: how much it held before and holds now."""
+
+    session_id: str
+    action: str
+    items_before: int
+    items: int
+    bytes_before: int
+    bytes: int
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.session_id}: {self.items_before:,} items before, {self.items:,} now."
+
+
+def of_user(user: User) -> str:
+    """Name a person for the audit."""
+    return str(user.pk)
+
+
+def of_shell() -> str:
+    """Name whoever runs a command for the audit."""
+    try:
+        return f"os:{getpass.getuser()}"[:64]
+    except OSError:
+        return "os:unknown"
+
+
+def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int | None = None) -> Outcome:
+    """Remove whole user turns from the old end until at most `limit` items (the setting's) stay.
+
+    Raise NotFound, Conflict, MemoryUnavailable.
+    """
+    with _locked(session_id) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+        before = _held_by(file, session)
+        size = file.prune(session_id, settings.AGENT_SESSION_MAX_MESSAGES if limit is None else limit)
+        pruned = session.pruned_count + max(before.items - size.items, 0)
+        return _done(session, Action.PRUNE, actor, reason, before, size, pruned_count=pruned)
+
+
+def clear_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
+    """Let the assistant forget a conversation for good: no rebuild reaches behind this.
+
+    Raise NotFound, Conflict where it is held or in use, MemoryUnavailable.
+    """
+    with _locked(session_id, unless_held=True) as session:
+        conversation = session.conversation
+        conversation.memory_from = conversation.last_seq
+        conversation.save(update_fields=["memory_from"])
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            before = file.remove([session_id])[session_id]
+        return _done(session, Action.CLEAR, actor, reason, before, NOTHING, pruned_count=0, gone_at=timezone.now())
+
+
+def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
+    """Remove a session as the clean-up would; the next message fills it again from the record.
+
+    Raise NotFound, Conflict where it is held or in use, MemoryUnavailable.
+    """
+    with _locked(session_id, unless_held=True) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+        before = file.remove([session_id])[session_id]
+        pruned = session.pruned_count + before.items
+        return _done(
+            session, Action.EXPIRE, actor, reason, before, NOTHING, pruned_count=pruned, gone_at=timezone.now()
+        )
+
+
+def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
+    """Fill a session again from the record. Raise NotFound, Conflict, MemoryUnavailable."""
+    with _locked(session_id) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+        before = _held_by(file, session)
+        after_all = session.conversation.last_seq + 1
+        last = last_turn(session.conversation_id, before=after_all)
+        limit = settings.AGENT_SESSION_MAX_MESSAGES
+        rebuilt = rebuild(session.conversation_id, before=after_all, limit=limit)
+        size = file.replace(session_id, rebuilt.items, last.fence if last else None)
+        gone = None if size.items else timezone.now()
+        return _done(
+            session,
+            Action.REBUILD,
+            actor,
+            reason,
+            before,
+            size,
+            pruned_count=rebuilt.pruned,
+            gone_at=gone,
+            last_error="",
+        )
+
+
+def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | None = None) -> Outcome:
+    """Keep a session from everything that would remove it. Raise NotFound, BadInput without a reason."""
+    if not reason.strip():
+        raise BadInput("A hold needs a reason.")
+    now = timezone.now()
+    if until is not None and until <= now:
+        raise BadInput("A hold cannot end in the past.")
+    with _locked(session_id, unless_busy=False) as session:
+        size = Size(session.item_count, session.byte_count)
+        held = {"held_at": now, "held_until": until, "hold_reason": reason.strip()[:REASON_LENGTH]}
+        return _done(session, Action.HOLD, actor, reason, size, size, **held)
+
+
+def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
+    """End a hold. Raise NotFound, Conflict where there is none."""
+    with _locked(session_id, unless_busy=False) as session:
+        if not session.is_held:
+            raise Conflict("This session is not held.")
+        size = Size(session.item_count, session.byte_count)
+        free = {"held_at": None, "held_until": None, "hold_reason": ""}
+        return _done(session, Action.RELEASE, actor, reason, size, size, **free)
+
+
+def over_limit() -> list[str]:
+    """Return the ids of the sessions that hold more items than the setting allows."""
+    over = AgentSession.objects.filter(item_count__gt=settings.AGENT_SESSION_MAX_MESSAGES, gone_at=None)
+    return list(over.order_by("pk").values_list("session_id", flat=True))
+
+
+@contextmanager
+def _locked(session_id: str, *, unless_busy: bool = True, unless_held: bool = False) -> Iterator[AgentSession]:
+    """Lock a session, its conversation first, until what is done to it is committed."""
+    conversation_id = _conversation_of(session_id)
+    with transaction.atomic(durable=True):
+        conversation = Conversation.objects.locked().get(pk=conversation_id)
+        session = AgentSession.objects.select_for_update(no_key=True).get(session_id=session_id)
+        session.conversation = conversation
+        if unless_busy and Turn.objects.filter(conversation=conversation, status__in=HOLDING).exists():
+            raise Conflict("The assistant is at work in this conversation, or waits for the person's decision.")
+        if unless_held and session.is_held:
+            raise Conflict("This session is held; release it first.")
+        yield session
+
+
+def _conversation_of(session_id: str) -> uuid.UUID:
+    found = AgentSession.objects.filter(session_id=session_id).values_list("conversation_id", flat=True).first()
+    if found is None:
+        raise NotFound(f"There is no session {session_id}.")
+    return found
+
+
+def _held_by(file: SessionFile, session: AgentSession) -> Size:
+    return file.measure([session.session_id])[session.session_id]
+
+
+def _done(
+    session: AgentSession, action: Action, actor: str, reason: str, before: Size, after: Size, **changes: object
+) -> Outcome:
+    """Bring the mirror in step and write down who did it."""
+    for name, value in changes.items():
+        setattr(session, name, value)
+    session.item_count, session.byte_count = after.items, after.bytes
+    session.save()
+    outcome = Outcome(session.session_id, action, before.items, after.items, before.bytes, after.bytes)
+    AuditRecord.objects.create(
+        action=action,
+        actor=actor,
+        session_id=session.session_id,
+        reason=reason.strip()[:REASON_LENGTH],
+        result={name: value for name, value in outcome.as_json().items() if name not in ("session_id", "action")},
+    )
+    return outcome

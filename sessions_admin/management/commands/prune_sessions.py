@@ -1,0 +1,40 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from chat.exceptions import ThreadkeeperError
+from sessions_admin.lifecycle import of_shell, over_limit, prune_session
+from sessions_admin.management.shell import ShellCommand
+
+
+class Command(ShellCommand):
+    help = "Cut sessions back to their limit, whole user turns from the old end; all that are over it, unless named."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("session_id", nargs="*", metavar="ID")
+        parser.add_argument("--reason", default="", help="what the audit is to say")
+        parser.add_argument("--dry-run", action="store_true", help="prune nothing, say which are over the limit")
+        parser.add_argument("--json", action="store_true", help="print the outcomes for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = options["session_id"] or over_limit()
+        if options["dry_run"]:
+            if options["json"]:
+                self.print_json(chosen)
+            else:
+                self.stdout.write("\n".join(chosen) or "None is over its limit.")
+            return
+        outcomes, failures = [], []
+        for done, session_id in enumerate(chosen, 1):
+            try:
+                outcomes.append(prune_session(session_id, actor=of_shell(), reason=options["reason"]))
+            except ThreadkeeperError as error:
+                failures.append(f"{session_id}: {error.detail}")
+            self.print_progress(done, len(chosen))
+        if options["json"]:
+            self.print_json([outcome.as_json() for outcome in outcomes])
+        else:
+            for outcome in outcomes:
+                self.stdout.write(f"Pruned {outcome}")
+        if failures:
+            raise CommandError("\n".join(failures))

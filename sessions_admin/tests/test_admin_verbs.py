@@ -1,0 +1,79 @@
+"""Verbs of the admin's list of sessions: each says first what it will do, and to which."""
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from chat.models import AgentSession, User
+from chat.models.turn import Status
+from sessions_admin.admin.sessions import VERBS
+from sessions_admin.models import AuditRecord
+from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
+
+SESSIONS = "/admin/chat/agentsession/"
+
+
+@pytest.fixture
+def manager(hire: Hire) -> Client:
+    """Staff who look after sessions."""
+    return hire("manage_agentsession")
+
+
+def press(browser: Client, verb: str, *sessions: AgentSession, **more: str) -> str:
+    """Choose sessions and a verb; return the page that comes of it."""
+    chosen = {"_selected_action": [str(session.pk) for session in sessions]}
+    return browser.post(SESSIONS, {"action": verb, **chosen, **more}, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+def test_each_asks_first_and_names_what_it_is_about(
+    manager: Client, given_session: GivenSession, owner: User, session_file: Path, verb: str
+) -> None:
+    session = given_session(owner, title="Summer party")
+
+    page = press(manager, verb, session)
+
+    assert "Summer party" in page
+    assert next(each.does for each in VERBS if each.name == verb).split(".")[0] in page
+    assert stored(session_file, session.session_id)[0] == 4
+    assert not AuditRecord.objects.exists()
+
+
+def test_what_is_confirmed_is_done_to_each_and_told(
+    manager: Client, given_session: GivenSession, owner: User, session_file: Path
+) -> None:
+    one, other, busy = (given_session(owner) for _ in range(3))
+    give_turn(busy, Status.RUNNING)
+
+    page = press(manager, "expire", one, other, busy, confirmed="yes", reason="tidy up")
+
+    assert "2 sessions expired, 8 items removed." in page
+    assert "The assistant is at work in this conversation" in page
+    assert [stored(session_file, session.session_id)[0] for session in (one, other, busy)] == [0, 0, 4]
+    assert list(AuditRecord.objects.values_list("action", "reason")) == [("expire", "tidy up")] * 2
+    manager_id = manager.session["_auth_user_id"]
+    assert set(AuditRecord.objects.values_list("actor", flat=True)) == {manager_id}
+
+
+def test_a_hold_needs_a_reason(manager: Client, given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+
+    assert "Please say why." in press(manager, "hold", session, confirmed="yes", reason=" ")
+    assert not AuditRecord.objects.exists()
+
+    press(manager, "hold", session, confirmed="yes", reason="asked for")
+    session.refresh_from_db()
+    assert (session.is_held, session.hold_reason) == (True, "asked for")
+    assert "held" in manager.get(f"{SESSIONS}?state=held").content.decode()
+
+
+def test_who_may_only_look_is_offered_no_verb(hire: Hire, given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+    viewer = hire("view_agentsession")
+
+    assert 'name="action"' not in viewer.get(SESSIONS).content.decode()
+    press(viewer, "clear", session, confirmed="yes")
+    assert not AuditRecord.objects.exists()
+    session.refresh_from_db()
+    assert session.gone_at is None
