@@ -185,16 +185,17 @@ async def test_a_spoilt_session_is_filled_again_and_used_as_it_is(
 async def test_a_session_that_is_ahead_of_the_record_is_filled_again(
     chat: Chat, script: ScriptedModel, same_file: str
 ) -> None:
+    await said(chat, script, "one")
     script.enqueue([assistant_message("Yes.")])
-    first = await chat.send("one")
-    await chat.log(first.turn)
-    await said(chat, script, "two")
+    second = await chat.send("two")
+    await chat.log(second.turn)
+    await said(chat, script, "three")
     await chat.runner.drain(0)
-    await in_database(lambda: accept_edit_of(chat, first.message["id"]))
+    await in_database(lambda: accept_edit_of(chat, second.message["id"]))
 
     outcome = await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
 
-    assert (outcome.items_before, outcome.items) == (4, 0), "the edit took the place of both"
+    assert (outcome.items_before, outcome.items) == (6, 2), "the edit took the place of the other two"
 
 
 def accept_edit_of(chat: Chat, message_id: str) -> None:
