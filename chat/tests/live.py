@@ -88,6 +88,12 @@ class LiveSocket:
     code: int | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def conversation_id(self) -> uuid.UUID:
+        """The conversation that it is a window on."""
+        assert self.connection.request is not None
+        return uuid.UUID(self.connection.request.path.split("/")[3])
+
     # -- out
 
     async def send(self, kind: str, **fields: Any) -> None:

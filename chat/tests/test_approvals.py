@@ -4,19 +4,20 @@ import asyncio
 import uuid
 
 import pytest
-from agents import Usage
-from agents.items import TResponseOutputItem
-from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from agents.testing import ScriptedModel, assistant_message, function_call
+from django.utils import timezone
+from pytest_django import Settings
 
 from chat import notices, tasks
+from chat.assistant.context import Call
 from chat.bridge import in_database
-from chat.exceptions import Conflict, NotFound
+from chat.exceptions import Conflict, NotFound, TurnLost
 from chat.memory.items import faults
-from chat.models import Message, Task, ToolCall, Turn, User
+from chat.models import ToolCall, Turn, User
 from chat.models.turn import Status
+from chat.tests.asking import DELETE, ask, call, chat, row, titles
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.turns import follow as follow_module
-from chat.turns.accept import Accepted
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -28,39 +29,10 @@ from chat.turns.events import (
     TurnResumed,
     TurnStopped,
 )
+from chat.turns.journal import perform
+from chat.turns.ownership import LEASE, hold_of
 
-DELETE = [function_call("delete_tasks", {"numbers": [1, 2]}, call_id="call_1")]
-
-
-@pytest.fixture
-async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
-    """The owner, who has three tasks, in a conversation that the script answers."""
-
-    def fill() -> None:
-        for title in ("Milk", "Bread", "Eggs"):
-            tasks.create_task(user_id=owner.pk, title=title)
-
-    await in_database(fill)
-    return Chat(await start_runner(script), owner, uuid.uuid4())
-
-
-async def titles() -> list[str]:
-    return await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
-
-
-async def row(accepted: Accepted) -> Turn:
-    return await in_database(lambda: Turn.objects.get(pk=accepted.turn.pk))
-
-
-async def call() -> ToolCall:
-    return await in_database(ToolCall.objects.get)
-
-
-async def ask(chat: Chat, script: ScriptedModel) -> Accepted:
-    script.enqueue([assistant_message("Gladly."), *DELETE])
-    accepted, event = await chat.asked("Delete the first two tasks")
-    assert event == ApprovalRequested("call_1", "delete_tasks", {"numbers": [1, 2]})
-    return accepted
+__all__ = ["chat"]
 
 
 async def test_nothing_is_deleted_while_the_person_is_asked(chat: Chat, script: ScriptedModel) -> None:
@@ -203,73 +175,6 @@ async def test_a_follower_sees_the_question_the_decision_and_the_end_each_once(
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Gladly.\n\nBoth are gone."
 
 
-async def test_another_message_makes_the_question_needless(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await ask(chat, script)
-    script.enqueue([assistant_message("It is Friday.")])
-    following = asyncio.create_task(chat.log(accepted.turn))
-    assert await chat.reply("What day is it for my tasks?") == "It is Friday."
-
-    events = [entry.event for entry in await following]
-    assert ApprovalDecided("call_1", False, "superseded") in events
-    last = events[-1]
-    assert isinstance(last, TurnStopped)
-    assert last.message is not None
-    assert last.message["text"] == "Gladly."
-    assert len(await titles()) == 3
-    model_saw = script.last_call
-    assert model_saw is not None
-    kinds = [item.get("type", item.get("role")) for item in model_saw.input]
-    assert kinds == ["user", "message", "function_call", "function_call_output", "user"]
-    with pytest.raises(Conflict):
-        await chat.decide(accepted.turn, "call_1", True)
-    said = await in_database(lambda: list(Message.objects.order_by("position").values_list("text", "position")))
-    assert said == [
-        ("Delete the first two tasks", 1),
-        ("Gladly.", 2),
-        ("What day is it for my tasks?", 3),
-        ("It is Friday.", 4),
-    ]
-    newest = await in_database(lambda: Turn.objects.get(seq=2))
-    assert newest.warning == "", "nothing was wrong with the memory"
-
-
-async def test_a_message_that_came_before_the_question_makes_it_needless_too(chat: Chat, script: ScriptedModel) -> None:
-    gate = asyncio.Event()
-
-    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
-        await gate.wait()
-        return [*DELETE]
-
-    script.extend([ModelStep.respond(answer), [assistant_message("Yes?")]])
-    first, second = await chat.send("Delete the first two tasks"), await chat.send("Wait")
-    gate.set()
-
-    assert isinstance((await chat.log(first.turn))[-1].event, TurnStopped)
-    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
-    assert (await call()).decided_by == "superseded"
-    assert len(await titles()) == 3
-
-
-async def test_a_turn_that_waits_can_be_stopped_and_asks_again_when_it_is_tried_again(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    accepted = await ask(chat, script)
-    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
-    assert len(await titles()) == 3
-
-    again = await chat.retry(accepted.turn)
-    await chat.until(again.turn, ApprovalRequested)
-    await chat.settled()
-    script.enqueue([assistant_message("Both are gone.")])
-    await chat.decide(again.turn, "call_1", True)
-    await chat.log(again.turn)
-    await chat.settled()
-    assert await titles() == ["Eggs"]
-    assert len(script.calls) == 2
-    assert await chat.session() == (await row(again)).items
-
-
 async def test_a_turn_goes_on_only_when_all_it_asked_is_decided(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue(
         [
@@ -292,10 +197,10 @@ async def test_a_turn_goes_on_only_when_all_it_asked_is_decided(chat: Chat, scri
 
 
 async def test_a_decision_waits_in_the_queue_where_no_place_is_free(
-    chat: Chat, script: ScriptedModel, owner: User, settings: object
+    chat: Chat, script: ScriptedModel, owner: User, settings: Settings
 ) -> None:
     accepted = await ask(chat, script)
-    settings.TURNS_AT_ONCE = 1  # type: ignore[attr-defined]
+    settings.TURNS_AT_ONCE = 1
     gate = Gate("busy")
     script.extend([gate.step(), [assistant_message("Both are gone.")]])
     elsewhere = Chat(chat.runner, owner, uuid.uuid4())
@@ -407,28 +312,12 @@ async def test_a_decision_in_another_process_reaches_who_follows_here(
     assert await titles() == ["Milk", "Eggs"]
 
 
-async def test_a_turn_that_was_asked_to_stop_elsewhere_does_not_begin_to_wait(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    gate = asyncio.Event()
-
-    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
-        await gate.wait()
-        return [*DELETE]
-
-    script.enqueue(ModelStep.respond(answer))
-    accepted = await chat.send("Delete the first two tasks")
-    await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(stop_asked=True))
-    gate.set()
-
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
-    assert (await row(accepted)).status == Status.STOPPED
-    assert (await call()).decided_by == "superseded"
-
-
-async def test_a_question_that_became_needless_has_taken_its_tokens(chat: Chat, script: ScriptedModel) -> None:
-    script.set_default_usage(Usage(requests=1, input_tokens=30, output_tokens=4, total_tokens=34))
+async def test_a_call_that_waits_for_a_decision_cannot_be_carried_out(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
-    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    running = {"status": Status.RUNNING, "owner": uuid.uuid4(), "lease_until": timezone.now() + LEASE}
+    await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(**running))
+    turn = await row(accepted)
+    made = Call("call_1", "delete_tasks", '{"numbers": [1, 2]}')
 
-    assert (await row(accepted)).usage == {"input_tokens": 30, "output_tokens": 4}
+    with pytest.raises(TurnLost, match="Nobody has decided"):
+        await in_database(lambda: perform(hold_of(turn), made, lambda: pytest.fail("it was carried out")))

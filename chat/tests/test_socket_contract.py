@@ -34,11 +34,6 @@ def stored(server: ServerProcess, conversation_id: object) -> int:
     return int(count)
 
 
-def conversation_of(socket: LiveSocket) -> str:
-    assert socket.connection.request is not None
-    return socket.connection.request.path.split("/")[3]
-
-
 async def test_a_conversation_that_is_not_there_yet_is_ready(socket: LiveSocket) -> None:
     assert socket.frames == [{"type": "ready", "protocol": 1, "conversation": None, "turns": []}]
 
@@ -92,7 +87,7 @@ async def test_the_same_client_id_again_is_answered_the_same_and_does_nothing(
     await socket.end_of(first["turn"]["id"])
     await socket.until(lambda frame: frame["type"] == "conversation.updated")
     await socket.pong()
-    before, messages = len(socket.frames), stored(shared_server, conversation_of(socket))
+    before, messages = len(socket.frames), stored(shared_server, socket.conversation_id)
 
     await socket.message("something else", client_id)
     await socket.pong()
@@ -101,14 +96,14 @@ async def test_the_same_client_id_again_is_answered_the_same_and_does_nothing(
     assert [(frame["type"], frame["client_id"], frame["message"], frame["turn"]["id"]) for frame in again] == [
         ("message.accepted", str(client_id), first["message"], first["turn"]["id"])
     ]
-    assert stored(shared_server, conversation_of(socket)) == messages == 4
+    assert stored(shared_server, socket.conversation_id) == messages == 4
     assert is_end(log[-1])
 
 
 async def test_a_second_tab_gets_the_message_and_the_whole_log(
     shared_server: ServerProcess, person: Person, socket: LiveSocket
 ) -> None:
-    async with open_socket(shared_server, person, uuid.UUID(conversation_of(socket))) as tab:
+    async with open_socket(shared_server, person, socket.conversation_id) as tab:
         await tab.ready()
         client_id = await socket.message("Add a task to water the plants")
         told = await tab.accepted(client_id)
@@ -129,7 +124,7 @@ async def test_a_late_follower_gets_exactly_the_rest(
 ) -> None:
     log = await socket.say("Add two tasks: book a table 🎂, call Mum")
     turn_id, last, text = log[-1]["turn_id"], log[-1]["n"], check_log(log)
-    async with open_socket(shared_server, person, uuid.UUID(conversation_of(socket))) as late:
+    async with open_socket(shared_server, person, socket.conversation_id) as late:
         await late.ready()
         for after in range(last):
             before = len(late.frames)

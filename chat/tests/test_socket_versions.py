@@ -75,8 +75,7 @@ async def test_a_page_that_comes_later_is_shown_what_waits(
 ) -> None:
     one, _ = tabs
     question = await asked(one)
-    conversation_id = one.connection.request.path.split("/")[3]  # type: ignore[union-attr]
-    async with open_socket(shared_server, person, uuid.UUID(conversation_id)) as late:
+    async with open_socket(shared_server, person, one.conversation_id) as late:
         (turn,) = (await late.ready())["turns"]
         assert (turn["id"], turn["status"]) == (question["turn_id"], "waiting")
         await late.until(lambda frame: frame["type"] == "approval.requested")
@@ -84,7 +83,7 @@ async def test_a_page_that_comes_later_is_shown_what_waits(
         end = await late.end_of(turn["id"])
         assert "stay on your list" in end["message"]["text"]
     with httpx.Client(base_url=shared_server.url, headers={"cookie": person.cookie}) as browser:
-        state = browser.get(f"/c/{conversation_id}/state/").json()
+        state = browser.get(f"/c/{one.conversation_id}/state/").json()
     call = state["turns"][-1]["tools"][-1]
     assert (call["approval"], call["by"]) == ("declined", str(person.id))
     assert titles(shared_server, person) == ["Buy milk", "Call Mum"]

@@ -225,6 +225,21 @@ async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: 
     assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
 
 
+@pytest.mark.parametrize("wish", ["Delete tasks 1 and 2", "Delete everything"])
+async def test_the_offline_model_says_what_it_has_deleted_before(offline_chat: Chat, wish: str) -> None:
+    user = offline_chat.user
+    await in_database(lambda: [tasks.create_task(user_id=user.pk, title=title) for title in ("Buy soap", "Fix bike")])
+    accepted, asked = await offline_chat.asked(wish)
+    await offline_chat.decide(accepted.turn, asked.call_id, True)
+    await ended(offline_chat, accepted)
+    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+
+    (turn,) = (await page(offline_chat)).turns
+    assert turn.reply is not None
+    assert "Fix bike" in turn.reply.text
+    assert "There is no" not in turn.reply.text
+
+
 async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
     chat: Chat, script: ScriptedModel
 ) -> None:

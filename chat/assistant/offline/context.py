@@ -28,6 +28,13 @@ class Instructions:
     # What an earlier version of the turn did, and what came of it.
     kept: "tuple[Done, ...]" = ()
 
+    @property
+    def removed(self) -> dict[int, Task]:
+        """The tasks that an earlier version of the turn deleted, by number."""
+        outcomes = [done.outcome for done in self.kept if done.name in ("delete_task", "delete_tasks")]
+        tasks = [task for outcome in outcomes for task in (*outcome.tasks, outcome.task) if task is not None]
+        return {task.number: task for task in tasks}
+
     @classmethod
     def read(cls, text: str) -> "Instructions":
         """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""

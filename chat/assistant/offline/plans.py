@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import replies, tellings, undoing
+from chat.assistant.offline import removing, replies, tellings, undoing
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
@@ -42,8 +42,6 @@ from chat.assistant.relevance import REFUSAL
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
 _MOST_WORDS = 12
 _MOST_IN_ORDER = 12
-_MOST_NAMED = 12
-_NOT_NOW = "I couldn't do that just now."
 
 
 def carry_out(desk: Desk) -> Work[str]:
@@ -98,7 +96,7 @@ def _one(desk: Desk, wish: Wish) -> Work[str]:
         case Reopen():
             return (yield from _reopen(desk, wish))
         case Delete():
-            return (yield from _delete(desk, wish))
+            return (yield from removing.delete(desk, wish))
         case Change():
             return (yield from _change(desk, wish))
         case Undo():
@@ -159,7 +157,7 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     for step in steps:
         outcomes += yield from desk.ask(step)
     added = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
-    failed = [_failure(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
+    failed = [replies.failure(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
     said = []
     if len(added) == 1:
         said.append(f"Added {replies.named(added[0])}{replies.details(added[0], desk.today)}.")
@@ -197,10 +195,6 @@ def _arguments(draft: Draft) -> dict[str, object]:
     }
 
 
-def _failure(outcome: Outcome) -> str:
-    return replies.safe(outcome.detail) if outcome.detail else _NOT_NOW
-
-
 def _complete(desk: Desk, wish: Complete) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from _all_done(desk))
@@ -225,7 +219,7 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
         if outcome.error == "already_completed":
             said.append(f"Task **{number}** was already completed.")
         elif not outcome.ok:
-            said.append(_missing(number, outcome))
+            said.append(replies.missing(number, outcome))
     return "\n\n".join(said)
 
 
@@ -238,12 +232,6 @@ def _named_in_part(desk: Desk, phrase: str, choice: Choice) -> Work[list[Task]]:
 def _already(tasks: Sequence[Task]) -> str:
     names = replies.joined([replies.named(task) for task in tasks])
     return f"{names} {'is' if len(tasks) == 1 else 'are'} already completed."
-
-
-def _missing(number: int, outcome: Outcome) -> str:
-    if outcome.error == "not_found":
-        return f"There is no task **{number}** on your list. Which one do you mean?"
-    return _failure(outcome)
 
 
 def _or_add(choice: Choice, wish: Complete) -> str:
@@ -284,65 +272,8 @@ def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
     outcomes = yield from desk.ask(calls)
     done = [replies.named(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
     said = [f"Open again: {replies.joined(done)}."] if done else []
-    said += [_missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
+    said += [replies.missing(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok]
     return "\n\n".join(said)
-
-
-def _delete(desk: Desk, wish: Delete) -> Work[str]:
-    if wish.ref.every:
-        kind = (
-            (yield from choose(desk, wish.ref, among="all")) if wish.ref.narrowed or wish.ref.status != "all" else None
-        )
-        such = [task for task in (yield from desk.everything()) if kind is None or task.number in kind.numbers]
-        if not such:
-            return (yield from offer(desk, "There is no such task. Which one should go?"))
-        return (yield from _delete_all(desk, such))
-    choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
-    if not choice.numbers:
-        if choice.nothing_like_it and wish.otherwise:
-            title = replies.safe(wish.otherwise.title)
-            return f"I couldn't find a task like that. Shall I add “{title}” as a new task?"
-        return choice.problem
-    if len(choice.numbers) == 1 and not wish.unsure:
-        return (yield from _delete_one(desk, choice.numbers[0]))
-    known = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
-    missing = sorted(set(choice.numbers) - {task.number for task in known})
-    said = [f"There is no task **{number}** on your list." for number in missing]
-    if wish.unsure and known:
-        return "\n\n".join([*said, _sure(desk, known)])
-    if known:
-        ends = _delete_one(desk, known[0].number) if len(known) == 1 else _delete_several(desk, known)
-        said.insert(0, (yield from ends))
-    return "\n\n".join(said)
-
-
-def _delete_all(desk: Desk, tasks: Sequence[Task]) -> Work[str]:
-    if len(tasks) == 1:
-        return _sure(desk, tasks)
-    return (yield from _delete_several(desk, tasks))
-
-
-def _sure(desk: Desk, tasks: Sequence[Task]) -> str:
-    """Ask before something is deleted, showing it: only what was shown may go."""
-    return f"Shall I delete {'this' if len(tasks) == 1 else 'these'}?\n\n{replies.lines(tasks, desk.today)}"
-
-
-def _delete_one(desk: Desk, number: int) -> Work[str]:
-    outcome = (yield from desk.ask([Call("delete_task", {"number": number})]))[0]
-    if outcome.ok and outcome.task:
-        return f"Deleted {replies.named(outcome.task)}. Say *undo* if that was a mistake."
-    return _missing(number, outcome)
-
-
-def _delete_several(desk: Desk, tasks: Sequence[Task]) -> Work[str]:
-    """Delete tasks together: the person is shown them, and decides, before anything is done."""
-    numbers = [task.number for task in tasks]
-    outcome = (yield from desk.ask([Call("delete_tasks", {"numbers": numbers})]))[0]
-    if outcome.ok and outcome.tasks:
-        few = len(outcome.tasks) <= _MOST_NAMED
-        gone = replies.joined([replies.named(task) for task in outcome.tasks]) if few else f"{len(outcome.tasks)} tasks"
-        return f"Deleted {gone}. Say *undo* if that was a mistake."
-    return "All right, they stay on your list." if outcome.error == "declined" else _failure(outcome)
 
 
 def _change(desk: Desk, wish: Change) -> Work[str]:
@@ -355,7 +286,7 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
             return (yield from _add(desk, Add((wish.otherwise,))))
         return choice.problem or replies.which_one(choice.otherwise, desk.today, "do you mean")
     outcomes = yield from desk.ask([Call("get_task", {"number": number}) for number in numbers])
-    missing = [_missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
+    missing = [replies.missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
     tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
     if wish.lacks and tasks:
         return tellings.ask_for(wish.lacks, tasks[0])
@@ -369,7 +300,7 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
     said += [
         f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}."
         if outcome.ok and outcome.task
-        else _failure(outcome)
+        else replies.failure(outcome)
         for outcome in changed
     ]
     return "\n\n".join(said + missing)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
 
+from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.wishes import Span
 
@@ -25,6 +26,18 @@ def safe(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
+def failure(outcome: Outcome) -> str:
+    """Say why something could not be done."""
+    return safe(outcome.detail) if outcome.detail else "I couldn't do that just now."
+
+
+def missing(number: int, outcome: Outcome) -> str:
+    """Say why nothing could be done with the task of a number."""
+    if outcome.error == "not_found":
+        return f"There is no task **{number}** on your list. Which one do you mean?"
+    return failure(outcome)
+
+
 def count(number: int, kind: str = "") -> str:
     """Return "3 open tasks", "1 task", "no tasks"."""
     noun = "task" if number == 1 else "tasks"
@@ -33,7 +46,7 @@ def count(number: int, kind: str = "") -> str:
 
 def every(number: int) -> str:
     """Return "both", "all 3"."""
-    return "both" if number == 2 else f"all {number}"  # noqa: PLR2004
+    return "both" if number == 2 else f"all {number}"
 
 
 def named(task: Task) -> str:

@@ -1,0 +1,46 @@
+"""What tests of approvals share: somebody with three tasks, and an assistant that wants to delete two of them."""
+
+import uuid
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.models import Task, ToolCall, Turn, User
+from chat.tests.conftest import Chat, StartRunner
+from chat.turns.accept import Accepted
+from chat.turns.events import ApprovalRequested
+
+DELETE = [function_call("delete_tasks", {"numbers": [1, 2]}, call_id="call_1")]
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User) -> Chat:
+    """The owner, who has three tasks, in a conversation that the script answers."""
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=owner.pk, title=title)
+
+    await in_database(fill)
+    return Chat(await start_runner(script), owner, uuid.uuid4())
+
+
+async def titles() -> list[str]:
+    return await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
+
+
+async def row(accepted: Accepted) -> Turn:
+    return await in_database(lambda: Turn.objects.get(pk=accepted.turn.pk))
+
+
+async def call() -> ToolCall:
+    return await in_database(ToolCall.objects.get)
+
+
+async def ask(chat: Chat, script: ScriptedModel) -> Accepted:
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    accepted, event = await chat.asked("Delete the first two tasks")
+    assert event == ApprovalRequested("call_1", "delete_tasks", {"numbers": [1, 2]})
+    return accepted

@@ -1,0 +1,117 @@
+"""A question that nobody answered is needless once the person says something else, or stops the turn."""
+
+import asyncio
+
+import pytest
+from agents import Usage
+from agents.items import TResponseOutputItem
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message
+
+from chat.bridge import in_database
+from chat.exceptions import Conflict
+from chat.models import Message, Turn
+from chat.models.turn import Status
+from chat.tests.asking import DELETE, ask, call, chat, row, titles
+from chat.tests.conftest import Chat
+from chat.turns.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    TurnFinished,
+    TurnStopped,
+)
+
+__all__ = ["chat"]
+
+
+async def test_another_message_makes_the_question_needless(chat: Chat, script: ScriptedModel) -> None:
+    accepted = await ask(chat, script)
+    script.enqueue([assistant_message("It is Friday.")])
+    following = asyncio.create_task(chat.log(accepted.turn))
+    assert await chat.reply("What day is it for my tasks?") == "It is Friday."
+
+    events = [entry.event for entry in await following]
+    assert ApprovalDecided("call_1", False, "superseded") in events
+    last = events[-1]
+    assert isinstance(last, TurnStopped)
+    assert last.message is not None
+    assert last.message["text"] == "Gladly."
+    assert len(await titles()) == 3
+    model_saw = script.last_call
+    assert model_saw is not None
+    kinds = [item.get("type", item.get("role")) for item in model_saw.input]
+    assert kinds == ["user", "message", "function_call", "function_call_output", "user"]
+    with pytest.raises(Conflict):
+        await chat.decide(accepted.turn, "call_1", True)
+    said = await in_database(lambda: list(Message.objects.order_by("position").values_list("text", "position")))
+    assert said == [
+        ("Delete the first two tasks", 1),
+        ("Gladly.", 2),
+        ("What day is it for my tasks?", 3),
+        ("It is Friday.", 4),
+    ]
+    newest = await in_database(lambda: Turn.objects.get(seq=2))
+    assert newest.warning == "", "nothing was wrong with the memory"
+
+
+async def test_a_message_that_came_before_the_question_makes_it_needless_too(chat: Chat, script: ScriptedModel) -> None:
+    gate = asyncio.Event()
+
+    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+        await gate.wait()
+        return [*DELETE]
+
+    script.extend([ModelStep.respond(answer), [assistant_message("Yes?")]])
+    first, second = await chat.send("Delete the first two tasks"), await chat.send("Wait")
+    gate.set()
+
+    assert isinstance((await chat.log(first.turn))[-1].event, TurnStopped)
+    assert isinstance((await chat.log(second.turn))[-1].event, TurnFinished)
+    assert (await call()).decided_by == "superseded"
+    assert len(await titles()) == 3
+
+
+async def test_a_turn_that_waits_can_be_stopped_and_asks_again_when_it_is_tried_again(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    accepted = await ask(chat, script)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
+    assert len(await titles()) == 3
+
+    again = await chat.retry(accepted.turn)
+    await chat.until(again.turn, ApprovalRequested)
+    await chat.settled()
+    script.enqueue([assistant_message("Both are gone.")])
+    await chat.decide(again.turn, "call_1", True)
+    await chat.log(again.turn)
+    await chat.settled()
+    assert await titles() == ["Eggs"]
+    assert len(script.calls) == 2
+    assert await chat.session() == (await row(again)).items
+
+
+async def test_a_turn_that_was_asked_to_stop_elsewhere_does_not_begin_to_wait(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    gate = asyncio.Event()
+
+    async def answer(_: ModelCall) -> list[TResponseOutputItem]:
+        await gate.wait()
+        return [*DELETE]
+
+    script.enqueue(ModelStep.respond(answer))
+    accepted = await chat.send("Delete the first two tasks")
+    await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(stop_asked=True))
+    gate.set()
+
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnStopped)
+    assert (await row(accepted)).status == Status.STOPPED
+    assert (await call()).decided_by == "superseded"
+
+
+async def test_a_question_that_became_needless_has_taken_its_tokens(chat: Chat, script: ScriptedModel) -> None:
+    script.set_default_usage(Usage(requests=1, input_tokens=30, output_tokens=4, total_tokens=34))
+    accepted = await ask(chat, script)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk)
+
+    assert (await row(accepted)).usage == {"input_tokens": 30, "output_tokens": 4}
