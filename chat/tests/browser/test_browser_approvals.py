@@ -112,8 +112,9 @@ def test_nothing_is_decided_without_a_connection(stage: Stage) -> None:
     page = stage.page
     page.get_by_test_id("approve").click()
     stage.wait_for("approval.decide")
+    asked = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1]}, "approval": "awaiting"}
+    stage.tell(turn, "Delete them", status="waiting", attempt=1, tools=[asked])
     running = {"type": "ready", "protocol": 1, "conversation": None}
-    page.unroute_all()
     page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close(code=1012))
     stage.sockets[-1].close(code=1012)
     expect_state(page, "offline")
