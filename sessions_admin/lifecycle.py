@@ -3,7 +3,6 @@
 Each locks the conversation, so that it never meets a turn, changes both stores, and leaves an audit record.
 """
 
-import getpass
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,12 @@ from chat.exceptions import BadInput, Conflict, NotFound
 from chat.memory.maintenance import SessionFile, opened
 from chat.memory.rebuild import last_turn, rebuild
 from chat.memory.statements import Size
-from chat.models import AgentSession, Conversation, Turn, User
+from chat.models import AgentSession, Conversation, Turn
 from chat.models.turn import HOLDING
-from sessions_admin.models import Action, AuditRecord
+from sessions_admin import audit
+from sessions_admin.audit import REASON_LENGTH
+from sessions_admin.models import Action
 
-REASON_LENGTH = 1_000
 NOTHING = Size(0, 0)
 
 
@@ -43,19 +43,6 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"{self.session_id}: {self.items_before:,} items before, {self.items:,} now."
-
-
-def of_user(user: User) -> str:
-    """Name a person for the audit."""
-    return str(user.pk)
-
-
-def of_shell() -> str:
-    """Name whoever runs a command for the audit."""
-    try:
-        return f"os:{getpass.getuser()}"[:64]
-    except OSError:
-        return "os:unknown"
 
 
 def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int | None = None) -> Outcome:
@@ -184,11 +171,6 @@ def _done(
     session.item_count, session.byte_count = after.items, after.bytes
     session.save()
     outcome = Outcome(session.session_id, action, before.items, after.items, before.bytes, after.bytes)
-    AuditRecord.objects.create(
-        action=action,
-        actor=actor,
-        session_id=session.session_id,
-        reason=reason.strip()[:REASON_LENGTH],
-        result={name: value for name, value in outcome.as_json().items() if name not in ("session_id", "action")},
-    )
+    result = {name: value for name, value in outcome.as_json().items() if name not in ("session_id", "action")}
+    audit.record(action, actor=actor, person=session.user_id, session_id=session.session_id, reason=reason, **result)
     return outcome

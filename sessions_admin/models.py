@@ -1,11 +1,11 @@
-"""What clean-ups did."""
+"""What clean-ups did, what staff did, and how the store grew."""
 
 import uuid
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, Q, Value
 
 
 class Trigger(models.TextChoices):
@@ -17,8 +17,13 @@ class Trigger(models.TextChoices):
 class RunStatus(models.TextChoices):
     QUEUED = "queued"
     RUNNING = "running"
+    STOPPING = "stopping"  # somebody asked it to stop; it does after the batch at hand
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
+
+
+UNDER_WAY = (RunStatus.RUNNING, RunStatus.STOPPING)
 
 
 class CleanupRun(models.Model):
@@ -30,12 +35,22 @@ class CleanupRun(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     dry_run = models.BooleanField("preview", default=False)
-    status = models.CharField(max_length=7, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    status = models.CharField(max_length=8, choices=RunStatus.choices, default=RunStatus.QUEUED)
     cutoff = models.DateTimeField(null=True, blank=True, help_text="Sessions inactive since then are removed.")
+    total = models.PositiveIntegerField(null=True, blank=True, help_text="Sessions chosen when it began.")
     examined = models.PositiveIntegerField(default=0)
     removed_sessions = models.PositiveIntegerField(default=0)
     removed_items = models.PositiveIntegerField(default=0)
     removed_bytes = models.PositiveBigIntegerField(default=0)
+    freed_bytes = models.PositiveBigIntegerField(default=0, db_default=0, help_text="Given back to the disk.")
+    trashed_conversations = models.PositiveIntegerField(default=0, db_default=0)
+    purged_conversations = models.PositiveIntegerField(default=0, db_default=0)
+    log = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), help_text="Pairs of a time and a sentence."
+    )
+    stopped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -48,8 +63,11 @@ class CleanupRun(models.Model):
         permissions = [("run_cleanup", "Can run and preview clean-ups")]
         constraints = [
             models.UniqueConstraint(
-                fields=["status"], name="cleanup_one_running", condition=Q(status=RunStatus.RUNNING)
+                ExpressionWrapper(Q(status__in=UNDER_WAY), models.BooleanField()),
+                name="cleanup_one_under_way",
+                condition=Q(status__in=UNDER_WAY),
             ),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="cleanup_status_known"),
         ]
 
     def __str__(self) -> str:
@@ -73,10 +91,21 @@ class Action(models.TextChoices):
     HOLD = "hold"
     RELEASE = "release"
     REBUILD = "rebuild"
+    INSPECT = "inspect"
+    EXPORT = "export"
+    ERASE = "erase"
+    DEACTIVATE = "deactivate"
+    REACTIVATE = "reactivate"
+    CLEANUP = "cleanup"
+    PREVIEW = "preview"
+    STOP = "stop"
+    RECONCILE = "reconcile"
+    BACKUP = "backup"
+    RESTORE = "restore"
 
 
 class AuditRecord(models.Model):
-    """What somebody did to a session. Never changed, never removed: a trigger of the database sees to it.
+    """What somebody did to a session or a person. Never changed, never removed: a trigger of the database sees to it.
 
     Ids only: no address, no title, no word of a conversation.
     """
@@ -84,7 +113,10 @@ class AuditRecord(models.Model):
     at = models.DateTimeField(auto_now_add=True, db_index=True)
     action = models.CharField(max_length=16, choices=Action.choices)
     actor = models.CharField(max_length=64, help_text="A user's id, or “os:” and who ran the command.")
-    session_id = models.CharField(max_length=100, db_index=True)
+    session_id = models.CharField(max_length=100, blank=True, db_index=True)
+    person = models.CharField(
+        max_length=36, blank=True, default="", db_default="", db_index=True, help_text="The id of whom it was about."
+    )
     reason = models.TextField(blank=True)
     result = models.JSONField(default=dict)
 
@@ -93,7 +125,7 @@ class AuditRecord(models.Model):
         constraints = [models.CheckConstraint(condition=Q(action__in=Action.values), name="audit_action_known")]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.session_id}"
+        return f"{self.action} {self.session_id or self.person}".strip()
 
 
 class CleanedSession(models.Model):
@@ -111,3 +143,38 @@ class CleanedSession(models.Model):
 
     def __str__(self) -> str:
         return self.session_id
+
+
+class CleanedConversation(models.Model):
+    """One conversation that a run moved to the trash or purged, or that a preview would."""
+
+    run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="conversations")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    conversation_id = models.UUIDField()
+    is_purged = models.BooleanField(help_text="Else it went to the trash.")
+    messages = models.PositiveIntegerField()
+    updated_at = models.DateTimeField(help_text="When somebody last said something in it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "conversation_id"], name="cleaned_conversation_once_a_run")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.conversation_id)
+
+
+class StoreSample(models.Model):
+    """How much the session store held at a moment: what the pictures of its growth are drawn from."""
+
+    at = models.DateTimeField(db_index=True)
+    sessions = models.PositiveIntegerField()
+    items = models.PositiveBigIntegerField()
+    bytes = models.PositiveBigIntegerField(help_text="Of the items.")
+    file_bytes = models.PositiveBigIntegerField(help_text="Of the file and its log.")
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.sessions:,} sessions"

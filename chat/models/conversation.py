@@ -40,10 +40,21 @@ class Conversation(models.Model):
         default=0, db_default=0, help_text="Set by clearing: no turn up to this one is remembered again."
     )
 
+    # Where it lies: beside the others, or on top of them, or out of sight, or on its way out.
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    trashed_at = models.DateTimeField(null=True, blank=True)
+    kept_at = models.DateTimeField(null=True, blank=True, help_text="When the person last chose to keep it.")
+
     objects: ClassVar[ConversationQuerySet] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        indexes = [models.Index(fields=["user", "-updated_at"], name="conversation_by_activity")]
+        indexes = [
+            models.Index(fields=["user", "-updated_at"], name="conversation_by_activity"),
+            # For retention, which goes over everybody's.
+            models.Index(fields=["updated_at"], name="conversation_silent", condition=Q(trashed_at__isnull=True)),
+            models.Index(fields=["trashed_at"], name="conversation_trashed", condition=Q(trashed_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.title or "New chat"

@@ -76,9 +76,14 @@ class AgentSession(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True))
+            models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True)),
+            # For the list of staff, which shows those that are gone too.
+            models.Index(fields=["-last_activity_at", "-id"], name="session_listed"),
         ]
-        permissions = [("manage_agentsession", "Can prune, clear, expire, hold, release and rebuild sessions")]
+        permissions = [
+            ("manage_agentsession", "Can prune, clear, expire, hold, release, rebuild and reconcile sessions"),
+            ("view_session_items", "Can read what the assistant remembers"),
+        ]
 
     def __str__(self) -> str:
         return self.session_id

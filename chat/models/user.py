@@ -77,6 +77,11 @@ class User(AbstractBaseUser, PermissionsMixin):
             # Unique whatever its letter case.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
         ]
+        permissions = [
+            ("deactivate_user", "Can deactivate people and let them in again"),
+            ("export_user", "Can export everything about a person"),
+            ("erase_user", "Can erase a person"),
+        ]
 
     def __str__(self) -> str:
         return self.email

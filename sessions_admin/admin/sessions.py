@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from chat.exceptions import ThreadkeeperError
 from chat.models import AgentSession, User
 from chat.models.session import State
-from sessions_admin import lifecycle
+from sessions_admin import audit, lifecycle
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
 
 AT_ONCE = 200  # sessions that one confirmation may be about
@@ -169,7 +169,7 @@ class AgentSessionAdmin(ReadOnlyAdmin[AgentSession]):
         done = removed = 0
         for session in sessions:
             try:
-                outcome = verb.function(session.session_id, actor=lifecycle.of_user(request.user), reason=reason)
+                outcome = verb.function(session.session_id, actor=audit.of_user(request.user), reason=reason)
             except ThreadkeeperError as error:
                 self.message_user(request, f"{session.session_id}: {error.detail}", messages.ERROR)
             else:

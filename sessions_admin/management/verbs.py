@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
-from sessions_admin.lifecycle import Outcome, of_shell
+from sessions_admin.audit import of_shell
+from sessions_admin.lifecycle import Outcome
 from sessions_admin.management.shell import ShellCommand
 
 

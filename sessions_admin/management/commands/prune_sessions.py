@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from chat.exceptions import ThreadkeeperError
-from sessions_admin.lifecycle import of_shell, over_limit, prune_session
+from sessions_admin.audit import of_shell
+from sessions_admin.lifecycle import over_limit, prune_session
 from sessions_admin.management.shell import ShellCommand
 
 
