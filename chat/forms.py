@@ -63,12 +63,19 @@ class SignInForm(AuthenticationForm):
 
     error_messages = {
         "invalid_login": "This e-mail address and password do not go together. Check both and try again.",
-        "inactive": "This account is closed.",
+        "inactive": "This account is closed. Whoever runs this site can open it again.",
     }
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.fields["username"].widget.attrs.update(type="email", autocomplete="email", inputmode="email")
+
+    def get_invalid_login_error(self) -> forms.ValidationError:
+        """Tell those who know the password of a closed account that it is closed."""
+        person = User.objects.filter(email=self.cleaned_data["username"], is_active=False).first()
+        if person is not None and person.check_password(self.cleaned_data["password"]):
+            return forms.ValidationError(self.error_messages["inactive"], code="inactive")
+        return super().get_invalid_login_error()
 
     def clean_username(self) -> str:
         """Count attempts at one address together, whatever its letter case."""

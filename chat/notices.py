@@ -4,6 +4,8 @@ import uuid
 
 from channels.layers import get_channel_layer
 
+ALL_LOGINS = ""
+
 
 def user_group(user_id: uuid.UUID) -> str:
     """Name the group of a person's sockets."""
@@ -27,8 +29,8 @@ async def turn_accepted(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id:
     )
 
 
-async def signed_out(user_id: uuid.UUID, session_key: str) -> None:
-    """Tell the sockets of one login that it is over."""
+async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
+    """Tell the sockets of one login, or of all of a person's, that it is over."""
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 

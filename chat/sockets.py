@@ -293,7 +293,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login."""
-        if notice["session_key"] == self.cookie:
+        if notice["session_key"] in (self.cookie, notices.ALL_LOGINS):
             await self.close(NOT_SIGNED_IN)
 
     async def _tell(self) -> None:

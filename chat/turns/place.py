@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 _LOCK = f"""
 SELECT c.title, c.last_seq, c.last_position, {ENDS_WHEN_IDLE}
 FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
-WHERE c.id = %(conversation)s AND c.user_id = %(user)s FOR NO KEY UPDATE OF c, u
+WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
 """  # noqa: S608 - our own words
 _LOOK = """
 SELECT

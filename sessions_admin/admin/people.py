@@ -1,17 +1,60 @@
 """People: who they are and what they may do. Their conversations are not shown here."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
+from chat.exceptions import ThreadkeeperError
 from chat.models import User
+from sessions_admin import audit, people
 from sessions_admin.admin.shown import SuperusersOnly
 
+AT_ONCE = 50  # people that one confirmation may be about
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonVerb:
+    """Something staff can do to people they have chosen."""
+
+    name: str
+    label: str
+    does: str  # what the page says before it is done
+    permission: str
+    needs_reason: bool = True
+    is_grave: bool = False
+    at_once: int = AT_ONCE
+
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        PersonVerb(
+            "deactivate",
+            "Deactivate",
+            "These accounts are closed: nobody signs in to them, they are signed out everywhere, and what the "
+            "assistant is doing for them is stopped. Nothing is removed, and an account can be opened again.",
+            "chat.deactivate_user",
+        ),
+        PersonVerb(
+            "reactivate",
+            "Let in again",
+            "These people can sign in again, with the password they had.",
+            "chat.deactivate_user",
+            needs_reason=False,
+        ),
+    )
+}
 
 
 class NewPersonForm(AdminUserCreationForm[User]):
@@ -32,7 +75,7 @@ class PersonForm(UserChangeForm[User]):
 
 @admin.register(User)
 class PersonAdmin(UserAdmin[User]):
-    """Django's own pages for people, by e-mail address."""
+    """Django's own pages for people, by e-mail address, and verbs that ask before they do."""
 
     form = PersonForm
     add_form = NewPersonForm
@@ -43,28 +86,144 @@ class PersonAdmin(UserAdmin[User]):
         ("When", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
-    readonly_fields = ("last_login", "created_at")
+    # An account is closed by a verb, which also ends what is open.
+    readonly_fields = ("is_active", "last_login", "created_at")
     list_display = ("email", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     search_fields = ("email", "id__exact")
     ordering = ("email",)
     show_full_result_count = False
 
+    class Media:
+        css = {"all": ["sessions_admin/admin.css"]}
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Let superusers alone give rights: others could give themselves all of them."""
         return (*self.readonly_fields, *(() if request.user.is_superuser else RIGHTS))
+
+    # Who may.
+
+    def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whoever may do something to people may see whom."""
+        return super().has_view_permission(request, obj) or bool(_verbs_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Keep a superuser's password and address from those who are none."""
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: deleting the rows would leave the person's sessions in the store. Deactivate them instead."""
+        """Refuse: deleting the rows would leave the person's sessions in the store. Erase them instead."""
         return False
+
+    # Verbs.
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer the verbs to those who may use them."""
+        return {verb.name: (_action(verb), verb.name, verb.label) for verb in _verbs_of(request)}
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add a page that asks first for each verb."""
+        ask = self.admin_site.admin_view(self._ask)
+        return [path("<uuid:person_id>/do/<slug:verb>/", ask, name="chat_user_do"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the verbs' buttons to those who may use them."""
+        verbs = {"verbs": _verbs_of(request)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **verbs})
+
+    def _ask(self, request: HttpRequest, person_id: Any, verb: str) -> HttpResponse:
+        if verb not in VERBS:
+            raise Http404
+        if VERBS[verb] not in _verbs_of(request):
+            raise PermissionDenied
+        chosen = list(User.objects.filter(pk=person_id))
+        if not chosen:
+            raise Http404
+        return self._confirmation(request, VERBS[verb], chosen)
+
+    def confirm(self, request: HttpRequest, verb: PersonVerb, chosen: QuerySet[User]) -> HttpResponseBase | None:
+        """Ask first; then do it to each, and say what came of it."""
+        found = list(chosen[: verb.at_once + 1])
+        if len(found) > verb.at_once:
+            at_once = "one person" if verb.at_once == 1 else f"{verb.at_once} people"
+            self.message_user(request, f"At most {at_once} at once.", messages.ERROR)
+            return None
+        if "confirmed" in request.POST and _answered(request, verb):
+            return self._carry_out(request, verb, found)
+        return self._confirmation(request, verb, found)
+
+    def _confirmation(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb.label}?",
+            "opts": self.opts,
+            "media": self.media,
+            "verb": verb,
+            "people": chosen,
+            "lacks_answer": "confirmed" in request.POST,
+        }
+        return TemplateResponse(request, "admin/chat/user/confirm.html", context)
+
+    def _carry_out(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponseBase | None:
+        carry_out = DOES[verb.name]
+        for person in chosen:
+            try:
+                answer = carry_out(self, request, person, request.POST.get("reason", "").strip())
+            except ThreadkeeperError as error:
+                self.message_user(request, f"{person.email}: {error.detail}", messages.ERROR)
+            else:
+                if answer is not None:
+                    return answer
+        return None
+
+    def deactivate(self, request: HttpRequest, person: User, reason: str) -> None:
+        """Close an account."""
+        closing = people.deactivate_person(person.pk, actor=_actor(request), reason=reason)
+        ended = f"{closing.logins} login{_s(closing.logins)} and {closing.turns} turn{_s(closing.turns)} ended"
+        self.message_user(request, f"The account of {person.email} is closed; {ended}.", messages.SUCCESS)
+
+    def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
+        """Open an account again."""
+        people.reactivate_person(person.pk, actor=_actor(request), reason=reason)
+        self.message_user(request, f"{person.email} can sign in again.", messages.SUCCESS)
+
+
+DOES: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
+    "deactivate": PersonAdmin.deactivate,
+    "reactivate": PersonAdmin.reactivate,
+}
+
+
+def _action(
+    verb: PersonVerb,
+) -> Callable[[PersonAdmin, HttpRequest, QuerySet[User]], HttpResponseBase | None]:
+    def act(model_admin: PersonAdmin, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponseBase | None:
+        return model_admin.confirm(request, verb, chosen)
+
+    return act
+
+
+def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
+    return [verb for verb in VERBS.values() if request.user.has_perm(verb.permission)]
+
+
+def _answered(request: HttpRequest, verb: PersonVerb) -> bool:
+    return bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
+
+
+def _actor(request: HttpRequest) -> str:
+    assert isinstance(request.user, User)
+    return audit.of_user(request.user)
 
 
 def _may_touch(request: HttpRequest, person: User | None) -> bool:
     return bool(request.user.is_superuser) or person is None or not person.is_superuser
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 admin.site.unregister(Group)
