@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import TypeAlias
 
 from chat.lineage import Lineage
 from chat.memory.rebuild import first_remembered
@@ -17,33 +16,12 @@ from chat.models import Conversation, Message, Task, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.task import Priority
 from chat.models.turn import ACTIVE, Status
+from chat.shelf import ConversationLine, Json, conversations_of, leaving_count, line_of
 
-Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
-
-CONVERSATIONS_SHOWN = 200
 WARNINGS = {
     "context_unavailable": "Context temporarily unavailable",
     "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationLine:
-    """A conversation as a line of the list."""
-
-    id: uuid.UUID
-    title: str
-    created_at: datetime
-    updated_at: datetime
-
-    def as_json(self) -> dict[str, Json]:
-        """Give the `conversation` of frames."""
-        return {
-            "id": str(self.id),
-            "title": self.title,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +197,7 @@ class ChatPage:
     memory_start: uuid.UUID | None = None
     tasks: tuple[ShownTask, ...] = ()
     conversations: tuple[ConversationLine, ...] = ()
+    leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
     # The turn whose time is shown, where that is an earlier version of the conversation.
     version: uuid.UUID | None = None
 
@@ -236,19 +215,19 @@ class ChatPage:
             "memory_start": str(self.memory_start) if self.memory_start else None,
             "tasks": [task.as_json() for task in self.tasks],
             "conversations": [line.as_json() for line in self.conversations],
+            "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
         }
 
 
-def conversations_of(person: User) -> list[ConversationLine]:
-    """List a person's conversations, the one last spoken in first."""
-    rows = Conversation.objects.owned_by(person.pk).order_by("-updated_at", "-id")[:CONVERSATIONS_SHOWN]
-    return [_line(row) for row in rows]
-
-
 def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:
     """Give the page of a conversation that has no message yet."""
-    return ChatPage(id=conversation_id, tasks=tuple(tasks_of(person)), conversations=tuple(conversations_of(person)))
+    return ChatPage(
+        id=conversation_id,
+        leaving=leaving_count(person),
+        tasks=tuple(tasks_of(person)),
+        conversations=tuple(conversations_of(person)),
+    )
 
 
 def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> ChatPage | None:
@@ -257,7 +236,7 @@ def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = N
     With a version, as it was before another turn took that one's place (as it is now where none has); None where there
     is no such turn.
     """
-    row = Conversation.objects.owned_by(person.pk).filter(pk=conversation_id).first()
+    row = Conversation.objects.owned_by(person.pk).select_related("session").filter(pk=conversation_id).first()
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").defer("items", "usage").select_related("prompt"))
@@ -268,7 +247,7 @@ def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = N
         version = None
     return ChatPage(
         id=row.pk,
-        conversation=_line(row),
+        conversation=line_of(row),
         turns=tuple(_turns(row, turns, lineage.shown(version), lineage)),
         memory_start=None if version else first_remembered(conversation_id),
         version=version,
@@ -358,10 +337,6 @@ def _call(row: ToolCall) -> ShownToolCall:
         approval=row.decision,
         by=row.decided_by,
     )
-
-
-def _line(row: Conversation) -> ConversationLine:
-    return ConversationLine(id=row.pk, title=row.title, created_at=row.created_at, updated_at=row.updated_at)
 
 
 def _task(row: Task) -> ShownTask:

@@ -18,7 +18,7 @@ async def tasks_changed(user_id: uuid.UUID) -> None:
 
 
 async def conversation_updated(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
-    """Tell a person's sockets that a conversation was made, named or spoken in."""
+    """Tell a person's sockets that a conversation was made, named, spoken in, put elsewhere or deleted."""
     await _send(user_group(user_id), {"type": "conversation.updated", "id": str(conversation_id)})
 
 

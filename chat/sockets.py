@@ -303,8 +303,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             conversations, turns, tasks = await self.news.take()
             if turns and self.conversation_id in conversations:
                 await self._tell_turns(self.user)
-            for view in await in_database(reading.conversation_views, self.user.pk, conversations):
-                await self._send({"type": "conversation.updated", "conversation": view})
+            for frame in await in_database(reading.conversation_frames, self.user.pk, conversations):
+                await self._send(frame)
             if tasks:
                 views = await in_database(reading.task_views, self.user.pk)
                 await self._send({"type": "tasks.changed", "tasks": views})

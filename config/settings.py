@@ -181,6 +181,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", EMAIL_HOST_USER or "threadke
 AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()
 AGENT_SESSION_MAX_MESSAGES = env.whole("AGENT_SESSION_MAX_MESSAGES", 200, least=4)
 AGENT_SESSION_RETENTION_DAYS = env.whole("AGENT_SESSION_RETENTION_DAYS", 7, least=1)
+CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least=1)
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 
 # The model. With neither key nor address, the built-in offline model answers.

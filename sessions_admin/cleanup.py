@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -20,6 +21,7 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus
+from sessions_admin.retention import retain
 
 BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
 PULSE = timedelta(minutes=2)  # a running run that has not been heard of for so long is dead
@@ -186,6 +188,7 @@ def _work(run: CleanupRun, on_progress: OnProgress) -> None:
             _take(run, file, batch)
             done += len(batch)
             on_progress(done, len(chosen))
+    retain(run, beat=partial(_beat, run))
 
 
 def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -60,7 +60,8 @@ WHERE moved.id = chat_message.id AND moved.position <> chat_message.position
 _STORE = """
 WITH moved AS (
     UPDATE chat_conversation
-    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s
+    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s,
+        archived_at = NULL, trashed_at = NULL
     WHERE id = %(conversation)s
 ), said AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)

@@ -3,30 +3,22 @@
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from chat import tasks
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
+from chat.shelf import Json, line_of, lines_of
 from chat.turns.accept import ahead_of
 from chat.turns.events import MessageView, message_view
-
-
-class ConversationView(TypedDict):
-    """A conversation as programs and the page see it."""
-
-    id: str
-    title: str
-    created_at: str
-    updated_at: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
     """A conversation (None before its first message), its turns that have not ended, and its last turn's place."""
 
-    conversation: ConversationView | None
+    conversation: dict[str, Json] | None
     turns: list[dict[str, Any]]  # {id, status}
     last_seq: int
 
@@ -42,22 +34,27 @@ class Said:
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
     """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
-    conversation = Conversation.objects.filter(pk=conversation_id).first()
+    conversation = Conversation.objects.select_related("session").filter(pk=conversation_id).first()
     if conversation is None:
         return ConversationState(None, [], 0)
     if conversation.user_id != user_id:
         raise NotFound("There is no such conversation.")
     active = Turn.objects.filter(conversation=conversation, status__in=ACTIVE).order_by("seq")
     turns = [{"id": str(turn.pk), "status": turn.status} for turn in active]
-    return ConversationState(_view(conversation), turns, conversation.last_seq)
+    return ConversationState(line_of(conversation).as_json(), turns, conversation.last_seq)
 
 
-def conversation_views(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[ConversationView]:
-    """Return those of the conversations that are a person's, the one last spoken in at the end."""
+def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[dict[str, Any]]:
+    """Return the frames that tell how a person's conversations are by now, the one last spoken in at the end."""
     if not conversation_ids:
         return []
     theirs = Conversation.objects.owned_by(user_id).filter(pk__in=conversation_ids)
-    return [_view(conversation) for conversation in theirs.order_by("updated_at")]
+    lines = lines_of(theirs.order_by("updated_at"))
+    deleted = set(conversation_ids) - {line.id for line in lines}
+    return [
+        *({"type": "conversation.deleted", "id": str(gone)} for gone in deleted),
+        *({"type": "conversation.updated", "conversation": line.as_json()} for line in lines),
+    ]
 
 
 def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
@@ -92,13 +89,4 @@ def accepted_frame(message: MessageView, turn: Turn, ahead: int) -> dict[str, An
             "ahead": ahead,
             "replaces": str(turn.replaces_id) if turn.replaces_id else None,
         },
-    }
-
-
-def _view(conversation: Conversation) -> ConversationView:
-    return {
-        "id": str(conversation.pk),
-        "title": conversation.title,
-        "created_at": conversation.created_at.isoformat(),
-        "updated_at": conversation.updated_at.isoformat(),
     }

@@ -1,0 +1,162 @@
+"""What a person does with a conversation: pin it, archive it, put it into the trash, bring it back, or delete it.
+
+Each verb locks the conversation and makes sure that it is the person's. Whatever they do with one but throw it away
+says that they still want it: retention counts from then.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from chat.exceptions import Conflict, NotFound
+from chat.memory.maintenance import opened
+from chat.memory.removal import remove_for_good
+from chat.models import Conversation, Turn
+from chat.models.retention import leaving
+from chat.models.turn import ACTIVE, Status
+from chat.shelf import ConversationLine, line_of
+from chat.turns.closing import close
+
+HELD = "Your administrator has asked to keep this chat for now."
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A conversation that is no more."""
+
+    id: uuid.UUID
+    title: str
+    messages: int
+
+
+@dataclass(slots=True)
+class _Own:
+    """A conversation, with its session, that is locked until the transaction ends."""
+
+    row: Conversation
+    now: datetime
+
+    def moved(self, *, wanted: bool = True, **places: datetime | None) -> ConversationLine:
+        """Write where it lies now."""
+        if wanted:
+            places["kept_at"] = self.now
+        for name, value in places.items():
+            setattr(self.row, name, value)
+        self.row.save(update_fields=list(places))
+        return line_of(self.row)
+
+    def refuse_in_trash(self) -> None:
+        """Raise Conflict where it must be restored first."""
+        if self.row.trashed_at is not None:
+            raise Conflict("This chat is in the trash. Restore it first.")
+
+    def refuse_held(self) -> None:
+        """Raise Conflict where staff keep it; why is not told."""
+        session = getattr(self.row, "session", None)
+        if session is not None and session.is_held:
+            raise Conflict(HELD)
+
+
+def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        return own.moved(pinned_at=own.row.pinned_at or own.now, archived_at=None)
+
+
+def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        return own.moved(pinned_at=None)
+
+
+def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        return own.moved(archived_at=own.row.archived_at or own.now, pinned_at=None)
+
+
+def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        return own.moved(archived_at=None)
+
+
+def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Let retention count from now on. Raise NotFound, Conflict in the trash."""
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        return own.moved()
+
+
+def keep_all(*, user_id: uuid.UUID) -> int:
+    """Keep all of a person's conversations that would go to the trash within a week; return how many."""
+    now = timezone.now()
+    return leaving(now).owned_by(user_id).update(kept_at=now)
+
+
+def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation into the trash; what is under way in it is stopped, and what waits is not done.
+
+    It stays pinned or archived for when it is restored. Raise NotFound, Conflict where it is held.
+    """
+    with _own(user_id, conversation_id) as own:
+        own.refuse_held()
+        if own.row.trashed_at is not None:
+            return line_of(own.row)
+        _stop_turns(own)
+        return own.moved(trashed_at=own.now, wanted=False)
+
+
+def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation back where it was before it went to the trash. Raise NotFound."""
+    with _own(user_id, conversation_id) as own:
+        return own.moved(trashed_at=None)
+
+
+def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
+    """Delete a conversation in the trash for good, with its session.
+
+    Raise NotFound, Conflict where it is not in the trash, held, or a turn in it has not ended, and MemoryUnavailable.
+    """
+    with _own(user_id, conversation_id) as own:
+        if own.row.trashed_at is None:
+            raise Conflict("Only a chat in the trash is deleted for good.")
+        own.refuse_held()
+        if Turn.objects.filter(conversation=own.row, status__in=ACTIVE).exists():
+            raise Conflict("The assistant is still busy in this chat. Please try again in a moment.")
+        purged = Purged(own.row.pk, own.row.title, own.row.last_position)
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            remove_for_good(file, [own.row])
+    return purged
+
+
+@contextmanager
+def _own(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
+    """Lock a person's conversation until what is done with it is committed."""
+    with transaction.atomic():
+        row = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
+        if row is None:
+            raise NotFound("There is no such conversation.")
+        # The session by a statement of its own, which sees what was committed before the lock was taken.
+        yield _Own(row, timezone.now())
+
+
+def _stop_turns(own: _Own) -> None:
+    """Close the turns that nobody runs, and ask the process of one that runs to stop it."""
+    active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt")
+    for turn in active.order_by("seq"):
+        if turn.status == Status.RUNNING:
+            turn.stop_asked = True
+            turn.save(update_fields=["stop_asked"])
+        else:
+            close(turn, now=own.now)

@@ -1,0 +1,300 @@
+"""Pin, archive, throw away, bring back, delete: what each does to a conversation, and when it is refused."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db.models import Model
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat import conversations, shelf, tasks
+from chat.exceptions import Conflict, MemoryUnavailable, NotFound
+from chat.memory import removal
+from chat.memory.identity import SessionId
+from chat.memory.maintenance import opened
+from chat.memory.mirror import reflect
+from chat.memory.statements import Append, Fence, Size
+from chat.memory.store import SessionStore
+from chat.models import AgentSession, Conversation, Message, Quarantined, Task, ToolCall, Turn, TurnStep, User
+from chat.models.turn import SUPERSEDED, Decision, Status
+from chat.tests import talk
+from chat.turns.accept import accept
+
+pytestmark = pytest.mark.django_db
+VERBS = ["pin", "unpin", "archive", "unarchive", "keep", "trash", "restore", "purge"]
+
+
+@pytest.fixture
+def groceries(owner: User) -> Conversation:
+    return talk.conversation(owner)
+
+
+@pytest.fixture
+def session_file(tmp_path: Path, settings: Settings) -> Path:
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "agent_sessions.db"
+    return tmp_path / "agent_sessions.db"
+
+
+def do(verb: str, conversation: Conversation, user: User | None = None) -> object:
+    function: Callable[..., object] = getattr(conversations, verb)
+    return function(user_id=(user or conversation.user).pk, conversation_id=conversation.pk)
+
+
+def titles(lines: object) -> list[str]:
+    return [line.title for line in lines]  # type: ignore[attr-defined]
+
+
+def remember(path: Path, conversation: Conversation) -> str:
+    """Give a conversation a session of two items; return its id."""
+    session_id = SessionId(conversation.user_id, conversation.pk)
+
+    async def write() -> None:
+        store = SessionStore(path)
+        await store.write(Append(str(session_id), Fence(1, 1), [{"role": "user", "content": "Hello"}] * 2))
+        await store.close()
+
+    asyncio.run(write())
+    reflect(session_id, size=Size(2, 50), now=timezone.now())
+    return str(session_id)
+
+
+def hold(conversation: Conversation, until: timedelta | None = None) -> None:
+    remembered = AgentSession.objects.filter(conversation=conversation)
+    if not remembered.exists():
+        reflect(SessionId(conversation.user_id, conversation.pk), size=Size(0, 0), now=timezone.now())
+    end = timezone.now() + until if until else None
+    remembered.update(held_at=timezone.now(), held_until=end, hold_reason="Fraud")
+
+
+def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, groceries: Conversation) -> None:
+    talk.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
+    assert titles(shelf.conversations_of(owner)) == ["Later", "Groceries"]
+    do("pin", groceries)
+    assert titles(shelf.conversations_of(owner)) == ["Groceries", "Later"]
+    do("unpin", groceries)
+    assert titles(shelf.conversations_of(owner)) == ["Later", "Groceries"]
+
+
+def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Conversation) -> None:
+    do("pin", groceries)
+    line = do("archive", groceries)
+    assert isinstance(line, shelf.ConversationLine)
+    assert (line.pinned, line.archived, line.trashed) == (False, True, False)
+    assert (titles(shelf.conversations_of(owner)), titles(shelf.archive_of(owner).lines)) == ([], ["Groceries"])
+    do("unarchive", groceries)
+    assert (titles(shelf.conversations_of(owner)), titles(shelf.archive_of(owner).lines)) == (["Groceries"], [])
+
+
+def test_pinning_takes_out_of_the_archive(owner: User, groceries: Conversation) -> None:
+    do("archive", groceries)
+    do("pin", groceries)
+    assert titles(shelf.conversations_of(owner)) == ["Groceries"]
+
+
+@pytest.mark.parametrize("before", ["pin", "archive", "keep"])
+def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation, before: str) -> None:
+    do(before, groceries)
+    lists = shelf.conversations_of(owner), shelf.archive_of(owner).lines
+    line = do("trash", groceries)
+    assert isinstance(line, shelf.ConversationLine)
+    assert line.purge_on and line.purge_on - timezone.now() > timedelta(days=29, hours=23)
+    assert (shelf.conversations_of(owner), shelf.archive_of(owner).lines) == ([], ())
+    assert titles(shelf.trash_of(owner).lines) == ["Groceries"]
+    do("restore", groceries)
+    assert (shelf.conversations_of(owner), shelf.archive_of(owner).lines) == lists
+    assert shelf.trash_of(owner).total == 0
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_nobody_does_anything_with_somebody_elses(
+    groceries: Conversation, outsider: User, staff: User, verb: str
+) -> None:
+    if verb in ("purge", "restore"):
+        do("trash", groceries)
+    before = Conversation.objects.values().get(pk=groceries.pk)
+    for somebody in (outsider, staff):
+        with pytest.raises(NotFound):
+            do(verb, groceries, somebody)
+    with pytest.raises(NotFound):
+        conversations.pin(user_id=groceries.user_id, conversation_id=uuid.uuid4())
+    assert Conversation.objects.values().get(pk=groceries.pk) == before
+
+
+@pytest.mark.parametrize("verb", ["pin", "unpin", "archive", "unarchive", "keep"])
+def test_in_the_trash_it_must_be_restored_first(groceries: Conversation, verb: str) -> None:
+    do("trash", groceries)
+    with pytest.raises(Conflict, match="in the trash"):
+        do(verb, groceries)
+
+
+@pytest.mark.parametrize("verb", ["trash", "purge"])
+def test_what_is_held_is_not_thrown_away_and_why_is_not_told(
+    groceries: Conversation, session_file: Path, verb: str
+) -> None:
+    if verb == "purge":
+        do("trash", groceries)
+    hold(groceries)
+    with pytest.raises(Conflict) as refused:
+        do(verb, groceries)
+    assert refused.value.detail == "Your administrator has asked to keep this chat for now."
+    groceries.refresh_from_db()
+    assert (groceries.trashed_at is None) == (verb == "trash")
+
+
+def test_a_hold_that_is_over_refuses_nothing(groceries: Conversation) -> None:
+    hold(groceries, timedelta(seconds=-1))
+    do("trash", groceries)
+    assert Conversation.objects.get().trashed_at
+
+
+def test_throwing_it_away_ends_what_is_under_way(groceries: Conversation) -> None:
+    running = talk.say(groceries, "Add milk", None, status=Status.RUNNING)
+    queued = talk.say(groceries, "And eggs", None, status=Status.QUEUED)
+    do("trash", groceries)
+    running.refresh_from_db()
+    queued.refresh_from_db()
+    assert (running.status, running.stop_asked, queued.status) == (Status.RUNNING, True, Status.STOPPED)
+    with pytest.raises(Conflict, match="busy"):
+        do("purge", groceries)
+
+
+def test_throwing_it_away_is_no_approval(groceries: Conversation) -> None:
+    waiting = talk.say(groceries, "Delete all", None, status=Status.WAITING, so_far="I would delete")
+    call = ToolCall.objects.create(
+        turn=waiting, call_id="c", name="delete_tasks", arguments={}, decision=Decision.AWAITING
+    )
+    do("trash", groceries)
+    call.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (call.decision, call.decided_by, waiting.status) == (Decision.DECLINED, SUPERSEDED, Status.STOPPED)
+    groceries.refresh_from_db()
+    assert groceries.trashed_at and groceries.last_position == 2  # what was said so far is kept
+
+
+@pytest.mark.parametrize("verb", ["archive", "trash"])
+def test_speaking_brings_it_back(groceries: Conversation, verb: str) -> None:
+    do(verb, groceries)
+    said = {"client_id": uuid.uuid4(), "text": "Add milk"}
+    accept(user_id=groceries.user_id, conversation_id=groceries.pk, **said)  # type: ignore[arg-type]
+    groceries.refresh_from_db()
+    assert (groceries.archived_at, groceries.trashed_at) == (None, None)
+
+
+def test_only_what_is_in_the_trash_is_deleted_for_good(groceries: Conversation, session_file: Path) -> None:
+    with pytest.raises(Conflict, match="in the trash"):
+        do("purge", groceries)
+    assert Conversation.objects.exists()
+
+
+def test_what_is_deleted_for_good_is_nowhere_and_nothing_else_is_touched(
+    owner: User, groceries: Conversation, session_file: Path
+) -> None:
+    other = talk.conversation(owner, "Other")
+    tasks.create_task(user_id=owner.pk, title="Buy milk")
+    for conversation in (groceries, other):
+        turn = talk.say(conversation, "Add milk", calls=2)
+        talk.say(conversation, "", "Again.", retry_of=turn)
+        TurnStep.objects.create(turn=turn, n=1, output=[], usage={}, duration_ms=1)
+        Quarantined.objects.create(session_id=remember(session_file, conversation), content="x", reason="torn")
+    do("trash", groceries)
+
+    purged = do("purge", groceries)
+
+    assert purged == conversations.Purged(groceries.pk, "Groceries", 3)
+    kept = str(SessionId(owner.pk, other.pk))
+    assert list(Conversation.objects.all()) == [other]
+    assert set(Turn.objects.values_list("conversation", flat=True)) == {other.pk}
+    assert set(Message.objects.values_list("conversation", flat=True)) == {other.pk}
+    assert set(AgentSession.objects.values_list("session_id", flat=True)) == {kept}
+    assert set(Quarantined.objects.values_list("session_id", flat=True)) == {kept}
+    assert (TurnStep.objects.count(), ToolCall.objects.count(), Task.objects.count()) == (1, 2, 1)
+    with opened(session_file) as file:
+        sizes = file.measure([kept, str(SessionId(owner.pk, groceries.pk))])
+    assert [sizes[session].items for session in sizes] == [2, 0]
+    with pytest.raises(NotFound):
+        do("restore", groceries)
+
+
+def test_all_tables_that_refer_to_a_conversation_are_known_to_its_removal() -> None:
+    known: set[type[Model]] = {Conversation}
+    found = known
+    while found:
+        found = {
+            model
+            for model in apps.get_models()
+            for field in model._meta.concrete_fields
+            if field.remote_field and field.remote_field.model in found and model not in known
+        }
+        known |= found
+    deleted = " ".join(removal._DELETE)
+    assert {model._meta.db_table for model in known if f"FROM {model._meta.db_table} " not in deleted} == set()
+
+
+def test_where_the_session_file_cannot_be_used_nothing_is_deleted(groceries: Conversation, session_file: Path) -> None:
+    talk.say(groceries, "Add milk")
+    do("trash", groceries)
+    session_file.write_bytes(b"this is no database at all, only text" * 100)
+    with pytest.raises(MemoryUnavailable):
+        do("purge", groceries)
+    assert (Conversation.objects.count(), Message.objects.count()) == (1, 2)
+
+
+def ages(owner: User, *days: float) -> dict[float, Conversation]:
+    return {age: talk.conversation(owner, f"{age}", at=timezone.now() - timedelta(days=age)) for age in days}
+
+
+def test_what_goes_to_the_trash_within_a_week_is_told(owner: User, outsider: User) -> None:
+    rows = ages(owner, 22.99, 23.01, 29, 31)
+    ages(outsider, 25)
+    assert titles(shelf.leaving_of(owner).lines) == ["31", "29", "23.01"]
+    assert shelf.leaving_count(owner) == 3
+    now = timezone.now()
+    on = {age: shelf.line_of(row).trash_on for age, row in rows.items()}
+    assert on[22.99] is None
+    assert on[29] and abs(on[29] - now - timedelta(days=1)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("verb", ["keep", "pin", "unpin", "unarchive", "restore"])
+def test_what_a_person_still_wants_is_kept_from_then_on(owner: User, verb: str) -> None:
+    row = ages(owner, 29)[29]
+    if verb == "restore":
+        do("trash", row)
+    do(verb, row)
+    assert shelf.leaving_count(owner) == 0
+    do("keep", row)
+    assert shelf.line_of(Conversation.objects.get()).trash_on is None
+
+
+def test_all_are_kept_at_once_and_nobody_elses(owner: User, outsider: User) -> None:
+    ages(owner, 1, 25, 29)
+    ages(outsider, 25)
+    assert conversations.keep_all(user_id=owner.pk) == 2
+    assert (shelf.leaving_count(owner), shelf.leaving_count(outsider)) == (0, 1)
+
+
+@pytest.mark.parametrize("verb", ["pin", "trash"])
+def test_what_does_not_go_there_by_itself_is_not_told(owner: User, verb: str) -> None:
+    row = ages(owner, 29)[29]
+    do(verb, row)
+    assert shelf.leaving_count(owner) == 0
+    assert shelf.line_of(Conversation.objects.get()).trash_on is None
+
+
+def test_of_what_is_held_nothing_is_announced(owner: User) -> None:
+    row = ages(owner, 29)[29]
+    hold(row)
+    assert (shelf.leaving_count(owner), shelf.line_of(row).trash_on) == (0, None)
+    Conversation.objects.update(trashed_at=timezone.now())
+    row.refresh_from_db()
+    assert shelf.line_of(row).purge_on is None
+
+
+def test_of_a_short_retention_nobody_is_warned_on_the_first_day(owner: User, settings: Settings) -> None:
+    settings.CONVERSATION_RETENTION_DAYS = 3
+    ages(owner, 0.9, 1.1)
+    assert titles(shelf.leaving_of(owner).lines) == ["1.1"]

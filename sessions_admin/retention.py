@@ -1,0 +1,107 @@
+"""Retention of conversations: silent ones go to the trash, and out of it for good, in batches that disturb nobody.
+
+A stage of a clean-up, recorded with it. A preview is the same code, and changes nothing.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from chat.memory.maintenance import opened
+from chat.memory.removal import remove_for_good
+from chat.models import Conversation
+from chat.models.conversation import ConversationQuerySet
+from chat.models.retention import to_purge, to_trash
+from sessions_admin.models import CleanedConversation, CleanupRun
+
+BATCH = 100  # conversations locked at once, so for how long somebody who comes back may have to wait
+
+OnProgress = Callable[[int, int], None]
+
+
+class Beat(Protocol):
+    """Shows that the run is alive, and adds to its counts; raises where it is to end."""
+
+    def __call__(self, **counted: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationForecast:
+    """What retention would do at this moment."""
+
+    trashed: int
+    purged: int
+
+
+def forecast_conversations() -> ConversationForecast:
+    """Count the conversations that a clean-up at this moment would move to the trash, and delete for good."""
+    now = timezone.now()
+    return ConversationForecast(to_trash(now).count(), to_purge(now).count())
+
+
+def retain(run: CleanupRun, *, beat: Beat, on_progress: OnProgress = lambda done, total: None) -> None:
+    """Delete for good what was in the trash for long enough, then move to the trash what was silent for long enough.
+
+    Held and pinned ones stay, and those in which a turn has not ended. Raise MemoryUnavailable, and what `beat` raises.
+    """
+    now = timezone.now()
+    stages = [(to_purge(now), _purge), (to_trash(now), _trash)]
+    chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
+    done, total = 0, sum(map(len, chosen))
+    for (due, take), ids in zip(stages, chosen, strict=True):
+        for batch in _batches(ids):
+            beat()  # not in the transaction: whoever looks at the run would wait for its end
+            with transaction.atomic(durable=True):
+                take(run, _locked(due, batch), now, beat)
+            done += len(batch)
+            on_progress(done, total)
+
+
+def _batches(chosen: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
+    for start in range(0, len(chosen), BATCH):
+        yield chosen[start : start + BATCH]
+
+
+def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conversation]:
+    """Lock the chosen conversations that are still due; one in which somebody is at work is passed over.
+
+    The question is asked again in a statement of its own, which sees what was committed before the locks were taken.
+    """
+    locked = Conversation.objects.filter(pk__in=chosen).locked(skip_locked=True)
+    return list(due.filter(pk__in=list(locked.values_list("pk", flat=True))))
+
+
+def _purge(run: CleanupRun, conversations: Sequence[Conversation], now: datetime, beat: Beat) -> None:
+    _record(run, conversations, is_purged=True)
+    beat(purged_conversations=F("purged_conversations") + len(conversations))
+    if conversations and not run.dry_run:
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            remove_for_good(file, conversations)
+
+
+def _trash(run: CleanupRun, conversations: Sequence[Conversation], now: datetime, beat: Beat) -> None:
+    _record(run, conversations, is_purged=False)
+    beat(trashed_conversations=F("trashed_conversations") + len(conversations))
+    if not run.dry_run:
+        Conversation.objects.filter(pk__in=[row.pk for row in conversations]).update(trashed_at=now)
+
+
+def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged: bool) -> None:
+    CleanedConversation.objects.bulk_create(
+        CleanedConversation(
+            run=run,
+            user_id=row.user_id,
+            conversation_id=row.pk,
+            is_purged=is_purged,
+            messages=row.last_position,
+            updated_at=row.updated_at,
+        )
+        for row in conversations
+    )

@@ -1,0 +1,154 @@
+"""What retention does with conversations, and what it leaves alone."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from chat.exceptions import MemoryUnavailable
+from chat.models import Conversation, User
+from chat.models.turn import Status
+from chat.tests import talk
+from sessions_admin import retention
+from sessions_admin.cleanup import cleanup
+from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
+from sessions_admin.retention import BATCH, forecast_conversations
+from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
+
+MONTH = timedelta(days=30)
+
+
+def in_trash(user: User, since: timedelta) -> Conversation:
+    row = talk.conversation(user, at=timezone.now() - 3 * MONTH)
+    Conversation.objects.filter(pk=row.pk).update(trashed_at=timezone.now() - since)
+    return row
+
+
+def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, session_file: Path) -> None:
+    silent = talk.conversation(owner, at=timezone.now() - MONTH)
+    talk.say(silent, "Add milk")
+    Conversation.objects.update(updated_at=timezone.now() - MONTH)
+    old = in_trash(outsider, MONTH)
+    talk.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
+    in_trash(owner, MONTH - timedelta(minutes=1))
+    assert forecast_conversations() == retention.ConversationForecast(1, 1)
+
+    cleanup(trigger=Trigger.COMMAND)
+
+    run = CleanupRun.objects.get()
+    assert (run.trashed_conversations, run.purged_conversations) == (1, 1)
+    fields = ("run", "user", "conversation_id", "is_purged", "messages")
+    assert set(CleanedConversation.objects.values_list(*fields)) == {
+        (run.pk, owner.pk, silent.pk, False, 2),
+        (run.pk, outsider.pk, old.pk, True, 0),
+    }
+    silent.refresh_from_db()
+    assert silent.trashed_at and not Conversation.objects.filter(pk=old.pk).exists()
+
+
+def test_a_preview_changes_nothing_and_says_the_same(owner: User, session_file: Path) -> None:
+    talk.conversation(owner, at=timezone.now() - MONTH)
+    in_trash(owner, MONTH)
+    before = list(Conversation.objects.order_by("pk").values())
+
+    cleanup(trigger=Trigger.COMMAND, dry_run=True)
+
+    assert list(Conversation.objects.order_by("pk").values()) == before
+    cleanup(trigger=Trigger.COMMAND)
+    preview, real = CleanupRun.objects.order_by("created_at")
+    for run in (preview, real):
+        assert (run.trashed_conversations, run.purged_conversations) == (1, 1)
+    told = [set(run.conversations.values_list("conversation_id", "is_purged")) for run in (preview, real)]
+    assert told[0] == told[1]
+
+
+def test_what_was_purged_leaves_its_session_nowhere(
+    owner: User, given_session: GivenSession, session_file: Path
+) -> None:
+    session = given_session(owner, idle=timedelta(days=1))
+    Conversation.objects.update(trashed_at=timezone.now() - MONTH)
+    assert stored(session_file, session) == [4, 1, 1]
+    cleanup(trigger=Trigger.COMMAND)
+    assert stored(session_file, session) == [0, 0, 0]
+    assert not Conversation.objects.exists()
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
+def test_while_a_turn_has_not_ended_nothing_happens(owner: User, given_session: GivenSession, status: Status) -> None:
+    silent, trashed = given_session(owner), given_session(owner)
+    for session in (silent, trashed):
+        give_turn(session, status)
+    Conversation.objects.update(updated_at=timezone.now() - 2 * MONTH)
+    Conversation.objects.filter(session=trashed).update(trashed_at=timezone.now() - MONTH)
+    cleanup(trigger=Trigger.COMMAND)
+    assert (Conversation.objects.count(), CleanedConversation.objects.count()) == (2, 0)
+
+
+def test_the_days_of_silence_are_a_setting(owner: User, session_file: Path, settings: Settings) -> None:
+    settings.CONVERSATION_RETENTION_DAYS = 3
+    rows = [talk.conversation(owner, at=timezone.now() - timedelta(days=days)) for days in (2.9, 3.1)]
+    cleanup(trigger=Trigger.COMMAND)
+    assert list(Conversation.objects.filter(trashed_at__isnull=False)) == rows[1:]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_purged", [False, True])
+def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_file: Path, is_purged: bool) -> None:
+    busy, other = (
+        in_trash(owner, MONTH) if is_purged else talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2)
+    )
+    with transaction.atomic():
+        Conversation.objects.locked().get(pk=busy.pk)
+        InThread(cleanup, trigger=Trigger.COMMAND).join()
+    assert list(CleanedConversation.objects.values_list("conversation_id", flat=True)) == [other.pk]
+
+
+def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session_file: Path) -> None:
+    sleeping, woken = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
+
+    def beat(**counted: object) -> None:
+        Conversation.objects.filter(pk=woken.pk).update(updated_at=timezone.now())
+
+    retention.retain(CleanupRun.objects.create(trigger=Trigger.COMMAND), beat=beat)
+    assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [sleeping]
+
+
+def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, session_file: Path) -> None:
+    row = in_trash(owner, MONTH)
+    session_file.write_bytes(b"this is no database at all, only text" * 100)
+    with pytest.raises(MemoryUnavailable):
+        retention.retain(CleanupRun.objects.create(trigger=Trigger.COMMAND), beat=lambda **counted: None)
+    assert Conversation.objects.filter(pk=row.pk).exists()
+    assert not CleanedConversation.objects.exists()
+
+
+def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
+    owner: User, session_file: Path, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    then = timezone.now() - MONTH
+    Conversation.objects.bulk_create(Conversation(user=owner, updated_at=then) for _ in range(2 * BATCH + 1))
+    told: list[tuple[int, int]] = []
+    run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
+    with django_assert_max_num_queries(2 + 3 * 7):
+        retention.retain(run, beat=lambda **counted: None, on_progress=lambda *done: told.append(done))
+    assert told == [(BATCH, 2 * BATCH + 1), (2 * BATCH, 2 * BATCH + 1), (2 * BATCH + 1, 2 * BATCH + 1)]
+    assert not Conversation.objects.filter(trashed_at=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "index"),
+    [("to_trash", "conversation_silent"), ("to_purge", "conversation_trashed")],
+)
+def test_what_is_due_is_found_by_an_index(owner: User, rows: str, index: str) -> None:
+    now = timezone.now()
+    Conversation.objects.bulk_create(Conversation(user=owner, updated_at=now) for _ in range(3000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE chat_conversation")
+    assert index in getattr(retention, rows)(now).explain()
+
+
+def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: None) -> None:
+    assert cleanup(trigger=Trigger.COMMAND).status == RunStatus.DONE
