@@ -22,6 +22,7 @@ from psycopg import sql
 
 from config.postgres import url_of as embedded_url
 from config.processes import spawn
+from config.tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a child is to inherit of the test process: how to run at all, and nothing of the project's.
@@ -166,15 +167,13 @@ class ServerProcess:
     def launch(self) -> None:
         """Start the process without waiting until it answers."""
         env = clean_environment(**self.variables)
+        words = ("--port", str(self.port))
+        self.process: Forked | subprocess.Popen[bytes]
         if not self.measured:
-            env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
+            self.process = Forked(self.program, *words, env=env, cwd=ROOT, output=self.log)
+            return
         with open(self.log, "ab") as output:
-            self.process = spawn(
-                [sys.executable, "-m", self.program, "--port", str(self.port)],
-                env=env,
-                output=output,
-                cwd=ROOT,
-            )
+            self.process = spawn([sys.executable, "-m", self.program, *words], env=env, output=output, cwd=ROOT)
 
     def _start(self) -> None:
         self.launch()

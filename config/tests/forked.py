@@ -1,0 +1,83 @@
+"""Python programs in processes of their own that need not import what all of them import first.
+
+A server spends most of its start on imports of the Agents SDK. Here one process a test process has them ready, and
+each server is a fork of it: a process like any other, with its own pid, to be killed like any other.
+"""
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from config.processes import dying_with
+
+_context = multiprocessing.get_context("forkserver")
+# Nothing of ours, which would read its settings, and nothing that makes an event loop.
+_context.set_forkserver_preload(["agents", "openai.types.responses", "psycopg_pool", "channels", "autobahn.websocket"])
+
+
+class Forked:
+    """A module run as a program; the methods are those of `subprocess.Popen`."""
+
+    def __init__(self, module: str, *words: str, env: Mapping[str, str], cwd: Path, output: Path) -> None:
+        _begin()
+        how = (module, words, dict(env), str(cwd), str(output))
+        self._process: BaseProcess = _context.Process(target=_run, args=how, daemon=True)
+        self._process.start()
+        assert self._process.pid
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once it has ended; raise subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _begin() -> None:
+    """Start the process that has the imports ready, without what would have its children's coverage measured."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.update(kept)
+
+
+def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str) -> None:
+    os.setsid()
+    dying_with(os.getppid(), signal.SIGTERM)()
+    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(write_through=True)  # type: ignore[union-attr]
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = [module, *words]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
