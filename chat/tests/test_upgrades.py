@@ -1,0 +1,25 @@
+"""What an upgrade does with what was there before."""
+
+from datetime import timedelta
+from importlib import import_module
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from chat.models import Conversation, User
+from chat.models.retention import leaving, to_trash
+
+
+@pytest.mark.django_db
+def test_retention_of_old_conversations_counts_from_the_upgrade(owner: User) -> None:
+    now = timezone.now()
+    old = Conversation.objects.create(user=owner, updated_at=now - timedelta(days=400))
+    assert list(to_trash(now)) == [old]
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("chat.migrations.0010_retention_begins").BEGIN)
+    assert not to_trash(now).exists()
+    assert not leaving(now).exists()
+    # It is told in time, and goes then.
+    assert list(leaving(now + timedelta(days=24))) == [old]
+    assert list(to_trash(now + timedelta(days=31))) == [old]
