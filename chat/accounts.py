@@ -54,4 +54,9 @@ def change_time_zone(user: User, *, time_zone: str) -> None:
 
 def may_send_reset_mail(email: str) -> bool:
     """Tell whether an address may get another reset mail now, and count this one: nobody's mailbox can be flooded."""
-    return cache.add(f"reset-mail:{email.strip().lower()}", True, RESET_MAIL_PAUSE.total_seconds())
+    return cache.add(reset_mail_key(email), True, RESET_MAIL_PAUSE.total_seconds())
+
+
+def reset_mail_key(email: str) -> str:
+    """Name what the cache keeps of an address that was sent a reset mail."""
+    return f"reset-mail:{email.strip().lower()}"

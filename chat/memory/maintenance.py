@@ -5,6 +5,7 @@ The same file and the same tables as `chat.memory.store`; what is removed here i
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ from chat.memory.store import LOCK_BUDGET
 _MEASURE = (
     "SELECT session_id, count(*), sum(length(CAST(message_data AS BLOB))) FROM agent_messages"
     " WHERE session_id IN (SELECT value FROM json_each(?)) GROUP BY session_id"
+)
+# Whatever is kept of sessions whose ids begin in one way; what follows “_conv_” is smaller than “_conv`”.
+_OF_PERSON = " UNION ".join(
+    f"SELECT session_id FROM {table} WHERE session_id >= ?1 || '_conv_' AND session_id < ?1 || '_conv`'"  # noqa: S608
+    for table in ("agent_messages", "agent_sessions", "threadkeeper_turns")
 )
 _REMOVE = (
     "DELETE FROM agent_messages WHERE session_id IN (SELECT value FROM json_each(?))",
@@ -39,6 +45,27 @@ class SessionFile:
             found = self._connection.execute(_MEASURE, (json.dumps(session_ids),))
             sizes = {session_id: Size(items, size) for session_id, items, size in found}
         return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
+
+    def of_person(self, user_id: uuid.UUID) -> list[str]:
+        """Return the ids of all sessions of a person that there is anything of, with or without a conversation."""
+        with _failures_named():
+            return sorted(row[0] for row in self._connection.execute(_OF_PERSON, (f"user_{user_id}",)))
+
+    def items(self, session_id: str) -> list[Item]:
+        """Return a session's items; rows that hold none are left out."""
+        with _failures_named():
+            return statements.read(self._connection, [session_id])[session_id].items
+
+    def shred(self, session_ids: Sequence[str]) -> None:
+        """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
+        with _failures_named():
+            self._connection.execute("PRAGMA secure_delete=ON")
+        self.remove(session_ids)
+
+    def settle(self) -> None:
+        """Empty the write-ahead log, where what was removed stands still, as far as nobody reads meanwhile."""
+        with _failures_named():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Remove sessions in one transaction, with all that is kept of them; return how much each held."""

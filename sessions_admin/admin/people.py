@@ -11,13 +11,15 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from chat.exceptions import ThreadkeeperError
+from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
 from sessions_admin import audit, people
 from sessions_admin.admin.shown import SuperusersOnly
+from sessions_admin.erase import erase_person, newest_report, preview_erasure
 
 AT_ONCE = 50  # people that one confirmation may be about
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -52,6 +54,16 @@ VERBS = {
             "These people can sign in again, with the password they had.",
             "chat.deactivate_user",
             needs_reason=False,
+        ),
+        PersonVerb(
+            "erase",
+            "Erase",
+            "Everything about this person is removed from both stores, for good: account, conversations, tasks, what "
+            "the assistant remembers. What is held stays, and the closed account with it, until it is released and the "
+            "person erased again. The audit stays; it knows people by their ids only.",
+            "chat.erase_user",
+            is_grave=True,
+            at_once=1,
         ),
     )
 }
@@ -123,8 +135,12 @@ class PersonAdmin(UserAdmin[User]):
 
     def get_urls(self) -> list[URLPattern]:
         """Add a page that asks first for each verb."""
-        ask = self.admin_site.admin_view(self._ask)
-        return [path("<uuid:person_id>/do/<slug:verb>/", ask, name="chat_user_do"), *super().get_urls()]
+        ask, erased = self.admin_site.admin_view(self._ask), self.admin_site.admin_view(self._erased)
+        return [
+            path("<uuid:person_id>/do/<slug:verb>/", ask, name="chat_user_do"),
+            path("<uuid:person_id>/erased/", erased, name="chat_user_erased"),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -150,11 +166,16 @@ class PersonAdmin(UserAdmin[User]):
             at_once = "one person" if verb.at_once == 1 else f"{verb.at_once} people"
             self.message_user(request, f"At most {at_once} at once.", messages.ERROR)
             return None
-        if "confirmed" in request.POST and _answered(request, verb):
+        if "confirmed" in request.POST and _answered(request, verb, found):
             return self._carry_out(request, verb, found)
         return self._confirmation(request, verb, found)
 
     def _confirmation(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponse:
+        try:
+            preview = preview_erasure(chosen[0].pk) if verb.name == "erase" else None
+        except ThreadkeeperError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+            return redirect("admin:chat_user_changelist")
         context = {
             **self.admin_site.each_context(request),
             "title": f"{verb.label}?",
@@ -163,6 +184,7 @@ class PersonAdmin(UserAdmin[User]):
             "verb": verb,
             "people": chosen,
             "lacks_answer": "confirmed" in request.POST,
+            "preview": preview,
         }
         return TemplateResponse(request, "admin/chat/user/confirm.html", context)
 
@@ -189,10 +211,36 @@ class PersonAdmin(UserAdmin[User]):
         people.reactivate_person(person.pk, actor=_actor(request), reason=reason)
         self.message_user(request, f"{person.email} can sign in again.", messages.SUCCESS)
 
+    def erase(self, request: HttpRequest, person: User, reason: str) -> HttpResponse:
+        """Erase a person, and show the report."""
+        if person == request.user:
+            raise Conflict("Your own account can be deleted on the page “Your data”.")
+        report = erase_person(person.pk, actor=_actor(request), reason=reason)
+        said = "but what is held." if report.held_conversations else "and nothing is left."
+        self.message_user(request, f"The person was erased, {said}", messages.SUCCESS)  # no address: messages stay
+        return redirect("admin:chat_user_erased", report.person)
+
+    def _erased(self, request: HttpRequest, person_id: Any) -> HttpResponse:
+        """Show the newest report of an erasure, to be printed."""
+        if not request.user.has_perm("chat.erase_user"):
+            raise PermissionDenied
+        report = newest_report(person_id)
+        if report is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Report of an erasure",
+            "opts": self.opts,
+            "media": self.media,
+            "report": report,
+        }
+        return TemplateResponse(request, "admin/chat/user/erased.html", context)
+
 
 DOES: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
     "deactivate": PersonAdmin.deactivate,
     "reactivate": PersonAdmin.reactivate,
+    "erase": PersonAdmin.erase,
 }
 
 
@@ -209,8 +257,11 @@ def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
     return [verb for verb in VERBS.values() if request.user.has_perm(verb.permission)]
 
 
-def _answered(request: HttpRequest, verb: PersonVerb) -> bool:
-    return bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
+def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> bool:
+    """Tell whether what the page asks for was given: a reason, and for what is grave the address, typed."""
+    typed = request.POST.get("email", "").strip().lower()
+    reasoned = bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
+    return reasoned and (not verb.is_grave or [person.email for person in chosen] == [typed])
 
 
 def _actor(request: HttpRequest) -> str:

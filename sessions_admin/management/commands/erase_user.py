@@ -1,0 +1,58 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from sessions_admin import people
+from sessions_admin.audit import of_shell
+from sessions_admin.erase import Erasure, erase_person, preview_erasure
+from sessions_admin.management.shell import ShellCommand
+
+
+class Command(ShellCommand):
+    help = "Remove everything about a person from both stores, but what is held, and report what was there and is left."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email", metavar="EMAIL")
+        parser.add_argument("--reason", default="By command.", help="what the audit and the report are to say")
+        parser.add_argument("--yes", action="store_true", help="do not ask first")
+        parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would be removed")
+        parser.add_argument("--json", action="store_true", help="print the report for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with self.failures_told():
+            person = people.find(options["email"])
+            if options["dry_run"]:
+                report = preview_erasure(person.pk)
+            else:
+                self._ask(person.email, yes=options["yes"])
+                how = {"reason": options["reason"], "on_progress": self.print_progress}
+                report = erase_person(person.pk, actor=of_shell(), **how)
+        if options["json"]:
+            self.print_json(report.as_json())
+        else:
+            self._print(report)
+
+    def _ask(self, email: str, *, yes: bool) -> None:
+        if yes:
+            return
+        self.stderr.write(f"Everything about {email} will be removed, and cannot be brought back.", str)
+        try:
+            answer = input("Type the e-mail address to go on: ")
+        except EOFError:
+            raise CommandError("Nobody answered; say --yes to go on without being asked.") from None
+        if answer.strip().lower() != email:
+            raise CommandError("That is another address; nothing was removed.")
+
+    def _print(self, report: Erasure) -> None:
+        self.stdout.write(f"{'':<42}{'before':>9}{'after':>9}{'held':>9}")
+        for line in report.lines:
+            self.stdout.write(f"{line.store + ': ' + line.kind:<42}{line.before:>9,}{line.after:>9,}{line.held:>9,}")
+        if report.dry_run:
+            self.stdout.write(f"{report.left:,} would be removed.")
+        elif report.held_conversations:
+            held = report.held_conversations
+            self.stdout.write(f"{held:,} held conversation{'s' * (held > 1)} stay, and the closed account with them.")
+        else:
+            self.stdout.write("Nothing is left but the audit.")
+        if report.set_aside_files:
+            self.stdout.write("Corrupt session files that were set aside may hold more; please remove them.")

@@ -1,0 +1,330 @@
+"""Nothing of a person is left but what is held and the audit, and what is said to be gone was counted again."""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from axes.models import AccessFailureLog
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from django.db import DataError, connection
+from django.test import Client
+from django.utils import timezone
+from django_q.models import Schedule
+from django_q.models import Task as QueueTask
+from django_q.tasks import async_task
+
+from chat.accounts import may_send_reset_mail
+from chat.exceptions import Conflict
+from chat.memory.maintenance import opened
+from chat.models import AgentSession, Conversation, Quarantined, Task, TaskCounter, Turn, User
+from chat.models.turn import Status
+from chat.tests import talk
+from config.tests.support import PASSWORD
+from sessions_admin import erase, traces
+from sessions_admin.audit import of_user
+from sessions_admin.cleanup import cleanup
+from sessions_admin.erase import erase_person
+from sessions_admin.lifecycle import hold_session, release_session
+from sessions_admin.models import AuditRecord, CleanedConversation, CleanupRun, Trigger
+from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember, stored
+
+PEOPLE = "/admin/chat/user/"
+Fill = Callable[[User], AgentSession]
+
+
+@pytest.fixture
+def fill(given_session: GivenSession, session_file: Path) -> Fill:
+    """Let a person leave traces of every kind."""
+
+    def leave(person: User) -> AgentSession:
+        given_session(person)
+        run = CleanupRun.objects.get(pk=cleanup(trigger=Trigger.ADMIN, actor=person).run_id)
+        session = given_session(person, title=f"A party of {person.email}")
+        talk.say(session.conversation, "Buy the sekret cake", "Bought.", calls=2).steps.create(
+            n=1, output=[], usage={}, duration_ms=1
+        )
+        talk.say(session.conversation, "And then", None, status=Status.QUEUED)
+        CleanedConversation.objects.create(
+            run=run, user=person, conversation_id=uuid.uuid4(), is_purged=True, messages=2, updated_at=timezone.now()
+        )
+        Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
+        remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # that no conversation knows of
+        Task.objects.create(user=person, number=TaskCounter.take(person.pk), title="Buy the sekret cake")
+        person.groups.add(Group.objects.create(name=f"friends of {person.pk.hex}"))
+        person.user_permissions.add(Permission.objects.get(codename="view_agentsession"))
+        for password in (PASSWORD, "wrong"):
+            Client().post("/accounts/login/", {"username": person.email, "password": password})
+        LogEntry.objects.log_actions(person.pk, [run], CHANGE, "looked", single_object=True)
+        LogEntry.objects.log_actions(_superuser().pk, [person], CHANGE, f"wrote to {person.email}", single_object=True)
+        AccessFailureLog.objects.create(username=person.email, ip_address="203.0.113.1")
+        async_task("builtins.len", person.email, task_name="a letter")
+        Schedule.objects.create(func="builtins.len", args=f"'{person.email}'")
+        QueueTask.objects.create(
+            id=uuid.uuid4().hex,
+            func="builtins.len",
+            args=(person.email,),
+            started=timezone.now(),
+            stopped=timezone.now(),
+        )
+        may_send_reset_mail(person.email)
+        return session
+
+    return leave
+
+
+def _superuser() -> User:
+    return User.objects.get_or_create(email="root@example.com", is_superuser=True, is_staff=True)[0]
+
+
+def left_of(person: User, email: str) -> dict[str, int]:
+    """Search every row of every table, and the bytes of the session file, for a person's id and address."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(
+                f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s OR t::text ILIKE %s',  # noqa: S608
+                [f"%{person.pk}%", f"%{email}%"],
+            )
+            if count := cursor.fetchone()[0]:
+                found[table] = count
+    return found
+
+
+def counted(person: User, file: Path) -> list[traces.Count]:
+    with opened(file) as opened_file:
+        return traces.count(traces.whose(person), opened_file)
+
+
+def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
+    fill(owner)
+    fill(outsider)
+    others, email = counted(outsider, session_file), owner.email
+    missing = {count.kind for count in others if not count.there}
+    assert missing == set()
+
+    report = erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert left_of(owner, email) == {"sessions_admin_auditrecord": 2}
+    assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
+    assert cache.get(f"reset-mail:{email}") is None
+    assert counted(outsider, session_file) == others
+    assert (report.left, report.held_conversations) == (0, 0)
+    before = {line.kind: line.before for line in report.lines if line.before}
+    assert before | {"messages": 3, "turns": 2, "items": 7, "logins": 1, "tasks": 1, "tool calls": 2} == before
+    assert {line.after for line in report.lines} == {0}
+    with closing(sqlite3.connect(session_file)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill, session_file: Path) -> None:
+    other = User.objects.create_user(f"the.{owner.email}", PASSWORD)
+    fill(other)
+    fill(owner)
+    others = counted(other, session_file)
+
+    erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert counted(other, session_file) == others
+
+
+def test_what_is_held_stays_and_the_rest_goes(
+    owner: User, fill: Fill, given_session: GivenSession, session_file: Path
+) -> None:
+    held = fill(owner)
+    hold_session(held.session_id, actor="os:root", reason="a court asked")
+    fresh = given_session(owner)
+
+    report = erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert (report.left, report.held_conversations) == (0, 1)
+    assert {line.kind for line in report.lines if line.held} == {
+        "account", "conversations", "messages", "turns", "tool calls", "sessions' metadata", "quarantined rows",
+        "sessions", "items",
+    }  # fmt: skip
+    assert stored(session_file, held.session_id)[0] == 4
+    assert stored(session_file, fresh.session_id) == [0, 0, 0]
+    assert Conversation.objects.get().title.startswith("A party")
+    owner.refresh_from_db()
+    assert (owner.email, owner.is_active, owner.has_usable_password()) == ("owner@example.com", False, False)
+
+    release_session(held.session_id, actor="os:root")
+    assert erase_person(owner.pk, actor="os:root", reason="released").held_conversations == 0
+    assert not User.objects.filter(pk=owner.pk).exists()
+    assert set(left_of(owner, owner.email)) == {"sessions_admin_auditrecord"}
+
+
+def test_one_that_was_cut_off_is_finished_by_the_next(
+    owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = [given_session(owner) for _ in range(3)]
+    monkeypatch.setattr(erase, "BATCH", 1)
+
+    def cut_off(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        erase_person(owner.pk, actor="os:root", reason="asked for it", on_progress=cut_off)
+    assert Conversation.objects.count() == 2
+    owner.refresh_from_db()
+    assert not owner.is_active
+
+    report = erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    before = {line.kind: line.before for line in report.lines}
+    assert (report.left, before["conversations"], before["items"]) == (0, 3, 12)  # of both tries
+    assert [stored(session_file, session.session_id) for session in sessions] == [[0, 0, 0]] * 3
+    assert not User.objects.filter(pk=owner.pk).exists()
+
+
+def test_cut_off_between_the_stores_the_record_still_tells_which_session_it_was(
+    owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = given_session(owner)
+    with monkeypatch.context() as patched, pytest.raises(DataError):
+        patched.setattr(erase, "_REMOVE", ("SELECT 1 / 0 WHERE %(gone)s IS NOT NULL",))
+        erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert AgentSession.objects.get().session_id == session.session_id
+    assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
+
+
+def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
+    owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
+) -> None:
+    running = talk.say(talk.conversation(owner), "Slowly", None, status=Status.RUNNING)
+    monkeypatch.setattr(erase, "PATIENCE", timedelta(0))
+
+    with pytest.raises(Conflict, match="still at work"):
+        erase_person(owner.pk, actor="os:root", reason="asked for it")
+    assert Turn.objects.get().stop_asked
+    assert Conversation.objects.count() == 1
+
+    Turn.objects.filter(pk=running.pk).update(lease_until=timezone.now())  # its process is gone
+    assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
+
+
+def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: User, fill: Fill) -> None:
+    fill(owner)
+
+    report = erase_person(owner.pk, actor=of_user(staff), reason="asked for it")
+
+    began, ended = AuditRecord.objects.order_by("pk")
+    assert (began.actor, ended.actor, ended.reason) == (str(staff.pk), str(staff.pk), "asked for it")
+    assert began.result["began"]
+    assert erase.newest_report(owner.pk) == report
+    assert owner.email not in json.dumps(report.as_json())
+
+
+def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_stays(
+    staff: User, owner: User, session_file: Path
+) -> None:
+    with pytest.raises(Conflict, match="Only an administrator"):
+        erase_person(staff.pk, actor=of_user(owner), reason="why not")
+    with pytest.raises(Conflict, match="the only administrator"):
+        erase_person(staff.pk, actor="os:root", reason="why not")
+    staff.refresh_from_db()
+    assert staff.is_active
+    assert not AuditRecord.objects.exists()
+
+
+# The command.
+
+
+def command(*words: str) -> str:
+    printed = StringIO()
+    call_command("erase_user", *words, stdout=printed, stderr=StringIO())
+    return printed.getvalue()
+
+
+def test_a_dry_run_removes_nothing(owner: User, fill: Fill, session_file: Path) -> None:
+    fill(owner)
+    before = counted(owner, session_file)
+
+    report = json.loads(command(owner.email, "--dry-run", "--json"))
+
+    assert report["dry_run"]
+    assert report["left"] == sum(count.there for count in before) > 20
+    assert counted(owner, session_file) == before
+    assert not AuditRecord.objects.exists()
+
+
+def test_the_command_asks_for_the_address_first(
+    owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in ("no\n", ""):
+        monkeypatch.setattr("sys.stdin", StringIO(answer))
+        with pytest.raises(CommandError):
+            command(owner.email)
+    assert User.objects.count() == 1
+
+    monkeypatch.setattr("sys.stdin", StringIO(f"{owner.email}\n"))
+    assert "Nothing is left but the audit." in command(owner.email)
+    assert not User.objects.exists()
+    with pytest.raises(CommandError, match="nobody with the address"):
+        command(owner.email, "--yes")
+
+
+# The admin.
+
+
+def press(browser: Client, *people: User, **more: str) -> str:
+    chosen = {"_selected_action": [str(person.pk) for person in people]}
+    return browser.post(PEOPLE, {"action": "erase", **chosen, **more}, follow=True).content.decode()
+
+
+def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, fill: Fill, staff: User) -> None:
+    fill(owner)
+    helper, email = hire("erase_user"), owner.email
+
+    assert "removed from both stores, for good" in press(helper, owner)
+    for typed in ({}, {"email": "other@example.com"}, {"email": email, "reason": " "}):
+        press(helper, owner, **{"confirmed": "yes", "reason": "asked for it", **typed})
+    assert "At most one person at once." in press(helper, owner, staff, confirmed="yes", reason="x", email=email)
+    assert User.objects.filter(pk=owner.pk).exists()
+
+    page = press(helper, owner, confirmed="yes", reason="asked for it", email=f" {email.upper()}")
+
+    assert "Nothing is left but the audit" in page
+    assert str(owner.pk) in page
+    assert email not in page
+    assert not User.objects.filter(pk=owner.pk).exists()
+
+
+@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer"])
+def test_nobody_else_erases_nor_reads_the_report(
+    who: str, browser_of: Browsers, owner: User, session_file: Path
+) -> None:
+    browser = browser_of(who)
+    gone = User.objects.create_user("gone@example.com")
+    erase_person(gone.pk, actor="os:root", reason="asked for it")
+    status = 403 if who in ("newcomer", "viewer") else 302
+
+    press(browser, owner, confirmed="yes", reason="why not", email=owner.email)
+
+    assert User.objects.filter(pk=owner.pk).exists()
+    assert [browser.get(f"{PEOPLE}{page}/").status_code for page in (f"{owner.pk}/do/erase", f"{gone.pk}/erased")] == [
+        status
+    ] * 2
+
+
+def test_nobody_erases_themselves_in_the_admin(staff: User, staff_client: Client, session_file: Path) -> None:
+    User.objects.create_superuser("second@example.com")
+    page = press(staff_client, staff, confirmed="yes", reason="bye", email=staff.email)
+    assert "Your own account can be deleted on the page" in page
+    assert User.objects.filter(pk=staff.pk).exists()
+
+
+def test_the_admin_does_not_delete_the_rows_by_itself(staff_client: Client, owner: User) -> None:
+    assert staff_client.post(f"{PEOPLE}{owner.pk}/delete/", {"post": "yes"}).status_code == 403
+    page = staff_client.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
+    assert f"{PEOPLE}{owner.pk}/do/erase/" in page
