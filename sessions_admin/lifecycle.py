@@ -88,11 +88,7 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
     """Fill a session again from the record. Raise NotFound, Conflict, MemoryUnavailable."""
     with _locked(session_id) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
-        after_all = session.conversation.last_seq + 1
-        last = last_turn(session.conversation_id, before=after_all)
-        limit = settings.AGENT_SESSION_MAX_MESSAGES
-        rebuilt = rebuild(session.conversation_id, before=after_all, limit=limit)
-        size = file.replace(session_id, rebuilt.items, last.fence if last else None)
+        size, left_out = fill_again(file, session_id, session.conversation)
         gone = None if size.items else timezone.now()
         return _done(
             session,
@@ -101,10 +97,22 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
             reason,
             before,
             size,
-            pruned_count=rebuilt.pruned,
+            pruned_count=left_out,
             gone_at=gone,
             last_error="",
         )
+
+
+def fill_again(file: SessionFile, session_id: str, conversation: Conversation) -> tuple[Size, int]:
+    """Put what the record remembers of a locked conversation in the place of all that its session holds.
+
+    Return how much that is, and how many older items it is without.
+    """
+    after_all = conversation.last_seq + 1
+    last = last_turn(conversation.pk, before=after_all)
+    rebuilt = rebuild(conversation.pk, before=after_all, limit=settings.AGENT_SESSION_MAX_MESSAGES)
+    fence = last.fence if last and rebuilt.items else None
+    return file.replace(session_id, rebuilt.items, fence), rebuilt.pruned
 
 
 def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | None = None) -> Outcome:

@@ -8,12 +8,13 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import file, statements
 from chat.memory.items import Item, surplus
-from chat.memory.statements import Clear, Delete, Fence, Replace, Size, Write
+from chat.memory.statements import Clear, Delete, Fence, Replace, Size, Stored, Write
 from chat.memory.store import LOCK_BUDGET
 
 # One parameter, however many sessions.
@@ -31,6 +32,26 @@ _REMOVE = (
     "DELETE FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))",
     "DELETE FROM threadkeeper_turns WHERE session_id IN (SELECT value FROM json_each(?))",
 )
+# Each table is asked for the next ones by its own index: a row may stand in one of them alone.
+_NEXT = " UNION ".join(
+    f"SELECT * FROM (SELECT DISTINCT session_id FROM {table} WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)"  # noqa: S608
+    for table in ("agent_sessions", "agent_messages", "threadkeeper_turns")
+)
+_LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that the file has of one session; `is_listed` tells whether it has its row among the sessions."""
+
+    stored: Stored = field(default_factory=Stored)
+    size: Size = Size(0, 0)
+    is_listed: bool = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a row of it in any table."""
+        return bool(self.size.items) or self.is_listed or self.stored.last is not None
 
 
 class SessionFile:
@@ -66,6 +87,40 @@ class SessionFile:
         """Empty the write-ahead log, where what was removed stands still, as far as nobody reads meanwhile."""
         with _failures_named():
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def next_ids(self, after: str, limit: int) -> list[str]:
+        """Return the ids that follow one in the order of bytes, of whatever table has a row of theirs."""
+        with _failures_named():
+            found = self._connection.execute(f"{_NEXT} ORDER BY session_id LIMIT ?2", (after, limit)).fetchall()
+        return [session_id for (session_id,) in found]
+
+    def count(self) -> int:
+        """Count the sessions."""
+        with _failures_named():
+            ((sessions,),) = self._connection.execute("SELECT count(*) FROM agent_sessions").fetchall()
+        return int(sessions)
+
+    def look(self, session_ids: Sequence[str]) -> dict[str, Kept]:
+        """Return all that there is of sessions; of one that is not there, nothing."""
+        if not session_ids:
+            return {}
+        sizes = self.measure(session_ids)
+        with _failures_named():
+            listed = {row[0] for row in self._connection.execute(_LISTED, (json.dumps(session_ids),))}
+            stored = statements.read(self._connection, session_ids)
+        return {
+            session_id: Kept(stored[session_id], sizes[session_id], session_id in listed) for session_id in session_ids
+        }
+
+    def drop(self, session_id: str, row_ids: Sequence[int]) -> None:
+        """Remove rows of a session."""
+        with _failures_named():
+            self._commit(Delete(session_id, row_ids))
+
+    def enlist(self, session_id: str) -> None:
+        """Give a session its row among the sessions where it has none."""
+        with _failures_named():
+            self._connection.execute("INSERT OR IGNORE INTO agent_sessions (session_id) VALUES (?)", (session_id,))
 
     def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Remove sessions in one transaction, with all that is kept of them; return how much each held."""

@@ -1,5 +1,6 @@
 """Keep what staff see of a session in step with the store."""
 
+import uuid
 from datetime import datetime
 
 from django.db.models import F
@@ -46,8 +47,22 @@ def reflect(
     )
 
 
-def reflect_pruning(session_id: str, *, pruned: int, size: Size) -> None:
-    """Write what pruning left."""
-    AgentSession.objects.filter(session_id=session_id).update(
-        item_count=size.items, byte_count=size.bytes, pruned_count=F("pruned_count") + pruned
+def reflect_pruning(session_id: str, *, before: Size, after: Size) -> None:
+    """Write what pruning left, unless somebody has written to the mirror since the turn that made it necessary.
+
+    Pruning holds no lock on the conversation: what staff, a clean-up or the next turn wrote meanwhile is newer, and was
+    measured by them. What the turn wrote is `before`.
+    """
+    untouched = AgentSession.objects.filter(
+        session_id=session_id, item_count=before.items, byte_count=before.bytes, gone_at=None
     )
+    untouched.update(
+        item_count=after.items,
+        byte_count=after.bytes,
+        pruned_count=F("pruned_count") + max(before.items - after.items, 0),
+    )
+
+
+def reflect_closing(conversation_id: uuid.UUID, *, now: datetime) -> None:
+    """Write that a turn was ended that nobody ran: the session holds what it held."""
+    AgentSession.objects.filter(conversation=conversation_id).update(last_activity_at=now)

@@ -7,9 +7,9 @@ from django.conf import settings
 
 from chat.bridge import in_database
 from chat.memory.items import Item, faults, repair
-from chat.memory.quarantine import Suspect, quarantine
+from chat.memory.quarantine import quarantine, suspects_in
 from chat.memory.rebuild import LastTurn, rebuild
-from chat.memory.statements import Begin, Fence, Replace, Row, Stored
+from chat.memory.statements import Begin, Fence, Replace, Stored
 from chat.memory.store import SessionStore
 
 
@@ -45,7 +45,7 @@ async def open_session(store: SessionStore, place: Place) -> Opened:
     items = [row.item for row in rows]
     wrong = faults(items)
     if stored.bad or wrong:
-        await in_database(quarantine, place.session_id, _suspects(stored, rows, wrong))
+        await in_database(quarantine, place.session_id, suspects_in(stored, rows, wrong))
     if not (stored.bad or wrong) and (begun or _is_in_step(stored, place)):
         if begun:
             await store.write(Begin(place.session_id, place.fence, (), place.replaces))
@@ -80,8 +80,3 @@ def _is_behind(stored: Stored, place: Place) -> bool:
 def _was_emptied(stored: Stored) -> bool:
     """Tell whether somebody else took the items of a session that held some when its last turn began."""
     return stored.base > 0 and not stored.ids
-
-
-def _suspects(stored: Stored, rows: list[Row], wrong: dict[int, str]) -> list[Suspect]:
-    found = [Suspect(bad.id, bad.data, "holds no item") for bad in stored.bad]
-    return found + [Suspect(rows[index].id, rows[index].item, reason) for index, reason in wrong.items()]

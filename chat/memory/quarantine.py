@@ -2,11 +2,12 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chat.memory.items import Item
+from chat.memory.statements import Row, Stored
 from chat.models import Quarantined
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,12 @@ class Suspect:
     row_id: int
     data: str | Item
     reason: str
+
+
+def suspects_in(stored: Stored, rows: Sequence[Row], wrong: Mapping[int, str]) -> list[Suspect]:
+    """Name the rows of a session that hold no item, and those of `rows` that are at fault, by their index."""
+    found = [Suspect(bad.id, bad.data, "holds no item") for bad in stored.bad]
+    return found + [Suspect(rows[index].id, rows[index].item, reason) for index, reason in wrong.items()]
 
 
 def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.memory.mirror import reflect_closing
 from chat.models import Message, ToolCall, Turn
 from chat.models.conversation import Role
 from chat.models.sql import select
@@ -48,6 +49,7 @@ def close(turn: Turn, *, now: datetime) -> Closed:
     turn.items = journals.storable(journals.as_items(turn.prompt.text, journal)) if journal.steps else []
     turn.usage = journal.usage
     turn.save(update_fields=["status", "ended_at", "attempt", "owner", "lease_until", "items", "usage"])
+    reflect_closing(turn.conversation_id, now=now)
     return Closed(turn.pk, turn.attempt, declined, message_view(message) if message else None)
 
 

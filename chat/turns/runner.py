@@ -290,11 +290,11 @@ class TurnRunner:
             return
         session_id = str(SessionId(turn.user_id, turn.conversation_id))
         try:
-            pruned = await prune(self.store, session_id, limit=settings.AGENT_SESSION_MAX_MESSAGES)
-            size = await self.store.size(session_id)
+            await prune(self.store, session_id, limit=settings.AGENT_SESSION_MAX_MESSAGES)
+            left = await self.store.size(session_id)
         except MemoryUnavailable:
             return  # after the next turn, then
-        await in_database(reflect_pruning, session_id, pruned=pruned, size=size)
+        await in_database(reflect_pruning, session_id, before=ending.size, after=left)
 
     async def _fill(self) -> None:
         """Begin turns that were not given a place, as far as there are places now."""

@@ -1,0 +1,177 @@
+"""What can be wrong between the two stores, and how it is seen from what each of them says of one conversation.
+
+The rules are pure; `records` asks PostgreSQL for what they need, for many conversations in one statement.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import TextChoices
+
+from chat.memory.identity import SessionId
+from chat.memory.items import Item, faults, is_user_message
+from chat.memory.maintenance import Kept
+from chat.memory.rebuild import LastTurn
+from chat.memory.statements import Fence, Size
+from chat.models.sql import select
+
+
+class Drift(TextChoices):
+    ORPHAN = "orphan", "In the file, without a conversation"
+    STRANGER = "stranger", "In the file, under another person’s id"
+    OWNER = "owner", "The mirror names another person or session"
+    UNMIRRORED = "unmirrored", "Spoken in, but the mirror does not know it"
+    MISSING = "missing", "Not in the file, though it should be"
+    NOT_GONE = "not_gone", "In the file, though it is called gone"
+    COUNTS = "counts", "The mirror counts other items or bytes"
+    STALE = "stale", "Active later than the mirror says"
+    BEHIND = "behind", "Remembers less than the record"
+    AHEAD = "ahead", "Remembers what is not in the record any more"
+    NO_ITEM = "no_item", "Has rows that are no items"
+    UNSOUND = "unsound", "Has items that a model would refuse"
+    UNLISTED = "unlisted", "Has items, but no row among the sessions"
+    LEFTOVER = "leftover", "Gone, but side rows of it are left"
+    FOREIGN = "foreign", "Not an id of ours; never touched"
+
+
+# What is wrong with the items themselves, so that the record has to be asked again.
+SPOILT = frozenset({Drift.BEHIND, Drift.AHEAD, Drift.NO_ITEM, Drift.UNSOUND})
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What the mirror says of a session."""
+
+    user_id: uuid.UUID
+    session_id: str
+    size: Size
+    is_gone: bool
+    is_held: bool
+    last_activity_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What PostgreSQL says of a conversation: its mirror, what a session would end with, when a turn last ended."""
+
+    conversation_id: uuid.UUID
+    user_id: uuid.UUID
+    mirror: Mirror | None
+    last: LastTurn | None
+    ended_at: datetime | None
+    is_busy: bool  # a turn runs, or waits for a decision: its session is on the way from one state to another
+
+    @property
+    def session_id(self) -> str:
+        """The id that its session must have."""
+        return str(SessionId(self.user_id, self.conversation_id))
+
+
+_RECORDS = """
+SELECT c.id, c.user_id, s.user_id, s.session_id, s.item_count, s.byte_count, s.gone_at IS NOT NULL,
+    s.held_at IS NOT NULL AND (s.held_until IS NULL OR s.held_until > %(now)s), s.last_activity_at,
+    last.seq, last.attempt, last.warning, ended.at, EXISTS (
+        SELECT FROM chat_turn t WHERE t.conversation_id = c.id AND t.status IN ('running', 'waiting'))
+FROM chat_conversation c LEFT JOIN chat_agentsession s ON s.conversation_id = c.id
+LEFT JOIN LATERAL (
+    SELECT t.seq, t.attempt, t.warning FROM chat_turn t
+    WHERE t.conversation_id = c.id AND t.seq > c.memory_from AND t.superseded_by_id IS NULL
+        AND t.status IN ('done', 'failed', 'stopped') AND t.items <> '[]'
+    ORDER BY t.seq DESC LIMIT 1
+) last ON true
+LEFT JOIN LATERAL (SELECT max(t.ended_at) AS at FROM chat_turn t WHERE t.conversation_id = c.id) ended ON true
+"""
+_OF_THESE = _RECORDS + "WHERE c.id = ANY(%(ids)s)"
+_NEXT = _RECORDS + "WHERE c.id > %(after)s ORDER BY c.id LIMIT %(limit)s"
+
+
+def records(conversation_ids: Collection[uuid.UUID], *, now: datetime) -> dict[uuid.UUID, Record]:
+    """Read what there is of some conversations."""
+    found = select(_OF_THESE, {"ids": list(conversation_ids), "now": now}) if conversation_ids else []
+    return {row[0]: _record(row) for row in found}
+
+
+def next_records(after: uuid.UUID, limit: int, *, now: datetime) -> list[Record]:
+    """Read the conversations that follow one in the order of their ids."""
+    return [_record(row) for row in select(_NEXT, {"after": after, "limit": limit, "now": now})]
+
+
+def _record(row: Sequence[object]) -> Record:
+    conversation_id, user_id, mirrored, session_id, items, size, gone, held, active, *rest = row
+    seq, attempt, warning, ended_at, is_busy = rest
+    mirror = None
+    if mirrored is not None:
+        mirror = Mirror(mirrored, session_id, Size(items, size), gone, held, active)  # type: ignore[arg-type]
+    last = LastTurn(Fence(seq, attempt), warning == "context_unavailable") if seq else None  # type: ignore[arg-type]
+    return Record(conversation_id, user_id, mirror, last, ended_at, bool(is_busy))  # type: ignore[arg-type]
+
+
+def drifts(record: Record, kept: Kept, *, due: Sequence[Item] | None = None) -> list[Drift]:
+    """Name all that is wrong with a conversation's session.
+
+    `due` is what the record would fill it with, for those of which the attempts alone do not tell (`is_doubtful`).
+    """
+    found = _of_mirror(record, kept) if record.mirror else ([Drift.UNMIRRORED] if record.ended_at else [])
+    if kept.size.items:
+        found += _of_items(kept)
+        step = _step(record.last, kept)
+        if step is None and due is not None and not is_faithful(kept.stored.items, due):
+            step = Drift.BEHIND
+        found += [step] if step else []
+    return found
+
+
+def is_doubtful(record: Record, kept: Kept) -> bool:
+    """Tell whether the items have to be compared with the record one by one."""
+    if record.last is None or not kept.size.items:
+        return False
+    return record.last.is_missing or record.mirror is None or record.mirror.size != kept.size
+
+
+def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
+    """Tell whether items end as the record does.
+
+    There may be older ones, brought from elsewhere, or fewer where more was pruned; then they begin with a user turn.
+    """
+    common = min(len(items), len(due))
+    if not common or items[-common:] != due[-common:]:
+        return not due
+    return common == len(due) or is_user_message(items[0])
+
+
+def _of_mirror(record: Record, kept: Kept) -> list[Drift]:
+    mirror = record.mirror
+    assert mirror is not None
+    found = []
+    if (mirror.user_id, mirror.session_id) != (record.user_id, record.session_id):
+        found.append(Drift.OWNER)
+    if record.ended_at is not None and mirror.last_activity_at < record.ended_at:
+        found.append(Drift.STALE)
+    if mirror.is_gone and kept.size.items:
+        found.append(Drift.NOT_GONE)
+    elif mirror.is_gone and kept.has_rows:
+        found.append(Drift.LEFTOVER)
+    elif not (mirror.is_gone or kept.size.items) and (mirror.size.items or record.last):
+        found.append(Drift.MISSING)
+    elif mirror.size != kept.size:
+        found.append(Drift.COUNTS)
+    return found
+
+
+def _of_items(kept: Kept) -> list[Drift]:
+    found = [Drift.NO_ITEM] if kept.stored.bad else []
+    found += [Drift.UNSOUND] if faults(kept.stored.items) else []
+    return found if kept.is_listed else [*found, Drift.UNLISTED]
+
+
+def _step(last: LastTurn | None, kept: Kept) -> Drift | None:
+    """Compare who wrote last with the turn that the record ends with, as a turn does before it begins."""
+    wrote = kept.stored.last
+    if last is None:
+        # What the SDK's own classes have written is taken over by the first turn.
+        return Drift.AHEAD if wrote is not None else None
+    if wrote is None or wrote < last.fence:
+        return Drift.BEHIND
+    return Drift.AHEAD if wrote > last.fence else None

@@ -1,0 +1,85 @@
+"""Conversations as turns leave them, in the record, in the session file and in the mirror."""
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat.memory.identity import SessionId
+from chat.memory.items import Item
+from chat.memory.mirror import reflect
+from chat.memory.statements import Append, Fence, Size
+from chat.memory.store import SessionStore
+from chat.models import AgentSession, Conversation, Message, Turn, User
+from chat.models.conversation import Role
+from chat.models.turn import Status
+
+
+def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelta(0)) -> AgentSession:
+    """Make a conversation of some turns; return the mirror of its session."""
+    then = timezone.now() - idle
+    conversation = Conversation.objects.create(
+        user=user, title="Party", updated_at=then, last_seq=turns, last_position=2 * turns
+    )
+    said = [_items(seq) for seq in range(1, turns + 1)]
+    with transaction.atomic():
+        for seq, items in enumerate(said, 1):
+            _turn(conversation, seq, items, then)
+        session_id = SessionId(user.pk, conversation.pk)
+        reflect(session_id, size=asyncio.run(_remember(path, str(session_id), said)), now=then)
+    return AgentSession.objects.select_related("conversation").get(conversation=conversation)
+
+
+def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
+    """Do something to the file by hand."""
+    with closing(sqlite3.connect(path)) as file, file:
+        return file.execute(statement, values).fetchall()
+
+
+def _items(seq: int) -> list[Item]:
+    said = {"role": "user", "content": f"message {seq} of the party – café"}
+    reply = [{"type": "output_text", "text": f"reply {seq}", "annotations": []}]
+    return [said, {"type": "message", "role": "assistant", "content": reply}]
+
+
+def _turn(conversation: Conversation, seq: int, items: Sequence[Item], then: datetime) -> None:
+    turn_id, client_id = uuid.uuid4(), uuid.uuid4()
+    prompt = Message.objects.create(
+        conversation=conversation,
+        turn_id=turn_id,
+        role=Role.USER,
+        text=items[0]["content"],
+        position=2 * seq - 1,
+        client_id=client_id,
+        created_at=then,
+    )
+    Turn.objects.create(
+        id=turn_id,
+        conversation=conversation,
+        user_id=conversation.user_id,
+        prompt=prompt,
+        client_id=client_id,
+        seq=seq,
+        status=Status.DONE,
+        items=items,
+        accepted_at=then,
+        started_at=then,
+        ended_at=then,
+    )
+    reply = {"turn_id": turn_id, "role": Role.ASSISTANT, "text": f"reply {seq}", "position": 2 * seq}
+    Message.objects.create(conversation=conversation, created_at=then, **reply)
+
+
+async def _remember(path: Path, session_id: str, said: Sequence[Sequence[Item]]) -> Size:
+    store = SessionStore(path)
+    for seq, items in enumerate(said, 1):
+        await store.write(Append(session_id, Fence(seq, 1), items))
+    size = await store.size(session_id)
+    await store.close()
+    return size

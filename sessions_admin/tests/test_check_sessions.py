@@ -1,0 +1,156 @@
+"""The commands that say whether the stores are sound and agree, for a person at a shell and for programs."""
+
+import json
+import sqlite3
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from chat.models import AgentSession, User
+from chat.models.turn import Status
+from sessions_admin.checking import check
+from sessions_admin.models import AuditRecord
+from sessions_admin.tests.conftest import give_turn
+from sessions_admin.tests.talks import sql, talked
+
+pytestmark = pytest.mark.django_db
+
+
+def run(name: str, *options: str) -> tuple[str, str]:
+    """Run a command; return what it printed, and the sentence with which it failed."""
+    printed, failed = StringIO(), ""
+    try:
+        call_command(name, *options, stdout=printed)
+    except CommandError as error:
+        failed = str(error)
+    return printed.getvalue(), failed
+
+
+def report(name: str, *options: str) -> Any:
+    return json.loads(run(name, "--json", *options)[0])
+
+
+def details() -> list[str]:
+    return [fault.detail for fault in check().faults]
+
+
+def test_a_sound_file_is_said_to_be(owner: User, session_file: Path) -> None:
+    talked(owner, session_file)
+
+    assert run("check_sessions") == ("1 sessions, 6 items: sound.\n", "")
+    assert report("check_sessions") == {
+        "exists": True,
+        "sessions": 1,
+        "items": 6,
+        "busy": 0,
+        "faults": [],
+        "is_sound": True,
+    }
+
+
+def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
+    assert report("check_sessions")["exists"] is False
+    assert not session_file.exists()
+
+
+def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
+    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('another')")
+    output = json.dumps({"type": "function_call_output", "call_id": "c", "output": ""})
+    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('another', ?)", output)
+
+    printed, failed = run("check_sessions")
+
+    assert f"{session.session_id}: row 3 holds no item\n" in printed
+    assert "another: row 7 answers no open call\n" in printed, "ids that are not ours are looked at as well"
+    assert failed.startswith("2 faults.")
+
+
+def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
+    give_turn(session, Status.RUNNING)
+
+    assert (check().busy, check().is_sound) == (1, True)
+
+
+def test_a_file_that_others_may_read_is_told_of(owner: User, session_file: Path) -> None:
+    talked(owner, session_file)
+    session_file.chmod(0o644)
+
+    assert details() == ["It can be read by others than its owner: its mode is 0644."]
+
+
+def test_a_file_that_is_no_database_is_told_of(session_file: Path) -> None:
+    session_file.write_text("this is no database, and long enough to be seen as none" * 20)
+    session_file.chmod(0o600)
+
+    assert details() == ["SQLite: file is not a database"]
+
+
+def test_a_corrupt_page_is_told_of(owner: User, session_file: Path) -> None:
+    talked(owner, session_file, turns=40)
+    with closing(sqlite3.connect(session_file)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        file.execute("PRAGMA journal_mode=DELETE")
+        ((page,),) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_agent_messages_session_id'")
+    data = bytearray(session_file.read_bytes())
+    data[(page - 1) * 4096 : page * 4096] = b"\x00" * 4096
+    session_file.write_bytes(data)
+
+    assert all(detail.startswith("SQLite: ") for detail in details())
+    assert details()
+
+
+def test_tables_that_are_not_the_sdks_are_told_of(owner: User, session_file: Path) -> None:
+    talked(owner, session_file)
+    sql(session_file, "ALTER TABLE agent_messages ADD COLUMN colour TEXT")
+
+    assert [detail[:40] for detail in details()] == ["The table agent_messages is not the SDK’"]
+
+
+def test_items_without_their_session_are_told_of(owner: User, session_file: Path) -> None:
+    talked(owner, session_file)
+    sql(session_file, "DELETE FROM agent_sessions")
+
+    assert details() == ["6 items belong to sessions that have no row in agent_sessions."]
+
+
+# Comparing the stores.
+
+
+def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    AgentSession.objects.update(item_count=9)
+
+    printed, failed = run("reconcile_sessions")
+    assert f"{session.session_id}: The mirror counts other items or bytes\n" in printed
+    assert "1 sessions in the file and 1 conversations compared; 1 differ.\n" in printed
+    assert "reconcile_sessions --repair" in failed
+
+    assert run("reconcile_sessions", "--repair", "--reason", "a drill")[0].endswith("1 differ, 1 repaired.\n")
+    found = report("reconcile_sessions", "--dry-run")
+    assert (found["drifted"], found["is_clean"], found["findings"]) == (0, True, [])
+    repaired = AuditRecord.objects.get(session_id=session.session_id)
+    assert repaired.actor.startswith("os:")
+    assert repaired.reason == "a drill"
+
+
+def test_findings_are_told_to_programs(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    AgentSession.objects.update(item_count=9)
+
+    assert report("reconcile_sessions", "--repair")["findings"] == [
+        {
+            "session_id": session.session_id,
+            "drifts": ["counts"],
+            "items_in_mirror": 9,
+            "items_in_file": 6,
+            "repaired": True,
+        }
+    ]

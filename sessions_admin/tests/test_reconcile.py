@@ -1,0 +1,334 @@
+"""Two stores that differ: every way in which they can is found and named, and put right as the record says."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.exceptions import MemoryUnavailable
+from chat.memory.identity import SessionId
+from chat.models import AgentSession, Conversation, Quarantined, Turn, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat
+from sessions_admin import lifecycle
+from sessions_admin.drift import Drift
+from sessions_admin.models import Action, AuditRecord
+from sessions_admin.reconcile import ReconcileReport, reconcile
+from sessions_admin.tests.conftest import OLD, give_turn, stored
+from sessions_admin.tests.talks import sql, talked
+
+BY = "os:tester"
+Hurt = Callable[[AgentSession, Path], None]
+
+
+def compare(*, repair: bool = False) -> ReconcileReport:
+    return reconcile(repair=repair, actor=BY, reason="a drill")
+
+
+def named(report: ReconcileReport) -> dict[str, list[Drift]]:
+    return {finding.session_id: list(finding.drifts) for finding in report.findings}
+
+
+# Ways in which a session of three turns, of six items, is hurt by hand.
+
+
+def mirror(**values: object) -> Hurt:
+    return lambda session, path: [AgentSession.objects.filter(pk=session.pk).update(**values)].clear()
+
+
+def file(statement: str, *values: object) -> Hurt:
+    return lambda session, path: sql(path, statement, *values, session.session_id).clear()
+
+
+def no_mirror(session: AgentSession, path: Path) -> None:
+    session.delete()
+
+
+def moved_to_somebody_else(session: AgentSession, path: Path) -> None:
+    stranger = User.objects.create_user("stranger@example.com")
+    AgentSession.objects.filter(pk=session.pk).update(
+        user=stranger, session_id=str(SessionId(stranger.pk, session.conversation_id))
+    )
+
+
+def emptied(session: AgentSession, path: Path) -> None:
+    for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
+        sql(path, f"DELETE FROM {table} WHERE session_id = ?", session.session_id)  # noqa: S608
+
+
+def one_more_turn(session: AgentSession, path: Path) -> None:
+    give_turn(session, Status.DONE)
+    Turn.objects.filter(seq=4).update(items=[HELLO])
+
+
+def forgotten(session: AgentSession, path: Path) -> None:
+    Conversation.objects.filter(session=session).update(memory_from=3)
+
+
+def missed_by_the_store(session: AgentSession, path: Path) -> None:
+    Turn.objects.filter(conversation=session.conversation_id, seq=3).update(warning="context_unavailable")
+    sql(path, f"DELETE FROM agent_messages WHERE {NEWEST}")  # noqa: S608
+    size = sum(len(row) for row in rows(session, path))
+    AgentSession.objects.filter(pk=session.pk).update(item_count=5, byte_count=size)
+
+
+def rows(session: AgentSession, path: Path) -> list[str]:
+    query = "SELECT message_data FROM agent_messages WHERE session_id = ? ORDER BY id"
+    return [str(data) for (data,) in sql(path, query, session.session_id)]
+
+
+HELLO = {"role": "user", "content": "Hello again"}
+CALL = json.dumps({"type": "function_call", "call_id": "c1", "name": "list_tasks", "arguments": "{}"})
+GONE = {"gone_at": timezone.now(), "item_count": 0, "byte_count": 0}
+NEWEST = "id = (SELECT max(id) FROM agent_messages)"
+
+HURT: dict[str, tuple[Hurt, set[Drift]]] = {
+    "the mirror names somebody else": (moved_to_somebody_else, {Drift.OWNER}),
+    "the mirror is not there": (no_mirror, {Drift.UNMIRRORED}),
+    "nothing in the file": (emptied, {Drift.MISSING}),
+    "gone, but there": (mirror(**GONE), {Drift.NOT_GONE}),
+    "counts items wrongly": (mirror(item_count=7), {Drift.COUNTS}),
+    "counts bytes wrongly": (mirror(byte_count=7), {Drift.COUNTS}),
+    "active later": (mirror(last_activity_at=timezone.now() - OLD), {Drift.STALE}),
+    "an older attempt": (file("UPDATE threadkeeper_turns SET turn = 2 WHERE session_id = ?"), {Drift.BEHIND}),
+    "no attempt": (file("DELETE FROM threadkeeper_turns WHERE session_id = ?"), {Drift.BEHIND}),
+    "a later attempt": (file("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"), {Drift.AHEAD}),
+    "the record went on": (one_more_turn, {Drift.BEHIND, Drift.STALE}),
+    "cleared, but there": (forgotten, {Drift.AHEAD}),
+    "the store missed a reply": (missed_by_the_store, {Drift.BEHIND}),
+    "a row lost in the middle": (
+        file("DELETE FROM agent_messages WHERE id = (SELECT max(id) - 3 FROM agent_messages) AND session_id = ?"),
+        {Drift.COUNTS, Drift.BEHIND},
+    ),
+    "a row that is no item": (
+        file(f"UPDATE agent_messages SET message_data = 'no' WHERE {NEWEST} AND session_id = ?"),  # noqa: S608
+        {Drift.NO_ITEM, Drift.COUNTS, Drift.BEHIND},
+    ),
+    "a call that nothing answers": (
+        file(f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST} AND session_id = ?", CALL),  # noqa: S608
+        {Drift.UNSOUND, Drift.COUNTS, Drift.BEHIND},
+    ),
+    "no row among the sessions": (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
+}
+
+
+@pytest.mark.parametrize("how", HURT)
+def test_drift_is_found_named_repaired_and_not_found_again(how: str, owner: User, session_file: Path) -> None:
+    hurt, expected = HURT[how]
+    sound, session = talked(owner, session_file), talked(owner, session_file)
+    before = [json.loads(row) for row in rows(session, session_file)]
+    hurt(session, session_file)
+
+    looked = compare()
+    assert {name: set(found) for name, found in named(looked).items()} == {session.session_id: expected}
+    assert (looked.drifted, looked.repaired, looked.is_clean) == (1, 0, False)
+    assert compare().found == looked.found, "looking changes nothing"
+
+    repaired = compare(repair=True)
+    assert (named(repaired), repaired.is_clean) == (named(looked), True)
+    again = compare()
+    assert (again.drifted, again.found) == (0, {})
+
+    mended = AgentSession.objects.get(conversation=session.conversation_id)
+    items = [json.loads(row) for row in rows(session, session_file)]
+    if how == "cleared, but there":
+        assert (items, mended.item_count, stored(session_file, session.session_id)) == ([], 0, [0, 0, 0])
+        assert mended.gone_at is not None
+    else:
+        assert items == before + ([HELLO] if how == "the record went on" else [])
+        assert (mended.user_id, mended.session_id, mended.gone_at) == (owner.pk, session.session_id, None)
+        assert stored(session_file, session.session_id) == [mended.item_count, 1, 1] == [len(items), 1, 1]
+    audited = AuditRecord.objects.filter(action=Action.RECONCILE, session_id=session.session_id).get()
+    assert (audited.actor, audited.reason, audited.person) == (BY, "a drill", str(owner.pk))
+    assert set(audited.result["drifts"]) == {drift.value for drift in expected}
+    assert not AuditRecord.objects.filter(session_id=sound.session_id).exists()
+
+
+def test_two_stores_that_agree_are_found_to(owner: User, outsider: User, session_file: Path) -> None:
+    for user in (owner, outsider):
+        talked(user, session_file)
+        talked(user, session_file, idle=OLD)
+
+    report = compare()
+
+    assert (report.sessions, report.conversations, report.drifted, report.foreign) == (4, 4, 0, 0)
+    assert AuditRecord.objects.get().result["drifted"] == 0
+
+
+def test_a_session_without_a_conversation_is_removed(owner: User, session_file: Path) -> None:
+    orphan, side = talked(owner, session_file), talked(owner, session_file)
+    sql(session_file, "DELETE FROM agent_messages WHERE session_id = ?", side.session_id)
+    sql(session_file, "DELETE FROM agent_sessions WHERE session_id = ?", side.session_id)
+    Conversation.objects.all().delete()
+
+    assert compare().found == {"orphan": 2}
+    assert stored(session_file, orphan.session_id) == [6, 1, 1]
+    assert compare(repair=True).repaired == 2
+    assert stored(session_file, orphan.session_id) == stored(session_file, side.session_id) == [0, 0, 0]
+    assert compare().found == {}
+
+
+def test_a_session_under_another_persons_id_is_removed_unless_held(
+    owner: User, outsider: User, session_file: Path
+) -> None:
+    session = talked(owner, session_file)
+    theirs = str(SessionId(outsider.pk, session.conversation_id))
+    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES (?)", theirs)
+    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES (?, '{}')", theirs)
+
+    assert compare().found == {"stranger": 1}
+    lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
+    assert (compare(repair=True).held, stored(session_file, theirs)[0]) == (1, 1)
+    lifecycle.release_session(session.session_id, actor=BY)
+    assert compare(repair=True).repaired == 1
+    assert stored(session_file, theirs) == [0, 0, 0]
+    assert stored(session_file, session.session_id) == [6, 1, 1]
+
+
+def test_ids_of_others_are_told_of_and_never_touched(owner: User, session_file: Path) -> None:
+    talked(owner, session_file)
+    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('somebody’s own', '{}')")
+
+    report = compare(repair=True)
+
+    assert (report.foreign, report.drifted, named(report)) == (1, 0, {"somebody’s own": [Drift.FOREIGN]})
+    assert stored(session_file, "somebody’s own") == [1, 0, 0]
+
+
+def test_what_the_clean_up_would_have_taken_is_gone_and_not_filled_again(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file, idle=OLD)
+    emptied(session, session_file)
+
+    assert compare(repair=True).found == {"missing": 1}
+
+    session.refresh_from_db()
+    assert (session.gone_at is not None, session.item_count, session.pruned_count) == (True, 0, 6)
+    assert compare().found == {}
+
+
+def test_what_is_held_is_filled_again_however_old(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file, idle=OLD)
+    lifecycle.hold_session(session.session_id, actor=BY, reason="the court")
+    emptied(session, session_file)
+
+    compare(repair=True)
+
+    assert stored(session_file, session.session_id) == [6, 1, 1]
+
+
+def test_side_rows_of_a_session_that_is_gone_are_removed(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    lifecycle.expire_session(session.session_id, actor=BY)
+    sql(session_file, "INSERT INTO threadkeeper_turns VALUES (?, 3, 1, 0)", session.session_id)
+
+    assert compare(repair=True).found == {"leftover": 1}
+    assert stored(session_file, session.session_id) == [0, 0, 0]
+    assert compare().found == {}
+
+
+def test_a_hold_that_has_ended_is_no_drift(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=timezone.now() + timedelta(days=1))
+    AgentSession.objects.update(held_until=timezone.now() - timedelta(days=9))
+
+    assert compare().found == {}
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING])
+def test_a_session_somebody_is_at_work_on_is_left_alone(status: Status, owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    give_turn(session, status)
+    mirror(item_count=99)(session, session_file)
+    before = rows(session, session_file)
+
+    report = compare(repair=True)
+
+    assert (report.busy, report.drifted, rows(session, session_file)) == (1, 0, before)
+    session.refresh_from_db()
+    assert session.item_count == 99
+
+
+def test_sessions_that_were_pruned_or_brought_from_elsewhere_are_not_drift(owner: User, session_file: Path) -> None:
+    pruned, brought = talked(owner, session_file), talked(owner, session_file)
+    lifecycle.prune_session(pruned.session_id, actor=BY, limit=2)
+    # Older items than the record knows: the SDK's own class had written them before the first turn.
+    sql(session_file, "UPDATE agent_messages SET id = id + 1000")
+    sql(
+        session_file,
+        "INSERT INTO agent_messages (id, session_id, message_data) VALUES (1, ?, ?)",
+        *(brought.session_id, json.dumps({"role": "user", "content": "long ago"})),
+    )
+    mirror(item_count=7)(brought, session_file)
+
+    assert set(compare(repair=True).found) == {"counts"}, "their bytes were not counted"
+    assert stored(session_file, brought.session_id)[0] == 7, "and nothing of them is lost"
+    assert compare().found == {}
+
+
+def test_items_of_others_without_a_turn_are_mended_and_not_replaced(owner: User, session_file: Path) -> None:
+    session = talked(owner, session_file)
+    Turn.objects.all().delete()
+    sql(session_file, "DELETE FROM threadkeeper_turns")
+    sql(session_file, f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST}", CALL)  # noqa: S608
+
+    assert "unsound" in compare(repair=True).found
+
+    assert stored(session_file, session.session_id)[0] == 5
+    assert Quarantined.objects.get().session_id == session.session_id
+    assert compare().found == {}
+
+
+def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, session_file: Path) -> None:
+    one, other = talked(owner, session_file), talked(owner, session_file)
+    mirror(session_id="x")(one, session_file)
+    mirror(session_id=one.session_id)(other, session_file)
+    mirror(session_id=other.session_id)(one, session_file)
+
+    assert compare(repair=True).found == {"owner": 2}
+    assert compare().found == {}
+
+
+def test_many_findings_are_counted_and_the_first_are_named(
+    owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions_admin.reconcile.NAMED", 2)
+    monkeypatch.setattr("sessions_admin.reconcile.PAGE", 2)
+    for _ in range(3):
+        talked(owner, session_file)
+    AgentSession.objects.update(item_count=1)
+    seen = []
+
+    report = reconcile(repair=False, actor=BY, on_progress=lambda *done: seen.append(done))
+
+    assert (report.drifted, len(report.findings)) == (3, 2)
+    assert seen == [(2, 6), (3, 6), (5, 6), (6, 6)]
+
+
+def test_a_store_that_cannot_be_used_is_said(owner: User, settings: Settings, tmp_path: Path) -> None:
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
+
+    with pytest.raises(MemoryUnavailable):
+        compare()
+
+
+async def test_a_conversation_goes_on_after_its_session_was_put_right(offline_chat: Chat, settings: Settings) -> None:
+    chat = offline_chat
+    path = settings.AGENT_SESSION_DB_PATH = chat.runner.store.path
+    await chat.reply("Add a task to buy groceries for the party")
+    await chat.reply("Add a task to call Ada")
+    await chat.settled()
+    assert (await in_database(compare)).found == {}
+    sql(path, "DELETE FROM agent_messages WHERE id IN (1, 2, 3)")
+
+    assert "behind" in (await in_database(compare)).found
+    await in_database(lambda: compare(repair=True))
+
+    reply = await chat.reply("What was the first thing I asked you to do?")
+    assert "buy groceries for the party" in reply
+    await chat.settled()
+    assert (await in_database(compare)).found == {}
