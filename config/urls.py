@@ -13,5 +13,6 @@ urlpatterns = [
     # Where browsers look on pages that name no icon.
     path("favicon.ico", RedirectView.as_view(url=static("img/favicon.svg"))),
     path("admin/", admin.site.urls),
+    path("", include("sessions_admin.urls")),
     path("", include("chat.urls")),
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.contrib import admin, messages
@@ -20,6 +21,8 @@ from chat.models import User
 from sessions_admin import audit, people
 from sessions_admin.admin.shown import SuperusersOnly
 from sessions_admin.erase import erase_person, newest_report, preview_erasure
+from sessions_admin.export import export_person
+from sessions_admin.views import download
 
 AT_ONCE = 50  # people that one confirmation may be about
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -54,6 +57,14 @@ VERBS = {
             "These people can sign in again, with the password they had.",
             "chat.deactivate_user",
             needs_reason=False,
+        ),
+        PersonVerb(
+            "export",
+            "Export",
+            "Everything about this person is put into one file, which you are given: account, conversations, tasks, "
+            "what the assistant remembers. The person is told that it was, and the reason that you give.",
+            "chat.export_user",
+            at_once=1,
         ),
         PersonVerb(
             "erase",
@@ -211,6 +222,16 @@ class PersonAdmin(UserAdmin[User]):
         people.reactivate_person(person.pk, actor=_actor(request), reason=reason)
         self.message_user(request, f"{person.email} can sign in again.", messages.SUCCESS)
 
+    def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
+        """Give everything about a person."""
+        file = TemporaryFile()  # noqa: SIM115 - closed with the response
+        try:
+            export_person(person.pk, to=file, actor=_actor(request), reason=reason)
+        except BaseException:
+            file.close()
+            raise
+        return download(request, file, person=person)
+
     def erase(self, request: HttpRequest, person: User, reason: str) -> HttpResponse:
         """Erase a person, and show the report."""
         if person == request.user:
@@ -240,6 +261,7 @@ class PersonAdmin(UserAdmin[User]):
 DOES: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
     "deactivate": PersonAdmin.deactivate,
     "reactivate": PersonAdmin.reactivate,
+    "export": PersonAdmin.export,
     "erase": PersonAdmin.erase,
 }
 

@@ -1,0 +1,310 @@
+"""Everything about a person, over both stores, as one zip file: for programs a JSON document, for people Markdown.
+
+Written a page of rows at a time, so that it takes no more memory for somebody who has said ten thousand things.
+"""
+
+import json
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from axes.models import AccessAttempt, AccessLog
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from chat import logins
+from chat.exceptions import BadInput, NotFound
+from chat.memory.maintenance import SessionFile, opened
+from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
+from chat.models.conversation import Role
+from sessions_admin import audit, people, traces
+from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
+
+PAGE = 100  # rows that are read at once
+DOCUMENT = "everything.json"
+FORMAT = 1
+
+OnProgress = Callable[[int, int], None]
+
+ABOUT = """Everything that is kept about {email}, as it was on {now:%Y-%m-%d at %H:%M} UTC.
+
+conversations/   what you and the assistant said to each other, one text file (Markdown) a conversation
+everything.json  all of it for programs: the account, tasks, conversations with earlier versions of messages, what the
+                 assistant did and was given, what it remembers at the moment, sign-ins, and who of the staff looked
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How much an export holds."""
+
+    person: str
+    conversations: int
+    messages: int
+    tasks: int
+    items: int
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        return asdict(self)
+
+
+def export_person(
+    person_id: uuid.UUID,
+    *,
+    to: IO[bytes],
+    actor: str,
+    reason: str = "",
+    on_progress: OnProgress = lambda done, total: None,
+) -> Exported:
+    """Write everything about a person into a file; of anybody but themself, the audit keeps who took it, and why.
+
+    Whoever calls hands the file over after this has returned only. Raise NotFound, BadInput where somebody else gives
+    no reason, Conflict where they may not, MemoryUnavailable.
+    """
+    person = User.objects.filter(pk=person_id).first()
+    if person is None:
+        raise NotFound("There is no such person.")
+    is_own = actor == str(person_id)
+    if not is_own:
+        if not reason.strip():
+            raise BadInput("Taking somebody’s data along needs a reason.")
+        people.check_may_touch(person, actor=actor)
+    tally = _Tally(Conversation.objects.owned_by(person_id).count(), on_progress)
+    with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
+        _write(archive, "README.txt", iter([ABOUT.format(email=person.email, now=timezone.now())]))
+        _write(archive, DOCUMENT, _encoded(_everything(person, file, tally)))
+        for n, conversation in enumerate(_pages(Conversation.objects.owned_by(person_id), "pk"), 1):
+            _write(archive, f"conversations/{_file_name(conversation, n)}", _markdown(conversation))
+    exported = Exported(str(person_id), tally.conversations, tally.messages, tally.tasks, tally.items)
+    if not is_own:
+        counts = {name: count for name, count in exported.as_json().items() if name != "person"}
+        audit.record(Action.EXPORT, actor=actor, person=person_id, reason=reason, counts=counts)
+    return exported
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts while the rows go by."""
+
+    total: int
+    on_progress: OnProgress
+    conversations: int = 0
+    messages: int = 0
+    tasks: int = 0
+    items: int = 0
+
+    def passed(self) -> None:
+        self.conversations += 1
+        self.on_progress(self.conversations, max(self.total, self.conversations))
+
+
+# The document. What is an iterator is written as an array while it is read.
+
+
+def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, object]:
+    whose = traces.whose(person)
+    return {
+        "format": FORMAT,
+        "version": settings.VERSION,
+        "made_at": timezone.now(),
+        "account": _account(person),
+        "tasks": _tasks(person, tally),
+        "conversations": _conversations(person, file, tally),
+        "memory_without_conversation": _strays(person, file, tally),
+        "quarantined": (
+            _row(row, "session_id", "row_id", "content", "reason", "created_at")
+            for row in _pages(traces.quarantined(whose), "pk")
+        ),
+        "clean_ups_of_sessions": (
+            _row(row, "session_id", "items", "bytes", "last_activity_at")
+            | {"at": row.run.created_at, "preview": row.run.dry_run}
+            for row in _pages(CleanedSession.objects.filter(user=person).select_related("run"), "pk")
+        ),
+        "clean_ups_of_conversations": (
+            _row(row, "conversation_id", "is_purged", "messages", "updated_at")
+            | {"at": row.run.created_at, "preview": row.run.dry_run}
+            for row in _pages(CleanedConversation.objects.filter(user=person).select_related("run"), "pk")
+        ),
+        "who_looked": (asdict(look) for look in audit.looks_at(person.pk, limit=100_000)),
+        "what_was_done_to_your_data": (_deed(record, person) for record in _audited(person)),
+        "sign_ins": (
+            _row(row, "attempt_time", "logout_time", "ip_address", "user_agent")
+            for row in _pages(AccessLog.objects.filter(username__iexact=person.email), "pk")
+        ),
+        "failed_sign_ins": (
+            _row(row, "attempt_time", "failures_since_start", "ip_address", "user_agent")
+            for row in _pages(AccessAttempt.objects.filter(username__iexact=person.email), "pk")
+        ),
+        "logins_that_last_until": iter(
+            Session.objects.filter(session_key__in=list(logins.of_person(person.pk))).values_list(
+                "expire_date", flat=True
+            )
+        ),
+        "clean_ups_asked_for_or_stopped": (
+            _row(run, "created_at", "dry_run", "status") for run in traces.runs_naming(whose)
+        ),
+    }
+
+
+def _account(person: User) -> dict[str, object]:
+    return _row(
+        person, "id", "email", "time_zone", "created_at", "last_login", "is_active", "is_staff", "is_superuser"
+    ) | {
+        "groups": list(person.groups.values_list("name", flat=True)),
+        "permissions": list(person.user_permissions.values_list("codename", flat=True)),
+    }
+
+
+def _tasks(person: User, tally: _Tally) -> Iterator[dict[str, object]]:
+    names = ("id", "number", "title", "description", "due_date", "due_time", "completed_at", "created_at", "updated_at")
+    for task in _pages(Task.objects.owned_by(person.pk), "number"):
+        tally.tasks += 1
+        yield _row(task, *names) | {"priority": task.get_priority_display()}
+
+
+def _conversations(person: User, file: SessionFile, tally: _Tally) -> Iterator[dict[str, object]]:
+    names = (
+        *("id", "title", "created_at", "updated_at", "memory_from"),
+        *("pinned_at", "archived_at", "trashed_at", "kept_at"),
+    )
+    for conversation in _pages(Conversation.objects.owned_by(person.pk), "pk"):
+        yield _row(conversation, *names) | {
+            "turns": _turns(conversation, tally),
+            "session": _session(conversation, file, tally),
+        }
+        tally.passed()
+
+
+def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, object]]:
+    """Yield turns with their messages: those of earlier versions have no position.
+
+    Plain dicts: rows as objects refer to each other, and would pile up until the collector of garbage comes.
+    """
+    names = (
+        *("id", "seq", "status", "replaces_id", "superseded_by_id", "prompt_id", "items", "usage", "warning"),
+        *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
+    )
+    step = ("n", "output", "usage", "duration_ms", "created_at")
+    call = ("call_id", "name", "arguments", "decision", "decided_by", "output", "error", "before", "created_at")
+    for page in _paged(Turn.objects.filter(conversation=conversation).values(*names), "seq"):
+        ids = [turn["id"] for turn in page]
+        messages = _by_turn(Message, ids, "created_at", "-role", names=("id", "role", "text", "position", "created_at"))
+        steps, calls = _by_turn(TurnStep, ids, "n", names=step), _by_turn(ToolCall, ids, "pk", names=call)
+        for turn in page:
+            said = messages[turn["id"]]
+            tally.messages += len(said)
+            yield turn | {"messages": said, "responses": steps[turn["id"]], "tool_calls": calls[turn["id"]]}
+
+
+def _by_turn(
+    model: type[Model], turns: list[uuid.UUID], *order: str, names: tuple[str, ...]
+) -> defaultdict[uuid.UUID, list[dict[str, object]]]:
+    """Return what belongs to turns, by turn."""
+    found: defaultdict[uuid.UUID, list[dict[str, object]]] = defaultdict(list)
+    rows = model._default_manager.filter(turn__in=turns).order_by(*order).values("turn_id", *names)
+    for row in rows:
+        found[row.pop("turn_id")].append(row)
+    return found
+
+
+def _session(conversation: Conversation, file: SessionFile, tally: _Tally) -> dict[str, object] | None:
+    """Return what is known of a session, and its items. Why staff hold it is theirs."""
+    session = AgentSession.objects.filter(conversation=conversation).first()
+    if session is None:
+        return None
+    names = (
+        *("session_id", "item_count", "byte_count", "pruned_count", "first_activity_at", "last_activity_at"),
+        *("gone_at", "held_at", "held_until"),
+    )
+    items = file.items(session.session_id)
+    tally.items += len(items)
+    return _row(session, *names) | {"items": items}
+
+
+def _strays(person: User, file: SessionFile, tally: _Tally) -> Iterator[dict[str, object]]:
+    """Yield the sessions of the file that no conversation has."""
+    known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
+    for session_id in file.of_person(person.pk):
+        if session_id not in known:
+            items = file.items(session_id)
+            tally.items += len(items)
+            yield {"session_id": session_id, "items": items}
+
+
+def _audited(person: User) -> Iterator[AuditRecord]:
+    return _pages(AuditRecord.objects.filter(person=str(person.pk)), "pk")
+
+
+def _deed(record: AuditRecord, person: User) -> dict[str, object]:
+    """Say what was done, without the names and the reasons of staff."""
+    by = "you" if record.actor == str(person.pk) else "staff"
+    return _row(record, "at", "action", "session_id") | {"by": by}
+
+
+# For people.
+
+
+def _markdown(conversation: Conversation) -> Iterator[str]:
+    yield f"# {conversation}\n\n"
+    said = Message.objects.filter(conversation=conversation, position__isnull=False)
+    for message in _pages(said.values("role", "created_at", "text", "position"), "position"):
+        who = "You" if message["role"] == Role.USER else "Assistant"
+        yield f"**{who}**, {message['created_at']:%Y-%m-%d %H:%M} UTC\n\n{message['text']}\n\n"
+
+
+def _file_name(conversation: Conversation, n: int) -> str:
+    title = re.sub(r"[^\w ()'-]+", "", str(conversation))[:60].strip()
+    return f"{conversation.created_at:%Y-%m-%d} {title or 'Chat'} {n}.md"
+
+
+# How it is written.
+
+
+def _write(archive: ZipFile, name: str, parts: Iterator[str]) -> None:
+    with archive.open(name, "w", force_zip64=True) as member:
+        for part in parts:
+            member.write(part.encode("utf-8", "backslashreplace"))
+
+
+def _encoded(value: object) -> Iterator[str]:
+    """Yield a value's JSON in pieces; iterators within it are read one entry at a time."""
+    if isinstance(value, Mapping):
+        yield "{"
+        for n, (name, inner) in enumerate(value.items()):
+            yield f"{',' if n else ''}\n{json.dumps(name)}: "
+            yield from _encoded(inner)
+        yield "}"
+    elif isinstance(value, Iterator):
+        yield "["
+        for n, inner in enumerate(value):
+            yield ",\n" if n else ""
+            yield from _encoded(inner)
+        yield "]"
+    else:
+        yield json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)
+
+
+def _pages(rows: QuerySet[Any], by: str) -> Iterator[Any]:
+    """Yield rows in the order of a field that no two share, read a page at a time."""
+    for page in _paged(rows, by):
+        yield from page
+
+
+def _paged(rows: QuerySet[Any, Any], by: str) -> Iterator[list[Any]]:
+    """Yield pages of rows, as objects or as dicts. Not by a cursor of the server: poolers know none."""
+    rows, last = rows.order_by(by), None
+    while page := list(rows[:PAGE] if last is None else rows.filter(**{f"{by}__gt": last})[:PAGE]):
+        yield page
+        last = page[-1][by] if isinstance(page[-1], dict) else getattr(page[-1], by)
+
+
+def _row(row: Model, *names: str) -> dict[str, object]:
+    return {name: getattr(row, name) for name in names}

@@ -1,0 +1,43 @@
+"""Files that commands write: whole or not at all, for their owner's eyes, and never over another one by accident."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+from chat.exceptions import BadInput, Conflict
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
+    """Write a file beside its place, and move it there once it is whole. Raise Conflict where there is one, BadInput.
+
+    What is raised while it is written leaves nothing behind.
+    """
+    _check_free(path, force=force)
+    draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _check_free(path, force=force)
+        draft.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _check_free(path: Path, *, force: bool) -> None:
+    if path.is_dir():
+        raise Conflict(f"{path} is a folder.")
+    if path.exists() and not force:
+        raise Conflict(f"{path} is there already; --force writes over it.")

@@ -1,0 +1,224 @@
+"""An export holds everything about a person and nothing of anybody else, in a file for their eyes only."""
+
+import json
+import stat
+import tracemalloc
+import uuid
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from chat.exceptions import BadInput, Conflict
+from chat.models import AgentSession, Conversation, Message, Quarantined, Task, TaskCounter, User
+from chat.models.conversation import Role
+from chat.models.sql import change
+from chat.tests import talk
+from sessions_admin import export
+from sessions_admin.audit import looks_at, of_user
+from sessions_admin.export import export_person
+from sessions_admin.files import new_file
+from sessions_admin.lifecycle import hold_session
+from sessions_admin.models import AuditRecord
+from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember
+
+PEOPLE = "/admin/chat/user/"
+
+
+@pytest.fixture
+def party(given_session: GivenSession, owner: User, session_file: Path) -> AgentSession:
+    """A conversation with an earlier version and tool calls, a task, and other traces of the owner."""
+    session = given_session(owner, title="Party: cake/drinks")
+    first = talk.say(session.conversation, "Buy a cake – café", "Bought.", calls=1)
+    talk.say(session.conversation, "", "Bought anew.", retry_of=first)
+    Message.objects.filter(turn=first, role=Role.ASSISTANT).update(position=None)
+    Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
+    Quarantined.objects.create(session_id=session.session_id, content="a broken row", reason="holds no item")
+    remember(session_file, f"user_{owner.pk}_conv_{uuid.uuid4()}", 2)
+    hold_session(session.session_id, actor="os:root", reason="a secret of staff")
+    return session
+
+
+def exported(person: User, **how: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Export a person; return the document, and the files for people by name."""
+    file = BytesIO()
+    export_person(person.pk, to=file, **{"actor": of_user(person), **how})
+    with ZipFile(file) as archive:
+        assert archive.testzip() is None
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    return json.loads(texts.pop(export.DOCUMENT)), texts
+
+
+def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) -> None:
+    document, texts = exported(owner)
+
+    assert (document["account"]["email"], document["account"]["id"]) == (owner.email, str(owner.pk))
+    assert [task["title"] for task in document["tasks"]] == ["Buy a cake"]
+    (conversation,) = document["conversations"]
+    said = [(m["text"], m["position"]) for turn in conversation["turns"] for m in turn["messages"]]
+    assert said == [("Buy a cake – café", 1), ("Bought.", None), ("Bought anew.", 3)]
+    assert conversation["turns"][0]["tool_calls"][0]["arguments"] == {"title": "Buy a cake – café"}
+    assert conversation["session"]["session_id"] == party.session_id
+    assert [item["content"] for item in conversation["session"]["items"]][:1] == ["message 0 of the party – café"]
+    assert conversation["session"]["held_at"]
+    assert len(document["memory_without_conversation"][0]["items"]) == 2
+    assert document["quarantined"][0]["content"] == "a broken row"
+    assert [deed["action"] for deed in document["what_was_done_to_your_data"]] == ["hold"]
+    name = next(name for name in texts if name.startswith("conversations/"))
+    assert name.endswith("Party cakedrinks 1.md")
+    assert "**You**" in texts[name]
+    assert "Bought anew." in texts[name]
+    assert "Bought.\n" not in texts[name]
+
+
+def test_why_staff_hold_something_is_theirs(owner: User, party: AgentSession) -> None:
+    document, texts = exported(owner)
+    assert "a secret of staff" not in json.dumps(document) + str(texts)
+
+
+def test_nothing_of_anybody_else_is_in_it(owner: User, outsider: User, given_session: GivenSession) -> None:
+    talk.say(given_session(outsider, title="Zanzibar").conversation, "Fly to Zanzibar")
+    Task.objects.create(user=outsider, number=1, title="Zanzibar")
+    given_session(owner)
+
+    document, texts = exported(owner)
+
+    assert "Zanzibar" not in json.dumps(document) + str(texts)
+    assert str(outsider.pk) not in json.dumps(document)
+
+
+def test_it_is_the_same_however_many_rows_are_read_at_once(
+    owner: User, party: AgentSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        talk.say(party.conversation, f"And {n}")
+        talk.say(talk.conversation(owner, f"Chat {n}"), "Hello")
+    at_once = exported(owner)
+    monkeypatch.setattr(export, "PAGE", 1)
+
+    paged = exported(owner)
+
+    at_once[0].pop("made_at"), paged[0].pop("made_at")
+    at_once[1].pop("README.txt"), paged[1].pop("README.txt")
+    assert paged == at_once
+    assert len(paged[0]["conversations"]) == 6
+
+
+TALK = """
+WITH turns AS (
+    INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, client_id, seq, status, attempt, text, items,
+        warning, error_code, error_detail, accepted_at, ended_at)
+    SELECT gen_random_uuid(), %(talk)s, %(user)s, gen_random_uuid(), gen_random_uuid(), n, 'done', 1, '', '[]',
+        '', '', '', now(), now() FROM generate_series(1, 1500) n RETURNING id, prompt_id, seq
+)
+INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
+SELECT prompt_id, %(talk)s, id, 'user', repeat(md5(seq::text), 50), 2 * seq - 1, now() FROM turns UNION ALL
+SELECT gen_random_uuid(), %(talk)s, id, 'assistant', repeat(md5(id::text), 50), 2 * seq, now() FROM turns
+"""
+
+
+def test_a_long_conversation_takes_no_more_memory_than_a_page_of_it(owner: User, session_file: Path) -> None:
+    change(TALK, {"talk": talk.conversation(owner).pk, "user": owner.pk})
+
+    with new_file(session_file.with_name("out.zip"), force=False) as file:
+        tracemalloc.start()
+        done = export_person(owner.pk, to=file, actor=of_user(owner))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert done.messages == 3_000  # 5 MB of text
+    assert peak < 2_500_000
+
+
+# Who may, and what is kept of it.
+
+
+def test_who_took_it_and_why_is_told_to_the_person_and_not_of_themself(
+    owner: User, staff: User, session_file: Path
+) -> None:
+    exported(owner)
+    assert not AuditRecord.objects.exists()
+
+    document, _ = exported(owner, actor=of_user(staff), reason="asked for by post")
+
+    (look,) = looks_at(owner.pk)
+    assert (look.was_export, look.reason) == (True, "asked for by post")
+    assert AuditRecord.objects.get().actor == str(staff.pk)
+    with pytest.raises(BadInput):
+        exported(owner, actor=of_user(staff), reason=" ")
+    with pytest.raises(Conflict):
+        exported(staff, actor=of_user(owner), reason="curious")
+    assert AuditRecord.objects.count() == 1
+
+
+def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, party: AgentSession) -> None:
+    form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "asked for by post"}
+    helper = hire("export_user")
+
+    assert "you are given" in helper.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
+    answer = helper.post(PEOPLE, form)
+
+    assert answer["Content-Disposition"].startswith('attachment; filename="threadkeeper owner ')
+    with ZipFile(BytesIO(b"".join(answer.streaming_content))) as archive:  # type: ignore[attr-defined]
+        assert b"Bought anew." in archive.read(export.DOCUMENT)
+    assert AuditRecord.objects.filter(action="export", person=owner.pk).count() == 1
+
+
+@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer"])
+def test_nobody_else_is(who: str, browser_of: Browsers, owner: User, session_file: Path) -> None:
+    form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "curious"}
+    answer: Any = browser_of(who).post(PEOPLE, form)
+    assert not answer.streaming
+    assert not AuditRecord.objects.exists()
+
+
+# The command.
+
+
+def command(*words: object) -> str:
+    printed = StringIO()
+    call_command("export_user", *map(str, words), stdout=printed, stderr=StringIO())
+    return printed.getvalue()
+
+
+def test_the_command_writes_a_file_for_its_owner_only(owner: User, party: AgentSession, tmp_path: Path) -> None:
+    path = tmp_path / "owner.zip"
+
+    assert json.loads(command(owner.email, path, "--json"))["messages"] == 3
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ZipFile(path).testzip() is None
+    assert AuditRecord.objects.get(action="export").actor.startswith("os:")
+
+
+def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "owner.zip"
+    path.write_text("something else")
+
+    with pytest.raises(CommandError, match="is there already"):
+        command(owner.email, path)
+    with pytest.raises(CommandError, match="nobody with the address"):
+        command("nobody@example.com", path, "--force")
+    assert path.read_text() == "something else"
+    assert not AuditRecord.objects.exists()
+
+    command(owner.email, path, "--force")
+    assert ZipFile(path).testzip() is None
+    assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
+
+
+def test_what_is_cut_off_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "out.zip", force=False) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_account_can_be_exported(owner: User, owner_client: Client, session_file: Path) -> None:
+    document, texts = exported(owner)
+    assert (document["conversations"], list(texts)) == ([], ["README.txt"])
+    assert not Conversation.objects.exists()

@@ -1,0 +1,117 @@
+"""Pages of a person about their own data: who looked at it, take it along, delete it with the account."""
+
+from collections.abc import AsyncIterator
+from tempfile import TemporaryFile
+from typing import IO
+
+from django import forms
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.text import slugify
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from chat.exceptions import ThreadkeeperError
+from chat.forms import OwnPasswordMixin
+from chat.models import User
+from chat.views import PersonRequest
+from sessions_admin import audit
+from sessions_admin.audit import of_user
+from sessions_admin.erase import erase_person
+from sessions_admin.export import export_person
+
+CHUNK = 256 * 1024  # bytes
+SHOWN_LOOKS = 100
+OWN_WISH = "The person deleted the account themself."
+
+
+class DeleteAccountForm(OwnPasswordMixin, forms.Form):
+    """The password once more."""
+
+    current_password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args: object, request: HttpRequest, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.request = request
+
+    def clean_current_password(self) -> str:
+        """Refuse anything but the current password."""
+        return self.check_own_password(self.cleaned_data["current_password"])
+
+
+@login_required
+@never_cache
+def data(request: PersonRequest) -> HttpResponse:
+    """Show who looked, and offer the data and the way out."""
+    return _data_page(request, DeleteAccountForm(request=request))
+
+
+@require_POST
+@login_required
+@never_cache
+def export(request: PersonRequest) -> HttpResponseBase:
+    """Give a person everything about them."""
+    file = TemporaryFile()  # noqa: SIM115 - closed with the response
+    try:
+        export_person(request.user.pk, to=file, actor=of_user(request.user))
+    except ThreadkeeperError as error:
+        file.close()
+        return _data_page(request, DeleteAccountForm(request=request), trouble=error.detail, status=503)
+    return download(request, file, person=request.user)
+
+
+@sensitive_post_parameters()
+@require_POST
+@login_required
+@never_cache
+def delete_account(request: PersonRequest) -> HttpResponse:
+    """Erase the person who asks, and say goodbye."""
+    form = DeleteAccountForm(request.POST, request=request)
+    if not form.is_valid():
+        return _data_page(request, form, status=422)
+    try:
+        report = erase_person(request.user.pk, actor=of_user(request.user), reason=OWN_WISH)
+    except ThreadkeeperError as error:
+        return _data_page(request, form, trouble=error.detail, status=409)
+    logout(request)
+    return render(request, "accounts/goodbye.html", {"held": report.held_conversations})
+
+
+def _data_page(request: PersonRequest, form: forms.Form, *, trouble: str = "", status: int = 200) -> HttpResponse:
+    looks = audit.looks_at(request.user.pk, limit=SHOWN_LOOKS)
+    with timezone.override(request.user.zone):
+        context = {"looks": looks, "form": form, "trouble": trouble, "shown_looks": SHOWN_LOOKS}
+        return render(request, "accounts/data.html", context, status=status)
+
+
+# For staff too.
+
+
+def download(request: HttpRequest, file: IO[bytes], *, person: User) -> HttpResponseBase:
+    """Send an export a piece at a time, and close it."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    name = f"threadkeeper {slugify(person.email.partition('@')[0])} {timezone.now():%Y-%m-%d}.zip"
+    if not isinstance(request, ASGIRequest):
+        return FileResponse(file, as_attachment=True, filename=name)
+    # Django would read a whole file into memory here.
+    response = StreamingHttpResponse(_pieces(file), content_type="application/zip")
+    response["Content-Length"] = str(size)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        while piece := file.read(CHUNK):
+            yield piece
