@@ -206,6 +206,12 @@ class ChatPage:
         """The title, or what a conversation without one is called."""
         return (self.conversation and self.conversation.title) or "New chat"
 
+    @property
+    def says_where(self) -> bool:
+        """Whether it is to be told where the conversation lies or goes to, or, at a new chat, that others go."""
+        line = self.conversation
+        return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
+
     def as_json(self) -> dict[str, Json]:
         """Give what the page's script begins with."""
         return {

@@ -29,6 +29,7 @@ class ConversationLine:
     pinned: bool = False
     archived: bool = False
     trashed: bool = False
+    held: bool = False  # staff keep it
     trash_on: datetime | None = None  # when it goes to the trash by itself, once that is near
     purge_on: datetime | None = None  # when it is deleted for good, where it is in the trash and not held
 
@@ -81,6 +82,7 @@ def line_of(row: Conversation) -> ConversationLine:
         pinned=row.pinned_at is not None,
         archived=row.archived_at is not None,
         trashed=row.trashed_at is not None,
+        held=held,
         trash_on=trash_on(row, held=held, now=timezone.now()),
         purge_on=purge_on(row, held=held),
     )
@@ -89,6 +91,12 @@ def line_of(row: Conversation) -> ConversationLine:
 def lines_of(rows: ConversationQuerySet) -> list[ConversationLine]:
     """Show conversations as lines, in their order."""
     return [line_of(row) for row in rows.select_related("session")]
+
+
+def find(person: User, conversation_id: uuid.UUID) -> ConversationLine | None:
+    """Show one conversation of a person's, or None where they have none of that id."""
+    found = lines_of(Conversation.objects.owned_by(person.pk).filter(pk=conversation_id))
+    return found[0] if found else None
 
 
 def conversations_of(person: User) -> list[ConversationLine]:

@@ -3,13 +3,18 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from chat import views
+from chat import shelf_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
     path("c/<uuid:conversation_id>/state/", views.conversation_state, name="conversation_state"),
     path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
+    path("c/<uuid:conversation_id>/shelf/", shelf_views.put, name="shelf"),
+    path("trash/", shelf_views.trash, name="trash"),
+    path("trash/keep/", shelf_views.keep_all, name="keep_all"),
+    path("trash/<uuid:conversation_id>/", shelf_views.delete, name="delete"),
+    path("archive/", shelf_views.archive, name="archive"),
     path("state/", views.home_state, name="home_state"),
     path("settings/", views.account_settings, name="settings"),
     path("accounts/signup/", views.SignUp.as_view(), name="signup"),

@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 from django.views.generic import FormView
 
-from chat import forms, history
+from chat import forms, history, shelf
 from chat.assistant.configured import describe
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
@@ -101,6 +101,7 @@ def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
             "model": describe(),
             "examples": EXAMPLES,
             "text_limit": USER_TEXT_LENGTH,
+            "now": now,
         }
         return render(request, "chat/chat.html", context)
 
@@ -204,4 +205,5 @@ def account_settings(request: PersonRequest) -> HttpResponse:
         messages.success(request, "Your time zone is changed.")
         return redirect("settings")
     status = 422 if email.is_bound or zone.is_bound else 200
-    return render(request, "accounts/settings.html", {"email_form": email, "zone_form": zone}, status=status)
+    context = {"email_form": email, "zone_form": zone, "terms": shelf.terms()}
+    return render(request, "accounts/settings.html", context, status=status)

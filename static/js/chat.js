@@ -8,6 +8,7 @@ import { byId } from "./dom.js";
 import { closeAll, setUpDrawers } from "./drawers.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
+import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, hasEnded, isAwaited, receive, refresh } from "./state.js";
 import { TaskPanel } from "./tasks.js";
@@ -20,6 +21,7 @@ const REFRESH_AGAIN = 2_000;
 // After so long without a connection, what the page was loaded with is old.
 const LATE = 5_000;
 const MOVED_ON = "The conversation went another way meanwhile.";
+const DELETED = "This chat was deleted for good. What you write now begins a new one.";
 const HOVERS = matchMedia("(hover: hover)");
 
 class ChatPage {
@@ -45,6 +47,11 @@ class ChatPage {
     const id = this.state.conversation_id;
     this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone });
     this.conversations = new ConversationList(zone);
+    this.shelf = new Shelf({
+      changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
+      signedOut: () => this.showTrouble("signed out"),
+      zone,
+    });
     const draft = new Draft(this.state.conversation ? id : "new");
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.stop() }, draft);
     this.transcript = new Transcript(byId("transcript"), {
@@ -182,6 +189,7 @@ class ChatPage {
   frame(frame) {
     if (frame.type === "error") this.refused(frame);
     if (frame.type === "message.accepted") this.accepted(frame);
+    if (frame.type === "conversation.deleted" && frame.id === this.state.conversation_id) this.warn(DELETED);
     this.change(receive(this.state, frame));
     if (frame.type === "ready") this.ready(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
@@ -226,6 +234,7 @@ class ChatPage {
       const path = asked.conversation || asked.turns.length ? `/c/${asked.conversation_id}/state/` : "/state/";
       const answer = await fetch(path, { headers: { accept: "application/json" } });
       if (answer.redirected) return this.showTrouble("signed out");
+      if (answer.status === 404) return this.frame({ type: "conversation.deleted", id: asked.conversation_id });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const data = await answer.json();
       this.state = refresh(this.state, data, asked);
@@ -356,6 +365,7 @@ class ChatPage {
     this.transcript?.show(state, { outbox: this.outbox.items, online: this.online, deciding: this.deciding });
     this.tasks?.show(state.tasks);
     this.conversations?.show(state.conversations, state.conversation_id);
+    this.shelf?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     const title = state.conversation?.title || "New chat";

@@ -1,7 +1,8 @@
 // @ts-check
 /** The list of chats at the left. */
 
-import { byId, h, place } from "./dom.js";
+import { byId, h, icon, place } from "./dom.js";
+import { menu } from "./menu.js";
 import { ago } from "./time.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
@@ -11,7 +12,7 @@ export class ConversationList {
   constructor(zone) {
     this.zone = zone;
     this.list = byId("conversation-list");
-    /** @type {Map<string, {drawn: string, element: HTMLElement}>} */
+    /** @type {Map<string, {drawn: string, element: HTMLElement, menu: HTMLElement, offered: string}>} */
     this.items = new Map();
   }
 
@@ -39,14 +40,20 @@ export class ConversationList {
       class: "conversation", href: `/c/${conversation.id}/`, "data-testid": "conversation-link", "data-id": conversation.id,
       "aria-current": current ? "page" : null,
     },
+      conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),
       h("span", { class: "conversation__title" }, conversation.title || "New chat"),
       h("time", { class: "conversation__time", datetime: conversation.updated_at }, when));
-    const element = known?.element ?? h("li");
-    // Focus stays where it is when only the time beside it changes.
-    const focused = element.contains(document.activeElement);
-    element.replaceChildren(link);
-    if (focused) link.focus();
-    this.items.set(conversation.id, { drawn, element });
+    // A menu that is open stays open when only the time beside it changes.
+    const offered = JSON.stringify([conversation.title, conversation.pinned]);
+    const options = known?.offered === offered ? known.menu : menu(conversation);
+    const element = known?.element ?? h("li", { class: "lined" });
+    // Focus stays where it is, too.
+    const focused = element.contains(document.activeElement) && (document.activeElement?.closest(".menu") ? "menu" : "link");
+    if (options === known?.menu) element.firstElementChild?.replaceWith(link);
+    else element.replaceChildren(link, options);
+    if (focused === "link") link.focus();
+    else if (focused === "menu" && options !== known?.menu) /** @type {HTMLElement} */ (options.firstElementChild).focus();
+    this.items.set(conversation.id, { drawn, element, menu: options, offered });
     return element;
   }
 }

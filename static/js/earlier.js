@@ -4,6 +4,7 @@
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
+import { setUpMenus } from "./menu.js";
 import { forget } from "./outbox.js";
 import { begin } from "./state.js";
 import { TaskPanel } from "./tasks.js";
@@ -17,6 +18,7 @@ const actions = {
 };
 
 setUpDrawers();
+setUpMenus();
 document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ complete: null, zone }).show(state.tasks);

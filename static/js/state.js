@@ -10,7 +10,8 @@
  *   client_id?: string | null}} Message
  * @typedef {{call_id: string, name: string, arguments: any, output?: string, error?: string,
  *   approval?: "awaiting" | "approved" | "declined", by?: string}} ToolCall   `by` is a user's id or "superseded"
- * @typedef {{id: string, title: string, created_at: string, updated_at: string}} Conversation
+ * @typedef {{id: string, title: string, created_at: string, updated_at: string, pinned: boolean, archived: boolean,
+ *   trashed: boolean, trash_on: string | null, purge_on: string | null}} Conversation
  * @typedef {{task_id: string, number: number, title: string, description: string, due: string | null,
  *   priority: string, is_completed: boolean, completed_at: string | null}} Task
  * @typedef {{code: string, detail: string}} Notice
@@ -36,6 +37,7 @@
  * @property {string} conversation_id
  * @property {Conversation | null} conversation
  * @property {Conversation[]} conversations
+ * @property {number} leaving     at a new chat: how many others go to the trash within a week
  * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
  * @property {Turn[]} turns       in the order of the conversation's queue
  * @property {string[]} gone      turns that belong to an earlier version by now: what is still heard of them is let pass
@@ -43,6 +45,8 @@
  * @property {string | null} memory_start
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
  */
+
+import { withLine, withoutLine } from "./lines.js";
 
 const ENDED = new Set(["done", "failed", "stopped"]);
 
@@ -86,6 +90,8 @@ export function receive(state, frame) {
       return accepted(state, frame);
     case "conversation.updated":
       return conversationUpdated(state, frame.conversation);
+    case "conversation.deleted":
+      return conversationDeleted(state, frame.id);
     case "tasks.changed":
       return { ...state, tasks: frame.tasks };
     default:
@@ -193,10 +199,22 @@ function replaced(list, index, value) {
  * @returns {State}
  */
 function conversationUpdated(state, conversation) {
-  const others = state.conversations.filter((other) => other.id !== conversation.id);
-  const conversations = [conversation, ...others].sort((a, b) => Date.parse(b.updated_at) - Date.parse(a.updated_at));
+  const conversations = withLine(state.conversations, conversation);
   const ours = conversation.id === state.conversation_id;
   return { ...state, conversations, conversation: ours ? conversation : state.conversation };
+}
+
+/**
+ * Let go a conversation that was deleted for good; where it is the one that is shown, what is written next begins a new one.
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
+function conversationDeleted(state, id) {
+  const conversations = withoutLine(state.conversations, id);
+  if (id !== state.conversation_id) return { ...state, conversations };
+  const gone = [...state.gone, ...state.turns.map((turn) => turn.id)];
+  return { ...state, conversations, conversation: null, turns: [], gone, memory_start: null, stale: false };
 }
 
 /**

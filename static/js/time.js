@@ -79,6 +79,15 @@ export function saidAt(at, now, zone) {
 }
 
 /**
+ * Name a day without its year.
+ * @param {string} at   an instant
+ * @param {string} zone
+ */
+export function onDay(at, zone) {
+  return new Date(at).toLocaleDateString(LOCALE, { day: "numeric", month: "long", timeZone: zone });
+}
+
+/**
  * Say briefly how long ago something was.
  * @param {string} at
  * @param {Date} now

@@ -1,0 +1,186 @@
+"""Chats are put away and brought back: by mouse, by keyboard, by thumb, without scripts, and in every tab."""
+
+import re
+
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
+
+from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say
+
+SOCKET = re.compile("/ws/chat/")
+
+
+def begins(person: Person, *texts: str) -> Page:
+    """Begin chats, and return a page at the last of them."""
+    page = person.chat()
+    for number, text in enumerate(texts):
+        if number:
+            page.get_by_role("link", name="New chat").click()
+            expect_state(page, "online")
+        say(page, text)
+    return page
+
+
+def links(page: Page) -> Locator:
+    return page.get_by_test_id("conversation-link").locator(".conversation__title")
+
+
+def menu_of(page: Page, title: str) -> Locator:
+    """Open the menu of a line of the list."""
+    line = page.locator(".lined", has_text=title)
+    line.hover()
+    line.get_by_label("Options for").click()
+    return line
+
+
+def choose(page: Page, title: str, what: str) -> None:
+    menu_of(page, title).get_by_role("button", name=what, exact=True).click()
+
+
+def test_chats_are_put_away_by_keyboard_and_other_tabs_follow(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    other = person.page("/")
+    expect_state(other, "online")
+    expect(links(other)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
+
+    # From the line to its menu, through it with arrows, and out of it.
+    page.get_by_test_id("conversation-link").last.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    buttons = page.locator(".lined").last.get_by_role("button")
+    expect(buttons).to_have_text(["Pin", "Archive", "Move to trash"])
+    page.keyboard.press("ArrowUp")
+    expect(buttons.last).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(buttons.first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(buttons.first).to_be_hidden()
+    expect(page.locator(".lined").last.get_by_label("Options for")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    pinned = ["Add a task to buy milk", "Add a task to call Mum"]
+    for tab in (page, other):
+        expect(links(tab)).to_have_text(pinned)
+        expect(tab.locator(".lined").first).to_contain_text("Pinned")
+    expect(page.get_by_test_id("toast")).to_contain_text("Pinned: “Add a task to buy milk”")
+    expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        expect(links(tab)).to_have_text(pinned[::-1])
+    assert_same_after_a_reload(page)
+
+
+def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    other = person.page(page.url.removeprefix(person.site.url))
+    expect_state(other, "online")
+
+    choose(page, "buy milk", "Archive")
+    expect(links(page)).to_have_text(["Add a task to call Mum"])
+    page.get_by_test_id("toast").get_by_role("button", name="Undo").click()
+    expect(links(other)).to_have_count(2)
+
+    # The one that is open: the page stays, says so, and shows the way back.
+    page.locator("#bar-menu").get_by_label("Options for").click()
+    page.locator("#bar-menu").get_by_role("button", name="Move to trash").click()
+    for tab in (page, other):
+        expect(tab.get_by_test_id("shelf-strip")).to_contain_text(re.compile(r"In the trash until \d+ \w+"))
+        expect(links(tab)).to_have_text(["Add a task to buy milk"])
+    assert_same_after_a_reload(page)
+    expect(page.get_by_test_id("shelf-strip")).to_contain_text("In the trash until")
+    other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore").click()
+    for tab in (page, other):
+        expect(tab.get_by_test_id("shelf-strip")).to_be_hidden()
+        expect(links(tab)).to_have_count(2)
+
+    # Speaking brings it back as well.
+    choose(page, "call Mum", "Move to trash")
+    expect(other.get_by_test_id("shelf-strip")).to_be_visible()
+    say(page, "Show my tasks")
+    for tab in (page, other):
+        expect(tab.get_by_test_id("shelf-strip")).to_be_hidden()
+        expect(links(tab)).to_have_text(["Add a task to call Mum", "Add a task to buy milk"])
+
+
+def test_what_is_deleted_for_good_is_gone_where_it_was_open(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk")
+    away = person.page(page.url.removeprefix(person.site.url))
+    expect_state(away, "online")
+    choose(page, "buy milk", "Move to trash")
+    expect(away.get_by_test_id("shelf-strip")).to_be_visible()
+    away.route_web_socket(SOCKET, lambda socket: socket.close())
+    away.evaluate("dispatchEvent(new Event('offline'))")
+    expect_state(away, "offline")
+
+    trash = person.page("/trash/")
+    trash.get_by_role("link", name="Delete “Add a task to buy milk” for good").click()
+    trash.get_by_role("button", name="Delete for good").click()
+    expect(trash.get_by_text("The trash is empty.")).to_be_visible()
+    away.route_web_socket(SOCKET, WebSocketRoute.connect_to_server)
+    away.evaluate("dispatchEvent(new Event('online'))")
+    for tab in (page, away):
+        expect(tab.get_by_role("alert")).to_contain_text("deleted for good")
+        expect(tab.get_by_test_id("message")).to_have_count(0)
+        expect(tab.get_by_test_id("task")).to_have_count(1)  # its tasks stay
+    say(page, "Add a task to feed the cat")
+    assert_same_after_a_reload(page)
+    # That nothing is there any more is what the second page was to learn.
+    person.faults[:] = [fault for fault in person.faults if "404" not in fault]
+
+
+def test_what_goes_soon_is_told_and_kept(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk")
+    person.site.database.query(
+        "UPDATE chat_conversation SET updated_at = now() - interval '25 days'"
+        " WHERE user_id = (SELECT id FROM chat_user WHERE email = %s)",
+        person.email,
+    )
+    page.reload()
+    expect_state(page, "online")
+    expect(page.get_by_test_id("shelf-strip")).to_contain_text("This chat goes to the trash on")
+    home = person.page("/")
+    expect_state(home, "online")
+    expect(home.get_by_test_id("shelf-strip")).to_contain_text("1 chat goes to the trash within a week")
+    home.get_by_role("link", name="Look at it").click()
+    home.get_by_role("button", name="Keep “Add a task to buy milk”").click()
+    expect(home.get_by_text("Kept: “Add a task to buy milk”")).to_be_visible()
+    expect(home.get_by_test_id("leaving")).to_have_count(0)
+    expect(page.get_by_test_id("shelf-strip")).to_be_hidden()
+
+
+def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
+    begins(person, "Add a task to buy milk")
+    phone = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, storage_state=person.context.storage_state()
+    )
+    page = phone.new_page()
+    page.goto(person.site.url + "/")
+    expect_state(page, "online")
+    page.get_by_role("button", name="Chats", exact=True).tap()
+    line = page.locator(".lined")
+    line.get_by_label("Options for").tap()
+    line.get_by_role("button", name="Move to trash").tap()
+    expect(line).to_have_count(0)
+    # The way back can be reached although the list lies above the page.
+    page.get_by_test_id("toast").get_by_role("button", name="Undo").tap()
+    expect(line).to_have_count(1)
+    for path in ("/trash/", "/archive/", "/settings/"):
+        page.goto(person.site.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    phone.close()
+
+
+def test_it_works_without_scripts(person: Person, chromium: Browser) -> None:
+    begins(person, "Add a task to buy milk")
+    bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
+    page = bare.new_page()
+    page.goto(person.site.url + "/")
+    choose(page, "buy milk", "Move to trash")
+    expect(page.get_by_text("Moved to the trash: “Add a task to buy milk”")).to_be_visible()
+    expect(links(page)).to_have_count(0)
+    page.get_by_role("link", name="Trash").click()
+    page.get_by_role("button", name="Restore “Add a task to buy milk”").click()
+    expect(page.get_by_text("The trash is empty.")).to_be_visible()
+    page.get_by_role("link", name="Back to your chats").click()
+    expect(links(page)).to_have_text(["Add a task to buy milk"])
+    bare.close()

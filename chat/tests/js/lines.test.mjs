@@ -1,0 +1,55 @@
+/** The list of chats: what is in it, in what order, and what becomes of the page whose chat is put away or deleted. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { withLine, withoutLine } from "../../../static/js/lines.js";
+import { begin, receive } from "../../../static/js/state.js";
+import { onDay } from "../../../static/js/time.js";
+
+const line = (id, hour, fields = {}) => ({
+  id, title: id, created_at: "2026-03-13T01:00:00Z", updated_at: `2026-03-13T${hour}:00:00Z`, pinned: false, archived: false,
+  trashed: false, trash_on: null, purge_on: null, ...fields,
+});
+const ids = (lines) => lines.map(({ id }) => id);
+const here = () => [line("b", "12"), line("a", "11")];
+const page = (fields = {}) =>
+  begin({ conversation_id: "a", conversation: here()[1], conversations: here(), turns: [], tasks: [], memory_start: null, leaving: 0, ...fields });
+
+test("who spoke last stands first, below what is pinned", () => {
+  assert.deepEqual(ids(withLine(here(), line("c", "10"))), ["b", "a", "c"]);
+  assert.deepEqual(ids(withLine(here(), line("a", "13"))), ["a", "b"]);
+  assert.deepEqual(ids(withLine(here(), line("c", "10", { pinned: true }))), ["c", "b", "a"]);
+  assert.deepEqual(ids(withLine(withLine(here(), line("a", "11", { pinned: true })), line("c", "12", { pinned: true }))), ["c", "a", "b"]);
+});
+
+test("what is archived or thrown away is not in the list, and comes back", () => {
+  assert.deepEqual(ids(withLine(here(), line("b", "12", { trashed: true }))), ["a"]);
+  assert.deepEqual(ids(withLine(here(), line("b", "12", { archived: true, pinned: true }))), ["a"]);
+  assert.deepEqual(ids(withLine([], line("b", "12"))), ["b"]);
+  assert.deepEqual(ids(withoutLine(here(), "b")), ["a"]);
+});
+
+test("a page whose chat is thrown away still shows it", () => {
+  const state = receive(page(), { type: "conversation.updated", conversation: line("a", "11", { trashed: true }) });
+  assert.equal(state.conversation.trashed, true);
+  assert.deepEqual(ids(state.conversations), ["b"]);
+});
+
+test("a page whose chat is deleted for good begins anew, and lets what was under way there pass", () => {
+  const turn = { id: "t1", status: "done", attempt: 1, prompt_id: "m", prompt_text: "", prompt: null, reply: null, text: "", tools: [] };
+  const before = page({ turns: [turn], memory_start: "t1" });
+  const state = receive(before, { type: "conversation.deleted", id: "a" });
+  assert.deepEqual([state.conversation, state.turns, state.memory_start, ids(state.conversations)], [null, [], null, ["b"]]);
+  const late = receive(state, { type: "text.delta", turn_id: "t1", attempt: 2, n: 1, text: "late", at: 0 });
+  assert.equal(late, state);
+});
+
+test("the deletion of another chat leaves the page as it is", () => {
+  const state = receive(page(), { type: "conversation.deleted", id: "b" });
+  assert.deepEqual([state.conversation.id, ids(state.conversations)], ["a", ["a"]]);
+});
+
+test("a day is named on the person's own clock", () => {
+  assert.match(onDay("2026-03-31T23:30:00Z", "Europe/Berlin"), /^(1 April|April 1)$/);
+});

@@ -1,0 +1,99 @@
+// @ts-check
+/** Putting chats away and bringing them back without leaving the page. */
+
+import { byId, h, icon } from "./dom.js";
+import { closeMenus, menu, putter, setUpMenus } from "./menu.js";
+import { onDay } from "./time.js";
+
+/** @typedef {import("./state.js").Conversation} Conversation */
+/** @typedef {import("./state.js").State} State */
+
+const NO_CONNECTION = "That was not done: there is no connection.";
+
+export class Shelf {
+  /** @param {{changed: (line: Conversation) => void, signedOut: () => void, zone: string}} page */
+  constructor(page) {
+    this.page = page;
+    this.toast = byId("toast");
+    this.bar = byId("bar-menu");
+    this.strip = byId("shelf-strip");
+    this.drawnBar = "";
+    this.drawnStrip = "";
+    setUpMenus();
+    byId("shelf").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const button = /** @type {HTMLButtonElement} */ (/** @type {SubmitEvent} */ (event).submitter);
+      void this.put(button.formAction, button.value);
+    });
+  }
+
+  /**
+   * @param {string} path
+   * @param {string} verb
+   */
+  async put(path, verb) {
+    const focused = document.activeElement;
+    closeMenus(null);
+    const token = /** @type {HTMLInputElement} */ (document.querySelector("#shelf [name=csrfmiddlewaretoken]")).value;
+    const body = new URLSearchParams({ csrfmiddlewaretoken: token, do: verb });
+    try {
+      const answer = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
+      if (answer.redirected) return this.page.signedOut();
+      const data = await answer.json();
+      if (!answer.ok) return this.say(data.error.detail, null, false);
+      this.page.changed(data.conversation);
+      // Who chose by keyboard goes on from there, also where the line is gone.
+      const lost = focused !== null && focused !== document.body;
+      this.say(data.said, data.undo && putter(data.conversation, data.undo, "toast__undo", "Undo"), lost);
+    } catch {
+      this.say(NO_CONNECTION, null, false);
+    }
+  }
+
+  /**
+   * Say what was done, until something else is, or it is put aside.
+   * @param {string} text
+   * @param {HTMLElement | null} undo
+   * @param {boolean} focus
+   */
+  say(text, undo, focus) {
+    const close = h("button", { type: "button", class: "toast__close", "aria-label": "Close", onclick: () => this.toast.replaceChildren() }, icon("close"));
+    this.toast.replaceChildren(h("span", { class: "toast__text" }, text), ...(undo ? [undo] : []), close);
+    if (focus) (undo ?? close).focus();
+  }
+
+  /** @param {State} state */
+  show(state) {
+    const line = state.conversation;
+    const bar = JSON.stringify(line && [line.id, line.title, line.pinned, line.archived, line.trashed]);
+    if (bar !== this.drawnBar) this.bar.replaceChildren(...(line ? [menu(line)] : []));
+    this.drawnBar = bar;
+    const parts = this.where(state);
+    const strip = parts.map((part) => (typeof part === "string" ? part : part.outerHTML)).join("");
+    if (strip !== this.drawnStrip) this.strip.replaceChildren(...parts);
+    this.drawnStrip = strip;
+    this.strip.hidden = parts.length === 0;
+  }
+
+  /**
+   * Say where the chat lies or goes to, where that is not among the others.
+   * @param {State} state
+   * @returns {HTMLElement[]}
+   */
+  where({ conversation: line, leaving }) {
+    const day = (/** @type {string} */ at) => onDay(at, this.page.zone);
+    if (!line && leaving) {
+      const one = leaving === 1;
+      return [h("span", {}, `${leaving} chat${one ? " goes" : "s go"} to the trash within a week`), h("a", { href: "/trash/" }, `Look at ${one ? "it" : "them"}`)];
+    }
+    if (line?.trashed) {
+      return [h("span", {}, `In the trash${line.purge_on ? ` until ${day(line.purge_on)}` : ""}`), putter(line, "restore", "strip__button", "Restore")];
+    }
+    if (line?.trash_on) {
+      const when = Date.parse(line.trash_on) <= Date.now() ? "any time now" : `on ${day(line.trash_on)}`;
+      return [h("span", {}, `This chat goes to the trash ${when}`), putter(line, "keep", "strip__button", "Keep this chat")];
+    }
+    if (line?.archived) return [h("span", {}, "In the archive"), putter(line, "unarchive", "strip__button", "Unarchive")];
+    return [];
+  }
+}
