@@ -5,66 +5,32 @@ One function for the schedule, the admin and the command. A preview is the same 
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat.exceptions import Conflict, ThreadkeeperError
+from chat.memory.file import size_on_disk
 from chat.memory.maintenance import SessionFile, opened
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
+from sessions_admin import runs
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus
 from sessions_admin.retention import retain
+from sessions_admin.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
+
+__all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
 
 BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
-PULSE = timedelta(minutes=2)  # a running run that has not been heard of for so long is dead
+LINES = 10  # that a run's log has of its batches, however many there are
 
 OnProgress = Callable[[int, int], None]
-
-
-class AlreadyRunning(Conflict):
-    """Two clean-ups never run at once."""
-
-    def __init__(self) -> None:
-        super().__init__("Another clean-up is running.")
-
-
-class TakenForDead(Conflict):
-    """The run was silent for so long that somebody else ended it."""
-
-    def __init__(self) -> None:
-        super().__init__("This clean-up was silent for too long and has been ended.")
-
-
-@dataclass(frozen=True, slots=True)
-class CleanupReport:
-    """What a clean-up did, or a preview would have done."""
-
-    run_id: uuid.UUID
-    status: RunStatus
-    dry_run: bool
-    cutoff: datetime | None
-    examined: int  # chosen; those of them that woke up meanwhile were left alone
-    sessions: int
-    items: int
-    bytes: int
-    seconds: float | None
-    error: str
-
-    def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
-        return asdict(self) | {
-            "run_id": str(self.run_id),
-            "status": self.status.value,
-            "cutoff": self.cutoff.isoformat() if self.cutoff else None,
-        }
+ToldToStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,103 +58,117 @@ def cleanup(
     actor: User | None = None,
     dry_run: bool = False,
     older_than: timedelta | None = None,
-    run: CleanupRun | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    told_to_stop: ToldToStop = lambda: False,
 ) -> CleanupReport:
     """Remove the sessions that have been inactive for `older_than` (default: the retention), and record it as a run.
 
-    `run` is one that was queued; one that has begun before is not done again. Raise AlreadyRunning, TakenForDead,
-    MemoryUnavailable; whatever is raised ends the run as failed.
+    `told_to_stop` is asked after each batch. Raise AlreadyRunning, TakenForDead, MemoryUnavailable; whatever is
+    raised ends the run as failed.
     """
-    _bury_the_dead()
-    run = run or CleanupRun.objects.create(trigger=trigger, actor=actor, dry_run=dry_run)
+    runs.bury_the_dead()
+    run = runs.ask(trigger=trigger, actor=actor, dry_run=dry_run)
+    return _carry_out(run, older_than, on_progress, told_to_stop)
+
+
+def carry_out(run_id: uuid.UUID | str) -> CleanupReport:
+    """Carry out a run that was queued, or go on with one that is dead; one that ended or is at work is left alone."""
+    run = CleanupRun.objects.get(pk=run_id)
+    if run.status == RunStatus.QUEUED:
+        runs.bury_the_dead()
+    return _carry_out(run)
+
+
+def look_after() -> CleanupReport | None:
+    """Take up a run whose process was killed, or end it."""
+    run = runs.dead_but_wanted()
+    if run is None:
+        runs.bury_the_dead()
+        return None
+    return _carry_out(run)
+
+
+def _carry_out(
+    run: CleanupRun,
+    older_than: timedelta | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+    told_to_stop: ToldToStop = lambda: False,
+) -> CleanupReport:
     try:
-        if _begin(run, cutoff=timezone.now() - (retention() if older_than is None else older_than)):
-            _work(run, on_progress)
-            _end(run, RunStatus.DONE)
+        if runs.claim(run, older_than=older_than):
+            _Work(run, on_progress, told_to_stop).do()
+            runs.end(run, RunStatus.DONE)
+    except AskedToStop:
+        runs.end(run, RunStatus.STOPPED)
     except BaseException as error:
-        _end(run, RunStatus.FAILED, error=_sentence(error))
+        runs.end(run, RunStatus.FAILED, error)
         raise
-    return report(run)
+    return runs.report(run)
 
 
-def carry_out(run_id: str) -> CleanupReport:
-    """Carry out a run that was queued."""
-    run = CleanupRun.objects.select_related("actor").get(pk=run_id)
-    return cleanup(trigger=run.trigger, actor=run.actor, dry_run=run.dry_run, run=run)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a run does, a stage after another."""
 
+    run: CleanupRun
+    on_progress: OnProgress
+    told_to_stop: ToldToStop
 
-def report(run: CleanupRun) -> CleanupReport:
-    """Say how a run went."""
-    run.refresh_from_db()
-    return CleanupReport(
-        run_id=run.pk,
-        status=RunStatus(run.status),
-        dry_run=run.dry_run,
-        cutoff=run.cutoff,
-        examined=run.examined,
-        sessions=run.removed_sessions,
-        items=run.removed_items,
-        bytes=run.removed_bytes,
-        seconds=run.duration.total_seconds() if run.duration else None,
-        error=run.error,
-    )
+    def do(self) -> None:
+        before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
+        self.clean_sessions()
+        retain(self.run, go_on=self.go_on)
+        if not self.run.dry_run:
+            self.give_space_back(before)
 
+    def go_on(self) -> None:
+        """Make sure between two pieces of work that there is to be a next one. Raise AskedToStop, TakenForDead."""
+        if self.told_to_stop():
+            runs.stop(self.run.pk)
+        runs.beat(self.run)
 
-# A run's life: each step is a conditional update, so that of two processes one alone takes it.
+    def clean_sessions(self) -> None:
+        assert self.run.cutoff
+        # In the order in which they fell silent, which is about where they lie in the file.
+        expired = AgentSession.objects.expired(self.run.cutoff).order_by("last_activity_at", "pk")
+        # One that was taken up has some behind it already; a preview would find them again.
+        chosen = list(
+            expired.exclude(session_id__in=self.run.sessions.values("session_id")).values_list("pk", flat=True)
+        )
+        runs.choose(self.run, len(chosen))
+        runs.tell(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            self.take_all(file, chosen)
 
-
-def _bury_the_dead() -> None:
-    now = timezone.now()
-    silent = CleanupRun.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=now - PULSE)
-    silent.update(status=RunStatus.FAILED, ended_at=now, error="It stopped without a word.")
-
-
-def _begin(run: CleanupRun, *, cutoff: datetime) -> bool:
-    now = timezone.now()
-    queued = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
-    try:
-        with transaction.atomic():
-            begun = queued.update(status=RunStatus.RUNNING, cutoff=cutoff, started_at=now, heartbeat_at=now)
-    except IntegrityError:
-        raise AlreadyRunning from None
-    run.cutoff = cutoff
-    return bool(begun)
-
-
-def _beat(run: CleanupRun, **counted: object) -> None:
-    """Show that the run is alive, and make sure that nobody took it for dead."""
-    running = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
-    if not running.update(heartbeat_at=timezone.now(), **counted):
-        raise TakenForDead
-
-
-def _end(run: CleanupRun, status: RunStatus, *, error: str = "") -> None:
-    open_still = CleanupRun.objects.filter(pk=run.pk, ended_at__isnull=True)
-    open_still.update(status=status, ended_at=timezone.now(), error=error)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, ThreadkeeperError):
-        return error.detail
-    if isinstance(error, KeyboardInterrupt | SystemExit):  # by a person, or by the worker after its time-out
-        return "It was interrupted."
-    return f"Something went wrong: {error or type(error).__name__}"
-
-
-# The work.
-
-
-def _work(run: CleanupRun, on_progress: OnProgress) -> None:
-    assert run.cutoff
-    chosen = list(AgentSession.objects.expired(run.cutoff).order_by("pk").values_list("pk", flat=True))
-    with opened(settings.AGENT_SESSION_DB_PATH) as file:
-        done = 0
+    def take_all(self, file: SessionFile, chosen: Sequence[int]) -> None:
+        done = taken = told = 0
         for batch in _batches(chosen):
-            _take(run, file, batch)
+            self.go_on()
+            taken += _take(self.run, file, batch)
             done += len(batch)
-            on_progress(done, len(chosen))
-    retain(run, beat=partial(_beat, run))
+            if done * LINES // len(chosen) > told and done < len(chosen):
+                told = done * LINES // len(chosen)
+                runs.tell(self.run, f"{done:,} of {len(chosen):,} looked at.")
+            self.on_progress(done, len(chosen))
+        if taken < done:
+            runs.tell(self.run, f"{_sessions(done - taken)} left alone: somebody was there, or had come back.")
+
+    def give_space_back(self, before: int) -> None:
+        """Shrink the file, a little at a time."""
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            for _ in file.give_back():
+                self.go_on()
+        freed = max(before - size_on_disk(settings.AGENT_SESSION_DB_PATH), 0)
+        runs.count(self.run, freed_bytes=freed)
+        runs.tell(self.run, f"{freed:,} bytes given back to the disk.")
+
+
+def _chosen(sessions: int, held: int) -> str:
+    return f"{_sessions(sessions)} chosen; {held:,} held {'one' if held == 1 else 'ones'} left alone."
+
+
+def _sessions(number: int) -> str:
+    return f"{number:,} session{'' if number == 1 else 's'}"
 
 
 def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -196,13 +176,14 @@ def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
         yield chosen[start : start + BATCH]
 
 
-def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> None:
-    """Remove those of the chosen that still sleep: from the store, then from the mirror."""
-    _beat(run)  # not in the transaction: whoever wants to begin another run would wait for its end
+def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
+    """Remove those of the chosen that still sleep: from the store, then from the mirror; return how many."""
     with transaction.atomic(durable=True):
         sessions = _locked(run, chosen)
         ids = [session.session_id for session in sessions]
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)
+        if runs.was_taken_up(run):
+            sizes = _with_lost(sizes, sessions)
         _record(run, sessions, sizes, examined=len(chosen))
         if not run.dry_run:
             # What went counts as pruned: the conversation's beginning is no longer remembered.
@@ -212,6 +193,13 @@ def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> None:
                 item_count=0,
                 byte_count=0,
             )
+    return len(sessions)
+
+
+def _with_lost(sizes: dict[str, Size], sessions: Sequence[AgentSession]) -> dict[str, Size]:
+    """Count what had left the file when the process died, and of which the mirror alone still knows."""
+    mirrored = {session.session_id: Size(session.item_count, session.byte_count) for session in sessions}
+    return {session_id: size if size.items else mirrored[session_id] for session_id, size in sizes.items()}
 
 
 def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[AgentSession]:
@@ -239,10 +227,10 @@ def _record(run: CleanupRun, sessions: Sequence[AgentSession], sizes: dict[str, 
         )
         for session in sessions
     )
-    _beat(
+    runs.count(
         run,
-        examined=F("examined") + examined,
-        removed_sessions=F("removed_sessions") + len(sessions),
-        removed_items=F("removed_items") + sum(size.items for size in sizes.values()),
-        removed_bytes=F("removed_bytes") + sum(size.bytes for size in sizes.values()),
+        examined=examined,
+        removed_sessions=len(sessions),
+        removed_items=sum(size.items for size in sizes.values()),
+        removed_bytes=sum(size.bytes for size in sizes.values()),
     )

@@ -1,18 +1,13 @@
-"""The sessions there are, and those that clean-ups removed, for whoever lists them."""
+"""The sessions there are, for whoever lists them."""
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from django.core.paginator import Page, Paginator
 from django.db.models import Q
 from django.utils import timezone
 
 from chat.models import AgentSession
-from sessions_admin.models import CleanedSession
-
-PER_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +50,3 @@ def list_sessions(
             pruned=session.pruned_count,
             last_activity_at=session.last_activity_at,
         )
-
-
-def cleaned_page(run_id: str, page: str | None) -> Page[CleanedSession] | None:
-    """Return a page of the sessions that a run removed, or a preview would have; None where there is no such run."""
-    try:
-        cleaned = CleanedSession.objects.filter(run=uuid.UUID(run_id))
-    except ValueError:
-        return None
-    return Paginator(cleaned.select_related("user").order_by("-bytes", "pk"), PER_PAGE).get_page(page)

@@ -7,11 +7,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from chat.memory.maintenance import opened
@@ -19,17 +17,13 @@ from chat.memory.removal import remove_for_good
 from chat.models import Conversation
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash
+from sessions_admin import runs
 from sessions_admin.models import CleanedConversation, CleanupRun
 
 BATCH = 100  # conversations locked at once, so for how long somebody who comes back may have to wait
 
+GoOn = Callable[[], None]
 OnProgress = Callable[[int, int], None]
-
-
-class Beat(Protocol):
-    """Shows that the run is alive, and adds to its counts; raises where it is to end."""
-
-    def __call__(self, **counted: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +40,23 @@ def forecast_conversations() -> ConversationForecast:
     return ConversationForecast(to_trash(now).count(), to_purge(now).count())
 
 
-def retain(run: CleanupRun, *, beat: Beat, on_progress: OnProgress = lambda done, total: None) -> None:
+def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda done, total: None) -> None:
     """Delete for good what was in the trash for long enough, then move to the trash what was silent for long enough.
 
-    Held and pinned ones stay, and those in which a turn has not ended. Raise MemoryUnavailable, and what `beat` raises.
+    Held and pinned ones stay, and those in which a turn has not ended. `go_on` is called before each batch, and raises
+    where there is to be no more. Raise MemoryUnavailable, and what `go_on` raises.
     """
     now = timezone.now()
     stages = [(to_purge(now), _purge), (to_trash(now), _trash)]
-    chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
+    # A preview that was taken up again would find what it has listed already.
+    listed = run.conversations.values("conversation_id")
+    chosen = [list(due.exclude(pk__in=listed).order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     for (due, take), ids in zip(stages, chosen, strict=True):
         for batch in _batches(ids):
-            beat()  # not in the transaction: whoever looks at the run would wait for its end
+            go_on()  # not in the transaction: whoever wants to stop the run would wait for its end
             with transaction.atomic(durable=True):
-                take(run, _locked(due, batch), now, beat)
+                take(run, _locked(due, batch), now)
             done += len(batch)
             on_progress(done, total)
 
@@ -78,17 +75,17 @@ def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conv
     return list(due.filter(pk__in=list(locked.values_list("pk", flat=True))))
 
 
-def _purge(run: CleanupRun, conversations: Sequence[Conversation], now: datetime, beat: Beat) -> None:
+def _purge(run: CleanupRun, conversations: Sequence[Conversation], now: datetime) -> None:
     _record(run, conversations, is_purged=True)
-    beat(purged_conversations=F("purged_conversations") + len(conversations))
+    runs.count(run, purged_conversations=len(conversations))
     if conversations and not run.dry_run:
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             remove_for_good(file, conversations)
 
 
-def _trash(run: CleanupRun, conversations: Sequence[Conversation], now: datetime, beat: Beat) -> None:
+def _trash(run: CleanupRun, conversations: Sequence[Conversation], now: datetime) -> None:
     _record(run, conversations, is_purged=False)
-    beat(trashed_conversations=F("trashed_conversations") + len(conversations))
+    runs.count(run, trashed_conversations=len(conversations))
     if not run.dry_run:
         Conversation.objects.filter(pk__in=[row.pk for row in conversations]).update(trashed_at=now)
 

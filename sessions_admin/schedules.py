@@ -1,44 +1,81 @@
-"""When the worker cleans up: every day, and when somebody asks for it."""
+"""What the worker does, and when: every day, every minute, and when somebody asks for it."""
+
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.db import connection, transaction
 from django_q.models import Schedule
+from django_q.status import Stat
 from django_q.tasks import async_task
 
 from chat.models import User
+from sessions_admin import runs
 from sessions_admin.models import CleanupRun, Trigger
 
 DAILY = "sessions_admin.tasks.daily_cleanup"
+MINUTELY = "sessions_admin.tasks.look_after_runs"
 REQUESTED = "sessions_admin.tasks.requested_cleanup"
 
 
+@dataclass(frozen=True, slots=True)
+class Regular:
+    """Something that the worker does again and again."""
+
+    func: str
+    name: str
+    cron: str
+    kwargs: str | None = None
+
+
+def regular() -> tuple[Regular, ...]:
+    """Return what the worker is to do, and when, as the settings say."""
+    # What is done each minute is not kept: it would drive everything else out of the list of what was done.
+    unkept = "q_options={'save': False}"
+    return (
+        Regular(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
+        Regular(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
+    )
+
+
 def ensure() -> None:
-    """Have one daily clean-up in the worker's schedule, at the hour that the settings name."""
-    cron = f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"
+    """Have each regular task in the worker's schedule once, when the settings say."""
     with transaction.atomic():
         _let_one_in()
-        schedule, *doubles = Schedule.objects.filter(func=DAILY).order_by("pk") or [
-            Schedule(func=DAILY, name="Daily clean-up of sessions", schedule_type=Schedule.CRON)
-        ]
-        for double in doubles:
-            double.delete()
-        # One that is overdue stays so: it is made up for as soon as a worker runs.
-        if (schedule.schedule_type, schedule.cron) != (Schedule.CRON, cron) or schedule.next_run is None:
-            schedule.schedule_type, schedule.cron = Schedule.CRON, cron
-            schedule.next_run = schedule.calculate_next_run()
-            schedule.save()
+        for one in regular():
+            _ensure(one)
+
+
+def _ensure(one: Regular) -> None:
+    schedule, *doubles = Schedule.objects.filter(func=one.func).order_by("pk") or [
+        Schedule(func=one.func, name=one.name, schedule_type=Schedule.CRON)
+    ]
+    for double in doubles:
+        double.delete()
+    wanted = (Schedule.CRON, one.cron, one.kwargs)
+    # One that is overdue stays so: it is made up for as soon as a worker runs.
+    if (schedule.schedule_type, schedule.cron, schedule.kwargs) != wanted or schedule.next_run is None:
+        schedule.schedule_type, schedule.cron, schedule.kwargs = wanted
+        schedule.next_run = schedule.calculate_next_run()
+        schedule.save()
 
 
 def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:
-    """Have the worker clean up as soon as it can, or preview it, and write down who asked."""
+    """Have the worker clean up as soon as it can, or preview it, and write down who asked. Raise AlreadyRunning."""
     with transaction.atomic():
-        run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=actor, dry_run=dry_run)
+        _let_one_in()
+        runs.refuse_a_second()
+        run = runs.ask(trigger=Trigger.ADMIN, actor=actor, dry_run=dry_run)
         did = "Asked for a preview." if dry_run else "Asked for a clean-up."
         LogEntry.objects.log_actions(actor.pk, [run], ADDITION, did, single_object=True)
         # The queue is in the same database: there is no run without its task.
         async_task(REQUESTED, str(run.pk), task_name=f"{run}"[:100], group="clean-up")
     return run
+
+
+def has_worker() -> bool:
+    """Tell whether a worker runs somewhere. A status that is not renewed for three seconds disappears by itself."""
+    return bool(Stat.get_all())
 
 
 def _let_one_in() -> None:

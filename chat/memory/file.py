@@ -59,6 +59,11 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def size_on_disk(path: Path) -> int:
+    """Return how many bytes a file takes, with its write-ahead log."""
+    return sum(part.stat().st_size for part in (path, log_of(path)) if part.exists())
+
+
 def remove_log(path: Path) -> None:
     """Remove what SQLite keeps beside a file."""
     for suffix in ("-wal", "-shm"):
@@ -83,6 +88,10 @@ def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000)
     connection.text_factory = _text
     try:
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            # What is removed can then be given back to the disk a few pages at a time. Asked of a file that has
+            # tables it would change nothing, and wait for the write lock each time.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")

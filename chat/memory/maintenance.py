@@ -5,6 +5,7 @@ The same file and the same tables as `chat.memory.store`; what is removed here i
 
 import json
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -38,6 +39,12 @@ _NEXT = " UNION ".join(
     for table in ("agent_sessions", "agent_messages", "threadkeeper_turns")
 )
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
+# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and left alone for as long as it was held.
+AT_ONCE = 10  # sessions
+PAGES_AT_ONCE = 64
+# A file that cannot give back in pieces is written anew, where that takes less than a second or so.
+REWRITTEN_UP_TO = 64 * 2**20
+INCREMENTAL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +130,21 @@ class SessionFile:
             self._connection.execute("INSERT OR IGNORE INTO agent_sessions (session_id) VALUES (?)", (session_id,))
 
     def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
-        """Remove sessions in one transaction, with all that is kept of them; return how much each held."""
-        with _failures_named(), self._writing():
+        """Remove sessions with all that is kept of them, a few in a transaction; return how much each held.
+
+        Durable when it returns. Where it raises, some may be gone; none is half gone.
+        """
+        with _failures_named():
             sizes = self.measure(session_ids)
-            for statement in _REMOVE:
-                self._connection.execute(statement, (json.dumps(session_ids),))
+            try:
+                for few, is_last in _in_pieces(session_ids):
+                    # One wait for the disk at the end is enough: it takes along all that was written before.
+                    self._connection.execute(f"PRAGMA synchronous={'FULL' if is_last else 'NORMAL'}")
+                    with self._writing_briefly(then_rest=not is_last):
+                        for statement in _REMOVE:
+                            self._connection.execute(statement, (json.dumps(few),))
+            finally:
+                self._connection.execute("PRAGMA synchronous=FULL")
         return sizes
 
     def prune(self, session_id: str, limit: int) -> Size:
@@ -146,15 +163,45 @@ class SessionFile:
             self._commit(*writes, *([Replace(session_id, fence, items)] if fence else []))
         return self.measure([session_id])[session_id]
 
+    def give_back(self) -> Iterator[int]:
+        """Give the space of what was removed back to the disk, a little at a time; yield how many pages are left.
+
+        A file that was begun without room for that is written anew, if it is small enough; then it has room.
+        """
+        with _failures_named():
+            if self._pragma("auto_vacuum") == INCREMENTAL:
+                yield from self._give_back_in_pieces()
+            elif self._pragma("freelist_count") and self._bytes_in_use() <= REWRITTEN_UP_TO:
+                self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                self._connection.execute("VACUUM")
+            # What a reader still needs of the log stays; the next one who writes goes on with it.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _give_back_in_pieces(self) -> Iterator[int]:
+        while left := self._pragma("freelist_count"):
+            begun = time.monotonic()
+            # As a script: it is to be stepped to its end, which `execute` does not do.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+            time.sleep(time.monotonic() - begun)
+            yield left
+
+    def _bytes_in_use(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
+
+    def _pragma(self, name: str) -> int:
+        ((value,),) = self._connection.execute(f"PRAGMA {name}").fetchall()
+        return int(value)
+
     def _commit(self, *writes: Write) -> None:
         for result in statements.commit(self._connection, writes):
             if isinstance(result, Exception):
                 raise MemoryUnavailable(f"The session store cannot be used: {result}") from result
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing_briefly(self, *, then_rest: bool) -> Iterator[None]:
         # The lock from the start: a transaction that begins by reading fails at once where another wrote meanwhile.
         self._connection.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
         try:
             yield
             self._connection.execute("COMMIT")
@@ -162,6 +209,14 @@ class SessionFile:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        if then_rest:
+            time.sleep(time.monotonic() - begun)
+
+
+def _in_pieces(session_ids: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:
+    """Yield a few ids at a time, and whether they are the last."""
+    for start in range(0, len(session_ids), AT_ONCE):
+        yield session_ids[start : start + AT_ONCE], start + AT_ONCE >= len(session_ids)
 
 
 @contextmanager

@@ -1,51 +1,43 @@
-"""Clean-ups: what each did, and the buttons that ask for one."""
+"""Clean-ups: what each did and does, and the buttons that ask for one and stop it."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 
+from chat.exceptions import ThreadkeeperError
 from chat.models import User
-from sessions_admin import schedules
+from sessions_admin import runs, schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
+from sessions_admin.cleaned import people_page, sessions_page
 from sessions_admin.cleanup import forecast
-from sessions_admin.listing import cleaned_page
 from sessions_admin.models import CleanupRun, RunStatus
 
+LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"
 RUN, PREVIEW = "sessions_admin_cleanuprun_run", "sessions_admin_cleanuprun_preview"
+STOP, PROGRESS = "sessions_admin_cleanuprun_stop", "sessions_admin_cleanuprun_progress"
+TEMPLATES = "admin/sessions_admin/cleanuprun"
 
 
 @admin.register(CleanupRun)
 class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     """Runs, the newest first."""
 
-    list_display = ("created_at", "kind", "status_badge", "trigger", "actor", "sessions", "items", "size")
+    list_display = ("created_at", "kind", "status_badge", "trigger", "actor", "sessions", "items", "size", "took")
     list_filter = ("status", "trigger", "dry_run")
     list_select_related = ("actor",)
-    fields = (
-        "kind",
-        "status_badge",
-        "error",
-        "trigger",
-        "actor",
-        "cutoff",
-        "examined",
-        "sessions",
-        "items",
-        "size",
-        "created_at",
-        "started_at",
-        "ended_at",
-        "took",
-    )
-    readonly_fields = ("kind", "status_badge", "sessions", "items", "size", "took")
+    date_hierarchy = "created_at"
+    fields = ("kind", "trigger", "actor", "cutoff", "created_at", "started_at", "ended_at", "took", "stopped_by")
+    readonly_fields = ("kind", "took")
 
     # What is shown.
 
@@ -59,12 +51,12 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return badge(status.value, str(status.label))
 
     @admin.display(ordering="removed_sessions")
-    def sessions(self, run: CleanupRun) -> int:
-        return run.removed_sessions
+    def sessions(self, run: CleanupRun) -> str:
+        return f"{run.removed_sessions:,}"
 
     @admin.display(ordering="removed_items")
-    def items(self, run: CleanupRun) -> int:
-        return run.removed_items
+    def items(self, run: CleanupRun) -> str:
+        return f"{run.removed_items:,}"
 
     @admin.display(ordering="removed_bytes")
     def size(self, run: CleanupRun) -> str:
@@ -76,7 +68,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     # Who may.
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may run and preview clean-ups."""
+        """Tell whether somebody may run, preview and stop clean-ups."""
         return request.user.has_perm("sessions_admin.run_cleanup")
 
     def has_view_permission(self, request: HttpRequest, obj: CleanupRun | None = None) -> bool:
@@ -86,10 +78,13 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     # Pages.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the two pages that ask before they do."""
+        """Add the pages that ask before they do, the button that stops, and what a run's page asks for meanwhile."""
+        view = self.admin_site.admin_view
         return [
-            path("run/", self.admin_site.admin_view(self._asking(dry_run=False)), name=RUN),
-            path("preview/", self.admin_site.admin_view(self._asking(dry_run=True)), name=PREVIEW),
+            path("run/", view(self._asking(dry_run=False)), name=RUN),
+            path("preview/", view(self._asking(dry_run=True)), name=PREVIEW),
+            path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
+            path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
             *super().get_urls(),
         ]
 
@@ -101,9 +96,54 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a run with the sessions it removed, a page at a time."""
-        sessions = cleaned_page(object_id, request.GET.get("page"))
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "sessions": sessions})
+        """Show a run: how far it is, what it told, of whom it took how much, and which sessions."""
+        run = self.get_object(request, object_id)
+        if run is not None:
+            shown = {
+                **self._told(request, run),
+                "people": people_page(run.pk, request.GET.get("people")),
+                "sessions": sessions_page(run.pk, request.GET.get("page")),
+                "may_open_sessions": request.user.has_perm("chat.view_agentsession"),
+            }
+            extra_context = {**(extra_context or {}), **shown}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def _told(self, request: HttpRequest, run: CleanupRun) -> dict[str, Any]:
+        """Return what the part of the page needs that changes while a run is under way."""
+        return {
+            "run": run,
+            "status_badge": self.status_badge(run),
+            "figures": _figures(run),
+            "log": runs.log_of(run),
+            "may_stop": run.status in (RunStatus.QUEUED, RunStatus.RUNNING) and self.has_run_permission(request),
+            "lacks_worker": run.status == RunStatus.QUEUED and not schedules.has_worker(),
+        }
+
+    def _progress(self, request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+        run = self.get_object(request, str(run_id))
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        if run is None:
+            raise Http404
+        response = TemplateResponse(request, f"{TEMPLATES}/_progress.html", self._told(request, run))
+        add_never_cache_headers(response)
+        return response
+
+    def _stop(self, request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+        if not self.has_run_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        assert isinstance(request.user, User)
+        try:
+            status = runs.stop(run_id, actor=request.user)
+        except ThreadkeeperError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+        else:
+            at_once = status == RunStatus.STOPPED
+            told = "It has stopped." if at_once else "It stops when it is through with what it is at."
+            self.message_user(request, told, messages.SUCCESS)
+        return redirect(DETAIL, run_id)
 
     def _asking(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:
         def ask(request: HttpRequest) -> HttpResponse:
@@ -117,7 +157,11 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
 
     def _request(self, request: HttpRequest, *, dry_run: bool) -> HttpResponse:
         assert isinstance(request.user, User)
-        run = schedules.request_cleanup(actor=request.user, dry_run=dry_run)
+        try:
+            run = schedules.request_cleanup(actor=request.user, dry_run=dry_run)
+        except ThreadkeeperError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+            return redirect(LIST)
         what = "preview" if dry_run else "clean-up"
         self.message_user(request, f"The {what} will be done by the worker.", messages.SUCCESS)
         return redirect(DETAIL, run.pk)
@@ -131,4 +175,19 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             "dry_run": dry_run,
             "forecast": forecast(),
         }
-        return TemplateResponse(request, "admin/sessions_admin/cleanuprun/confirm.html", context)
+        return TemplateResponse(request, f"{TEMPLATES}/confirm.html", context)
+
+
+def _figures(run: CleanupRun) -> list[tuple[str, str]]:
+    """Return what a run has done so far, by name."""
+    found = [
+        ("Sessions", f"{run.removed_sessions:,}"),
+        ("Items", f"{run.removed_items:,}"),
+        ("Memory", size(run.removed_bytes)),
+    ]
+    if not run.dry_run:
+        found.append(("Given back to the disk", size(run.freed_bytes)))
+    if run.trashed_conversations or run.purged_conversations:
+        found.append(("Conversations to the trash", f"{run.trashed_conversations:,}"))
+        found.append(("Conversations purged", f"{run.purged_conversations:,}"))
+    return found

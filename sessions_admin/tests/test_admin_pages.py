@@ -1,33 +1,21 @@
 """What staff read in the admin, and what its buttons set going."""
 
-import pydoc
 import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django_q.models import OrmQ
 
 from chat.models import AgentSession, User
 from sessions_admin.cleanup import cleanup
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.models import Trigger
 from sessions_admin.tests.conftest import GivenSession
 
 SESSIONS, RUNS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/"
 ALL = ["New", "Quiet", "Old"]
 INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=|javascript:", re.IGNORECASE)
-
-
-def work_off_the_queue() -> dict[str, object]:
-    """Do the one queued task as the worker does: by the names in the queue."""
-    queued = OrmQ.objects.get()
-    task = queued.task
-    queued.delete()
-    result: dict[str, object] = pydoc.locate(task["func"])(*task["args"], **task["kwargs"])  # type: ignore[operator]
-    return result
 
 
 # The list of sessions.
@@ -87,117 +75,6 @@ def test_the_list_asks_no_more_for_many_sessions_than_for_one(
     assert len(many) == len(few) <= 6
     # One count of what is shown, none of everything there is.
     assert sum("COUNT(*)" in query for query in many) == 1
-
-
-# Runs.
-
-
-def test_a_runs_page_shows_its_figures_and_its_sessions(
-    given_session: GivenSession, owner: User, viewer_client: Client
-) -> None:
-    session = given_session(owner, items=37)
-    report = cleanup(trigger=Trigger.COMMAND)
-
-    page = viewer_client.get(f"{RUNS}{report.run_id}/change/").text
-
-    shown = " ".join(re.sub("<[^>]*>", " ", page).split())
-    assert "Examined: 1 Sessions: 1 Items: 37 Size:" in shown
-    assert session.session_id in page
-    assert "owner@example.com" in page
-    assert '<span class="badge badge--done">Done</span>' in page
-    assert 'http-equiv="refresh"' not in page
-
-
-def test_a_runs_sessions_are_shown_a_page_at_a_time(
-    given_session: GivenSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sessions_admin.listing.PER_PAGE", 2)
-    for items in (1, 2, 3):
-        given_session(owner, items=items)
-    run = cleanup(trigger=Trigger.COMMAND).run_id
-
-    pages = [viewer_client.get(f"{RUNS}{run}/change/", {"page": page}).context["sessions"] for page in (1, 2, "x", 99)]
-
-    assert [[session.items for session in page] for page in pages] == [[3, 2], [1], [3, 2], [1]]
-
-
-def test_a_run_that_is_not_there_is_answered_as_the_admin_does(viewer_client: Client) -> None:
-    for name in ("nonsense", "00000000-0000-4000-8000-000000000000"):
-        assert viewer_client.get(f"{RUNS}{name}/change/").headers["Location"] == "/admin/"
-
-
-def test_runs_ask_no_more_for_many_than_for_one(
-    given_session: GivenSession, owner: User, viewer_client: Client
-) -> None:
-    def run_one(sessions: int) -> tuple[int, int]:
-        for _ in range(sessions):
-            given_session(owner)
-        run = cleanup(trigger=Trigger.ADMIN, actor=owner).run_id
-        return len(_queries(viewer_client, RUNS)), len(_queries(viewer_client, f"{RUNS}{run}/change/"))
-
-    few, many = run_one(1), run_one(5)
-
-    assert few == many
-    assert max(many) <= 8
-
-
-# Buttons.
-
-
-@pytest.mark.parametrize("button", ["run", "preview"])
-def test_a_button_first_says_what_would_go(
-    given_session: GivenSession, owner: User, manager_client: Client, button: str
-) -> None:
-    given_session(owner, items=5)
-    given_session(owner, items=6)
-    AgentSession.objects.update(byte_count=1024)
-
-    page = " ".join(re.sub("<[^>]*>", " ", manager_client.get(f"{RUNS}{button}/").text).split())
-
-    assert "2 sessions 11 items 2.0 KB of memory" in page
-    assert not CleanupRun.objects.exists()
-
-
-@pytest.mark.parametrize(("button", "removed"), [("run", True), ("preview", False)])
-def test_a_button_has_the_worker_do_it_and_leads_to_the_run(
-    given_session: GivenSession, owner: User, manager_client: Client, button: str, removed: bool
-) -> None:
-    session = given_session(owner)
-
-    answer = manager_client.post(f"{RUNS}{button}/", follow=True)
-    waiting = answer.text
-    result = work_off_the_queue()
-    done = manager_client.get(answer.redirect_chain[-1][0]).text
-
-    assert "It waits for the worker." in waiting
-    assert '<span class="badge badge--queued">Queued</span>' in waiting
-    assert '<meta http-equiv="refresh" content="3">' in waiting
-    assert '<span class="badge badge--done">Done</span>' in done
-    assert session.session_id in done
-    assert (result["sessions"], result["dry_run"]) == (1, not removed)
-    session.refresh_from_db()
-    assert bool(session.gone_at) == removed
-
-
-def test_who_asked_is_written_down(staff: User, staff_client: Client) -> None:
-    staff_client.post(f"{RUNS}run/")
-    staff_client.post(f"{RUNS}preview/")
-
-    assert [run.actor for run in CleanupRun.objects.all()] == [staff, staff]
-    entries = LogEntry.objects.order_by("pk")
-    assert [(entry.user, entry.get_change_message()) for entry in entries] == [
-        (staff, "Asked for a clean-up."),
-        (staff, "Asked for a preview."),
-    ]
-    run = CleanupRun.objects.order_by("created_at").first()
-    assert run is not None
-    assert "Asked for a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
-
-
-def test_a_run_without_an_end_says_so(staff_client: Client) -> None:
-    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.FAILED, error="It stopped without a word.")
-
-    assert "It stopped without a word." in staff_client.get(f"{RUNS}{run.pk}/change/").text
 
 
 # The page as a whole.

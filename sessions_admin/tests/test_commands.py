@@ -69,11 +69,25 @@ def test_the_report_is_given_to_programs(given_session: GivenSession, owner: Use
         "status": "done",
         "dry_run": False,
         "cutoff": run.cutoff.isoformat(),
+        "total": 1,
         "examined": 1,
+        "held": 0,
         "sessions": 1,
         "items": 4,
         "bytes": run.removed_bytes,
+        "freed_bytes": run.freed_bytes,
+        "trashed": 0,
+        "purged": 0,
         "error": "",
+        "by_user": [
+            {
+                "user_id": str(owner.pk),
+                "email": "owner@example.com",
+                "sessions": 1,
+                "items": 4,
+                "bytes": run.removed_bytes,
+            }
+        ],
     }
 
 
@@ -177,7 +191,9 @@ def test_a_session_is_held_and_released_from_the_shell(given_session: GivenSessi
     assert output("cleanup_sessions").startswith("Removed 0 sessions")
     assert output("release_session", session.session_id).startswith("Released user_")
     assert output("cleanup_sessions").startswith("Removed 1 session:")
-    assert [record.actor.partition(":")[0] for record in AuditRecord.objects.all()] == ["os", "os"]
+    actions = list(AuditRecord.objects.values_list("action", flat=True))
+    assert actions == ["cleanup", "release", "cleanup", "hold"]
+    assert {record.actor.partition(":")[0] for record in AuditRecord.objects.all()} == {"os"}
 
 
 @pytest.mark.parametrize("command", ["clear_session", "rebuild_session"])

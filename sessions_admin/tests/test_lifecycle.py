@@ -81,7 +81,8 @@ def test_nothing_removes_what_is_held(
     lifecycle.release_session(session.session_id, actor=BY)
     assert state_of(session) == State.DUE
     assert cleanup(trigger=Trigger.COMMAND).sessions == 1
-    assert list(AuditRecord.objects.values_list("action", flat=True)) == ["release", "hold"]
+    of_sessions = AuditRecord.objects.exclude(session_id="")
+    assert list(of_sessions.values_list("action", flat=True)) == ["release", "hold"]
 
 
 def test_a_hold_may_have_an_end(given_session: GivenSession, owner: User) -> None:

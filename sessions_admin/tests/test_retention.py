@@ -12,7 +12,7 @@ from chat.exceptions import MemoryUnavailable
 from chat.models import Conversation, User
 from chat.models.turn import Status
 from chat.tests import talk
-from sessions_admin import retention
+from sessions_admin import retention, runs
 from sessions_admin.cleanup import cleanup
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention import BATCH, forecast_conversations
@@ -25,6 +25,13 @@ def in_trash(user: User, since: timedelta) -> Conversation:
     row = talk.conversation(user, at=timezone.now() - 3 * MONTH)
     Conversation.objects.filter(pk=row.pk).update(trashed_at=timezone.now() - since)
     return row
+
+
+def begun() -> CleanupRun:
+    """Return a run that is ours."""
+    run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
+    assert runs.claim(run)
+    return run
 
 
 def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, session_file: Path) -> None:
@@ -109,10 +116,10 @@ def test_one_in_which_somebody_is_at_work_is_passed_over(owner: User, session_fi
 def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session_file: Path) -> None:
     sleeping, woken = (talk.conversation(owner, at=timezone.now() - MONTH) for _ in range(2))
 
-    def beat(**counted: object) -> None:
+    def go_on() -> None:
         Conversation.objects.filter(pk=woken.pk).update(updated_at=timezone.now())
 
-    retention.retain(CleanupRun.objects.create(trigger=Trigger.COMMAND), beat=beat)
+    retention.retain(begun(), go_on=go_on)
     assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [sleeping]
 
 
@@ -120,7 +127,7 @@ def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, se
     row = in_trash(owner, MONTH)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):
-        retention.retain(CleanupRun.objects.create(trigger=Trigger.COMMAND), beat=lambda **counted: None)
+        retention.retain(begun(), go_on=lambda: None)
     assert Conversation.objects.filter(pk=row.pk).exists()
     assert not CleanedConversation.objects.exists()
 
@@ -131,9 +138,9 @@ def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
     then = timezone.now() - MONTH
     Conversation.objects.bulk_create(Conversation(user=owner, updated_at=then) for _ in range(2 * BATCH + 1))
     told: list[tuple[int, int]] = []
-    run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
-    with django_assert_max_num_queries(2 + 3 * 7):
-        retention.retain(run, beat=lambda **counted: None, on_progress=lambda *done: told.append(done))
+    run = begun()
+    with django_assert_max_num_queries(2 + 3 * 8):
+        retention.retain(run, go_on=lambda: None, on_progress=lambda *done: told.append(done))
     assert told == [(BATCH, 2 * BATCH + 1), (2 * BATCH, 2 * BATCH + 1), (2 * BATCH + 1, 2 * BATCH + 1)]
     assert not Conversation.objects.filter(trashed_at=None).exists()
 

@@ -1,12 +1,14 @@
 """The daily clean-up in the worker's schedule."""
 
+import pydoc
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from django.conf import settings as configured
 from django.db import transaction
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
+from django_q.scheduler import scheduler
 from pytest_django import Settings
 
 from sessions_admin import schedules
@@ -15,13 +17,34 @@ from sessions_admin.tests.conftest import InThread
 pytestmark = pytest.mark.django_db
 
 
+def daily() -> Schedule:
+    """Return the schedule of the daily clean-up: there is one."""
+    return Schedule.objects.get(func=schedules.DAILY)
+
+
 def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
     for _ in range(3):
         schedules.ensure()
 
-    schedule = Schedule.objects.get()
+    schedule = daily()
     assert (schedule.func, schedule.schedule_type, schedule.cron) == (schedules.DAILY, Schedule.CRON, "0 2 * * *")
     assert schedule.repeats == -1
+    assert Schedule.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_minute_it_is_looked_whether_a_run_was_cut_off_and_nothing_is_kept_of_that() -> None:
+    schedules.ensure()
+
+    schedule = Schedule.objects.get(func=schedules.MINUTELY)
+    assert (schedule.schedule_type, schedule.cron) == (Schedule.CRON, "* * * * *")
+    scheduler()
+    assert [queued.task.get("save") for queued in OrmQ.objects.all()] == []
+    Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=3))
+    scheduler()
+    kept = {queued.task["func"]: queued.task.get("save") for queued in OrmQ.objects.all()}
+    assert kept == {schedules.DAILY: None, schedules.MINUTELY: False}
+    assert all(callable(pydoc.locate(func)) for func in kept)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +56,7 @@ def test_it_is_due_at_the_hour_of_the_setting(settings: Settings, hour: int, nex
     with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False):
         schedules.ensure()
 
-    assert Schedule.objects.get().next_run == datetime.fromisoformat(f"{next_run}+00:00")
+    assert daily().next_run == datetime.fromisoformat(f"{next_run}+00:00")
 
 
 def test_it_follows_the_setting_at_the_next_start(settings: Settings) -> None:
@@ -42,7 +65,7 @@ def test_it_follows_the_setting_at_the_next_start(settings: Settings) -> None:
         settings.AGENT_SESSION_CLEANUP_HOUR = 13
         schedules.ensure()
 
-    schedule = Schedule.objects.get()
+    schedule = daily()
     assert (schedule.cron, schedule.next_run) == ("0 13 * * *", datetime(2026, 5, 1, 13, tzinfo=UTC))
 
 
@@ -53,7 +76,7 @@ def test_one_that_was_missed_while_nothing_ran_stays_due() -> None:
 
     schedules.ensure()
 
-    assert Schedule.objects.get().next_run == missed
+    assert daily().next_run == missed
 
 
 @pytest.mark.parametrize("broken", [{"next_run": None}, {"schedule_type": Schedule.ONCE}, {"cron": "0 5 * * *"}])
@@ -63,7 +86,7 @@ def test_one_that_was_changed_by_hand_is_put_right(broken: dict[str, object]) ->
 
     schedules.ensure()
 
-    schedule = Schedule.objects.get()
+    schedule = daily()
     assert (schedule.schedule_type, schedule.cron) == (Schedule.CRON, "0 2 * * *")
     assert schedule.next_run > datetime.now(UTC)
 
@@ -75,7 +98,11 @@ def test_doubles_are_removed_and_others_are_left_alone() -> None:
 
     schedules.ensure()
 
-    assert sorted(Schedule.objects.values_list("func", flat=True)) == [schedules.DAILY, "somebody.elses"]
+    assert sorted(Schedule.objects.values_list("func", flat=True)) == [
+        schedules.DAILY,
+        schedules.MINUTELY,
+        "somebody.elses",
+    ]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -88,7 +115,7 @@ def test_two_that_start_at_once_make_one() -> None:
         assert other.thread.is_alive()
     other.join()
 
-    assert Schedule.objects.count() == 1
+    assert Schedule.objects.count() == 2
 
 
 def test_missed_days_are_not_made_up_for_one_by_one() -> None:

@@ -1,6 +1,7 @@
 """What the worker runs."""
 
 import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory.maintenance import opened
 from chat.models import User
 from sessions_admin import schedules
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
-from sessions_admin.tasks import daily_cleanup, requested_cleanup
+from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
+from sessions_admin.runs import TAKEN_UP
+from sessions_admin.tasks import daily_cleanup, look_after_runs, requested_cleanup
 from sessions_admin.tests.conftest import GivenSession, stored
 
 
@@ -52,17 +55,115 @@ def test_a_task_that_is_delivered_again_while_it_runs_leaves_the_run_alone(
     assert CleanupRun.objects.get().ended_at is None
 
 
-def test_a_run_whose_worker_was_killed_ends_as_failed_when_its_task_comes_again(
+def died(run: CleanupRun, *, minutes: int = 20) -> None:
+    """Let a run have begun and then have fallen silent, as if its process had been killed."""
+    then = timezone.now() - timedelta(minutes=minutes)
+    CleanupRun.objects.filter(pk=run.pk).update(
+        status=RunStatus.RUNNING, started_at=then, heartbeat_at=then, cutoff=then - timedelta(days=7)
+    )
+
+
+@pytest.mark.parametrize("how", [look_after_runs, requested_cleanup])
+def test_a_run_whose_worker_was_killed_is_taken_up_again_and_finished(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User, how: Callable[..., dict[str, object]]
+) -> None:
+    session = given_session(owner)
+    run = schedules.request_cleanup(actor=staff, dry_run=False)
+    died(run)
+
+    result = how(str(run.pk)) if how is requested_cleanup else how()
+
+    assert (result["run_id"], result["status"], result["sessions"]) == (str(run.pk), "done", 1)
+    assert stored(session_file, session) == [0, 0, 0]
+    run.refresh_from_db()
+    assert [told for _, told in run.log][0] == "Taken up again: it had stopped without a word."
+
+
+def test_what_had_left_the_file_when_the_worker_was_killed_is_counted(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User
+) -> None:
+    session = given_session(owner, items=7)
+    with opened(session_file) as file:
+        file.remove([session.session_id])
+    died(schedules.request_cleanup(actor=staff, dry_run=False))
+
+    result = look_after_runs()
+
+    assert (result["sessions"], result["items"], result["bytes"]) == (1, 7, session.byte_count)
+
+
+def test_a_preview_that_is_taken_up_again_lists_nothing_twice(
     given_session: GivenSession, owner: User, staff: User
 ) -> None:
+    first, second = given_session(owner), given_session(owner)
+    run = schedules.request_cleanup(actor=staff, dry_run=True)
+    CleanedSession.objects.create(
+        run=run,
+        user=owner,
+        session_id=first.session_id,
+        items=4,
+        bytes=first.byte_count,
+        last_activity_at=first.last_activity_at,
+    )
+    CleanupRun.objects.update(examined=1, removed_sessions=1)
+    died(run)
+
+    result = look_after_runs()
+
+    assert (result["total"], result["examined"], result["sessions"]) == (2, 2, 2)
+    assert set(run.sessions.values_list("session_id", flat=True)) == {first.session_id, second.session_id}
+
+
+def test_a_run_that_takes_its_worker_along_each_time_is_given_up(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User
+) -> None:
+    session = given_session(owner)
+    run = schedules.request_cleanup(actor=staff, dry_run=False)
+    CleanupRun.objects.update(log=[["2026-05-01T12:00:00+00:00", TAKEN_UP]] * 2)
+    died(run)
+
+    assert look_after_runs() == {}
+
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "It stopped without a word.")
+    assert stored(session_file, session) == [4, 1, 1]
+
+
+def test_a_commands_run_that_was_killed_is_ended_and_not_finished_by_somebody_else(
+    given_session: GivenSession, session_file: Path, owner: User
+) -> None:
+    session = given_session(owner)
+    run = CleanupRun.objects.create(trigger=Trigger.COMMAND)
+    died(run)
+
+    assert look_after_runs() == {}
+
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "It stopped without a word.")
+    assert stored(session_file, session) == [4, 1, 1]
+
+
+def test_a_run_that_was_killed_while_it_was_to_stop_has_stopped(staff: User) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
+    died(run)
+    CleanupRun.objects.update(status=RunStatus.STOPPING, stopped_by=staff)
+
+    assert look_after_runs() == {}
+
+    run.refresh_from_db()
+    assert (run.status, run.error, run.stopped_by) == (RunStatus.STOPPED, "", staff)
+    assert run.ended_at is not None
+
+
+def test_a_run_that_is_alive_is_left_alone(given_session: GivenSession, owner: User, staff: User) -> None:
     given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
-    then = timezone.now() - timedelta(minutes=20)
-    CleanupRun.objects.update(status=RunStatus.RUNNING, started_at=then, heartbeat_at=then)
+    died(run, minutes=1)
 
-    result = requested_cleanup(str(run.pk))
+    assert look_after_runs() == {}
 
-    assert (result["status"], result["error"]) == ("failed", "It stopped without a word.")
+    run.refresh_from_db()
+    assert (run.status, run.log) == (RunStatus.RUNNING, [])
 
 
 def test_a_failure_is_raised_so_that_the_worker_shows_and_repeats_it(

@@ -1,0 +1,81 @@
+"""What a clean-up took, or would take: of whom, and which sessions."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
+
+from chat.models import AgentSession
+from sessions_admin.models import CleanedSession
+
+PER_PAGE = 100
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonLine:
+    """How much of one person's a run took."""
+
+    user_id: uuid.UUID
+    email: str
+    sessions: int
+    items: int
+    bytes: int
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        return asdict(self) | {"user_id": str(self.user_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTaken:
+    """One session that a run took; `mirror` is the key of what is known of it today, if it is."""
+
+    email: str
+    session_id: str
+    items: int
+    bytes: int
+    last_activity_at: datetime
+    mirror: int | None
+
+
+def by_person(run_id: uuid.UUID) -> Iterator[PersonLine]:
+    """Yield a line a person, whoever it took most of first."""
+    for row in _by_person(run_id).iterator(chunk_size=1000):
+        yield PersonLine(**row)
+
+
+def people_page(run_id: uuid.UUID, page: str | None) -> Page[PersonLine]:
+    """Return a page of those lines."""
+    return _page(_by_person(run_id), page, PersonLine)
+
+
+def sessions_page(run_id: uuid.UUID, page: str | None) -> Page[SessionTaken]:
+    """Return a page of the sessions, the biggest first."""
+    mirror = AgentSession.objects.filter(session_id=OuterRef("session_id")).values("pk")
+    rows = (
+        CleanedSession.objects.filter(run=run_id)
+        .order_by("-bytes", "pk")
+        .values("session_id", "items", "bytes", "last_activity_at", email=F("user__email"), mirror=Subquery(mirror))
+    )
+    return _page(rows, page, SessionTaken)
+
+
+def _by_person(run_id: uuid.UUID) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
+    # Renamed first: a sum that is called like its column would be summed again.
+    taken = CleanedSession.objects.filter(run=run_id).annotate(each_items=F("items"), each_bytes=F("bytes"))
+    people = taken.values("user_id", email=F("user__email"))
+    return people.annotate(sessions=Count("pk"), items=Sum("each_items"), bytes=Sum("each_bytes")).order_by(
+        "-bytes", "email"
+    )
+
+
+def _page(rows: "QuerySet[CleanedSession, Mapping[str, Any]]", page: str | None, line: type[T]) -> Page[T]:
+    """Return a page of rows as lines."""
+    found = Paginator(rows, PER_PAGE).get_page(page)
+    return Page([line(**row) for row in found], found.number, cast("Paginator[T]", found.paginator))

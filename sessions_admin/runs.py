@@ -1,0 +1,279 @@
+"""A clean-up run's life: asked for, begun, told of, stopped, ended.
+
+    queued -> running -> done | failed
+    queued | running (-> stopping) -> stopped
+
+Each step is a conditional update, so that of two processes one alone takes it. A run under way belongs to whoever wrote
+its last heartbeat: taking it up moves the heartbeat, and who had it before notices with the next one.
+"""
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Func, JSONField, QuerySet, Value
+from django.utils import timezone
+
+from chat.exceptions import Conflict, NotFound, ThreadkeeperError
+from chat.models import AgentSession, User
+from chat.models.session import is_held, retention
+from sessions_admin import audit
+from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
+
+PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for so long is dead
+TAKEN_UP = "Taken up again: it had stopped without a word."
+TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
+SILENT = "It stopped without a word."
+SCHEDULE = "schedule"  # who asked, where nobody did
+
+
+class AlreadyRunning(Conflict):
+    """Two clean-ups never run at once."""
+
+    def __init__(self, detail: str = "Another clean-up is running.") -> None:
+        super().__init__(detail)
+
+
+class TakenForDead(Conflict):
+    """The run was silent for so long that somebody else ended it, or took it up."""
+
+    def __init__(self) -> None:
+        super().__init__("This clean-up was silent for too long and has been ended.")
+
+
+class AskedToStop(Exception):  # noqa: N818 - no error
+    """Somebody asked the run to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport:
+    """What a clean-up did, or a preview would have done."""
+
+    run_id: uuid.UUID
+    status: RunStatus
+    dry_run: bool
+    cutoff: datetime | None
+    total: int | None  # chosen when it began
+    examined: int  # of those; the ones that woke up meanwhile were left alone
+    held: int  # expired too, but held: left alone as well
+    sessions: int
+    items: int
+    bytes: int
+    freed_bytes: int
+    trashed: int
+    purged: int
+    seconds: float | None
+    error: str
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        return asdict(self) | {
+            "run_id": str(self.run_id),
+            "status": self.status.value,
+            "cutoff": self.cutoff.isoformat() if self.cutoff else None,
+        }
+
+
+def report(run: CleanupRun) -> CleanupReport:
+    """Say how a run went."""
+    run.refresh_from_db()
+    return CleanupReport(
+        run_id=run.pk,
+        status=RunStatus(run.status),
+        dry_run=run.dry_run,
+        cutoff=run.cutoff,
+        total=run.total,
+        examined=run.examined,
+        held=held_back(run.cutoff) if run.cutoff else 0,
+        sessions=run.removed_sessions,
+        items=run.removed_items,
+        bytes=run.removed_bytes,
+        freed_bytes=run.freed_bytes,
+        trashed=run.trashed_conversations,
+        purged=run.purged_conversations,
+        seconds=run.duration.total_seconds() if run.duration else None,
+        error=run.error,
+    )
+
+
+def held_back(cutoff: datetime) -> int:
+    """Count the sessions that only a hold keeps from a clean-up."""
+    return AgentSession.objects.filter(
+        is_held(timezone.now()), gone_at__isnull=True, last_activity_at__lte=cutoff
+    ).count()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What a run told, and when."""
+
+    at: datetime
+    sentence: str
+
+
+def log_of(run: CleanupRun) -> list[LogLine]:
+    """Return what a run told, in order."""
+    return [LogLine(datetime.fromisoformat(at), sentence) for at, sentence in run.log]
+
+
+# Who asks for one.
+
+
+def ask(*, trigger: str, actor: User | None = None, dry_run: bool = False) -> CleanupRun:
+    """Have a run in the queue, and write down who asked. Without an actor it was the schedule, or the shell's user."""
+    with transaction.atomic():
+        run = CleanupRun.objects.create(trigger=trigger, actor=actor, dry_run=dry_run)
+        action = Action.PREVIEW if dry_run else Action.CLEANUP
+        audit.record(action, actor=_named(actor, trigger), run_id=str(run.pk))
+    return run
+
+
+def refuse_a_second() -> None:
+    """Raise AlreadyRunning where a run has yet to end; one that is dead does not count."""
+    yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_dead().values("pk"))
+    for status in yet_to_end.values_list("status", flat=True):
+        if status != RunStatus.QUEUED:
+            raise AlreadyRunning
+        raise AlreadyRunning("Another clean-up waits for the worker already.")
+
+
+def stop(run_id: uuid.UUID | str, *, actor: User | None = None) -> RunStatus:
+    """Ask a run to stop: at once where it has not begun or is dead, else after the batch at hand; return its state.
+
+    Without an actor it is the shell's user. Raise NotFound, and Conflict where it has ended.
+    """
+    now = timezone.now()
+    run = CleanupRun.objects.filter(pk=run_id)
+    over = {"status": RunStatus.STOPPED, "ended_at": now, "stopped_by": actor}
+    with transaction.atomic():
+        if run.filter(status=RunStatus.QUEUED).update(**over, log=_with_line("Stopped before it began.")) or (
+            _dead().filter(pk=run_id).update(**over, log=_with_line(f"Stopped. {SILENT}"))
+        ):
+            status = RunStatus.STOPPED
+        elif run.filter(status=RunStatus.RUNNING).update(
+            status=RunStatus.STOPPING, stopped_by=actor, log=_with_line("Asked to stop.")
+        ):
+            status = RunStatus.STOPPING
+        elif run.filter(status=RunStatus.STOPPING).exists():
+            return RunStatus.STOPPING
+        elif run.exists():
+            raise Conflict("This run has ended already.")
+        else:
+            raise NotFound("There is no such run.")
+        audit.record(Action.STOP, actor=_named(actor, Trigger.COMMAND), run_id=str(run_id))
+    return status
+
+
+def _named(actor: User | None, trigger: str) -> str:
+    if actor is not None:
+        return audit.of_user(actor)
+    return SCHEDULE if trigger == Trigger.SCHEDULE else audit.of_shell()
+
+
+# Whoever carries one out.
+
+
+def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
+    """Begin a run that is queued, or take up one that is dead; return whether it is ours. Raise AlreadyRunning."""
+    now = timezone.now()
+    cutoff = now - (retention() if older_than is None else older_than)
+    began = _with_line(f"Begun: sessions with nothing said in them since {cutoff:%Y-%m-%d %H:%M} UTC.")
+    queued = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
+    try:
+        with transaction.atomic():
+            ours = queued.update(
+                status=RunStatus.RUNNING, cutoff=cutoff, started_at=now, heartbeat_at=now, log=began
+            ) or _dead().filter(pk=run.pk, status=RunStatus.RUNNING).update(heartbeat_at=now, log=_with_line(TAKEN_UP))
+    except IntegrityError:
+        raise AlreadyRunning from None
+    run.refresh_from_db()
+    return bool(ours)
+
+
+def beat(run: CleanupRun) -> None:
+    """Show that a run is alive. Raise TakenForDead, and AskedToStop.
+
+    Not within a transaction: whoever wants to stop it, or to begin another, would wait for its end.
+    """
+    now = timezone.now()
+    if not _ours(run).update(heartbeat_at=now):
+        raise TakenForDead
+    run.heartbeat_at = now
+    if _ours(run).filter(status=RunStatus.STOPPING).exists():
+        raise AskedToStop
+
+
+def count(run: CleanupRun, **more: int) -> None:
+    """Add to a run's figures, within the transaction of what is counted. Raise TakenForDead."""
+    if not _ours(run).update(**{name: F(name) + number for name, number in more.items()}):
+        raise TakenForDead
+
+
+def choose(run: CleanupRun, number: int) -> None:
+    """Write how many sessions are to be looked at, besides those that have been. Raise TakenForDead."""
+    if not _ours(run).update(total=F("examined") + number):
+        raise TakenForDead
+
+
+def tell(run: CleanupRun, sentence: str) -> None:
+    """Add a sentence to a run's log."""
+    _ours(run).update(log=_with_line(sentence))
+
+
+def end(run: CleanupRun, status: RunStatus, error: BaseException | None = None) -> None:
+    """End a run, unless somebody else has, or has taken it up."""
+    told = _sentence(error) if error else ""
+    # One that never began has no heartbeat.
+    ours = CleanupRun.objects.filter(pk=run.pk, ended_at__isnull=True, heartbeat_at=run.heartbeat_at)
+    if run.heartbeat_at is None:
+        ours = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
+    line = _with_line(f"{status.label}.{f' {told}' if told else ''}")
+    ours.update(status=status, ended_at=timezone.now(), error=told, log=line)
+
+
+def _ours(run: CleanupRun) -> "QuerySet[CleanupRun]":
+    return CleanupRun.objects.filter(pk=run.pk, status__in=UNDER_WAY, heartbeat_at=run.heartbeat_at)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, ThreadkeeperError):
+        return error.detail
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # by a person, or by the worker after its time-out
+        return "It was interrupted."
+    return f"Something went wrong: {error or type(error).__name__}"
+
+
+# Those whose process was killed.
+
+
+def bury_the_dead() -> None:
+    """End the runs that have not been heard of for too long."""
+    over = {"ended_at": timezone.now()}
+    _dead().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_with_line("Stopped."))
+    _dead().update(**over, status=RunStatus.FAILED, error=SILENT, log=_with_line(SILENT))
+
+
+def dead_but_wanted() -> CleanupRun | None:
+    """Return the run that died and is to be taken up again: not a command's, whose caller is gone, nor too often."""
+    run = _dead().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
+    return run if run and _times_taken_up(run) < TAKEN_UP_AT_MOST else None
+
+
+def was_taken_up(run: CleanupRun) -> bool:
+    """Tell whether a run had been begun by a process that died."""
+    return _times_taken_up(run) > 0
+
+
+def _times_taken_up(run: CleanupRun) -> int:
+    return [sentence for _, sentence in run.log].count(TAKEN_UP)
+
+
+def _dead() -> "QuerySet[CleanupRun]":
+    return CleanupRun.objects.filter(status__in=UNDER_WAY, heartbeat_at__lt=timezone.now() - PULSE)
+
+
+def _with_line(sentence: str) -> Func:
+    """Return a run's log with one more line."""
+    line = Value([[timezone.now().isoformat(timespec="seconds"), sentence]], JSONField())
+    return Func(F("log"), line, template="%(expressions)s", arg_joiner=" || ", output_field=JSONField())

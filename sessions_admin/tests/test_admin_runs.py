@@ -1,0 +1,325 @@
+"""What staff see of clean-ups in the admin: the buttons that ask for one and stop it, and the page of each."""
+
+import pydoc
+import re
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from chat.models import AgentSession, Conversation, User
+from sessions_admin.admin.shown import size
+from sessions_admin.cleanup import cleanup
+from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
+from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
+
+RUNS = "/admin/sessions_admin/cleanuprun/"
+
+
+def seen(page: str) -> str:
+    """Return what is to be read on a page."""
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+def _queries(browser: Client, page: str) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        assert browser.get(page).status_code == 200
+    return [query["sql"] for query in captured.captured_queries]
+
+
+def given_run(status: RunStatus, *, dry_run: bool = False, **fields: object) -> CleanupRun:
+    """Make a run in a state."""
+    now = timezone.now()
+    ended = now if status in (RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED) else None
+    begun = None if status == RunStatus.QUEUED else now
+    return CleanupRun.objects.create(
+        trigger=Trigger.ADMIN,
+        status=status,
+        dry_run=dry_run,
+        started_at=begun,
+        heartbeat_at=begun,
+        ended_at=ended,
+        **fields,
+    )
+
+
+def work_off_the_queue() -> dict[str, object]:
+    """Do the one queued task as the worker does: by the names in the queue."""
+    queued = OrmQ.objects.get()
+    task = queued.task
+    queued.delete()
+    result: dict[str, object] = pydoc.locate(task["func"])(*task["args"], **task["kwargs"])  # type: ignore[operator]
+    return result
+
+
+# Runs.
+
+
+def test_a_runs_page_shows_its_figures_and_its_sessions(
+    given_session: GivenSession, owner: User, viewer_client: Client
+) -> None:
+    session = given_session(owner, items=37)
+    report = cleanup(trigger=Trigger.COMMAND)
+
+    page = viewer_client.get(f"{RUNS}{report.run_id}/change/").text
+
+    shown = " ".join(re.sub("<[^>]*>", " ", page).split())
+    assert "1 of 1 session looked at Sessions 1 Items 37 Memory " in shown
+    assert "0 held ones left alone. " in shown
+    held = " ".join(size(session.byte_count).split())
+    assert f"By person Person Sessions Items Size owner@example.com 1 37 {held} All 1 37 {held} " in shown
+    assert session.session_id in page
+    assert "owner@example.com" in page
+    assert '<span class="badge badge--done">Done</span>' in page
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_a_runs_sessions_are_shown_a_page_at_a_time(
+    given_session: GivenSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions_admin.cleaned.PER_PAGE", 2)
+    for items in (1, 2, 3):
+        given_session(owner, items=items)
+    run = cleanup(trigger=Trigger.COMMAND).run_id
+
+    pages = [viewer_client.get(f"{RUNS}{run}/change/", {"page": page}).context["sessions"] for page in (1, 2, "x", 99)]
+
+    assert [[session.items for session in page] for page in pages] == [[3, 2], [1], [3, 2], [1]]
+
+
+def test_a_run_that_is_not_there_is_answered_as_the_admin_does(viewer_client: Client) -> None:
+    for name in ("nonsense", "00000000-0000-4000-8000-000000000000"):
+        assert viewer_client.get(f"{RUNS}{name}/change/").headers["Location"] == "/admin/"
+
+
+def test_runs_ask_no_more_for_many_than_for_one(
+    given_session: GivenSession, owner: User, viewer_client: Client
+) -> None:
+    def run_one(sessions: int) -> tuple[int, int]:
+        for _ in range(sessions):
+            given_session(owner)
+        run = cleanup(trigger=Trigger.ADMIN, actor=owner).run_id
+        return len(_queries(viewer_client, RUNS)), len(_queries(viewer_client, f"{RUNS}{run}/change/"))
+
+    few, many = run_one(1), run_one(5)
+
+    assert few == many
+    assert max(many) <= 11
+
+
+# Buttons.
+
+
+@pytest.mark.parametrize("button", ["run", "preview"])
+def test_a_button_first_says_what_would_go(
+    given_session: GivenSession, owner: User, manager_client: Client, button: str
+) -> None:
+    given_session(owner, items=5)
+    given_session(owner, items=6)
+    AgentSession.objects.update(byte_count=1024)
+
+    page = " ".join(re.sub("<[^>]*>", " ", manager_client.get(f"{RUNS}{button}/").text).split())
+
+    assert "2 sessions 11 items 2.0 KB of memory" in page
+    assert not CleanupRun.objects.exists()
+
+
+@pytest.mark.parametrize(("button", "removed"), [("run", True), ("preview", False)])
+def test_a_button_has_the_worker_do_it_and_leads_to_the_run(
+    given_session: GivenSession, owner: User, manager_client: Client, button: str, removed: bool
+) -> None:
+    session = given_session(owner)
+
+    answer = manager_client.post(f"{RUNS}{button}/", follow=True)
+    waiting = answer.text
+    result = work_off_the_queue()
+    done = manager_client.get(answer.redirect_chain[-1][0]).text
+
+    assert "It waits for the worker, and none is running." in waiting
+    assert '<span class="badge badge--queued">Queued</span>' in waiting
+    assert '<meta http-equiv="refresh" content="3">' in waiting
+    assert '<span class="badge badge--done">Done</span>' in done
+    assert session.session_id in done
+    assert (result["sessions"], result["dry_run"]) == (1, not removed)
+    session.refresh_from_db()
+    assert bool(session.gone_at) == removed
+
+
+def test_who_asked_is_written_down(session_file: Path, staff: User, staff_client: Client) -> None:
+    staff_client.post(f"{RUNS}run/")
+    work_off_the_queue()
+    staff_client.post(f"{RUNS}preview/")
+
+    assert [run.actor for run in CleanupRun.objects.all()] == [staff, staff]
+    entries = LogEntry.objects.order_by("pk")
+    assert [(entry.user, entry.get_change_message()) for entry in entries] == [
+        (staff, "Asked for a clean-up."),
+        (staff, "Asked for a preview."),
+    ]
+    run = CleanupRun.objects.order_by("created_at").first()
+    assert run is not None
+    assert "Asked for a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
+
+
+def test_a_run_without_an_end_says_so(staff_client: Client) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.FAILED, error="It stopped without a word.")
+
+    assert "It stopped without a word." in staff_client.get(f"{RUNS}{run.pk}/change/").text
+
+
+def test_a_second_one_is_refused_with_a_sentence(given_session: GivenSession, manager_client: Client) -> None:
+    given_run(RunStatus.RUNNING)
+
+    page = manager_client.post(f"{RUNS}run/", follow=True)
+
+    assert page.redirect_chain == [(RUNS, 302)]
+    assert "Another clean-up is running." in page.text
+    assert CleanupRun.objects.count() == 1
+
+
+# Progress.
+
+
+def test_a_waiting_run_says_whether_a_worker_is_there(viewer_client: Client) -> None:
+    run = given_run(RunStatus.QUEUED)
+
+    def told() -> str:
+        return seen(viewer_client.get(f"{RUNS}{run.pk}/progress/").text)
+
+    assert "It waits for the worker, and none is running." in told()
+    get_broker().set_stat(f"{Conf.Q_STAT}:a", SignedPackage.dumps(SimpleNamespace(pid=1), True), 60)
+    assert "It waits for the worker." in told()
+    cache.clear()
+
+
+def test_a_run_under_way_shows_how_far_it_is(viewer_client: Client) -> None:
+    log = [["2026-05-01T12:00:00+00:00", "Begun."], ["2026-05-01T12:00:07+00:00", "1,000 of 4,000 looked at."]]
+    run = given_run(RunStatus.RUNNING, total=4000, examined=1000, removed_sessions=999, removed_items=29970, log=log)
+
+    page = viewer_client.get(f"{RUNS}{run.pk}/change/").text
+    part = viewer_client.get(f"{RUNS}{run.pk}/progress/")
+
+    for shown in (page, part.text):
+        assert '<progress max="4000" value="1000">' in shown
+        assert "1000 of 4000 sessions looked at Sessions 999 Items 29,970 Memory" in seen(shown)
+        assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in seen(shown)
+        assert f'data-url="{RUNS}{run.pk}/progress/"' in shown
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
+    assert re.search(r'<script type="module" src="/static/sessions_admin/run[.\w]*.js">', page)
+    assert "no-store" in part.headers["Cache-Control"]
+    assert "<html" not in part.text
+
+
+@pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED])
+def test_a_run_that_has_ended_asks_for_nothing_more(manager_client: Client, status: RunStatus) -> None:
+    run = given_run(status, error="No room.", total=0)
+
+    page = manager_client.get(f"{RUNS}{run.pk}/change/").text
+
+    assert "data-url" not in page and "run.js" not in page and "stop-run" not in page
+    assert f'<span class="badge badge--{status.value}">{status.label}</span>' in page
+    assert "No room." in page
+
+
+def test_a_session_that_is_still_known_is_linked_for_those_who_may_see_it(
+    given_session: GivenSession, owner: User, viewer_client: Client, hire: Hire
+) -> None:
+    kept, purged = given_session(owner), given_session(owner)
+    run = cleanup(trigger=Trigger.COMMAND).run_id
+    Conversation.objects.get(pk=purged.conversation_id).delete()
+
+    page = viewer_client.get(f"{RUNS}{run}/change/").text
+
+    assert f'<a href="/admin/chat/agentsession/{kept.pk}/change/"><code>{kept.session_id}</code></a>' in page
+    assert f"<td><code>{purged.session_id}</code></td>" in page
+    assert "/agentsession/" not in hire("run_cleanup").get(f"{RUNS}{run}/change/").text
+
+
+def test_people_are_shown_with_how_much_was_theirs_the_most_first(
+    given_session: GivenSession, owner: User, outsider: User, viewer_client: Client
+) -> None:
+    for user, items in ((owner, 2), (outsider, 9), (owner, 3)):
+        given_session(user, items=items)
+    run = cleanup(trigger=Trigger.COMMAND, dry_run=True).run_id
+
+    people = viewer_client.get(f"{RUNS}{run}/change/").context["people"]
+
+    assert [(line.email, line.sessions, line.items) for line in people] == [
+        ("outsider@example.com", 1, 9),
+        ("owner@example.com", 2, 5),
+    ]
+    assert sum(line.bytes for line in people) == CleanupRun.objects.get().removed_bytes
+
+
+# Who may stop one.
+
+
+@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer", "manager", "staff"])
+def test_only_those_who_may_run_one_stop_one(who: str, browser_of: Browsers, db: None) -> None:
+    run = given_run(RunStatus.RUNNING)
+
+    answer = browser_of(who).post(f"{RUNS}{run.pk}/stop/")
+
+    run.refresh_from_db()
+    may = who in ("manager", "staff")
+    assert answer.status_code == (302 if may or who in ("anonymous", "outsider") else 403)
+    assert run.status == (RunStatus.STOPPING if may else RunStatus.RUNNING)
+    assert AuditRecord.objects.filter(action=Action.STOP).exists() == may
+
+
+@pytest.mark.parametrize(
+    ("who", "code"), [("anonymous", 302), ("outsider", 302), ("newcomer", 403), ("viewer", 200), ("manager", 200)]
+)
+def test_progress_is_for_those_who_may_read_the_run(who: str, code: int, browser_of: Browsers, db: None) -> None:
+    run = given_run(RunStatus.RUNNING)
+
+    assert browser_of(who).get(f"{RUNS}{run.pk}/progress/").status_code == code
+
+
+def test_the_button_is_there_for_those_who_may_and_stops_the_run(viewer_client: Client, manager_client: Client) -> None:
+    run = given_run(RunStatus.RUNNING)
+    address = f"{RUNS}{run.pk}/change/"
+
+    assert "stop-run" not in viewer_client.get(address).text
+    assert f'action="{RUNS}{run.pk}/stop/"' in manager_client.get(address).text
+    page = manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
+
+    assert "It stops when it is through with what it is at." in page
+    assert '<span class="badge badge--stopping">Stopping</span>' in page
+    assert "stop-run" not in page
+
+
+def test_a_waiting_run_is_stopped_at_once_and_a_run_that_has_ended_cannot_be(manager_client: Client) -> None:
+    run = given_run(RunStatus.QUEUED)
+
+    assert "It has stopped." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
+    assert "This run has ended already." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
+
+
+def test_stopping_needs_the_forms_token_and_is_no_link(staff: User, manager_client: Client) -> None:
+    run = given_run(RunStatus.RUNNING)
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+
+    assert browser.post(f"{RUNS}{run.pk}/stop/").status_code == 403
+    assert manager_client.get(f"{RUNS}{run.pk}/stop/").status_code == 405
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+
+
+def test_a_run_that_is_not_there_has_no_progress_and_is_not_stopped(manager_client: Client) -> None:
+    nowhere = f"{RUNS}{uuid.uuid4()}"
+
+    assert manager_client.get(f"{nowhere}/progress/").status_code == 404
+    assert "There is no such run." in manager_client.post(f"{nowhere}/stop/", follow=True).text

@@ -1,0 +1,198 @@
+"""Stopping a clean-up: before it begins, in the midst of it, and when it is too late."""
+
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from chat.exceptions import Conflict, NotFound
+from chat.models import User
+from sessions_admin import runs, schedules
+from sessions_admin.cleanup import AlreadyRunning, carry_out, cleanup
+from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
+from sessions_admin.runs import AskedToStop, TakenForDead
+from sessions_admin.tests.conftest import GivenSession, stored
+
+
+@pytest.fixture(autouse=True)
+def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a batch of one session, so that few are enough."""
+    monkeypatch.setattr("sessions_admin.cleanup.BATCH", 1)
+
+
+def test_a_run_that_is_stopped_ends_after_the_batch_at_hand(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User
+) -> None:
+    sessions = [given_session(owner, idle=timedelta(days=days)) for days in (10, 9, 8)]
+
+    def stop_it(done: int, total: int) -> None:
+        if done == 1:
+            assert runs.stop(CleanupRun.objects.get().pk, actor=staff) == RunStatus.STOPPING
+
+    report = cleanup(trigger=Trigger.SCHEDULE, on_progress=stop_it)
+
+    assert (report.status, report.total, report.examined, report.sessions) == (RunStatus.STOPPED, 3, 1, 1)
+    assert [stored(session_file, session)[0] for session in sessions] == [0, 4, 4]
+    run = CleanupRun.objects.get()
+    assert (run.status, run.stopped_by, run.error) == (RunStatus.STOPPED, staff, "")
+    assert run.ended_at is not None
+    assert [told for _, told in run.log][-2:] == ["Asked to stop.", "Stopped."]
+
+
+def test_whoever_stops_a_run_is_written_down_once(given_session: GivenSession, owner: User, staff: User) -> None:
+    given_session(owner)
+    run = schedules.request_cleanup(actor=owner, dry_run=False)
+    CleanupRun.objects.update(status=RunStatus.RUNNING, heartbeat_at=timezone.now())
+
+    assert [runs.stop(run.pk, actor=staff) for _ in range(2)] == [RunStatus.STOPPING] * 2
+
+    stopped = AuditRecord.objects.get(action=Action.STOP)
+    assert (stopped.actor, stopped.result) == (str(staff.pk), {"run_id": str(run.pk)})
+
+
+def test_a_queued_run_that_is_stopped_never_begins(
+    given_session: GivenSession, session_file: Path, owner: User, staff: User
+) -> None:
+    session = given_session(owner)
+    run = schedules.request_cleanup(actor=owner, dry_run=False)
+
+    assert runs.stop(run.pk, actor=staff) == RunStatus.STOPPED
+    report = carry_out(run.pk)
+
+    assert (report.status, report.sessions) == (RunStatus.STOPPED, 0)
+    assert stored(session_file, session) == [4, 1, 1]
+    run.refresh_from_db()
+    assert (run.started_at, run.stopped_by) == (None, staff)
+
+
+def test_a_dead_run_that_is_stopped_has_ended(staff: User) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
+    then = timezone.now() - timedelta(minutes=3)
+    CleanupRun.objects.update(status=RunStatus.RUNNING, started_at=then, heartbeat_at=then)
+
+    assert runs.stop(run.pk, actor=staff) == RunStatus.STOPPED
+
+
+@pytest.mark.parametrize("status", [RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED])
+def test_a_run_that_has_ended_cannot_be_stopped(staff: User, status: RunStatus) -> None:
+    now = timezone.now()
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=status, heartbeat_at=now, ended_at=now)
+
+    with pytest.raises(Conflict, match="has ended already"):
+        runs.stop(run.pk, actor=staff)
+
+    run.refresh_from_db()
+    assert (run.status, run.stopped_by, run.log) == (status, None, [])
+    assert not AuditRecord.objects.exists()
+
+
+def test_a_run_that_is_not_there_cannot_be_stopped(staff: User) -> None:
+    with pytest.raises(NotFound):
+        runs.stop(uuid.uuid4(), actor=staff)
+
+
+def test_whoever_carries_out_a_run_is_asked_too_whether_it_is_to_stop(given_session: GivenSession, owner: User) -> None:
+    for days in (10, 9, 8):
+        given_session(owner, idle=timedelta(days=days))
+    answers = iter([False, False, True])
+
+    report = cleanup(trigger=Trigger.COMMAND, told_to_stop=lambda: next(answers))
+
+    assert (report.status, report.examined) == (RunStatus.STOPPED, 2)
+    assert AuditRecord.objects.get(action=Action.STOP).actor.startswith("os:")
+
+
+# Whose run it is.
+
+
+def test_who_had_a_run_before_it_was_taken_up_can_no_longer_count_nor_end_it(staff: User) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
+    assert runs.claim(run)
+    then = timezone.now() - timedelta(minutes=3)
+    CleanupRun.objects.update(heartbeat_at=then)
+    run.heartbeat_at = then
+    theirs = CleanupRun.objects.get()
+    assert runs.claim(theirs)
+
+    with pytest.raises(TakenForDead):
+        runs.beat(run)
+    with pytest.raises(TakenForDead):
+        runs.count(run, examined=1)
+    with pytest.raises(TakenForDead):
+        runs.choose(run, 3)
+    runs.end(run, RunStatus.DONE)
+
+    theirs.refresh_from_db()
+    assert (theirs.status, theirs.examined, theirs.total) == (RunStatus.RUNNING, 0, None)
+    runs.beat(theirs)
+
+
+def test_a_run_that_is_alive_is_claimed_once(staff: User) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
+
+    assert [runs.claim(CleanupRun.objects.get(pk=run.pk)) for _ in range(2)] == [True, False]
+
+
+def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
+    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, actor=staff)
+    runs.claim(run)
+    runs.stop(run.pk, actor=staff)
+
+    runs.count(run, examined=2)
+
+    with pytest.raises(AskedToStop):
+        runs.beat(run)
+    run.refresh_from_db()
+    assert run.examined == 2
+
+
+# A second one.
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (RunStatus.QUEUED, "waits for the worker already"),
+        (RunStatus.RUNNING, "Another clean-up is running"),
+        (RunStatus.STOPPING, "Another clean-up is running"),
+    ],
+)
+def test_a_second_request_is_refused_with_a_sentence(staff: User, status: RunStatus, told: str) -> None:
+    CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=status, heartbeat_at=timezone.now())
+
+    with pytest.raises(AlreadyRunning, match=told):
+        schedules.request_cleanup(actor=staff, dry_run=True)
+
+    assert CleanupRun.objects.count() == 1
+
+
+def test_a_dead_run_refuses_nobody(given_session: GivenSession, owner: User, staff: User) -> None:
+    given_session(owner)
+    CleanupRun.objects.create(
+        trigger=Trigger.COMMAND, status=RunStatus.RUNNING, heartbeat_at=timezone.now() - timedelta(minutes=3)
+    )
+
+    run = schedules.request_cleanup(actor=staff, dry_run=False)
+
+    assert carry_out(run.pk).sessions == 1
+
+
+# Who asked.
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_every_run_is_written_down_with_who_asked(given_session: GivenSession, owner: User, dry_run: bool) -> None:
+    given_session(owner)
+    asked = [
+        schedules.request_cleanup(actor=owner, dry_run=dry_run).pk,
+        cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id,
+        cleanup(trigger=Trigger.SCHEDULE, dry_run=dry_run).run_id,
+    ]
+
+    found = list(AuditRecord.objects.order_by("pk"))
+
+    assert {record.action for record in found} == {"preview" if dry_run else "cleanup"}
+    assert [record.result for record in found] == [{"run_id": str(run)} for run in asked]
+    assert [record.actor.split(":")[0] for record in found] == [str(owner.pk), "os", "schedule"]
