@@ -1,0 +1,31 @@
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from sessions_admin.audit import of_shell
+from sessions_admin.management.shell import ShellCommand
+from sessions_admin.restore import restore
+
+
+class Command(ShellCommand):
+    help = "Put a backup in the place of an empty database (or, with --force, of any), with no server running."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("--force", action="store_true", help="replace all that is there")
+        parser.add_argument("--dry-run", action="store_true", help="check the backup, and whether it could be restored")
+        parser.add_argument("--json", action="store_true", help="print for programs what was restored")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with self.failures_told():
+            how = {"force": options["force"], "dry_run": options["dry_run"], "on_progress": self.print_progress}
+            done = restore(options["file"], actor=of_shell(), **how)
+        if options["json"]:
+            self.print_json(done.as_json())
+            return
+        verb = "Could restore" if done.dry_run else "Restored"
+        self.stdout.write(
+            f"{verb} the backup of {done.made_at[:16].replace('T', ' ')} UTC (version {done.version}): {done.rows:,} "
+            f"rows of {done.tables} tables, {done.sessions:,} sessions with {done.items:,} items."
+        )

@@ -1,0 +1,247 @@
+"""Put a backup in the place of what there is: with no server running, and all of it or nothing.
+
+Everything happens in one transaction, tables and migrations included, and the session file is put in place as the last
+thing in it; whatever goes wrong leaves both stores as they were.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+from django.apps import apps
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from psycopg import sql
+
+from chat.exceptions import BadInput, Conflict
+from config.exceptions import CannotStart
+from config.only_one import OnlyOne
+from sessions_admin import archive, audit
+from sessions_admin.archive import TABLES, Archive, Manifest
+from sessions_admin.backup import copy_statement
+from sessions_admin.models import Action
+
+OnProgress = Callable[[int, int], None]
+
+_SERVED = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
+"""
+_LEASED = "SELECT EXISTS (SELECT FROM chat_turn WHERE status = 'running' AND lease_until > now())"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put in place, or by a dry run could be."""
+
+    made_at: str
+    version: str
+    dry_run: bool
+    tables: int
+    rows: int
+    sessions: int
+    items: int
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        return asdict(self)
+
+
+def restore(
+    path: Path,
+    *,
+    actor: str,
+    force: bool = False,
+    dry_run: bool = False,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Restored:
+    """Put a backup in place; `force` replaces what is there. The audit of what it brings goes on with this.
+
+    Raise BadInput where it is damaged, Conflict where a server runs, the backup is newer than this program or the
+    database is not empty.
+    """
+    target = settings.AGENT_SESSION_DB_PATH
+    with (
+        _no_server(),
+        archive.opened(path) as backup,
+        TemporaryDirectory(dir=target.parent, prefix=".restore-") as folder,
+    ):
+        manifest = backup.manifest
+        _check_known(manifest)
+        memory = backup.check(Path(folder))
+        if not force and not _is_empty():
+            raise Conflict("There are people in this database already; --force replaces all that is there.")
+        if not dry_run:
+            _put_in_place(backup, memory, actor=actor, on_progress=on_progress)
+    return Restored(
+        made_at=manifest.made_at,
+        version=manifest.version,
+        dry_run=dry_run,
+        tables=len(manifest.tables),
+        rows=manifest.rows,
+        sessions=manifest.memory["agent_sessions"],
+        items=manifest.memory["agent_messages"],
+    )
+
+
+# What has to be so before.
+
+
+@contextmanager
+def _no_server() -> Iterator[None]:
+    """Keep `up` away from the data folder meanwhile; raise Conflict where a server runs, here or elsewhere."""
+    try:
+        claim = OnlyOne(settings.DATA_DIR)
+    except CannotStart as error:
+        raise Conflict(f"{error} Stop it first.") from error
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVED)
+            served = cursor.fetchone()[0]
+            if "chat_turn" in connection.introspection.table_names(cursor):
+                cursor.execute(_LEASED)
+                served |= cursor.fetchone()[0]
+        if served:
+            raise Conflict("A server works with this database; stop it first (one that was killed is gone in 20 s).")
+        yield
+    finally:
+        claim.release()
+
+
+def _check_known(manifest: Manifest) -> None:
+    disk = MigrationExecutor(connection).loader.disk_migrations
+    unknown = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in disk]
+    if unknown or _numbers(manifest.version) > _numbers(settings.VERSION):
+        raise Conflict(
+            f"This backup was made by Threadkeeper {manifest.version}, and this is {settings.VERSION}: "
+            "restore it with that version or a later one."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def _is_empty() -> bool:
+    with connection.cursor() as cursor:
+        if "chat_user" not in connection.introspection.table_names(cursor):
+            return True
+        cursor.execute("SELECT EXISTS (SELECT FROM chat_user)")
+        return not cursor.fetchone()[0]
+
+
+# The work.
+
+
+def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnProgress) -> None:
+    manifest = backup.manifest
+    made: dict[str, object] = {"made_at": manifest.made_at, "version": manifest.version, "rows": manifest.rows}
+    try:
+        with (
+            _swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
+            transaction.atomic(durable=True),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            _empty(cursor)
+            _bring_to_state_of(manifest)
+            _empty(cursor)  # of what migrations have put into the tables
+            _load(cursor, backup, on_progress)
+            ContentType.objects.clear_cache()
+            call_command("migrate", interactive=False, verbosity=0)
+            _set_sequences(cursor)
+            audit.record(Action.RESTORE, actor=actor, backup=made)
+            swap(memory)
+    except (DatabaseError, psycopg.Error) as error:  # a COPY is not Django's
+        raise Conflict(f"The backup cannot be put in place, and nothing was changed: {_first_line(error)}") from error
+    finally:
+        ContentType.objects.clear_cache()
+
+
+def _empty(cursor: Any) -> None:
+    for name in connection.introspection.django_table_names(only_existing=True):
+        table = sql.Identifier(name)
+        # The audit's own guard would refuse.
+        cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
+        cursor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(table))
+        cursor.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(table))
+
+
+def _bring_to_state_of(manifest: Manifest) -> None:
+    """Migrate, forwards or backwards, to where the database was that the backup was made of."""
+    executor = MigrationExecutor(connection)
+    if executor.loader.applied_migrations:
+        executor.migrate(executor.loader.graph.leaf_nodes())  # then it is all backwards from here
+        executor = MigrationExecutor(connection)
+    wanted = {(app, name) for app, name in manifest.migrations}
+    targets: list[tuple[str, str | None]] = [key for key in sorted(wanted) if not _goes_on(executor, key, wanted)]
+    new_apps = {app for app, _ in executor.loader.applied_migrations} - {app for app, _ in wanted}
+    targets += [(app, None) for app in sorted(new_apps)]
+    executor.migrate(targets)
+
+
+def _goes_on(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tuple[str, str]]) -> bool:
+    """Tell whether a later migration of the same app is wanted too."""
+    node = executor.loader.graph.node_map[key]
+    return any(child.key in wanted and child.key[0] == key[0] for child in node.children)
+
+
+def _load(cursor: Any, backup: Archive, on_progress: OnProgress) -> None:
+    tables = backup.manifest.tables
+    known = set(connection.introspection.table_names(cursor))
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # migrations have set some of them otherwise
+    for done, (name, table) in enumerate(tables.items(), 1):
+        if name not in known:
+            raise BadInput(f"This backup is damaged: no version had a table {name}.")
+        with cursor.copy(copy_statement(name, table.columns, "FROM STDIN")) as copy:
+            for piece in backup.pieces(TABLES + name):
+                copy.write(piece)
+        on_progress(done, len(tables))
+    # Everything is there; now it must fit together.
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def _set_sequences(cursor: Any) -> None:
+    models = apps.get_models(include_auto_created=True)
+    for statement in connection.ops.sequence_reset_sql(no_style(), models):
+        cursor.execute(statement)
+
+
+@contextmanager
+def _swapping(target: Path, *, aside: Path) -> Iterator[Callable[[Path], None]]:
+    """Give what puts a session file in the place of another; where the rest then fails, that one is put back."""
+    moved: list[tuple[Path, Path]] = []
+    swapped = False
+
+    def swap(new: Path) -> None:
+        nonlocal swapped
+        for path in (target, *(target.with_name(target.name + suffix) for suffix in ("-wal", "-shm"))):
+            if path.exists():
+                moved.append((path, path.replace(aside / f"old-{path.name}")))
+        new.chmod(0o600)
+        new.replace(target)
+        swapped = True
+
+    try:
+        yield swap
+    except BaseException:
+        if swapped:
+            target.unlink()
+        for path, old in moved:
+            old.replace(path)
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") + "."

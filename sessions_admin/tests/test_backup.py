@@ -1,0 +1,365 @@
+"""What is backed up while people chat comes back whole, or nothing changes."""
+
+import asyncio
+import hashlib
+import json
+import os
+import stat
+import uuid
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import psycopg
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db import connection
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.exceptions import BadInput, Conflict
+from chat.memory.maintenance import opened
+from chat.memory.rebuild import rebuild
+from chat.models import AgentSession, Conversation, Task, TaskCounter, User
+from chat.tests import talk
+from chat.tests.conftest import Chat, StartRunner
+from config.only_one import OnlyOne
+from config.tests.support import LiveDatabase, database, run
+from sessions_admin import archive
+from sessions_admin.audit import of_shell
+from sessions_admin.backup import backup, tables
+from sessions_admin.models import AuditRecord, StoreSample
+from sessions_admin.restore import restore
+from sessions_admin.tests.conftest import GivenSession
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AUDIT = "sessions_admin_auditrecord"
+Manifest = dict[str, Any]
+
+
+@pytest.fixture
+def party(transactional_db: None, owner: User, given_session: GivenSession) -> AgentSession:
+    """A conversation with memory, and a task."""
+    session = given_session(owner, title="Party – café\twith\nlines \\ and ends")
+    talk.say(session.conversation, "Buy a cake", "Bought.", calls=2)
+    Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Buy a cake")
+    return session
+
+
+@pytest.fixture
+def copy(party: AgentSession, tmp_path: Path) -> Path:
+    """A backup of that."""
+    path = tmp_path / "copy.zip"
+    backup(path, actor="os:root")
+    return path
+
+
+def record() -> dict[str, list[str]]:
+    """Return every row of every table that a backup has, but the audit's."""
+    with connection.cursor() as cursor:
+        return {name: _rows(cursor, name) for name in tables() if name != AUDIT}
+
+
+def _rows(cursor: Any, table: str) -> list[str]:
+    cursor.execute(f'SELECT t::text FROM "{table}" t ORDER BY 1')  # noqa: S608
+    return [row[0] for row in cursor.fetchall()]
+
+
+def memory(path: Path, session_id: str) -> list[object]:
+    with opened(path) as file:
+        return list(file.items(session_id))
+
+
+def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) -> Path:
+    """Change what a backup holds, its check sums brought in step."""
+    with ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    manifest = json.loads(members.pop(archive.MANIFEST))
+    change(manifest, members)
+    manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+    with ZipFile(changed := path.with_name("changed.zip"), "w") as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+        new.writestr(archive.MANIFEST, json.dumps(manifest))
+    return changed
+
+
+def spoil(session_file: Path) -> None:
+    """Change everything behind a backup's back."""
+    Conversation.objects.update(title="Spoiled")
+    User.objects.create_user("later@example.com")
+    Task.objects.all().delete()
+    with opened(session_file) as file:
+        file.remove(list(AgentSession.objects.values_list("session_id", flat=True)))
+
+
+def test_what_was_backed_up_comes_back_and_nothing_else(
+    party: AgentSession, copy: Path, session_file: Path, owner: User
+) -> None:
+    before, items = record(), memory(session_file, party.session_id)
+    assert len(items) == 4
+    spoil(session_file)
+
+    done = restore(copy, actor="os:root", force=True)
+
+    assert record() == before
+    assert memory(session_file, party.session_id) == items
+    assert (done.sessions, done.items, stat.S_IMODE(session_file.stat().st_mode)) == (1, 4, 0o600)
+    assert AgentSession.objects.get().item_count == 4
+    assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # of the backup's making it knows nothing
+    assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
+    talk.say(Conversation.objects.get(), "Hello again", calls=1)  # sequences go on
+
+
+@pytest.mark.service
+def test_it_is_restored_into_an_empty_database_of_another_server(
+    party: AgentSession, copy: Path, tmp_path: Path
+) -> None:
+    before = record()
+    (data := tmp_path / "other").mkdir()
+    with database(os.environ["DATABASE_URL"]) as (_, url):
+        done = run("manage.py", "restore", copy, "--json", DATABASE_URL=url, DATA_DIR=str(data))
+        assert done.returncode == 0, done.stderr
+        with psycopg.connect(url) as there:
+            assert {name: _rows(there.cursor(), name) for name in before} == before
+        audited = LiveDatabase(url).query(f"SELECT action, actor FROM {AUDIT}")  # noqa: S608
+    assert audited == [("restore", of_shell())]
+    assert json.loads(done.stdout)["items"] == 4
+    assert memory(data / "agent_sessions.db", party.session_id)[0] == {
+        "role": "user", "content": "message 0 of the party – café",
+    }  # fmt: skip
+
+
+def test_a_damaged_backup_changes_nothing(party: AgentSession, copy: Path, session_file: Path, tmp_path: Path) -> None:
+    whole, before = copy.read_bytes(), record()
+    damaged = tmp_path / "damaged.zip"
+    damages = [b"", b"no zip at all", whole[: len(whole) // 2], whole[:-1]]
+    for at in range(60, len(whole) - 60, len(whole) // 12):
+        damages.append(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+
+    for data in damages:
+        damaged.write_bytes(data)
+        try:
+            restore(damaged, actor="os:root", force=True, dry_run=True)
+        except BadInput as error:
+            assert "backup" in error.detail
+            with pytest.raises(BadInput):
+                restore(damaged, actor="os:root", force=True)
+        else:  # what was hit means nothing, such as the time of a member
+            assert data not in damages[:4]
+
+    assert record() == before
+    assert memory(session_file, party.session_id)
+    assert not AuditRecord.objects.filter(action="restore").exists()
+
+
+def _lose_a_row(manifest: Manifest, members: dict[str, bytes]) -> None:
+    members["record/chat_message"] = members["record/chat_message"].split(b"\n", 1)[1]
+
+
+def _lose_memory(manifest: Manifest, members: dict[str, bytes]) -> None:
+    members[archive.MEMORY] = members[archive.MEMORY][:4096]
+
+
+def _lose_a_table(manifest: Manifest, members: dict[str, bytes]) -> None:
+    del members["record/chat_message"]
+
+
+@pytest.mark.parametrize("damage", [_lose_a_row, _lose_memory, _lose_a_table])
+def test_a_backup_that_lost_something_is_seen_though_its_sums_are_right(
+    copy: Path, damage: Callable[[Manifest, dict[str, bytes]], None]
+) -> None:
+    with pytest.raises(BadInput, match="damaged"):
+        restore(rewrite(copy, damage), actor="os:root", force=True)
+
+
+def test_what_does_not_fit_together_leaves_both_stores_as_they_were(
+    party: AgentSession, copy: Path, session_file: Path
+) -> None:
+    def without_people(manifest: Manifest, members: dict[str, bytes]) -> None:
+        members["record/chat_user"] = b""
+        manifest["tables"]["chat_user"]["rows"] = 0
+
+    Conversation.objects.update(title="As it is now")
+    before = record()
+    session_file.with_name("marker").write_text("")
+
+    with pytest.raises(Conflict, match="nothing was changed"):
+        restore(rewrite(copy, without_people), actor="os:root", force=True)
+
+    assert record() == before
+    assert len(memory(session_file, party.session_id)) == 4
+    assert [path.name for path in session_file.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_where_the_end_fails_the_old_session_file_is_back(
+    party: AgentSession, copy: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(session_file) as file:
+        file.remove([party.session_id])
+    with connection.cursor() as cursor:  # refuses only when the transaction ends
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No.'; END $$;"
+            f"CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {AUDIT} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+            " WHEN (NEW.action = 'restore') EXECUTE FUNCTION refuse()"
+        )
+    try:
+        with pytest.raises(Conflict, match="No."):
+            restore(copy, actor="os:root", force=True)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse() CASCADE")
+
+    assert memory(session_file, party.session_id) == []
+
+
+def test_a_newer_backup_is_refused(copy: Path) -> None:
+    def newer(manifest: Manifest, members: dict[str, bytes]) -> None:
+        manifest["version"] = "99.0.0"
+
+    def unknown(manifest: Manifest, members: dict[str, bytes]) -> None:
+        manifest["migrations"].append(["chat", "9999_tomorrow"])
+
+    for change in (newer, unknown):
+        with pytest.raises(Conflict, match="restore it with that version or a later one"):
+            restore(rewrite(copy, change), actor="os:root", force=True)
+
+
+def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, session_file: Path) -> None:
+    def older(manifest: Manifest, members: dict[str, bytes]) -> None:
+        manifest["version"] = "0.2.9"
+        table = StoreSample._meta.db_table
+        manifest["migrations"].remove(["sessions_admin", "0007_store_samples"])
+        del manifest["tables"][table], members[f"record/{table}"]
+
+    before = record()
+    spoil(session_file)
+
+    assert restore(rewrite(copy, older), actor="os:root", force=True).version == "0.2.9"
+
+    now = record()
+    applied = "django_migrations"
+    assert {name: rows for name, rows in now.items() if name != applied} == {
+        name: rows for name, rows in before.items() if name != applied
+    }
+    assert not StoreSample.objects.exists()
+
+
+def test_a_database_with_people_in_it_is_replaced_only_by_force(
+    copy: Path, session_file: Path, party: AgentSession
+) -> None:
+    Conversation.objects.update(title="As it is now")
+    for how in ([], ["--dry-run"]):
+        with pytest.raises(CommandError, match="There are people in this database already"):
+            command("restore", copy, *how)
+    assert "Could restore the backup of" in command("restore", copy, "--force", "--dry-run")
+    assert Conversation.objects.get().title == "As it is now"
+
+    assert "Restored the backup of" in command("restore", copy, "--force")
+    assert Conversation.objects.get().title.startswith("Party")
+
+
+async def test_it_is_refused_while_a_server_works_with_the_database(
+    start_runner: StartRunner, tmp_path: Path, settings: Settings
+) -> None:
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
+    await in_database(backup, tmp_path / "copy.zip", actor="os:root")
+    await start_runner()
+    with pytest.raises(Conflict, match="A server works with this database"):
+        await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
+
+
+def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Settings) -> None:
+    claim = OnlyOne(settings.DATA_DIR)
+    try:
+        with pytest.raises(Conflict, match="already running"):
+            restore(copy, actor="os:root", force=True)
+    finally:
+        claim.release()
+    restore(copy, actor="os:root", force=True)
+    OnlyOne(settings.DATA_DIR).release()
+
+
+async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
+    start_runner: StartRunner, owner: User, tmp_path: Path, settings: Settings
+) -> None:
+    settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
+    runner = await start_runner()
+    chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(3)]
+
+    async def talk_on(chat: Chat) -> None:
+        for n in range(5):
+            await chat.say(f"Add a task to call number {n}")
+
+    talking = asyncio.gather(*map(talk_on, chats))
+    await chats[0].say("Add a task to begin")
+    made = await in_database(backup, tmp_path / "copy.zip", actor="os:root")
+    assert not talking.done()
+    await talking
+    await runner.drain(5)
+
+    await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
+
+    assert made.items > 0
+    runner = await start_runner()
+    for chat in chats:
+        chat.runner = runner
+        await chat.say("Add a task to end")
+        remembered = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
+        assert await chat.session() == remembered.items
+        assert len(remembered.items) >= 4
+
+
+# The file.
+
+
+def command(name: str, *words: object) -> str:
+    printed = StringIO()
+    call_command(name, *map(str, words), stdout=printed, stderr=StringIO())
+    return printed.getvalue()
+
+
+def test_the_file_is_for_its_owner_and_not_written_over(party: AgentSession, tmp_path: Path) -> None:
+    path = tmp_path / "copy.zip"
+
+    made = json.loads(command("backup", path, "--json"))
+
+    assert (stat.S_IMODE(path.stat().st_mode), made["bytes"]) == (0o600, path.stat().st_size)
+    assert (made["sessions"], made["items"]) == (1, 4)
+    with pytest.raises(CommandError, match="is there already"):
+        command("backup", path)
+    assert "It was read back and is whole." in command("backup", path, "--force")
+    assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", of_shell())] * 2
+    assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
+
+
+def test_logins_and_the_secret_key_are_not_in_it(
+    owner: User, party: AgentSession, tmp_path: Path, settings: Settings, owner_client: object
+) -> None:
+    key = Session.objects.get().session_key
+    backup(tmp_path / "copy.zip", actor="os:root")
+
+    with ZipFile(tmp_path / "copy.zip") as file:
+        everything = b"".join(file.read(name) for name in file.namelist())
+    assert owner.email.encode() in everything
+    assert key.encode() not in everything
+    assert settings.SECRET_KEY.encode() not in everything
+
+    restore(tmp_path / "copy.zip", actor="os:root", force=True)
+    assert not Session.objects.exists()
+
+
+def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Path, session_file: Path) -> None:
+    with opened(session_file) as file:
+        file.settle()
+    damaged = bytearray(session_file.read_bytes())
+    damaged[4096 : 4096 + 2000] = b"\xff" * 2000
+    session_file.write_bytes(damaged)
+
+    with pytest.raises((CommandError, BadInput)):
+        command("backup", tmp_path / "copy.zip")
+    assert not (tmp_path / "copy.zip").exists()
