@@ -165,6 +165,8 @@ def _options(folder: Path, *, durable: bool) -> Iterator[str]:
         "unix_socket_directories": str(socket_folder(folder)),
         "unix_socket_permissions": "0700",
         "max_connections": "200",
+        # initdb spells this one wrong when it is given the name in full, and workers of a parallel query then fail.
+        "default_text_search_config": "pg_catalog.english",
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -225,7 +227,7 @@ def _run_initdb(draft: Path, programs: Path, account: dict[str, Any], lock: int)
         "--locale=C",
         "--locale-provider=builtin",
         "--builtin-locale=C.UTF-8",
-        "--text-search-config=pg_catalog.english",
+        "--text-search-config=english",
         f"--username={SUPERUSER}",
         f"--pgdata={draft}",
     ]

@@ -66,6 +66,12 @@ def test_it_is_there_and_then_it_is_not(folder: Path) -> None:
         word(server)
 
 
+def test_a_question_that_several_workers_share_is_answered(running: EmbeddedPostgres) -> None:
+    with psycopg.connect(running.url) as connection:
+        connection.execute("SET debug_parallel_query = on")
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+
+
 def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:
     socket = postgres.socket_folder(running.folder) / ".s.PGSQL.5432"
     assert socket.stat().st_mode & 0o077 == 0
