@@ -103,6 +103,15 @@ def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path, *, busy_ms: int) -> sqlite3.Connection:
+    """Open the file for somebody who changes nothing in it, and makes none where there is none. Raise sqlite3.Error."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=busy_ms / 1000
+    )
+    connection.text_factory = _text
+    return connection
+
+
 def _text(data: bytes) -> str | bytes:
     """Return a text, or its bytes where it is none: one bad row is not to make all that is read with it unreadable."""
     try:

@@ -229,6 +229,17 @@ def opened(path: Path) -> Iterator[SessionFile]:
 
 
 @contextmanager
+def opened_to_read(path: Path) -> Iterator[SessionFile]:
+    """Open the session file for a while to look at it only. Raise MemoryUnavailable where it cannot be."""
+    if not path.exists():
+        raise MemoryUnavailable("There is no session file.")
+    with _failures_named():
+        connection = file.connect_to_read(path, busy_ms=int(LOCK_BUDGET * 1000))
+    with closing(connection):
+        yield SessionFile(connection)
+
+
+@contextmanager
 def _failures_named() -> Iterator[None]:
     try:
         yield

@@ -17,7 +17,8 @@ VALUES (%(conversation)s, %(user)s, %(session)s, coalesce(%(items)s, 0), coalesc
     coalesce(%(pruned)s, 0), %(now)s, %(now)s, %(error)s)
 ON CONFLICT (conversation_id) DO UPDATE SET
     last_activity_at = %(now)s,
-    last_error = %(error)s,
+    last_error = CASE WHEN %(items)s IS NULL AND session.last_error = 'quarantined' THEN session.last_error
+        ELSE %(error)s END,
     item_count = coalesce(%(items)s, session.item_count),
     byte_count = coalesce(%(bytes)s, session.byte_count),
     pruned_count = coalesce(%(pruned)s, session.pruned_count),
@@ -30,7 +31,8 @@ def reflect(
 ) -> None:
     """Write what a session holds after a turn, within the caller's transaction.
 
-    No size: the store could not say. `pruned` is how many older items a session that was rebuilt was left without.
+    No size: the store could not say, so that a session with rows in quarantine was not put right. `pruned` is how many
+    older items a session that was rebuilt was left without.
     """
     change(
         _REFLECT,

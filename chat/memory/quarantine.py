@@ -8,7 +8,8 @@ from pathlib import Path
 
 from chat.memory.items import Item
 from chat.memory.statements import Row, Stored
-from chat.models import Quarantined
+from chat.models import AgentSession, Quarantined
+from chat.models.session import QUARANTINED
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,13 @@ def suspects_in(stored: Stored, rows: Sequence[Row], wrong: Mapping[int, str]) -
 
 
 def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:
-    """Keep rows of a session, as they were."""
+    """Keep rows of a session, as they were; the session is marked until it is put right."""
     logger.warning("%d rows of a session are put into quarantine: %s", len(suspects), session_id)
     Quarantined.objects.bulk_create(
         Quarantined(session_id=session_id, row_id=suspect.row_id, content=_text(suspect.data), reason=suspect.reason)
         for suspect in suspects
     )
+    AgentSession.objects.filter(session_id=session_id).update(last_error=QUARANTINED)
 
 
 def quarantine_file(path: Path) -> None:

@@ -11,29 +11,33 @@ from django.utils import timezone
 from chat.models.conversation import Conversation
 from chat.models.turn import ACTIVE, Turn
 
+# The `last_error` of a session of which rows were put into quarantine, until a turn or staff put it right.
+QUARANTINED = "quarantined"
+
 
 class State(models.TextChoices):
     ACTIVE = "active"  # spoken to within a day
     IDLE = "idle"
     DUE = "due"  # the next clean-up takes it
     HELD = "held"  # nothing takes it
+    QUARANTINED = "quarantined"  # rows of it could not be used, and it was not put right since
     GONE = "gone"
 
 
 class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
     def with_state(self, now: datetime | None = None) -> "AgentSessionQuerySet":
         """Add `state`, which follows from the clock."""
-        now = now or timezone.now()
-        return self.annotate(
-            state=Case(
-                When(gone_at__isnull=False, then=Value(State.GONE)),
-                When(is_held(now), then=Value(State.HELD)),
-                When(last_activity_at__gt=now - timedelta(days=1), then=Value(State.ACTIVE)),
-                When(last_activity_at__gt=now - retention(), then=Value(State.IDLE)),
-                default=Value(State.DUE),
-                output_field=models.CharField(),
-            )
-        )
+        cases = [When(condition, then=Value(state)) for state, condition in _states(now or timezone.now()).items()]
+        return self.annotate(state=Case(*cases, output_field=models.CharField()))
+
+    def in_state(self, state: State, now: datetime | None = None) -> "AgentSessionQuerySet":
+        """Narrow to one state, by conditions on columns: an index serves them, as it cannot the annotation."""
+        found: AgentSessionQuerySet = self
+        for other, condition in _states(now or timezone.now()).items():
+            if other == state:
+                return found.filter(condition)
+            found = found.exclude(condition)
+        raise AssertionError(f"{state} is no state")
 
     def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
         """Narrow to those inactive since the cutoff with no turn under way, nor one in the queue that needs it soon.
@@ -43,6 +47,18 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
         busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=ACTIVE)
         inactive = self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
         return inactive.exclude(is_held(timezone.now()))
+
+
+def _states(now: datetime) -> dict[State, Q]:
+    """Return what makes a session be in each state; the first that matches counts."""
+    return {
+        State.GONE: Q(gone_at__isnull=False),
+        State.QUARANTINED: Q(last_error=QUARANTINED),
+        State.HELD: is_held(now),
+        State.ACTIVE: Q(last_activity_at__gt=now - timedelta(days=1)),
+        State.IDLE: Q(last_activity_at__gt=now - retention()),
+        State.DUE: Q(last_activity_at__lte=now - retention()),
+    }
 
 
 def is_held(now: datetime) -> Q:
