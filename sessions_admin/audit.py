@@ -3,15 +3,21 @@
 Ids only: no address, no title, no word of a conversation.
 """
 
+import csv
 import getpass
+import json
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db.models import QuerySet
 
 from chat.models import Conversation, User
 from sessions_admin.models import Action, AuditRecord
 
 REASON_LENGTH = 1_000
+COLUMNS = ("id", "at", "action", "actor", "person", "session_id", "reason", "result")
 LOOKS = (Action.INSPECT, Action.EXPORT)  # what brings somebody's words before the eyes of staff
 
 
@@ -78,3 +84,78 @@ def _look(record: AuditRecord, conversation: Conversation | None) -> Look:
         reason=record.reason,
         was_export=record.action == Action.EXPORT,
     )
+
+
+# For those who read the audit: names are looked up when it is read, and are never in it.
+
+
+def named(ids: Iterable[str]) -> dict[str, str]:
+    """Return how those people are called who are still there, by their ids; one query for all."""
+    wanted = {found for found in map(_uuid, set(ids)) if found}
+    people = User.objects.filter(pk__in=wanted).values_list("pk", "email") if wanted else ()
+    return {str(person_id): email for person_id, email in people}
+
+
+def staff(limit: int = 50) -> dict[str, str]:
+    """Return who may be behind a record, by their ids."""
+    people = User.objects.filter(is_staff=True).order_by("email").values_list("pk", "email")[:limit]
+    return {str(person_id): email for person_id, email in people}
+
+
+def id_of(email: str) -> str | None:
+    """Return the id of whoever has an address now."""
+    found = User.objects.filter(email=email.strip().lower()).values_list("pk", flat=True).first()
+    return str(found) if found else None
+
+
+def in_pieces(records: QuerySet[AuditRecord], size: int = 1_000) -> Iterator[AuditRecord]:
+    """Yield records, the newest first, a piece at a time: behind a pooler there is no cursor that stays open."""
+    newest_first = records.order_by("-pk")
+    piece = list(newest_first[:size])
+    while piece:
+        yield from piece
+        piece = list(newest_first.filter(pk__lt=piece[-1].pk)[:size])
+
+
+def as_csv(records: Iterable[AuditRecord]) -> Iterator[str]:
+    """Write records as a table, a line a piece."""
+    line = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
+    yield line.writerow(COLUMNS)
+    for record in records:
+        yield line.writerow([_harmless(_cell(value)) for value in _plain(record).values()])
+
+
+def as_json(records: Iterable[AuditRecord]) -> Iterator[str]:
+    """Write records as a list, one a piece."""
+    yield "["
+    for index, record in enumerate(records):
+        yield (",\n" if index else "\n") + json.dumps(_plain(record), ensure_ascii=False)
+    yield "\n]\n"
+
+
+def _plain(record: AuditRecord) -> dict[str, object]:
+    values = {name: getattr(record, name) for name in COLUMNS}
+    return values | {"at": record.at.isoformat()}
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _harmless(text: str) -> str:
+    """Keep a spreadsheet from taking what somebody wrote for a formula."""
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r", "\n")) else text
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+class _Echo:
+    """Gives a written line back."""
+
+    def write(self, line: str) -> str:
+        return line

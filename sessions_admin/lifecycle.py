@@ -24,6 +24,9 @@ from sessions_admin.audit import REASON_LENGTH
 from sessions_admin.models import Action
 
 NOTHING = Size(0, 0)
+BUSY = "The assistant is at work in this conversation, or waits for the person's decision."
+HELD = "This session is held; release it first."
+NOT_HELD = "This session is not held."
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
     """End a hold. Raise NotFound, Conflict where there is none."""
     with _locked(session_id, unless_busy=False) as session:
         if not session.is_held:
-            raise Conflict("This session is not held.")
+            raise Conflict(NOT_HELD)
         size = Size(session.item_count, session.byte_count)
         free = {"held_at": None, "held_until": None, "hold_reason": ""}
         return _done(session, Action.RELEASE, actor, reason, size, size, **free)
@@ -153,9 +156,9 @@ def _locked(session_id: str, *, unless_busy: bool = True, unless_held: bool = Fa
         session = AgentSession.objects.select_for_update(no_key=True).get(session_id=session_id)
         session.conversation = conversation
         if unless_busy and Turn.objects.filter(conversation=conversation, status__in=HOLDING).exists():
-            raise Conflict("The assistant is at work in this conversation, or waits for the person's decision.")
+            raise Conflict(BUSY)
         if unless_held and session.is_held:
-            raise Conflict("This session is held; release it first.")
+            raise Conflict(HELD)
         yield session
 
 

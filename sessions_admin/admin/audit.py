@@ -1,18 +1,155 @@
-"""Who did what to which session: to be read by those who may, and changed by nobody."""
+"""Who did what to which session or person: to be read by those who may, and changed by nobody."""
+
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from sessions_admin.admin.shown import ReadOnlyAdmin
+from sessions_admin import audit
+from sessions_admin.admin.lists import GivenFilter, LongListAdmin
+from sessions_admin.admin.streams import attachment
 from sessions_admin.models import AuditRecord
+
+EXPORT = "sessions_admin_auditrecord_export"
+KINDS = {"csv": (audit.as_csv, "text/csv"), "json": (audit.as_json, "application/json")}
+Records = QuerySet[AuditRecord]
+
+
+class ActorFilter(admin.SimpleListFilter):
+    """Narrows the list to what one of the staff did, or whoever runs commands."""
+
+    title = "who did it"
+    parameter_name = "actor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        given = request.GET.get("actor", "")
+        named = audit.staff()
+        known = {"os": "Commands", **named}
+        return list((known if given in ("", *known) else known | {given: given}).items())
+
+    def queryset(self, request: HttpRequest, queryset: Records) -> Records:
+        value = self.value()
+        if value == "os":
+            return queryset.filter(actor__startswith="os:")
+        return queryset.filter(actor=value) if value else queryset
+
+
+class PersonFilter(GivenFilter):
+    """Narrows the list to what was done about one person."""
+
+    title = "whom it was about"
+    parameter_name = "person"
+
+    def label_of(self, value: str) -> str:
+        return audit.named([value]).get(value, value)
+
+    def queryset(self, request: HttpRequest, queryset: Records) -> Records:
+        value = self.value()
+        return queryset.filter(person=value) if value else queryset
+
+
+class SessionFilter(GivenFilter):
+    """Narrows the list to what was done to one session."""
+
+    title = "session"
+    parameter_name = "session_id"
+
+    def queryset(self, request: HttpRequest, queryset: Records) -> Records:
+        value = self.value()
+        return queryset.filter(session_id=value) if value else queryset
+
+
+class NamingChangeList(ChangeList):
+    """Learns in one query how those on a page are called."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        records: list[AuditRecord] = list(self.result_list)
+        names = audit.named([each for record in records for each in (record.actor, record.person)])
+        for record in records:
+            record.names = names  # type: ignore[attr-defined]
+        self.result_list = records
 
 
 @admin.register(AuditRecord)
-class AuditRecordAdmin(ReadOnlyAdmin[AuditRecord]):
+class AuditRecordAdmin(LongListAdmin[AuditRecord]):
     """Audit records, the newest first."""
 
-    list_display = ("at", "action", "session_id", "actor", "reason")
-    list_filter = ("action",)
+    list_display = ("at", "action", "who", "whom", "session", "reason")
+    list_filter = ("action", ActorFilter, PersonFilter, SessionFilter)
     date_hierarchy = "at"
-    search_fields = ("=session_id", "=actor")
-    search_help_text = "The whole of a session id, or of an actor"
-    fields = ("at", "action", "session_id", "actor", "reason", "result")
+    search_fields = ("=session_id", "=actor", "=person")
+    search_help_text = "The whole of an e-mail address, or of the id of a session or person"
+    fields = ("at", "action", "who", "whom", "session", "reason", "result")
+    readonly_fields = ("who", "whom", "session")
+    change_list_template = "admin/sessions_admin/auditrecord/change_list.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NamingChangeList
+
+    def get_search_results(self, request: HttpRequest, queryset: Records, search_term: str) -> tuple[Records, bool]:
+        """Find a person by the address they have now: the audit knows ids only."""
+        if "@" not in search_term:
+            return super().get_search_results(request, queryset, search_term)
+        found = audit.id_of(search_term)
+        return (queryset.filter(Q(actor=found) | Q(person=found)) if found else queryset.none()), False
+
+    # Taken along as a file.
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the files of what the list is narrowed to."""
+        return [
+            path("export/<slug:kind>/", self.admin_site.admin_view(self.export_view), name=EXPORT),
+            *super().get_urls(),
+        ]
+
+    def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
+        """Send the records to which the list was narrowed."""
+        if not self.has_view_permission(request) or kind not in KINDS:
+            raise PermissionDenied
+        try:
+            records: Records = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
+        write, content_type = KINDS[kind]
+        name = f"audit-{timezone.now():%Y-%m-%d}.{kind}"
+        return attachment(request, write(audit.in_pieces(records)), name=name, kind=content_type)
+
+    # What is shown.
+
+    @admin.display(description="who", ordering="actor")
+    def who(self, record: AuditRecord) -> str:
+        return _name(record, record.actor)
+
+    @admin.display(description="about", ordering="person")
+    def whom(self, record: AuditRecord) -> SafeString | str:
+        if not record.person:
+            return ""
+        return format_html('<a href="{}">{}</a>', _narrowed(person=record.person), _name(record, record.person))
+
+    @admin.display(ordering="session_id")
+    def session(self, record: AuditRecord) -> SafeString | str:
+        if not record.session_id:
+            return ""
+        sessions = reverse("admin:chat_agentsession_changelist", query={"q": record.session_id})
+        shown = f"…{record.session_id[-12:]}"
+        return format_html('<a href="{}" title="{}"><code>{}</code></a>', sessions, record.session_id, shown)
+
+
+def _narrowed(**by: str) -> str:
+    query = QueryDict(mutable=True)
+    query.update(by)
+    return f"{reverse('admin:sessions_admin_auditrecord_changelist')}?{query.urlencode()}"
+
+
+def _name(record: AuditRecord, who: str) -> str:
+    names: dict[str, str] = getattr(record, "names", None) or audit.named([record.actor, record.person])
+    return names.get(who, who)

@@ -1,114 +1,47 @@
 """What the assistant remembers of each conversation: to look at, and to look after by verbs that ask first."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from chat.exceptions import ThreadkeeperError
+from chat.exceptions import BadInput
 from chat.models import AgentSession, User
-from chat.models.session import State
-from sessions_admin import audit, lifecycle
-from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
+from chat.models.session import QUARANTINED, State
+from sessions_admin import audit
+from sessions_admin.admin.session_filters import ActivityFilter, HoldFilter, OwnerFilter, SizeFilter, StateFilter
+from sessions_admin.admin.session_verbs import MANAGE, READ, SessionVerbs
+from sessions_admin.admin.shown import badge, size
+from sessions_admin.inspection import inspect
 
-AT_ONCE = 200  # sessions that one confirmation may be about
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """Something staff can do to the sessions they have chosen."""
-
-    name: str
-    label: str
-    does: str  # what the page says before it is done
-    done: str
-    function: Callable[..., lifecycle.Outcome]
-    needs_reason: bool = False
-    is_grave: bool = False
-
-
-VERBS = (
-    Verb(
-        "prune",
-        "Prune to the limit",
-        "Whole user turns are removed from the old end of each session until it is within its limit. "
-        "The conversation itself stays as it is.",
-        "pruned",
-        lifecycle.prune_session,
-    ),
-    Verb(
-        "expire",
-        "Expire now",
-        "Each session is removed, as the daily clean-up would remove it. What people wrote stays, and the next message "
-        "fills the session again from it.",
-        "expired",
-        lifecycle.expire_session,
-    ),
-    Verb(
-        "clear",
-        "Clear for good",
-        "The assistant forgets these conversations for good: nothing said until now will be remembered again. "
-        "What people wrote stays on their pages.",
-        "cleared",
-        lifecycle.clear_session,
-        is_grave=True,
-    ),
-    Verb(
-        "hold",
-        "Hold",
-        "Nothing removes these sessions until they are released: no clean-up, no expiry, no clearing.",
-        "held",
-        lifecycle.hold_session,
-        needs_reason=True,
-    ),
-    Verb(
-        "release",
-        "Release",
-        "The holds end; clean-ups take these sessions again.",
-        "released",
-        lifecycle.release_session,
-    ),
-    Verb(
-        "rebuild",
-        "Rebuild from the record",
-        "Each session is filled again with what the record says that it was given, within its limit.",
-        "rebuilt",
-        lifecycle.rebuild_session,
-    ),
-)
-
-
-class StateFilter(admin.SimpleListFilter):
-    """Narrows the list to one state."""
-
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, str(state.label)) for state in State]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AgentSession]) -> QuerySet[AgentSession]:
-        return queryset.filter(Q(state=self.value())) if self.value() in State.values else queryset
+INSPECT = "chat_agentsession_inspect"
+TROUBLES = {
+    QUARANTINED: "Rows of it could not be used and are in quarantine; the next turn, or a rebuild, puts it right.",
+    "context_unavailable": "The session file could not be used at the last turn, which went on without context.",
+}
 
 
 @admin.register(AgentSession)
-class AgentSessionAdmin(ReadOnlyAdmin[AgentSession]):
+class AgentSessionAdmin(SessionVerbs):
     """Sessions, the most recently used first."""
 
     list_display = ("title", "person", "state_badge", "items", "size", "pruned", "last_activity_at")
-    list_filter = (StateFilter,)
+    list_filter = (StateFilter, OwnerFilter, ActivityFilter, SizeFilter, HoldFilter)
     list_select_related = ("user", "conversation")
-    search_fields = ("user__email", "conversation__title", "session_id")
-    search_help_text = "E-mail address, title or session id"
+    date_hierarchy = "last_activity_at"
+    search_fields = ("user__email", "conversation__title")
+    search_help_text = "A part of an e-mail address or title, or the whole id of a session, conversation or person"
     ordering = ("-last_activity_at",)
     fields = (
         "session_id",
-        "user",
+        "owner",
         "title",
         "state_badge",
         "items",
@@ -120,69 +53,84 @@ class AgentSessionAdmin(ReadOnlyAdmin[AgentSession]):
         "held_at",
         "held_until",
         "hold_reason",
-        "last_error",
+        "trouble",
     )
-    readonly_fields = ("title", "state_badge", "items", "size", "pruned")
+    readonly_fields = ("owner", "title", "state_badge", "items", "size", "pruned", "trouble")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentSession]:
         return AgentSession.objects.with_state().order_by(*self.ordering)
 
-    def has_manage_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may do more than look."""
-        return request.user.has_perm("chat.manage_agentsession")
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AgentSession], search_term: str
+    ) -> tuple[QuerySet[AgentSession], bool]:
+        """Find an id by an index; words in addresses and titles as ever."""
+        term = search_term.strip()
+        if term.startswith("user_") and "_conv_" in term:
+            return queryset.filter(session_id=term), False
+        try:
+            wanted = uuid.UUID(term)
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(Q(conversation=wanted) | Q(user=wanted)), False
+
+    # Who may.
 
     def has_view_permission(self, request: HttpRequest, obj: AgentSession | None = None) -> bool:
-        """Whoever may look after sessions may see them."""
-        return super().has_view_permission(request, obj) or self.has_manage_permission(request)
+        """Whoever may look after sessions, or into them, may see them."""
+        return super().has_view_permission(request, obj) or any(map(request.user.has_perm, (MANAGE, READ)))
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer the verbs to those who may use them."""
-        if not self.has_manage_permission(request):
-            return {}
-        return {verb.name: (_action(verb), verb.name, verb.label) for verb in VERBS}
+    # Pages.
 
-    def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponse | None:
-        """Ask first; then do it to each, and say what came of it."""
-        sessions = list(chosen.select_related("user", "conversation")[: AT_ONCE + 1])
-        if len(sessions) > AT_ONCE:
-            self.message_user(request, f"At most {AT_ONCE} sessions at once.", messages.ERROR)
-            return None
-        reason = request.POST.get("reason", "").strip()
-        if "confirmed" in request.POST and (reason or not verb.needs_reason):
-            self._carry_out(request, verb, sessions, reason)
-            return None
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that asks why, and then shows what is in a session."""
+        return [
+            path("<int:pk>/inspect/", self.admin_site.admin_view(self.inspect_view), name=INSPECT),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the verbs on a session's own page too."""
+        offered = {"verbs": self.verbs_for(request), "may_inspect": request.user.has_perm(READ)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **offered})
+
+    def inspect_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask why; then show the session. What is shown is in no address, and kept by no cache."""
+        if not request.user.has_perm(READ):
+            raise PermissionDenied
+        session = AgentSession.objects.select_related("user", "conversation").filter(pk=pk).first()
+        if session is None:
+            raise Http404
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{verb.label}?",
             "opts": self.opts,
             "media": self.media,
-            "verb": verb,
-            "sessions": sessions,
-            "items": sum(session.item_count for session in sessions),
-            "bytes": sum(session.byte_count for session in sessions),
-            "lacks_reason": "confirmed" in request.POST,
+            "session": session,
+            "reason": request.POST.get("reason", ""),
         }
-        return TemplateResponse(request, "admin/chat/agentsession/confirm.html", context)
-
-    def _carry_out(self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], reason: str) -> None:
-        assert isinstance(request.user, User)
-        done = removed = 0
-        for session in sessions:
+        if request.method == "POST":
+            assert isinstance(request.user, User)
             try:
-                outcome = verb.function(session.session_id, actor=audit.of_user(request.user), reason=reason)
-            except ThreadkeeperError as error:
-                self.message_user(request, f"{session.session_id}: {error.detail}", messages.ERROR)
+                seen = inspect(session.session_id, actor=audit.of_user(request.user), reason=context["reason"])
+            except BadInput as error:
+                context["wrong"] = error.detail
             else:
-                done += 1
-                removed += max(outcome.items_before - outcome.items, 0)
-        if done:
-            counted = f"{done} session{'' if done == 1 else 's'} {verb.done}"
-            gone = f", {removed:,} item{'' if removed == 1 else 's'} removed" if removed else ""
-            self.message_user(request, f"{counted}{gone}.", messages.SUCCESS)
+                shown = context | {"title": f"Inside “{seen.title}”", "seen": seen}
+                return TemplateResponse(request, "admin/chat/agentsession/inspection.html", shown)
+        context["title"] = "Look into this session?"
+        return TemplateResponse(request, "admin/chat/agentsession/inspect.html", context)
+
+    # What is shown.
 
     @admin.display(ordering="user__email")
     def person(self, session: AgentSession) -> str:
         return session.user.email
+
+    @admin.display(description="person")
+    def owner(self, session: AgentSession) -> SafeString:
+        sessions = reverse("admin:chat_agentsession_changelist", query={"user__id__exact": str(session.user_id)})
+        return format_html('<a href="{}" title="All their sessions">{}</a>', sessions, session.user.email)
 
     @admin.display(description="conversation", ordering="conversation__title")
     def title(self, session: AgentSession) -> str:
@@ -205,11 +153,6 @@ class AgentSessionAdmin(ReadOnlyAdmin[AgentSession]):
     def size(self, session: AgentSession) -> str:
         return size(session.byte_count)
 
-
-def _action(verb: Verb) -> Callable[[AgentSessionAdmin, HttpRequest, QuerySet[AgentSession]], HttpResponse | None]:
-    def act(
-        model_admin: AgentSessionAdmin, request: HttpRequest, chosen: QuerySet[AgentSession]
-    ) -> HttpResponse | None:
-        return model_admin.confirm(request, verb, chosen)
-
-    return act
+    @admin.display(description="trouble")
+    def trouble(self, session: AgentSession) -> str:
+        return TROUBLES.get(session.last_error, session.last_error)

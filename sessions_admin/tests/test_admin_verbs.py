@@ -7,7 +7,7 @@ from django.test import Client
 
 from chat.models import AgentSession, User
 from chat.models.turn import Status
-from sessions_admin.admin.sessions import VERBS
+from sessions_admin.admin.session_verbs import VERBS
 from sessions_admin.models import AuditRecord
 from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
 
@@ -16,8 +16,8 @@ SESSIONS = "/admin/chat/agentsession/"
 
 @pytest.fixture
 def manager(hire: Hire) -> Client:
-    """Staff who look after sessions."""
-    return hire("manage_agentsession")
+    """Staff who look after sessions, and into them."""
+    return hire("manage_agentsession", "view_session_items")
 
 
 def press(browser: Client, verb: str, *sessions: AgentSession, **more: str) -> str:

@@ -1,0 +1,100 @@
+"""Lists that stay quick however long they are: counted so far only, and no look at every row for what to offer."""
+
+from calendar import monthrange
+from datetime import date
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import Max, Min, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+
+from sessions_admin.admin.shown import M, ReadOnlyAdmin
+
+COUNTED = 5_000  # rows; who looks for what is beyond them narrows the list
+
+
+class BoundedPaginator(Paginator[Any]):
+    """Counts up to `COUNTED` rows, and pages through these."""
+
+    @cached_property
+    def _found(self) -> int:
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by().values("pk")[: COUNTED + 1].count()
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._found, COUNTED)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more than were counted."""
+        return self._found > COUNTED
+
+
+class LongListAdmin(ReadOnlyAdmin[M]):
+    """Rows of which there may be very many."""
+
+    paginator = BoundedPaginator
+    show_facets = admin.ShowFacets.NEVER
+    change_list_template = "admin/long_list.html"
+
+
+class GivenFilter(admin.SimpleListFilter):
+    """Shows by what an address narrows the list, and offers nothing by itself: there would be far too much."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = request.GET.get(str(self.parameter_name))
+        return [(value, self.label_of(value))] if value else []
+
+    def label_of(self, value: str) -> str:
+        """Say for people what the list is narrowed to."""
+        return value
+
+
+def drilldown(changes: ChangeList) -> dict[str, object]:
+    """Offer years, months and days between the first and the last row there is: two looks at an index.
+
+    Django's own asks every row for its day. Returns what its template of the date hierarchy wants.
+    """
+    name = str(changes.date_hierarchy)
+    bounds = changes.model._default_manager.aggregate(first=Min(name), last=Max(name))
+    if bounds["first"] is None:
+        return {"show": False}
+    first, last = timezone.localdate(bounds["first"]), timezone.localdate(bounds["last"])
+    year, month, day = (_number(changes.params.get(f"{name}__{part}")) for part in ("year", "month", "day"))
+
+    def link(**parts: int) -> str:
+        return changes.get_query_string({f"{name}__{part}": number for part, number in parts.items()}, [f"{name}__"])
+
+    if year and month and 1 <= month <= 12:
+        days = [date(year, month, number) for number in range(1, monthrange(year, month)[1] + 1)]
+        choices = [
+            {"link": None if day else link(year=year, month=month, day=each.day), "title": _named(each, "MONTH_DAY")}
+            for each in days
+            if first <= each <= last and day in (None, each.day)
+        ]
+        back = {"link": link(year=year, month=month), "title": _named(days[0], "YEAR_MONTH")} if day else None
+        return {"show": True, "back": back or {"link": link(year=year), "title": str(year)}, "choices": choices}
+    if year or first.year == last.year:
+        months = [date(year or first.year, number, 1) for number in range(1, 13)]
+        choices = [
+            {"link": link(year=each.year, month=each.month), "title": _named(each, "YEAR_MONTH")}
+            for each in months
+            if first.replace(day=1) <= each <= last
+        ]
+        return {"show": True, "back": {"link": link(), "title": "All dates"} if year else None, "choices": choices}
+    years = range(first.year, last.year + 1)
+    return {"show": True, "choices": [{"link": link(year=each), "title": str(each)} for each in years]}
+
+
+def _number(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and text.isdecimal() and 0 < int(text) < 10_000 else None
+
+
+def _named(day: date, how: str) -> str:
+    return date_format(day, f"{how}_FORMAT")

@@ -1,0 +1,229 @@
+"""What staff can do to sessions from their list and their pages: each says first what it will do, and to which."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from chat.exceptions import BadInput, ThreadkeeperError
+from chat.models import AgentSession, User
+from sessions_admin import audit, lifecycle
+from sessions_admin.admin.lists import LongListAdmin
+from sessions_admin.admin.streams import attachment
+from sessions_admin.inspection import export_session
+from sessions_admin.models import Action
+from sessions_admin.prospects import prospects
+
+AT_ONCE = 200  # sessions that one confirmation may be about
+MANAGE, READ = "chat.manage_agentsession", "chat.view_session_items"
+DETAIL = "admin:chat_agentsession_change"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something staff can do to the sessions they have chosen."""
+
+    name: Action
+    label: str
+    does: str  # what the page says before it is done
+    done: str
+    function: Callable[..., lifecycle.Outcome] | None = None  # none: it is taken along as a file
+    permission: str = MANAGE
+    needs_reason: bool = False
+    takes_end: bool = False
+    is_grave: bool = False
+
+
+VERBS = (
+    Verb(
+        Action.PRUNE,
+        "Prune to the limit",
+        "Whole user turns are removed from the old end of each session until it is within its limit. "
+        "The conversation itself stays as it is.",
+        "pruned",
+        lifecycle.prune_session,
+    ),
+    Verb(
+        Action.EXPIRE,
+        "Expire now",
+        "Each session is removed, as the daily clean-up would remove it. What people wrote stays, and the next message "
+        "fills the session again from it.",
+        "expired",
+        lifecycle.expire_session,
+    ),
+    Verb(
+        Action.CLEAR,
+        "Clear for good",
+        "The assistant forgets these conversations for good: nothing said until now will be remembered again. "
+        "What people wrote stays on their pages.",
+        "cleared",
+        lifecycle.clear_session,
+        is_grave=True,
+    ),
+    Verb(
+        Action.HOLD,
+        "Hold",
+        "Nothing removes these sessions until they are released: no clean-up, no expiry, no clearing.",
+        "held",
+        lifecycle.hold_session,
+        needs_reason=True,
+        takes_end=True,
+    ),
+    Verb(
+        Action.RELEASE,
+        "Release",
+        "The holds end; clean-ups take these sessions again.",
+        "released",
+        lifecycle.release_session,
+    ),
+    Verb(
+        Action.REBUILD,
+        "Rebuild from the record",
+        "Each session is filled again with what the record says that it was given, within its limit.",
+        "rebuilt",
+        lifecycle.rebuild_session,
+    ),
+    Verb(
+        Action.EXPORT,
+        "Export as JSON",
+        "All that these sessions hold, the conversations and what each turn did are put into one file. Each export is "
+        "recorded with your reason, and the person can see in their settings that it happened, and why.",
+        "exported",
+        permission=READ,
+        needs_reason=True,
+    ),
+)
+
+
+class SessionVerbs(LongListAdmin[AgentSession]):
+    """Offers the verbs, asks first, and carries them out."""
+
+    class Media:
+        css = {"all": ["sessions_admin/sessions.css"]}
+
+    def verbs_for(self, request: HttpRequest) -> list[Verb]:
+        """Return what somebody may do."""
+        return [verb for verb in VERBS if request.user.has_perm(verb.permission)]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer the verbs to those who may use them."""
+        return {verb.name.value: (_action(verb), verb.name.value, verb.label) for verb in self.verbs_for(request)}
+
+    def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
+        """Ask first; then do it to each, and say what came of it."""
+        sessions = list(chosen.select_related("user", "conversation")[: AT_ONCE + 1])
+        if len(sessions) > AT_ONCE:
+            self.message_user(request, f"At most {AT_ONCE} sessions at once.", messages.ERROR)
+            return None
+        if "confirmed" not in request.POST:
+            return self._ask(request, verb, sessions)
+        try:
+            how = _how(request, verb)
+        except BadInput as error:
+            return self._ask(request, verb, sessions, wrong=error.detail)
+        if verb.function is None:
+            return _exported(request, [each.session_id for each in sessions], **how)
+        self._carry_out(request, verb, verb.function, sessions, how)
+        back = request.POST.get("back", "")
+        return redirect(DETAIL, back) if back.isdecimal() else None
+
+    def _ask(self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], wrong: str = "") -> HttpResponse:
+        foreseen = prospects(verb.name, sessions)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb.label}?",
+            "opts": self.opts,
+            "media": self.media,
+            "verb": verb,
+            "prospects": foreseen,
+            "items": sum(each.items for each in foreseen),
+            "removed": sum(each.removed for each in foreseen),
+            "refused": sum(bool(each.refusal) for each in foreseen),
+            "wrong": wrong,
+            "reason": request.POST.get("reason", ""),
+            "until": request.POST.get("until", ""),
+            "back": request.POST.get("back", ""),
+        }
+        return TemplateResponse(request, "admin/chat/agentsession/confirm.html", context)
+
+    def _carry_out(
+        self,
+        request: HttpRequest,
+        verb: Verb,
+        function: Callable[..., lifecycle.Outcome],
+        sessions: list[AgentSession],
+        how: dict[str, Any],
+    ) -> None:
+        done = removed = 0
+        for session in sessions:
+            try:
+                outcome = function(session.session_id, **how)
+            except ThreadkeeperError as error:
+                self.message_user(request, f"{session.session_id}: {error.detail}", messages.ERROR)
+            else:
+                done += 1
+                removed += max(outcome.items_before - outcome.items, 0)
+        if done:
+            counted = f"{done} session{'' if done == 1 else 's'} {verb.done}"
+            gone = f", {removed:,} item{'' if removed == 1 else 's'} removed" if removed else ""
+            self.message_user(request, f"{counted}{gone}.", messages.SUCCESS)
+
+
+def _how(request: HttpRequest, verb: Verb) -> dict[str, Any]:
+    """Read what a verb is given besides the session. Raise BadInput."""
+    assert isinstance(request.user, User)
+    reason = request.POST.get("reason", "").strip()
+    if verb.needs_reason and not reason:
+        raise BadInput("Please say why.")
+    how: dict[str, Any] = {"actor": audit.of_user(request.user), "reason": reason}
+    return how | {"until": _end_of(request.POST.get("until", ""))} if verb.takes_end else how
+
+
+def _end_of(text: str) -> datetime | None:
+    """Return the end of a day; None where none is given."""
+    if not text.strip():
+        return None
+    try:
+        day = parse_date(text.strip())
+    except ValueError:
+        day = None
+    if day is None:
+        raise BadInput("This is not a day of the calendar.")
+    if day < timezone.localdate():
+        raise BadInput("A hold cannot end in the past.")
+    midnight = datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
+    return midnight + timedelta(days=1)
+
+
+def _exported(request: HttpRequest, session_ids: list[str], *, actor: str, reason: str) -> HttpResponseBase:
+    name = f"sessions-{timezone.now():%Y-%m-%d}.json"
+    return attachment(request, _as_json(session_ids, actor, reason), name=name, kind="application/json")
+
+
+def _as_json(session_ids: list[str], actor: str, reason: str) -> Iterator[str]:
+    """Give each session as it is read, so that they need not all be in memory."""
+    yield '{"sessions": ['
+    for index, session_id in enumerate(session_ids):
+        found: dict[str, Any]
+        try:
+            found = export_session(session_id, actor=actor, reason=reason).as_json()
+        except ThreadkeeperError as error:
+            found = {"session_id": session_id, "error": error.detail}
+        yield (",\n" if index else "\n") + json.dumps(found, indent=1)
+    yield "\n]}\n"
+
+
+def _action(verb: Verb) -> Callable[[SessionVerbs, HttpRequest, QuerySet[AgentSession]], HttpResponseBase | None]:
+    def act(model_admin: SessionVerbs, request: HttpRequest, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
+        return model_admin.confirm(request, verb, chosen)
+
+    return act

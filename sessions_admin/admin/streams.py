@@ -1,0 +1,20 @@
+"""Files that are sent piece by piece."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+
+from chat.bridge import in_database
+
+
+def attachment(request: HttpRequest, pieces: Iterator[str], *, name: str, kind: str) -> StreamingHttpResponse:
+    """Send pieces of text as a file to be kept by whoever asked, and by nothing on the way."""
+    streamed = _one_by_one(pieces) if isinstance(request, ASGIRequest) else pieces
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(streamed, content_type=f"{kind}; charset=utf-8", headers=headers)
+
+
+async def _one_by_one(pieces: Iterator[str]) -> AsyncIterator[str]:
+    while (piece := await in_database(next, pieces, None)) is not None:
+        yield piece

@@ -1,0 +1,249 @@
+"""What there is to see of a session, as plain values: items with their outputs, what was said, what each turn did.
+
+Nobody but `sessions_admin.inspection` reads it for somebody's eyes: there it is written down who does.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chat.memory.items import Item, faults, is_call, is_output, is_reasoning
+from chat.memory.statements import BadRow, Stored
+from chat.models import Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
+from chat.turns.journal import storable
+
+BAD = "holds no item"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item as it is kept; a call stands with the output that answers it."""
+
+    n: int  # its place, from 1
+    kind: str  # user, assistant, another role, reasoning, call, output, other or bad
+    text: str  # what of it people can read
+    item: object  # the whole of it; of a bad row what stands there
+    row_id: int | None = None  # None where it does not come from the file
+    fault: str = ""
+    name: str = ""  # of the tool that is called
+    output: object = None
+    output_n: int | None = None
+    output_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of the conversation."""
+
+    position: int
+    role: str
+    text: str
+    created_at: datetime
+    turn: int
+    is_forgotten: bool  # by clearing
+    begins_memory: bool  # what is older was pruned
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One response of the model."""
+
+    n: int
+    output: object
+    usage: dict[str, Any]
+    duration_ms: int
+    is_void: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool, as it was carried out."""
+
+    call_id: str
+    name: str
+    arguments: object
+    decision: str
+    decided_by: str
+    output: str | None
+    error: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TurnShown:
+    """What the journal tells of one turn."""
+
+    seq: int
+    status: str
+    attempt: int
+    is_superseded: bool
+    warning: str
+    error_code: str
+    error_detail: str
+    usage: dict[str, Any] | None
+    accepted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    steps: list[Step]
+    calls: list[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row in quarantine."""
+
+    id: int
+    row_id: int | None
+    content: str
+    reason: str
+    created_at: datetime
+
+
+def entries_of(stored: Stored, *, awaiting: Collection[str] = ()) -> list[Entry]:
+    """Show a session as the file has it, rows that hold no item in their places."""
+    wrong = faults(stored.items, awaiting=awaiting)
+    good = {row.id: (row.id, row.item, wrong.get(index, "")) for index, row in enumerate(stored.rows)}
+    rows: dict[int, tuple[int, Item | BadRow, str]] = {**good, **{row.id: (row.id, row, BAD) for row in stored.bad}}
+    return _paired([rows[row_id] for row_id in sorted(rows)])
+
+
+def entries(items: Sequence[Item]) -> list[Entry]:
+    """Show items that do not come from the file."""
+    return _paired([(None, item, "") for item in items])
+
+
+def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[Entry]:
+    answers: dict[str, int] = {}
+    calls: set[str] = set()
+    for index, (_, item, fault) in enumerate(rows):
+        if isinstance(item, BadRow) or fault:
+            continue
+        if is_call(item):
+            calls.add(str(item["call_id"]))
+        elif is_output(item) and str(item["call_id"]) in calls:
+            answers.setdefault(str(item["call_id"]), index)
+    told = set(answers.values())
+    shown = []
+    for index, (row_id, item, fault) in enumerate(rows):
+        if index in told:
+            continue
+        answer = None if fault or isinstance(item, BadRow) or not is_call(item) else answers.get(str(item["call_id"]))
+        output = None if answer is None else rows[answer][1]
+        assert not isinstance(output, BadRow)
+        shown.append(_entry(index + 1, item, row_id, fault, output, None if answer is None else answer + 1))
+    return shown
+
+
+def _entry(
+    n: int, raw: Item | BadRow, row_id: int | None, fault: str, output: Item | None, output_n: int | None
+) -> Entry:
+    if isinstance(raw, BadRow):
+        return Entry(n, "bad", storable(raw.data), storable(raw.data), row_id, fault)
+    item, output = storable(raw), storable(output)  # half a character can be kept in the file, and not be shown
+    return Entry(
+        n=n,
+        kind=_kind(item),
+        text=_text(item),
+        item=item,
+        row_id=row_id,
+        fault=fault,
+        name=str(item.get("name") or item.get("type", "")) if is_call(item) else "",
+        output=output,
+        output_n=output_n,
+        output_text=_text(output) if output is not None else "",
+    )
+
+
+def _kind(item: Item) -> str:
+    if is_call(item):
+        return "call"
+    if is_output(item):
+        return "output"
+    if is_reasoning(item):
+        return "reasoning"
+    return str(item.get("role", "other"))
+
+
+def _text(item: Item) -> str:
+    """Return what of an item people can read; of a kind that is not known, all of it."""
+    for field in ("content", "summary", "output", "arguments"):
+        value = item.get(field)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list) and value:
+            parts = [str(part.get("text") or part.get("refusal") or "") for part in value if isinstance(part, dict)]
+            if any(parts):
+                return "\n".join(parts)
+    if is_reasoning(item):
+        return "(the model keeps what it thought to itself)"
+    return "" if "content" in item else json.dumps(item, ensure_ascii=False)
+
+
+# What PostgreSQL keeps.
+
+
+def said_in(conversation: Conversation, *, begins_at: object, newest: int | None) -> list[Said]:
+    """Return what people see of a conversation, in order; `begins_at` is the turn at which its memory begins."""
+    messages = Message.objects.filter(conversation=conversation, position__isnull=False).select_related("turn")
+    said: list[Said] = []
+    has_begun = begins_at is None
+    for message in _newest(messages.order_by("-position"), newest):
+        begins = not has_begun and message.turn_id == begins_at
+        has_begun = has_begun or begins
+        is_forgotten = message.turn.seq <= conversation.memory_from
+        place = message.position or 0
+        said.append(Said(place, message.role, message.text, message.created_at, message.turn.seq, is_forgotten, begins))
+    return said
+
+
+def journal_of(conversation: Conversation, *, newest: int | None) -> list[TurnShown]:
+    """Return what each turn of a conversation did, in order."""
+    turns = Turn.objects.filter(conversation=conversation).prefetch_related("steps", "tool_calls")
+    return [_turn(turn) for turn in _newest(turns.order_by("-seq"), newest)]
+
+
+def set_aside_of(session_id: str) -> list[SetAside]:
+    """Return a session's rows in quarantine, the newest first."""
+    rows = Quarantined.objects.filter(session_id=session_id).order_by("-pk")
+    return [SetAside(row.pk, row.row_id, row.content, row.reason, row.created_at) for row in rows]
+
+
+def _newest(rows: Any, limit: int | None) -> list[Any]:
+    return list(rows if limit is None else rows[:limit])[::-1]
+
+
+def _turn(turn: Turn) -> TurnShown:
+    return TurnShown(
+        seq=turn.seq,
+        status=turn.status,
+        attempt=turn.attempt,
+        is_superseded=turn.superseded_by_id is not None,
+        warning=turn.warning,
+        error_code=turn.error_code,
+        error_detail=turn.error_detail,
+        usage=turn.usage,
+        accepted_at=turn.accepted_at,
+        started_at=turn.started_at,
+        ended_at=turn.ended_at,
+        steps=[_step(step) for step in turn.steps.all()],
+        calls=[_call(call) for call in turn.tool_calls.all()],
+    )
+
+
+def _step(step: TurnStep) -> Step:
+    return Step(step.n, step.output, step.usage, step.duration_ms, step.is_void)
+
+
+def _call(call: ToolCall) -> Call:
+    return Call(
+        call_id=call.call_id,
+        name=call.name,
+        arguments=call.arguments,
+        decision=call.decision,
+        decided_by=call.decided_by,
+        output=call.output,
+        error=call.error,
+        at=call.created_at,
+    )

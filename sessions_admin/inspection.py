@@ -1,0 +1,187 @@
+"""Look into a session: the one way by which what people said to the assistant comes before the eyes of staff.
+
+Whoever looks says why, and it is written down in the transaction that reads, before anything is shown.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from chat.exceptions import BadInput, MemoryUnavailable, NotFound
+from chat.memory.maintenance import opened_to_read
+from chat.memory.opening import Place, foresee
+from chat.memory.rebuild import first_remembered, last_turn
+from chat.memory.statements import Fence, Size, Stored
+from chat.models import AgentSession, Message, ToolCall, Turn
+from chat.models.turn import HOLDING, Decision
+from sessions_admin import audit, exhibits
+from sessions_admin.exhibits import Entry, Said, SetAside, TurnShown
+from sessions_admin.models import Action
+
+NEWEST = 200  # turns, and messages, that a page is to hold
+
+
+class Course(StrEnum):
+    """What becomes of what the file holds when the next turn begins."""
+
+    AS_STORED = "as stored"
+    REBUILT = "rebuilt"  # or mended, where there is no record
+    AT_WORK = "at work"
+    UNKNOWN = "unknown"
+
+
+SAYS = {
+    Course.AS_STORED: "The assistant is given what the file holds, as it is.",
+    Course.REBUILT: "What the file holds is not what the next turn begins with: it is put right first.",
+    Course.AT_WORK: "A turn runs or waits for a decision, so that this may change at any moment.",
+    Course.UNKNOWN: "The next turn goes on without context, unless the file can be used by then.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the file holds of a session, what the next turn is given, and what the mirror says of it."""
+
+    course: Course
+    trouble: str  # a sentence, where the file cannot be read
+    stored: list[Entry]
+    given: list[Entry]  # the same as stored unless it is put right first
+    items: int
+    bytes: int
+    mirrored_items: int
+    mirrored_bytes: int
+    pruned: int
+
+    @property
+    def says(self) -> str:
+        """What becomes of it, as a sentence."""
+        return SAYS[self.course]
+
+    @property
+    def drift(self) -> str:
+        """How the mirror differs from the file, as a sentence; empty where it does not."""
+        if self.trouble or (self.items, self.bytes) == (self.mirrored_items, self.mirrored_bytes):
+            return ""
+        mirror = f"{self.mirrored_items:,} items, {filesizeformat(self.mirrored_bytes)}"
+        return f"The list of sessions says {mirror}; the file holds {self.items:,} items, {filesizeformat(self.bytes)}."
+
+    @property
+    def faults(self) -> int:
+        """How many rows of the file cannot be used."""
+        return sum(bool(entry.fault) for entry in self.stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A session laid open, beside what its person sees and what its turns did."""
+
+    session_id: str
+    email: str
+    title: str
+    at: datetime
+    memory: Memory
+    conversation: list[Said]
+    messages: int  # in all; the oldest may be left out
+    journal: list[TurnShown]
+    turns: int
+    quarantine: list[SetAside]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), cls=DjangoJSONEncoder))
+        plain["memory"]["drift"] = self.memory.drift
+        return plain
+
+
+def inspect(session_id: str, *, actor: str, reason: str) -> Inspection:
+    """Show a session with the newest of its conversation. Raise BadInput without a reason, NotFound."""
+    return _look(session_id, Action.INSPECT, actor=actor, reason=reason, newest=NEWEST)
+
+
+def export_session(session_id: str, *, actor: str, reason: str) -> Inspection:
+    """Give all there is of a session, to be taken along. Raise BadInput without a reason, NotFound."""
+    return _look(session_id, Action.EXPORT, actor=actor, reason=reason, newest=None)
+
+
+def _look(session_id: str, action: Action, *, actor: str, reason: str, newest: int | None) -> Inspection:
+    if not reason.strip():
+        raise BadInput("To look into a session needs a reason.")
+    with transaction.atomic(durable=True):
+        session = AgentSession.objects.select_related("user", "conversation").filter(session_id=session_id).first()
+        if session is None:
+            raise NotFound(f"There is no session {session_id}.")
+        seen = _laid_open(session, newest)
+        counts = {"items": seen.memory.items, "messages": seen.messages, "turns": seen.turns}
+        audit.record(action, actor=actor, person=session.user_id, session_id=session_id, reason=reason, **counts)
+    return seen
+
+
+def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
+    conversation = session.conversation
+    begins_at = first_remembered(conversation.pk)
+    return Inspection(
+        session_id=session.session_id,
+        email=session.user.email,
+        title=str(conversation),
+        at=timezone.now(),
+        memory=_memory(session),
+        conversation=exhibits.said_in(conversation, begins_at=begins_at, newest=newest),
+        messages=Message.objects.filter(conversation=conversation, position__isnull=False).count(),
+        journal=exhibits.journal_of(conversation, newest=newest),
+        turns=Turn.objects.filter(conversation=conversation).count(),
+        quarantine=exhibits.set_aside_of(session.session_id),
+    )
+
+
+def _memory(session: AgentSession) -> Memory:
+    trouble, stored, size = _stored(session.session_id)
+    awaiting = ToolCall.objects.filter(turn__conversation=session.conversation_id, decision=Decision.AWAITING)
+    held = exhibits.entries_of(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
+    course, given = (Course.UNKNOWN, held) if trouble else _course(session, stored, held)
+    return Memory(
+        course=course,
+        trouble=trouble,
+        stored=held,
+        given=given,
+        items=size.items,
+        bytes=size.bytes,
+        mirrored_items=session.item_count,
+        mirrored_bytes=session.byte_count,
+        pruned=session.pruned_count,
+    )
+
+
+def _stored(session_id: str) -> tuple[str, Stored, Size]:
+    try:
+        with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
+            kept = file.look([session_id])[session_id]
+            return "", kept.stored, kept.size
+    except MemoryUnavailable as error:
+        return error.detail, Stored(), Size(0, 0)
+
+
+def _course(session: AgentSession, stored: Stored, held: list[Entry]) -> tuple[Course, list[Entry]]:
+    """Tell what the next turn does with what is stored, by the function that it will ask."""
+    conversation_id = session.conversation_id
+    if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
+        return Course.AT_WORK, held
+    following = session.conversation.last_seq + 1
+    place = Place(
+        session_id=session.session_id,
+        conversation_id=conversation_id,
+        fence=Fence(following, 1),
+        replaces=None,
+        last=last_turn(conversation_id, before=following),
+    )
+    given = foresee(stored, place).items
+    if given == stored.items and not stored.bad:
+        return Course.AS_STORED, held
+    return Course.REBUILT, exhibits.entries(given)

@@ -1,0 +1,164 @@
+"""The audit as staff read it: narrowed, with links, and taken along as a file."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test import AsyncRequestFactory, Client
+from django.test.utils import CaptureQueriesContext
+
+from chat.models import User
+from config.tests.support import PASSWORD
+from sessions_admin import audit
+from sessions_admin.admin.streams import attachment
+from sessions_admin.models import Action, AuditRecord
+from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
+
+AUDIT = "/admin/sessions_admin/auditrecord/"
+FORMULA = '=HYPERLINK("http://bad.example")'
+
+
+@pytest.fixture
+def reader(hire: Hire) -> Client:
+    """Staff who may read the audit, and nothing else."""
+    return hire("view_auditrecord")
+
+
+def reasons(browser: Client, **narrowed: str) -> list[str]:
+    """The reasons of the records that a list shows."""
+    return [record.reason for record in browser.get(AUDIT, narrowed).context["cl"].result_list]
+
+
+def taken(browser: Client, kind: str, **narrowed: str) -> str:
+    """What a file of the list holds."""
+    answer = browser.get(f"{AUDIT}export/{kind}/", narrowed)
+    assert answer.status_code == 200
+    return b"".join(answer).decode()
+
+
+def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
+    reader: Client, owner: User, outsider: User, staff: User
+) -> None:
+    audit.record(Action.HOLD, actor=audit.of_user(staff), person=owner.pk, session_id="s1", reason="one")
+    audit.record(Action.CLEAR, actor="os:root", person=outsider.pk, session_id="s2", reason="two")
+
+    assert reasons(reader) == ["two", "one"]
+    assert reasons(reader, action="hold") == ["one"]
+    assert reasons(reader, actor=str(staff.pk)) == ["one"]
+    assert reasons(reader, actor="os") == ["two"]
+    assert reasons(reader, actor="os:root") == ["two"]
+    assert reasons(reader, person=str(owner.pk)) == ["one"]
+    assert reasons(reader, session_id="s2") == ["two"]
+    assert reasons(reader, at__year="1999") == []
+
+
+def test_it_is_searched_by_an_address_that_it_does_not_know(reader: Client, owner: User, staff: User) -> None:
+    audit.record(Action.HOLD, actor=audit.of_user(staff), person=owner.pk, reason="one")
+    audit.record(Action.HOLD, actor="os:root", reason="two")
+
+    assert reasons(reader, q="Owner@example.com") == reasons(reader, q="staff@example.com") == ["one"]
+    assert reasons(reader, q="nobody@example.com") == []
+    assert reasons(reader, q="os:root") == ["two"]
+    assert reasons(reader, q=str(owner.pk)) == ["one"]
+
+
+def test_people_are_named_in_one_query_and_lead_to_their_records(
+    reader: Client, owner: User, given_session: GivenSession
+) -> None:
+    session = given_session(owner)
+    audit.record(Action.HOLD, actor="os:root", person=owner.pk, session_id=session.session_id)
+    with CaptureQueriesContext(connection) as one:
+        page = reader.get(AUDIT).text
+    assert f'href="{AUDIT}?person={owner.pk}">owner@example.com</a>' in page
+    assert f'href="/admin/chat/agentsession/?q={session.session_id}"' in page
+    for n in range(5):
+        someone = User.objects.create_user(f"someone{n}@example.com", PASSWORD)
+        audit.record(Action.HOLD, actor=audit.of_user(someone), person=someone.pk)
+
+    with CaptureQueriesContext(connection) as many:
+        assert "someone4@example.com" in reader.get(AUDIT).text
+
+    assert len(many) == len(one)
+
+
+def test_a_session_and_a_person_lead_to_their_records(
+    staff_client: Client, owner: User, given_session: GivenSession
+) -> None:
+    session = given_session(owner)
+
+    assert (
+        f"{AUDIT}?session_id={session.session_id}"
+        in staff_client.get(f"/admin/chat/agentsession/{session.pk}/change/").text
+    )
+    page = staff_client.get(f"/admin/chat/user/{owner.pk}/change/").text
+    assert f"{AUDIT}?person={owner.pk}" in page
+    assert f"/admin/chat/agentsession/?user__id__exact={owner.pk}" in page
+
+
+def test_what_the_list_is_narrowed_to_is_taken_along(reader: Client, owner: User) -> None:
+    audit.record(Action.HOLD, actor="os:root", person=owner.pk, reason="one", items=3)
+    audit.record(Action.CLEAR, actor="os:root", reason="two")
+
+    table = list(csv.DictReader(io.StringIO(taken(reader, "csv", action="hold"))))
+    (found,) = json.loads(taken(reader, "json", person=str(owner.pk)))
+
+    assert [(row["action"], row["reason"], row["result"]) for row in table] == [("hold", "one", '{"items": 3}')]
+    assert (found["action"], found["person"], found["result"]) == ("hold", str(owner.pk), {"items": 3})
+    assert len(json.loads(taken(reader, "json"))) == 2
+    link = re.search(rf'href="({AUDIT}export/csv/[^"]*)"', reader.get(AUDIT, {"action": "hold"}).text)
+    assert link
+    assert link[1].endswith("?action=hold")
+
+
+@pytest.mark.parametrize("text", [FORMULA, "+1", "-1", "@SUM(A1)", "\t=1", " =1"])
+def test_no_spreadsheet_takes_a_reason_for_a_formula(reader: Client, text: str) -> None:
+    AuditRecord.objects.create(action=Action.HOLD, actor="os:root", reason=text)
+
+    (row,) = csv.DictReader(io.StringIO(taken(reader, "csv")))
+
+    assert row["reason"] == f"'{text}"
+    assert json.loads(taken(reader, "json"))[0]["reason"] == text
+
+
+def test_a_long_audit_is_read_a_piece_at_a_time(db: None) -> None:
+    for n in range(5):
+        audit.record(Action.HOLD, actor="os:root", reason=str(n))
+
+    with CaptureQueriesContext(connection) as queries:
+        found = [record.reason for record in audit.in_pieces(AuditRecord.objects.all(), size=2)]
+
+    assert found == ["4", "3", "2", "1", "0"]
+    assert all("LIMIT 2" in query["sql"] for query in queries)
+
+
+@pytest.mark.parametrize("who", ["anonymous", "outsider", "owner", "newcomer", "viewer", "manager"])
+def test_nobody_else_takes_it_along(who: str, browser_of: Browsers) -> None:
+    browser = browser_of(who)
+
+    for page in ("export/csv/", "export/json/"):
+        assert browser.get(f"{AUDIT}{page}").status_code == (302 if who in ("anonymous", "outsider", "owner") else 403)
+
+
+def test_what_cannot_be_asked_is_refused(reader: Client) -> None:
+    assert reader.get(f"{AUDIT}export/xml/").status_code == 403
+    assert reader.get(f"{AUDIT}export/csv/", {"action__nothing": "x"}).status_code == 400
+
+
+async def test_a_server_sends_a_file_as_it_is_read() -> None:
+    read: list[str] = []
+
+    def pieces() -> Iterator[str]:
+        for piece in ("one", "two"):
+            read.append(piece)
+            yield piece
+
+    answer = attachment(AsyncRequestFactory().get("/"), pieces(), name="audit.csv", kind="text/csv")
+
+    sent = aiter(answer)
+    assert await anext(sent) == b"one"
+    assert read == ["one"]
+    assert [piece async for piece in sent] == [b"two"]

@@ -1,0 +1,181 @@
+"""The list of sessions: narrowed, searched, drilled into by date, and no slower for being very long."""
+
+import re
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from chat.models import AgentSession, User
+from sessions_admin.lifecycle import hold_session
+from sessions_admin.tests.conftest import GivenSession
+
+SESSIONS = "/admin/chat/agentsession/"
+MANY = 100_000
+
+# Owners, conversations and sessions of two years, as they lie in a product that is used: some held, some gone, few in
+# quarantine.
+FILL = """
+INSERT INTO chat_user (id, email, password, time_zone, is_active, is_staff, is_superuser, created_at)
+SELECT gen_random_uuid(), 'person' || n || '@example.com', '', 'UTC', true, false, false, now()
+FROM generate_series(1, {many} / 20) n;
+INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)
+SELECT gen_random_uuid(), u.id, 'Conversation ' || n || ' about things', now(), now(), 0, 0
+FROM (SELECT id, row_number() OVER () AS row FROM chat_user WHERE email LIKE 'person%') u
+JOIN generate_series(1, {many}) n ON n %% ({many} / 20) + 1 = u.row;
+INSERT INTO chat_agentsession (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,
+    first_activity_at, last_activity_at, last_error, gone_at, held_at, held_until)
+SELECT c.id, c.user_id, 'user_' || c.user_id || '_conv_' || c.id, n %% 200, (n %% 4000) * 300, 0,
+    now() - interval '800 days', now() - n * interval '10 minutes',
+    CASE WHEN n %% 5000 = 0 THEN 'quarantined' ELSE '' END,
+    CASE WHEN n > 20 AND n %% 10 = 3 THEN now() END,
+    CASE WHEN n %% 1000 = 7 THEN now() END, CASE WHEN n %% 2000 = 7 THEN now() + interval '3 days' END
+FROM (SELECT id, user_id, row_number() OVER (ORDER BY id) AS n FROM chat_conversation) c;
+ANALYZE chat_user, chat_conversation, chat_agentsession;
+"""
+
+
+def fill(many: int = MANY) -> None:
+    """Make very many sessions, in the mirror only."""
+    with connection.cursor() as cursor:
+        cursor.execute(FILL.replace("{many}", str(many)).replace("%%", "%"))
+
+
+def found(browser: Client, **narrowed: str) -> list[str]:
+    """The titles that a list shows."""
+    return [str(each.conversation) for each in browser.get(SESSIONS, narrowed).context["cl"].result_list]
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"),
+    [(0, ["week", "month"]), (5, ["week", "month"]), (20, ["month"]), (31, ["older"])],
+)
+def test_narrowed_by_activity(
+    viewer_client: Client, given_session: GivenSession, owner: User, days: int, shown: list[str]
+) -> None:
+    given_session(owner, idle=timedelta(days=days))
+
+    windows = [window for window in ("week", "month", "older") if found(viewer_client, activity=window)]
+
+    assert windows == shown
+    assert bool(found(viewer_client, activity="today")) == (days == 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [
+        (0, "small"),
+        (10_239, "small"),
+        (10_240, "middle"),
+        (102_400, "large"),
+        (1_048_575, "large"),
+        (1_048_576, "huge"),
+    ],
+)
+def test_narrowed_by_size(
+    viewer_client: Client, given_session: GivenSession, owner: User, size: int, window: str
+) -> None:
+    given_session(owner)
+    AgentSession.objects.update(byte_count=size)
+
+    assert [each for each in ("small", "middle", "large", "huge") if found(viewer_client, size=each)] == [window]
+
+
+def test_narrowed_by_hold(viewer_client: Client, given_session: GivenSession, owner: User) -> None:
+    ends = {"Soon": timedelta(days=6), "Later": timedelta(days=8), "For ever": None}
+    for title, end in ends.items():
+        until = timezone.now() + end if end else None
+        hold_session(given_session(owner, title=title).session_id, actor="os:tester", reason="asked", until=until)
+    given_session(owner, title="Free")
+
+    assert set(found(viewer_client, hold="held")) == {"Soon", "Later", "For ever"}
+    assert found(viewer_client, hold="ends") == ["Soon"]
+    assert found(viewer_client, hold="free") == ["Free"]
+
+
+def test_narrowed_to_one_person_and_said_whom(
+    viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
+) -> None:
+    given_session(owner, title="Mine")
+    given_session(outsider, title="Theirs")
+
+    assert found(viewer_client, user__id__exact=str(owner.pk)) == ["Mine"]
+    assert "By person" in viewer_client.get(SESSIONS, {"user__id__exact": str(owner.pk)}).text
+    assert "By person" not in viewer_client.get(SESSIONS).text
+    assert found(viewer_client, user__id__exact=str(uuid.uuid4())) == []
+    assert found(viewer_client, user__id__exact="nobody") == []
+
+
+def test_found_by_the_whole_id_of_a_session_a_conversation_or_a_person(
+    viewer_client: Client, given_session: GivenSession, owner: User, outsider: User
+) -> None:
+    session = given_session(owner, title="Mine")
+    given_session(outsider, title="Theirs")
+
+    for term in (session.session_id, str(session.conversation_id), str(owner.pk), f" {owner.pk} ", "OWNER@ex"):
+        assert found(viewer_client, q=term) == ["Mine"]
+    assert found(viewer_client, q=session.session_id[:-1]) == []
+
+
+def test_dates_lead_from_a_year_to_a_day_and_back(
+    viewer_client: Client, given_session: GivenSession, owner: User
+) -> None:
+    for day in (datetime(2024, 11, 3, tzinfo=UTC), datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)):
+        session = given_session(owner, title=f"{day:%Y-%m-%d}")
+        AgentSession.objects.filter(pk=session.pk).update(last_activity_at=day)
+
+    def links(**narrowed: str) -> list[str]:
+        page = viewer_client.get(SESSIONS, narrowed).text
+        shown = re.search(r'<nav class="toplinks">(.*?)</nav>', page, re.DOTALL)
+        assert shown
+        return [" ".join(link.split()) for link in re.findall(r"<a [^>]*>([^<]*)</a>", shown[1])]
+
+    at = "last_activity_at__"
+    assert links() == ["2024", "2025", "2026"]
+    assert links(**{f"{at}year": "2026"}) == ["‹ All dates".replace("‹", "&lsaquo;"), "January 2026", "February 2026"]
+    assert links(**{f"{at}year": "2026", f"{at}month": "2"}) == ["&lsaquo; 2026", "February 1", "February 2"]
+    whole = {f"{at}year": "2026", f"{at}month": "2", f"{at}day": "2"}
+    assert links(**whole) == ["&lsaquo; February 2026"]
+    assert found(viewer_client, **whole) == ["2026-02-02"]
+    assert found(viewer_client, **{f"{at}year": "2026"}) == ["2026-02-02", "2026-01-30"]
+
+
+def test_a_hundred_thousand_sessions_take_as_many_queries_as_one(viewer_client: Client, owner: User) -> None:
+    fill()
+    pages = {
+        "all": {},
+        **{f"state {state}": {"state": state} for state in ("active", "idle", "due", "held", "quarantined", "gone")},
+        "older": {"activity": "older"},
+        "large": {"size": "large"},
+        "hold ends": {"hold": "ends"},
+        "a year": {"last_activity_at__year": "2026"},
+        "page 90": {"p": "90"},
+        "an address": {"q": "person4711@"},
+        "a title": {"q": "conversation 99"},
+        "nothing like it": {"q": "no such words"},
+        "a session": {"q": AgentSession.objects.values_list("session_id", flat=True)[500]},
+        "by person": {"o": "2"},
+        "by state": {"o": "3"},
+    }
+    viewer_client.get(SESSIONS)
+
+    for name, narrowed in pages.items():
+        with CaptureQueriesContext(connection) as queries:
+            began = time.perf_counter()
+            answer = viewer_client.get(SESSIONS, narrowed)
+            took = time.perf_counter() - began
+        assert answer.status_code == 200, name
+        assert len(queries) <= 7, (name, [query["sql"][:200] for query in queries])
+        counts = [query["sql"] for query in queries if "COUNT(*)" in query["sql"]]
+        assert [query for query in counts if "LIMIT 5001" not in query] == [], name  # no count over all there are
+        assert not any("DISTINCT" in query["sql"] for query in queries), name
+        print(f"{name:<20} {took * 1000:6.0f} ms, {len(queries)} queries")  # noqa: T201 - for docs/benchmarks.md
+
+    page = viewer_client.get(SESSIONS)
+    assert "The first 5000 agent sessions; narrow the list to see others" in " ".join(page.text.split())
+    assert page.context["cl"].paginator.num_pages == 100

@@ -1,0 +1,88 @@
+"""The state of a session follows from what the tables say of it."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from chat.memory.identity import SessionId
+from chat.memory.mirror import reflect
+from chat.memory.quarantine import Suspect, quarantine
+from chat.memory.statements import Size
+from chat.models import AgentSession, User
+from chat.models.session import State
+from sessions_admin.lifecycle import expire_session, hold_session, rebuild_session
+from sessions_admin.tests.conftest import GivenSession
+
+BAD = [Suspect(7, "half a thought", "holds no item")]
+
+
+def state(session: AgentSession) -> str:
+    """Ask in both ways that there are."""
+    found: str = AgentSession.objects.with_state().get(pk=session.pk).state  # type: ignore[attr-defined]
+    in_states = [each for each in State if AgentSession.objects.in_state(each).filter(pk=session.pk).exists()]
+    assert in_states == [found]
+    return found
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0, "active"), (2, "idle"), (7, "due"), (40, "due")])
+def test_by_how_long_it_was_silent(given_session: GivenSession, owner: User, days: int, expected: str) -> None:
+    assert state(given_session(owner, idle=timedelta(days=days))) == expected
+
+
+def test_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+    hold_session(session.session_id, actor="os:tester", reason="asked for")
+    assert state(session) == "held"
+
+    AgentSession.objects.update(held_until=timezone.now())
+    assert state(session) == "due"
+
+
+def test_gone_whatever_else_is_true(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+    expire_session(session.session_id, actor="os:tester")
+    AgentSession.objects.update(held_at=timezone.now(), last_error="quarantined")
+
+    assert state(session) == "gone"
+
+
+def test_quarantined_until_a_turn_ends_that_the_store_took_part_in(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner)
+    other = given_session(owner)
+    quarantine(session.session_id, BAD)
+    assert (state(session), state(other)) == ("quarantined", "due")
+
+    whose = SessionId(session.user_id, session.conversation_id)
+    reflect(whose, size=None, now=timezone.now(), error="context_unavailable")
+    assert state(session) == "quarantined"
+
+    reflect(whose, size=Size(2, 80), now=timezone.now())
+    assert state(session) == "active"
+
+
+def test_quarantined_until_staff_rebuild_it_even_while_it_is_held(given_session: GivenSession, owner: User) -> None:
+    session = given_session(owner, idle=timedelta(0))
+    hold_session(session.session_id, actor="os:tester", reason="asked for")
+    quarantine(session.session_id, BAD)
+    assert state(session) == "quarantined"
+
+    rebuild_session(session.session_id, actor="os:tester")
+
+    assert state(session) == "gone"  # the record knows nothing of it
+    AgentSession.objects.update(gone_at=None)
+    assert state(session) == "held"
+
+
+def test_its_page_says_in_a_sentence_what_is_wrong(
+    given_session: GivenSession, owner: User, viewer_client: Client
+) -> None:
+    session = given_session(owner)
+    quarantine(session.session_id, BAD)
+
+    page = viewer_client.get(f"/admin/chat/agentsession/{session.pk}/change/").text
+
+    assert "are in quarantine; the next turn, or a rebuild, puts it right." in page
+    assert '<span class="badge badge--quarantined">Quarantined</span>' in page
+    assert "half a thought" not in page

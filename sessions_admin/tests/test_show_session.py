@@ -1,0 +1,53 @@
+"""The command that shows a session; what is in it only with a reason, and on the record."""
+
+import getpass
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from chat.models import AgentSession, User
+from sessions_admin.models import Action, AuditRecord
+from sessions_admin.tests.conftest import GivenSession
+
+
+@pytest.fixture
+def session(given_session: GivenSession, owner: User) -> AgentSession:
+    return given_session(owner, title="Summer party")
+
+
+def shown(*words: str) -> str:
+    out = StringIO()
+    call_command("show_session", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_what_is_known_of_it_is_shown_and_nothing_of_what_is_in_it(session: AgentSession) -> None:
+    text = shown(session.session_id)
+
+    assert "email: owner@example.com" in text
+    assert "state: due" in text
+    assert "items: 4" in text
+    assert "message 1" not in text
+    assert json.loads(shown(session.session_id, "--json"))["title"] == "Summer party"
+    assert not AuditRecord.objects.exists()
+
+
+def test_its_items_are_shown_with_a_reason_and_that_is_recorded(session: AgentSession) -> None:
+    text = shown(session.session_id, "--items", "--reason", "She asked")
+
+    assert "   2  user: message 1 of the party – café" in text
+    record = AuditRecord.objects.get()
+    assert (record.action, record.actor, record.reason) == (Action.INSPECT, f"os:{getpass.getuser()}", "She asked")
+    found = json.loads(shown(session.session_id, "--items", "--reason", "She asked", "--json"))
+    assert found["inspection"]["memory"]["stored"][3]["text"] == "message 3 of the party – café"
+    assert AuditRecord.objects.count() == 2
+
+
+def test_without_a_reason_or_a_session_it_fails_with_a_sentence(session: AgentSession) -> None:
+    with pytest.raises(CommandError, match="needs a reason"):
+        shown(session.session_id, "--items")
+    with pytest.raises(CommandError, match="There is no session x"):
+        shown("x")
+    assert not AuditRecord.objects.exists()
