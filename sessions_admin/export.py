@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
@@ -269,7 +269,9 @@ def _file_name(conversation: Conversation, n: int) -> str:
 
 
 def _write(archive: ZipFile, name: str, parts: Iterator[str]) -> None:
-    with archive.open(name, "w", force_zip64=True) as member:
+    info = ZipInfo(name, timezone.now().timetuple()[:6])
+    info.compress_type, info.external_attr = ZIP_DEFLATED, 0o600 << 16
+    with archive.open(info, "w", force_zip64=True) as member:
         for part in parts:
             member.write(part.encode("utf-8", "backslashreplace"))
 

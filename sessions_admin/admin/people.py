@@ -1,5 +1,6 @@
 """People: who they are and what they may do. Their conversations are not shown here."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -157,7 +158,9 @@ class PersonAdmin(UserAdmin[User]):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the verbs' buttons to those who may use them."""
-        verbs = {"verbs": _verbs_of(request)}
+        person = User.objects.filter(pk=object_id).only("is_active").first() if _is_id(object_id) else None
+        pointless = "reactivate" if person is not None and person.is_active else "deactivate"
+        verbs = {"verbs": [verb for verb in _verbs_of(request) if verb.name != pointless]}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **verbs})
 
     def _ask(self, request: HttpRequest, person_id: Any, verb: str) -> HttpResponse:
@@ -289,6 +292,14 @@ def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> boo
 def _actor(request: HttpRequest) -> str:
     assert isinstance(request.user, User)
     return audit.of_user(request.user)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _may_touch(request: HttpRequest, person: User | None) -> bool:

@@ -32,6 +32,7 @@ from sessions_admin import archive
 from sessions_admin.audit import of_shell
 from sessions_admin.backup import backup, tables
 from sessions_admin.models import AuditRecord, StoreSample
+from sessions_admin.reconcile import reconcile
 from sessions_admin.restore import restore
 from sessions_admin.tests.conftest import GivenSession
 
@@ -113,6 +114,16 @@ def test_what_was_backed_up_comes_back_and_nothing_else(
     assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # of the backup's making it knows nothing
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
     talk.say(Conversation.objects.get(), "Hello again", calls=1)  # sequences go on
+
+
+def test_after_it_nothing_is_left_to_repair(copy: Path, session_file: Path) -> None:
+    found = reconcile(repair=False, actor="os:root")
+    spoil(session_file)
+    assert reconcile(repair=False, actor="os:root").drifted > found.drifted
+
+    restore(copy, actor="os:root", force=True)
+
+    assert reconcile(repair=False, actor="os:root").drifted == found.drifted
 
 
 @pytest.mark.service

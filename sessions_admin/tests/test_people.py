@@ -190,6 +190,8 @@ def test_the_buttons_ask_first_and_name_whom_it_is_about(hire: Hire, owner: User
     assert owner.is_active
 
     assert "is closed" in press(helper, "deactivate", owner, confirmed="yes", reason="left")
+    page = helper.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
+    assert ("do/reactivate/" in page, "do/deactivate/" in page) == (True, False)
     assert "can sign in again" in press(helper, "reactivate", owner, confirmed="yes")
 
 
