@@ -18,11 +18,12 @@ from chat.exceptions import Conflict, NotFound
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
 from chat.models import Conversation, Turn
-from chat.models.retention import leaving
+from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
 from chat.shelf import ConversationLine, line_of
 from chat.turns.closing import close
 
+BATCH = 100
 HELD = "Your administrator has asked to keep this chat for now."
 
 
@@ -33,6 +34,14 @@ class Purged:
     id: uuid.UUID
     title: str
     messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """The conversations of a trash that are no more, and how many stay: held, or with a turn that has not ended."""
+
+    ids: tuple[uuid.UUID, ...]
+    left: int
 
 
 @dataclass(slots=True)
@@ -138,6 +147,24 @@ def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             remove_for_good(file, [own.row])
     return purged
+
+
+def empty_trash(*, user_id: uuid.UUID) -> Emptied:
+    """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
+    chosen = list(in_trash(timezone.now()).owned_by(user_id).order_by("pk").values_list("pk", flat=True))
+    gone: list[uuid.UUID] = []
+    for start in range(0, len(chosen), BATCH):
+        with transaction.atomic():
+            locked = Conversation.objects.filter(pk__in=chosen[start : start + BATCH]).order_by("pk").locked()
+            ids = list(locked.values_list("pk", flat=True))
+            # Asked again, now that nobody can restore, hold or speak in them any more.
+            rows = list(in_trash(timezone.now()).filter(pk__in=ids))
+            if rows:
+                with opened(settings.AGENT_SESSION_DB_PATH) as file:
+                    remove_for_good(file, rows)
+        gone += [row.pk for row in rows]
+    left = Conversation.objects.owned_by(user_id).filter(trashed_at__isnull=False).count()
+    return Emptied(tuple(gone), left)
 
 
 @contextmanager

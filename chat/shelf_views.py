@@ -107,6 +107,26 @@ def keep_all(request: PersonRequest) -> HttpResponse:
     return redirect("trash")
 
 
+@login_required
+@never_cache
+def empty(request: PersonRequest) -> HttpResponse:
+    """Ask before all in the trash is deleted for good, and do it."""
+    if request.method != "POST":
+        listed = shelf.trash_of(request.user)
+        return _page(request, "empty", trash=listed) if listed.total else redirect("trash")
+    try:
+        emptied = conversations.empty_trash(user_id=request.user.pk)
+    except ThreadkeeperError as error:
+        return _refused(request, error, for_script=False)
+    for conversation_id in emptied.ids:
+        async_to_sync(notices.conversation_updated)(request.user.pk, conversation_id)
+    count = len(emptied.ids)
+    messages.success(request, "One chat is deleted for good." if count == 1 else f"{count} chats are deleted for good.")
+    if emptied.left:
+        messages.info(request, "What your administrator has asked to keep, and what the assistant is busy with, stays.")
+    return redirect("trash")
+
+
 def _page(request: PersonRequest, name: str, **context: object) -> HttpResponse:
     with timezone.override(request.user.zone):
         return render(request, f"chat/{name}.html", {"terms": shelf.terms(), "now": timezone.now(), **context})

@@ -13,6 +13,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/shelf/", shelf_views.put, name="shelf"),
     path("trash/", shelf_views.trash, name="trash"),
     path("trash/keep/", shelf_views.keep_all, name="keep_all"),
+    path("trash/empty/", shelf_views.empty, name="empty_trash"),
     path("trash/<uuid:conversation_id>/", shelf_views.delete, name="delete"),
     path("archive/", shelf_views.archive, name="archive"),
     path("state/", views.home_state, name="home_state"),

@@ -39,6 +39,11 @@ def to_purge(now: datetime) -> ConversationQuerySet:
     return _free(now).filter(trashed_at__lte=now - IN_TRASH)
 
 
+def in_trash(now: datetime) -> ConversationQuerySet:
+    """Return those in the trash that may be deleted for good before their time."""
+    return _free(now).filter(trashed_at__isnull=False)
+
+
 def trash_on(conversation: Conversation, *, held: bool, now: datetime) -> datetime | None:
     """Return when a conversation goes to the trash, where that is near enough to be told."""
     if held or conversation.trashed_at or conversation.pinned_at:

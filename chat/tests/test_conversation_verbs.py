@@ -220,6 +220,27 @@ def test_what_is_deleted_for_good_is_nowhere_and_nothing_else_is_touched(
         do("restore", groceries)
 
 
+def test_emptying_the_trash_takes_ones_own_and_leaves_what_is_held_or_at_work(
+    owner: User, outsider: User, session_file: Path
+) -> None:
+    here, held, busy, *thrown = (talk.conversation(owner, title) for title in ("Here", "Held", "Busy", "One", "Two"))
+    theirs = talk.conversation(outsider, "Theirs")
+    for row in (held, busy, theirs, *thrown):
+        do("trash", row)
+    remember(session_file, thrown[0])
+    hold(held)
+    busy.refresh_from_db()
+    talk.say(busy, "Add milk", None, status=Status.RUNNING)
+
+    emptied = conversations.empty_trash(user_id=owner.pk)
+
+    assert (set(emptied.ids), emptied.left) == ({row.pk for row in thrown}, 2)
+    assert set(Conversation.objects.all()) == {here, held, busy, theirs}
+    with opened(session_file) as file:
+        assert file.measure([str(SessionId(owner.pk, thrown[0].pk))]).popitem()[1] == Size(0, 0)
+    assert conversations.empty_trash(user_id=owner.pk) == conversations.Emptied((), 2)
+
+
 def test_all_tables_that_refer_to_a_conversation_are_known_to_its_removal() -> None:
     known: set[type[Model]] = {Conversation}
     found = known
@@ -277,10 +298,10 @@ def test_all_are_kept_at_once_and_nobody_elses(owner: User, outsider: User) -> N
     assert (shelf.leaving_count(owner), shelf.leaving_count(outsider)) == (0, 1)
 
 
-@pytest.mark.parametrize("verb", ["pin", "trash"])
-def test_what_does_not_go_there_by_itself_is_not_told(owner: User, verb: str) -> None:
-    row = ages(owner, 29)[29]
-    do(verb, row)
+@pytest.mark.parametrize("place", ["pinned_at", "trashed_at"])
+def test_what_does_not_go_there_by_itself_is_not_told(owner: User, place: str) -> None:
+    ages(owner, 29)
+    Conversation.objects.update(**{place: timezone.now() - timedelta(days=28)})
     assert shelf.leaving_count(owner) == 0
     assert shelf.line_of(Conversation.objects.get()).trash_on is None
 

@@ -172,7 +172,7 @@ def test_forms_of_other_sites_do_nothing(owner: User, groceries: Conversation) -
     careful = Client(enforce_csrf_checks=True)
     careful.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     assert put(careful, groceries, "trash").status_code == 403
-    assert careful.post("/trash/keep/").status_code == 403
+    assert [careful.post(f"/trash/{path}/").status_code for path in ("keep", "empty")] == [403, 403]
     groceries.refresh_from_db()
     assert groceries.trashed_at is None
 
@@ -282,6 +282,23 @@ def test_a_chat_is_deleted_for_good_after_a_question(owner_client: Client, groce
     assert "Deleted for good: “Groceries”" in answer.content.decode()
     assert owner_client.get(f"/c/{groceries.pk}/").status_code == 404
     assert owner_client.get(f"/trash/{groceries.pk}/").status_code == 404
+
+
+def test_the_trash_is_emptied_after_a_question(
+    client: Client, owner: User, owner_client: Client, outsider_client: Client, groceries: Conversation
+) -> None:
+    other = talk.conversation(owner, "Bills")
+    assert owner_client.get("/trash/empty/")["Location"] == "/trash/"  # there is nothing in it
+    for row in (groceries, other):
+        put(owner_client, row, "trash")
+    assert "Delete all 2 chats in the trash for good?" in text(owner_client, "/trash/empty/")
+    assert client.post("/trash/empty/")["Location"].startswith("/accounts/login/")
+    outsider_client.post("/trash/empty/")
+    assert Conversation.objects.count() == 2
+    hold(other)
+    answer = owner_client.post("/trash/empty/", follow=True).content.decode()
+    assert "One chat is deleted for good." in answer and "has asked to keep" in answer
+    assert list(Conversation.objects.all()) == [other]
 
 
 def test_settings_say_how_long_what_is_kept(owner_client: Client, settings: Settings) -> None:
