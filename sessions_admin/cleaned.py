@@ -1,4 +1,4 @@
-"""What a clean-up took, or would take: of whom, and which sessions."""
+"""What a clean-up took, or would take: of whom, which sessions, and which conversations."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 
 from chat.models import AgentSession
-from sessions_admin.models import CleanedSession
+from sessions_admin.models import CleanedConversation, CleanedSession
 
 PER_PAGE = 100
 
@@ -44,6 +44,17 @@ class SessionTaken:
     mirror: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class ConversationTaken:
+    """One conversation that a run moved to the trash, or deleted for good."""
+
+    email: str
+    conversation_id: uuid.UUID
+    is_purged: bool
+    messages: int
+    updated_at: datetime
+
+
 def by_person(run_id: uuid.UUID) -> Iterator[PersonLine]:
     """Yield a line a person, whoever it took most of first."""
     for row in _by_person(run_id).iterator(chunk_size=1000):
@@ -66,6 +77,16 @@ def sessions_page(run_id: uuid.UUID, page: str | None) -> Page[SessionTaken]:
     return _page(rows, page, SessionTaken)
 
 
+def conversations_page(run_id: uuid.UUID, page: str | None) -> Page[ConversationTaken]:
+    """Return a page of the conversations, those first that were deleted for good."""
+    rows = (
+        CleanedConversation.objects.filter(run=run_id)
+        .order_by("-is_purged", "pk")
+        .values("conversation_id", "is_purged", "messages", "updated_at", email=F("user__email"))
+    )
+    return _page(rows, page, ConversationTaken)
+
+
 def _by_person(run_id: uuid.UUID) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
     # Renamed first: a sum that is called like its column would be summed again.
     taken = CleanedSession.objects.filter(run=run_id).annotate(each_items=F("items"), each_bytes=F("bytes"))
@@ -75,7 +96,7 @@ def _by_person(run_id: uuid.UUID) -> "QuerySet[CleanedSession, Mapping[str, Any]
     )
 
 
-def _page(rows: "QuerySet[CleanedSession, Mapping[str, Any]]", page: str | None, line: type[T]) -> Page[T]:
+def _page(rows: "QuerySet[Any, Mapping[str, Any]]", page: str | None, line: type[T]) -> Page[T]:
     """Return a page of rows as lines."""
     found = Paginator(rows, PER_PAGE).get_page(page)
     return Page([line(**row) for row in found], found.number, cast("Paginator[T]", found.paginator))

@@ -13,13 +13,15 @@ from django.urls import URLPattern, path
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 
+from chat import shelf
 from chat.exceptions import ThreadkeeperError
 from chat.models import User
 from sessions_admin import runs, schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
-from sessions_admin.cleaned import people_page, sessions_page
+from sessions_admin.cleaned import conversations_page, people_page, sessions_page
 from sessions_admin.cleanup import forecast
 from sessions_admin.models import CleanupRun, RunStatus
+from sessions_admin.retention import forecast_conversations
 
 LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"
@@ -103,6 +105,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
                 **self._told(request, run),
                 "people": people_page(run.pk, request.GET.get("people")),
                 "sessions": sessions_page(run.pk, request.GET.get("page")),
+                "conversations": conversations_page(run.pk, request.GET.get("conversations")),
                 "may_open_sessions": request.user.has_perm("chat.view_agentsession"),
             }
             extra_context = {**(extra_context or {}), **shown}
@@ -174,6 +177,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             "media": self.media,
             "dry_run": dry_run,
             "forecast": forecast(),
+            "conversations": forecast_conversations(),
+            "terms": shelf.terms(),
         }
         return TemplateResponse(request, f"{TEMPLATES}/confirm.html", context)
 
@@ -189,5 +194,5 @@ def _figures(run: CleanupRun) -> list[tuple[str, str]]:
         found.append(("Given back to the disk", size(run.freed_bytes)))
     if run.trashed_conversations or run.purged_conversations:
         found.append(("Conversations to the trash", f"{run.trashed_conversations:,}"))
-        found.append(("Conversations purged", f"{run.purged_conversations:,}"))
+        found.append(("Conversations deleted for good", f"{run.purged_conversations:,}"))
     return found

@@ -1,10 +1,14 @@
 """What retention does with conversations, and what it leaves alone."""
 
+import re
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -19,6 +23,7 @@ from sessions_admin.retention import BATCH, forecast_conversations
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
 MONTH = timedelta(days=30)
+RUNS = "/admin/sessions_admin/cleanuprun/"
 
 
 def in_trash(user: User, since: timedelta) -> Conversation:
@@ -159,3 +164,62 @@ def test_what_is_due_is_found_by_an_index(owner: User, rows: str, index: str) ->
 
 def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: None) -> None:
     assert cleanup(trigger=Trigger.COMMAND).status == RunStatus.DONE
+
+
+# What staff see of it.
+
+
+def seen(page: bytes) -> str:
+    """Return what is to be read on a page."""
+    return " ".join(re.sub("<[^>]*>", " ", page.decode()).split())
+
+
+def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
+    owner: User, session_file: Path, manager_client: Client, settings: Settings
+) -> None:
+    settings.CONVERSATION_RETENTION_DAYS = 20
+    for _ in range(2):
+        talk.conversation(owner, at=timezone.now() - MONTH)
+    in_trash(owner, MONTH)
+    for page in ("run", "preview"):
+        shown = seen(manager_client.get(f"{RUNS}{page}/").content)
+        assert "2 conversations to the trash" in shown and "1 conversation deleted for good" in shown
+        assert ("nobody has written for 20 days" in shown) == (page == "run")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
+    owner: User, outsider: User, session_file: Path, viewer_client: Client, dry_run: bool
+) -> None:
+    silent = talk.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
+    purged = in_trash(outsider, MONTH)
+    run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
+    page = viewer_client.get(f"{RUNS}{run}/change/").content
+    shown = seen(page)
+    assert f"Conversations it {'would have ' if dry_run else ''}put away" in shown
+    assert f"outsider@example.com {purged.pk} Deleted for good" in shown
+    assert f"owner@example.com {silent.pk} To the trash" in shown
+    assert "2 conversations: 1 to the trash, 1 for good." in shown
+    assert "Conversations to the trash 1 Conversations deleted for good 1" in shown
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "Moved 1 conversation to the trash, deleted 1 for good."),
+        (("--dry-run",), "Would move 1 conversation to the trash, delete 1 for good."),
+    ],
+)
+def test_the_command_tells_of_conversations(
+    owner: User, session_file: Path, options: tuple[str, ...], told: str
+) -> None:
+    talk.conversation(owner, at=timezone.now() - MONTH)
+    in_trash(owner, MONTH)
+    out = StringIO()
+    call_command("cleanup_sessions", *options, stdout=out)
+    assert told in out.getvalue()
+    call_command("cleanup_sessions", stdout=out)
+    again = StringIO()
+    call_command("cleanup_sessions", stdout=again)
+    assert "conversation" not in again.getvalue()

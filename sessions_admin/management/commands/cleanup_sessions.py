@@ -45,6 +45,10 @@ class Command(ShellCommand):
         self.stdout.write(
             f"{verb} {_sessions(report.sessions)}: {report.items:,} items, {filesizeformat(report.bytes)}."
         )
+        if report.trashed or report.purged:
+            moved, deleted = ("Would move", "delete") if report.dry_run else ("Moved", "deleted")
+            told = f"{moved} {_conversations(report.trashed)} to the trash, {deleted} {report.purged:,} for good."
+            self.stdout.write(told)
         if report.held:
             self.stdout.write(f"Left {_sessions(report.held)} because held.")
         if report.freed_bytes:
@@ -53,6 +57,10 @@ class Command(ShellCommand):
             self.stdout.write(
                 LINE.format(sessions=line.sessions, items=line.items, size=filesizeformat(line.bytes), email=line.email)
             )
+
+
+def _conversations(number: int) -> str:
+    return f"{number:,} conversation{'' if number == 1 else 's'}"
 
 
 def _sessions(number: int) -> str:
