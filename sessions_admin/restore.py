@@ -155,10 +155,13 @@ def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnP
             cursor.execute("SET LOCAL lock_timeout = '10s'")
             _empty(cursor)
             _bring_to_state_of(manifest)
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             _empty(cursor)  # of what migrations have put into the tables
             _load(cursor, backup, on_progress)
             ContentType.objects.clear_cache()
-            call_command("migrate", interactive=False, verbosity=0)
+            executor = _executor()
+            executor.migrate(executor.loader.graph.leaf_nodes())
+            call_command("migrate", interactive=False, verbosity=0)  # for what follows upon migrations
             _set_sequences(cursor)
             audit.record(Action.RESTORE, actor=actor, backup=made)
             swap(memory)
@@ -179,15 +182,25 @@ def _empty(cursor: Any) -> None:
 
 def _bring_to_state_of(manifest: Manifest) -> None:
     """Migrate, forwards or backwards, to where the database was that the backup was made of."""
-    executor = MigrationExecutor(connection)
+    executor = _executor()
     if executor.loader.applied_migrations:
         executor.migrate(executor.loader.graph.leaf_nodes())  # then it is all backwards from here
-        executor = MigrationExecutor(connection)
+        executor = _executor()
     wanted = {(app, name) for app, name in manifest.migrations}
     targets: list[tuple[str, str | None]] = [key for key in sorted(wanted) if not _goes_on(executor, key, wanted)]
     new_apps = {app for app, _ in executor.loader.applied_migrations} - {app for app, _ in wanted}
     targets += [(app, None) for app in sorted(new_apps)]
     executor.migrate(targets)
+
+
+def _executor() -> MigrationExecutor:
+    """Return what migrates within our transaction: what one migration leaves to be checked would keep the next out."""
+
+    def settle(*_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    return MigrationExecutor(connection, settle)
 
 
 def _goes_on(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tuple[str, str]]) -> bool:

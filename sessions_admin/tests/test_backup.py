@@ -116,16 +116,6 @@ def test_what_was_backed_up_comes_back_and_nothing_else(
     talk.say(Conversation.objects.get(), "Hello again", calls=1)  # sequences go on
 
 
-def test_after_it_nothing_is_left_to_repair(copy: Path, session_file: Path) -> None:
-    found = reconcile(repair=False, actor="os:root")
-    spoil(session_file)
-    assert reconcile(repair=False, actor="os:root").drifted > found.drifted
-
-    restore(copy, actor="os:root", force=True)
-
-    assert reconcile(repair=False, actor="os:root").drifted == found.drifted
-
-
 @pytest.mark.service
 def test_it_is_restored_into_an_empty_database_of_another_server(
     party: AgentSession, copy: Path, tmp_path: Path
@@ -244,19 +234,18 @@ def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, 
     def older(manifest: Manifest, members: dict[str, bytes]) -> None:
         manifest["version"] = "0.2.9"
         table = StoreSample._meta.db_table
-        manifest["migrations"].remove(["sessions_admin", "0007_store_samples"])
+        manifest["migrations"] = [pair for pair in manifest["migrations"] if pair < later or pair[0] != later[0]]
         del manifest["tables"][table], members[f"record/{table}"]
 
+    later = ["sessions_admin", "0007"]
     before = record()
     spoil(session_file)
 
     assert restore(rewrite(copy, older), actor="os:root", force=True).version == "0.2.9"
 
     now = record()
-    applied = "django_migrations"
-    assert {name: rows for name, rows in now.items() if name != applied} == {
-        name: rows for name, rows in before.items() if name != applied
-    }
+    of_later = {"django_migrations", "auth_group", "auth_group_permissions"}
+    assert {name for name in now if now[name] != before[name]} <= of_later
     assert not StoreSample.objects.exists()
 
 
@@ -323,6 +312,7 @@ async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
         remembered = await in_database(rebuild, chat.conversation_id, before=2**31 - 1, limit=200)
         assert await chat.session() == remembered.items
         assert len(remembered.items) >= 4
+    assert (await in_database(reconcile, repair=False, actor="os:root")).drifted == 0
 
 
 # The file.
