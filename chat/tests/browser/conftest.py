@@ -62,10 +62,10 @@ def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @dataclass
-class Person:
+class Visitor:
     """Somebody at a browser; what goes wrong in their pages is kept."""
 
-    site: ServerProcess
+    url: str
     context: BrowserContext
     email: str
     faults: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Person:
         page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
         page.on("dialog", self._dialog)
         if path is not None:
-            page.goto(self.site.url + path)
+            page.goto(self.url + path)
         return page
 
     def _dialog(self, dialog: Dialog) -> None:
@@ -90,7 +90,7 @@ class Person:
         page.get_by_label("E-mail address").fill(self.email)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(self.site.url + "/")
+        page.wait_for_url(self.url + "/")
         return page
 
     def chat(self) -> Page:
@@ -98,6 +98,14 @@ class Person:
         page = self.sign_in()
         expect_state(page, "online")
         return page
+
+
+class Person(Visitor):
+    """A visitor of a server that tests look into, too."""
+
+    def __init__(self, site: ServerProcess, context: BrowserContext, email: str) -> None:
+        super().__init__(site.url, context, email)
+        self.site = site
 
 
 def expect_state(page: Page, state: str) -> None:

@@ -1,0 +1,156 @@
+"""Staff look after sessions: previewed, run, watched, stopped, held and inspected, all of it in the admin."""
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+
+import psycopg
+from playwright.sync_api import Page, expect
+
+from chat.tests.browser.conftest import Visitor, expect_state, say
+from sessions_admin.cleanup import BATCH
+from sessions_admin.tests.browser.conftest import Site
+
+OTHERS = 2 * BATCH + 50
+REASON = "She says that it forgot the party"
+
+CONVERSATIONS = """
+INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)
+SELECT gen_random_uuid(), %s, 'Old chat ' || n, now() - interval '9 days', now() - interval '9 days', 1, 2
+FROM generate_series(1, %s) n
+"""
+MIRRORS = """
+INSERT INTO chat_agentsession (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,
+    first_activity_at, last_activity_at, last_error)
+SELECT id, user_id, 'user_' || user_id || '_conv_' || id, 1, 40, 0, updated_at, updated_at, ''
+FROM chat_conversation WHERE user_id = %s RETURNING session_id
+"""
+SILENT = "UPDATE chat_agentsession SET last_activity_at = now() - interval '8 days' WHERE user_id = %s"
+
+
+def add_old_sessions(site: Site) -> None:
+    """Let somebody have many conversations in which nobody has spoken for nine days."""
+    user_id = site.database.add_user("quiet@example.com")
+    site.database.query(CONVERSATIONS, user_id, OTHERS)
+    sessions = [session_id for (session_id,) in site.database.query(MIRRORS, user_id)]
+    item = json.dumps({"role": "user", "content": "Buy milk"})
+    with closing(sqlite3.connect(site.up.data_dir / "agent_sessions.db", timeout=30)) as file, file:
+        file.executemany("INSERT INTO agent_sessions (session_id) VALUES (?)", [(each,) for each in sessions])
+        rows = [(each, item) for each in sessions]
+        file.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)
+
+
+def in_file(site: Site) -> int:
+    with closing(sqlite3.connect(site.up.data_dir / "agent_sessions.db", timeout=30)) as file:
+        (count,) = file.execute("SELECT count(DISTINCT session_id) FROM agent_messages").fetchone()
+        return int(count)
+
+
+def enter(person: Visitor) -> Page:
+    """Sign in, and go to the administration by its link."""
+    page = person.sign_in()
+    page.get_by_role("link", name="Administration").click()
+    return page
+
+
+def ask_for_run(page: Page, button: str) -> None:
+    """Ask for a clean-up, or a preview of one, and come to its page."""
+    page.goto(re.sub(r"/admin/.*", "/admin/sessions_admin/cleanuprun/", page.url))
+    page.get_by_role("link", name=button).click()
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_test_id("run")).to_be_visible()
+
+
+def expect_status(page: Page, status: str) -> None:
+    # The worker looks for work once a second, and the page for news.
+    expect(page.get_by_test_id("run")).to_have_attribute("data-status", status, timeout=60_000)
+
+
+def open_session(page: Page, search: str) -> None:
+    page.goto(re.sub(r"/admin/.*", "/admin/chat/agentsession/", page.url))
+    page.locator("#searchbar").fill(search)
+    page.get_by_role("button", name="Search").click()
+    page.locator("#result_list tbody th a").first.click()
+
+
+def status_of(page: Page, path: str) -> int:
+    return page.request.get(re.sub(r"/admin/.*", path, page.url), max_redirects=0).status
+
+
+def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stays(site: Site) -> None:
+    owner = site.person("owner@example.com")
+    chat = owner.chat()
+    say(chat, "Add a task to buy milk for the party")
+    ((owner_id,),) = site.database.query("SELECT id FROM chat_user WHERE email = %s", owner.email)
+    site.database.query(SILENT, owner_id)
+    add_old_sessions(site)
+    page = enter(site.person("manager@example.com", group="Session managers"))
+
+    # Looked at before, it removes nothing.
+    ask_for_run(page, "Preview")
+    expect_status(page, "done")
+    expect(page.get_by_role("row", name="owner@example.com").first).to_be_visible()
+    expect(page.locator("#progress")).to_contain_text(f"{OTHERS + 1} of {OTHERS + 1} sessions looked at")
+    assert in_file(site) == OTHERS + 1
+
+    open_session(page, owner.email)
+    page.get_by_role("button", name="Hold…").click()
+    page.get_by_label("Reason").fill("A dispute")
+    page.get_by_role("button", name="Hold", exact=True).click()
+    expect(page.get_by_text("1 session held")).to_be_visible()
+
+    # One row that somebody else has locked keeps the run where it is until it was asked to stop.
+    with psycopg.connect(site.database.url) as other:
+        locked = "SELECT FROM chat_agentsession WHERE user_id <> %s ORDER BY last_activity_at, id LIMIT 1 FOR UPDATE"
+        other.execute(locked, [owner_id])
+        ask_for_run(page, "Run now")
+        expect_status(page, "running")
+        page.get_by_test_id("stop-run").click()
+        expect_status(page, "stopping")
+    expect_status(page, "stopped")
+    expect(page.locator("#progress")).to_contain_text(f"of {OTHERS} sessions looked at")
+    left = in_file(site)
+    assert 1 < left < OTHERS + 1
+
+    ask_for_run(page, "Run now")
+    expect_status(page, "done")
+    expect(page.locator("#progress")).to_contain_text("1 held one left alone")
+    assert in_file(site) == 1
+    (state,) = site.database.query(
+        "SELECT gone_at IS NULL, held_at IS NOT NULL FROM chat_agentsession WHERE user_id = %s", owner_id
+    )
+    assert state == (True, True)
+
+    # All of it is read again in the list, and what a manager may not do is refused.
+    page.goto(re.sub(r"/admin/.*", "/admin/sessions_admin/cleanuprun/", page.url))
+    expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    ((session,),) = site.database.query("SELECT id FROM chat_agentsession WHERE user_id = %s", owner_id)
+    assert status_of(page, f"/admin/chat/agentsession/{session}/inspect/") == 403
+    assert status_of(page, "/admin/sessions_admin/auditrecord/") == 403
+
+    # An auditor reads what the assistant remembers, and its owner is told.
+    auditor = enter(site.person("auditor@example.com", group="Session auditors"))
+    assert status_of(auditor, "/admin/sessions_admin/cleanuprun/run/") == 403
+    open_session(auditor, owner.email)
+    auditor.get_by_role("link", name="Inspect").click()
+    auditor.get_by_label("Reason").fill(REASON)
+    auditor.get_by_role("button", name="Look into it").click()
+    expect(auditor.get_by_role("heading", name="What the assistant remembers")).to_be_visible()
+    expect(auditor.locator("body")).to_contain_text("Add a task to buy milk for the party")
+    auditor.goto(re.sub(r"/admin/.*", "/admin/sessions_admin/auditrecord/", auditor.url))
+    expect(auditor.locator("#result_list")).to_contain_text(REASON)
+    chat.goto(f"{site.url}/settings/data/")
+    expect(chat.get_by_text(REASON)).to_be_visible()
+
+    viewer = enter(site.person("viewer@example.com", group="Session viewers"))
+    for path in ("cleanuprun/run/", "cleanuprun/preview/", "auditrecord/"):
+        assert status_of(viewer, f"/admin/sessions_admin/{path}") == 403
+    assert status_of(viewer, "/admin/sessions_admin/cleanuprun/") == 200
+    assert status_of(viewer, f"/admin/chat/agentsession/{session}/inspect/") == 403
+
+    # The held session is what the conversation goes on with.
+    chat.goto(f"{site.url}/")
+    chat.get_by_test_id("conversation-link").first.click()
+    expect_state(chat, "online")
+    assert "milk" in say(chat, "What was the first thing I asked?")
