@@ -18,6 +18,7 @@ from config.postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 # What a developer's own shell may hold, and no test may see: a key that costs money, for one.
 FOREIGN = (
     "AGENT_",
+    "CONVERSATION_",
     "OPENAI_",
     "ADMIN_",
     "EMAIL_URL",

@@ -178,6 +178,7 @@ def test_forms_of_other_sites_do_nothing(owner: User, groceries: Conversation) -
 
 
 def test_looking_changes_nothing(owner_client: Client, groceries: Conversation) -> None:
+    silent_for(groceries, 25)
     before = Conversation.objects.values().get()
     assert owner_client.get(f"/c/{groceries.pk}/shelf/?do=trash")["Location"] == f"/c/{groceries.pk}/"
     assert owner_client.get("/trash/keep/")["Location"] == "/trash/"
