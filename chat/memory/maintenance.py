@@ -39,9 +39,11 @@ _NEXT = " UNION ".join(
     for table in ("agent_sessions", "agent_messages", "threadkeeper_turns")
 )
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
-# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and left alone for as long as it was held.
+# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone for half as long, and
+# for at least so long that those who wait for it notice.
 AT_ONCE = 10  # sessions
-PAGES_AT_ONCE = 64
+PAGES_AT_ONCE = 128
+LEFT_ALONE = 0.002  # seconds
 # A file that cannot give back in pieces is written anew, where that takes less than a second or so.
 REWRITTEN_UP_TO = 64 * 2**20
 INCREMENTAL = 2
@@ -182,7 +184,7 @@ class SessionFile:
             begun = time.monotonic()
             # As a script: it is to be stepped to its end, which `execute` does not do.
             self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
-            time.sleep(time.monotonic() - begun)
+            _rest(begun)
             yield left
 
     def _bytes_in_use(self) -> int:
@@ -210,7 +212,12 @@ class SessionFile:
                 self._connection.execute("ROLLBACK")
             raise
         if then_rest:
-            time.sleep(time.monotonic() - begun)
+            _rest(begun)
+
+
+def _rest(begun: float) -> None:
+    """Leave the lock to others after it was held since a moment."""
+    time.sleep(max(LEFT_ALONE, (time.monotonic() - begun) / 2))
 
 
 def _in_pieces(session_ids: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BUSY_MS = 100
+# Seconds after which the write lock is asked for again: most hold it for a moment, so at first soon.
+LOCK_ASKED_FIRST, LOCK_ASKED_AT_LAST, LOCK_ASKED_LATER_BY = 0.001, 0.02, 1.2
 # Seconds to wait for the write lock; less once it was waited for in vain, so that turns do not add up their waiting.
 LOCK_BUDGET = 5.0
 LOCK_BUDGET_AFTER_FAILURE = 0.2
@@ -158,6 +160,8 @@ class SessionStore:
                 self.generation += made or self._file != before
                 writer = await self._connect()
                 try:
+                    # SQLite would ask for the lock less and less often, however soon it is free.
+                    await writer.execute("PRAGMA busy_timeout=0")
                     self._connections = writer, await self._connect()
                 except BaseException:
                     await writer.close()
@@ -226,7 +230,7 @@ class SessionStore:
         self, writes: Sequence[Write], writer: Connection, reader: Connection
     ) -> list[Item | Exception | None]:
         """Commit a batch, waiting with jitter while another process holds the write lock."""
-        deadline = time.monotonic() + self._lock_budget
+        deadline, pause = time.monotonic() + self._lock_budget, LOCK_ASKED_FIRST
         while True:
             try:
                 results = await writer.run(lambda connection: statements.commit(connection, writes))
@@ -234,7 +238,8 @@ class SessionStore:
                 if not error.locked or time.monotonic() > deadline:
                     self._lock_budget = LOCK_BUDGET_AFTER_FAILURE
                     raise
-                await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
+                await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter
+                pause = min(pause * LOCK_ASKED_LATER_BY, LOCK_ASKED_AT_LAST)
             except sqlite3.Error:
                 self._lock_budget = LOCK_BUDGET  # the lock was had
                 raise

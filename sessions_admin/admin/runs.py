@@ -116,6 +116,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return {
             "run": run,
             "status_badge": self.status_badge(run),
+            "looked_at": f"{run.examined:,} of {run.total or 0:,}",
             "figures": _figures(run),
             "log": runs.log_of(run),
             "may_stop": run.status in (RunStatus.QUEUED, RunStatus.RUNNING) and self.has_run_permission(request),

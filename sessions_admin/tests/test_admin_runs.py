@@ -212,7 +212,7 @@ def test_a_run_under_way_shows_how_far_it_is(viewer_client: Client) -> None:
 
     for shown in (page, part.text):
         assert '<progress max="4000" value="1000">' in shown
-        assert "1000 of 4000 sessions looked at Sessions 999 Items 29,970 Memory" in seen(shown)
+        assert "1,000 of 4,000 sessions looked at Sessions 999 Items 29,970 Memory" in seen(shown)
         assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in seen(shown)
         assert f'data-url="{RUNS}{run.pk}/progress/"' in shown
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page

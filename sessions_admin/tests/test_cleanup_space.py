@@ -101,7 +101,8 @@ def test_a_large_one_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     assert asked(path, "auto_vacuum") == 0
 
 
-def test_others_write_between_two_pieces(tmp_path: Path) -> None:
+def test_others_write_between_two_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chat.memory.maintenance.PAGES_AT_ONCE", 16)
     path = tmp_path / "file.db"
     remember(path, "one", 3000)
     with opened(path) as sessions:

@@ -1,20 +1,26 @@
 """The daily clean-up by a real worker process."""
 
+import os
+import signal
+import sqlite3
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
+from chat.memory import file as session_file
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
 from config.processes import spawn
-from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually
-from sessions_admin.schedules import DAILY
+from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of
+from sessions_admin.runs import TAKEN_UP
+from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
 
 # The worker looks at its schedule every 30 seconds.
@@ -22,7 +28,7 @@ NEXT_LOOK = 120.0
 
 
 @contextmanager
-def worker(database: LiveDatabase, data_dir: Path) -> Iterator[None]:
+def worker(database: LiveDatabase, data_dir: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Run `manage.py qcluster` for a while."""
     with open(data_dir / "worker.log", "ab") as log:
         process = spawn(
@@ -32,10 +38,16 @@ def worker(database: LiveDatabase, data_dir: Path) -> Iterator[None]:
             cwd=ROOT,
         )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(SECONDS)
+
+
+def look_at(database: LiveDatabase, func: str) -> None:
+    """Let one schedule be due, and no other."""
+    database.query("UPDATE django_q_schedule SET next_run = now() + interval '1 day'")
+    database.query("UPDATE django_q_schedule SET next_run = now() - interval '1 minute' WHERE func = %s", func)
 
 
 def add_session(database: LiveDatabase, user: uuid.UUID, *, session_id: SessionId, idle: timedelta, size: Size) -> None:
@@ -63,7 +75,7 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
     for session_id, days in ((old, 8), (new, 6)):
         size = remember(file, str(session_id), 4)
         add_session(live_database, user, session_id=session_id, idle=timedelta(days=days), size=size)
-    live_database.query("UPDATE django_q_schedule SET next_run = now() - interval '1 minute' WHERE func = %s", DAILY)
+    look_at(live_database, DAILY)
 
     with worker(live_database, tmp_path):
         finished = "SELECT success, result IS NOT NULL FROM django_q_task"
@@ -75,6 +87,67 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
     assert live_database.query("SELECT session_id FROM sessions_admin_cleanedsession") == [(str(old),)]
     assert live_database.query("SELECT session_id FROM chat_agentsession WHERE gone_at IS NULL") == [(str(new),)]
     assert [stored(file, session_id) for session_id in (old, new)] == [[0, 0, 0], [4, 1, 1]]
-    ((due,),) = live_database.query("SELECT next_run > now() FROM django_q_schedule")
+    ((due,),) = live_database.query("SELECT next_run > now() FROM django_q_schedule WHERE func = %s", DAILY)
     assert due
     assert live_database.query("SELECT count(*) FROM django_q_ormq") == [(0,)]
+
+
+def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) -> None:
+    """Put sessions of two items, ten days old, into the file and the record."""
+    database.query(
+        "INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)"
+        " SELECT gen_random_uuid(), %s, 'Party', past, past, 0, 0"
+        " FROM generate_series(1, %s), (SELECT now() - interval '10 days' AS past) AS ago",
+        *(user, count),
+    )
+    database.query(
+        "INSERT INTO chat_agentsession (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,"
+        " first_activity_at, last_activity_at, last_error)"
+        " SELECT id, user_id, 'user_' || user_id || '_conv_' || id, 2, 4, 0, updated_at, updated_at, ''"
+        " FROM chat_conversation"
+    )
+    ids = database.query("SELECT session_id FROM chat_agentsession")
+    with closing(session_file.connect(path, busy_ms=1000)) as file:
+        file.execute("BEGIN")
+        file.executemany("INSERT INTO agent_sessions (session_id) VALUES (?)", ids)
+        file.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, '{}')", ids * 2)
+        file.execute("COMMIT")
+
+
+@pytest.mark.service
+def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next_one(
+    live_database: LiveDatabase, tmp_path: Path
+) -> None:
+    user, path, count = live_database.add_user("owner@example.com"), tmp_path / "agent_sessions.db", 2000
+    add_many(live_database, path, user, count)
+    figures = "SELECT status, examined, removed_sessions, removed_items FROM sessions_admin_cleanuprun"
+    look_at(live_database, DAILY)
+
+    with worker(live_database, tmp_path) as process:
+        begun = f"{figures} WHERE examined > 0"
+        eventually(lambda: live_database.query(begun), within=NEXT_LOOK, what="the first batch")
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")  # it stays in the midst of a batch
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(SECONDS)
+            eventually(lambda: not processes_of(tmp_path), what="the end of its processes")
+    ((status, examined, removed, items),) = live_database.query(figures)
+    assert (status, removed, items) == ("running", examined, 2 * examined)
+    assert 0 < examined < count
+
+    # Nobody waits two minutes here, nor for the next minute.
+    live_database.query("UPDATE sessions_admin_cleanuprun SET heartbeat_at = heartbeat_at - interval '3 minutes'")
+    look_at(live_database, MINUTELY)
+    with worker(live_database, tmp_path):
+        eventually(lambda: live_database.query(figures)[0][0] == "done", within=NEXT_LOOK, what="the run's end")
+
+    assert live_database.query(figures) == [("done", count, count, 2 * count)]
+    ((log,),) = live_database.query("SELECT log FROM sessions_admin_cleanuprun")
+    assert [sentence for _, sentence in log].count(TAKEN_UP) == 1
+    taken = "SELECT count(DISTINCT session_id), sum(items) FROM sessions_admin_cleanedsession"
+    assert live_database.query(taken) == [(count, 2 * count)]
+    left = "SELECT count(*), coalesce(sum(item_count), 0) FROM chat_agentsession WHERE gone_at IS NULL"
+    assert live_database.query(left) == [(0, 0)]
+    with closing(sqlite3.connect(path)) as file:
+        for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
+            assert file.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table  # noqa: S608
