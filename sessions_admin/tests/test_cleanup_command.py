@@ -1,0 +1,80 @@
+"""What the command says of a clean-up, and how it is stopped from a shell."""
+
+import json
+import os
+import signal
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from chat.models import User
+from sessions_admin.lifecycle import hold_session
+from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus
+from sessions_admin.tests.conftest import GivenSession
+
+
+def output(*words: str) -> str:
+    """Run the command and return what it prints."""
+    printed = StringIO()
+    call_command("cleanup_sessions", *words, stdout=printed, stderr=StringIO())
+    return printed.getvalue()
+
+
+def test_people_are_listed_with_how_much_was_theirs_the_most_first(
+    given_session: GivenSession, owner: User, outsider: User
+) -> None:
+    for user, items in ((owner, 2), (outsider, 9), (owner, 3)):
+        given_session(user, items=items)
+
+    lines = [line.split() for line in output("--dry-run", "--by-user").splitlines()[-2:]]
+    report = json.loads(output("--json"))
+
+    assert [(line[0], line[1], line[-1]) for line in lines] == [
+        ("1", "9", "outsider@example.com"),
+        ("2", "5", "owner@example.com"),
+    ]
+    assert [(line["email"], line["items"]) for line in report["by_user"]] == [
+        ("outsider@example.com", 9),
+        ("owner@example.com", 5),
+    ]
+    assert sum(line["bytes"] for line in report["by_user"]) == report["bytes"]
+
+
+def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    hold_session(given_session(owner).session_id, actor="os:tester", reason="a court asked")
+    hold_session(given_session(owner, idle=timedelta(days=1)).session_id, actor="os:tester", reason="not due yet")
+
+    assert json.loads(output("--dry-run", "--json"))["held"] == 1
+    assert "Left 1 session because held." in output()
+    log = [sentence for _, sentence in CleanupRun.objects.latest("created_at").log]
+    assert "1 session chosen; 1 held one left alone." in log
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_it_after_the_batch_at_hand(
+    given_session: GivenSession, owner: User, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    monkeypatch.setattr("sessions_admin.cleanup.BATCH", 1)
+    for _ in range(3):
+        given_session(owner)
+    before = signal.getsignal(number)
+
+    class Terminal(StringIO):
+        """Sends the signal as soon as there is progress to be seen."""
+
+        def isatty(self) -> bool:
+            os.kill(os.getpid(), number)
+            return False
+
+    printed = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("cleanup_sessions", stdout=printed, stderr=Terminal())
+
+    assert ended.value.code == code
+    assert printed.getvalue().startswith("Stopped after 1 of 3.\nRemoved 1 session: 4 items, ")
+    assert CleanupRun.objects.get().status == RunStatus.STOPPED
+    assert AuditRecord.objects.filter(action=Action.STOP).count() == 1
+    assert signal.getsignal(number) == before
