@@ -14,6 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_q.status import Stat
 
+NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
+
 
 @dataclass(frozen=True)
 class Health:
@@ -27,6 +29,14 @@ class Health:
     def ready(self) -> bool:
         """Whether all of it works."""
         return self.database and self.sessions and self.worker
+
+    @property
+    def problems(self) -> list[str]:
+        """What does not work, a sentence each."""
+        said = [] if self.database else ["The database does not answer."]
+        said += [] if self.sessions else ["The session store cannot be opened."]
+        # Where the database is away, nothing is known of the worker.
+        return said + ([NO_WORKER] if self.database and not self.worker else [])
 
 
 def health() -> Health:
@@ -77,7 +87,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 503 while something is missing, and say what."""
     found = health()
     status = "ready" if found.ready else "not ready"
-    response = JsonResponse({"status": status, **asdict(found)}, status=200 if found.ready else 503)
+    body = {"status": status, **asdict(found)} | ({} if found.ready else {"detail": " ".join(found.problems)})
+    response = JsonResponse(body, status=200 if found.ready else 503)
     # It is no error of the server's: Django would log one each time somebody asks.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -26,6 +26,7 @@ def prepare() -> FirstAdmin | None:
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     schedules.ensure()
+    schedules.ensure_samples()
     return _first_admin()
 
 

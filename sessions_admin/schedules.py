@@ -12,10 +12,12 @@ from django_q.tasks import async_task
 from chat.models import User
 from sessions_admin import runs
 from sessions_admin.models import CleanupRun, Trigger
+from sessions_admin.stats import sample
 
 DAILY = "sessions_admin.tasks.daily_cleanup"
 MINUTELY = "sessions_admin.tasks.look_after_runs"
 REQUESTED = "sessions_admin.tasks.requested_cleanup"
+SAMPLE = "sessions_admin.tasks.hourly_sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ def _ensure(one: Regular) -> None:
         schedule.schedule_type, schedule.cron, schedule.kwargs = wanted
         schedule.next_run = schedule.calculate_next_run()
         schedule.save()
+
+
+def ensure_samples() -> None:
+    """Have the store measured every hour by the worker, and once now."""
+    with transaction.atomic():
+        _let_one_in()
+        _ensure(Regular(SAMPLE, "Hourly measure of the store", "0 * * * *"))
+    sample()
 
 
 def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:

@@ -2,6 +2,8 @@
 
 from sessions_admin.cleanup import carry_out, cleanup, look_after
 from sessions_admin.models import Trigger
+from sessions_admin.reconcile import reconcile
+from sessions_admin.stats import sample
 
 
 def daily_cleanup() -> dict[str, object]:
@@ -18,3 +20,14 @@ def look_after_runs() -> dict[str, object]:
     """Take up a clean-up whose process was killed, or end it."""
     report = look_after()
     return report.as_json() if report else {}
+
+
+def compare_stores(*, repair: bool, actor: str, reason: str) -> dict[str, object]:
+    """Compare the stores, and repair what differs, because somebody asked."""
+    return reconcile(repair=repair, actor=actor, reason=reason).as_json()
+
+
+def hourly_sample() -> dict[str, object]:
+    """Measure the store because it is time."""
+    taken = sample()
+    return {"sessions": taken.sessions, "items": taken.items, "bytes": taken.bytes, "file_bytes": taken.file_bytes}

@@ -77,6 +77,15 @@ def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:
     assert socket.stat().st_mode & 0o077 == 0
 
 
+def test_it_divides_a_large_question_among_workers(running: EmbeddedPostgres) -> None:
+    with psycopg.connect(running.url) as connection:
+        connection.execute("SET debug_parallel_query = on")
+        (parallel,) = connection.execute("EXPLAIN SELECT count(*) FROM pg_class").fetchone() or ("",)
+        assert connection.execute("SELECT count(*) > 0 FROM pg_class").fetchone() == (True,)
+        assert connection.execute("SHOW default_text_search_config").fetchone() == ("pg_catalog.english",)
+    assert "Gather" in parallel
+
+
 @pytest.mark.parametrize(
     "left",
     [

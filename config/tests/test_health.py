@@ -45,12 +45,19 @@ def test_all_of_it_works(client: Client, worker: None) -> None:
 def test_no_worker(client: Client, db: None) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "not ready", "database": True, "sessions": True, "worker": False}
+    assert answer.json() == {
+        "status": "not ready",
+        "database": True,
+        "sessions": True,
+        "worker": False,
+        "detail": "No worker is running: clean-ups and everything else that is left to it wait.",
+    }
 
 
 def test_a_session_file_that_is_none(client: Client, worker: None, session_file: Path) -> None:
     session_file.write_text("this is no database, and long enough to be seen as none" * 20)
-    assert client.get("/readyz").json()["sessions"] is False
+    answer = client.get("/readyz").json()
+    assert (answer["sessions"], answer["detail"]) == (False, "The session store cannot be opened.")
 
 
 def test_a_session_file_that_is_one(client: Client, worker: None, session_file: Path) -> None:
@@ -72,6 +79,7 @@ def test_a_database_that_is_gone(client: Client, worker: None) -> None:
     assert answer.status_code == 503
     assert answer.json()["database"] is False
     assert answer.json()["worker"] is False
+    assert answer.json()["detail"] == "The database does not answer.", "and of the worker nothing is known"
 
 
 def test_only_questions_are_answered(client: Client) -> None:

@@ -78,8 +78,8 @@ def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
     look_at(live_database, DAILY)
 
     with worker(live_database, tmp_path):
-        finished = "SELECT success, result IS NOT NULL FROM django_q_task"
-        result = eventually(lambda: live_database.query(finished), within=NEXT_LOOK, what="the worker's task")
+        finished = "SELECT success, result IS NOT NULL FROM django_q_task WHERE func = %s"
+        result = eventually(lambda: live_database.query(finished, DAILY), within=NEXT_LOOK, what="the worker's task")
 
     runs = "SELECT trigger, status, dry_run, removed_sessions, removed_items, error FROM sessions_admin_cleanuprun"
     assert result == [(True, True)]

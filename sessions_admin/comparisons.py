@@ -1,0 +1,73 @@
+"""Have the worker compare the stores, and learn what it found."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django_q.models import OrmQ, Task
+from django_q.tasks import async_task
+
+from chat.models import User
+from sessions_admin import audit
+from sessions_admin.drift import Drift
+
+COMPARE = "sessions_admin.tasks.compare_stores"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One session that differs, as a page shows it."""
+
+    session_id: str
+    what: list[str]
+    items_in_mirror: int
+    items_in_file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison that was asked for: not ended yet, failed, or done with its report."""
+
+    is_pending: bool
+    failed: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> list[tuple[str, int]]:
+        """How many sessions differ in which way."""
+        return [(str(Drift(kind).label), count) for kind, count in self.report["found"].items()]
+
+    @property
+    def findings(self) -> list[Found]:
+        """The sessions that are named one by one."""
+        return [
+            Found(
+                finding["session_id"],
+                [str(Drift(drift).label) for drift in finding["drifts"]],
+                finding["items_in_mirror"],
+                finding["items_in_file"],
+            )
+            for finding in self.report["findings"]
+        ]
+
+    @property
+    def unnamed(self) -> int:
+        """How many more there are."""
+        return int(self.report["drifted"]) + int(self.report["foreign"]) - len(self.report["findings"])
+
+
+def request_comparison(*, actor: User, repair: bool, reason: str = "") -> str:
+    """Have the worker compare the stores as soon as it can; return the id by which its outcome is asked for."""
+    how = {"repair": repair, "actor": audit.of_user(actor), "reason": reason}
+    with transaction.atomic():
+        return str(
+            async_task(COMPARE, task_name="Repair of the stores" if repair else "Comparison of the stores", **how)
+        )
+
+
+def comparison(task_id: str) -> Comparison | None:
+    """Say what became of a comparison; None where nobody knows it any more."""
+    ended = Task.objects.filter(pk=task_id, func=COMPARE).first()
+    if ended is not None:
+        return Comparison(False, report=ended.result) if ended.success else Comparison(False, failed=True)
+    return Comparison(True) if any(queued.task_id() == task_id for queued in OrmQ.objects.all()) else None

@@ -1,0 +1,116 @@
+"""What is under way and what went wrong: turns, the worker and its queue, the next clean-up, the last failures."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, F, Min
+from django.utils import timezone
+from django_q.models import Failure as FailedTask
+from django_q.models import OrmQ, Schedule, Success
+
+from chat.memory.identity import SessionId
+from chat.models import AgentSession, Turn
+from chat.models.sql import select
+from chat.models.turn import ACTIVE, Status
+from sessions_admin.cleanup import Forecast, forecast
+from sessions_admin.models import CleanupRun, RunStatus
+
+DAILY_CLEANUP = "sessions_admin.tasks.daily_cleanup"  # what the schedule of it calls
+SHOWN = 5
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnQueue:
+    """The turns that have not ended."""
+
+    queued: int
+    running: int
+    waiting: int  # for a person's decision
+    oldest_queued_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerQueue:
+    """The worker's tasks in the database."""
+
+    waiting: int
+    taken: int
+    oldest_at: datetime | None
+    last_success_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NextCleanup:
+    """When the next clean-up is due, and what it would take at this moment; how the last one ended."""
+
+    at: datetime | None
+    takes: Forecast
+    last: CleanupRun | None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have begun some time ago: the worker looks at its schedule twice a minute."""
+        return self.at is not None and self.at < timezone.now() - timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that failed, by a code or a sentence of ours: nobody's words."""
+
+    at: datetime
+    kind: str  # turn, clean-up, session, task
+    code: str
+    subject: str  # the id of the session or run, or the task's name
+
+
+def turn_queue() -> TurnQueue:
+    """Count the turns that are queued, running, or waiting for a person."""
+    rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
+    counted = {row["status"]: row for row in rows.annotate(n=Count("pk"), oldest=Min("accepted_at"))}
+
+    def of(status: Status) -> int:
+        return counted[status]["n"] if status in counted else 0
+
+    oldest = counted[Status.QUEUED]["oldest"] if Status.QUEUED in counted else None
+    return TurnQueue(of(Status.QUEUED), of(Status.RUNNING), of(Status.WAITING), oldest)
+
+
+def worker_queue() -> WorkerQueue:
+    """Count the worker's tasks: one that was taken is locked until it would be given to another."""
+    now = timezone.now()
+    waiting = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
+    taken = OrmQ.objects.filter(lock__gt=now).count()
+    last = Success.objects.order_by("-stopped").values_list("stopped", flat=True).first()
+    return WorkerQueue(waiting["n"], taken, waiting["oldest"], last)
+
+
+def next_cleanup() -> NextCleanup:
+    """Say when the next clean-up is due."""
+    due = Schedule.objects.filter(func=DAILY_CLEANUP).order_by("next_run").values_list("next_run", flat=True).first()
+    ended = CleanupRun.objects.filter(dry_run=False, ended_at__isnull=False)
+    return NextCleanup(due, forecast(), ended.order_by("-ended_at").first())
+
+
+_FAILED_TURNS = """
+SELECT ended_at, error_code, user_id, conversation_id FROM chat_turn
+WHERE accepted_at >= %(since)s AND status = 'failed' ORDER BY ended_at DESC LIMIT %(limit)s
+"""
+
+
+def failures() -> list[Failure]:
+    """Return what failed last, the newest first: turns of a day, sessions of a week, runs and tasks of any time."""
+    now = timezone.now()
+    rows = select(_FAILED_TURNS, {"since": now - DAY, "limit": SHOWN})
+    found = [Failure(at, "turn", code or "failed", str(SessionId(user, talk))) for at, code, user, talk in rows]
+    runs = CleanupRun.objects.filter(status=RunStatus.FAILED, ended_at__isnull=False).order_by("-ended_at")[:SHOWN]
+    found += [Failure(run.ended_at, "clean-up", run.error or "failed", str(run.pk)) for run in runs if run.ended_at]
+    troubled = AgentSession.objects.filter(last_activity_at__gte=now - WEEK).exclude(last_error="")
+    found += [
+        Failure(session.last_activity_at, "session", session.last_error, session.session_id)
+        for session in troubled.order_by("-last_activity_at")[:SHOWN]
+    ]
+    tasks = FailedTask.objects.order_by(F("stopped").desc()).values_list("stopped", "func")[:SHOWN]
+    found += [Failure(at, "task", "failed", func) for at, func in tasks]
+    return sorted(found, key=lambda failure: failure.at, reverse=True)[:SHOWN]

@@ -1,0 +1,159 @@
+"""How many sessions there are, how they are used and how the store grows: figures for pictures and for programs.
+
+Each question is one statement, over an index, over one short row a session, or over a table that stays small; a day
+that is over is counted once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from chat.memory.file import size_on_disk
+from chat.models import AgentSession, Quarantined
+from chat.models.session import State
+from chat.models.sql import change, select
+from sessions_admin.models import StoreSample
+
+DAYS = 30
+TOP = 5
+LATELY = timedelta(days=7)
+# Replies come after midnight to what was asked before; then a day's figures stay as they are.
+STRAGGLERS = timedelta(hours=1)
+COUNTED = "threadkeeper:activity-by-day"
+
+HOURLY_FOR = timedelta(days=7)
+KEPT_FOR = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """The sessions in one state, by the mirror."""
+
+    state: State
+    sessions: int
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What people and the assistant said to each other on one day (UTC)."""
+
+    date: date
+    messages: int
+    sessions: int  # spoken in
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Who or what takes a part of the store."""
+
+    session_id: str  # none, of a person's sessions together
+    title: str
+    email: str
+    sessions: int
+    items: int
+    bytes: int
+
+
+def by_state() -> list[StateCount]:
+    """Count the sessions in each state, of all states."""
+    counted = AgentSession.objects.with_state().order_by().values_list("state")  # type: ignore[misc]  # annotated
+    sums = counted.annotate(Count("pk"), Sum("item_count"), Sum("byte_count"))
+    rows = {state: figures for state, *figures in sums}
+    return [StateCount(state, *rows.get(state.value, (0, 0, 0))) for state in State]
+
+
+def quarantined() -> int:
+    """Count what was put into quarantine lately."""
+    return Quarantined.objects.filter(created_at__gt=timezone.now() - LATELY).count()
+
+
+def biggest_sessions() -> list[Weight]:
+    """Return the sessions that hold most."""
+    there = AgentSession.objects.filter(gone_at=None, byte_count__gt=0).select_related("user", "conversation")
+    return [
+        Weight(one.session_id, str(one.conversation), one.user.email, 1, one.item_count, one.byte_count)
+        for one in there.order_by("-byte_count")[:TOP]
+    ]
+
+
+def biggest_owners() -> list[Weight]:
+    """Return the people whose sessions hold most."""
+    there = AgentSession.objects.filter(gone_at=None, byte_count__gt=0).order_by().values("user__email")
+    weighed = there.annotate(n=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
+    return [
+        Weight("", "", row["user__email"], row["n"], row["items"], row["bytes"])
+        for row in weighed.order_by("-bytes", "user__email")[:TOP]
+    ]
+
+
+# What was said, day by day.
+
+_ACTIVITY = """
+SELECT (accepted_at AT TIME ZONE 'UTC')::date, sum(messages)::bigint, count(DISTINCT conversation_id) FROM (
+    SELECT t.conversation_id, t.accepted_at, (SELECT count(*) FROM chat_message m WHERE m.turn_id = t.id) AS messages
+    FROM chat_turn t WHERE t.accepted_at >= %(since)s OFFSET 0
+) t GROUP BY 1
+"""
+
+
+def activity(days: int = DAYS) -> list[Day]:
+    """Return the last days, the oldest first; one on which nothing was said too."""
+    now = timezone.now().astimezone(UTC)
+    first, last = now.date() - timedelta(days=days - 1), now.date()
+    wanted = [first + timedelta(days=n) for n in range(days)]
+    closed = [day for day in wanted if day < (now - STRAGGLERS).date()]
+    known: dict[date, Day] = {day.date: day for day in cache.get(COUNTED) or ()}
+    since = min((day for day in closed if day not in known), default=min(last, (now - STRAGGLERS).date()))
+    counted = {day: Day(day, messages, sessions) for day, messages, sessions in _count(since)}
+    figures = [known[day] if day in known else counted.get(day, Day(day, 0, 0)) for day in wanted]
+    if since in closed:
+        cache.set(COUNTED, [day for day in figures if day.date in closed], timeout=None)
+    return figures
+
+
+def _count(since: date) -> list[tuple[date, int, int]]:
+    """Count what was said since a day began, at most once a minute."""
+    key = f"{COUNTED}:{since}"
+    rows = cache.get(key)
+    if rows is None:
+        begun = datetime(since.year, since.month, since.day, tzinfo=UTC)
+        rows = [(day, messages, sessions) for day, messages, sessions in select(_ACTIVITY, {"since": begun})]
+        cache.set(key, rows, timeout=60)
+    return list(rows)
+
+
+# How the store grows.
+
+# Of each hour, and once they are older of each day, the last one stays.
+_THIN = """
+DELETE FROM sessions_admin_storesample s WHERE s.at < %(year)s OR EXISTS (
+    SELECT FROM sessions_admin_storesample l
+    WHERE l.at > s.at AND l.at < date_trunc(CASE WHEN s.at < %(week)s THEN 'day' ELSE 'hour' END, s.at, 'UTC')
+        + CASE WHEN s.at < %(week)s THEN interval '1 day' ELSE interval '1 hour' END)
+"""
+
+
+def sample() -> StoreSample:
+    """Write down how much the store holds now, and forget samples that are closer together than is shown."""
+    now = timezone.now()
+    there = AgentSession.objects.filter(gone_at=None)
+    totals = there.aggregate(
+        sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
+    )
+    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
+    change(_THIN, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
+    return taken
+
+
+def growth(days: int = DAYS) -> Sequence[StoreSample]:
+    """Return the samples of the last days, the oldest first."""
+    since = timezone.now() - timedelta(days=days)
+    return list(StoreSample.objects.filter(at__gte=since).order_by("at"))

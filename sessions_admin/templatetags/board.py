@@ -1,0 +1,80 @@
+"""The dashboard at the entrance of the admin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.template.defaultfilters import date as shown_date
+from django.template.defaultfilters import filesizeformat
+
+from chat.models.session import State
+from sessions_admin import charts
+from sessions_admin.charts import Bars
+from sessions_admin.overview import overview
+from sessions_admin.stats import Day
+
+register = template.Library()
+
+# What a picture of the sessions' states is made of, from the left.
+IN_ORDER = (State.ACTIVE, State.IDLE, State.DUE, State.HELD, State.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The words at the left edge of a picture: its highest figure, and the half of it where that is a round one."""
+
+    top: str
+    half: str
+
+
+@register.inclusion_tag("admin/dashboard/board.html", takes_context=True)
+def board(context: Context) -> dict[str, Any]:
+    """Draw the dashboard."""
+    found, perms = overview(), context["perms"]
+    kept = [counted for state in IN_ORDER for counted in found.states if counted.state == state]
+    messages = _bars(found.days, [day.messages for day in found.days], "message")
+    spoken_in = _bars(found.days, [day.sessions for day in found.days], "session")
+    highest = charts.ceiling(max((max(one.file_bytes, one.bytes) for one in found.growth), default=0), unit=1024)
+    return {
+        "found": found,
+        "perms": perms,
+        "may_see_runs": "sessions_admin.view_cleanuprun" in perms or "sessions_admin.run_cleanup" in perms,
+        "kept": kept,
+        "states": charts.parts(
+            [counted.sessions for counted in kept],
+            [f"{counted.state.label}: {counted.sessions:,}" for counted in kept],
+            [counted.state.value for counted in kept],
+        ),
+        "gone": found.count(State.GONE),
+        "due": found.count(State.DUE),
+        "held": found.count(State.HELD),
+        "quarantined": found.count(State.QUARANTINED),
+        "today": found.days[-1],
+        "messages": messages,
+        "messages_scale": _counts(messages),
+        "spoken_in": spoken_in,
+        "spoken_in_scale": _counts(spoken_in),
+        "growth": charts.area([(one.at.timestamp(), one.file_bytes) for one in found.growth], top=highest),
+        "growth_of_items": charts.area([(one.at.timestamp(), one.bytes) for one in found.growth], top=highest),
+        "growth_scale": Scale(filesizeformat(highest), filesizeformat(highest / 2)),
+    }
+
+
+@register.filter
+def grouped(count: int) -> str:
+    """Show a count with a comma after each three figures."""
+    return f"{count:,}"
+
+
+def _bars(days: Sequence[Day], figures: list[int], noun: str) -> Bars:
+    return charts.bars(figures, [_label(day, n, noun) for day, n in zip(days, figures, strict=True)])
+
+
+def _label(day: Day, count: int, noun: str) -> str:
+    return f"{shown_date(day.date, 'j M')}: {count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _counts(bars: Bars) -> Scale:
+    return Scale(f"{bars.top:,.0f}", f"{bars.top / 2:,.0f}" if bars.top % 2 == 0 else "")

@@ -1,0 +1,132 @@
+"""The dashboard at the entrance of the admin: for whom it is, what it says, and what it asks of the database."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from chat.models import AgentSession, User
+from sessions_admin import lifecycle, schedules, stats
+from sessions_admin.models import StoreSample
+from sessions_admin.tests.conftest import OLD, Browsers, Hire
+from sessions_admin.tests.crowd import fill
+from sessions_admin.tests.talks import talked
+from sessions_admin.tests.test_admin_pages import INLINE
+
+HOME = "/admin/"
+NO_WORKER = "No worker is running"
+
+
+@pytest.fixture
+def worker(db: None) -> Iterator[None]:
+    """The sign of life that a cluster leaves in the cache."""
+    broker, alive = get_broker(), SignedPackage.dumps(SimpleNamespace(pid=1), True)
+    broker.set_stat(f"{Conf.Q_STAT}:a", alive, 60)
+    yield
+    broker.cache.delete_many([f"{Conf.Q_STAT}:a", Conf.Q_STAT])
+
+
+def words(browser: Client) -> str:
+    """Return what the page says, without markup."""
+    return " ".join(re.sub("<[^>]*>", " ", browser.get(HOME).text).split())
+
+
+@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer", "staff"])
+def test_it_is_for_those_who_may_see_sessions(who: str, browser_of: Browsers, session_file: Path) -> None:
+    answer = browser_of(who).get(HOME)
+
+    assert answer.status_code == (302 if who in ("anonymous", "outsider") else 200)
+    assert ("board-tiles" in answer.text) == (who in ("viewer", "staff"))
+    assert answer.status_code == 302 or "content-main" in answer.text, "Django’s own list is there for all staff"
+
+
+def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path, viewer_client: Client) -> None:
+    talked(owner, session_file)
+    talked(owner, session_file, idle=OLD)
+    lifecycle.hold_session(talked(owner, session_file).session_id, actor="os:x", reason="the court")
+
+    page = viewer_client.get(HOME).text
+
+    for state, count in (("due", 1), ("held", 1), ("active", 1), ("idle", 0)):
+        link = f"/admin/chat/agentsession/?state={state}"
+        assert f'href="{link}"' in page
+        assert len(viewer_client.get(link).context["cl"].result_list) == count
+    shown = words(viewer_client)
+    assert "3 sessions 18 items" in shown
+    assert "1 due for the next clean-up" in shown
+    assert "It would take now 1 session , 6 items" in shown
+
+
+def test_an_absent_worker_is_said_first(session_file: Path, viewer_client: Client) -> None:
+    assert NO_WORKER in words(viewer_client)
+    assert "Worker is absent" in words(viewer_client)
+
+
+def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
+    session_file: Path, worker: None, viewer_client: Client
+) -> None:
+    schedules.ensure()
+    assert "board-problems" not in viewer_client.get(HOME).text
+    assert "Worker runs" in words(viewer_client)
+
+    OrmQ.objects.create(key="threadkeeper", payload="", lock=timezone.now() - timedelta(minutes=6))
+    assert "The worker is behind" in words(viewer_client)
+
+
+def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, viewer_client: Client) -> None:
+    talked(owner, session_file)
+    StoreSample.objects.create(at=timezone.now() - timedelta(hours=2), sessions=1, items=1, bytes=1, file_bytes=9)
+    stats.sample()
+
+    page = viewer_client.get(HOME).text
+
+    pictures = re.findall(r'<svg[^>]* role="img" aria-labelledby="(\S+) (\S+)">', page)
+    assert [title for title, _ in pictures] == ["messages-title", "spoken-title", "states-title", "growth-title"]
+    assert all(f'id="{name}"' in page for both in pictures for name in both)
+    assert "6 messages</title>" in page
+    assert page.count("<summary>As a table</summary>") == 2
+    assert not INLINE.search(page)
+
+
+def test_an_empty_database_is_no_trouble(session_file: Path, viewer_client: Client) -> None:
+    shown = words(viewer_client)
+
+    assert "There is no session yet" in shown
+    assert "0 sessions" in shown
+    assert not INLINE.search(viewer_client.get(HOME).text)
+
+
+def test_links_are_for_those_who_may_follow_them(hire: Hire, session_file: Path) -> None:
+    only_looks = hire("view_agentsession").get(HOME).text
+    assert "/admin/compare/" not in only_looks
+    assert "/admin/sessions_admin/cleanuprun/" not in only_looks
+
+    manages = hire("view_agentsession", "manage_agentsession", "view_cleanuprun").get(HOME).text
+    assert 'href="/admin/compare/"' in manages
+    assert 'href="/admin/sessions_admin/cleanuprun/"' in manages
+
+
+def test_it_asks_no_more_of_a_hundred_thousand_sessions_than_of_none(session_file: Path, viewer_client: Client) -> None:
+    def asked() -> list[str]:
+        viewer_client.get(HOME)  # closes the days that are over
+        with CaptureQueriesContext(connection) as captured:
+            viewer_client.get(HOME)
+        return [query["sql"] for query in captured.captured_queries]
+
+    few = asked()
+    fill(people=500, sessions=100_000, turns=0)
+    many = asked()
+
+    assert len(many) <= len(few) <= 34
+    assert AgentSession.objects.count() == 100_000
