@@ -23,7 +23,7 @@ from chat.bridge import in_database
 from chat.exceptions import BadInput, Conflict
 from chat.memory.maintenance import opened
 from chat.memory.rebuild import rebuild
-from chat.models import AgentSession, Conversation, Task, TaskCounter, User
+from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
 from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
 from config.only_one import OnlyOne
@@ -34,7 +34,7 @@ from sessions_admin.backup import backup, tables
 from sessions_admin.models import AuditRecord, StoreSample
 from sessions_admin.reconcile import reconcile
 from sessions_admin.restore import restore
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import GivenSession, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,7 +113,9 @@ def test_what_was_backed_up_comes_back_and_nothing_else(
     assert AgentSession.objects.get().item_count == 4
     assert [row.action for row in AuditRecord.objects.all()] == ["restore"]  # of the backup's making it knows nothing
     assert Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="Next").number == 2
-    talk.say(Conversation.objects.get(), "Hello again", calls=1)  # sequences go on
+    newest = ToolCall.objects.latest("pk").pk
+    again = talk.say(Conversation.objects.get(), "Hello again", calls=1)
+    assert again.tool_calls.get().pk > newest  # sequences go on
 
 
 @pytest.mark.service
@@ -178,6 +180,15 @@ def test_a_backup_that_lost_something_is_seen_though_its_sums_are_right(
         restore(rewrite(copy, damage), actor="os:root", force=True)
 
 
+def test_a_word_that_was_changed_is_seen(copy: Path) -> None:
+    with ZipFile(copy) as old, ZipFile(copy.with_name("changed.zip"), "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"Party", b"Porto") if "chat_conv" in name else old.read(name))
+
+    with pytest.raises(BadInput, match="record/chat_conversation is not what was written"):
+        restore(copy.with_name("changed.zip"), actor="os:root", force=True)
+
+
 def test_what_does_not_fit_together_leaves_both_stores_as_they_were(
     party: AgentSession, copy: Path, session_file: Path
 ) -> None:
@@ -202,6 +213,7 @@ def test_where_the_end_fails_the_old_session_file_is_back(
 ) -> None:
     with opened(session_file) as file:
         file.remove([party.session_id])
+    remember(session_file, party.session_id, 3)
     with connection.cursor() as cursor:  # refuses only when the transaction ends
         cursor.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No.'; END $$;"
@@ -215,7 +227,7 @@ def test_where_the_end_fails_the_old_session_file_is_back(
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION refuse() CASCADE")
 
-    assert memory(session_file, party.session_id) == []
+    assert len(memory(session_file, party.session_id)) == 3
 
 
 def test_a_newer_backup_is_refused(copy: Path) -> None:

@@ -64,7 +64,11 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         for password in (PASSWORD, "wrong"):
             Client().post("/accounts/login/", {"username": person.email, "password": password})
         LogEntry.objects.log_actions(person.pk, [run], CHANGE, "looked", single_object=True)
-        LogEntry.objects.log_actions(_superuser().pk, [person], CHANGE, f"wrote to {person.email}", single_object=True)
+        for about in (person, run):
+            LogEntry.objects.log_actions(
+                _superuser().pk, [about], CHANGE, f"wrote to {person.email}", single_object=True
+            )
+        LogEntry.objects.log_actions(_superuser().pk, [session], CHANGE, "held", single_object=True)
         AccessFailureLog.objects.create(username=person.email, ip_address="203.0.113.1")
         async_task("builtins.len", person.email, task_name="a letter")
         Schedule.objects.create(func="builtins.len", args=f"'{person.email}'")
@@ -211,6 +215,22 @@ def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
 
     Turn.objects.filter(pk=running.pk).update(lease_until=timezone.now())  # its process is gone
     assert erase_person(owner.pk, actor="os:root", reason="asked for it").left == 0
+
+
+def test_what_is_added_meanwhile_is_seen_and_nothing_is_signed_off(owner: User, session_file: Path) -> None:
+    with connection.cursor() as cursor:  # somebody who signs in at the last moment
+        cursor.execute(
+            "CREATE FUNCTION sign_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " INSERT INTO axes_accesslog (user_agent, username, http_accept, path_info, attempt_time, session_hash)"
+            " VALUES ('', OLD.email, '', '', now(), ''); RETURN OLD; END $$;"
+            "CREATE TRIGGER sign_in AFTER DELETE ON chat_user FOR EACH ROW EXECUTE FUNCTION sign_in()"
+        )
+
+    with pytest.raises(Conflict, match="added meanwhile .sign-ins."):
+        erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert User.objects.filter(pk=owner.pk).exists()
+    assert erase.newest_report(owner.pk) is None
 
 
 def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: User, fill: Fill) -> None:
