@@ -2,6 +2,9 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from chat.models import Quarantined
 from sessions_admin.admin.shown import ReadOnlyAdmin, size
@@ -16,12 +19,20 @@ class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
     search_help_text = "Session id"
     date_hierarchy = "created_at"
     # The content of a row is somebody's words.
-    fields = ("created_at", "what", "reason", "size")
-    readonly_fields = ("what", "size")
+    fields = ("created_at", "what", "session", "reason", "size")
+    readonly_fields = ("what", "session", "size")
 
     @admin.display(description="what")
     def what(self, found: Quarantined) -> str:
         return f"Row {found.row_id} of {found.session_id}" if found.session_id else f"File {found.content}"
+
+    @admin.display(empty_value="")
+    def session(self, found: Quarantined) -> SafeString | None:
+        """Lead to the session, where those who may look into it see the content too, on the record."""
+        if not found.session_id:
+            return None
+        sessions = reverse("admin:chat_agentsession_changelist", query={"q": found.session_id})
+        return format_html('<a href="{}">{}</a>', sessions, found.session_id)
 
     @admin.display
     def size(self, found: Quarantined) -> str:

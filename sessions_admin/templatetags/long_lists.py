@@ -1,7 +1,8 @@
 """Parts of lists that may be very long."""
 
 from django import template
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.options import IS_FACETS_VAR, IS_POPUP_VAR
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 
 from sessions_admin.admin import lists
 
@@ -12,3 +13,15 @@ register = template.Library()
 def date_drilldown(changes: ChangeList) -> dict[str, object]:
     """Offer dates to narrow a list to."""
     return lists.drilldown(changes)
+
+
+@register.inclusion_tag("admin/search_form.html")
+def search_within(changes: ChangeList) -> dict[str, object]:
+    """Show Django's search form, which names the number of results only where all of them were counted."""
+    return {
+        "cl": changes,
+        "show_result_count": not getattr(changes.paginator, "is_cut", False),
+        "search_var": SEARCH_VAR,
+        "is_popup_var": IS_POPUP_VAR,
+        "is_facets_var": IS_FACETS_VAR,
+    }

@@ -78,6 +78,7 @@ def test_what_is_said_of_each_verb_is_what_it_does(given_session: GivenSession, 
     turn = give_turn(session, Status.DONE)
     Turn.objects.filter(pk=turn.pk).update(items=[{"role": "user", "content": "Hello again"}])
     assert foreseen(Action.REBUILD, session) == (4, 1, "")
+    assert foreseen(Action.CLEAR, session) == foreseen(Action.EXPIRE, session) == (4, 0, "")
 
 
 def test_where_the_file_cannot_be_read_that_is_said(

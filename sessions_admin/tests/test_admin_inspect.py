@@ -2,10 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from django.test import Client
 
+from chat.memory.maintenance import opened
+from chat.memory.statements import Fence
 from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin import audit
@@ -73,13 +76,18 @@ def test_no_cache_keeps_it_and_no_address_has_anything_of_it(auditor: Client, se
     assert not re.findall(r'href="[^"]*(party|asked)[^"]*"', answer.text, re.IGNORECASE)
 
 
-def test_what_somebody_wrote_is_shown_as_text_and_never_as_a_page(auditor: Client, session: AgentSession) -> None:
+def test_what_somebody_wrote_is_shown_as_text_and_never_as_a_page(
+    auditor: Client, session: AgentSession, session_file: Path
+) -> None:
+    page = "<img src=x onerror=alert(1)>"
     turn = give_turn(session, Status.DONE)
-    turn.messages.update(text="<img src=x onerror=alert(1)>")
+    turn.messages.update(text=page)
+    with opened(session_file) as file:
+        file.replace(session.session_id, [{"role": "user", "content": page}], Fence(1, 1))
 
-    answer = auditor.post(page_of(session), {"reason": "She asked"})
+    answer = auditor.post(page_of(session), {"reason": page})
 
-    assert "&lt;img src=x" in answer.text
+    assert answer.text.count("&lt;img src=x") >= 4  # the reason, the item, the whole of it, the message
     assert "<img src=x" not in answer.text
 
 

@@ -54,3 +54,10 @@ def test_nobody_else_is_told(who: str, found: Quarantined, browser_of: Browsers)
 
 def test_nothing_is_told_where_nothing_happened(db: None, viewer_client: Client) -> None:
     assert "could not be used" not in viewer_client.get("/admin/").text
+
+
+def test_a_row_leads_to_its_session_and_a_file_to_none(found: Quarantined, viewer_client: Client) -> None:
+    file = Quarantined.objects.get(session_id="")
+
+    assert 'href="/admin/chat/agentsession/?q=user_1_conv_2"' in viewer_client.get(f"{LIST}{found.pk}/change/").text
+    assert "/admin/chat/agentsession/?q=" not in viewer_client.get(f"{LIST}{file.pk}/change/").text
