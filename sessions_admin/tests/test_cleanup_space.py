@@ -110,7 +110,7 @@ def test_others_write_between_two_pieces(tmp_path: Path, monkeypatch: pytest.Mon
         pieces = sessions.give_back()
         left = next(pieces)
         remember(path, "two", 1)
-        assert left > next(pieces) > 0
+        assert 10 < left - next(pieces) < 30  # pages at once, give or take what was written
         list(pieces)
 
     assert stored(path, "two") == [1, 1, 1]
