@@ -249,15 +249,15 @@ def test_a_session_that_is_still_known_is_linked_for_those_who_may_see_it(
 def test_people_are_shown_with_how_much_was_theirs_the_most_first(
     given_session: GivenSession, owner: User, outsider: User, viewer_client: Client
 ) -> None:
-    for user, items in ((owner, 2), (outsider, 9), (owner, 3)):
+    for user, items in ((outsider, 2), (owner, 9), (outsider, 3)):
         given_session(user, items=items)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=True).run_id
 
     people = viewer_client.get(f"{RUNS}{run}/change/").context["people"]
 
     assert [(line.email, line.sessions, line.items) for line in people] == [
-        ("outsider@example.com", 1, 9),
-        ("owner@example.com", 2, 5),
+        ("owner@example.com", 1, 9),
+        ("outsider@example.com", 2, 5),
     ]
     assert sum(line.bytes for line in people) == CleanupRun.objects.get().removed_bytes
 
