@@ -151,14 +151,14 @@ def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
 
 def empty_trash(*, user_id: uuid.UUID) -> Emptied:
     """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
-    chosen = list(in_trash(timezone.now()).owned_by(user_id).order_by("pk").values_list("pk", flat=True))
+    chosen = list(in_trash().owned_by(user_id).order_by("pk").values_list("pk", flat=True))
     gone: list[uuid.UUID] = []
     for start in range(0, len(chosen), BATCH):
         with transaction.atomic():
             locked = Conversation.objects.filter(pk__in=chosen[start : start + BATCH]).order_by("pk").locked()
             ids = list(locked.values_list("pk", flat=True))
             # Asked again, now that nobody can restore, hold or speak in them any more.
-            rows = list(in_trash(timezone.now()).filter(pk__in=ids))
+            rows = list(in_trash().filter(pk__in=ids))
             if rows:
                 with opened(settings.AGENT_SESSION_DB_PATH) as file:
                     remove_for_good(file, rows)

@@ -20,6 +20,7 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from sessions_admin import runs
+from sessions_admin.lifecycle import release_ended
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus
 from sessions_admin.retention import retain
 from sessions_admin.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
@@ -117,6 +118,8 @@ class _Work:
     def do(self) -> None:
         before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
         self.clean_sessions()
+        if not self.run.dry_run:
+            release_ended(actor=runs.SCHEDULE)
         retain(self.run, go_on=self.go_on)
         if not self.run.dry_run:
             self.give_space_back(before)

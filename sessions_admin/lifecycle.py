@@ -18,6 +18,7 @@ from chat.memory.maintenance import SessionFile, opened
 from chat.memory.rebuild import last_turn, rebuild
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, Turn
+from chat.models.retention import with_notice
 from chat.models.turn import HOLDING
 from sessions_admin import audit
 from sessions_admin.audit import REASON_LENGTH
@@ -136,9 +137,27 @@ def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
     with _locked(session_id, unless_busy=False) as session:
         if not session.is_held:
             raise Conflict(NOT_HELD)
-        size = Size(session.item_count, session.byte_count)
-        free = {"held_at": None, "held_until": None, "hold_reason": ""}
-        return _done(session, Action.RELEASE, actor, reason, size, size, **free)
+        return _release(session, actor, reason)
+
+
+def release_ended(*, actor: str) -> int:
+    """Release the sessions whose holds have come to their end; return how many."""
+    ended = AgentSession.objects.filter(held_at__isnull=False, held_until__lte=timezone.now()).order_by("pk")
+    released = 0
+    for session_id in list(ended.values_list("session_id", flat=True)):
+        with _locked(session_id, unless_busy=False) as session:
+            if session.held_at is not None and not session.is_held:
+                _release(session, actor, "The hold has come to its end.")
+                released += 1
+    return released
+
+
+def _release(session: AgentSession, actor: str, reason: str) -> Outcome:
+    with_notice(session.conversation, timezone.now())
+    session.conversation.save(update_fields=["kept_at", "trashed_at"])
+    size = Size(session.item_count, session.byte_count)
+    free = {"held_at": None, "held_until": None, "hold_reason": ""}
+    return _done(session, Action.RELEASE, actor, reason, size, size, **free)
 
 
 def over_limit() -> list[str]:

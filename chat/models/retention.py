@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 
 from chat.models.conversation import Conversation, ConversationQuerySet
-from chat.models.session import AgentSession, is_held
+from chat.models.session import AgentSession
 from chat.models.turn import ACTIVE, Turn
 
 IN_TRASH = timedelta(days=30)
@@ -36,12 +36,20 @@ def leaving(now: datetime) -> ConversationQuerySet:
 
 def to_purge(now: datetime) -> ConversationQuerySet:
     """Return those that a clean-up at a moment deletes for good."""
-    return _free(now).filter(trashed_at__lte=now - IN_TRASH)
+    return _free().filter(trashed_at__lte=now - IN_TRASH)
 
 
-def in_trash(now: datetime) -> ConversationQuerySet:
+def in_trash() -> ConversationQuerySet:
     """Return those in the trash that may be deleted for good before their time."""
-    return _free(now).filter(trashed_at__isnull=False)
+    return _free().filter(trashed_at__isnull=False)
+
+
+def with_notice(conversation: Conversation, now: datetime) -> None:
+    """Let a conversation that is held no more go no sooner than anybody can be told of it."""
+    since = now - max(silence() - NOTICE, QUIET)
+    conversation.kept_at = max(conversation.kept_at or since, since)
+    if conversation.trashed_at is not None:
+        conversation.trashed_at = max(conversation.trashed_at, now - IN_TRASH + NOTICE)
 
 
 def trash_on(conversation: Conversation, *, held: bool, now: datetime) -> datetime | None:
@@ -59,11 +67,12 @@ def purge_on(conversation: Conversation, *, held: bool) -> datetime | None:
 
 def _silent(now: datetime, since: timedelta) -> ConversationQuerySet:
     cutoff = now - since
-    silent = _free(now).filter(trashed_at=None, pinned_at=None, updated_at__lte=cutoff)
+    silent = _free().filter(trashed_at=None, pinned_at=None, updated_at__lte=cutoff)
     return silent.filter(Q(kept_at=None) | Q(kept_at__lte=cutoff))
 
 
-def _free(now: datetime) -> ConversationQuerySet:
-    held = AgentSession.objects.filter(is_held(now), conversation=OuterRef("pk"))
+def _free() -> ConversationQuerySet:
+    # Those whose hold has come to its end too, until they are released.
+    held = AgentSession.objects.filter(held_at__isnull=False, conversation=OuterRef("pk"))
     busy = Turn.objects.filter(conversation=OuterRef("pk"), status__in=ACTIVE)
     return Conversation.objects.filter(~Exists(held), ~Exists(busy))

@@ -18,7 +18,7 @@ from chat.memory.mirror import reflect
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from sessions_admin.cleanup import cleanup
-from sessions_admin.lifecycle import hold_session
+from sessions_admin.lifecycle import hold_session, release_session
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import GivenSession, give_turn, remember
 
@@ -54,12 +54,18 @@ def hold(days: int | None = None) -> Deed:
     return lambda session: hold_session(session.session_id, actor="os:ada", reason="A complaint.", until=until)
 
 
+def release(session: AgentSession) -> None:
+    """Let staff end a hold."""
+    release_session(session.session_id, actor="os:ada")
+
+
 # By name: what is done at the noon of which days, and the first day of each state that a night finds it in.
 LIVES: dict[str, tuple[dict[int, Deed], Life]] = {
     "active": (dict.fromkeys(range(0, DAYS, 5), speak), [(0, "here")]),
     "idle": ({}, [(0, "here"), (7, "here, forgotten"), (30, "trash, forgotten"), (60, "gone")]),
     "held": ({0: hold()}, [(0, "here")]),
-    "held for 40 days": ({0: hold(40)}, [(0, "here"), (40, "trash, forgotten"), (70, "gone")]),
+    "held for 40 days": ({0: hold(40)}, [(0, "here"), (40, "here, forgotten"), (47, "trash, forgotten")]),
+    "released": ({0: hold(), 50: release}, [(0, "here"), (51, "here, forgotten"), (58, "trash, forgotten")]),
     "woken": (
         {29: speak},
         [(0, "here"), (7, "here, forgotten"), (30, "here"), (37, "here, forgotten"), (60, "trash, forgotten")],
@@ -74,6 +80,10 @@ LIVES: dict[str, tuple[dict[int, Deed], Life]] = {
         [(0, "here"), (2, "archive"), (7, "archive, forgotten"), (32, "trash, forgotten"), (62, "gone")],
     ),
     "trashed": ({3: does(conversations.trash)}, [(0, "here"), (4, "trash"), (7, "trash, forgotten"), (34, "gone")]),
+    "trashed, held and released": (
+        {3: does(conversations.trash), 4: hold(), 50: release},
+        [(0, "here"), (4, "trash"), (51, "trash, forgotten"), (58, "gone")],
+    ),
     "trashed and held": ({3: does(conversations.trash), 4: hold()}, [(0, "here"), (4, "trash")]),
     "restored": (
         {45: does(conversations.restore)},
@@ -120,7 +130,7 @@ def _assert_recorded(cast: dict[str, AgentSession]) -> None:
         {name: next((day for day, state in life if state.startswith(word)), None) for name, (_, life) in LIVES.items()}
         for word in ("trash", "gone")
     )
-    by_hand = {"trashed", "trashed and held"}
+    by_hand = {"trashed", "trashed and held", "trashed, held and released"}
     told = {(name, False): day for name, day in trashed.items() if day is not None and name not in by_hand}
     assert nights == told | {(name, True): day for name, day in purged.items() if day is not None}
     counted = [(run.trashed_conversations, run.purged_conversations) for run in CleanupRun.objects.all()]
