@@ -13,6 +13,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from chat.exceptions import BadInput
 from chat.models import Conversation, User
 from sessions_admin.models import Action, AuditRecord
 
@@ -52,6 +53,19 @@ def record(
         reason=reason.strip()[:REASON_LENGTH],
         result=result,
     )
+
+
+def disclose(
+    action: Action, *, actor: str, person: uuid.UUID, reason: str, session_id: str = "", **result: object
+) -> AuditRecord:
+    """Write down that what a person said comes before the eyes of somebody else.
+
+    Whatever shows it calls this, within the transaction that reads it or before it hands it over. Raise BadInput
+    without a reason.
+    """
+    if not reason.strip():
+        raise BadInput("To look at what somebody said needs a reason.")
+    return record(action, actor=actor, person=person, session_id=session_id, reason=reason, **result)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from chat.exceptions import BadInput, MemoryUnavailable, NotFound
+from chat.exceptions import MemoryUnavailable, NotFound
 from chat.memory.maintenance import opened_to_read
 from chat.memory.opening import Place, foresee
 from chat.memory.rebuild import first_remembered, last_turn
@@ -112,15 +112,13 @@ def export_session(session_id: str, *, actor: str, reason: str) -> Inspection:
 
 
 def _look(session_id: str, action: Action, *, actor: str, reason: str, newest: int | None) -> Inspection:
-    if not reason.strip():
-        raise BadInput("To look into a session needs a reason.")
     with transaction.atomic(durable=True):
         session = AgentSession.objects.select_related("user", "conversation").filter(session_id=session_id).first()
         if session is None:
             raise NotFound(f"There is no session {session_id}.")
         seen = _laid_open(session, newest)
         counts = {"items": seen.memory.items, "messages": seen.messages, "turns": seen.turns}
-        audit.record(action, actor=actor, person=session.user_id, session_id=session_id, reason=reason, **counts)
+        audit.disclose(action, actor=actor, person=session.user_id, session_id=session_id, reason=reason, **counts)
     return seen
 
 
