@@ -95,6 +95,9 @@ class AgentSession(models.Model):
             models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True)),
             # For the list of staff, which shows those that are gone too.
             models.Index(fields=["-last_activity_at", "-id"], name="session_listed"),
+            # Few among very many.
+            models.Index(fields=["held_until"], name="session_held", condition=Q(held_at__isnull=False)),
+            models.Index(fields=["-last_activity_at"], name="session_in_trouble", condition=~Q(last_error="")),
         ]
         permissions = [
             ("manage_agentsession", "Can prune, clear, expire, hold, release, rebuild and reconcile sessions"),
