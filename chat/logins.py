@@ -51,7 +51,7 @@ def ended(logins: Mapping[str, User]) -> set[str]:
 def of_person(user_id: uuid.UUID) -> Iterator[str]:
     """Yield the keys of a person's logins.
 
-    Whose a login is stands inside of it only, signed, so that each one there is has to be opened: 3 s for 100,000.
+    Whose a login is stands inside of it only, signed, so that each one there is has to be opened.
     """
     store, last = SessionStore(), ""
     logins = Session.objects.order_by("session_key").values_list("session_key", "session_data")

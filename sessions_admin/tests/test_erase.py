@@ -151,8 +151,8 @@ def test_what_is_held_stays_and_the_rest_goes(
 
     assert (report.left, report.held_conversations) == (0, 1)
     assert {line.kind for line in report.lines if line.held} == {
-        "account", "conversations", "messages", "turns", "tool calls", "sessions' metadata", "quarantined rows",
-        "sessions", "items",
+        "account", "conversations", "messages", "turns", "model responses", "tool calls",
+        "sessions' metadata", "quarantined rows", "sessions", "items",
     }  # fmt: skip
     assert stored(session_file, held.session_id)[0] == 4
     assert stored(session_file, fresh.session_id) == [0, 0, 0]

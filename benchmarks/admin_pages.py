@@ -1,0 +1,136 @@
+"""How long the admin's pages take with 100,000 sessions, and how many questions each asks the database.
+
+    uv run python -m benchmarks.admin_pages [--quick]
+
+Prints the table that docs/benchmarks.md keeps. The pages are asked for in this process, so that it is the server's time
+alone; each once before, then seven times, of which the middle one counts.
+"""
+
+import os
+import platform
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from benchmarks.cleanup import PEOPLE, Given, fill_mirror
+
+SESSIONS = 100_000
+TIMES = 7
+TURNS = """
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, client_id, seq, status, attempt, text, items, warning,
+    error_code, error_detail, accepted_at, started_at, ended_at)
+SELECT gen_random_uuid(), c.id, c.user_id, gen_random_uuid(), gen_random_uuid(), n,
+    CASE WHEN random() < 0.01 THEN 'failed' ELSE 'done' END, 1, '', '[]', '', '', '',
+    c.updated_at - n * interval '1 minute', c.updated_at, c.updated_at
+FROM chat_conversation c, generate_series(1, 3) n
+"""
+MESSAGES = """
+INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
+SELECT CASE role WHEN 'user' THEN t.prompt_id ELSE gen_random_uuid() END, t.conversation_id, t.id, role, 'Buy milk',
+    2 * t.seq - (role = 'user')::int, t.accepted_at
+FROM chat_turn t, unnest(ARRAY['user', 'assistant']) role
+"""
+HELD = "UPDATE chat_agentsession SET held_at = now(), hold_reason = 'A dispute' WHERE id % 1000 = 0"
+SESSIONS_PAGE = "/admin/chat/agentsession/"
+
+
+def main() -> None:
+    """Measure and print."""
+    from config import postgres
+
+    count = SESSIONS // 10 if "--quick" in sys.argv else SESSIONS
+    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
+    server = postgres.start(folder / "postgres")
+    try:
+        os.environ |= {"DATABASE_URL": server.url, "DATA_DIR": str(folder), "ENV_FILE": os.devnull}
+        os.environ["ALLOWED_HOSTS"] = "testserver"
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+        measure(count)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(count: int) -> None:
+    """Measure with so many sessions."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.test import Client
+
+    from chat.models import AgentSession, User
+
+    call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
+    fill(count)
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss@example.com"), "django.contrib.auth.backends.ModelBackend")
+    some = AgentSession.objects.order_by("pk")[count // 2]
+    pages = {
+        "dashboard": "/admin/",
+        "list": SESSIONS_PAGE,
+        "its hundredth page": f"{SESSIONS_PAGE}?p=100",
+        **{f"state {state}": f"{SESSIONS_PAGE}?state={state}" for state in ("due", "held", "quarantined")},
+        "search by e-mail address": f"{SESSIONS_PAGE}?q={some.user.email}",
+        "search by title": f"{SESSIONS_PAGE}?q=Party",
+        "search by session id": f"{SESSIONS_PAGE}?q={some.session_id}",
+        "sorted by size": f"{SESSIONS_PAGE}?o=-5",
+        "one session": f"{SESSIONS_PAGE}{some.pk}/change/",
+        "run a clean-up?": "/admin/sessions_admin/cleanuprun/run/",
+    }
+    print(
+        f"{os.cpu_count()} cores, Python {platform.python_version()}; {count:,} sessions, {3 * count:,} turns, ", end=""
+    )
+    print(f"{6 * count:,} messages; load {os.getloadavg()[0]:.1f}\n")
+    print("| page | queries | ms |\n|---|---|---|")
+    for name, path in pages.items():
+        queries, milliseconds = asked(client, path)
+        print(f"| {name} | {queries} | {milliseconds:.0f} |")
+
+
+def fill(count: int) -> None:
+    """Write people, conversations, turns, messages and the mirror of sessions."""
+    from django.db import connection
+
+    chosen = random.Random(1)
+    users = [uuid.UUID(int=n, version=4) for n in range(PEOPLE)]
+    ids = [
+        f"user_{chosen.choice(users)}_conv_{uuid.UUID(int=chosen.getrandbits(128), version=4)}" for _ in range(count)
+    ]
+    fill_mirror(Given(ids, count // 2))
+    with connection.cursor() as cursor:
+        # A turn and its message name each other: only both together are whole.
+        cursor.execute("SET session_replication_role = replica")
+        for statement in (TURNS, MESSAGES, HELD):
+            cursor.execute(statement)
+        cursor.execute("SET session_replication_role = DEFAULT")
+        cursor.execute("VACUUM ANALYZE")
+
+
+def asked(client: "object", path: str) -> tuple[int, float]:
+    """Ask for a page; return how many queries it takes, and how many milliseconds."""
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    assert isinstance(client, Client)
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(path)
+        assert answer.status_code == 200, (path, answer.status_code)
+    queries = len(captured)  # before the next request forgets them
+    took = []
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        client.get(path)
+        took.append(time.perf_counter() - begun)
+    return queries, statistics.median(took) * 1000
+
+
+if __name__ == "__main__":
+    main()
