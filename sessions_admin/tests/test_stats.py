@@ -18,6 +18,7 @@ from chat.models import AgentSession, Turn, User
 from chat.models.session import State
 from chat.models.turn import Status
 from sessions_admin import lifecycle, pulse, schedules, stats
+from sessions_admin.cleanup import cleanup
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.overview import overview
 from sessions_admin.tests.conftest import OLD, give_turn
@@ -179,6 +180,13 @@ def test_the_schedule_says_when_the_next_clean_up_is(session_file: Path) -> None
     Schedule.objects.update(next_run=timezone.now() - timedelta(minutes=6))
     assert pulse.next_cleanup().is_overdue
     assert "The daily clean-up is overdue." in overview().problems
+
+
+def test_the_last_clean_up_is_none_that_only_looked(session_file: Path) -> None:
+    done = cleanup(trigger=Trigger.COMMAND)
+    cleanup(trigger=Trigger.COMMAND, dry_run=True)
+    last = pulse.next_cleanup().last
+    assert last is not None and last.pk == done.run_id
 
 
 def test_failures_of_all_kinds_are_told_by_code_the_newest_first(owner: User, session_file: Path) -> None:
