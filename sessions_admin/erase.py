@@ -2,8 +2,8 @@
 
 The account is closed first, so that nothing is added meanwhile; the account's row goes last, since it says whose all
 the rest is. Whatever an erasure that was cut off has left is therefore found again by the same address, and the next
-one finishes it. Of a conversation the memory goes first, in the transaction that then removes its record: cut off
-between the two, the record still tells which session it was, and the memory is only a copy of it.
+one finishes it. Of a conversation the memory goes right before its record is committed away: cut off between
+the two, the record still tells which session it was, and the memory is only a copy of it.
 """
 
 import time
@@ -19,11 +19,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from chat.exceptions import BadInput, Conflict, NotFound
-from chat.memory.identity import SessionId
 from chat.memory.maintenance import SessionFile, opened
+from chat.memory.removal import remove_for_good
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.session import is_held
-from chat.models.sql import change
 from chat.models.turn import Status
 from sessions_admin import audit, people, traces
 from sessions_admin.models import Action, AuditRecord
@@ -33,16 +32,6 @@ BATCH = 50  # conversations that go at once
 PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
 
 OnProgress = Callable[[int, int], None]
-
-# Their foreign keys are looked at when the transaction ends.
-_REMOVE = (
-    "DELETE FROM chat_toolcall WHERE turn_id IN (SELECT id FROM chat_turn WHERE conversation_id = ANY(%(gone)s))",
-    "DELETE FROM chat_turnstep WHERE turn_id IN (SELECT id FROM chat_turn WHERE conversation_id = ANY(%(gone)s))",
-    "DELETE FROM chat_message WHERE conversation_id = ANY(%(gone)s)",
-    "DELETE FROM chat_turn WHERE conversation_id = ANY(%(gone)s)",
-    "DELETE FROM chat_agentsession WHERE conversation_id = ANY(%(gone)s)",
-    "DELETE FROM chat_conversation WHERE id = ANY(%(gone)s)",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +167,14 @@ def _remove_conversations(person_id: uuid.UUID, file: SessionFile, on_progress: 
 
 def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
     with transaction.atomic(durable=True):
-        theirs = {row.pk: row.user_id for row in Conversation.objects.filter(pk__in=ids).order_by("pk").locked()}
+        theirs = list(Conversation.objects.filter(pk__in=ids).order_by("pk").locked())
         # Asked now that nobody can hold one any more.
         held = AgentSession.objects.filter(is_held(timezone.now()), conversation__in=theirs)
-        gone = sorted(set(theirs) - set(held.values_list("conversation_id", flat=True)))
-        if _at_work(gone):
+        kept = set(held.values_list("conversation_id", flat=True))
+        gone = [row for row in theirs if row.pk not in kept]
+        if _at_work([row.pk for row in gone]):
             raise Conflict("The assistant is at work in a conversation of this person; try again soon.")
-        file.shred([str(SessionId(theirs[pk], pk)) for pk in gone])
-        for statement in _REMOVE:
-            change(statement, {"gone": gone})
+        remove_for_good(file, gone, shred=True)
 
 
 def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Whose:

@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axes.models import AccessFailureLog
@@ -15,7 +16,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
-from django.db import DataError, connection
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from django_q.models import Schedule
@@ -25,6 +26,7 @@ from django_q.tasks import async_task
 from chat.accounts import may_send_reset_mail
 from chat.exceptions import Conflict
 from chat.memory.maintenance import opened
+from chat.memory.removal import remove_for_good
 from chat.models import AgentSession, Conversation, Quarantined, Task, TaskCounter, Turn, User
 from chat.models.turn import Status
 from chat.tests import talk
@@ -193,8 +195,13 @@ def test_cut_off_between_the_stores_the_record_still_tells_which_session_it_was(
     owner: User, given_session: GivenSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = given_session(owner)
-    with monkeypatch.context() as patched, pytest.raises(DataError):
-        patched.setattr(erase, "_REMOVE", ("SELECT 1 / 0 WHERE %(gone)s IS NOT NULL",))
+
+    def cut_off(*given: Any, **how: Any) -> None:
+        remove_for_good(*given, **how)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(erase, "remove_for_good", cut_off)
         erase_person(owner.pk, actor="os:root", reason="asked for it")
 
     assert stored(session_file, session.session_id) == [0, 0, 0]
