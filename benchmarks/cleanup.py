@@ -178,8 +178,8 @@ def silent_since(n: int, given: Given, now: datetime) -> datetime:
 
 def ours(path: Path, given: Given) -> tuple[float, float]:
     """Clean up as the worker does."""
-    from sessions_admin.cleanup import cleanup
     from sessions_admin.models import Trigger
+    from sessions_admin.retention.cleanup import cleanup
 
     last = 0.0
 

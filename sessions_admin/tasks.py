@@ -1,9 +1,9 @@
 """What the worker runs: synchronous, with plain dicts as results, since anything else vanishes on the way back."""
 
-from sessions_admin.cleanup import carry_out, cleanup, look_after
+from sessions_admin.figures.stats import sample
 from sessions_admin.models import Trigger
-from sessions_admin.reconcile import reconcile
-from sessions_admin.stats import sample
+from sessions_admin.retention.cleanup import carry_out, cleanup, look_after
+from sessions_admin.stores.reconcile import reconcile
 
 
 def daily_cleanup() -> dict[str, object]:

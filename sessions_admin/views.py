@@ -23,8 +23,8 @@ from chat.models import User
 from chat.views import PersonRequest
 from sessions_admin import audit
 from sessions_admin.audit import of_user
-from sessions_admin.erase import erase_person
-from sessions_admin.export import export_person
+from sessions_admin.people.erase import erase_person
+from sessions_admin.people.export import export_person
 
 CHUNK = 256 * 1024  # bytes
 SHOWN_LOOKS = 100

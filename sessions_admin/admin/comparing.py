@@ -12,7 +12,7 @@ from django.urls import reverse
 from chat.models import User
 from config.health import NO_WORKER, health
 from sessions_admin.audit import REASON_LENGTH
-from sessions_admin.comparisons import comparison, request_comparison
+from sessions_admin.stores.comparisons import comparison, request_comparison
 
 
 def compare_stores(request: HttpRequest) -> HttpResponse:

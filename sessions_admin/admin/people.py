@@ -19,10 +19,11 @@ from django.urls import URLPattern, path
 
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
-from sessions_admin import audit, people
+from sessions_admin import audit
 from sessions_admin.admin.shown import SuperusersOnly
-from sessions_admin.erase import erase_person, newest_report, preview_erasure
-from sessions_admin.export import export_person
+from sessions_admin.people import accounts
+from sessions_admin.people.erase import erase_person, newest_report, preview_erasure
+from sessions_admin.people.export import export_person
 from sessions_admin.views import download
 
 AT_ONCE = 50  # people that one confirmation may be about
@@ -216,13 +217,13 @@ class PersonAdmin(UserAdmin[User]):
 
     def deactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Close an account."""
-        closing = people.deactivate_person(person.pk, actor=_actor(request), reason=reason)
+        closing = accounts.deactivate_person(person.pk, actor=_actor(request), reason=reason)
         ended = f"{closing.logins} login{_s(closing.logins)} and {closing.turns} turn{_s(closing.turns)} ended"
         self.message_user(request, f"The account of {person.email} is closed; {ended}.", messages.SUCCESS)
 
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Open an account again."""
-        people.reactivate_person(person.pk, actor=_actor(request), reason=reason)
+        accounts.reactivate_person(person.pk, actor=_actor(request), reason=reason)
         self.message_user(request, f"{person.email} can sign in again.", messages.SUCCESS)
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:

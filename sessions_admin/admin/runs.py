@@ -16,12 +16,13 @@ from django.utils.safestring import SafeString
 from chat import shelf
 from chat.exceptions import ThreadkeeperError
 from chat.models import User
-from sessions_admin import runs, schedules
+from sessions_admin import schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
-from sessions_admin.cleaned import conversations_page, people_page, sessions_page
-from sessions_admin.cleanup import forecast
 from sessions_admin.models import CleanupRun, RunStatus
-from sessions_admin.retention import forecast_conversations
+from sessions_admin.retention import runs
+from sessions_admin.retention.cleaned import conversations_page, people_page, sessions_page
+from sessions_admin.retention.cleanup import forecast
+from sessions_admin.retention.conversations import forecast_conversations
 
 LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"

@@ -16,12 +16,13 @@ from django.utils.dateparse import parse_date
 
 from chat.exceptions import BadInput, ThreadkeeperError
 from chat.models import AgentSession, User
-from sessions_admin import audit, lifecycle
+from sessions_admin import audit
 from sessions_admin.admin.lists import LongListAdmin
 from sessions_admin.admin.streams import attachment
-from sessions_admin.inspection import export_session
 from sessions_admin.models import Action
-from sessions_admin.prospects import prospects
+from sessions_admin.sessions import lifecycle
+from sessions_admin.sessions.inspection import export_session
+from sessions_admin.sessions.prospects import prospects
 
 AT_ONCE = 200  # sessions that one confirmation may be about
 MANAGE, READ = "chat.manage_agentsession", "chat.view_session_items"

@@ -19,7 +19,7 @@ from sessions_admin import audit
 from sessions_admin.admin.session_filters import ActivityFilter, HoldFilter, OwnerFilter, SizeFilter, StateFilter
 from sessions_admin.admin.session_verbs import MANAGE, READ, SessionVerbs
 from sessions_admin.admin.shown import badge, size
-from sessions_admin.inspection import inspect
+from sessions_admin.sessions.inspection import inspect
 
 INSPECT = "chat_agentsession_inspect"
 TROUBLES = {

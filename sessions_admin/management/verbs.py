@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
-from sessions_admin.lifecycle import Outcome
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.sessions.lifecycle import Outcome
 
 
 class SessionVerb(ShellCommand):

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.models import AgentSession, User
-from sessions_admin.lifecycle import hold_session
+from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession
 
 SESSIONS = "/admin/chat/agentsession/"

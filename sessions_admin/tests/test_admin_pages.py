@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from chat.models import AgentSession, User
-from sessions_admin.cleanup import cleanup
 from sessions_admin.models import Trigger
+from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.tests.conftest import GivenSession
 
 SESSIONS, RUNS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/"

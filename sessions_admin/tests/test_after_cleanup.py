@@ -15,8 +15,8 @@ from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Message, User
 from chat.tests.conftest import Chat
 from chat.turns.events import Warned
-from sessions_admin.cleanup import CleanupReport, cleanup
 from sessions_admin.models import Trigger
+from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 
 async def clean_up_a_week_later(chat: Chat, settings: Settings) -> CleanupReport:

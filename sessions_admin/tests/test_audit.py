@@ -5,8 +5,8 @@ from django.db import Error, connection, transaction
 from django.test import Client
 
 from chat.models import User
-from sessions_admin import lifecycle
 from sessions_admin.models import AuditRecord
+from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import GivenSession, Hire
 
 AUDIT = "/admin/sessions_admin/auditrecord/"

@@ -28,12 +28,12 @@ from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
 from config.only_one import OnlyOne
 from config.tests.support import LiveDatabase, database, run
-from sessions_admin import archive
 from sessions_admin.audit import of_shell
-from sessions_admin.backup import backup, tables
 from sessions_admin.models import AuditRecord, StoreSample
-from sessions_admin.reconcile import reconcile
-from sessions_admin.restore import restore
+from sessions_admin.stores import archive
+from sessions_admin.stores.backup import backup, tables
+from sessions_admin.stores.reconcile import reconcile
+from sessions_admin.stores.restore import restore
 from sessions_admin.tests.conftest import GivenSession, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)

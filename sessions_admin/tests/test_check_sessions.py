@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 
 from chat.models import AgentSession, User
 from chat.models.turn import Status
-from sessions_admin.checking import check
 from sessions_admin.models import AuditRecord
+from sessions_admin.stores.checking import check
 from sessions_admin.tests.conftest import give_turn
 from sessions_admin.tests.talks import sql, talked
 

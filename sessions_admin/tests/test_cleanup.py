@@ -11,8 +11,8 @@ from pytest_django import Settings
 from chat.exceptions import MemoryUnavailable
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
-from sessions_admin.cleanup import BATCH, cleanup, forecast
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
+from sessions_admin.retention.cleanup import BATCH, cleanup, forecast
 from sessions_admin.tests.conftest import GivenSession, give_turn, stored
 
 

@@ -19,8 +19,8 @@ from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually
-from sessions_admin.cleanup import AlreadyRunning, TakenForDead, cleanup
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.retention.cleanup import AlreadyRunning, TakenForDead, cleanup
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
 CHOOSING = 'SELECT "chat_agentsession"."id"'

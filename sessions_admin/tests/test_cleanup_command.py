@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 
 from chat.models import User
-from sessions_admin.lifecycle import hold_session
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus
+from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession
 
 
@@ -57,7 +57,7 @@ def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session:
 def test_a_signal_stops_it_after_the_batch_at_hand(
     given_session: GivenSession, owner: User, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
-    monkeypatch.setattr("sessions_admin.cleanup.BATCH", 1)
+    monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 1)
     for _ in range(3):
         given_session(owner)
     before = signal.getsignal(number)

@@ -11,8 +11,8 @@ from agents import SQLiteSession
 from chat.memory import file
 from chat.memory.maintenance import opened
 from chat.models import User
-from sessions_admin.cleanup import cleanup
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.tests.conftest import GivenSession, remember, stored
 
 

@@ -9,17 +9,18 @@ from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound
 from chat.models import User
-from sessions_admin import runs, schedules
-from sessions_admin.cleanup import AlreadyRunning, carry_out, cleanup
+from sessions_admin import schedules
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
-from sessions_admin.runs import AskedToStop, TakenForDead
+from sessions_admin.retention import runs
+from sessions_admin.retention.cleanup import AlreadyRunning, carry_out, cleanup
+from sessions_admin.retention.runs import AskedToStop, TakenForDead
 from sessions_admin.tests.conftest import GivenSession, stored
 
 
 @pytest.fixture(autouse=True)
 def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a batch of one session, so that few are enough."""
-    monkeypatch.setattr("sessions_admin.cleanup.BATCH", 1)
+    monkeypatch.setattr("sessions_admin.retention.cleanup.BATCH", 1)
 
 
 def test_a_run_that_is_stopped_ends_after_the_batch_at_hand(

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 
 from chat.models import AgentSession, User
-from sessions_admin.comparisons import COMPARE
 from sessions_admin.models import AuditRecord
+from sessions_admin.stores.comparisons import COMPARE
 from sessions_admin.tests.conftest import Browsers, Hire
 from sessions_admin.tests.talks import talked
 from sessions_admin.tests.test_admin_pages import INLINE

@@ -17,8 +17,10 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from chat.models import AgentSession, User
-from sessions_admin import lifecycle, schedules, stats
+from sessions_admin import schedules
+from sessions_admin.figures import stats
 from sessions_admin.models import StoreSample
+from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import OLD, Browsers, Hire
 from sessions_admin.tests.crowd import fill
 from sessions_admin.tests.talks import talked

@@ -31,12 +31,12 @@ from chat.models import AgentSession, Conversation, Quarantined, Task, TaskCount
 from chat.models.turn import Status
 from chat.tests import talk
 from config.tests.support import PASSWORD
-from sessions_admin import erase, traces
 from sessions_admin.audit import of_user
-from sessions_admin.cleanup import cleanup
-from sessions_admin.erase import erase_person
-from sessions_admin.lifecycle import hold_session, release_session
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanupRun, Trigger
+from sessions_admin.people import erase, traces
+from sessions_admin.people.erase import erase_person
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.sessions.lifecycle import hold_session, release_session
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember, stored
 
 PEOPLE = "/admin/chat/user/"

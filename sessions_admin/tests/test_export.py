@@ -18,12 +18,12 @@ from chat.models import AgentSession, Conversation, Message, Quarantined, Task, 
 from chat.models.conversation import Role
 from chat.models.sql import change
 from chat.tests import talk
-from sessions_admin import export
 from sessions_admin.audit import looks_at, of_user
-from sessions_admin.export import export_person
-from sessions_admin.files import new_file
-from sessions_admin.lifecycle import hold_session
 from sessions_admin.models import AuditRecord
+from sessions_admin.people import export
+from sessions_admin.people.export import export_person
+from sessions_admin.sessions.lifecycle import hold_session
+from sessions_admin.stores.files import new_file
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember
 
 PEOPLE = "/admin/chat/user/"

@@ -18,9 +18,9 @@ from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Fence
 from chat.models import AgentSession, Conversation, Message, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status
-from sessions_admin.inspection import Course, Inspection, export_session, inspect
-from sessions_admin.lifecycle import clear_session, expire_session
 from sessions_admin.models import Action, AuditRecord
+from sessions_admin.sessions.inspection import Course, Inspection, export_session, inspect
+from sessions_admin.sessions.lifecycle import clear_session, expire_session
 from sessions_admin.tests.conftest import GivenSession, give_turn
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "create_task", "arguments": '{"title": "Cake"}'}
@@ -236,7 +236,7 @@ def test_what_cannot_be_shown_is_marked_and_breaks_nothing(session: AgentSession
 
 
 def test_a_page_holds_the_newest_and_an_export_all(session: AgentSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions_admin.inspection.NEWEST", 2)
+    monkeypatch.setattr("sessions_admin.sessions.inspection.NEWEST", 2)
     conversation = Conversation.objects.get()
     turn = Turn.objects.get()
     for position in (2, 3):

@@ -20,9 +20,9 @@ from chat.models.session import State
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.turns.accept import accept_edit
-from sessions_admin import lifecycle
-from sessions_admin.cleanup import cleanup
 from sessions_admin.models import AuditRecord, Trigger
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import GivenSession, give_turn, stored
 
 BY = "os:tester"

@@ -17,8 +17,8 @@ from chat.models import AgentSession, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.turns.stop import ask_to_stop
-from sessions_admin import lifecycle
-from sessions_admin.reconcile import reconcile
+from sessions_admin.sessions import lifecycle
+from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.tests.conftest import give_turn
 from sessions_admin.tests.talks import talked
 

@@ -18,8 +18,8 @@ from django.utils import timezone
 from chat.models import Conversation, Task, TaskCounter, User
 from config.tests.support import PASSWORD
 from sessions_admin import audit
-from sessions_admin.lifecycle import hold_session
 from sessions_admin.models import Action, AuditRecord
+from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession, stored
 
 PAGE, EXPORT, DELETE = "/settings/data/", "/settings/data/export/", "/settings/data/delete/"

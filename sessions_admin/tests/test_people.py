@@ -20,7 +20,7 @@ from chat.turns.accept import accept
 from config.tests.support import PASSWORD, ServerProcess
 from sessions_admin.audit import of_user
 from sessions_admin.models import AuditRecord
-from sessions_admin.people import deactivate_person, reactivate_person
+from sessions_admin.people.accounts import deactivate_person, reactivate_person
 from sessions_admin.tests.conftest import Browsers, Hire
 
 __all__ = ["shared_server"]

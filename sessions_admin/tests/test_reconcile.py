@@ -15,10 +15,10 @@ from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
-from sessions_admin import lifecycle
-from sessions_admin.drift import Drift
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.reconcile import ReconcileReport, reconcile
+from sessions_admin.sessions import lifecycle
+from sessions_admin.stores.drift import Drift
+from sessions_admin.stores.reconcile import ReconcileReport, reconcile
 from sessions_admin.tests.conftest import OLD, give_turn, stored
 from sessions_admin.tests.talks import sql, talked
 
@@ -296,8 +296,8 @@ def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, s
 def test_many_findings_are_counted_and_the_first_are_named(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessions_admin.reconcile.NAMED", 2)
-    monkeypatch.setattr("sessions_admin.reconcile.PAGE", 2)
+    monkeypatch.setattr("sessions_admin.stores.reconcile.NAMED", 2)
+    monkeypatch.setattr("sessions_admin.stores.reconcile.PAGE", 2)
     for _ in range(3):
         talked(owner, session_file)
     AgentSession.objects.update(item_count=1)

@@ -16,10 +16,10 @@ from chat.exceptions import MemoryUnavailable
 from chat.models import Conversation, User
 from chat.models.turn import Status
 from chat.tests import talk
-from sessions_admin import retention, runs
-from sessions_admin.cleanup import cleanup
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
-from sessions_admin.retention import BATCH, forecast_conversations
+from sessions_admin.retention import conversations, runs
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.retention.conversations import BATCH, forecast_conversations
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
 MONTH = timedelta(days=30)
@@ -46,7 +46,7 @@ def test_what_was_done_is_recorded_and_counted(owner: User, outsider: User, sess
     old = in_trash(outsider, MONTH)
     talk.conversation(owner, at=timezone.now() - MONTH + timedelta(minutes=1))
     in_trash(owner, MONTH - timedelta(minutes=1))
-    assert forecast_conversations() == retention.ConversationForecast(1, 1)
+    assert forecast_conversations() == conversations.ConversationForecast(1, 1)
 
     cleanup(trigger=Trigger.COMMAND)
 
@@ -124,7 +124,7 @@ def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session
     def go_on() -> None:
         Conversation.objects.filter(pk=woken.pk).update(updated_at=timezone.now())
 
-    retention.retain(begun(), go_on=go_on)
+    conversations.retain(begun(), go_on=go_on)
     assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [sleeping]
 
 
@@ -132,7 +132,7 @@ def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, se
     row = in_trash(owner, MONTH)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):
-        retention.retain(begun(), go_on=lambda: None)
+        conversations.retain(begun(), go_on=lambda: None)
     assert Conversation.objects.filter(pk=row.pk).exists()
     assert not CleanedConversation.objects.exists()
 
@@ -145,7 +145,7 @@ def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
     told: list[tuple[int, int]] = []
     run = begun()
     with django_assert_max_num_queries(2 + 3 * 8):
-        retention.retain(run, go_on=lambda: None, on_progress=lambda *done: told.append(done))
+        conversations.retain(run, go_on=lambda: None, on_progress=lambda *done: told.append(done))
     assert told == [(BATCH, 2 * BATCH + 1), (2 * BATCH, 2 * BATCH + 1), (2 * BATCH + 1, 2 * BATCH + 1)]
     assert not Conversation.objects.filter(trashed_at=None).exists()
 
@@ -159,7 +159,7 @@ def test_what_is_due_is_found_by_an_index(owner: User, rows: str, index: str) ->
     Conversation.objects.bulk_create(Conversation(user=owner, updated_at=now) for _ in range(3000))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE chat_conversation")
-    assert index in getattr(retention, rows)(now).explain()
+    assert index in getattr(conversations, rows)(now).explain()
 
 
 def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: None) -> None:

@@ -13,8 +13,8 @@ from django.utils import timezone
 from chat.models import User
 from config.tests.support import PASSWORD, ROOT
 from sessions_admin.admin.session_verbs import VERBS
-from sessions_admin.lifecycle import hold_session
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
+from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession
 
 SESSIONS, RUNS, USERS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/", "/admin/chat/user/"

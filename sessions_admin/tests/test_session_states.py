@@ -12,7 +12,7 @@ from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Size
 from chat.models import AgentSession, User
 from chat.models.session import State
-from sessions_admin.lifecycle import expire_session, hold_session, rebuild_session
+from sessions_admin.sessions.lifecycle import expire_session, hold_session, rebuild_session
 from sessions_admin.tests.conftest import GivenSession
 
 BAD = [Suspect(7, "half a thought", "holds no item")]

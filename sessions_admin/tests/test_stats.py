@@ -17,10 +17,12 @@ from chat.memory.quarantine import Suspect, quarantine
 from chat.models import AgentSession, Turn, User
 from chat.models.session import State
 from chat.models.turn import Status
-from sessions_admin import lifecycle, pulse, schedules, stats
-from sessions_admin.cleanup import cleanup
+from sessions_admin import schedules
+from sessions_admin.figures import pulse, stats
+from sessions_admin.figures.overview import overview
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
-from sessions_admin.overview import overview
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import OLD, give_turn
 from sessions_admin.tests.talks import talked
 

@@ -14,7 +14,7 @@ from chat.memory.maintenance import opened
 from chat.models import User
 from sessions_admin import schedules
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
-from sessions_admin.runs import TAKEN_UP
+from sessions_admin.retention.runs import TAKEN_UP
 from sessions_admin.tasks import daily_cleanup, look_after_runs, requested_cleanup
 from sessions_admin.tests.conftest import GivenSession, stored
 

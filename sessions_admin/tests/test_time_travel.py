@@ -17,9 +17,9 @@ from chat.memory.identity import SessionId
 from chat.memory.mirror import reflect
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
-from sessions_admin.cleanup import cleanup
-from sessions_admin.lifecycle import hold_session, release_session
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.sessions.lifecycle import hold_session, release_session
 from sessions_admin.tests.conftest import GivenSession, give_turn, remember
 
 # Clean-ups begin on the hour at which all was said last, so that an age is met to the second.

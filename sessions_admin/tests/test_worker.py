@@ -19,7 +19,7 @@ from chat.memory.identity import SessionId
 from chat.memory.statements import Size
 from config.processes import spawn
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of
-from sessions_admin.runs import TAKEN_UP
+from sessions_admin.retention.runs import TAKEN_UP
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
 

@@ -5,8 +5,8 @@ from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
 from sessions_admin.audit import of_shell
-from sessions_admin.backup import backup
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.stores.backup import backup
 
 
 class Command(ShellCommand):

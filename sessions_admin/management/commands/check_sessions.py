@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sessions_admin.checking import check
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.stores.checking import check
 
 
 class Command(ShellCommand):

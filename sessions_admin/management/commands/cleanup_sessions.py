@@ -4,11 +4,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from sessions_admin.cleaned import by_person
-from sessions_admin.cleanup import CleanupReport, cleanup
 from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
+from sessions_admin.retention.cleaned import by_person
+from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 LINE = "{sessions:>8,}  {items:>10,}  {size:>12}  {email}"
 

@@ -1,5 +1,5 @@
-from sessions_admin.lifecycle import clear_session
 from sessions_admin.management.verbs import SessionVerb
+from sessions_admin.sessions.lifecycle import clear_session
 
 
 class Command(SessionVerb):

@@ -2,10 +2,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sessions_admin import people
 from sessions_admin.audit import of_shell
-from sessions_admin.erase import Erasure, erase_person, preview_erasure
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.people import accounts
+from sessions_admin.people.erase import Erasure, erase_person, preview_erasure
 
 
 class Command(ShellCommand):
@@ -20,7 +20,7 @@ class Command(ShellCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with self.failures_told():
-            person = people.find(options["email"])
+            person = accounts.find(options["email"])
             if options["dry_run"]:
                 report = preview_erasure(person.pk)
             else:

@@ -3,11 +3,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from sessions_admin import people
 from sessions_admin.audit import of_shell
-from sessions_admin.export import export_person
-from sessions_admin.files import new_file
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.people import accounts
+from sessions_admin.people.export import export_person
+from sessions_admin.stores.files import new_file
 
 
 class Command(ShellCommand):
@@ -23,7 +23,7 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
         with self.failures_told():
-            person = people.find(options["email"])
+            person = accounts.find(options["email"])
             with new_file(path, force=options["force"]) as file:
                 how = {"reason": options["reason"], "on_progress": self.print_progress}
                 exported = export_person(person.pk, to=file, actor=of_shell(), **how)

@@ -3,9 +3,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from sessions_admin.lifecycle import hold_session
 from sessions_admin.management.shell import duration
 from sessions_admin.management.verbs import SessionVerb
+from sessions_admin.sessions.lifecycle import hold_session
 
 
 class Command(SessionVerb):

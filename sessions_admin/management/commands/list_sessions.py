@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from chat.models.session import State
-from sessions_admin.listing import list_sessions
 from sessions_admin.management.shell import ShellCommand, duration
+from sessions_admin.sessions.listing import list_sessions
 
 LINE = "{state:<6}  {items:>6}  {bytes:>9}  {last_activity_at:%Y-%m-%d %H:%M}  {session_id}  {email}"
 

@@ -4,8 +4,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from chat.exceptions import ThreadkeeperError
 from sessions_admin.audit import of_shell
-from sessions_admin.lifecycle import over_limit, prune_session
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.sessions.lifecycle import over_limit, prune_session
 
 
 class Command(ShellCommand):

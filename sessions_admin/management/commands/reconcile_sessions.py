@@ -4,7 +4,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.reconcile import reconcile
+from sessions_admin.stores.reconcile import reconcile
 
 
 class Command(ShellCommand):

@@ -1,5 +1,5 @@
-from sessions_admin.lifecycle import release_session
 from sessions_admin.management.verbs import SessionVerb
+from sessions_admin.sessions.lifecycle import release_session
 
 
 class Command(SessionVerb):

@@ -5,7 +5,7 @@ from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.restore import restore
+from sessions_admin.stores.restore import restore
 
 
 class Command(ShellCommand):

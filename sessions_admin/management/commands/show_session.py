@@ -3,10 +3,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
-from sessions_admin.exhibits import Entry
-from sessions_admin.inspection import Inspection, inspect
-from sessions_admin.listing import session_details
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.sessions.exhibits import Entry
+from sessions_admin.sessions.inspection import Inspection, inspect
+from sessions_admin.sessions.listing import session_details
 
 
 class Command(ShellCommand):

@@ -9,7 +9,7 @@ import psycopg
 from playwright.sync_api import Page, expect
 
 from chat.tests.browser.conftest import Visitor, expect_state, say
-from sessions_admin.cleanup import BATCH
+from sessions_admin.retention.cleanup import BATCH
 from sessions_admin.tests.browser.conftest import Site
 
 OTHERS = 2 * BATCH + 50

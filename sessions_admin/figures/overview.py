@@ -10,10 +10,10 @@ from django.utils import timezone
 from chat.memory.file import size_on_disk
 from chat.models.session import State
 from config.health import Health, health
-from sessions_admin import pulse, stats
+from sessions_admin.figures import pulse, stats
+from sessions_admin.figures.pulse import Failure, NextCleanup, TurnQueue, WorkerQueue
+from sessions_admin.figures.stats import Day, StateCount, Weight
 from sessions_admin.models import StoreSample
-from sessions_admin.pulse import Failure, NextCleanup, TurnQueue, WorkerQueue
-from sessions_admin.stats import Day, StateCount, Weight
 
 BEHIND = timedelta(minutes=5)  # so long a task may wait before the worker is said to be behind
 

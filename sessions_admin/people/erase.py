@@ -24,9 +24,10 @@ from chat.memory.removal import remove_for_good
 from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.session import is_held
 from chat.models.turn import Status
-from sessions_admin import audit, people, traces
+from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.traces import Count, Whose
+from sessions_admin.people import accounts, traces
+from sessions_admin.people.traces import Count, Whose
 
 BATCH = 50  # conversations that go at once
 PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
@@ -91,7 +92,7 @@ def erase_person(
         raise BadInput("An erasure needs a reason.")
     with opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _begin(person_id, file, actor=actor, reason=reason)
-        people.end_everything(person_id)
+        accounts.end_everything(person_id)
         _await_turns(person_id)
         _remove_conversations(person_id, file, on_progress)
         whose = _remove_the_rest(person_id, file)
@@ -124,8 +125,8 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
 def _begin(person_id: uuid.UUID, file: SessionFile, *, actor: str, reason: str) -> list[Count]:
     """Close the account, and write down what there is; return it, as it was before the first of several tries."""
     with transaction.atomic(durable=True):
-        person = people.locked(person_id, actor=actor)
-        people.check_not_last(person)
+        person = accounts.locked(person_id, actor=actor)
+        accounts.check_not_last(person)
         found = traces.count(traces.whose(person), file)
         before = _first_found(person_id, found)
         User.objects.filter(pk=person_id).update(is_active=False)

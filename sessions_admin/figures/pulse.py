@@ -12,8 +12,8 @@ from chat.memory.identity import SessionId
 from chat.models import AgentSession, Turn
 from chat.models.sql import select
 from chat.models.turn import ACTIVE, Status
-from sessions_admin.cleanup import Forecast, forecast
 from sessions_admin.models import CleanupRun, RunStatus
+from sessions_admin.retention.cleanup import Forecast, forecast
 
 DAILY_CLEANUP = "sessions_admin.tasks.daily_cleanup"  # what the schedule of it calls
 SHOWN = 5

@@ -25,9 +25,9 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
-from sessions_admin.drift import SPOILT, Drift, Record, drifts, is_doubtful, next_records, records
-from sessions_admin.lifecycle import fill_again
 from sessions_admin.models import Action
+from sessions_admin.sessions.lifecycle import fill_again
+from sessions_admin.stores.drift import SPOILT, Drift, Record, drifts, is_doubtful, next_records, records
 
 PAGE = 250  # sessions read at once, and locked at once where many look wrong
 NAMED = 500  # findings that a report names one by one; the others it counts

@@ -17,8 +17,8 @@ from chat.memory.removal import remove_for_good
 from chat.models import Conversation
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash
-from sessions_admin import runs
 from sessions_admin.models import CleanedConversation, CleanupRun
+from sessions_admin.retention import runs
 
 BATCH = 100  # conversations locked at once, so for how long somebody who comes back may have to wait
 

@@ -11,8 +11,8 @@ from chat.memory.maintenance import SessionFile, opened_to_read
 from chat.memory.rebuild import rebuild
 from chat.models import AgentSession, Turn
 from chat.models.turn import HOLDING
-from sessions_admin.lifecycle import BUSY, HELD, NOT_HELD
 from sessions_admin.models import Action
+from sessions_admin.sessions.lifecycle import BUSY, HELD, NOT_HELD
 
 REMOVING = (Action.CLEAR, Action.EXPIRE)
 OF_THE_FILE = (*REMOVING, Action.PRUNE, Action.REBUILD)

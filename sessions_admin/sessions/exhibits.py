@@ -1,6 +1,6 @@
 """What there is to see of a session, as plain values: items with their outputs, what was said, what each turn did.
 
-Nobody but `sessions_admin.inspection` reads it for somebody's eyes: there it is written down who does.
+Nobody but `sessions_admin.sessions.inspection` reads it for somebody's eyes: there it is written down who does.
 """
 
 import json

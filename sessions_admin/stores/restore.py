@@ -24,10 +24,11 @@ from psycopg import sql
 from chat.exceptions import BadInput, Conflict
 from config.exceptions import CannotStart
 from config.only_one import OnlyOne
-from sessions_admin import archive, audit
-from sessions_admin.archive import TABLES, Archive, Manifest
-from sessions_admin.backup import copy_statement
+from sessions_admin import audit
 from sessions_admin.models import Action
+from sessions_admin.stores import archive
+from sessions_admin.stores.archive import TABLES, Archive, Manifest
+from sessions_admin.stores.backup import copy_statement
 
 OnProgress = Callable[[int, int], None]
 

@@ -26,10 +26,11 @@ from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
-from sessions_admin import archive, audit
-from sessions_admin.archive import MEMORY, TABLES, Manifest, Table, Writer
-from sessions_admin.files import new_file
+from sessions_admin import audit
 from sessions_admin.models import Action
+from sessions_admin.stores import archive
+from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
+from sessions_admin.stores.files import new_file
 
 # What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in.
 LEFT_OUT: tuple[type[Model], ...] = (

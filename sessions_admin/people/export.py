@@ -24,8 +24,9 @@ from chat.exceptions import NotFound
 from chat.memory.maintenance import SessionFile, opened
 from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.conversation import Role
-from sessions_admin import audit, people, traces
+from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
+from sessions_admin.people import accounts, traces
 
 PAGE = 100  # rows that are read at once
 DOCUMENT = "everything.json"
@@ -74,7 +75,7 @@ def export_person(
         raise NotFound("There is no such person.")
     is_own = actor == str(person_id)
     if not is_own:
-        people.check_may_touch(person, actor=actor)
+        accounts.check_may_touch(person, actor=actor)
     tally = _Tally(Conversation.objects.owned_by(person_id).count(), on_progress)
     with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
         _write(archive, "README.txt", iter([ABOUT.format(email=person.email, now=timezone.now())]))

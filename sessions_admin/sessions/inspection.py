@@ -22,9 +22,10 @@ from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
 from chat.models import AgentSession, Message, ToolCall, Turn
 from chat.models.turn import HOLDING, Decision
-from sessions_admin import audit, exhibits
-from sessions_admin.exhibits import Entry, Said, SetAside, TurnShown
+from sessions_admin import audit
 from sessions_admin.models import Action
+from sessions_admin.sessions import exhibits
+from sessions_admin.sessions.exhibits import Entry, Said, SetAside, TurnShown
 
 NEWEST = 200  # turns, and messages, that a page is to hold
 

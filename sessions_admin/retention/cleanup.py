@@ -19,11 +19,11 @@ from chat.memory.maintenance import SessionFile, opened
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
-from sessions_admin import runs
-from sessions_admin.lifecycle import release_ended
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus
-from sessions_admin.retention import retain
-from sessions_admin.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
+from sessions_admin.retention import runs
+from sessions_admin.retention.conversations import retain
+from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
+from sessions_admin.sessions.lifecycle import release_ended
 
 __all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
 

@@ -9,7 +9,7 @@ from django_q.tasks import async_task
 
 from chat.models import User
 from sessions_admin import audit
-from sessions_admin.drift import Drift
+from sessions_admin.stores.drift import Drift
 
 COMPARE = "sessions_admin.tasks.compare_stores"
 

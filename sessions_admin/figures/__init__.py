@@ -1,0 +1,1 @@
+"""Figures: what the dashboard shows and `session_stats` prints."""

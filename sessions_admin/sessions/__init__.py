@@ -1,0 +1,1 @@
+"""Single sessions: list them, look into one, and the verbs that staff have for it."""
