@@ -18,6 +18,7 @@ from chat.turns.events import (
     ApprovalRequested,
     TurnFinished,
     TurnStopped,
+    reply_id,
 )
 
 __all__ = ["chat"]
@@ -35,6 +36,7 @@ async def test_another_message_makes_the_question_needless(chat: Chat, script: S
     assert isinstance(last, TurnStopped)
     assert last.message is not None
     assert last.message["text"] == "Gladly."
+    assert last.message["id"] == str(reply_id(accepted.turn.pk))
     assert len(await titles()) == 3
     model_saw = script.last_call
     assert model_saw is not None

@@ -11,7 +11,7 @@ from chat.bridge import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Task, ToolCall, Turn, TurnStep
 from chat.tests.conftest import Chat, Gate
-from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from chat.turns.events import TextDelta, ToolFinished, ToolStarted, TurnFinished, TurnStarted, reply_id
 
 
 async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: ScriptedModel) -> None:
@@ -23,7 +23,9 @@ async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: Scripte
 
     assert isinstance(entries[0].event, TurnStarted)
     assert "".join(e.event.text for e in entries if isinstance(e.event, TextDelta)) == "Hello there!"
-    assert isinstance(entries[-1].event, TurnFinished)
+    last = entries[-1].event
+    assert isinstance(last, TurnFinished)
+    assert last.message["id"] == str(reply_id(accepted.turn.pk)), "whoever streams it knows its id from the beginning"
     messages = await in_database(
         lambda: list(Message.objects.order_by("position").values_list("role", "text", "position"))
     )

@@ -11,7 +11,7 @@ from chat.models.conversation import Role
 from chat.models.sql import select
 from chat.models.turn import SUPERSEDED, Decision, Status
 from chat.turns import journal as journals
-from chat.turns.events import MessageView, message_view
+from chat.turns.events import MessageView, message_view, reply_id
 
 NOT_DONE = {"ok": False, "error": SUPERSEDED, "detail": "This was not done: nobody decided before something else came."}
 
@@ -56,6 +56,7 @@ def close(turn: Turn, *, now: datetime) -> Closed:
 def _say(turn: Turn, now: datetime) -> Message:
     ((position,),) = select(_NEXT_POSITION, {"conversation": turn.conversation_id, "now": now})
     return Message.objects.create(
+        pk=reply_id(turn.pk),
         conversation_id=turn.conversation_id,
         turn=turn,
         role=Role.ASSISTANT,

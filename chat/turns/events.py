@@ -1,5 +1,6 @@
 """What a turn's log says. Each becomes one frame; `n` and the turn are added by whoever sends it."""
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -27,6 +28,11 @@ def message_view(message: Message) -> MessageView:
         "position": message.position,
         "turn_id": str(message.turn_id),
     }
+
+
+def reply_id(turn_id: uuid.UUID) -> uuid.UUID:
+    """Name the message that is going to be a turn's reply: who streams it needs its id before there is one."""
+    return uuid.uuid5(turn_id, "reply")
 
 
 class ToolView(TypedDict, total=False):

@@ -17,7 +17,7 @@ from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.turns.claim import claim_locked
-from chat.turns.events import ApprovalRequested, MessageView, message_view
+from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
 from chat.turns.journal import storable
 from chat.turns.ownership import HELD, Hold
 
@@ -95,4 +95,11 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
 def _reply(turn_id: uuid.UUID, position: int, ending: Ending, now: datetime) -> Message | None:
     if not ending.text or ending.status == Status.FAILED:
         return None
-    return Message(turn_id=turn_id, role=Role.ASSISTANT, text=ending.text, position=position, created_at=now)
+    return Message(
+        pk=reply_id(turn_id),
+        turn_id=turn_id,
+        role=Role.ASSISTANT,
+        text=ending.text,
+        position=position,
+        created_at=now,
+    )

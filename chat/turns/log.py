@@ -38,20 +38,13 @@ class Entry:
     event: Event
 
 
-class TurnLog:
-    """Everything one attempt at a turn had to say, in order."""
+class Picture:
+    """What there is to see of a turn: its reply so far, and its calls."""
 
-    def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
-        self.turn_id = turn_id
-        self.attempt = attempt
+    def __init__(self) -> None:
         self._pieces: list[str] = []  # of the text; joined when somebody asks
         self._length = 0
         self.tools: dict[str, ToolView] = {}
-        self.ended = False
-        self.is_outdated = False  # a later attempt has a log
-        self._running = False
-        self._events: list[Event] = []
-        self._news = asyncio.Event()
 
     @property
     def text(self) -> str:
@@ -63,6 +56,50 @@ class TurnLog:
     @text.setter
     def text(self, text: str) -> None:
         self._pieces, self._length = [text], len(text)
+
+    def fold(self, event: Event) -> None:
+        """Take in what was said."""
+        if isinstance(event, TextDelta):
+            if event.at != self._length:
+                self.text = self.text[: event.at]
+            self._pieces.append(event.text)
+            self._length += len(event.text)
+        elif isinstance(event, ToolStarted):
+            shown = self._call(event.call_id)
+            shown["name"], shown["arguments"] = event.name, event.arguments
+        elif isinstance(event, ApprovalRequested):
+            shown = self._call(event.call_id)
+            shown["name"], shown["arguments"], shown["approval"] = event.name, event.arguments, Decision.AWAITING
+        elif isinstance(event, ApprovalDecided):
+            shown = self._call(event.call_id)
+            shown["approval"] = Decision.APPROVED if event.approved else Decision.DECLINED
+            shown["by"] = event.by
+        elif isinstance(event, ToolFinished):
+            shown = self._call(event.call_id)
+            if event.output is not None:
+                shown["output"] = event.output
+            if event.error is not None:
+                shown["error"] = event.error
+        elif isinstance(event, TurnResumed | Snapshot):
+            self.text = event.text
+            self.tools = {tool["call_id"]: tool.copy() for tool in event.tools}
+
+    def _call(self, call_id: str) -> ToolView:
+        return self.tools.setdefault(call_id, {"call_id": call_id})
+
+
+class TurnLog(Picture):
+    """Everything one attempt at a turn had to say, in order."""
+
+    def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
+        super().__init__()
+        self.turn_id = turn_id
+        self.attempt = attempt
+        self.ended = False
+        self.is_outdated = False  # a later attempt has a log
+        self._running = False
+        self._events: list[Event] = []
+        self._news = asyncio.Event()
 
     @property
     def running(self) -> bool:
@@ -86,7 +123,7 @@ class TurnLog:
 
     def append(self, event: Event) -> None:
         """Add an event and wake the followers."""
-        self._fold(event)
+        self.fold(event)
         self._events.append(event)
         self.ended = isinstance(event, LastEvent)
         self._wake()
@@ -131,35 +168,6 @@ class TurnLog:
     def snapshot(self, status: str) -> Snapshot:
         """Return all there is to see at the moment."""
         return Snapshot(status, self.text, list(self.tools.values()))
-
-    def _fold(self, event: Event) -> None:
-        if isinstance(event, TextDelta):
-            if event.at != self._length:
-                self.text = self.text[: event.at]
-            self._pieces.append(event.text)
-            self._length += len(event.text)
-        elif isinstance(event, ToolStarted):
-            shown = self._call(event.call_id)
-            shown["name"], shown["arguments"] = event.name, event.arguments
-        elif isinstance(event, ApprovalRequested):
-            shown = self._call(event.call_id)
-            shown["name"], shown["arguments"], shown["approval"] = event.name, event.arguments, Decision.AWAITING
-        elif isinstance(event, ApprovalDecided):
-            shown = self._call(event.call_id)
-            shown["approval"] = Decision.APPROVED if event.approved else Decision.DECLINED
-            shown["by"] = event.by
-        elif isinstance(event, ToolFinished):
-            shown = self._call(event.call_id)
-            if event.output is not None:
-                shown["output"] = event.output
-            if event.error is not None:
-                shown["error"] = event.error
-        elif isinstance(event, TurnResumed):
-            self.text = event.text
-            self.tools = {tool["call_id"]: tool for tool in event.tools}
-
-    def _call(self, call_id: str) -> ToolView:
-        return self.tools.setdefault(call_id, {"call_id": call_id})
 
 
 def _complete(entries: list[Entry], pieces: list[str]) -> None:
