@@ -17,11 +17,7 @@ from chat.models.conversation import Role
 from chat.models.task import Priority
 from chat.models.turn import ACTIVE, Status
 from chat.shelf import ConversationLine, Json, conversations_of, leaving_count, line_of
-
-WARNINGS = {
-    "context_unavailable": "Context temporarily unavailable",
-    "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
-}
+from chat.turns.events import WARNINGS
 
 
 @dataclass(frozen=True, slots=True)

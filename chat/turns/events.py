@@ -6,6 +6,29 @@ from typing import Any, ClassVar, Literal, TypedDict
 
 from chat.models import Message
 
+WarningCode = Literal["context_unavailable", "context_rebuilt"]
+WARNINGS: dict[str, str] = {
+    "context_unavailable": "Context temporarily unavailable",
+    "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
+}
+
+
+class WarningView(TypedDict):
+    """A warning as programs and the page see it."""
+
+    code: str
+    detail: str
+
+
+def warning_view(code: str) -> WarningView | None:
+    """Show the warning of a turn, or None where it has none."""
+    return {"code": code, "detail": WARNINGS.get(code, code)} if code else None
+
+
+def is_retryable(code: str) -> bool:
+    """Tell whether it may help to try a turn again that failed like this."""
+    return code != "forbidden"
+
 
 class MessageView(TypedDict):
     """A message as programs and the page see it."""
@@ -105,7 +128,7 @@ class ApprovalDecided:
 @dataclass(frozen=True, slots=True)
 class Warned:
     type: ClassVar = "warning"
-    code: Literal["context_unavailable", "context_rebuilt"]
+    code: WarningCode
     detail: str
 
 
@@ -124,12 +147,14 @@ class TurnFinished:
     type: ClassVar = "turn.finished"
     message: MessageView
     usage: dict[str, int]
+    warning: WarningView | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStopped:
     type: ClassVar = "turn.stopped"
     message: MessageView | None
+    warning: WarningView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +176,7 @@ class Snapshot:
     message: MessageView | None = None
     code: str | None = None
     detail: str | None = None
+    warning: WarningView | None = None
 
 
 LastEvent = TurnFinished | TurnStopped | TurnFailed

@@ -11,7 +11,7 @@ from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Decision, Status
 from chat.turns import journal as journals
-from chat.turns.events import ApprovalDecided, Snapshot, message_view
+from chat.turns.events import ApprovalDecided, Snapshot, message_view, warning_view
 from chat.turns.log import Entry, Logs, TurnLog
 
 # Seconds between two looks at a turn that another process runs, and at one that waits here.
@@ -147,5 +147,6 @@ def _look(turn_id: uuid.UUID) -> _Look:
         message=message_view(reply) if reply else None,
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
+        warning=warning_view(turn.warning),
     )
     return _Look(turn.attempt, turn.status, snapshot)

@@ -20,6 +20,8 @@ from chat.turns.events import (
     ToolStarted,
     ToolView,
     TurnResumed,
+    Warned,
+    WarningView,
 )
 
 # Seconds a log is kept after its end; later questions are answered from the database.
@@ -39,12 +41,13 @@ class Entry:
 
 
 class Picture:
-    """What there is to see of a turn: its reply so far, and its calls."""
+    """What there is to see of a turn: its reply so far, its calls, and what the person was warned of."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # of the text; joined when somebody asks
         self._length = 0
         self.tools: dict[str, ToolView] = {}
+        self.warning: WarningView | None = None
 
     @property
     def text(self) -> str:
@@ -80,9 +83,13 @@ class Picture:
                 shown["output"] = event.output
             if event.error is not None:
                 shown["error"] = event.error
+        elif isinstance(event, Warned):
+            self.warning = {"code": event.code, "detail": event.detail}
         elif isinstance(event, TurnResumed | Snapshot):
             self.text = event.text
             self.tools = {tool["call_id"]: tool.copy() for tool in event.tools}
+            if isinstance(event, Snapshot):
+                self.warning = event.warning
 
     def _call(self, call_id: str) -> ToolView:
         return self.tools.setdefault(call_id, {"call_id": call_id})
@@ -167,7 +174,7 @@ class TurnLog(Picture):
 
     def snapshot(self, status: str) -> Snapshot:
         """Return all there is to see at the moment."""
-        return Snapshot(status, self.text, list(self.tools.values()))
+        return Snapshot(status, self.text, list(self.tools.values()), warning=self.warning)
 
 
 def _complete(entries: list[Entry], pieces: list[str]) -> None:

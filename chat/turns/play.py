@@ -44,6 +44,7 @@ from chat.models.turn import Status
 from chat.turns import journal as journals
 from chat.turns.brief import Brief, read_brief
 from chat.turns.events import (
+    WARNINGS,
     ApprovalRequested,
     TextDelta,
     ToolFinished,
@@ -51,6 +52,7 @@ from chat.turns.events import (
     TurnResumed,
     TurnStarted,
     Warned,
+    WarningCode,
 )
 from chat.turns.finish import Ending
 from chat.turns.journal import Journal
@@ -65,9 +67,6 @@ MAX_STEPS = 24
 
 # Made once: the SDK looks at the types of all its fields each time.
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
-
-CONTEXT_UNAVAILABLE = "Context temporarily unavailable"
-CONTEXT_REBUILT = "The assistant’s memory of this conversation was rebuilt from its history."
 
 
 class Play:
@@ -111,7 +110,7 @@ class Play:
             self._pruned = opened.pruned
             if opened.was_lost:
                 self._was_lost = True
-                self.log.append(Warned("context_rebuilt", CONTEXT_REBUILT))
+                self._warn("context_rebuilt")
         model = PlaybackModel(self._model, brief.journal, self.log)
         try:
             await self._run(brief, model, memory)
@@ -216,7 +215,10 @@ class Play:
             self.log.append(TurnResumed(text, journal.tools, len(journal.text)))
 
     def _warn_of_memory(self) -> None:
-        self.log.append(Warned("context_unavailable", CONTEXT_UNAVAILABLE))
+        self._warn("context_unavailable")
+
+    def _warn(self, code: WarningCode) -> None:
+        self.log.append(Warned(code, WARNINGS[code]))
 
     def _known(self) -> Brief:
         assert self._brief is not None  # noqa: S101 - read before anything runs

@@ -57,6 +57,12 @@ def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UU
     ]
 
 
+def check_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
+    """Make sure that a conversation is a person's. Raise NotFound."""
+    if not Conversation.objects.owned_by(user_id).filter(pk=conversation_id).exists():
+        raise NotFound("There is no such conversation.")
+
+
 def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
     """Make sure that a turn is a person's, in a conversation. Raise NotFound."""
     if not Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).exists():

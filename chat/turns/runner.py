@@ -24,7 +24,16 @@ from chat.turns.approvals import Asked, Decided, ask, decide
 from chat.turns.brief import Brief, read_brief
 from chat.turns.claim import claim_waiting
 from chat.turns.closing import Closed
-from chat.turns.events import ApprovalDecided, LastEvent, TurnFailed, TurnFinished, TurnQueued, TurnStopped
+from chat.turns.events import (
+    ApprovalDecided,
+    LastEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnQueued,
+    TurnStopped,
+    is_retryable,
+    warning_view,
+)
 from chat.turns.finish import Ended, Ending, finish
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
@@ -255,15 +264,15 @@ class TurnRunner:
         """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
         next_owner = None if self._draining else self.owner
         ended, brief = await in_database(_finish_to_begin, hold_of(play.turn), ending, next_owner)
-        message = ended.message
+        message, warning = ended.message, warning_view(ending.warning)
         last: LastEvent
         if ending.status == Status.FAILED:
-            last = TurnFailed(ending.error_code, ending.error_detail, retryable=ending.error_code != "forbidden")
+            last = TurnFailed(ending.error_code, ending.error_detail, retryable=is_retryable(ending.error_code))
         elif ending.status == Status.STOPPED:
-            last = TurnStopped(message)
+            last = TurnStopped(message, warning)
         else:
             assert message is not None  # noqa: S101 - a finished turn has a reply
-            last = TurnFinished(message, ending.usage)
+            last = TurnFinished(message, ending.usage, warning)
         play.log.append(last)
         self.logs.retire(play.log)
         return None if ended.next is None else (ended.next, brief)
