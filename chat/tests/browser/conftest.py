@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from chat.tests.browser.stage import Stage
-from config.tests.support import PASSWORD, LiveDatabase, MeasuredServer, ServerProcess, database
+from config.tests.support import PASSWORD, LiveDatabase, MeasuredServer, ServerProcess, database, eventually
 
 # It is the machine that decides how long a step takes here, not the page.
 expect.set_options(timeout=15_000)
@@ -137,8 +137,13 @@ def transcript(page: Page) -> str:
 
 
 def assert_same_after_a_reload(page: Page) -> None:
-    """Require that a page that was just loaded shows what this one does."""
+    """Require that a page that was just loaded shows what this one does, once the last notice has come."""
+    fresh = page.context.new_page()
+    fresh.goto(page.url)
+    expect_state(fresh, "online")
+    eventually(lambda: transcript(page) == transcript(fresh), what=f"{transcript(page)}\n{transcript(fresh)}")
     live = transcript(page)
+    fresh.close()
     page.reload()
     expect_state(page, "online")
     assert transcript(page) == live
