@@ -88,9 +88,7 @@ class SessionFile:
 
     def shred(self, session_ids: Sequence[str]) -> None:
         """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
-        with _failures_named():
-            self._connection.execute("PRAGMA secure_delete=ON")
-        self.remove(session_ids)
+        self._remove(session_ids, secure_delete="ON")
 
     def settle(self) -> None:
         """Empty the write-ahead log, where what was removed stands still, as far as nobody reads meanwhile."""
@@ -136,8 +134,14 @@ class SessionFile:
 
         Durable when it returns. Where it raises, some may be gone; none is half gone.
         """
+        sizes = self.measure(session_ids)
+        # What expires is no secret: the record has it still.
+        self._remove(session_ids, secure_delete="OFF")
+        return sizes
+
+    def _remove(self, session_ids: Sequence[str], *, secure_delete: str) -> None:
         with _failures_named():
-            sizes = self.measure(session_ids)
+            self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
             try:
                 for few, is_last in _in_pieces(session_ids):
                     # One wait for the disk at the end is enough: it takes along all that was written before.
@@ -147,7 +151,6 @@ class SessionFile:
                             self._connection.execute(statement, (json.dumps(few),))
             finally:
                 self._connection.execute("PRAGMA synchronous=FULL")
-        return sizes
 
     def prune(self, session_id: str, limit: int) -> Size:
         """Remove whole user turns from the old end until at most `limit` items stay; return how much stays."""

@@ -20,10 +20,8 @@ _DELETE = (
 )
 
 
-def remove_for_good(file: SessionFile, conversations: Sequence[Conversation], *, shred: bool = False) -> None:
+def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) -> None:
     """Delete conversations and their sessions within the caller's transaction, which has locked them.
-
-    `shred`: so that nothing of the sessions can be read from the file's free pages.
 
     The file comes last, right before the caller commits: who is cut off between the two leaves a conversation whose
     session is missing, as an expired one's is. Raise MemoryUnavailable.
@@ -32,4 +30,4 @@ def remove_for_good(file: SessionFile, conversations: Sequence[Conversation], *,
     values = {"ids": [conversation.pk for conversation in conversations], "sessions": sessions}
     for statement in _DELETE:
         change(statement, values)
-    (file.shred if shred else file.remove)(sessions)
+    file.shred(sessions)

@@ -175,7 +175,7 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
         gone = [row for row in theirs if row.pk not in kept]
         if _at_work([row.pk for row in gone]):
             raise Conflict("The assistant is at work in a conversation of this person; try again soon.")
-        remove_for_good(file, gone, shred=True)
+        remove_for_good(file, gone)
 
 
 def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Whose:

@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Sum
+from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -19,7 +20,8 @@ from chat.memory.maintenance import SessionFile, opened
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
-from sessions_admin.models import CleanedSession, CleanupRun, RunStatus
+from chat.models.sql import change
+from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
 from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
@@ -182,30 +184,47 @@ def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
 def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
     """Remove those of the chosen that still sleep: from the store, then from the mirror; return how many."""
     with transaction.atomic(durable=True):
-        sessions = _locked(run, chosen)
-        ids = [session.session_id for session in sessions]
+        sleeping = _locked(run, chosen)
+        ids = [session.session_id for session in sleeping]
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)
         if runs.was_taken_up(run):
-            sizes = _with_lost(sizes, sessions)
-        _record(run, sessions, sizes, examined=len(chosen))
+            sizes = _with_lost(sizes, sleeping)
+        _record(run, sleeping, sizes, examined=len(chosen))
         if not run.dry_run:
-            # What went counts as pruned: the conversation's beginning is no longer remembered.
-            AgentSession.objects.filter(pk__in=[session.pk for session in sessions]).update(
-                gone_at=timezone.now(),
-                pruned_count=F("pruned_count") + F("item_count"),
-                item_count=0,
-                byte_count=0,
-            )
-    return len(sessions)
+            change(_GONE, {"pks": [session.pk for session in sleeping], "now": timezone.now()})
+    return len(sleeping)
 
 
-def _with_lost(sizes: dict[str, Size], sessions: Sequence[AgentSession]) -> dict[str, Size]:
+class _Sleeping(NamedTuple):
+    """A session that is to go, and how much the mirror says it holds."""
+
+    pk: int
+    session_id: str
+    items: int
+    bytes: int
+
+
+# What went counts as pruned: the conversation's beginning is no longer remembered.
+_GONE = """
+UPDATE chat_agentsession
+SET gone_at = %(now)s, pruned_count = pruned_count + item_count, item_count = 0, byte_count = 0
+WHERE id = ANY(%(pks)s)
+"""
+_RECORD = """
+INSERT INTO sessions_admin_cleanedsession (run_id, user_id, session_id, items, bytes, last_activity_at)
+SELECT %(run)s, session.user_id, session.session_id, held.items, held.bytes, session.last_activity_at
+FROM unnest(%(pks)s::bigint[], %(items)s::bigint[], %(bytes)s::bigint[]) AS held (pk, items, bytes)
+JOIN chat_agentsession AS session ON session.id = held.pk
+"""
+
+
+def _with_lost(sizes: dict[str, Size], sleeping: Sequence[_Sleeping]) -> dict[str, Size]:
     """Count what had left the file when the process died, and of which the mirror alone still knows."""
-    mirrored = {session.session_id: Size(session.item_count, session.byte_count) for session in sessions}
+    mirrored = {session.session_id: Size(session.items, session.bytes) for session in sleeping}
     return {session_id: size if size.items else mirrored[session_id] for session_id, size in sizes.items()}
 
 
-def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[AgentSession]:
+def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
     """Lock the chosen sessions that are still expired; a conversation in which somebody is at work is passed over.
 
     No turn can begin in a conversation whose row is locked. The question is asked again in a statement of its own,
@@ -215,25 +234,18 @@ def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[AgentSession]:
     conversations = Conversation.objects.filter(session__in=chosen).locked(skip_locked=True)
     ours = list(conversations.values_list("pk", flat=True))
     expired = AgentSession.objects.expired(run.cutoff).filter(pk__in=chosen, conversation__in=ours)
-    return list(expired.select_for_update(no_key=True, of=("self",)))
+    locked = expired.select_for_update(no_key=True, of=("self",))
+    return [_Sleeping(*row) for row in locked.values_list("pk", "session_id", "item_count", "byte_count")]
 
 
-def _record(run: CleanupRun, sessions: Sequence[AgentSession], sizes: dict[str, Size], *, examined: int) -> None:
-    CleanedSession.objects.bulk_create(
-        CleanedSession(
-            run=run,
-            user_id=session.user_id,
-            session_id=session.session_id,
-            items=sizes[session.session_id].items,
-            bytes=sizes[session.session_id].bytes,
-            last_activity_at=session.last_activity_at,
-        )
-        for session in sessions
-    )
+def _record(run: CleanupRun, sleeping: Sequence[_Sleeping], sizes: dict[str, Size], *, examined: int) -> None:
+    held = [sizes[session.session_id] for session in sleeping]
+    items, size = [one.items for one in held], [one.bytes for one in held]
+    change(_RECORD, {"run": run.pk, "pks": [session.pk for session in sleeping], "items": items, "bytes": size})
     runs.count(
         run,
         examined=examined,
-        removed_sessions=len(sessions),
-        removed_items=sum(size.items for size in sizes.values()),
-        removed_bytes=sum(size.bytes for size in sizes.values()),
+        removed_sessions=len(sleeping),
+        removed_items=sum(items),
+        removed_bytes=sum(size),
     )

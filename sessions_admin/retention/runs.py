@@ -18,6 +18,7 @@ from django.utils import timezone
 from chat.exceptions import Conflict, NotFound, ThreadkeeperError
 from chat.models import AgentSession, User
 from chat.models.session import is_held, retention
+from chat.models.sql import select
 from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
 
@@ -25,6 +26,11 @@ PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for s
 TAKEN_UP = "Taken up again: it had stopped without a word."
 TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
 SILENT = "It stopped without a word."
+_BEAT = """
+UPDATE sessions_admin_cleanuprun SET heartbeat_at = %(now)s
+WHERE id = %(run)s AND status = ANY(%(under_way)s) AND heartbeat_at = %(then)s
+RETURNING status
+"""
 SCHEDULE = "schedule"  # who asked, where nobody did
 
 
@@ -197,10 +203,12 @@ def beat(run: CleanupRun) -> None:
     Not within a transaction: whoever wants to stop it, or to begin another, would wait for its end.
     """
     now = timezone.now()
-    if not _ours(run).update(heartbeat_at=now):
+    values = {"run": run.pk, "under_way": [str(status) for status in UNDER_WAY], "then": run.heartbeat_at, "now": now}
+    ours = select(_BEAT, values)
+    if not ours:
         raise TakenForDead
     run.heartbeat_at = now
-    if _ours(run).filter(status=RunStatus.STOPPING).exists():
+    if ours == [(RunStatus.STOPPING,)]:
         raise AskedToStop
 
 
