@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +30,13 @@ def _and_give_back(function: Callable[[], T]) -> T:
         return function()
     finally:
         close_old_connections()
+
+
+def give_back() -> None:
+    """Give this thread's connection back, unless it is in a transaction: who waits next is not to keep it meanwhile."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

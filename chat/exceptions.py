@@ -5,6 +5,10 @@ ThreadkeeperError
 |   +-- EmptyText
 |   +-- TooLong
 |   +-- BadTask
+|   +-- BadToken
+|   +-- BadCursor
++-- NotSignedIn         nobody is known to have asked
++-- Forbidden           whoever asked may not
 +-- NotFound
 +-- Conflict
 |   +-- AlreadyCompleted
@@ -52,6 +56,33 @@ class BadTask(BadInput):
     """A task that cannot be stored like this."""
 
     code = "invalid"
+
+
+class BadToken(BadInput):
+    """A token that cannot be made like this."""
+
+    code = "invalid"
+
+
+class BadCursor(BadInput):
+    """A place in a list that this server did not name."""
+
+    code = "bad_cursor"
+
+    def __init__(self) -> None:
+        super().__init__("“after” is not a place in this list: give the “after” of the page before, or none.")
+
+
+class NotSignedIn(ThreadkeeperError):
+    """Nobody, or nobody any more."""
+
+    code = "not_signed_in"
+
+
+class Forbidden(ThreadkeeperError):
+    """Somebody who may not do this."""
+
+    code = "forbidden"
 
 
 class NotFound(ThreadkeeperError):

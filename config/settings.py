@@ -53,11 +53,13 @@ INSTALLED_APPS = [
     "django_q",
     "axes",
     "csp",
+    "ninja",  # for the scripts of the API's documentation
     "config",
     "chat",
     "sessions_admin",
 ]
 MIDDLEWARE = [
+    "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -201,6 +203,11 @@ SOCKETS_PER_USER = env.whole("SOCKETS_PER_USER", 20, least=1)
 QUEUE_PER_CONVERSATION = env.whole("QUEUE_PER_CONVERSATION", 20, least=1)
 TOKENS_PER_DAY = env.optional_whole("TOKENS_PER_DAY", least=1)
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
+
+# Programs. Requests are counted by each server process on its own: a person's, and those of nobody by address.
+API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 600, least=1)
+API_ANONYMOUS_PER_MINUTE = env.whole("API_ANONYMOUS_PER_MINUTE", 120, least=1)
+API_SIGN_IN_DAYS = env.whole("API_SIGN_IN_DAYS", 30, least=1, most=3650)
 
 # The worker. At least once: `retry` is longer than `timeout`, and tasks can be run again.
 Q_CLUSTER = {

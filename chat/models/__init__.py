@@ -3,11 +3,13 @@
 from chat.models.conversation import Conversation, Message
 from chat.models.session import AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
+from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.models.user import User
 
 __all__ = [
     "AgentSession",
+    "ApiToken",
     "Conversation",
     "Message",
     "Quarantined",

@@ -22,6 +22,7 @@ from chat.memory.identity import SessionId
 from chat.memory.maintenance import SessionFile
 from chat.models import (
     AgentSession,
+    ApiToken,
     Conversation,
     Message,
     Quarantined,
@@ -106,6 +107,7 @@ def of_nobody_else(person: Whose) -> dict[str, Rows]:
         "sign-in attempts": AccessAttempt.objects.filter(username__iexact=person.email),
         "failed sign-ins": AccessFailureLog.objects.filter(username__iexact=person.email),
         "sign-ins": AccessLog.objects.filter(username__iexact=person.email),
+        "tokens": ApiToken.objects.owned_by(person.id),
         "logins": Session.objects.filter(session_key__in=list(logins.of_person(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
         "single permissions": User.user_permissions.through.objects.filter(user=person.id),

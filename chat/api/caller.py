@@ -1,0 +1,104 @@
+"""Who calls: by a login's cookie with Django's CSRF check, or by a token; and what they may do."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib import auth
+from django.http import HttpRequest
+from ninja.utils import check_csrf
+
+from chat import tokens
+from chat.api.throttle import Throttle
+from chat.bridge import give_back
+from chat.exceptions import Forbidden, NotSignedIn
+from chat.models import ApiToken, User
+from chat.models.token import Scope
+
+ALL_SCOPES = frozenset(Scope.values)
+
+by_person = Throttle(lambda: settings.API_REQUESTS_PER_MINUTE)
+by_address = Throttle(lambda: settings.API_ANONYMOUS_PER_MINUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A person, what may be done for them, and the token that said so (None for a login)."""
+
+    user: User
+    scopes: frozenset[str]
+    token: ApiToken | None
+
+
+class CsrfFailed(Forbidden):
+    """A request with a login's cookie that a foreign page could have made."""
+
+    code = "csrf_failed"
+
+    def __init__(self) -> None:
+        super().__init__("With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken.")
+
+
+class SignedIn:
+    """Lets in whoever is signed in; where a scope is named, a token needs to have it. For `auth=` of a router."""
+
+    csrf: ClassVar = True  # the documentation's page sends the header along
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        self.scope = scope
+
+    def __call__(self, request: HttpRequest) -> Caller:
+        """Return who calls. Raise NotSignedIn, CsrfFailed, RateLimited, Forbidden."""
+        try:
+            caller = caller_of_request(request)
+        except NotSignedIn:
+            by_address.count(address_of(request))
+            raise
+        finally:
+            # A view that waits or streams for long is not to keep a connection of the pool meanwhile.
+            give_back()
+        by_person.count(str(caller.user.pk))
+        if self.scope is not None and self.scope not in caller.scopes:
+            raise Forbidden(f"This token lacks the scope “{self.scope}”.")
+        return caller
+
+
+class Anybody:
+    """Lets in everybody, as often as one address may ask. For `auth=` of an operation."""
+
+    def __call__(self, request: HttpRequest) -> bool:
+        """Return true. Raise RateLimited."""
+        by_address.count(address_of(request))
+        return True
+
+
+def caller(request: HttpRequest) -> Caller:
+    """Return who makes a request that `SignedIn` has let in."""
+    found: object = getattr(request, "auth", None)
+    assert isinstance(found, Caller), "the operation is open to anybody"
+    return found
+
+
+def caller_of_request(request: HttpRequest) -> Caller:
+    """Find out who makes a request: beside a token no cookie is looked at. Raise NotSignedIn, CsrfFailed."""
+    key = bearer_of(request.headers.get("Authorization", ""))
+    if key is not None:
+        token = tokens.find(key)
+        return Caller(token.user, frozenset(token.scopes), token)
+    user = auth.get_user(request)
+    if not isinstance(user, User) or not user.is_active:
+        raise NotSignedIn("Sign in, or send “Authorization: Bearer” with a token.")
+    if check_csrf(request) is not None:
+        raise CsrfFailed
+    return Caller(user, ALL_SCOPES, None)
+
+
+def bearer_of(header: str) -> str | None:
+    """Return the key in an Authorization header, or None where it is of another kind."""
+    kind, _, key = header.strip().partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return where a request comes from."""
+    return str(request.META.get("REMOTE_ADDR", ""))

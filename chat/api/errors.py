@@ -1,0 +1,116 @@
+"""How failures are told to programs: the one place where each gets its status."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from chat import exceptions
+
+logger = logging.getLogger(__name__)
+
+# The nearest class in an exception's line of descent counts.
+STATUS: Mapping[type[Exception], int] = {
+    exceptions.BadInput: 400,
+    exceptions.NotSignedIn: 401,
+    exceptions.Forbidden: 403,
+    exceptions.NotFound: 404,
+    exceptions.InvalidSessionId: 404,
+    exceptions.Conflict: 409,
+    exceptions.TurnLost: 409,
+    exceptions.RateLimited: 429,
+    exceptions.ModelFailed: 502,
+    exceptions.MemoryUnavailable: 503,
+}
+# What is told where nothing more is known than a status.
+SAID: Mapping[int, tuple[str, str]] = {
+    400: ("bad_request", "This request cannot be read."),
+    401: ("not_signed_in", "Sign in, or send “Authorization: Bearer” with a token."),
+    403: ("forbidden", "This is not allowed."),
+    404: ("not_found", "There is nothing here."),
+    405: ("method_not_allowed", "This address does not do that; the header “Allow” says what it does."),
+    413: ("too_large", "This request is too large."),
+    415: ("unsupported_media_type", "Send JSON, as application/json."),
+    429: ("rate_limited", "That is too many requests in a short while."),
+    500: ("server_error", "Something went wrong here. It is written down; please try again."),
+    503: ("unavailable", "This does not work at the moment; please try again."),
+}
+
+
+def error_reply(
+    status: int, code: str = "", detail: str = "", *, fields: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Make the answer to a request that failed."""
+    known_code, known_detail = SAID.get(status, SAID[500 if status >= 500 else 400])
+    error: dict[str, object] = {"code": code or known_code, "detail": detail or known_detail}
+    if fields:
+        error["fields"] = dict(fields)
+    reply = JsonResponse({"error": error}, status=status)
+    if status == 401:
+        reply["WWW-Authenticate"] = "Bearer"
+    if status < 500:
+        # It is no error of the server's: Django would log one each time.
+        reply._has_been_logged = True  # type: ignore[attr-defined]
+    return reply
+
+
+def status_of(error: exceptions.ThreadkeeperError) -> int:
+    """Return the status of a failure of ours."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def reply_to(error: Exception) -> HttpResponse:
+    """Word a failure, whatever it is. What nobody foresaw is logged, and not told."""
+    match error:
+        case exceptions.ThreadkeeperError() if (status := status_of(error)) != 500:
+            fields: Mapping[str, str] | None = getattr(error, "fields", None)
+            reply = error_reply(status, error.code, error.detail, fields=fields)
+            if isinstance(error, exceptions.RateLimited):
+                reply["Retry-After"] = str(error.retry_after)
+            return reply
+        case ValidationError():
+            fields = fields_of(error.errors)
+            return error_reply(422, "invalid", f"This cannot be used: {_listed(fields)}.", fields=fields)
+        case RequestDataTooBig():
+            return error_reply(413)
+        case HttpError():
+            return error_reply(error.status_code)
+        case Http404():
+            return error_reply(404)
+        case PermissionDenied():
+            return error_reply(403)
+        case SuspiciousOperation():
+            return error_reply(400)
+    logger.error("A request of a program failed.", exc_info=error)
+    return error_reply(500)
+
+
+def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Say of each field what is wrong with it, by its name in the request."""
+    said: dict[str, str] = {}
+    for error in errors:
+        source, *place = error["loc"]
+        if source == "body" and len(place) > 1:
+            place = place[1:]  # the name that the function has for the whole of it
+        elif source == "body":
+            place = ["body"]
+        said.setdefault(".".join(map(str, place)) or str(source), str(error["msg"]))
+    return said
+
+
+def _listed(fields: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {message[:1].lower()}{message[1:]}" for name, message in list(fields.items())[:5])
+
+
+def install(api: NinjaAPI) -> None:
+    """Let an API answer all failures in this way."""
+
+    def handle(request: HttpRequest, error: Any) -> HttpResponse:
+        return reply_to(error)
+
+    for kind in (Exception, Http404, HttpError, ValidationError):
+        api.add_exception_handler(kind, handle)

@@ -1,0 +1,102 @@
+"""The API's description of itself: what ninja writes, and what holds for all operations alike."""
+
+from http import HTTPStatus
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+
+from chat.api.caller import SignedIn
+from chat.api.schemas import ErrorReply
+
+ERROR = {"$ref": "#/components/schemas/ErrorReply"}
+SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the settings page, of `POST /api/auth/tokens`, or of a sign-in.",
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "sessionid",
+        "description": "The login of the pages. What changes something needs `csrf` too.",
+    },
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-CSRFToken",
+        "description": "The value of the cookie `csrftoken`, beside a login's cookie.",
+    },
+}
+
+
+class Description(OpenAPISchema):
+    """Adds to each operation who may call it, and how it fails."""
+
+    def operation_details(self, operation: Operation) -> dict[str, Any]:
+        """Describe an operation."""
+        details: dict[str, Any] = super().operation_details(operation)
+        responses: dict[Any, Any] = details["responses"]
+        for status in _failures(operation, details):
+            responses.setdefault(status, _failure(status))
+        details["responses"] = {str(status): responses[status] for status in sorted(responses)}
+        return details
+
+    def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
+        """Say which way in there is: a token with a scope, or a login."""
+        gate = next((gate for gate in operation.auth_callbacks if isinstance(gate, SignedIn)), None)
+        if gate is None:
+            return None
+        login: dict[str, list[str]] = {"cookie": []} if operation.methods == ["GET"] else {"cookie": [], "csrf": []}
+        return [{"bearer": [str(gate.scope)] if gate.scope else []}, login]
+
+    def get_components(self) -> dict[str, Any]:
+        """Add what the operations above refer to."""
+        written = ErrorReply.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        self.schemas.update(written.pop("$defs"))
+        self.schemas["ErrorReply"] = written
+        return {"schemas": self.schemas, "securitySchemes": SCHEMES}
+
+
+class DescribedAPI(NinjaAPI):
+    """An API whose operations are called what their functions are, and whose description is complete."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Call an operation by its function: generated clients make a method's name of it."""
+        name: str = operation.view_func.__name__
+        return name
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """Describe everything."""
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        return Description(self, prefix)
+
+
+def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:
+    failures = [429, 500]
+    if any(isinstance(gate, SignedIn) for gate in operation.auth_callbacks):
+        failures += [401, 403]
+    if "requestBody" in details:
+        failures += [400, 413, 422]
+    if details["parameters"]:
+        failures += [400, 422]
+    if any(parameter["in"] == "path" for parameter in details["parameters"]):
+        failures += [404]
+    return failures
+
+
+def _failure(status: int) -> dict[str, Any]:
+    reply: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"schema": ERROR}},
+    }
+    if status == 429:
+        seconds = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}
+        reply["headers"] = {"Retry-After": seconds}
+    if status == 401:
+        reply["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+    return reply

@@ -1,0 +1,96 @@
+"""Lists a page at a time: a cursor names the last place that was seen, so that nothing is missed or seen twice.
+
+A list is ordered by a time and an id, or by a place; the function behind it takes what stands after that and is asked
+for one more than the page holds.
+"""
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from ninja import Field, Schema
+
+from chat.exceptions import BadCursor
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+Moment = tuple[datetime, uuid.UUID]
+
+MOST = 100
+
+
+class Paging(Schema):
+    """Which part of a list is asked for."""
+
+    limit: int = Field(50, ge=1, le=MOST, description="How many at most.")
+    after: str = Field("", max_length=200, description="The `after` of the page before; none for the first page.")
+
+    @property
+    def moment(self) -> Moment | None:
+        """Where to go on in a list by time and id. Raise BadCursor."""
+        return moment_of(self.after) if self.after else None
+
+    @property
+    def place(self) -> int | None:
+        """Where to go on in a list by place. Raise BadCursor."""
+        return place_of(self.after) if self.after else None
+
+
+class Page(Schema, Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    has_more: bool = Field(description="Whether the list goes on.")
+    after: str | None = Field(description="Where it goes on: to be given as `after`. Null at the end.")
+
+
+def page(rows: Sequence[Row], *, limit: int, show: Callable[[Row], T], cursor: Callable[[Row], str]) -> Page[T]:
+    """Make a page of rows, of which one more than the limit was asked for."""
+    shown, has_more = rows[:limit], len(rows) > limit
+    return Page(items=[show(row) for row in shown], has_more=has_more, after=cursor(shown[-1]) if has_more else None)
+
+
+def moment_cursor(time: datetime, key: uuid.UUID) -> str:
+    """Name a place in a list by time and id."""
+    return _encoded([time.isoformat(), str(key)])
+
+
+def moment_of(cursor: str) -> Moment:
+    """Read what `moment_cursor` wrote. Raise BadCursor."""
+    match _decoded(cursor):
+        case [str(time), str(key)]:
+            try:
+                read = datetime.fromisoformat(time), uuid.UUID(key)
+            except ValueError:
+                raise BadCursor from None
+            if read[0].tzinfo is not None:
+                return read
+    raise BadCursor
+
+
+def place_cursor(place: int) -> str:
+    """Name a place in a list by places."""
+    return _encoded([place])
+
+
+def place_of(cursor: str) -> int:
+    """Read what `place_cursor` wrote. Raise BadCursor."""
+    match _decoded(cursor):
+        case [int(place)] if 0 <= place < 2**31:
+            return place
+    raise BadCursor
+
+
+def _encoded(values: list[object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> object:
+    try:
+        return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise BadCursor from None

@@ -1,0 +1,30 @@
+"""What several routers say in the same words."""
+
+from typing import Annotated
+
+from ninja import Field, Schema
+from pydantic import AfterValidator
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("It has a character that cannot be stored.")
+    return text
+
+
+# PostgreSQL takes no NUL.
+Text = Annotated[str, AfterValidator(_storable)]
+
+
+class Problem(Schema):
+    """What went wrong."""
+
+    code: str = Field(description="For programs.", examples=["not_found"])
+    detail: str = Field(description="A sentence for people.", examples=["There is no such task."])
+    fields: dict[str, str] = Field({}, description="What is wrong with which field; only there where fields are.")
+
+
+class ErrorReply(Schema):
+    """The body of every failure."""
+
+    error: Problem

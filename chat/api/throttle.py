@@ -1,0 +1,43 @@
+"""How often somebody may ask, counted in this process: what costs something is limited again where it is done."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from chat.exceptions import RateLimited
+
+MINUTE = 60.0
+REMEMBERED = 10_000  # askers, before those who have not asked for a while are forgotten
+
+
+class Throttle:
+    """So many requests a minute by each asker: all at once where they like, then as they come back."""
+
+    def __init__(self, per_minute: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: dict[str, tuple[float, float]] = {}  # how many requests are left, as of when
+
+    def count(self, asker: str) -> None:
+        """Count a request. Raise RateLimited."""
+        most = self._per_minute()
+        with self._lock:
+            now = self._clock()
+            left, then = self._asked.get(asker, (float(most), now))
+            left = min(float(most), left + (now - then) * most / MINUTE)
+            if left < 1:
+                wait = math.ceil((1 - left) * MINUTE / most)
+                raise RateLimited("That is too many requests in a short while.", retry_after=max(wait, 1))
+            self._asked[asker] = left - 1, now
+            if len(self._asked) > REMEMBERED:
+                self._forget(now)
+
+    def forget_all(self) -> None:
+        """Begin anew with everybody."""
+        with self._lock:
+            self._asked.clear()
+
+    def _forget(self, now: float) -> None:
+        self._asked = {asker: (left, then) for asker, (left, then) in self._asked.items() if now - then < MINUTE}

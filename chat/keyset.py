@@ -1,0 +1,17 @@
+"""Going on in a list after the last row that was seen, ties included; an index over (time, id) answers it."""
+
+import uuid
+from datetime import datetime
+from typing import TypeVar
+
+from django.db.models import Model, Q, QuerySet
+
+M = TypeVar("M", bound=Model)
+
+
+def newest_first(rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID] | None, limit: int) -> list[M]:
+    """Return rows by a time, the newest first, from beyond one that was seen; one more than the limit, if there is."""
+    if after is not None:
+        time, key = after
+        rows = rows.filter(Q(**{f"{by}__lte": time}), Q(**{f"{by}__lt": time}) | Q(pk__lt=key))
+    return list(rows.order_by(f"-{by}", "-pk")[: limit + 1])

@@ -1,0 +1,93 @@
+"""Who may call the API, and how they show it."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from chat import tokens
+from chat.models import ApiToken, User
+from chat.models.token import hash_of
+from chat.tests.api import bearer, error_of
+
+pytestmark = pytest.mark.django_db
+ME = "/api/auth/me"
+
+
+def test_a_token_says_whose_it_is(client: Client, owner: User) -> None:
+    answer = client.get(ME, headers=bearer(owner))
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "user_id": str(owner.pk),
+        "email": "owner@example.com",
+        "created_at": owner.created_at.isoformat(),
+        "is_active": True,
+    }
+
+
+def test_a_login_says_so_too(owner_client: Client) -> None:
+    assert owner_client.get(ME).json()["email"] == "owner@example.com"
+
+
+def test_nobody_is_told_how_to_sign_in(client: Client) -> None:
+    answer = client.get(ME)
+    assert error_of(answer, 401) == "not_signed_in"
+    assert answer["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("what", ["expired", "revoked", "closed", "unknown", "of no form", "empty", "hashed"])
+def test_whatever_is_wrong_with_a_token_is_said_in_the_same_words(client: Client, owner: User, what: str) -> None:
+    made = tokens.make(user=owner, name="script", scopes=["tasks"])
+    key = {"unknown": "tk_" + "a" * 43, "of no form": "“" * 2000, "empty": "", "hashed": hash_of(made.key)}
+    if what == "expired":
+        ApiToken.objects.update(expires_at=timezone.now())
+    elif what == "revoked":
+        tokens.revoke(user_id=owner.pk, token_id=made.token.pk)
+    elif what == "closed":
+        User.objects.filter(pk=owner.pk).update(is_active=False)
+    answer = client.get(ME, headers={"Authorization": f"Bearer {key.get(what, made.key)}".encode().decode("latin1")})
+    assert answer.json() == client.get(ME, headers={"Authorization": "Bearer tk_none"}).json()
+    assert error_of(answer, 401) == "not_signed_in"
+
+
+def test_beside_a_token_no_cookie_is_looked_at(owner_client: Client, outsider: User) -> None:
+    assert owner_client.get(ME, headers=bearer(outsider)).json()["email"] == "outsider@example.com"
+    assert owner_client.get(ME, headers={"Authorization": "Bearer tk_none"}).status_code == 401
+    # What a proxy in front asks for is not for us.
+    assert owner_client.get(ME, headers={"Authorization": "Basic eDp5"}).status_code == 200
+
+
+def test_a_key_is_not_kept(owner: User) -> None:
+    made = tokens.make(user=owner, name="script", scopes=["chat"])
+    row = ApiToken.objects.filter(pk=made.token.pk).values().get()
+    assert made.key.startswith("tk_") and len(made.key) > 40
+    assert made.key not in str(row)
+    assert row["hash"] == hash_of(made.key) and made.key.startswith(row["beginning"])
+
+
+def test_the_last_use_is_noted_once_a_minute(client: Client, owner: User) -> None:
+    headers = bearer(owner)
+    assert ApiToken.objects.get().last_used_at is None
+    client.get(ME, headers=headers)
+    noted = ApiToken.objects.get().last_used_at
+    assert noted is not None
+    client.get(ME, headers=headers)
+    assert ApiToken.objects.get().last_used_at == noted
+    ApiToken.objects.update(last_used_at=noted - timedelta(minutes=2))
+    client.get(ME, headers=headers)
+    assert (ApiToken.objects.get().last_used_at or noted - timedelta(minutes=1)) >= noted
+
+
+def test_more_requests_than_allowed_are_told_when_to_come_back(client: Client, owner: User, outsider: User) -> None:
+    headers, others = bearer(owner), bearer(outsider)
+    settings_before, settings.API_REQUESTS_PER_MINUTE = settings.API_REQUESTS_PER_MINUTE, 2
+    try:
+        assert [client.get(ME, headers=headers).status_code for _ in range(3)] == [200, 200, 429]
+        refused = client.get(ME, headers=headers)
+        assert error_of(refused, 429) == "rate_limited"
+        assert 1 <= int(refused["Retry-After"]) <= 30
+        assert client.get(ME, headers=others).status_code == 200
+    finally:
+        settings.API_REQUESTS_PER_MINUTE = settings_before

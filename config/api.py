@@ -1,0 +1,58 @@
+"""The HTTP API, put together: what it is called, who answers, and how it fails."""
+
+from dataclasses import asdict
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from ninja import Schema, Status
+
+from chat.api import accounts, errors
+from chat.api.bodies import JsonParser, JsonRenderer
+from chat.api.caller import Anybody, SignedIn
+from chat.api.openapi import DescribedAPI
+from config.health import health
+
+DESCRIPTION = """\
+Chat with the assistant, keep a to-do list, look after sessions.
+
+Sign in with `Authorization: Bearer` and a token (of the settings page, or of `POST /api/auth/login`), or with a login's
+cookie and Django's CSRF header. A token opens what its scopes name. Whatever fails is
+`{"error": {"code", "detail", "fields"?}}`: 422 where a request does not fit this description, 400 where it fits
+and still cannot be done. What is somebody else's is 404, as if it did not exist. Lists take `limit` and `after`, and
+answer `{items, has_more, after}`.
+"""
+
+api = DescribedAPI(
+    title="Threadkeeper",
+    version=settings.VERSION,
+    description=DESCRIPTION,
+    urls_namespace="api",
+    auth=SignedIn(),
+    parser=JsonParser(),
+    renderer=JsonRenderer(),
+)
+errors.install(api)
+api.add_router("/auth", accounts.router)
+
+
+class HealthReply(Schema):
+    """What works."""
+
+    status: str
+    database: bool
+    sessions: bool
+    worker: bool
+    version: str
+
+
+@api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=Anybody(), tags=["health"])
+def get_health(request: HttpRequest) -> Status[HealthReply]:
+    """Say whether everything works: the record, the sessions' file, and a worker."""
+    found = health()
+    status = "ready" if found.ready else "not ready"
+    return Status(200 if found.ready else 503, HealthReply(status=status, version=settings.VERSION, **asdict(found)))
+
+
+def unknown(request: HttpRequest) -> HttpResponse:
+    """Answer at every other address of the API's."""
+    return errors.error_reply(404)

@@ -1,0 +1,92 @@
+"""What holds for the whole HTTP API."""
+
+import json
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from chat.models import User
+from chat.tests.api import bearer, error_of
+from config.api import api
+
+pytestmark = pytest.mark.django_db
+# Operations that no scope is needed for: one's own account, and what anybody may ask.
+WITHOUT_SCOPE = {"get_health", "get_me"}
+
+
+def operations() -> dict[str, dict[str, object]]:
+    paths = api.get_openapi_schema()["paths"].values()
+    return {operation["operationId"]: operation for path in paths for operation in path.values()}
+
+
+def test_health_says_what_works(client: Client) -> None:
+    answer = client.get("/api/health")
+    assert set(answer.json()) == {"status", "database", "sessions", "worker", "version"}
+    assert answer.json()["version"] == settings.VERSION
+    # In a test there is no worker.
+    assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (503, "not ready", False)
+
+
+@pytest.mark.parametrize("path", ["/api/", "/api/nothing", "/api/nothing/", "/api/auth/me/", "/api/auth/me/x"])
+def test_an_unknown_address_is_told_in_json(client: Client, path: str) -> None:
+    assert error_of(client.get(path), 404) == "not_found"
+    assert error_of(client.post(path), 404) == "not_found"
+
+
+def test_a_method_that_is_not_there_is_told_in_json(client: Client) -> None:
+    answer = client.delete("/api/auth/me")
+    assert error_of(answer, 405) == "method_not_allowed"
+    assert answer["Allow"] == "GET"
+
+
+def test_an_unknown_host_is_told_in_json(client: Client) -> None:
+    assert error_of(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
+
+
+def test_answers_are_kept_nowhere(client: Client, owner: User) -> None:
+    for answer in (client.get("/api/auth/me", headers=bearer(owner)), client.get("/api/auth/me")):
+        assert "no-store" in answer["Cache-Control"]
+
+
+def test_what_nobody_foresaw_is_logged_and_not_told(
+    client: Client, owner: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # No limit at all: that is no number.
+    monkeypatch.setattr(settings, "API_REQUESTS_PER_MINUTE", "secret words")
+    answer = client.get("/api/auth/me", headers=bearer(owner))
+    assert error_of(answer, 500) == "server_error"
+    assert "secret words" not in answer.content.decode()
+    assert "secret words" in caplog.text
+
+
+def test_every_operation_has_a_name_for_generated_clients() -> None:
+    found = operations()
+    assert all(name.isidentifier() and name == name.lower() for name in found)
+    named = [op["operationId"] for path in api.get_openapi_schema()["paths"].values() for op in path.values()]
+    assert sorted(named) == sorted(found)
+
+
+def test_every_operation_needs_a_scope() -> None:
+    for name, operation in operations().items():
+        security = operation.get("security", [{}])
+        assert isinstance(security, list)
+        assert security[0].get("bearer") or name in WITHOUT_SCOPE, name
+
+
+def test_the_description_is_public_and_says_how_things_fail(client: Client) -> None:
+    described = json.loads(client.get("/api/openapi.json").content)
+    assert described["openapi"].startswith("3.1")
+    assert described["info"]["version"] == settings.VERSION
+    me = described["paths"]["/api/auth/me"]["get"]
+    assert set(me["responses"]) == {"200", "401", "403", "429", "500"}
+    assert me["security"] == [{"bearer": []}, {"cookie": []}]
+    assert set(described["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
+
+
+def test_the_documentation_needs_no_outside_host(client: Client) -> None:
+    answer = client.get("/api/docs")
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert "//" not in page.replace("</", "").replace("/>", "")
