@@ -1,4 +1,4 @@
-"""What a person does with a conversation: pin it, archive it, put it into the trash, bring it back, or delete it.
+"""What a person does with a conversation: begin or name it, pin or archive it, throw it away, bring it back, delete it.
 
 Each verb locks the conversation and makes sure that it is the person's. Whatever they do with one but throw it away
 says that they still want it: retention counts from then.
@@ -14,10 +14,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from chat.exceptions import Conflict, NotFound
+from chat.exceptions import BadInput, Conflict, NotFound, TooLong
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
 from chat.models import Conversation, Turn
+from chat.models.conversation import TITLE_LENGTH
 from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
 from chat.shelf import ConversationLine, line_of
@@ -70,6 +71,40 @@ class _Own:
         session = getattr(self.row, "session", None)
         if session is not None and session.is_held:
             raise Conflict(HELD)
+
+
+def begin(*, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "") -> ConversationLine:
+    """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
+
+    With an id that is the person's already nothing changes. Raise NotFound where it is another's, BadInput, TooLong.
+    """
+    fresh = Conversation(user_id=user_id, title=title_of(title), updated_at=timezone.now())
+    fresh.pk = conversation_id or fresh.pk
+    Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+    with _own(user_id, fresh.pk) as own:
+        return line_of(own.row)
+
+
+def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationLine:
+    """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
+    title = title_of(title)
+    if not title:
+        raise BadInput("A chat needs a title.")
+    with _own(user_id, conversation_id) as own:
+        own.refuse_in_trash()
+        own.row.title = title
+        own.row.save(update_fields=["title"])
+        return own.moved()
+
+
+def title_of(text: str) -> str:
+    """Return a title as it is kept: one line. Raise BadInput, TooLong."""
+    title = " ".join(text.split())
+    if len(title) > TITLE_LENGTH:
+        raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
+    if "\x00" in title or any("\ud800" <= character <= "\udfff" for character in title):
+        raise BadInput("The title has a character that cannot be stored.")
+    return title
 
 
 def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat import conversations, shelf, tasks
-from chat.exceptions import Conflict, MemoryUnavailable, NotFound
+from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound, TooLong
 from chat.memory import removal
 from chat.memory.identity import SessionId
 from chat.memory.maintenance import opened
@@ -43,6 +44,41 @@ def session_file(tmp_path: Path, settings: Settings) -> Path:
 def do(verb: str, conversation: Conversation, user: User | None = None) -> object:
     function: Callable[..., object] = getattr(conversations, verb)
     return function(user_id=(user or conversation.user).pk, conversation_id=conversation.pk)
+
+
+def test_a_conversation_begins_without_a_word_and_is_named_after_the_first(owner: User) -> None:
+    line = conversations.begin(user_id=owner.pk)
+    assert (line.title, line.trashed) == ("", False)
+    accept(user_id=owner.pk, conversation_id=line.id, client_id=uuid.uuid4(), text="Buy milk")
+    assert Conversation.objects.get(pk=line.id).title == "Buy milk"
+
+
+def test_a_conversation_that_is_begun_again_stays_as_it_is(owner: User, outsider: User) -> None:
+    line = conversations.begin(user_id=owner.pk, title="  My\n list ")
+    assert line.title == "My list"
+    again = conversations.begin(user_id=owner.pk, conversation_id=line.id, title="Other")
+    assert (again.id, again.title) == (line.id, "My list")
+    with pytest.raises(NotFound):
+        conversations.begin(user_id=outsider.pk, conversation_id=line.id)
+
+
+def test_a_new_name_stays_and_says_that_the_conversation_is_wanted(groceries: Conversation, outsider: User) -> None:
+    before = groceries.updated_at
+    rename = partial(conversations.rename, conversation_id=groceries.pk)
+    assert rename(user_id=groceries.user_id, title=" Week\tplan ").title == "Week plan"
+    groceries.refresh_from_db()
+    assert (groceries.title, groceries.updated_at) == ("Week plan", before)
+    assert groceries.kept_at is not None
+    for title, error in [("  ", BadInput), ("x" * 101, TooLong), ("\x00", BadInput), ("\ud800", BadInput)]:
+        with pytest.raises(error):
+            rename(user_id=groceries.user_id, title=title)
+    with pytest.raises(NotFound):
+        rename(user_id=outsider.pk, title="Mine")
+    do("trash", groceries)
+    with pytest.raises(Conflict):
+        rename(user_id=groceries.user_id, title="Late")
+    groceries.refresh_from_db()
+    assert groceries.title == "Week plan"
 
 
 def titles(lines: object) -> list[str]:
