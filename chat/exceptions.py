@@ -17,6 +17,7 @@ ThreadkeeperError
 |   +-- OutdatedAttempt a later attempt has written to the session
 +-- MemoryUnavailable   the session store cannot be used at the moment
 +-- InvalidSessionId
++-- BadExtraTools       what AGENT_EXTRA_TOOLS names is no list of tools
 +-- ModelFailed         the model's endpoint did not answer as it should
 """
 
@@ -135,6 +136,18 @@ class InvalidSessionId(ThreadkeeperError):
     """An id that is not of the form user_{uuid}_conv_{uuid}."""
 
     code = "invalid_session_id"
+
+
+class BadExtraTools(ThreadkeeperError):
+    """What a setting names cannot be used as tools."""
+
+    code = "bad_extra_tools"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"AGENT_EXTRA_TOOLS={path!r} cannot be used: {reason}. It must be the dotted path of a list of tools, or of"
+            " something that has `tools` and maybe `instructions`."
+        )
 
 
 class ModelFailed(ThreadkeeperError):

@@ -11,6 +11,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from chat.exceptions import BadExtraTools
+
 TAG = "traps"
 SHARED_NOWHERE = ("LocMemCache", "DummyCache")
 
@@ -18,7 +20,15 @@ SHARED_NOWHERE = ("LocMemCache", "DummyCache")
 @register(TAG)
 def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Look for every trap that settings can hold."""
-    return [*_apps(), *_connections(), *_worker(), *_pool_in_worker(), *_secrets(), *_session_folder()]
+    return [
+        *_apps(),
+        *_connections(),
+        *_worker(),
+        *_pool_in_worker(),
+        *_secrets(),
+        *_session_folder(),
+        *_extra_tools(),
+    ]
 
 
 def _apps() -> Iterator[CheckMessage]:
@@ -100,4 +110,23 @@ def _session_folder() -> Iterator[CheckMessage]:
             f"{path} can be read by other users of this machine.",
             hint=f"chmod 600 {path}",
             id="threadkeeper.W002",
+        )
+
+
+def _extra_tools() -> Iterator[CheckMessage]:
+    if not settings.AGENT_EXTRA_TOOLS:
+        return
+    # The SDK takes a while to load, and most do without.
+    from chat.assistant.configured import is_offline
+    from chat.assistant.extra import load
+
+    try:
+        load(settings.AGENT_EXTRA_TOOLS)
+    except BadExtraTools as error:
+        yield Error(error.detail, hint="See docs/extra-tools.md.", id="threadkeeper.E009")
+    if is_offline():
+        yield Warning(
+            "AGENT_EXTRA_TOOLS is set, and the built-in offline model answers: it uses none of them.",
+            hint="Set OPENAI_API_KEY or OPENAI_BASE_URL.",
+            id="threadkeeper.W003",
         )

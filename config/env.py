@@ -84,3 +84,11 @@ def url(name: str, *schemes: str) -> str:
     if value and value.partition("://")[0] not in schemes:
         raise BadSetting(name, value, "a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
     return value
+
+
+def dotted(name: str) -> str:
+    """Return the variable, a dotted path of Python names, or an empty string where it is unset."""
+    value = text(name)
+    if value and not all(part.isidentifier() for part in value.split(".")):
+        raise BadSetting(name, value, "a dotted path such as package.module.NAME")
+    return value

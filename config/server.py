@@ -222,8 +222,12 @@ def _take_up(
     """Go on with the turns that were cut off, then listen."""
     from django.db import DatabaseError
 
+    from chat.exceptions import BadExtraTools
+
     try:
         loop.run_until_complete(start())
+    except BadExtraTools as error:
+        raise CannotStart(error.detail) from error
     except (DatabaseError, ConnectionError) as error:
         reason = " ".join(str(error).split())
         raise CannotStart(f"The database cannot be used: {reason}") from error

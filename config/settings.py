@@ -194,6 +194,8 @@ AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions"
 # Seconds to connect, and between two pieces of a stream: reasoning models are silent for a while.
 AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
+# Tools and instructions of whoever runs this. Imported once models are there: config.checks says what is wrong.
+AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")
 # The SDK reads this one itself; it must never call out on its own.
 os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
 

@@ -4,8 +4,10 @@ import copy
 from datetime import datetime
 from functools import cache
 
-from agents import Agent, InputGuardrail, Model, RunContextWrapper
+from agents import Agent, InputGuardrail, Model, RunContextWrapper, Tool
+from django.conf import settings
 
+from chat.assistant import extra
 from chat.assistant.context import TurnContext
 from chat.assistant.providers import model_settings
 from chat.assistant.tools import TOOLS
@@ -39,12 +41,17 @@ Done before: an earlier version of your answer to this message did the following
 say that it is done, and take it back only when the person asks for that.
 {calls}
 """
+BESIDES = """
+What you look after besides, with these tools:
+{tools}
+{instructions}
+"""
 FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered.\n"
 
 
 def build_agent(model: Model, guardrail: InputGuardrail[TurnContext] | None) -> Agent[TurnContext]:
     """Make the agent that answers with a model."""
-    agent = copy.copy(_prototype())
+    agent = copy.copy(_prototype(settings.AGENT_EXTRA_TOOLS))
     agent.model = model
     agent.model_settings = model_settings()
     agent.input_guardrails = [guardrail] if guardrail else []
@@ -52,9 +59,10 @@ def build_agent(model: Model, guardrail: InputGuardrail[TurnContext] | None) -> 
 
 
 @cache
-def _prototype() -> Agent[TurnContext]:
+def _prototype(extra_tools: str) -> Agent[TurnContext]:
     """Make the agent once: the schemas of its tools and the checks of its fields cost more than the rest of a turn."""
-    return Agent(name="Threadkeeper", instructions=_instructions, tools=[tool.function_tool() for tool in TOOLS])
+    tools: list[Tool] = [*(tool.function_tool() for tool in TOOLS), *extra.load(extra_tools).tools]
+    return Agent(name="Threadkeeper", instructions=_instructions, tools=tools)
 
 
 def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnContext]) -> str:
@@ -63,7 +71,11 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
     if turn.kept:
         calls = "\n".join(f"- {call.name} {call.arguments} -> {call.output}" for call in turn.kept)
         memory += KEPT.format(calls=calls)
-    return INSTRUCTIONS.format(now=spoken(turn.now), memory=memory)
+    instructions = INSTRUCTIONS.format(now=spoken(turn.now), memory=memory)
+    besides = extra.configured()
+    if besides.tools:
+        instructions += BESIDES.format(tools=besides.described, instructions=besides.instructions)
+    return instructions
 
 
 def spoken(now: datetime) -> str:

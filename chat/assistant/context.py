@@ -35,6 +35,8 @@ class KeptCall:
 
 # Carries out a call's effect exactly once and returns its output as JSON text.
 Act = Callable[[Call, Callable[[], Effect]], Awaitable[str]]
+# Carries out what takes its time, at most once, and returns its output.
+ActApart = Callable[[Call, Callable[[], Awaitable[str]]], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class TurnContext:
     now: datetime  # when the turn was accepted, in the person's zone
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
+    act_apart: ActApart
     # Calls about which the person was asked before: they wait no more.
     settled: frozenset[str] = frozenset()
     # What earlier versions of the turn did and stays done.

@@ -179,8 +179,10 @@ class ToolCall(models.Model):
     @property
     def changed_something(self) -> bool:
         """Whether the list was another one after it."""
-        if self.name in LOOKS or self.output is None:
+        if self.name in LOOKS:
             return False
+        if self.output is None:
+            return self.error is not None  # cut off: it may have
         try:
             output = json.loads(self.output)
         except ValueError:

@@ -42,6 +42,8 @@ POINTS = {
     "while pruning": Point("chat.memory.statements:_delete", "after"),
     "after pruning": Point("chat.turns.runner:prune", "after"),
 }
+# For tools of whoever runs this.
+OWN_TOOLS = {"before what a tool said is journaled": Point("chat.turns.journal:complete", "before")}
 
 
 def die() -> None:
@@ -86,7 +88,7 @@ def main() -> None:
     """Serve until the point is reached."""
     import django
 
-    point = POINTS[os.environ["DIES"]]
+    point = (POINTS | OWN_TOOLS)[os.environ["DIES"]]
     os.environ.setdefault("DATABASE_POOL_SIZE", server.POOL_SIZE)
     django.setup(set_prefix=False)
     module, _, path = point.where.partition(":")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.items import ModelResponse
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
@@ -34,6 +35,14 @@ ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = exclude
 """  # noqa: S608 - our own words
 # Between what several responses of a turn said.
 PARTING = "\n\n"
+CUT_OFF = json.dumps(
+    {
+        "ok": False,
+        "error": "cut_off",
+        "detail": "This was cut off. Whether it was done is not known; it is not done again.",
+    }
+)
+TOO_SLOW = Effect({"ok": False, "error": "too_slow", "detail": "This took longer than 10 seconds and was undone."})
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
 
 
@@ -136,21 +145,61 @@ def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
     What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
     one that nobody has approved.
     """
-    arguments = parsed(call.arguments)
+    try:
+        return _performed(hold, call, effect)
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
+            raise
+        # It would end no other way if it were tried again.
+        return _performed(hold, call, lambda: TOO_SLOW)
+
+
+def _performed(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
     with transaction.atomic():
-        hold.lock()
-        fresh = ToolCall(turn_id=hold.turn_id, call_id=call.id, name=call.name, arguments=arguments)
-        known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first() or fresh
-        if (known.name, known.arguments) != (call.name, arguments):
-            raise TurnLost("The journal holds another call of this id.")
-        if known.decision == Decision.AWAITING:
-            raise TurnLost("Nobody has decided about this call.")
+        known = _called(hold, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         done = _attempted(effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         return known.output
+
+
+def begin(hold: Hold, call: Call) -> str | None:
+    """Write down that a call is about to be carried out in no transaction of ours, or return its output.
+
+    Until `complete` it has that of one that was cut off, so that whoever plays the turn again does not carry it out.
+    Raise TurnLost as `perform` does.
+    """
+    with transaction.atomic():
+        known = _called(hold, call)
+        if known.output is not None or known.error is not None:
+            return known.output or known.error or ""
+        known.error = CUT_OFF
+        known.save()
+        return None
+
+
+def complete(hold: Hold, call: Call, output: str) -> str:
+    """Write down what a call that was begun has said, and return it as it is stored. Raise TurnLost."""
+    output = storable(output)
+    with transaction.atomic():
+        hold.lock()
+        ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).update(output=output, error=None)
+    return output
+
+
+def _called(hold: Hold, call: Call) -> ToolCall:
+    """Lock the turn, and return what is known of a call of it, or a new one. Raise TurnLost."""
+    arguments = parsed(call.arguments)
+    hold.lock()
+    fresh = ToolCall(turn_id=hold.turn_id, call_id=call.id, name=call.name, arguments=arguments)
+    known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first() or fresh
+    if (known.name, known.arguments) != (call.name, arguments):
+        raise TurnLost("The journal holds another call of this id.")
+    if known.decision == Decision.AWAITING:
+        raise TurnLost("Nobody has decided about this call.")
+    return known
 
 
 def _attempted(effect: Callable[[], Effect]) -> Effect:
@@ -190,7 +239,7 @@ def kept(turn: Turn) -> list[KeptCall]:
         heirs = set(Turn.objects.filter(superseded_by__in=heirs).values_list("pk", flat=True))
         calls |= {call.call_id: call for call in ToolCall.objects.filter(turn__in=heirs) if call.changed_something}
     return [
-        KeptCall(call.name, json.dumps(call.arguments, ensure_ascii=False), call.output or "")
+        KeptCall(call.name, json.dumps(call.arguments, ensure_ascii=False), call.output or call.error or "")
         for call in sorted(calls.values(), key=lambda call: call.pk)
         if call.call_id not in own
     ]

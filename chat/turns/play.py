@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
 
 from agents import (
     Agent,
@@ -62,6 +63,9 @@ from chat.turns.playback import PlaybackModel
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
 MAX_STEPS = 24
 
@@ -79,7 +83,8 @@ class Play:
         self.log = log
         self._model = model
         self._store = store
-        self._acting: set[asyncio.Future[str]] = set()
+        self._acting: set[asyncio.Future[Any]] = set()
+        self._apart: set[asyncio.Future[str]] = set()
         self._brief = brief
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
@@ -147,12 +152,14 @@ class Play:
 
     async def settle(self) -> None:
         """Wait until nothing of the run is under way any more."""
+        for task in self._apart:
+            task.cancel()
         if self._result is not None:
             self._result.cancel()
             if self._result.run_loop_task is not None:
                 await asyncio.wait({self._result.run_loop_task})
-        if self._acting:
-            await asyncio.wait(self._acting)
+        while under_way := self._acting | self._apart:
+            await asyncio.wait(under_way)
 
     # -- the run
 
@@ -179,21 +186,43 @@ class Play:
             now=brief.now,
             beginning_forgotten=pruned > 0,
             act=self._act,
+            act_apart=self._act_apart,
             settled=brief.journal.settled,
             kept=brief.kept,
         )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
-        brief = self._known()
-        acting = asyncio.ensure_future(in_database(journals.perform, brief.hold, call, effect))
+        output = await self._journaled(journals.perform, self._known().hold, call, effect)
+        await self._acted(call, output)
+        return output
+
+    async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
+        hold = self._known().hold
+        output = await self._journaled(journals.begin, hold, call)
+        if output is None:
+            task = asyncio.ensure_future(body())
+            self._apart.add(task)
+            task.add_done_callback(partial(self._ended, call))
+            output = await self._journaled(journals.complete, hold, call, await task)
+        await self._acted(call, output)
+        return output
+
+    def _ended(self, call: Call, task: asyncio.Future[str]) -> None:
+        self._apart.discard(task)
+        if task.cancelled():
+            self.log.append(ToolFinished(call.id, error=journals.CUT_OFF))
+
+    async def _journaled(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        acting = asyncio.ensure_future(in_database(write, *args, **kwargs))
         self._acting.add(acting)
         acting.add_done_callback(self._acting.discard)
-        output = await outcome(acting)
+        return await outcome(acting)
+
+    async def _acted(self, call: Call, output: str) -> None:
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
             if call.name not in LOOKS:
                 await notices.tasks_changed(self.turn.user_id)
-        return output
 
     def was_done(self, call_id: str) -> bool:
         """Tell whether a call was answered before this attempt."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError
 
+from chat.assistant import extra
 from chat.assistant.providers import build_model
 from chat.bridge import in_database
 from chat.memory.quarantine import quarantine_file
@@ -16,8 +17,9 @@ _runner: TurnRunner | None = None
 
 
 async def start() -> None:
-    """Begin to run turns; what was cut off is taken up."""
+    """Begin to run turns; what was cut off is taken up. Raise BadExtraTools."""
     global _runner  # noqa: PLW0603 - one a process, as long as the process
+    extra.configured()
     _runner = TurnRunner(
         model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
     )

@@ -33,6 +33,7 @@ def refused(tmp_path: Path, name: str, value: str) -> str:
         ("DATABASE_URL", "postgres://localhost:port/x?nonsense", "a PostgreSQL URL"),
         ("OPENAI_BASE_URL", "localhost:8080", "a URL that begins with http:// or https://"),
         ("PUBLIC_URL", "chat.example.com", "a URL that begins with http:// or https://"),
+        ("AGENT_EXTRA_TOOLS", "my tools.TOOLS", "a dotted path such as package.module.NAME"),
         ("EMAIL_URL", "mail.example.com", "a URL that begins with smtp:// or smtps:// or console://"),
     ],
 )

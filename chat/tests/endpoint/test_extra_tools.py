@@ -1,0 +1,140 @@
+"""The example of tools of one's own (docs/examples/timesheet.py), used by a model behind an endpoint."""
+
+import asyncio
+import json
+import signal
+import uuid
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.models import Task, ToolCall, User
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, reply_of
+from chat.tests.live import open_socket, sign_in
+from chat.tests.model_server import Call, ModelServer, Request, Step, calls, says
+from chat.turns.events import TurnFinished
+from chat.turns.journal import CUT_OFF
+from config.tests.support import LiveDatabase, ServerProcess
+from docs.examples import timesheet
+
+EXAMPLE = "docs.examples.timesheet"
+NOTE = Call("note_time", {"what": "mowing the lawn", "minutes": 30}, "call_note")
+DUE = date(2026, 3, 11)
+
+
+@pytest.fixture(autouse=True)
+def example(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The example configured, with its timesheets in a folder of the test's."""
+    settings.AGENT_EXTRA_TOOLS = EXAMPLE
+    monkeypatch.setattr(timesheet, "FOLDER", tmp_path)
+
+
+def lines(folder: Path, user_id: object) -> list[str]:
+    """Return a person's timesheet."""
+    return (folder / f"{user_id}.csv").read_text().splitlines()
+
+
+async def test_the_model_uses_it_for_the_person_it_talks_with(
+    online: Chat, endpoint: ModelServer, tmp_path: Path
+) -> None:
+    endpoint.play(calls(NOTE), says("Noted."))
+
+    assert reply_of(await events_of(online, "mowing took half an hour")) == "Noted."
+
+    assert "note_time" in endpoint.requests[0].tool_names
+    assert timesheet.instructions in endpoint.requests[0].instructions
+    assert endpoint.requests[1].outputs == {"call_note": "Noted: 30 minutes for mowing the lawn."}
+    (line,) = lines(tmp_path, online.user.pk)
+    assert line.endswith(",30,mowing the lawn")
+
+
+async def test_the_person_is_asked_and_what_was_changed_is_kept_as_it_was(online: Chat, endpoint: ModelServer) -> None:
+    def fill() -> None:
+        for title in ("Pay rent", "Call Ada"):
+            tasks.create_task(user_id=online.user.pk, title=title, due_date=DUE)
+
+    await in_database(fill)
+    endpoint.play(calls(Call("postpone_tasks", {"numbers": [1, 2], "days": 7}, "call_1")))
+    accepted, event = await online.asked("a week later, please")
+    assert event.arguments == {"numbers": [1, 2], "days": 7}
+
+    endpoint.play(says("A week later."))
+    await online.decide(accepted.turn, "call_1", True)
+    assert isinstance((await online.log(accepted.turn))[-1].event, TurnFinished)
+
+    assert await in_database(lambda: set(Task.objects.values_list("due_date", flat=True))) == {date(2026, 3, 18)}
+    before = (await in_database(ToolCall.objects.get)).before
+    assert before is not None
+    assert [task["due"] for task in before["tasks"]] == ["2026-03-11", "2026-03-11"]
+
+
+async def test_nobody_elses_tasks_are_reached(online: Chat, endpoint: ModelServer, outsider: User) -> None:
+    await in_database(lambda: tasks.create_task(user_id=outsider.pk, title="Secret", due_date=DUE))
+    endpoint.play(calls(Call("postpone_tasks", {"numbers": [1], "days": 7}, "call_1")))
+    accepted, _ = await online.asked("a week later, please")
+
+    endpoint.play(says("There is none."))
+    await online.decide(accepted.turn, "call_1", True)
+    await online.log(accepted.turn)
+
+    assert json.loads(endpoint.requests[1].outputs["call_1"])["detail"] == "There is no task 1."
+    assert (await in_database(Task.objects.get)).due_date == DUE
+
+
+async def test_the_guardrail_asks_the_model_about_what_other_tools_may_be_for(
+    online: Chat, endpoint: ModelServer, settings: Settings
+) -> None:
+    settings.AGENT_GUARDRAIL = True
+
+    async def rule(request: Request) -> Step:
+        return says("Yes.") if "yes or no" in request.instructions else says("Noted.")
+
+    endpoint.rule = rule
+
+    assert reply_of(await events_of(online, "What is the capital of France?")) == "Noted."
+    assert "- note_time: Note in the person's timesheet how long something took." in endpoint.requests[0].instructions
+
+
+@pytest.mark.service
+async def test_killed_between_the_act_and_the_word_of_it_it_acts_once(
+    live_database: LiveDatabase, tmp_path: Path
+) -> None:
+    async def rule(request: Request) -> Step:
+        return says("Is it there?") if request.outputs else calls(NOTE)
+
+    async with ModelServer(rule=rule) as model:
+        configured = {
+            "OPENAI_BASE_URL": model.url,
+            "AGENT_GUARDRAIL": "off",
+            "AGENT_EXTRA_TOOLS": EXAMPLE,
+            "TIMESHEETS": str(tmp_path / "sheets"),
+        }
+        dies = {"program": "chat.tests.dying_server", "DIES": "before what a tool said is journaled"}
+        server = ServerProcess(live_database, tmp_path, **dies, **configured)
+        try:
+            person = await asyncio.to_thread(sign_in, server)
+            conversation_id = uuid.uuid4()
+            async with open_socket(server, person, conversation_id) as socket:
+                await socket.message("mowing took half an hour")
+                async with asyncio.timeout(60):
+                    while server.process.poll() is None:
+                        await asyncio.sleep(0.01)
+            assert server.process.wait() == -signal.SIGKILL, server.output
+            assert len(lines(tmp_path / "sheets", person.id)) == 1
+
+            await asyncio.to_thread(server.restart)
+            ((turn_id,),) = live_database.query("SELECT id FROM chat_turn")
+            async with open_socket(server, person, conversation_id) as socket:
+                await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
+                end = await socket.end_of(str(turn_id), within=60)
+        finally:
+            server.kill9()
+
+    assert (end["message"]["text"], model.problems) == ("Is it there?", [])
+    assert model.requests[-1].outputs == {"call_note": CUT_OFF}
+    assert len(lines(tmp_path / "sheets", person.id)) == 1

@@ -1,0 +1,297 @@
+"""Tools of whoever runs this: for the person whose turn it is, journaled, approved, and never done twice."""
+
+import json
+import logging
+import uuid
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+from django.core.checks import run_checks
+from pytest_django import Settings
+
+from chat.assistant.extra import load
+from chat.bridge import in_database
+from chat.exceptions import BadExtraTools
+from chat.models import Task, ToolCall, Turn, User
+from chat.models.turn import Status
+from chat.tests.conftest import Chat, StartRunner
+from chat.tests.own_tools import Watched, watched
+from chat.tests.test_replay import abandon
+from chat.turns.events import ToolFinished, ToolStarted, TurnFinished, TurnStopped
+from chat.turns.journal import CUT_OFF
+from config.checks import TAG
+from config.tests.support import run
+
+HERE = "chat.tests.own_tools"
+
+
+@pytest.fixture(autouse=True)
+def own_tools(settings: Settings) -> Iterator[None]:
+    """The tools of `own_tools`, as if nothing had been done with them."""
+    settings.AGENT_EXTRA_TOOLS = f"{HERE}.TOOLS"
+    fresh = Watched()
+    for one in fields(Watched):
+        setattr(watched, one.name, getattr(fresh, one.name))
+    yield
+
+
+def outputs(script: ScriptedModel) -> list[str]:
+    """Return what the model was told of its calls the last time."""
+    call = script.last_call
+    assert call is not None
+    return [str(item["output"]) for item in call.input if item.get("type") == "function_call_output"]
+
+
+async def told(chat: Chat, script: ScriptedModel, name: str, **arguments: object) -> str:
+    """Let the model use a tool, and return what it is told."""
+    script.extend([[function_call(name, dict(arguments), call_id="call_1")], [assistant_message("Done.")]])
+    assert isinstance(await chat.say("please"), TurnFinished)
+    return outputs(script)[-1]
+
+
+# What the setting may name.
+
+
+@pytest.mark.parametrize("path", [f"{HERE}.TOOLS", f"{HERE}.Polite", "docs.examples.timesheet"])
+def test_a_list_a_module_or_anything_with_tools_is_taken(path: str) -> None:
+    assert load(path).tools
+
+
+def test_nothing_is_there_where_nothing_is_named() -> None:
+    assert (list(load("").tools), load("").instructions) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere", "it cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
+        ("nowhere.tools", "it cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
+        (f"{HERE}.NOTHING", f"it cannot be imported: AttributeError: module '{HERE}' has no attribute 'NOTHING'"),
+        (f"{HERE}.NO_LIST", "it is an object of the type dict without a list of `tools`"),
+        (f"{HERE}.note", "it is an object of the type function without a list of `tools`"),
+        (f"{HERE}.NOT_ALL_TOOLS", "an object of the type str is no tool"),
+        (f"{HERE}.CLASHING", "there are two tools of the name “create_task”"),
+        (f"{HERE}.TWICE", "there are two tools of the name “note”"),
+        (f"{HERE}.BADLY_NAMED", "“spaced out” is no name for a tool: up to 64 letters, digits, “_” and “-”"),
+        (f"{HERE}.NAMELESS", "Nameless lacks a `name` or its method `act`"),
+        (f"{HERE}.IDLE", "Idle lacks a `name` or its method `act`"),
+        (f"{HERE}.Talkative", "its `instructions` are no text"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(path: str, reason: str, settings: Settings) -> None:
+    with pytest.raises(BadExtraTools) as refused:
+        load(path)
+
+    assert refused.value.detail.startswith(
+        f"AGENT_EXTRA_TOOLS='{path}' cannot be used: {reason}. It must be the dotted"
+    )
+    settings.AGENT_EXTRA_TOOLS = path
+    settings.OPENAI_API_KEY = "set"
+    assert [(found.id, found.msg) for found in run_checks(tags=[TAG])] == [("threadkeeper.E009", refused.value.detail)]
+
+
+@pytest.mark.service
+def test_the_server_does_not_start_with_what_cannot_be_used(tmp_path: Path) -> None:
+    url = "postgres://127.0.0.1:1/x"  # it does not get that far
+    words = ("-m", "config.server", "--port", "0")
+    ended = run(*words, AGENT_EXTRA_TOOLS="nowhere.tools", DATA_DIR=str(tmp_path), DATABASE_URL=url)
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("AGENT_EXTRA_TOOLS='nowhere.tools' cannot be used: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_staff_are_told_that_the_offline_model_uses_none() -> None:
+    assert [found.id for found in run_checks(tags=[TAG])] == ["threadkeeper.W003"]
+
+
+# What the model is told.
+
+
+async def test_the_model_is_given_tools_and_instructions(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+    settings.AGENT_EXTRA_TOOLS = f"{HERE}.Polite"
+    script.enqueue([assistant_message("Hi.")])
+
+    await chat.reply("hi")
+
+    call = script.last_call
+    assert call is not None
+    assert call.system_instructions is not None
+    assert "- note: Note a text.\nNote what {people} say.\nAt once.\n" in str(call.system_instructions)
+    assert [tool.name for tool in call.tools][-2:] == ["delete_tasks", "note"]
+
+
+async def test_the_offline_model_goes_on_in_a_conversation_with_other_tools(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    await told(chat, script, "note", text="the moon")
+    await chat.runner.drain(5)
+    offline = Chat(await start_runner(), chat.user, chat.conversation_id)
+
+    assert "Buy milk" in await offline.reply("Add a task to buy milk")
+    assert "please" in await offline.reply("What was the first thing I asked?")
+    assert watched.done == [(chat.user.pk, "the moon")]
+
+
+# For whom, and how it is told.
+
+
+async def test_a_function_acts_for_the_person_whose_turn_it_is(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
+    output = await told(chat, script, "note", text="mine")
+    theirs = Chat(chat.runner, outsider, uuid.uuid4())
+    await told(theirs, script, "note", text="theirs")
+
+    assert watched.done == [(chat.user.pk, "mine"), (outsider.pk, "theirs")]
+    assert json.loads(output)["noted"] == "mine"
+    assert [call.output for call in await in_database(lambda: list(ToolCall.objects.all()))][0] == output
+
+
+async def test_a_person_named_in_the_arguments_changes_nothing(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
+    await told(chat, script, "note", text="mine", user_id=str(outsider.pk))
+
+    assert {user_id for user_id, _ in watched.done} <= {chat.user.pk}
+
+
+async def test_what_it_says_is_stored_as_it_is_told(chat: Chat, script: ScriptedModel) -> None:
+    watched.go_on.set()
+
+    output = await told(chat, script, "wait", text="rain")
+
+    assert output == "waited \ufffd for rain"
+    assert (await in_database(ToolCall.objects.get)).output == output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [("fail", {"text": "between us"}, "The tool failed."), ("hang", {}, "timed out after 0.01 seconds")],
+)
+async def test_one_that_fails_is_told_of_and_the_turn_goes_on(
+    chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, name: str, arguments: dict[str, str], said: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        output = await told(chat, script, name, **arguments)
+
+    assert said in output
+    assert (await in_database(ToolCall.objects.get)).output == output
+    assert "between us" not in output + caplog.text
+
+
+async def test_one_that_holds_a_transaction_for_too_long_is_undone_and_told_of(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    output = json.loads(await told(chat, script, "dawdle"))
+
+    assert (output["error"], output["detail"]) == ("too_slow", "This took longer than 10 seconds and was undone.")
+    assert await in_database(Task.objects.count) == 0
+
+
+# Once.
+
+
+async def begin_to_wait(chat: Chat, script: ScriptedModel) -> Turn:
+    """Let the model use a tool that has begun and does not end."""
+    script.enqueue([function_call("wait", {"text": "rain"}, call_id="call_1")])
+    turn = (await chat.send("please")).turn
+    await watched.begun.wait()
+    return turn
+
+
+async def test_what_is_under_way_counts_as_cut_off_until_it_ends(chat: Chat, script: ScriptedModel) -> None:
+    turn = await begin_to_wait(chat, script)
+    call = await in_database(ToolCall.objects.get)
+    assert (call.output, call.error) == (None, CUT_OFF)
+
+    script.enqueue([assistant_message("Done.")])
+    watched.go_on.set()
+    log = await chat.log(turn)
+
+    call = await in_database(ToolCall.objects.get)
+    assert (call.output, call.error) == ("waited \ufffd for rain", None)
+    kinds = [type(entry.event) for entry in log if isinstance(entry.event, ToolStarted | ToolFinished)]
+    assert kinds == [ToolStarted, ToolFinished]
+
+
+async def test_one_that_was_cut_off_is_not_begun_again(
+    chat: Chat, script: ScriptedModel, start_runner: StartRunner
+) -> None:
+    turn = await begin_to_wait(chat, script)
+    await abandon(chat.runner)
+    watched.begun.clear()
+
+    second = ScriptedModel([[assistant_message("I do not know whether I waited.")]])
+    chat.runner = await start_runner(second)
+    assert isinstance((await chat.log(turn))[-1].event, TurnFinished)
+    await chat.settled()
+
+    assert outputs(second) == [CUT_OFF]
+    assert not watched.begun.is_set()
+    assert watched.done == []
+
+
+async def test_a_stop_ends_one_that_is_under_way_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
+    turn = await begin_to_wait(chat, script)
+
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
+    log = [entry.event for entry in await chat.log(turn)]
+
+    assert isinstance(log[-1], TurnStopped)
+    assert ToolFinished("call_1", error=CUT_OFF) in log
+    assert watched.was_cancelled
+    assert (await in_database(Turn.objects.get)).status == Status.STOPPED
+    script.enqueue([assistant_message("As you wish.")])
+    await chat.reply("and now?")
+    assert outputs(script) == [CUT_OFF]
+
+
+async def test_a_reply_that_is_answered_anew_knows_what_was_cut_off(chat: Chat, script: ScriptedModel) -> None:
+    turn = await begin_to_wait(chat, script)
+    await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn.pk)
+    message = (await in_database(Turn.objects.select_related("prompt").get)).prompt
+    await chat.settled()
+
+    script.enqueue([assistant_message("As you wish.")])
+    edited = await chat.edit(message.pk, "something else")
+    await chat.log(edited.turn)
+
+    call = script.last_call
+    assert call is not None
+    assert f'- wait {{"text": "rain"}} -> {CUT_OFF}' in str(call.system_instructions)
+
+
+# Asked before.
+
+
+@pytest.mark.parametrize("approve", [True, False])
+@pytest.mark.parametrize(("name", "text"), [("send", "hi"), ("whisper", "damn")])
+async def test_one_that_needs_an_approval_acts_once_when_it_has_it(
+    chat: Chat, script: ScriptedModel, name: str, text: str, approve: bool
+) -> None:
+    script.enqueue([function_call(name, {"text": text}, call_id="call_1")])
+    accepted, event = await chat.asked("please")
+    assert (event.name, event.arguments, watched.done) == (name, {"text": text}, [])
+
+    script.enqueue([assistant_message("Well.")])
+    await chat.decide(accepted.turn, "call_1", approve)
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+
+    assert watched.done == ([(chat.user.pk, text)] if approve else [])
+    assert ("declined" in outputs(script)[0]) is not approve
+
+
+async def test_one_is_asked_about_only_where_its_own_rule_says_so(chat: Chat, script: ScriptedModel) -> None:
+    assert await told(chat, script, "whisper", text="hello") == "whispered"
+
+
+async def test_where_the_rule_itself_fails_a_person_is_asked(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([function_call("whisper", {}, call_id="call_1")])
+
+    _, event = await chat.asked("please")
+
+    assert event.name == "whisper"
