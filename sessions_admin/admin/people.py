@@ -49,8 +49,9 @@ VERBS = {
         PersonVerb(
             "deactivate",
             "Deactivate",
-            "These accounts are closed: nobody signs in to them, they are signed out everywhere, and what the "
-            "assistant is doing for them is stopped. Nothing is removed, and an account can be opened again.",
+            "These accounts are closed: nobody signs in to them, they are signed out everywhere, their "
+            "tokens end, and what the assistant is doing for them is stopped. Nothing is removed, and an account can "
+            "be opened again.",
             "chat.deactivate_user",
         ),
         PersonVerb(
@@ -218,7 +219,9 @@ class PersonAdmin(UserAdmin[User]):
     def deactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Close an account."""
         closing = accounts.deactivate_person(person.pk, actor=_actor(request), reason=reason)
-        ended = f"{closing.logins} login{_s(closing.logins)} and {closing.turns} turn{_s(closing.turns)} ended"
+        counts = {"login": closing.logins, "token": closing.tokens, "turn": closing.turns}
+        logins, tokens, turns = (f"{count} {what}{_s(count)}" for what, count in counts.items())
+        ended = f"{logins}, {tokens} and {turns} ended"
         self.message_user(request, f"The account of {person.email} is closed; {ended}.", messages.SUCCESS)
 
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:

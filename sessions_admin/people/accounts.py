@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import Q
 
-from chat import logins, notices
+from chat import logins, notices, tokens
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.models import Turn, User
 from chat.models.turn import ACTIVE
@@ -24,6 +24,7 @@ class Closing:
 
     logins: int
     turns: int
+    tokens: int
 
     def as_json(self) -> dict[str, object]:
         """Give it as a plain dict."""
@@ -39,7 +40,7 @@ def find(email: str) -> User:
 
 
 def deactivate_person(person_id: uuid.UUID, *, actor: str, reason: str) -> Closing:
-    """Close an account: nobody signs in to it, its logins and sockets end, and its turns stop. Nothing is removed.
+    """Close an account: nobody signs in to it, its logins, tokens and sockets end, its turns stop. Nothing is removed.
 
     Raise NotFound, BadInput without a reason, Conflict where the actor may not.
     """
@@ -57,15 +58,18 @@ def deactivate_person(person_id: uuid.UUID, *, actor: str, reason: str) -> Closi
 
 
 def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> Closing:
-    """Open a closed account again; logins from before stay ended. Raise NotFound, Conflict where the actor may not."""
+    """Open a closed account again; logins and tokens from before stay ended.
+
+    Raise NotFound, Conflict where the actor may not.
+    """
     # Closing may have been cut off before all of them were: with the account they would come back.
-    ended = logins.end_all(person_id)
+    ended, ended_tokens = logins.end_all(person_id), tokens.end_all(person_id)
     with transaction.atomic(durable=True):
         person = locked(person_id, actor=actor)
         person.is_active = True
         person.save(update_fields=["is_active"])
         audit.record(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)
-    return Closing(ended, 0)
+    return Closing(ended, 0, ended_tokens)
 
 
 def locked(person_id: uuid.UUID, *, actor: str) -> User:
@@ -98,13 +102,13 @@ def check_not_last(person: User) -> None:
 
 
 def end_everything(person_id: uuid.UUID) -> Closing:
-    """End the logins, sockets and turns of somebody whose account is closed.
+    """End the logins, tokens, sockets and turns of somebody whose account is closed.
 
     What another server process holds open ends with its next look: a turn within 2 seconds, a socket within 5.
     """
     turns = _stop_turns(person_id)
     async_to_sync(notices.signed_out)(person_id)
-    return Closing(logins.end_all(person_id), turns)
+    return Closing(logins.end_all(person_id), turns, tokens.end_all(person_id))
 
 
 def _stop_turns(person_id: uuid.UUID) -> int:

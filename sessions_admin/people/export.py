@@ -19,7 +19,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from chat import logins
+from chat import logins, tokens
 from chat.exceptions import NotFound
 from chat.memory.maintenance import SessionFile, opened
 from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
@@ -146,6 +146,10 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             Session.objects.filter(session_key__in=list(logins.of_person(person.pk))).values_list(
                 "expire_date", flat=True
             )
+        ),
+        "tokens": (
+            _row(row, "name", "scopes", "beginning", "created_at", "expires_at", "last_used_at", "revoked_at")
+            for row in tokens.of_person(person.pk)
         ),
         "clean_ups_asked_for_or_stopped": (
             _row(run, "created_at", "dry_run", "status") for run in traces.runs_naming(whose)

@@ -23,6 +23,7 @@ from django_q.models import Schedule
 from django_q.models import Task as QueueTask
 from django_q.tasks import async_task
 
+from chat import tokens
 from chat.accounts import may_send_reset_mail
 from chat.exceptions import Conflict
 from chat.memory.maintenance import opened
@@ -82,6 +83,7 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
             stopped=timezone.now(),
         )
         may_send_reset_mail(person.email)
+        tokens.make(user=person, name="script", scopes=["tasks"])
         return session
 
     return leave
@@ -125,7 +127,10 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
     assert counted(outsider, session_file) == others
     assert (report.left, report.held_conversations) == (0, 0)
     before = {line.kind: line.before for line in report.lines if line.before}
-    assert before | {"messages": 3, "turns": 2, "items": 7, "logins": 1, "tasks": 1, "tool calls": 2} == before
+    assert (
+        before | {"messages": 3, "turns": 2, "items": 7, "logins": 1, "tokens": 1, "tasks": 1, "tool calls": 2}
+        == before
+    )
     assert {line.after for line in report.lines} == {0}
     with closing(sqlite3.connect(session_file)) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from chat import tokens
 from chat.exceptions import BadInput, Conflict
 from chat.models import AgentSession, Conversation, Message, Quarantined, Task, TaskCounter, User
 from chat.models.conversation import Role
@@ -54,8 +55,11 @@ def exported(person: User, **how: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) -> None:
+    made = tokens.make(user=owner, name="My script", scopes=["tasks"])
     document, texts = exported(owner)
 
+    assert [token["name"] for token in document["tokens"]] == ["My script"]
+    assert made.key not in str(document) and made.token.hash not in str(document)
     assert (document["account"]["email"], document["account"]["id"]) == (owner.email, str(owner.pk))
     assert [task["title"] for task in document["tasks"]] == ["Buy a cake"]
     (conversation,) = document["conversations"]

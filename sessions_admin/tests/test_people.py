@@ -9,7 +9,8 @@ from django.contrib.sessions.models import Session
 from django.db import connections
 from django.test import AsyncClient, Client
 
-from chat.exceptions import BadInput, Conflict, NotFound
+from chat import tokens
+from chat.exceptions import BadInput, Conflict, NotFound, NotSignedIn
 from chat.models import Turn, User
 from chat.models.turn import Status
 from chat.tests import talk
@@ -61,6 +62,26 @@ def test_an_old_login_is_not_back_when_the_account_is_opened_again(owner: User, 
     assert owner_client.get("/").status_code == 302
     owner_client.post("/accounts/login/", {"username": owner.email, "password": PASSWORD})
     assert owner_client.get("/").status_code == 200
+
+
+def test_the_tokens_of_the_person_end_for_good_and_nobody_elses(owner: User, outsider: User, client: Client) -> None:
+    theirs, others = (tokens.make(user=person, name="script", scopes=["tasks"]).key for person in (owner, outsider))
+
+    assert deactivate_person(owner.pk, actor="os:root", reason="left").tokens == 1
+    reactivate_person(owner.pk, actor="os:root")
+
+    for key, status in ((theirs, 401), (others, 200)):
+        assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {key}"}).status_code == status
+
+
+def test_an_old_token_is_not_back_when_the_account_is_opened_again(owner: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_active=False)  # as if the closing had been cut off after that
+    key = tokens.make(user=owner, name="script", scopes=["tasks"]).key
+
+    assert reactivate_person(owner.pk, actor="os:root").tokens == 1
+
+    with pytest.raises(NotSignedIn):
+        tokens.find(key)
 
 
 def test_who_knows_the_password_is_told_plainly_and_nobody_else(owner: User) -> None:
