@@ -5,7 +5,7 @@ import { h, icon, place } from "./dom.js";
 import { numbersOf, pretty, wish } from "./toolcalls.js";
 
 /**
- * @typedef {import("./state.js").ToolCall} ToolCall
+ * @typedef {import("./turn.js").ToolCall} ToolCall
  * @typedef {import("./state.js").Task} Task
  *
  * @typedef {object} Question

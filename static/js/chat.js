@@ -10,9 +10,10 @@ import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
-import { asking, begin, hasEnded, isAwaited, receive, refresh } from "./state.js";
+import { asking, begin, receive, refresh } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
+import { hasEnded, isAwaited } from "./turn.js";
 
 /** @typedef {import("./state.js").State} State */
 

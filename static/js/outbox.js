@@ -98,7 +98,7 @@ export class Outbox {
     this.set(this.items.map((item) => (item.client_id === clientId ? { ...item, refused: why } : item)));
   }
 
-  /** Forget what the history already holds. @param {import("./state.js").Turn[]} turns */
+  /** Forget what the history already holds. @param {import("./turn.js").Turn[]} turns */
   settle(turns) {
     const said = new Set(turns.map((turn) => turn.prompt?.client_id));
     const left = this.items.filter((item) => !said.has(item.client_id));

@@ -3,7 +3,7 @@
 
 import { h, icon, place } from "./dom.js";
 
-/** @typedef {import("./state.js").ToolCall} ToolCall */
+/** @typedef {import("./turn.js").ToolCall} ToolCall */
 
 /** @type {Record<string, {doing: string, did: string, not: string}>} */
 const WORDS = {

@@ -3,13 +3,13 @@
 
 import { question } from "./approval.js";
 import { h, place } from "./dom.js";
-import { hasEnded, isAwaited, isUnderWay } from "./state.js";
 import { changed } from "./toolcalls.js";
+import { hasEnded, isAwaited, isUnderWay } from "./turn.js";
 import { TurnView, unsentMessage } from "./turnview.js";
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {import("./state.js").Turn} Turn
+ * @typedef {import("./turn.js").Turn} Turn
  * @typedef {import("./outbox.js").Unsent} Unsent
  * @typedef {import("./turnview.js").Place} Place
  * @typedef {import("./turnview.js").Actions & {rescue: (lost: {edit_of: string, text: string}) => void}} Actions

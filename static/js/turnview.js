@@ -5,13 +5,13 @@ import { ApprovalCard, question } from "./approval.js";
 import { copyButton, h, icon, place } from "./dom.js";
 import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
-import { hasEnded } from "./state.js";
 import { saidAt } from "./time.js";
 import { ToolRow } from "./toolcalls.js";
+import { hasEnded } from "./turn.js";
 import { consequences, Regenerate, versionLinks } from "./versions.js";
 
 /**
- * @typedef {import("./state.js").Turn} Turn
+ * @typedef {import("./turn.js").Turn} Turn
  * @typedef {import("./outbox.js").Unsent} Unsent
  * @typedef {import("./approval.js").Question} Question
  *

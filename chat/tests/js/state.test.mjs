@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asking, begin, receive, refresh, written } from "../../../static/js/state.js";
+import { asking, begin, receive, refresh } from "../../../static/js/state.js";
+import { written } from "../../../static/js/turn.js";
 
 const CONVERSATION = "7a6f0b1e-0000-4000-8000-000000000000";
 const PROMPT = { id: "m1", role: "user", text: "Add milk", created_at: "2026-03-13T10:00:00Z", position: 1, turn_id: "t1" };
