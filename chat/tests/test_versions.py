@@ -8,55 +8,13 @@ from agents.items import TResponseOutputItem
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from django.test import Client
 
-from chat import history, tasks
+from chat import tasks
 from chat.bridge import in_database
-from chat.exceptions import Conflict, EmptyText, ModelFailed, NotFound, TooLong
-from chat.history import ChatPage, ShownTurn
+from chat.exceptions import Conflict, EmptyText, NotFound, TooLong
 from chat.models import Message, Task, Turn, User
 from chat.tests.conftest import Chat, Gate, StartRunner, conversation_of
-from chat.turns.accept import Accepted
-from chat.turns.events import ApprovalRequested, TurnFinished, TurnStopped
-
-BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
-
-
-async def say(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
-    """Let somebody say something, and the script answer it."""
-    script.enqueue([assistant_message(reply)])
-    return await ended(chat, await chat.send(text))
-
-
-async def ended(chat: Chat, accepted: Accepted) -> Accepted:
-    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
-    await chat.settled()
-    return accepted
-
-
-async def page(chat: Chat, version: object = None) -> ChatPage:
-    shown = await in_database(
-        lambda: history.chat(chat.user, chat.conversation_id, uuid.UUID(str(version)) if version else None)
-    )
-    assert shown is not None
-    return shown
-
-
-def texts(page: ChatPage) -> list[tuple[str, str | None]]:
-    return [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
-
-
-async def shown(chat: Chat, version: object = None) -> list[tuple[str, str | None]]:
-    return texts(await page(chat, version))
-
-
-async def remembered(chat: Chat) -> list[str]:
-    """Return the texts of the session, which must be what the record says."""
-    items = await chat.session()
-    turns = await in_database(
-        lambda: list(Turn.objects.filter(superseded_by=None).order_by("seq").values_list("items", flat=True))
-    )
-    assert items == [item for turn in turns for item in turn]
-    contents = [item.get("content") for item in items if item.get("role") in ("user", "assistant")]
-    return [content if isinstance(content, str) else content[0]["text"] for content in contents]  # type: ignore[index]
+from chat.tests.versions import ended, page, remembered, say, shown
+from chat.turns.events import TurnStopped
 
 
 async def positions() -> list[tuple[int, str]]:
@@ -170,76 +128,6 @@ async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: Sc
     assert await positions() == [(1, "one"), (2, "First."), (3, "2"), (4, "Two.")]
 
 
-async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: ScriptedModel) -> None:
-    script.extend(
-        [
-            [
-                function_call("create_task", {"title": "Milk"}, call_id="c1"),
-                function_call("list_tasks", {}, call_id="c2"),
-            ],
-            [assistant_message("Added.")],
-        ]
-    )
-    old = await ended(chat, await chat.send("Add milk"))
-    script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
-    await ended(chat, await chat.send("Add bread"))
-    script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
-    await ended(chat, await chat.edit(old.message["id"], "Add oat milk"))
-
-    assert await in_database(Task.objects.count) == 3
-    (turn,) = (await page(chat)).turns
-    assert [call.arguments for call in turn.kept] == [{"title": "Milk"}, {"title": "Bread"}]
-    assert [call.arguments for call in turn.tools] == [{"title": "Oat milk"}]
-    script.enqueue([assistant_message("Nothing to do.")])
-    again = await ended(chat, await chat.retry(await in_database(lambda: Turn.objects.get(seq=3))))
-    assert [call.arguments for call in kept(await page(chat), again)] == [
-        {"title": "Milk"},
-        {"title": "Bread"},
-        {"title": "Oat milk"},
-    ]
-
-
-def kept(page: ChatPage, accepted: Accepted) -> tuple[history.ShownToolCall, ...]:
-    turn: ShownTurn = next(turn for turn in page.turns if turn.id == accepted.turn.pk)
-    return turn.kept
-
-
-async def test_the_assistant_is_told_what_stays_done(chat: Chat, script: ScriptedModel) -> None:
-    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
-    old = await ended(chat, await chat.send("Add milk"))
-    script.enqueue([assistant_message("Milk is on your list.")])
-    await ended(chat, await chat.retry(old.turn))
-
-    model_saw = script.last_call
-    assert model_saw is not None
-    assert "Done before" in str(model_saw.system_instructions)
-    assert "create_task" in str(model_saw.system_instructions)
-    assert "Milk" in str(model_saw.system_instructions)
-
-
-async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
-    accepted = await ended(offline_chat, await offline_chat.send("Add a task to buy milk"))
-    await ended(offline_chat, await offline_chat.retry(accepted.turn))
-
-    assert await in_database(Task.objects.count) == 1
-    assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
-
-
-@pytest.mark.parametrize("wish", ["Delete tasks 1 and 2", "Delete everything"])
-async def test_the_offline_model_says_what_it_has_deleted_before(offline_chat: Chat, wish: str) -> None:
-    user = offline_chat.user
-    await in_database(lambda: [tasks.create_task(user_id=user.pk, title=title) for title in ("Buy soap", "Fix bike")])
-    accepted, asked = await offline_chat.asked(wish)
-    await offline_chat.decide(accepted.turn, asked.call_id, True)
-    await ended(offline_chat, accepted)
-    await ended(offline_chat, await offline_chat.retry(accepted.turn))
-
-    (turn,) = (await page(offline_chat)).turns
-    assert turn.reply is not None
-    assert "Fix bike" in turn.reply.text
-    assert "There is no" not in turn.reply.text
-
-
 async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
     chat: Chat, script: ScriptedModel
 ) -> None:
@@ -323,21 +211,6 @@ async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedMode
         await chat.retry(old.turn)
 
 
-async def test_a_failed_version_is_tried_again_with_what_it_did(chat: Chat, script: ScriptedModel) -> None:
-    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], BROKEN])
-    failed = await chat.send("Add milk")
-    await chat.log(failed.turn)
-    await chat.settled()
-    script.enqueue([assistant_message("Added.")])
-    new = await ended(chat, await chat.retry(failed.turn))
-
-    (turn,) = (await page(chat)).turns
-    assert turn.versions == (failed.turn.pk, new.turn.pk)
-    assert [call.call_id for call in turn.tools] == ["c1"]
-    assert turn.kept == ()
-    assert await shown(chat, failed.turn.pk) == [("Add milk", None)]
-
-
 async def test_memory_is_rebuilt_from_the_version_that_is_current(
     chat: Chat, script: ScriptedModel, start_runner: StartRunner
 ) -> None:
@@ -369,21 +242,6 @@ async def test_a_retry_of_an_edit_that_was_stopped_in_the_queue(chat: Chat, scri
 
     assert await shown(chat) == [("1", "Again.")]
     assert await remembered(chat) == ["1", "Again."]
-
-
-async def test_a_question_in_a_regenerated_reply(chat: Chat, script: ScriptedModel) -> None:
-    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
-    old = await say(chat, script, "Delete everything", "No.")
-    script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
-    new = await chat.retry(old.turn)
-    await chat.until(new.turn, ApprovalRequested)
-    await chat.settled()
-    script.enqueue([assistant_message("Gone.")])
-    await chat.decide(new.turn, "c1", True)
-    await ended(chat, new)
-
-    assert await in_database(Task.objects.count) == 0
-    assert await remembered(chat) == ["Delete everything", "Gone."]
 
 
 def test_only_its_owner_looks_at_an_earlier_version(

@@ -1,0 +1,116 @@
+"""What tools did for an earlier version stays done: it is shown, and the assistant is told."""
+
+import pytest
+from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+
+from chat import history, tasks
+from chat.bridge import in_database
+from chat.exceptions import ModelFailed
+from chat.history import ChatPage, ShownTurn
+from chat.models import Task, Turn
+from chat.tests.conftest import Chat
+from chat.tests.versions import ended, page, remembered, say, shown
+from chat.turns.accept import Accepted
+from chat.turns.events import ApprovalRequested
+
+BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
+
+
+async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: ScriptedModel) -> None:
+    script.extend(
+        [
+            [
+                function_call("create_task", {"title": "Milk"}, call_id="c1"),
+                function_call("list_tasks", {}, call_id="c2"),
+            ],
+            [assistant_message("Added.")],
+        ]
+    )
+    old = await ended(chat, await chat.send("Add milk"))
+    script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
+    await ended(chat, await chat.send("Add bread"))
+    script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
+    await ended(chat, await chat.edit(old.message["id"], "Add oat milk"))
+
+    assert await in_database(Task.objects.count) == 3
+    (turn,) = (await page(chat)).turns
+    assert [call.arguments for call in turn.kept] == [{"title": "Milk"}, {"title": "Bread"}]
+    assert [call.arguments for call in turn.tools] == [{"title": "Oat milk"}]
+    script.enqueue([assistant_message("Nothing to do.")])
+    again = await ended(chat, await chat.retry(await in_database(lambda: Turn.objects.get(seq=3))))
+    assert [call.arguments for call in kept(await page(chat), again)] == [
+        {"title": "Milk"},
+        {"title": "Bread"},
+        {"title": "Oat milk"},
+    ]
+
+
+def kept(page: ChatPage, accepted: Accepted) -> tuple[history.ShownToolCall, ...]:
+    turn: ShownTurn = next(turn for turn in page.turns if turn.id == accepted.turn.pk)
+    return turn.kept
+
+
+async def test_the_assistant_is_told_what_stays_done(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], [assistant_message("Added.")]])
+    old = await ended(chat, await chat.send("Add milk"))
+    script.enqueue([assistant_message("Milk is on your list.")])
+    await ended(chat, await chat.retry(old.turn))
+
+    model_saw = script.last_call
+    assert model_saw is not None
+    assert "Done before" in str(model_saw.system_instructions)
+    assert "create_task" in str(model_saw.system_instructions)
+    assert "Milk" in str(model_saw.system_instructions)
+
+
+async def test_the_offline_model_does_not_add_the_same_task_again(offline_chat: Chat) -> None:
+    accepted = await ended(offline_chat, await offline_chat.send("Add a task to buy milk"))
+    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+
+    assert await in_database(Task.objects.count) == 1
+    assert "buy milk" in str((await page(offline_chat)).turns[0].reply).lower()
+
+
+@pytest.mark.parametrize("wish", ["Delete tasks 1 and 2", "Delete everything"])
+async def test_the_offline_model_says_what_it_has_deleted_before(offline_chat: Chat, wish: str) -> None:
+    user = offline_chat.user
+    await in_database(lambda: [tasks.create_task(user_id=user.pk, title=title) for title in ("Buy soap", "Fix bike")])
+    accepted, asked = await offline_chat.asked(wish)
+    await offline_chat.decide(accepted.turn, asked.call_id, True)
+    await ended(offline_chat, accepted)
+    await ended(offline_chat, await offline_chat.retry(accepted.turn))
+
+    (turn,) = (await page(offline_chat)).turns
+    assert turn.reply is not None
+    assert "Fix bike" in turn.reply.text
+    assert "There is no" not in turn.reply.text
+
+
+async def test_a_failed_version_is_tried_again_with_what_it_did(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("create_task", {"title": "Milk"}, call_id="c1")], BROKEN])
+    failed = await chat.send("Add milk")
+    await chat.log(failed.turn)
+    await chat.settled()
+    script.enqueue([assistant_message("Added.")])
+    new = await ended(chat, await chat.retry(failed.turn))
+
+    (turn,) = (await page(chat)).turns
+    assert turn.versions == (failed.turn.pk, new.turn.pk)
+    assert [call.call_id for call in turn.tools] == ["c1"]
+    assert turn.kept == ()
+    assert await shown(chat, failed.turn.pk) == [("Add milk", None)]
+
+
+async def test_a_question_in_a_regenerated_reply(chat: Chat, script: ScriptedModel) -> None:
+    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
+    old = await say(chat, script, "Delete everything", "No.")
+    script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
+    new = await chat.retry(old.turn)
+    await chat.until(new.turn, ApprovalRequested)
+    await chat.settled()
+    script.enqueue([assistant_message("Gone.")])
+    await chat.decide(new.turn, "c1", True)
+    await ended(chat, new)
+
+    assert await in_database(Task.objects.count) == 0
+    assert await remembered(chat) == ["Delete everything", "Gone."]

@@ -1,0 +1,52 @@
+"""What tests of earlier versions share: to say something, and to see what is shown and what is remembered."""
+
+import uuid
+
+from agents.testing import ScriptedModel, assistant_message
+
+from chat import history
+from chat.bridge import in_database
+from chat.history import ChatPage
+from chat.models import Turn
+from chat.tests.conftest import Chat
+from chat.turns.accept import Accepted
+from chat.turns.events import TurnFinished
+
+
+async def say(chat: Chat, script: ScriptedModel, text: str, reply: str) -> Accepted:
+    """Let somebody say something, and the script answer it."""
+    script.enqueue([assistant_message(reply)])
+    return await ended(chat, await chat.send(text))
+
+
+async def ended(chat: Chat, accepted: Accepted) -> Accepted:
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFinished)
+    await chat.settled()
+    return accepted
+
+
+async def page(chat: Chat, version: object = None) -> ChatPage:
+    shown = await in_database(
+        lambda: history.chat(chat.user, chat.conversation_id, uuid.UUID(str(version)) if version else None)
+    )
+    assert shown is not None
+    return shown
+
+
+def texts(page: ChatPage) -> list[tuple[str, str | None]]:
+    return [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
+
+
+async def shown(chat: Chat, version: object = None) -> list[tuple[str, str | None]]:
+    return texts(await page(chat, version))
+
+
+async def remembered(chat: Chat) -> list[str]:
+    """Return the texts of the session, which must be what the record says."""
+    items = await chat.session()
+    turns = await in_database(
+        lambda: list(Turn.objects.filter(superseded_by=None).order_by("seq").values_list("items", flat=True))
+    )
+    assert items == [item for turn in turns for item in turn]
+    contents = [item.get("content") for item in items if item.get("role") in ("user", "assistant")]
+    return [content if isinstance(content, str) else content[0]["text"] for content in contents]  # type: ignore[index]
