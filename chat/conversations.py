@@ -61,11 +61,6 @@ class _Own:
         self.row.save(update_fields=list(places))
         return line_of(self.row)
 
-    def refuse_in_trash(self) -> None:
-        """Raise Conflict where it must be restored first."""
-        if self.row.trashed_at is not None:
-            raise Conflict("This chat is in the trash. Restore it first.")
-
     def refuse_held(self) -> None:
         """Raise Conflict where staff keep it; why is not told."""
         session = getattr(self.row, "session", None)
@@ -90,8 +85,7 @@ def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> Con
     title = title_of(title)
     if not title:
         raise BadInput("A chat needs a title.")
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         own.row.title = title
         own.row.save(update_fields=["title"])
         return own.moved()
@@ -109,36 +103,31 @@ def title_of(text: str) -> str:
 
 def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
     """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(pinned_at=own.row.pinned_at or own.now, archived_at=None)
 
 
 def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
     """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(pinned_at=None)
 
 
 def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
     """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(archived_at=own.row.archived_at or own.now, pinned_at=None)
 
 
 def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
     """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(archived_at=None)
 
 
 def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
     """Let retention count from now on. Raise NotFound, Conflict in the trash."""
-    with _own(user_id, conversation_id) as own:
-        own.refuse_in_trash()
+    with _not_in_trash(user_id, conversation_id) as own:
         return own.moved()
 
 
@@ -211,6 +200,15 @@ def _own(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
             raise NotFound("There is no such conversation.")
         # The session by a statement of its own, which sees what was committed before the lock was taken.
         yield _Own(row, timezone.now())
+
+
+@contextmanager
+def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
+    """Lock a person's conversation; raise Conflict where it must be restored first."""
+    with _own(user_id, conversation_id) as own:
+        if own.row.trashed_at is not None:
+            raise Conflict("This chat is in the trash. Restore it first.")
+        yield own
 
 
 def _stop_turns(own: _Own) -> None:
