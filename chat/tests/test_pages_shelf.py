@@ -301,7 +301,7 @@ def test_the_trash_is_emptied_after_a_question(
     assert Conversation.objects.count() == 2
     hold(other)
     answer = owner_client.post("/trash/empty/", follow=True).content.decode()
-    assert "One chat is deleted for good." in answer and "has asked to keep" in answer
+    assert "One chat is deleted for good." in answer and "what the assistant is busy with, stays." in answer
     assert list(Conversation.objects.all()) == [other]
 
 

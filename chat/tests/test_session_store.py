@@ -197,19 +197,53 @@ async def test_a_lock_held_by_another_is_waited_for(store: SessionStore) -> None
 async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.2)
+    monkeypatch.setattr(store_module, "LOCK_BUDGET", 0.4)
     await store.write(Append("a", None, [said("one")]))
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     began = time.monotonic()
+    writing = asyncio.create_task(store.write(Append("a", None, [said("two")])))
+    given_up, _ = await asyncio.wait([writing], timeout=30)  # a write is not to be cancelled
+    waited = time.monotonic() - began
+    other.execute("ROLLBACK")
     with pytest.raises(MemoryUnavailable):
-        await store.write(Append("a", None, [said("two")]))
-    assert 0.2 <= time.monotonic() - began < 4
+        await writing
+    assert given_up and waited >= 0.4
+    assert store._lock_budget == store_module.LOCK_BUDGET_AFTER_FAILURE, "the next one does not wait as long"
 
     other.close()
     await store.write(Append("a", None, [said("three")]))
     assert await texts(store, "a") == ["one", "three"]
+    assert store._lock_budget == 0.4
+
+
+async def test_a_lock_is_asked_for_again_soon_and_then_a_little_later_each_time(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write(Append("a", None, [said("one")]))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses, sleep = [], asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 40:
+            other.execute("COMMIT")
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    async with asyncio.timeout(30):
+        await store.write(Append("a", None, [said("two")]))
+
+    other.close()
+    assert await texts(store, "a") == ["one", "two"]
+    assert store._connections is not None
+    ((sqlites_own,),) = await store._connections[0].execute_fetchall("PRAGMA busy_timeout")
+    assert sqlites_own == 0
+    assert pauses[0] <= 1.5 * store_module.LOCK_ASKED_FIRST
+    assert store_module.LOCK_ASKED_AT_LAST / 2 <= max(pauses) <= 1.5 * store_module.LOCK_ASKED_AT_LAST
+    assert len(pauses) == len(set(pauses)) == 40, "those who wait do not ask at the same moments"
 
 
 async def test_a_cancelled_write_is_either_done_or_not_before_the_caller_goes_on(store: SessionStore) -> None:

@@ -75,6 +75,19 @@ def remember(path: Path, session_id: str, items: int) -> Size:
     return asyncio.run(write())
 
 
+@pytest.fixture
+def forgetful_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have SQLite as many build it: unless a connection asks for more, what it deletes can be read in the file."""
+
+    def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = made(*args, **kwargs)
+        connection.execute("PRAGMA secure_delete=OFF")
+        return connection
+
+    made = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
 def stored(path: Path, session_id: object) -> list[int]:
     """Count a session's rows in each table of the file."""
     with closing(sqlite3.connect(path)) as file:

@@ -17,6 +17,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
 from chat.bridge import in_database
@@ -24,6 +25,7 @@ from chat.exceptions import BadInput, Conflict
 from chat.memory.maintenance import opened
 from chat.memory.rebuild import rebuild
 from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
+from chat.models.turn import Status
 from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
 from config.only_one import OnlyOne
@@ -261,6 +263,20 @@ def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, 
     assert not StoreSample.objects.exists()
 
 
+def test_it_replaces_a_database_that_was_not_migrated_for_long(
+    party: AgentSession, copy: Path, session_file: Path
+) -> None:
+    before = record()
+    spoil(session_file)
+    try:
+        call_command("migrate", "sessions_admin", "0006", verbosity=0)
+        restore(copy, actor="os:root", force=True)
+
+        assert record() == before
+    finally:
+        call_command("migrate", verbosity=0)
+
+
 def test_a_database_with_people_in_it_is_replaced_only_by_force(
     copy: Path, session_file: Path, party: AgentSession
 ) -> None:
@@ -283,6 +299,18 @@ async def test_it_is_refused_while_a_server_works_with_the_database(
     await start_runner()
     with pytest.raises(Conflict, match="A server works with this database"):
         await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
+
+
+def test_behind_a_pooler_where_a_server_holds_no_lock_its_running_turn_tells_of_it(
+    copy: Path, party: AgentSession
+) -> None:
+    turn = talk.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
+    with pytest.raises(Conflict, match="A server works with this database"):
+        restore(copy, actor="os:root", force=True)
+
+    turn.lease_until = timezone.now()  # it was killed
+    turn.save()
+    restore(copy, actor="os:root", force=True)
 
 
 def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Settings) -> None:

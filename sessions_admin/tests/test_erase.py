@@ -112,6 +112,7 @@ def counted(person: User, file: Path) -> list[traces.Count]:
         return traces.count(traces.whose(person), opened_file)
 
 
+@pytest.mark.usefixtures("forgetful_sqlite")
 def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
     fill(outsider)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chat.exceptions import MemoryUnavailable
+from chat.memory.file import log_of
 from chat.memory.maintenance import opened
 from chat.memory.statements import Size
 from sessions_admin.tests.conftest import remember, stored
@@ -45,6 +46,23 @@ def test_a_failure_half_way_removes_nothing_and_lets_others_write(tmp_path: Path
             sessions.remove(["one"])
         assert stored(path, "one") == [2, 1, 1]
         remember(path, "two", 1)
+
+
+@pytest.mark.usefixtures("forgetful_sqlite")
+@pytest.mark.parametrize("is_shredded", [True, False])
+def test_what_is_shredded_cannot_be_read_from_the_files_free_pages(tmp_path: Path, is_shredded: bool) -> None:
+    path = tmp_path / "file.db"
+    remember(path, "one", 200)
+    remember(path, "two", 1)
+    with opened(path) as sessions:
+        sessions.settle()
+        assert b"message 199 of the party" in path.read_bytes()
+        (sessions.shred if is_shredded else sessions.remove)(["one"])
+        sessions.settle()
+
+        assert not log_of(path).read_bytes()
+        assert (b"message 199 of the party" in path.read_bytes()) is not is_shredded
+        assert stored(path, "two") == [1, 1, 1]
 
 
 def test_a_file_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:

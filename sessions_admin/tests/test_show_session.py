@@ -3,13 +3,20 @@
 import getpass
 import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from chat.models import AgentSession, User
+from chat.memory.maintenance import opened
+from chat.memory.statements import Fence
+from chat.models import AgentSession, Quarantined, User
+from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.sessions.inspection import SAYS, Course
+from sessions_admin.tests.conftest import GivenSession, give_turn
+
+SAID = {"role": "user", "content": "Hello"}
 
 
 @pytest.fixture
@@ -30,6 +37,7 @@ def test_what_is_known_of_it_is_shown_and_nothing_of_what_is_in_it(session: Agen
     assert "state: due" in text
     assert "items: 4" in text
     assert "message 1" not in text
+    assert "held at" not in text  # what there is nothing to say of is left out
     assert json.loads(shown(session.session_id, "--json"))["title"] == "Summer party"
     assert not AuditRecord.objects.exists()
 
@@ -43,6 +51,27 @@ def test_its_items_are_shown_with_a_reason_and_that_is_recorded(session: AgentSe
     found = json.loads(shown(session.session_id, "--items", "--reason", "She asked", "--json"))
     assert found["inspection"]["memory"]["stored"][3]["text"] == "message 3 of the party – café"
     assert AuditRecord.objects.count() == 2
+
+
+def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: AgentSession, session_file: Path) -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "list_tasks", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c1", "output": "No tasks."}
+    with opened(session_file) as file:
+        file.replace(session.session_id, [SAID, call, output, output | {"call_id": "c2"}], Fence(1, 1))
+    Quarantined.objects.create(session_id=session.session_id, row_id=7, content="{", reason="holds no item")
+    give_turn(session, Status.RUNNING)
+
+    text = shown(session.session_id, "--items", "--reason", "She asked")
+
+    said, items = text.split(SAYS[Course.AT_WORK])
+    assert "The list of sessions says 4 items" in said
+    assert [line.strip() for line in items.splitlines() if line] == [
+        "1  user: Hello",
+        "2  call list_tasks: {}",
+        "3  its output: No tasks.",
+        "4  output: No tasks. [at fault: answers no open call]",
+        "In quarantine, row 7, holds no item: {",
+    ]
 
 
 def test_without_a_reason_or_a_session_it_fails_with_a_sentence(session: AgentSession) -> None:

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say
 
 SOCKET = re.compile("/ws/chat/")
+FITS = "document.documentElement.scrollWidth <= innerWidth"
 
 
 def begins(person: Person, *texts: str) -> Page:
@@ -88,7 +89,15 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
         expect(links(tab)).to_have_text(["Add a task to buy milk"])
     assert_same_after_a_reload(page)
     expect(page.get_by_test_id("shelf-strip")).to_contain_text("In the trash until")
-    other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore").click()
+    # What else is heard of meanwhile does not take the way back from under the keyboard.
+    restore = other.get_by_test_id("shelf-strip").get_by_role("button", name="Restore")
+    restore.focus()
+    choose(page, "buy milk", "Pin")
+    expect(other.locator(".lined").first).to_contain_text("Pinned")
+    choose(page, "buy milk", "Unpin")
+    expect(other.locator(".lined").first).not_to_contain_text("Pinned")
+    expect(restore).to_be_focused()
+    restore.press("Enter")
     for tab in (page, other):
         expect(tab.get_by_test_id("shelf-strip")).to_be_hidden()
         expect(links(tab)).to_have_count(2)
@@ -149,7 +158,7 @@ def test_what_goes_soon_is_told_and_kept(person: Person) -> None:
 
 
 def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
-    begins(person, "Add a task to buy milk")
+    begins(person, "Add a task to buy " + "milk" * 30)
     phone = chromium.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, storage_state=person.context.storage_state()
     )
@@ -164,9 +173,20 @@ def test_it_works_by_thumb(person: Person, chromium: Browser) -> None:
     # The way back can be reached although the list lies above the page.
     page.get_by_test_id("toast").get_by_role("button", name="Undo").tap()
     expect(line).to_have_count(1)
-    for path in ("/trash/", "/archive/", "/settings/"):
-        page.goto(person.site.url + path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    # Where it is listed, a title without a space in it is no wider than the screen.
+    line.get_by_label("Options for").tap()
+    line.get_by_role("button", name="Archive").tap()
+    expect(line).to_have_count(0)
+    page.goto(person.site.url + "/archive/")
+    expect(page.get_by_test_id("shelved")).to_have_count(1)
+    assert page.evaluate(FITS)
+    page.get_by_role("button", name="Move “Add a task").tap()
+    expect(page.get_by_test_id("shelved")).to_have_count(0)
+    page.goto(person.site.url + "/trash/")
+    expect(page.get_by_test_id("shelved")).to_have_count(1)
+    assert page.evaluate(FITS)
+    page.goto(person.site.url + "/settings/")
+    assert page.evaluate(FITS)
     phone.close()
 
 
