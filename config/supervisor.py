@@ -33,6 +33,8 @@ Say = Callable[[str], None]
 SECONDS_TO_SERVE = 60.0
 # A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
 SECONDS_TO_STOP = 12.0
+# How much less than the server the worker is asked to run where both could: nobody waits for it.
+WORKER_NICENESS = 10
 # A service that dies again and again within this time is given up.
 DEATHS, WITHIN = 5, 120.0
 
@@ -44,12 +46,15 @@ class Service:
     name: str
     command: list[str]
     env: dict[str, str]
+    niceness: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     deaths: list[float] = field(default_factory=list)
 
     def start(self) -> None:
         """Start it."""
         self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR)
+        if self.niceness:
+            psutil.Process(self.process.pid).nice(self.niceness)
 
     def died(self) -> bool:
         """Tell whether it has ended, without yet giving its pid back."""
@@ -156,7 +161,7 @@ class Supervisor:
         server = Service("server", [sys.executable, "-m", "config.server", *address], env)
         # A worker forks, and a pool of connections does not survive that. The checks were done here.
         qcluster = [str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
-        worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"})
+        worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"}, WORKER_NICENESS)
         return server, worker
 
     def _begin(self, service: Service) -> None:

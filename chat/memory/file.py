@@ -39,6 +39,10 @@ SCHEMA = (
 )
 
 
+# Pages in the log. A clean-up, which fills it, empties it sooner, so that nobody who chats does it for a clean-up.
+CHECKPOINT_AT, CHECKPOINT_OF_CLEANUP_AT = 8000, 4000
+
+
 def create(path: Path) -> bool:
     """Make the file where there is none, readable by its owner only, before SQLite would make it readable by all.
 
@@ -79,8 +83,10 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
+def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> sqlite3.Connection:
     """Open the file with the durability the record has; `busy_ms` is how long a statement waits for another's lock.
+
+    Whoever commits when the log has `checkpoint_at` pages takes them over into the file.
 
     Raise sqlite3.Error or OSError.
     """
@@ -94,6 +100,7 @@ def connect(path: Path, *, busy_ms: int) -> sqlite3.Connection:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={checkpoint_at}")
         connection.execute("PRAGMA foreign_keys=ON")
         for statement in SCHEMA:
             connection.execute(statement)

@@ -4,10 +4,11 @@ The same file and the same tables as `chat.memory.store`; what is removed here i
 """
 
 import json
+import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,8 @@ _NEXT = " UNION ".join(
     for table in ("agent_sessions", "agent_messages", "threadkeeper_turns")
 )
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
-# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone for half as long, and
-# for at least so long that those who wait for it notice.
+# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone while the disk writes,
+# and for at least so long that those who wait for it notice.
 AT_ONCE = 10  # sessions
 PAGES_AT_ONCE = 128
 LEFT_ALONE = 0.002  # seconds
@@ -66,8 +67,9 @@ class Kept:
 class SessionFile:
     """Looks after many sessions at once. Its methods raise MemoryUnavailable."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
 
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Return how much each session holds; one that is not there holds nothing."""
@@ -142,15 +144,12 @@ class SessionFile:
     def _remove(self, session_ids: Sequence[str], *, secure_delete: str) -> None:
         with _failures_named():
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
-            try:
-                for few, is_last in _in_pieces(session_ids):
-                    # One wait for the disk at the end is enough: it takes along all that was written before.
-                    self._connection.execute(f"PRAGMA synchronous={'FULL' if is_last else 'NORMAL'}")
-                    with self._writing_briefly(then_rest=not is_last):
+            with self._without_waiting_for_the_disk() as wait_for_the_disk:
+                for few in _in_pieces(session_ids):
+                    with self._writing_briefly():
                         for statement in _REMOVE:
                             self._connection.execute(statement, (json.dumps(few),))
-            finally:
-                self._connection.execute("PRAGMA synchronous=FULL")
+                    wait_for_the_disk()
 
     def prune(self, session_id: str, limit: int) -> Size:
         """Remove whole user turns from the old end until at most `limit` items stay; return how much stays."""
@@ -183,12 +182,12 @@ class SessionFile:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _give_back_in_pieces(self) -> Iterator[int]:
-        while left := self._pragma("freelist_count"):
-            begun = time.monotonic()
-            # As a script: it is to be stepped to its end, which `execute` does not do.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
-            _rest(begun)
-            yield left
+        with self._without_waiting_for_the_disk() as wait_for_the_disk:
+            while left := self._pragma("freelist_count"):
+                # As a script: it is to be stepped to its end, which `execute` does not do.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+                wait_for_the_disk()
+                yield left
 
     def _bytes_in_use(self) -> int:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
@@ -203,10 +202,9 @@ class SessionFile:
                 raise MemoryUnavailable(f"The session store cannot be used: {result}") from result
 
     @contextmanager
-    def _writing_briefly(self, *, then_rest: bool) -> Iterator[None]:
+    def _writing_briefly(self) -> Iterator[None]:
         # The lock from the start: a transaction that begins by reading fails at once where another wrote meanwhile.
         self._connection.execute("BEGIN IMMEDIATE")
-        begun = time.monotonic()
         try:
             yield
             self._connection.execute("COMMIT")
@@ -214,28 +212,49 @@ class SessionFile:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        if then_rest:
-            _rest(begun)
+
+    @contextmanager
+    def _without_waiting_for_the_disk(self) -> Iterator[Callable[[], None]]:
+        """Commit without waiting for the disk, and yield what waits for it then, when the write lock is free.
+
+        Whoever commits waits for all that the log has, ours too: so what we wrote is to be on the disk soon.
+        """
+        with _log_opened(self._path) as log:
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            try:
+                yield lambda: _flush(log)
+            finally:
+                self._connection.execute("PRAGMA synchronous=FULL")
 
 
-def _rest(begun: float) -> None:
-    """Leave the lock to others after it was held since a moment."""
-    time.sleep(max(LEFT_ALONE, (time.monotonic() - begun) / 2))
+def _flush(log: int) -> None:
+    begun = time.monotonic()
+    os.fdatasync(log)
+    time.sleep(max(0.0, LEFT_ALONE + begun - time.monotonic()))
 
 
-def _in_pieces(session_ids: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:
-    """Yield a few ids at a time, and whether they are the last."""
+@contextmanager
+def _log_opened(path: Path) -> Iterator[int]:
+    # Nobody locks the log: closing it lets go of nothing.
+    log = os.open(file.log_of(path), os.O_RDONLY)
+    try:
+        yield log
+    finally:
+        os.close(log)
+
+
+def _in_pieces(session_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(session_ids), AT_ONCE):
-        yield session_ids[start : start + AT_ONCE], start + AT_ONCE >= len(session_ids)
+        yield session_ids[start : start + AT_ONCE]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[SessionFile]:
     """Open the session file for a while. Raise MemoryUnavailable where it cannot be used, or is locked for too long."""
     with _failures_named():
-        connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000))
+        connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000), checkpoint_at=file.CHECKPOINT_OF_CLEANUP_AT)
     with closing(connection):
-        yield SessionFile(connection)
+        yield SessionFile(connection, path)
 
 
 @contextmanager
@@ -246,7 +265,7 @@ def opened_to_read(path: Path) -> Iterator[SessionFile]:
     with _failures_named():
         connection = file.connect_to_read(path, busy_ms=int(LOCK_BUDGET * 1000))
     with closing(connection):
-        yield SessionFile(connection)
+        yield SessionFile(connection, path)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def test_an_empty_folder_becomes_a_running_chat_twice_in_a_row(data_dir: Path) -
     first = Up(data_dir).await_ready()
     assert httpx.get(f"{first.url}/healthz").json()["status"] == "ok"
     assert "<form" in httpx.get(f"{first.url}/accounts/login/").text
+    assert first.child("qcluster").nice() > first.child("config.server").nice()
     assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", first.output)
     assert first.stop() == 0
     assert nothing_left(data_dir)
