@@ -10,9 +10,9 @@ from django_q.status import Stat
 from django_q.tasks import async_task
 
 from chat.models import User
-from sessions_admin.figures.stats import sample
 from sessions_admin.models import CleanupRun, Trigger
 from sessions_admin.retention import runs
+from sessions_admin.samples import sample
 
 DAILY = "sessions_admin.tasks.daily_cleanup"
 MINUTELY = "sessions_admin.tasks.look_after_runs"

@@ -1,8 +1,8 @@
 """What the worker runs: synchronous, with plain dicts as results, since anything else vanishes on the way back."""
 
-from sessions_admin.figures.stats import sample
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import carry_out, cleanup, look_after
+from sessions_admin.samples import sample
 from sessions_admin.stores.reconcile import reconcile
 
 

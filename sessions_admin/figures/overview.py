@@ -14,6 +14,7 @@ from sessions_admin.figures import pulse, stats
 from sessions_admin.figures.pulse import Failure, NextCleanup, TurnQueue, WorkerQueue
 from sessions_admin.figures.stats import Day, StateCount, Weight
 from sessions_admin.models import StoreSample
+from sessions_admin.samples import growth
 
 BEHIND = timedelta(minutes=5)  # so long a task may wait before the worker is said to be behind
 
@@ -108,7 +109,7 @@ def overview() -> Overview:
         states=stats.by_state(),
         quarantined=stats.quarantined(),
         days=stats.activity(),
-        growth=stats.growth(),
+        growth=growth(),
         file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH),
         biggest_sessions=stats.biggest_sessions(),
         biggest_owners=stats.biggest_owners(),

@@ -1,24 +1,19 @@
-"""How many sessions there are, how they are used and how the store grows: figures for pictures and for programs.
+"""How many sessions there are, and how they are used: figures for pictures and for programs.
 
 Each question is one statement, over an index, over one short row a session, or over a table that stays small; a day
 that is over is counted once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count, Sum
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat.memory.file import size_on_disk
 from chat.models import AgentSession, Quarantined
 from chat.models.session import State
-from chat.models.sql import change, select
-from sessions_admin.models import StoreSample
+from chat.models.sql import select
 
 DAYS = 30
 TOP = 5
@@ -26,9 +21,6 @@ LATELY = timedelta(days=7)
 # Replies come after midnight to what was asked before; then a day's figures stay as they are.
 STRAGGLERS = timedelta(hours=1)
 COUNTED = "threadkeeper:activity-by-day"
-
-HOURLY_FOR = timedelta(days=7)
-KEPT_FOR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +120,3 @@ def _count(since: date) -> list[tuple[date, int, int]]:
         rows = [(day, messages, sessions) for day, messages, sessions in select(_ACTIVITY, {"since": begun})]
         cache.set(key, rows, timeout=60)
     return list(rows)
-
-
-# How the store grows.
-
-# Of each hour, and once they are older of each day, the last one stays.
-_THIN = """
-DELETE FROM sessions_admin_storesample s WHERE s.at < %(year)s OR EXISTS (
-    SELECT FROM sessions_admin_storesample l
-    WHERE l.at > s.at AND l.at < date_trunc(CASE WHEN s.at < %(week)s THEN 'day' ELSE 'hour' END, s.at, 'UTC')
-        + CASE WHEN s.at < %(week)s THEN interval '1 day' ELSE interval '1 hour' END)
-"""
-
-
-def sample() -> StoreSample:
-    """Write down how much the store holds now, and forget samples that are closer together than is shown."""
-    now = timezone.now()
-    there = AgentSession.objects.filter(gone_at=None)
-    totals = there.aggregate(
-        sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
-    )
-    taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
-    change(_THIN, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
-    return taken
-
-
-def growth(days: int = DAYS) -> Sequence[StoreSample]:
-    """Return the samples of the last days, the oldest first."""
-    since = timezone.now() - timedelta(days=days)
-    return list(StoreSample.objects.filter(at__gte=since).order_by("at"))

@@ -25,6 +25,7 @@ from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
 from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
+from sessions_admin.samples import sample
 from sessions_admin.sessions.lifecycle import release_ended
 
 __all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
@@ -125,6 +126,7 @@ class _Work:
         retain(self.run, go_on=self.go_on)
         if not self.run.dry_run:
             self.give_space_back(before)
+            sample()
 
     def go_on(self) -> None:
         """Make sure between two pieces of work that there is to be a next one. Raise AskedToStop, TakenForDead."""

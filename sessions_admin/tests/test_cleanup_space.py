@@ -11,7 +11,7 @@ from agents import SQLiteSession
 from chat.memory import file
 from chat.memory.maintenance import opened
 from chat.models import User
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.tests.conftest import GivenSession, remember, stored
 
@@ -35,6 +35,8 @@ def test_a_file_becomes_smaller_by_what_the_run_says(
     assert asked(session_file, "freelist_count") == 0
     assert not file.log_of(session_file).exists() or file.log_of(session_file).stat().st_size == 0
     assert (stored(session_file, old), stored(session_file, kept)) == ([0, 0, 0], [20, 1, 1])
+    sample = StoreSample.objects.get()
+    assert (sample.sessions, sample.file_bytes) == (1, file.size_on_disk(session_file))
     told = [sentence for _, sentence in CleanupRun.objects.get().log]
     assert f"{report.freed_bytes:,} bytes given back to the disk." in told
 
@@ -49,6 +51,7 @@ def test_a_preview_gives_nothing_back(given_session: GivenSession, session_file:
 
     assert report.freed_bytes == 0
     assert asked(session_file, "freelist_count") > 0
+    assert not StoreSample.objects.exists()
 
 
 async def test_the_sdks_own_class_still_reads_and_writes_the_file(tmp_path: Path) -> None:

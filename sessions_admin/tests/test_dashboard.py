@@ -18,8 +18,8 @@ from django_q.signing import SignedPackage
 
 from chat.models import AgentSession, User
 from sessions_admin import schedules
-from sessions_admin.figures import stats
 from sessions_admin.models import StoreSample
+from sessions_admin.samples import sample
 from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import OLD, Browsers, Hire
 from sessions_admin.tests.crowd import fill
@@ -89,7 +89,7 @@ def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
 def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, viewer_client: Client) -> None:
     talked(owner, session_file)
     StoreSample.objects.create(at=timezone.now() - timedelta(hours=2), sessions=1, items=1, bytes=1, file_bytes=9)
-    stats.sample()
+    sample()
 
     page = viewer_client.get(HOME).text
 

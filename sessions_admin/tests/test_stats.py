@@ -22,6 +22,7 @@ from sessions_admin.figures import pulse, stats
 from sessions_admin.figures.overview import overview
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.samples import sample
 from sessions_admin.sessions import lifecycle
 from sessions_admin.tests.conftest import OLD, give_turn
 from sessions_admin.tests.talks import talked
@@ -102,7 +103,7 @@ def test_a_sample_says_what_the_store_holds(owner: User, session_file: Path) -> 
     gone = talked(owner, session_file)
     lifecycle.expire_session(gone.session_id, actor="os:x")
 
-    taken = stats.sample()
+    taken = sample()
 
     size = AgentSession.objects.get(gone_at=None).byte_count
     assert (taken.sessions, taken.items, taken.bytes) == (1, 6, size)
@@ -118,7 +119,7 @@ def test_old_samples_are_thinned_to_one_an_hour_then_one_a_day_then_none(session
     StoreSample.objects.create(at=NOON - timedelta(days=366), sessions=1, items=1, bytes=1, file_bytes=1)
 
     with at(NOON + timedelta(minutes=30)):
-        stats.sample()
+        sample()
         kept = list(StoreSample.objects.order_by("at").values_list("at", flat=True))
 
     week = NOON + timedelta(minutes=30) - timedelta(days=7)
