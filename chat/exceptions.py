@@ -12,6 +12,7 @@ ThreadkeeperError
 +-- NotFound
 +-- Conflict
 |   +-- AlreadyCompleted
+|   +-- NotConfirmed
 +-- RateLimited
 +-- TurnLost            the turn belongs to another process by now
 |   +-- OutdatedAttempt a later attempt has written to the session
@@ -102,6 +103,12 @@ class AlreadyCompleted(Conflict):
     """The task is done already."""
 
     code = "already_completed"
+
+
+class NotConfirmed(Conflict):
+    """It was not confirmed, or something else was."""
+
+    code = "not_confirmed"
 
 
 class RateLimited(ThreadkeeperError):

@@ -7,7 +7,6 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
 from channels.consumer import get_handler_name
@@ -17,13 +16,13 @@ from django.contrib.auth.signals import user_logged_out
 from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
-from django.http.request import split_domain_port, validate_host
 
 from chat import logins, notices, protocol
 from chat.bridge import in_database
 from chat.exceptions import NotFound, ThreadkeeperError
 from chat.models import User
 from chat.notices import user_group
+from chat.origins import is_same_origin
 from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
 from chat.turns import process, reading
 from chat.turns.accept import Accepted
@@ -364,20 +363,6 @@ def _close_sockets(sender: object, request: HttpRequest | None, user: User | Non
 def _cookie(scope: Scope) -> str:
     headers = dict(scope["headers"])
     return parse_cookie(headers.get(b"cookie", b"").decode("latin1")).get(settings.SESSION_COOKIE_NAME, "")
-
-
-def is_same_origin(scope: Scope) -> bool:
-    """Tell whether a page of ours opened the socket: a browser sends its cookies along for any page."""
-    headers = {name: value.decode("latin1") for name, value in scope["headers"]}
-    origin, host = headers.get(b"origin", ""), headers.get(b"host", "")
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
-        return True
-    try:
-        netloc = urlsplit(origin).netloc
-    except ValueError:
-        return False
-    domain, _ = split_domain_port(host)
-    return bool(domain) and netloc == host and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
 _socket = cast(Application, ChatSocket.as_asgi())

@@ -118,6 +118,18 @@ def get_task(*, user_id: uuid.UUID, number: int) -> Task:
     return task
 
 
+def find_tasks(*, user_id: uuid.UUID, numbers: Collection[int], lock: bool = False) -> list[Task]:
+    """Return those of the numbers that there are, by number; locked, where it is in a transaction.
+
+    Raise NotFound where there is none of them.
+    """
+    theirs = Task.objects.owned_by(user_id).filter(number__in={_storable(number) for number in numbers})
+    found = list((theirs.select_for_update(no_key=True) if lock else theirs).order_by("number"))
+    if not found:
+        raise NotFound("There is no such task any more.")
+    return found
+
+
 def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
     """Mark a task as done. Raise NotFound, AlreadyCompleted."""
     with transaction.atomic():
@@ -162,11 +174,8 @@ def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
 def delete_tasks(*, user_id: uuid.UUID, numbers: Collection[int]) -> list[Task]:
     """Take tasks off the list and return them as they were, by number. Raise NotFound where there is none of them."""
     with transaction.atomic():
-        theirs = Task.objects.owned_by(user_id).filter(number__in={_storable(number) for number in numbers})
-        deleted = list(theirs.select_for_update(no_key=True).order_by("number"))
-        if not deleted:
-            raise NotFound("There is no such task any more.")
-        theirs.filter(pk__in=[task.pk for task in deleted]).delete()
+        deleted = find_tasks(user_id=user_id, numbers=numbers, lock=True)
+        Task.objects.filter(pk__in=[task.pk for task in deleted]).delete()
     return deleted
 
 

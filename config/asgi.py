@@ -1,14 +1,23 @@
-"""Where requests go: HTTP to Django, websockets to the chat's sockets."""
+"""Where requests go: HTTP to Django, or to the MCP server; websockets to the chat's sockets."""
 
 import os
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Apps are loaded here; what follows imports models.
-http = get_asgi_application()
+django = get_asgi_application()
 
+from chat.mcp.application import PATHS  # noqa: E402
+from chat.mcp.application import application as mcp  # noqa: E402
 from chat.sockets import application as websocket  # noqa: E402
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Route a request."""
+    await (mcp if scope["path"] in PATHS else django)(scope, receive, send)
+
 
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

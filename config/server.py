@@ -187,13 +187,11 @@ def serve(host: str, port: int, parent: int | None = None) -> bool:
     warnings.filterwarnings("ignore", message="No directory at")
     from django.db import connections
 
-    from chat.turns import process
-
     loop = daphne.server.twisted_loop
     asyncio.set_event_loop(loop)
-    server = _server(listener, loop, process.drain)
+    server = _server(listener, loop, _drain)
     settle()
-    _take_up(process.start, listener, loop, (host, port))
+    _take_up(_start, listener, loop, (host, port))
     watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
     server.run()
     if watch:
@@ -202,6 +200,22 @@ def serve(host: str, port: int, parent: int | None = None) -> bool:
         connection.close()
         connection.close_pool()  # type: ignore[attr-defined]
     return not server.hurried
+
+
+async def _start() -> None:
+    """Begin what runs round the server: it tells nobody of its start and its end."""
+    from chat.mcp import service
+    from chat.turns import process
+
+    await process.start()
+    await service.start()
+
+
+async def _drain(seconds: float) -> None:
+    from chat.mcp import service
+    from chat.turns import process
+
+    await asyncio.gather(process.drain(seconds), service.stop(seconds))
 
 
 def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:

@@ -12,6 +12,7 @@ from agents import FunctionTool, RunContextWrapper
 from agents.strict_schema import ensure_strict_json_schema
 from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from chat import tasks
 from chat.assistant.context import Call, Effect, TurnContext
@@ -19,6 +20,7 @@ from chat.exceptions import BadTask
 from chat.models.task import Priority, Task
 
 LIST_LIMIT = 50
+MOST = 2**31 - 1  # what a column of numbers holds
 
 Number = Field(description="The task's number, as shown in the list.")
 DueDate = Field(default=None, description="The day it is due, YYYY-MM-DD.")
@@ -68,12 +70,13 @@ class TaskTool(BaseModel):
         turn = context.context
 
         def effect() -> Effect:
-            return cls._read(arguments).act(turn.user_id)
+            return cls.read(arguments).act(turn.user_id)
 
         return await turn.act(Call(context.tool_call_id, cls.name, arguments), effect)
 
     @classmethod
-    def _read(cls, arguments: str) -> "TaskTool":
+    def read(cls, arguments: str) -> "TaskTool":
+        """Read arguments, which are JSON. Raise BadTask."""
         try:
             return cls.model_validate_json(arguments or "{}")
         except ValidationError as error:
@@ -119,12 +122,13 @@ class ListTasks(TaskTool):
     offset: int | None = Field(default=None, description="How many to pass over, when there are more.")
 
     def act(self, user_id: uuid.UUID) -> Effect:
-        status, sort, offset = self.status or "all", self.sort or "number", max(self.offset or 0, 0)
+        status, sort = self.status or "all", self.sort or "number"
+        offset = min(max(self.offset or 0, 0), MOST)
         limit = min(max(self.limit or LIST_LIMIT, 1), 100)
         page = tasks.list_tasks(user_id=user_id, status=status, sort=sort, limit=limit, offset=offset)
-        shown = [_shown(task) for task in page.tasks]
+        found = [shown(task) for task in page.tasks]
         return Effect(
-            {"ok": True, "tasks": shown, "total": page.total, "status": status, "sort": sort, "offset": offset}
+            {"ok": True, "tasks": found, "total": page.total, "status": status, "sort": sort, "offset": offset}
         )
 
 
@@ -145,7 +149,7 @@ class CompleteTask(TaskTool):
     number: int = Number
 
     def act(self, user_id: uuid.UUID) -> Effect:
-        before = _shown(tasks.get_task(user_id=user_id, number=self.number))
+        before = dict(shown(tasks.get_task(user_id=user_id, number=self.number)))
         return Effect(_done(tasks.complete_task(user_id=user_id, number=self.number)), before)
 
 
@@ -163,7 +167,7 @@ class UpdateTask(TaskTool):
     completed: bool | None = Field(default=None, description="False opens a completed task again.")
 
     def act(self, user_id: uuid.UUID) -> Effect:
-        before = _shown(tasks.get_task(user_id=user_id, number=self.number))
+        before = dict(shown(tasks.get_task(user_id=user_id, number=self.number)))
         changes = tasks.Changes(
             title=self.title,
             description=self.description,
@@ -184,7 +188,7 @@ class DeleteTask(TaskTool):
 
     def act(self, user_id: uuid.UUID) -> Effect:
         task = tasks.delete_task(user_id=user_id, number=self.number)
-        return Effect(_done(task), _shown(task))
+        return Effect(_done(task), dict(shown(task)))
 
 
 class DeleteTasks(TaskTool):
@@ -196,19 +200,33 @@ class DeleteTasks(TaskTool):
 
     def act(self, user_id: uuid.UUID) -> Effect:
         deleted = tasks.delete_tasks(user_id=user_id, numbers=self.numbers)
-        shown = [_shown(task) for task in deleted]
+        as_they_were = [shown(task) for task in deleted]
         missing = sorted(set(self.numbers) - {task.number for task in deleted})
-        return Effect({"ok": True, "tasks": shown, "missing": missing}, {"tasks": shown})
+        return Effect({"ok": True, "tasks": as_they_were, "missing": missing}, {"tasks": as_they_were})
 
 
 TOOLS: tuple[type[TaskTool], ...] = (CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask, DeleteTasks)
 
 
+class ShownTask(TypedDict):
+    """A task as a tool shows it."""
+
+    number: int
+    title: str
+    description: str | None
+    due_date: str | None
+    due_time: str | None
+    priority: str
+    is_completed: bool
+    completed_at: str | None
+
+
 def _done(task: Task) -> dict[str, Any]:
-    return {"ok": True, "task": _shown(task)}
+    return {"ok": True, "task": shown(task)}
 
 
-def _shown(task: Task) -> dict[str, Any]:
+def shown(task: Task) -> ShownTask:
+    """Show a task as tools do: by its number, which people say."""
     return {
         "number": task.number,
         "title": task.title,

@@ -1,0 +1,118 @@
+"""The door at `/mcp`: who asks, and for whom, before anything is read."""
+
+import json
+from collections.abc import Mapping
+
+from starlette.types import Message, Receive, Scope, Send
+
+from chat import tokens
+from chat.api.caller import bearer_of, by_address, by_person
+from chat.bridge import in_database
+from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError
+from chat.mcp import service
+from chat.mcp.calls import acting_for
+from chat.models import ApiToken
+from chat.models.token import Scope as TokenScope
+from chat.origins import header, is_for_us, is_same_origin
+
+PATHS = ("/mcp", "/mcp/")
+NO_TOKEN = "Send “Authorization: Bearer” with a token that has the scope “tasks”."  # noqa: S105 - a sentence
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request to `/mcp`."""
+    try:
+        token = await _token(scope)
+    except ThreadkeeperError as error:
+        await _refuse(send, *_status_of(error), error)
+        return
+    if not is_for_us(scope):
+        await _refuse(send, 421, {}, Forbidden("This server does not go by that name."))
+    elif header(scope, b"origin") and not is_same_origin(scope):
+        await _refuse(send, 403, {}, Forbidden("Pages of other sites may not ask."))
+    elif scope["method"] != "POST":
+        # There is no session that could be listened to, or ended.
+        await _refuse(send, 405, {"allow": "POST"}, Forbidden("This address takes POST only."))
+    elif (answers := service.current()) is None:
+        await _refuse(send, 503, {"retry-after": "1"}, Forbidden("The server is stopping; please try again."))
+    else:
+        acting_for.set(token.user_id)
+        in_events = prefers_events(header(scope, b"accept"))
+        await answers.answer(scope, receive, _kept_by_nobody(send), in_events=in_events)
+
+
+async def _token(scope: Scope) -> ApiToken:
+    """Return the token of a request. Raise NotSignedIn, Forbidden, RateLimited."""
+    key = bearer_of(header(scope, b"authorization"))
+    try:
+        if not key:
+            raise NotSignedIn(NO_TOKEN)
+        token = await in_database(tokens.find, key)
+    except NotSignedIn:
+        by_address.count((scope.get("client") or ("",))[0])
+        raise
+    by_person.count(str(token.user_id))
+    if TokenScope.TASKS not in token.scopes:
+        raise Forbidden(f"This token lacks the scope “{TokenScope.TASKS}”.")
+    return token
+
+
+def _status_of(error: ThreadkeeperError) -> tuple[int, Mapping[str, str]]:
+    match error:
+        case RateLimited():
+            return 429, {"retry-after": str(error.retry_after)}
+        case Forbidden():
+            return 403, {"www-authenticate": 'Bearer error="insufficient_scope", scope="tasks"'}
+    asked_with_none = error.detail == NO_TOKEN
+    return 401, {"www-authenticate": 'Bearer scope="tasks"' + ("" if asked_with_none else ', error="invalid_token"')}
+
+
+def prefers_events(accept: str) -> bool:
+    """Tell whether a client would rather have a stream of events than JSON: by weight, then by which it names first."""
+    weights = {"application/json": 0.0, "text/event-stream": 0.0}
+    first = ""
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        if kind in weights:
+            weights[kind] = next((_weight(word[2:]) for word in parameters if word.startswith("q=")), 1.0)
+            first = first or kind
+    json_weight, events_weight = weights.values()
+    return events_weight > json_weight or (events_weight == json_weight > 0 and first == "text/event-stream")
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _kept_by_nobody(send: Send) -> Send:
+    """Say of every answer that it is for whoever asked, alone."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", [])}
+            if b"cache-control" not in names:
+                message = {**message, "headers": [*message.get("headers", []), (b"cache-control", b"no-store")]}
+        await send(message)
+
+    return sending
+
+
+async def _refuse(send: Send, status: int, headers: Mapping[str, str], error: ThreadkeeperError) -> None:
+    body = json.dumps({"error": {"code": error.code, "detail": error.detail}}).encode()
+    told = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        **headers,
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(name.encode(), value.encode()) for name, value in told.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

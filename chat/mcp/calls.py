@@ -1,0 +1,109 @@
+"""A program calls a tool: for the person whose token it has shown, never for one that it names."""
+
+import json
+import logging
+import traceback
+import uuid
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import DatabaseError
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ClientCapabilities,
+    ElicitationCapability,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    FormElicitationCapability,
+    InputRequiredResult,
+    TextContent,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from chat import notices
+from chat.assistant.tools import TaskTool
+from chat.bridge import in_database
+from chat.exceptions import NotConfirmed, ThreadkeeperError
+from chat.mcp.tools import SERVED, DeleteTasks, read
+from chat.models.task import Task
+from chat.turns.approvals import DECLINED
+
+logger = logging.getLogger(__name__)
+
+Context = ServerRequestContext[Any, Any]
+
+# Set by whoever has checked the token, for the one request.
+acting_for: ContextVar[uuid.UUID] = ContextVar("acting_for")
+
+CONSENT = "consent"
+LISTED = 20  # tasks in a question
+UNAVAILABLE = "This does not work at the moment; please try again."
+
+
+async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    """Carry a call out. What cannot be done is a result that says so, for the model to read."""
+    served = SERVED.get(params.name)
+    if served is None:
+        raise MCPError(INVALID_PARAMS, "There is no such tool.")
+    user_id = acting_for.get()
+    try:
+        tool = read(params.name, params.arguments or {})
+        if isinstance(tool, DeleteTasks) and tool.confirmation is None and _can_ask(context):
+            if params.request_state is None or not params.input_responses:
+                return _question(*await in_database(_asked, tool, user_id))
+            tool = _answered(tool, params)
+        effect = await in_database(tool.act, user_id)
+    except ThreadkeeperError as error:
+        return _refused(error.detail)
+    except DatabaseError as error:
+        # Without its text, which may repeat what somebody wrote.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
+        return _refused(UNAVAILABLE)
+    if served.changes and effect.output.get("deleted") is not False:
+        await notices.tasks_changed(user_id)
+    return _said(effect.output)
+
+
+def _can_ask(context: Context) -> bool:
+    """Tell whether a program can put a question to its person between two requests that know nothing of each other."""
+    form = ClientCapabilities(elicitation=ElicitationCapability(form=FormElicitationCapability()))
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS and context.session.check_client_capability(form)
+
+
+def _asked(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
+    question = tool.ask(user_id)
+    return question.tasks, question.confirmation
+
+
+def _question(tasks: list[Task], confirmation: str) -> InputRequiredResult:
+    lines = [f"- {task.number}: {task.title}" for task in tasks[:LISTED]]
+    if len(tasks) > LISTED:
+        lines.append(f"- and {len(tasks) - LISTED} more")
+    message = "\n".join([f"Delete {'this task' if len(tasks) == 1 else f'these {len(tasks)} tasks'}?", *lines])
+    # Nothing to fill in: who accepts it says yes.
+    form = ElicitRequestFormParams(message=message, requested_schema={"type": "object", "properties": {}})
+    return InputRequiredResult(input_requests={CONSENT: ElicitRequest(params=form)}, request_state=confirmation)
+
+
+def _answered(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
+    """Return the call with the person's consent. Raise NotConfirmed where they gave none."""
+    answer = (params.input_responses or {}).get(CONSENT)
+    if not isinstance(answer, ElicitResult) or answer.action != "accept":
+        raise NotConfirmed(str(DECLINED["detail"]))
+    return tool.model_copy(update={"confirmation": params.request_state})
+
+
+def _said(output: Mapping[str, Any]) -> CallToolResult:
+    text = TextContent(text=json.dumps(output, ensure_ascii=False))
+    return CallToolResult(content=[text], structured_content=dict(output))
+
+
+def _refused(detail: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=detail)], is_error=True)

@@ -1,0 +1,273 @@
+"""The to-do list over MCP: what the official client is told, for whom tools act, and what cannot be done."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from channels.layers import get_channel_layer
+from mcp.shared.exceptions import MCPError
+from mcp_types import TextContent
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.mcp import service
+from chat.models import Task, User
+from chat.notices import user_group
+from chat.tests.api import bearer
+from chat.tests.mcp_program import MODES, Person, answer, program, refusal
+
+READS = {"list_tasks", "get_task"}
+DESTROYS = {"update_task", "delete_task", "delete_tasks"}
+ONLY_THEIRS = "Secret"
+
+
+@pytest.fixture(autouse=True)
+async def serving(transactional_db: None) -> AsyncIterator[None]:
+    """The MCP server of this process."""
+    await service.start()
+    yield
+    await service.stop(5)
+
+
+@pytest.fixture
+async def key(serving: None, owner: User) -> dict[str, str]:
+    """The header with a token of the owner's."""
+    return await in_database(bearer, owner, "tasks")
+
+
+async def fill(user: User, *titles: str) -> None:
+    """Give somebody tasks."""
+    for title in titles:
+        await in_database(tasks.create_task, user_id=user.pk, title=title)
+
+
+async def titles(user: User | None = None) -> list[str]:
+    """Return the titles of somebody's tasks, or of all there are."""
+
+    def read() -> list[str]:
+        theirs = Task.objects.all() if user is None else Task.objects.owned_by(user.pk)
+        return list(theirs.order_by("number").values_list("title", flat=True))
+
+    return await in_database(read)
+
+
+# What is told of the tools.
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_tool_says_what_it_takes_answers_and_does(key: dict[str, str], mode: str) -> None:
+    async with program(key, mode=mode) as client:
+        listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+
+    assert set(listed) == READS | DESTROYS | {"create_task", "complete_task"}
+    for name, tool in listed.items():
+        hints = tool.annotations
+        assert hints is not None and tool.title and tool.description and tool.output_schema is not None
+        assert hints.read_only_hint is (name in READS)
+        assert hints.destructive_hint is (name in DESTROYS)
+        assert hints.idempotent_hint is (name != "create_task")
+        assert hints.open_world_hint is False
+        assert tool.input_schema["type"] == tool.output_schema["type"] == "object"
+        assert not {"user", "user_id", "email"} & set(tool.input_schema["properties"])
+    title = listed["create_task"].input_schema["properties"]["title"]
+    assert (title["minLength"], title["maxLength"]) == (1, 100)
+    assert listed["list_tasks"].input_schema["properties"]["limit"]["anyOf"][0] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 100,
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_tool_does_what_it_says(key: dict[str, str], owner: User, mode: str) -> None:
+    async with program(key, mode=mode) as client:
+        made = await client.call_tool(
+            "create_task", {"title": "Buy milk", "due_date": "2026-03-11", "priority": "high"}
+        )
+        assert isinstance(made.content[0], TextContent)
+        assert json.loads(made.content[0].text) == answer(made)
+        assert (answer(made)["task"]["number"], answer(made)["task"]["priority"]) == (1, "high")
+        await client.call_tool("create_task", {"title": "Pay rent"})
+        await client.call_tool("create_task", {"title": "Call Ada"})
+
+        found = answer(await client.call_tool("list_tasks", {"limit": 2}))
+        assert ([task["title"] for task in found["tasks"]], found["total"]) == (["Buy milk", "Pay rent"], 3)
+        assert answer(await client.call_tool("get_task", {"number": 2}))["task"]["title"] == "Pay rent"
+        assert answer(await client.call_tool("complete_task", {"number": 1}))["task"]["is_completed"]
+        changed = answer(await client.call_tool("update_task", {"number": 2, "title": "Pay the rent"}))
+        assert changed["task"]["title"] == "Pay the rent"
+        assert answer(await client.call_tool("delete_task", {"number": 3}))["task"]["title"] == "Call Ada"
+        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2, 9]}))
+        assert (asked["deleted"], asked["missing"], len(await titles())) == (False, [9], 2)
+        gone = answer(
+            await client.call_tool("delete_tasks", {"numbers": [1, 2, 9], "confirmation": asked["confirmation"]})
+        )
+        assert (gone["deleted"], [task["title"] for task in gone["tasks"]]) == (True, ["Buy milk", "Pay the rent"])
+    assert await titles() == []
+
+
+# What cannot be done.
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("create_task", {"title": " "}, "A task needs a title."),
+        ("create_task", {"title": "x" * 101}, "A title has at most 100 characters; this one has 101."),
+        ("create_task", {"title": "x", "due_date": "tomorrow"}, "“tomorrow” is not a date of the form YYYY-MM-DD."),
+        ("create_task", {"title": "x", "due_time": "10:00"}, "A time needs a date."),
+        ("create_task", {"title": "x\x00"}, "The text has a character that cannot be stored."),
+        ("create_task", {}, "title: Field required"),
+        ("create_task", {"title": "x", "user_id": "somebody"}, "user_id: Extra inputs are not permitted"),
+        ("get_task", {"number": "one"}, "number: Input should be a valid integer"),
+        ("get_task", {"number": 7}, "There is no task 7."),
+        ("get_task", {"number": 10**30}, f"There is no task {10**30}."),
+        ("complete_task", {"number": 7}, "There is no task 7."),
+        ("update_task", {"number": 7, "title": "x"}, "There is no task 7."),
+        ("delete_task", {"number": 7}, "There is no task 7."),
+        ("delete_tasks", {"numbers": [7, 8]}, "There is no such task any more."),
+        ("delete_tasks", {"numbers": []}, "numbers: List should have at least 1 item"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_the_sentence_of_the_assistants_tools(
+    key: dict[str, str], name: str, arguments: dict[str, object], said: str
+) -> None:
+    async with program(key) as client:
+        assert refusal(await client.call_tool(name, arguments)).startswith(said)
+    assert await titles() == []
+
+
+async def test_a_tool_that_there_is_not_and_arguments_beyond_all_bounds(key: dict[str, str], owner: User) -> None:
+    await fill(owner, "Buy milk")
+    async with program(key) as client:
+        with pytest.raises(MCPError, match="There is no such tool"):
+            await client.call_tool("drop_tables", {})
+        assert answer(await client.call_tool("list_tasks", {"offset": 10**30, "limit": -1}))["total"] == 1
+
+
+async def test_a_task_that_is_completed_already(key: dict[str, str], owner: User) -> None:
+    await fill(owner, "Buy milk")
+    async with program(key) as client:
+        await client.call_tool("complete_task", {"number": 1})
+        assert refusal(await client.call_tool("complete_task", {"number": 1})) == (
+            "Task 1 (“Buy milk”) is completed already."
+        )
+
+
+# For whom.
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_task", {}),
+        ("complete_task", {}),
+        ("update_task", {"title": "hacked"}),
+        ("delete_task", {}),
+    ],
+)
+async def test_somebody_elses_task_is_answered_as_one_that_there_is_not(
+    key: dict[str, str], outsider: User, name: str, arguments: dict[str, object]
+) -> None:
+    await fill(outsider, ONLY_THEIRS, ONLY_THEIRS)
+    theirs = str((await in_database(Task.objects.filter(number=2).get)).pk)
+    async with program(key) as client:
+        said = refusal(await client.call_tool(name, {"number": 2, **arguments}))
+        assert said == refusal(await client.call_tool(name, {"number": 3, **arguments})).replace("3", "2")
+        assert refusal(await client.call_tool(name, {"number": theirs, **arguments})).startswith("number: ")
+    assert await titles() == [ONLY_THEIRS, ONLY_THEIRS]
+
+
+async def test_nobody_sees_or_deletes_what_is_somebody_elses(key: dict[str, str], outsider: User) -> None:
+    await fill(outsider, ONLY_THEIRS, ONLY_THEIRS)
+    async with program(key) as client:
+        assert answer(await client.call_tool("list_tasks", {}))["total"] == 0
+        assert refusal(await client.call_tool("delete_tasks", {"numbers": [1, 2]})) == "There is no such task any more."
+    assert await titles() == [ONLY_THEIRS, ONLY_THEIRS]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_fifty_calls_at_once_each_act_for_their_own_person(
+    key: dict[str, str], owner: User, outsider: User, mode: str
+) -> None:
+    others = await in_database(bearer, outsider, "tasks")
+    async with program(key, mode=mode) as mine, program(others, mode=mode) as theirs, asyncio.timeout(60):
+        made = await asyncio.gather(
+            *(
+                client.call_tool("create_task", {"title": f"{name} {n}"})
+                for n in range(25)
+                for name, client in (("mine", mine), ("theirs", theirs))
+            )
+        )
+    assert sorted(answer(one)["task"]["number"] for one in made) == sorted([*range(1, 26)] * 2)
+    for name, user in (("mine", owner), ("theirs", outsider)):
+        assert set(await titles(user)) == {f"{name} {n}" for n in range(25)}
+
+
+async def test_open_pages_are_told_of_what_changed_and_of_nothing_else(key: dict[str, str], owner: User) -> None:
+    layer = get_channel_layer()
+    assert layer is not None
+    channel = await layer.new_channel()
+    await layer.group_add(user_group(owner.pk), channel)
+    await fill(owner, "Buy milk", "Pay rent")
+
+    async with program(key) as client, asyncio.timeout(30):
+        await client.call_tool("list_tasks", {})
+        await client.call_tool("get_task", {"number": 9})
+        await client.call_tool("delete_task", {"number": 9})
+        await client.call_tool("delete_tasks", {"numbers": [1, 2]})
+        await client.call_tool("complete_task", {"number": 1})
+        assert await layer.receive(channel) == {"type": "tasks.changed"}
+        await layer.group_send(user_group(owner.pk), {"type": "last"})
+        assert await layer.receive(channel) == {"type": "last"}
+
+
+# Several at once: the person agrees first.
+
+
+@pytest.mark.parametrize(("action", "left"), [("accept", ["Call Ada"]), ("decline", None), ("cancel", None)])
+async def test_a_program_that_can_ask_its_person_does_so_and_the_answer_counts(
+    key: dict[str, str], owner: User, action: str, left: list[str] | None
+) -> None:
+    before = ["Buy milk", "Pay rent", "Call Ada"]
+    await fill(owner, *before)
+    person = Person(action)
+    async with program(key, person=person) as client:
+        result = await client.call_tool("delete_tasks", {"numbers": [1, 2]})
+
+    assert person.asked == ["Delete these 2 tasks?\n- 1: Buy milk\n- 2: Pay rent"]
+    assert await titles() == (before if left is None else left)
+    if left is None:
+        assert refusal(result) == "The person said no: this was not done."
+    else:
+        assert answer(result)["deleted"] is True
+
+
+async def test_a_long_question_says_how_many_more_there_are(key: dict[str, str], owner: User) -> None:
+    await fill(owner, *(f"Task {n}" for n in range(1, 24)))
+    person = Person("decline")
+    async with program(key, person=person) as client:
+        await client.call_tool("delete_tasks", {"numbers": list(range(1, 24))})
+
+    assert person.asked[0].splitlines()[0] == "Delete these 23 tasks?"
+    assert person.asked[0].splitlines()[-1] == "- and 3 more"
+
+
+async def test_a_program_of_before_is_given_a_confirmation_though_it_can_ask(key: dict[str, str], owner: User) -> None:
+    await fill(owner, "Buy milk", "Pay rent")
+    person = Person("accept")
+    async with program(key, mode="legacy", person=person) as client:
+        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+
+    assert (asked["deleted"], person.asked, len(await titles())) == (False, [], 2)
+
+
+async def test_consent_to_something_else_is_none(key: dict[str, str], owner: User) -> None:
+    await fill(owner, "Buy milk", "Pay rent", "Call Ada")
+    async with program(key) as client:
+        asked = answer(await client.call_tool("delete_tasks", {"numbers": [1, 2]}))
+        for numbers, confirmation in (([1, 3], asked["confirmation"]), ([1, 2], "yes")):
+            said = refusal(await client.call_tool("delete_tasks", {"numbers": numbers, "confirmation": confirmation}))
+            assert "Nothing was deleted" in said
+    assert len(await titles()) == 3

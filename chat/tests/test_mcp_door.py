@@ -1,0 +1,297 @@
+"""The door at `/mcp`: nobody is let in without a token of the right kind, and nothing is read before."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+import time_machine
+from django.db import connection
+from django.utils import timezone
+from mcp.shared.exceptions import MCPError
+from pytest_django import Settings
+
+from chat import tasks, tokens
+from chat.bridge import in_database
+from chat.mcp import service, tools
+from chat.mcp.application import prefers_events
+from chat.models import User
+from chat.tests.api import bearer, shown
+from chat.tests.mcp_program import program, refusal, web
+from config.tests.support import eventually
+
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+BOTH = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.fixture
+async def serving(transactional_db: None) -> AsyncIterator[None]:
+    """The MCP server of this process."""
+    await service.start()
+    yield
+    await service.stop(5)
+
+
+@pytest.fixture
+async def key(serving: None, owner: User) -> dict[str, str]:
+    """The header with a token of the owner's."""
+    return await in_database(bearer, owner, "tasks")
+
+
+async def ask(headers: dict[str, str], *, method: str = "POST", body: Any = LIST) -> httpx2.Response:
+    """Send a request to the application in this process."""
+    async with web({}) as http:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await http.request(
+            method, "/mcp", content=content, headers={"Content-Type": "application/json", **BOTH, **headers}
+        )
+
+
+def error_of(response: httpx2.Response, status: int) -> str:
+    """Check how a request was refused, and return the code."""
+    assert response.status_code == status, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    error = response.json()["error"]
+    assert error["detail"].endswith(".")
+    return str(error["code"])
+
+
+# Who.
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({}, 'Bearer scope="tasks"'),
+        ({"Authorization": "Basic dTpw"}, 'Bearer scope="tasks"'),
+        ({"Authorization": "Bearer"}, 'Bearer scope="tasks"'),
+        ({"Authorization": "Bearer tk_wrong"}, 'Bearer scope="tasks", error="invalid_token"'),
+        (
+            {"Authorization": "Bearer tk_wrong", "Host": "elsewhere.example"},
+            'Bearer scope="tasks", error="invalid_token"',
+        ),
+    ],
+)
+async def test_without_a_token_that_holds_nothing_else_is_looked_at(
+    serving: None, headers: dict[str, str], told: str
+) -> None:
+    response = await ask(headers, body=b"{")
+
+    assert error_of(response, 401) == "not_signed_in"
+    assert response.headers["WWW-Authenticate"] == told
+
+
+async def test_a_login_of_the_page_is_no_token(serving: None, owner_client: Any) -> None:
+    cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in owner_client.cookies.items())
+    assert error_of(await ask({"Cookie": cookies}), 401) == "not_signed_in"
+
+
+async def test_a_token_that_was_revoked_has_expired_or_is_of_somebody_who_is_gone(serving: None, owner: User) -> None:
+    soon = timezone.now() + timedelta(hours=1)
+    made = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"], expires_at=soon)
+    assert (await ask(shown(made.key))).status_code == 200
+    with time_machine.travel(soon + timedelta(seconds=1)):
+        assert error_of(await ask(shown(made.key)), 401) == "not_signed_in"
+    await in_database(tokens.revoke, user_id=owner.pk, token_id=made.token.pk)
+    assert error_of(await ask(shown(made.key)), 401) == "not_signed_in"
+
+    another = await in_database(bearer, owner, "tasks")
+    await in_database(User.objects.filter(pk=owner.pk).update, is_active=False)
+    assert error_of(await ask(another), 401) == "not_signed_in"
+
+
+async def test_a_program_whose_token_is_revoked_gets_no_further(serving: None, owner: User) -> None:
+    made = await in_database(tokens.make, user=owner, name="one", scopes=["tasks"])
+    async with program(shown(made.key)) as client:
+        await client.call_tool("create_task", {"title": "Buy milk"})
+        await in_database(tokens.revoke, user_id=owner.pk, token_id=made.token.pk)
+        with pytest.raises(MCPError):
+            await client.call_tool("create_task", {"title": "Buy more milk"})
+    assert (await in_database(tasks.list_tasks, user_id=owner.pk)).total == 1
+
+
+async def test_the_official_client_does_not_get_in_with_a_wrong_token(serving: None) -> None:
+    with pytest.raises(ExceptionGroup) as refused:
+        async with program(shown("tk_wrong")):
+            pass
+    error: BaseException = refused.value
+    while isinstance(error, BaseExceptionGroup):
+        (error,) = error.exceptions
+    assert isinstance(error, MCPError)
+
+
+async def test_a_token_for_something_else_opens_nothing_here(serving: None, owner: User) -> None:
+    response = await ask(await in_database(bearer, owner, "chat"))
+
+    assert error_of(response, 403) == "forbidden"
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="tasks"'
+
+
+async def test_who_asks_too_often_is_told_when_to_come_back(key: dict[str, str], settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = settings.API_ANONYMOUS_PER_MINUTE = 1
+    for headers, first in ((key, 200), ({}, 401)):
+        assert (await ask(headers)).status_code == first
+        response = await ask(headers)
+        assert error_of(response, 429) == "rate_limited"
+        assert int(response.headers["Retry-After"]) > 0
+
+
+# From where, and how.
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "elsewhere.example"}, 421),
+        ({"Host": "localhost.elsewhere.example"}, 421),
+        ({"Host": "tasks.example:8443"}, 200),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "https://tasks.example"}, 200),
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_only_names_and_pages_of_this_server_are_answered(
+    key: dict[str, str], settings: Settings, headers: dict[str, str], status: int
+) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", ".tasks.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://tasks.example"]
+
+    response = await ask({**key, **headers})
+
+    assert response.status_code == status, response.text
+    if status != 200:
+        assert error_of(response, status) == "forbidden"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
+async def test_there_is_no_session_to_listen_to_or_to_end(key: dict[str, str], method: str) -> None:
+    response = await ask(key, method=method)
+
+    assert error_of(response, 405) == "forbidden"
+    assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json, text/event-stream", "application/json"),
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        ("text/event-stream, application/json", "text/event-stream"),
+        ("application/json;q=0.5, text/event-stream", "text/event-stream"),
+    ],
+)
+async def test_the_client_chooses_between_json_and_events(key: dict[str, str], accept: str, kind: str) -> None:
+    response = await ask({**key, "Accept": accept})
+
+    assert (response.status_code, response.headers["Content-Type"].partition(";")[0]) == (200, kind)
+    text = response.text if kind == "application/json" else response.text.partition("data: ")[2]
+    assert len(json.loads(text)["result"]["tools"]) == len(tools.SERVED)
+    assert "no-" in response.headers["Cache-Control"]
+
+
+def test_a_weight_that_is_none_counts_as_none() -> None:
+    assert not prefers_events("text/event-stream;q=high, application/json")
+    assert not prefers_events("")
+    assert prefers_events("text/event-stream;level=1;q=0.9, application/json;q=0.8")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({}, b"{", 400),
+        ({}, b"\xff\xfe", 400),
+        ({}, [LIST, LIST], 400),
+        ({"Content-Type": "text/plain"}, LIST, 400),
+        ({"Accept": "text/html"}, LIST, 406),
+        ({"MCP-Protocol-Version": "1999-01-01"}, LIST, 400),
+        ({}, b" " * 300_000, 413),
+    ],
+)
+async def test_what_is_no_request_is_refused(
+    key: dict[str, str], headers: dict[str, str], body: Any, status: int
+) -> None:
+    assert (await ask({**key, **headers}, body=body)).status_code == status
+
+
+# From its start to its end.
+
+
+async def test_before_the_start_and_after_the_end_one_is_to_come_back(transactional_db: None, owner: User) -> None:
+    key = await in_database(bearer, owner, "tasks")
+    for _ in range(2):  # a process may begin anew
+        assert error_of(await ask(key), 503) == "forbidden"
+        await service.start()
+        assert (await ask(key)).status_code == 200
+        await service.stop(5)
+    assert (await ask(key)).headers["Retry-After"] == "1"
+
+
+@pytest.fixture
+def table_lock(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
+    """Somebody else at the database, who keeps everybody from the tasks until they commit."""
+    where = connection.settings_dict
+    with psycopg.connect(
+        dbname=where["NAME"], user=where["USER"], password=where["PASSWORD"], host=where["HOST"], port=where["PORT"]
+    ) as other:
+        other.execute("LOCK TABLE chat_task")
+        yield other
+        other.rollback()
+
+
+async def call_behind(lock: psycopg.Connection[Any], key: dict[str, str]) -> "asyncio.Task[httpx2.Response]":
+    """Call a tool that waits for a lock, and return once it does."""
+    call = {**LIST, "method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}
+    asked = asyncio.create_task(ask(key, body=call))
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
+    await asyncio.to_thread(eventually, lambda: lock.execute(waiting).fetchone(), what="the wait for the lock")
+    return asked
+
+
+async def test_what_is_under_way_at_the_end_is_answered(owner: User, table_lock: psycopg.Connection[Any]) -> None:
+    key = await in_database(bearer, owner, "tasks")
+    await service.start()
+    asked = await call_behind(table_lock, key)
+    async with asyncio.timeout(60):
+        stopping = asyncio.create_task(service.stop(60))
+        await asyncio.sleep(0)
+        assert error_of(await ask(key), 503) == "forbidden"
+        assert not stopping.done()
+        table_lock.commit()
+        assert (await asked).json()["result"]["structuredContent"]["total"] == 0
+        await stopping
+
+
+async def test_what_outlasts_the_end_keeps_nobody(owner: User, table_lock: psycopg.Connection[Any]) -> None:
+    key = await in_database(bearer, owner, "tasks")
+    await service.start()
+    asked = await call_behind(table_lock, key)
+    async with asyncio.timeout(60):
+        await service.stop(0.01)
+        table_lock.commit()
+        with suppress(Exception):  # it has no answer, and the client that is in this process says so in its own way
+            await asked
+
+
+async def test_a_failing_database_is_said_in_a_sentence(key: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    def rename(old: str, new: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    await in_database(rename, "chat_task", "chat_task_away")
+    try:
+        async with program(key) as client:
+            result = await client.call_tool("create_task", {"title": "between us"})
+    finally:
+        await in_database(rename, "chat_task_away", "chat_task")
+    assert refusal(result) == "This does not work at the moment; please try again."
+    assert "The tool create_task failed: ProgrammingError" in caplog.text
+    assert "between us" not in caplog.text

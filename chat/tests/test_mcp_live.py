@@ -1,0 +1,63 @@
+"""MCP at a real server: the whole way, with the official client, beside an open page."""
+
+import asyncio
+import uuid
+
+import httpx
+import pytest
+
+from chat.models.token import hash_of
+from chat.tests.api import shown
+from chat.tests.live import Person, open_socket, sign_in
+from chat.tests.mcp_program import MODES, answer, program
+from config.tests.support import ServerProcess
+
+pytestmark = pytest.mark.service
+
+
+def token_of(server: ServerProcess, person: Person) -> dict[str, str]:
+    """Make a token for a person of a server, and return the header that shows it."""
+    key = f"tk_{uuid.uuid4().hex}"
+    server.database.query(
+        "INSERT INTO chat_apitoken (id, user_id, name, scopes, hash, beginning, signed_in_by, created_at)"
+        " VALUES (%s, %s, 'test', '{tasks}', %s, %s, '', now())",
+        uuid.uuid4(),
+        person.id,
+        hash_of(key),
+        key[:8],
+    )
+    return shown(key)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_a_program_does_is_seen_in_the_page(shared_server: ServerProcess, mode: str) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+    key = await asyncio.to_thread(token_of, shared_server, person)
+    async with open_socket(shared_server, person, uuid.uuid4()) as page:
+        await page.ready()
+        async with program(key, server=shared_server.url, mode=mode) as client, asyncio.timeout(120):
+            assert len((await client.list_tools()).tools) == 7
+            made = await asyncio.gather(*(client.call_tool("create_task", {"title": f"Task {n}"}) for n in range(50)))
+            assert sorted(answer(one)["task"]["number"] for one in made) == list(range(1, 51))
+            await page.until(lambda frame: frame["type"] == "tasks.changed" and len(frame["tasks"]) == 50, within=60)
+
+            numbers, seen = {"numbers": list(range(1, 50))}, len(page.frames)
+            asked = answer(await client.call_tool("delete_tasks", numbers))
+            await client.call_tool("delete_tasks", {**numbers, "confirmation": asked["confirmation"]})
+            last = answer(await client.call_tool("get_task", {"number": 50}))["task"]
+            left = await page.until(
+                lambda frame: frame["type"] == "tasks.changed" and len(frame["tasks"]) == 1, after=seen, within=60
+            )
+            assert [task["title"] for task in left["tasks"]] == [last["title"]]
+
+
+async def test_another_name_of_the_server_is_not_answered(shared_server: ServerProcess) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+    key = await asyncio.to_thread(token_of, shared_server, person)
+    async with httpx.AsyncClient(base_url=shared_server.url, headers=key, timeout=60) as http:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (await http.post("/mcp", json=call, headers={"Host": "elsewhere.example"})).status_code == 421
+        for path in ("/mcp", "/mcp/"):
+            assert (await http.post(path, json=call)).status_code == 200
+        assert (await http.post("/mcp", json=call, headers={"Authorization": ""})).status_code == 401
+        assert (await http.post("/mcpx", json=call)).status_code == 404
