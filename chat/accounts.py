@@ -2,14 +2,23 @@
 
 from datetime import timedelta
 
+from axes.helpers import get_client_ip_address
+from axes.utils import reset
+from django.conf import settings
+from django.contrib.auth import authenticate, password_validation
+from django.contrib.auth.models import update_last_login
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 
-from chat.exceptions import Conflict
+from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn, RateLimited
 from chat.models import User
 from chat.models.user import is_time_zone
 
 RESET_MAIL_PAUSE = timedelta(minutes=5)
+DO_NOT_MATCH = "This e-mail address and password do not go together. Check both and try again."
+CLOSED = "This account is closed. Whoever runs this site can open it again."
 
 
 class EmailTaken(Conflict):
@@ -19,6 +28,69 @@ class EmailTaken(Conflict):
 
     def __init__(self) -> None:
         super().__init__("There is an account with this e-mail address.")
+
+
+class WeakPassword(BadInput):
+    """A password that is too easily guessed."""
+
+    code = "weak_password"
+
+
+class SignUpClosed(Forbidden):
+    """Nobody makes an account for themselves here."""
+
+    code = "signup_closed"
+
+    def __init__(self) -> None:
+        super().__init__("Sign-up is closed. Whoever runs this site can make you an account.")
+
+
+class AccountClosed(Forbidden):
+    """The account is closed; only who knows its password is told."""
+
+    code = "account_closed"
+
+    def __init__(self) -> None:
+        super().__init__(CLOSED)
+
+
+def check_sign_up(*, email: str, password: str) -> None:
+    """Raise SignUpClosed, EmailTaken, WeakPassword where this account could not be made."""
+    if settings.SIGNUP == "closed":
+        raise SignUpClosed
+    address = email.strip().lower()
+    if User.objects.filter(email=address).exists():
+        raise EmailTaken
+    try:
+        password_validation.validate_password(password, User(email=address))
+    except ValidationError as error:
+        raise WeakPassword(" ".join(error.messages)) from None
+
+
+def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
+    """Return whose e-mail address and password these are, for a program: no login begins.
+
+    Attempts are counted together with those at the page. Raise RateLimited, AccountClosed, NotSignedIn.
+    """
+    address = email.strip().lower()
+    user = authenticate(request, username=address, password=password)
+    if isinstance(user, User):
+        reset(ip=get_client_ip_address(request), username=address)
+        update_last_login(User, user)
+        return user
+    if getattr(request, "axes_locked_out", False):
+        request.axes_locked_out = False  # type: ignore[attr-defined]  # else the page for people is sent
+        wait = timedelta(hours=settings.AXES_COOLOFF_TIME)
+        raise RateLimited("Too many attempts to sign in. Please wait.", retry_after=round(wait.total_seconds()))
+    if is_closed(email=address, password=password):
+        raise AccountClosed
+    raise NotSignedIn(DO_NOT_MATCH)
+
+
+def is_closed(*, email: str, password: str) -> bool:
+    """Tell somebody who knows the password of an account whether it is closed."""
+    person = User.objects.filter(email=email, is_active=False).first()
+    return person is not None and person.check_password(password)
 
 
 def sign_up(*, email: str, password: str, time_zone: str) -> User:

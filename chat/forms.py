@@ -62,8 +62,8 @@ class SignInForm(AuthenticationForm):
     """E-mail address and password."""
 
     error_messages = {
-        "invalid_login": "This e-mail address and password do not go together. Check both and try again.",
-        "inactive": "This account is closed. Whoever runs this site can open it again.",
+        "invalid_login": accounts.DO_NOT_MATCH,
+        "inactive": accounts.CLOSED,
     }
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
@@ -72,8 +72,7 @@ class SignInForm(AuthenticationForm):
 
     def get_invalid_login_error(self) -> forms.ValidationError:
         """Tell those who know the password of a closed account that it is closed."""
-        person = User.objects.filter(email=self.cleaned_data["username"], is_active=False).first()
-        if person is not None and person.check_password(self.cleaned_data["password"]):
+        if accounts.is_closed(email=self.cleaned_data["username"], password=self.cleaned_data["password"]):
             return forms.ValidationError(self.error_messages["inactive"], code="inactive")
         return super().get_invalid_login_error()
 

@@ -30,7 +30,7 @@ async def turn_accepted(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id:
 
 
 async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
-    """Tell the sockets of one login, or of all of a person's, that it is over."""
+    """Tell the sockets of one login or token (by its id), or of all of a person's, that it is over."""
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 

@@ -17,10 +17,12 @@ from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
 
-from chat import logins, notices, protocol
+from chat import logins, notices, protocol, tokens
 from chat.bridge import in_database
-from chat.exceptions import NotFound, ThreadkeeperError
+from chat.exceptions import NotFound, NotSignedIn, ThreadkeeperError
 from chat.models import User
+from chat.models.token import Scope as TokenScope
+from chat.news import News
 from chat.notices import user_group
 from chat.origins import is_same_origin
 from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
@@ -30,7 +32,7 @@ from chat.turns.follow import follow
 
 logger = logging.getLogger(__name__)
 
-NOT_SIGNED_IN, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4401, 4404, 4408, 4429, 4400, 1011
+NOT_SIGNED_IN, NOT_ALLOWED, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4401, 4403, 4404, 4408, 4429, 4400, 1011
 
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
@@ -74,7 +76,7 @@ class Window:
 
 
 class OpenSockets:
-    """The sockets of this process that people are signed in at; closes those whose login ended, wherever it did."""
+    """The sockets of this process; closes those whose login or token ended, wherever it did."""
 
     def __init__(self) -> None:
         self._sockets: set[ChatSocket] = set()
@@ -85,7 +87,7 @@ class OpenSockets:
         return sum(socket.user == user for socket in self._sockets)
 
     def add(self, socket: "ChatSocket") -> None:
-        """Count a socket, and watch over its login."""
+        """Count a socket, and watch over its login or token."""
         self._sockets.add(socket)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
@@ -97,13 +99,15 @@ class OpenSockets:
     async def _watch(self) -> None:
         while self._sockets:
             await asyncio.sleep(LOOK_AT_LOGINS_EVERY)
-            people = {socket.cookie: socket.user for socket in self._sockets if socket.user is not None}
+            of_logins = {socket.cookie: socket.user for socket in self._sockets if socket.user and not socket.token_id}
+            of_tokens = {socket.token_id for socket in self._sockets if socket.token_id}
             try:
-                ended = await in_database(logins.ended, people)
+                ended: set[object] = set(await in_database(logins.ended, of_logins)) if of_logins else set()
+                ended |= await in_database(tokens.ended, of_tokens) if of_tokens else set()
             except DatabaseError as error:
                 logger.warning("Logins cannot be looked at: %s", error)
                 continue
-            for socket in [socket for socket in self._sockets if socket.cookie in ended]:
+            for socket in [socket for socket in self._sockets if (socket.token_id or socket.cookie) in ended]:
                 await socket.close(NOT_SIGNED_IN)
 
 
@@ -114,6 +118,8 @@ class ChatSocket(AsyncWebsocketConsumer):
     """One person's window on one conversation."""
 
     user: User | None = None
+    # What says who it is: a token's id, or else a login's cookie.
+    token_id: uuid.UUID | None = None
     cookie = ""
     closed = False
 
@@ -139,12 +145,10 @@ class ChatSocket(AsyncWebsocketConsumer):
         await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
-        self.cookie = _cookie(dict(self.scope))
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
         await self.accept()
-        user = await in_database(logins.signed_in, self.cookie)
+        user = await self._whose()
         if user is None:
-            await self.close(NOT_SIGNED_IN)
             return
         if open_sockets.of(user) >= settings.SOCKETS_PER_USER:
             await self.close(TOO_MANY)
@@ -157,6 +161,26 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self._begin(await in_database(reading.conversation_state, user.pk, self.conversation_id))
         except NotFound:
             await self.close(NOT_THEIRS)
+
+    async def _whose(self) -> User | None:
+        """Find out who opens the socket, or close it. Beside a token no cookie is looked at."""
+        key = tokens.bearer_of(_header(dict(self.scope), b"authorization"))
+        if key is None:
+            self.cookie = _cookie(dict(self.scope))
+            user = await in_database(logins.signed_in, self.cookie)
+            if user is None:
+                await self.close(NOT_SIGNED_IN)
+            return user
+        try:
+            token = await in_database(tokens.find, key)
+        except NotSignedIn:
+            await self.close(NOT_SIGNED_IN)
+            return None
+        if TokenScope.CHAT not in token.scopes:
+            await self.close(NOT_ALLOWED)
+            return None
+        self.token_id = token.pk
+        return token.user
 
     async def _begin(self, state: reading.ConversationState) -> None:
         """Say what there is, and follow what is under way."""
@@ -229,8 +253,12 @@ class ChatSocket(AsyncWebsocketConsumer):
                 await self._send({"type": "pong", "n": frame.n})
 
     async def _still_signed_in(self) -> bool:
-        """Look at the login again before anything is done for it: it may have ended since."""
-        if self.user is not None and await in_database(logins.holds, self.cookie, self.user):
+        """Look at the login or token again before anything is done for it: it may have ended since."""
+        if self.token_id is not None:
+            holds = await in_database(tokens.holds, self.token_id)
+        else:
+            holds = self.user is not None and await in_database(logins.holds, self.cookie, self.user)
+        if holds:
             return True
         await self.close(NOT_SIGNED_IN)
         return False
@@ -291,8 +319,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.news.add_tasks()
 
     async def signed_out(self, notice: dict[str, str]) -> None:
-        """Close with the login."""
-        if notice["session_key"] in (self.cookie, notices.ALL_LOGINS):
+        """Close with the login, or the token."""
+        if notice["session_key"] in (str(self.token_id or self.cookie), notices.ALL_LOGINS):
             await self.close(NOT_SIGNED_IN)
 
     async def _tell(self) -> None:
@@ -322,37 +350,6 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.send(text_data=protocol.encode(frame))
 
 
-class News:
-    """What a socket was notified of and has not told yet."""
-
-    def __init__(self) -> None:
-        self._conversations: set[uuid.UUID] = set()
-        self._turns = self._tasks = False
-        self._there = asyncio.Event()
-
-    def add_conversation(self, conversation_id: str) -> None:
-        """Note that a conversation changed."""
-        self._conversations.add(uuid.UUID(conversation_id))
-        self._there.set()
-
-    def add_turns(self) -> None:
-        """Note that there is a turn that is not followed yet."""
-        self._turns = True
-
-    def add_tasks(self) -> None:
-        """Note that the task list changed."""
-        self._tasks = True
-        self._there.set()
-
-    async def take(self) -> tuple[set[uuid.UUID], bool, bool]:
-        """Wait for news; return which conversations changed, whether turns were added and tasks changed; begin anew."""
-        await self._there.wait()
-        self._there.clear()
-        taken = self._conversations, self._turns, self._tasks
-        self._conversations, self._turns, self._tasks = set(), False, False
-        return taken
-
-
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")
 def _close_sockets(sender: object, request: HttpRequest | None, user: User | None, **_: object) -> None:
     """Tell the sockets of a login that it is over."""
@@ -360,9 +357,13 @@ def _close_sockets(sender: object, request: HttpRequest | None, user: User | Non
         async_to_sync(notices.signed_out)(user.pk, request.session.session_key)
 
 
+def _header(scope: Scope, name: bytes) -> str:
+    found: bytes = dict(scope["headers"]).get(name, b"")
+    return found.decode("latin1")
+
+
 def _cookie(scope: Scope) -> str:
-    headers = dict(scope["headers"])
-    return parse_cookie(headers.get(b"cookie", b"").decode("latin1")).get(settings.SESSION_COOKIE_NAME, "")
+    return parse_cookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME, "")
 
 
 _socket = cast(Application, ChatSocket.as_asgi())
@@ -375,7 +376,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         conversation_id = uuid.UUID(match[1]) if match else None
     except ValueError:
         conversation_id = None
-    if conversation_id is None or not is_same_origin(scope):
+    # No page can send this header along: who does is a program.
+    has_token = tokens.bearer_of(_header(scope, b"authorization")) is not None
+    if conversation_id is None or not (has_token or is_same_origin(scope)):
         await receive()
         await send({"type": "websocket.close"})
         return

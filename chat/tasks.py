@@ -3,6 +3,7 @@
 Every function takes the person it acts for and can reach nobody else's tasks.
 """
 
+import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, T
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority"]
 PriorityWord = Literal["low", "normal", "high"]
+DUE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
 
 
 class TaskView(TypedDict):
@@ -84,9 +86,11 @@ def create_task(
     due_date: date | None = None,
     due_time: time | None = None,
     priority: PriorityWord = "normal",
+    completed: bool = False,
 ) -> Task:
     """Put a task on the list. Raise BadTask."""
     task = Task(user_id=user_id, due_date=due_date, due_time=due_time, priority=_rank(priority))
+    task.completed_at = timezone.now() if completed else None
     _set_texts(task, title=title, description=description)
     _check_due(task)
     with transaction.atomic():
@@ -108,6 +112,22 @@ def list_tasks(
         "priority": [F("priority").desc(), F("number").asc()],
     }
     return TaskPage(list(tasks.order_by(*orders[sort])[offset : offset + limit]), tasks.count())
+
+
+def tasks_after(*, user_id: uuid.UUID, status: Status, number: int, limit: int) -> list[Task]:
+    """Return the tasks beyond a number, by number; one more than the limit, if there is."""
+    tasks = Task.objects.owned_by(user_id).filter(number__gt=number)
+    if status != "all":
+        tasks = tasks.filter(completed_at__isnull=status == "pending")
+    return list(tasks.order_by("number")[: limit + 1])
+
+
+def number_of(*, user_id: uuid.UUID, task_id: uuid.UUID) -> int:
+    """Return the number of a task by the id that programs know; no other task ever gets it. Raise NotFound."""
+    number = Task.objects.owned_by(user_id).filter(pk=task_id).values_list("number", flat=True).first()
+    if number is None:
+        raise NotFound("There is no such task.")
+    return number
 
 
 def get_task(*, user_id: uuid.UUID, number: int) -> Task:
@@ -231,6 +251,14 @@ def parse_date(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise BadTask(f"“{text}” is not a date of the form YYYY-MM-DD.") from None
+
+
+def parse_due(text: str | None) -> tuple[date | None, time | None]:
+    """Read YYYY-MM-DD or YYYY-MM-DDTHH:MM; raise BadTask."""
+    day, _, clock = (text or "").partition("T")
+    if text and not DUE.fullmatch(text):
+        raise BadTask(f"“{text[:40]}” is not of the form YYYY-MM-DD or YYYY-MM-DDTHH:MM.")
+    return parse_date(day), parse_time(clock)
 
 
 def parse_time(text: str | None) -> time | None:

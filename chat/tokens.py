@@ -6,12 +6,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from chat import notices
 from chat.exceptions import BadToken, Conflict, NotFound, NotSignedIn
+from chat.keyset import newest_first
 from chat.models import ApiToken, User
 from chat.models.token import NAME_LENGTH, ApiTokenQuerySet, Scope, hash_of
 
@@ -19,6 +22,7 @@ PREFIX = "tk_"
 LONGEST = 128  # characters of what may be a key: of anything longer no hash is made
 AT_MOST = 100  # living ones a person
 USE_NOTED_EVERY = timedelta(minutes=1)
+LONGEST_LIFE = timedelta(days=3660)
 KEPT_AFTER_END = timedelta(days=30)
 SIGN_IN = "Sign-in by a program"
 
@@ -32,14 +36,18 @@ class NewToken:
 
 
 def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewToken:
-    """Make a token for a program. Raise BadToken, Conflict where there are too many."""
+    """Make a token for a program. Raise BadToken, Conflict where there are too many.
+
+    A scope opens nothing that the person may not do themselves.
+    """
     name = " ".join(name.split())
     if not name:
         raise BadToken("A token needs a name.")
     if len(name) > NAME_LENGTH or "\x00" in name:
         raise BadToken(f"A name has at most {NAME_LENGTH} characters, each of them one that can be stored.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise BadToken("A token cannot expire before it is made.")
+    now = timezone.now()
+    if expires_at is not None and not now < expires_at < now + LONGEST_LIFE:
+        raise BadToken("A token expires after it was made, and within ten years; or never.")
     with transaction.atomic():
         _lock(user)
         if _living(user).count() >= AT_MOST:
@@ -108,6 +116,12 @@ def _living(user: User) -> ApiTokenQuerySet:
 # Whether one holds.
 
 
+def bearer_of(header: str) -> str | None:
+    """Return the key in an Authorization header, or None where it is of another kind."""
+    kind, _, key = header.strip().partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
 def find(key: str) -> ApiToken:
     """Return the token of a key, with its person, and note that it is used.
 
@@ -130,6 +144,11 @@ def _note_use(token: ApiToken, now: datetime) -> None:
         token.last_used_at = now
 
 
+def holds(token_id: uuid.UUID) -> bool:
+    """Tell whether a token still holds."""
+    return not ended([token_id])
+
+
 def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return which tokens do not hold any more, for what stays open longer than a request."""
     now = timezone.now()
@@ -145,13 +164,20 @@ def of_person(user_id: uuid.UUID) -> list[ApiToken]:
     return list(ApiToken.objects.owned_by(user_id).select_related("user").order_by("-created_at", "-id"))
 
 
+def page_of_person(user_id: uuid.UUID, *, after: tuple[datetime, uuid.UUID] | None, limit: int) -> list[ApiToken]:
+    """Return a page of a person's tokens, the newest first; one more than the limit, if there is."""
+    tokens = ApiToken.objects.owned_by(user_id).select_related("user")
+    return newest_first(tokens, by="created_at", after=after, limit=limit)
+
+
 def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
-    """End a token; one that has ended already stays as it is. Raise NotFound."""
+    """End a token, and what is open with it; one that has ended already stays as it is. Raise NotFound."""
     token = ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id).first()
     if token is None:
         raise NotFound("There is no such token.")
     if _end(ApiToken.objects.filter(pk=token.pk)):
         token.refresh_from_db(fields=["revoked_at"])
+        transaction.on_commit(lambda: async_to_sync(notices.signed_out)(user_id, str(token_id)))
     return token
 
 

@@ -2,30 +2,172 @@
 
 import uuid
 from datetime import datetime
+from typing import Annotated, Literal
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.http import HttpRequest
-from ninja import Field, Router, Schema
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema, Status
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from chat.api.caller import SignedIn, caller
-from chat.models import User
+from chat import accounts, tokens
+from chat.api.caller import Anybody, SignedIn, caller
+from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.schemas import ErrorReply, Text, needs_text
+from chat.models import ApiToken, User
+from chat.models.token import NAME_LENGTH
+from chat.tokens import NewToken
 
 router = Router(tags=["auth"], auth=SignedIn())
+themselves = SignedIn(themselves=True)
+anybody = Anybody()
+
+ADDRESS = "ada@example.com"
+
+
+def _address(text: str) -> str:
+    try:
+        validate_email(text)
+    except ValidationError:
+        raise ValueError("It is not an e-mail address.") from None
+    return text
+
+
+Address = Annotated[
+    Text, AfterValidator(_address), Field(max_length=254, json_schema_extra={"format": "email"}, examples=[ADDRESS])
+]
+Password = Annotated[Text, Field(min_length=1, max_length=1_000, json_schema_extra={"format": "password"})]
+
+
+class Credentials(Schema):
+    """What people sign in with."""
+
+    email: Address
+    password: Password = Field(examples=["correct horse battery"])
+
+
+class SignedInReply(Schema):
+    """Whose account it is, and the token that opens it: for 30 days, unless the site says otherwise."""
+
+    user_id: uuid.UUID
+    email: str = Field(examples=[ADDRESS])
+    access_token: str = Field(description="To be sent as `Authorization: Bearer`.", examples=["tk_…"])
 
 
 class Me(Schema):
     """Whose account it is."""
 
     user_id: uuid.UUID
-    email: str = Field(examples=["ada@example.com"])
+    email: str = Field(examples=[ADDRESS])
     created_at: datetime
     is_active: bool
+
+
+class TokenBody(Schema):
+    """A token to be made."""
+
+    name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])
+    scopes: list[Literal["chat", "tasks", "sessions"]] = Field(min_length=1, max_length=3, examples=[["tasks"]])
+    expires_at: Annotated[AwareDatetime, BeforeValidator(needs_text)] | None = Field(
+        None, description="Within ten years; null for a token that holds until it is revoked."
+    )
+
+
+class TokenReply(Schema):
+    """A token, without its key."""
+
+    token_id: uuid.UUID
+    name: str = Field(examples=["My script"])
+    scopes: list[str] = Field(examples=[["tasks"]])
+    beginning: str = Field(description="How its key begins.", examples=["tk_x7Qa2"])
+    is_sign_in: bool = Field(description="Whether a sign-in made it: it ends with the password.")
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+    revoked_at: datetime | None
+    is_valid: bool = Field(description="Whether it opens anything.")
+
+
+class NewTokenReply(TokenReply):
+    """A token that was just made, with its key, which is shown this once."""
+
+    access_token: str = Field(description="To be sent as `Authorization: Bearer`.", examples=["tk_…"])
+
+
+@router.post(
+    "/register",
+    response={201: SignedInReply, 400: ErrorReply, 403: ErrorReply, 409: ErrorReply},
+    auth=anybody,
+)
+def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply]:
+    """Make an account, and sign in to it.
+
+    400 where the password is too easily guessed, 403 where sign-up is closed, 409 where the address has an account.
+    """
+    accounts.check_sign_up(email=body.email, password=body.password)
+    user = accounts.sign_up(email=body.email, password=body.password, time_zone="UTC")
+    return Status(201, _signed_in(tokens.make_by_sign_in(user)))
+
+
+@router.post("/login", response={200: SignedInReply, 401: ErrorReply, 403: ErrorReply}, auth=anybody)
+def sign_in(request: HttpRequest, body: Credentials) -> SignedInReply:
+    """Sign in for a program: it gets a token for all that the person may do.
+
+    401 where address and password do not go together, 403 where the account is closed, 429 after too many attempts,
+    those at the page included. The token has the scopes `chat` and `tasks`, for staff `sessions` too, and ends with
+    the password.
+    """
+    user = accounts.sign_in(request, email=body.email, password=body.password)
+    return _signed_in(tokens.make_by_sign_in(user))
 
 
 @router.get("/me", response=Me)
 def get_me(request: HttpRequest) -> Me:
     """Say whose account this is."""
-    return _me(caller(request).user)
-
-
-def _me(user: User) -> Me:
+    user = caller(request).user
     return Me(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
+
+
+@router.get("/tokens", response=Page[TokenReply], auth=themselves)
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
+    """List one's tokens, the newest first; those that have ended are among them for 30 days."""
+    found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
+    return page(found, limit=paging.limit, show=_shown, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+
+
+@router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
+def create_token(request: HttpRequest, body: TokenBody) -> Status[NewTokenReply]:
+    """Make a token for a program. Its key is shown this once.
+
+    A scope opens nothing that the person may not do themselves. 409 where there are a hundred already.
+    """
+    made = tokens.make(user=caller(request).user, name=body.name, scopes=body.scopes, expires_at=body.expires_at)
+    return Status(201, NewTokenReply(**_shown(made.token).model_dump(), access_token=made.key))
+
+
+@router.delete("/tokens/{uuid:token_id}", response={204: None}, auth=themselves)
+def revoke_token(request: HttpRequest, token_id: uuid.UUID) -> Status[None]:
+    """Revoke a token: it opens nothing any more, and what is open with it ends."""
+    tokens.revoke(user_id=caller(request).user.pk, token_id=token_id)
+    return Status(204, None)
+
+
+def _signed_in(made: NewToken) -> SignedInReply:
+    user: User = made.token.user
+    return SignedInReply(user_id=user.pk, email=user.email, access_token=made.key)
+
+
+def _shown(token: ApiToken) -> TokenReply:
+    return TokenReply(
+        token_id=token.pk,
+        name=token.name,
+        scopes=token.scopes,
+        beginning=token.beginning,
+        is_sign_in=bool(token.signed_in_by),
+        created_at=token.created_at,
+        expires_at=token.expires_at,
+        last_used_at=token.last_used_at,
+        revoked_at=token.revoked_at,
+        is_valid=token.holds(timezone.now()),
+    )

@@ -40,12 +40,16 @@ class CsrfFailed(Forbidden):
 
 
 class SignedIn:
-    """Lets in whoever is signed in; where a scope is named, a token needs to have it. For `auth=` of a router."""
+    """Lets in whoever is signed in; where a scope is named, a token needs to have it. For `auth=` of a router.
+
+    With `themselves`, only who has signed in with the password: a token that was made by name could else make others.
+    """
 
     csrf: ClassVar = True  # the documentation's page sends the header along
 
-    def __init__(self, scope: Scope | None = None) -> None:
+    def __init__(self, scope: Scope | None = None, *, themselves: bool = False) -> None:
         self.scope = scope
+        self.themselves = themselves
 
     def __call__(self, request: HttpRequest) -> Caller:
         """Return who calls. Raise NotSignedIn, CsrfFailed, RateLimited, Forbidden."""
@@ -60,6 +64,8 @@ class SignedIn:
         by_person.count(str(caller.user.pk))
         if self.scope is not None and self.scope not in caller.scopes:
             raise Forbidden(f"This token lacks the scope “{self.scope}”.")
+        if self.themselves and caller.token is not None and not caller.token.signed_in_by:
+            raise Forbidden("For this one needs to sign in with the password; a token that was made by name cannot.")
         return caller
 
 
@@ -81,7 +87,7 @@ def caller(request: HttpRequest) -> Caller:
 
 def caller_of_request(request: HttpRequest) -> Caller:
     """Find out who makes a request: beside a token no cookie is looked at. Raise NotSignedIn, CsrfFailed."""
-    key = bearer_of(request.headers.get("Authorization", ""))
+    key = tokens.bearer_of(request.headers.get("Authorization", ""))
     if key is not None:
         token = tokens.find(key)
         return Caller(token.user, frozenset(token.scopes), token)
@@ -91,12 +97,6 @@ def caller_of_request(request: HttpRequest) -> Caller:
     if check_csrf(request) is not None:
         raise CsrfFailed
     return Caller(user, ALL_SCOPES, None)
-
-
-def bearer_of(header: str) -> str | None:
-    """Return the key in an Authorization header, or None where it is of another kind."""
-    kind, _, key = header.strip().partition(" ")
-    return key.strip() if kind.lower() == "bearer" else None
 
 
 def address_of(request: HttpRequest) -> str:

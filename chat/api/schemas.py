@@ -12,6 +12,13 @@ def _storable(text: str) -> str:
     return text
 
 
+def needs_text(value: object) -> object:
+    """Refuse a number where a text is described: pydantic would read one as a time."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError("It needs to be a text.")
+    return value
+
+
 # PostgreSQL takes no NUL.
 Text = Annotated[str, AfterValidator(_storable)]
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -204,9 +204,10 @@ async def open_socket(
     *,
     origin: str | None = "",
     acknowledges: bool = True,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[LiveSocket]:
     """Open the websocket of a conversation as the person's page does, and read it until the end."""
-    headers = {"Cookie": person.cookie} if person else {}
+    headers = {**(headers or {}), **({"Cookie": person.cookie} if person else {})}
     url = f"{server.ws_url}/ws/chat/{conversation_id}/"
     given = server.url if origin == "" else origin
     sent_origin = None if given is None else Origin(given)

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from chat import tokens
+from chat.api.throttle import Throttle
+from chat.exceptions import RateLimited
 from chat.models import ApiToken, User
 from chat.models.token import hash_of
 from chat.tests.api import bearer, error_of
@@ -80,14 +82,81 @@ def test_the_last_use_is_noted_once_a_minute(client: Client, owner: User) -> Non
     assert (ApiToken.objects.get().last_used_at or noted - timedelta(minutes=1)) >= noted
 
 
-def test_more_requests_than_allowed_are_told_when_to_come_back(client: Client, owner: User, outsider: User) -> None:
+def test_more_requests_than_allowed_are_told_when_to_come_back(
+    client: Client, owner: User, outsider: User, settings: Settings
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 2
     headers, others = bearer(owner), bearer(outsider)
-    settings_before, settings.API_REQUESTS_PER_MINUTE = settings.API_REQUESTS_PER_MINUTE, 2
-    try:
-        assert [client.get(ME, headers=headers).status_code for _ in range(3)] == [200, 200, 429]
-        refused = client.get(ME, headers=headers)
-        assert error_of(refused, 429) == "rate_limited"
-        assert 1 <= int(refused["Retry-After"]) <= 30
-        assert client.get(ME, headers=others).status_code == 200
-    finally:
-        settings.API_REQUESTS_PER_MINUTE = settings_before
+    assert [client.get(ME, headers=headers).status_code for _ in range(3)] == [200, 200, 429]
+    # With another token, and with the login, they are still the same person.
+    refused = client.get(ME, headers=bearer(owner))
+    assert error_of(refused, 429) == "rate_limited"
+    assert 1 <= int(refused["Retry-After"]) <= 30
+    assert client.get(ME, headers=others).status_code == 200
+
+
+def test_who_guesses_tokens_is_slowed_down(client: Client, owner: User, settings: Settings) -> None:
+    settings.API_ANONYMOUS_PER_MINUTE = 2
+    guess = {"Authorization": "Bearer tk_guess"}
+    assert [client.get(ME, headers=guess).status_code for _ in range(3)] == [401, 401, 429]
+    assert error_of(client.get("/api/health"), 429) == "rate_limited"
+    assert client.get(ME, headers=bearer(owner)).status_code == 200
+
+
+def test_whoever_asked_too_often_may_ask_again_later() -> None:
+    now = [1000.0]
+    throttle = Throttle(lambda: 2, clock=lambda: now[0])
+    throttle.count("somebody")
+    throttle.count("somebody")
+    with pytest.raises(RateLimited) as refused:
+        throttle.count("somebody")
+    assert refused.value.retry_after == 30
+    now[0] += 30
+    throttle.count("somebody")
+    with pytest.raises(RateLimited):
+        throttle.count("somebody")
+
+
+@pytest.mark.parametrize("given", ["none", "wrong", "right"])
+def test_with_a_login_what_changes_something_needs_the_csrf_header(owner: User, given: str) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    browser.get("/settings/")
+    headers = {
+        "none": {},
+        "wrong": {"X-CSRFToken": "a" * 64},
+        "right": {"X-CSRFToken": browser.cookies["csrftoken"].value},
+    }[given]
+    answer = browser.post("/api/tasks", {"title": "Buy milk"}, content_type="application/json", headers=headers)
+    if given == "right":
+        assert answer.status_code == 201
+    else:
+        assert error_of(answer, 403) == "csrf_failed"
+    assert browser.get(ME).status_code == 200
+
+
+def test_a_token_needs_no_csrf_header(owner: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    answer = browser.post(
+        "/api/tasks", {"title": "Buy milk"}, content_type="application/json", headers=bearer(owner, "tasks")
+    )
+    assert answer.status_code == 201
+
+
+def test_which_tokens_have_ended_is_told_to_what_stays_open(owner: User, outsider: User) -> None:
+    good, revoked, expired, sign_in = (
+        tokens.make(user=owner, name="good", scopes=["chat"]).token,
+        tokens.make(user=owner, name="revoked", scopes=["chat"]).token,
+        tokens.make(user=owner, name="expired", scopes=["chat"]).token,
+        tokens.make_by_sign_in(owner).token,
+    )
+    closed = tokens.make(user=outsider, name="closed", scopes=["chat"]).token
+    all_of_them = {token.pk for token in (good, revoked, expired, sign_in, closed)}
+    assert tokens.ended(all_of_them) == set()
+    tokens.revoke(user_id=owner.pk, token_id=revoked.pk)
+    ApiToken.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
+    User.objects.filter(pk=outsider.pk).update(is_active=False)
+    owner.set_password("another good password")
+    owner.save()
+    assert tokens.ended(all_of_them) == {revoked.pk, expired.pk, sign_in.pk, closed.pk}
+    assert tokens.holds(good.pk) and not tokens.holds(revoked.pk)

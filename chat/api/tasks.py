@@ -1,0 +1,161 @@
+"""A person's to-do list."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from asgiref.sync import async_to_sync
+from django.http import HttpRequest
+from ninja import Field, Query, Router, Schema, Status
+from pydantic import AfterValidator, StrictBool
+
+from chat import notices, tasks
+from chat.api.caller import SignedIn, caller
+from chat.api.paging import Page, Paging, page, place_cursor
+from chat.api.schemas import ErrorReply, Text
+from chat.exceptions import BadTask
+from chat.models import Task
+from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
+from chat.models.token import Scope
+from chat.tasks import Changes
+
+router = Router(tags=["tasks"], auth=SignedIn(Scope.TASKS))
+
+
+def _due(text: str) -> str:
+    try:
+        tasks.parse_due(text)
+    except BadTask as error:
+        raise ValueError(error.detail) from None
+    return text
+
+
+DUE_SCHEMA = {
+    "description": "A date, or a date and a time, where the person is; null for none.",
+    "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9])?$",
+    "examples": ["2026-12-24", "2026-12-24T18:00"],
+}
+Title = Annotated[Text, Field(min_length=1, max_length=TITLE_LENGTH, pattern=r"\S", examples=["Buy groceries"])]
+Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH)]
+Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra=DUE_SCHEMA)]
+PriorityWord = Literal["low", "normal", "high"]
+
+
+class NewTask(Schema):
+    """A task to be put on the list."""
+
+    title: Title
+    description: Description = ""
+    due: Due | None = None
+    priority: PriorityWord = "normal"
+    is_completed: StrictBool = False
+
+
+class TaskChanges(Schema):
+    """What to change of a task; what is not there stays as it is."""
+
+    title: Title = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    due: Due | None = Field(None, description="Null takes the date away; a date without a time takes the time away.")
+    priority: PriorityWord = "normal"
+    is_completed: StrictBool = False
+
+    def as_changes(self) -> Changes:
+        """Say it as the list's function takes it."""
+        given = self.model_fields_set
+        due_date, due_time = tasks.parse_due(self.due)
+        return Changes(
+            title=self.title if "title" in given else None,
+            description=self.description if "description" in given else None,
+            due_date=due_date,
+            due_time=due_time,
+            clear_due="due" in given and self.due is None,
+            priority=self.priority if "priority" in given else None,
+            completed=self.is_completed if "is_completed" in given else None,
+        )
+
+
+class TaskReply(Schema):
+    """A task."""
+
+    task_id: uuid.UUID
+    number: int = Field(description="What people call it: “task 3”. Never used again.", examples=[3])
+    title: str = Field(examples=["Buy groceries"])
+    description: str
+    due: str | None = Field(description="A date, or a date and a time, where the person is.", examples=["2026-12-24"])
+    priority: PriorityWord
+    is_completed: bool
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+class WhichTasks(Paging):
+    """Which part of the list is asked for."""
+
+    status: Literal["all", "pending", "completed"] = "all"
+
+
+@router.get("", response=Page[TaskReply])
+def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply]:
+    """List one's tasks, by number."""
+    user = caller(request).user
+    found = tasks.tasks_after(user_id=user.pk, status=which.status, number=which.place or 0, limit=which.limit)
+    return page(found, limit=which.limit, show=_shown, cursor=lambda task: place_cursor(task.number))
+
+
+@router.post("", response={201: TaskReply})
+def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
+    """Put a task on the list."""
+    due_date, due_time = tasks.parse_due(body.due)
+    task = tasks.create_task(
+        user_id=caller(request).user.pk,
+        title=body.title,
+        description=body.description,
+        due_date=due_date,
+        due_time=due_time,
+        priority=body.priority,
+        completed=body.is_completed,
+    )
+    return Status(201, _told(task))
+
+
+@router.get("/{uuid:task_id}", response=TaskReply)
+def get_task(request: HttpRequest, task_id: uuid.UUID) -> TaskReply:
+    """Show a task."""
+    user_id = caller(request).user.pk
+    return _shown(tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
+
+
+@router.patch("/{uuid:task_id}", response=TaskReply)
+def update_task(request: HttpRequest, task_id: uuid.UUID, body: TaskChanges) -> TaskReply:
+    """Change a task."""
+    user_id = caller(request).user.pk
+    number = tasks.number_of(user_id=user_id, task_id=task_id)
+    return _told(tasks.update_task(user_id=user_id, number=number, changes=body.as_changes()))
+
+
+@router.delete("/{uuid:task_id}", response={204: None})
+def delete_task(request: HttpRequest, task_id: uuid.UUID) -> Status[None]:
+    """Take a task off the list."""
+    user_id = caller(request).user.pk
+    _told(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
+    return Status(204, None)
+
+
+@router.post("/{uuid:task_id}/complete", response={200: TaskReply, 409: ErrorReply})
+def complete_task(request: HttpRequest, task_id: uuid.UUID) -> TaskReply:
+    """Mark a task as done. 409 where it is already."""
+    user_id = caller(request).user.pk
+    number = tasks.number_of(user_id=user_id, task_id=task_id)
+    return _told(tasks.complete_task(user_id=user_id, number=number))
+
+
+def _told(task: Task) -> TaskReply:
+    """Show a task that has changed, to the person's pages too."""
+    async_to_sync(notices.tasks_changed)(task.user_id)
+    return _shown(task)
+
+
+def _shown(task: Task) -> TaskReply:
+    return TaskReply.model_validate(tasks.view(task))

@@ -1,0 +1,35 @@
+"""What somebody who is connected was notified of: many notices that come at once are told once."""
+
+import asyncio
+import uuid
+
+
+class News:
+    """What a socket was notified of and has not told yet."""
+
+    def __init__(self) -> None:
+        self._conversations: set[uuid.UUID] = set()
+        self._turns = self._tasks = False
+        self._there = asyncio.Event()
+
+    def add_conversation(self, conversation_id: str) -> None:
+        """Note that a conversation changed."""
+        self._conversations.add(uuid.UUID(conversation_id))
+        self._there.set()
+
+    def add_turns(self) -> None:
+        """Note that there is a turn that is not followed yet."""
+        self._turns = True
+
+    def add_tasks(self) -> None:
+        """Note that the task list changed."""
+        self._tasks = True
+        self._there.set()
+
+    async def take(self) -> tuple[set[uuid.UUID], bool, bool]:
+        """Wait for news; return which conversations changed, whether turns were added and tasks changed; begin anew."""
+        await self._there.wait()
+        self._there.clear()
+        taken = self._conversations, self._turns, self._tasks
+        self._conversations, self._turns, self._tasks = set(), False, False
+        return taken

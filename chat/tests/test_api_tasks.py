@@ -1,0 +1,222 @@
+"""The to-do list over the API, as its contract says, field by field."""
+
+import asyncio
+import json
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.db import connections
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from chat import tokens
+from chat.models import ApiToken, Task, User
+from chat.notices import user_group
+from chat.tasks import complete_task, create_task
+from chat.tests.api import bearer, error_of, shown
+
+pytestmark = pytest.mark.django_db
+TASKS = "/api/tasks"
+FIELDS = {
+    "task_id", "number", "title", "description", "due", "priority", "is_completed", "created_at", "updated_at",
+    "completed_at",
+}  # fmt: skip
+
+
+class Program:
+    """A program with a token."""
+
+    def __init__(self, user: User, *scopes: str) -> None:
+        self.headers = bearer(user, *scopes)
+        self.client = Client()
+
+    def ask(self, method: str, path: str = "", body: object = None) -> Any:
+        """Send a request; a body is sent as JSON."""
+        data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        return self.client.generic(method, TASKS + path, headers=self.headers, **data)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def program(owner: User) -> Program:
+    return Program(owner, "tasks")
+
+
+def every_operation(task_id: object) -> list[tuple[str, str, object]]:
+    return [
+        ("GET", "", None),
+        ("POST", "", {"title": "Buy milk"}),
+        ("GET", f"/{task_id}", None),
+        ("PATCH", f"/{task_id}", {"title": "Buy bread"}),
+        ("POST", f"/{task_id}/complete", None),
+        ("DELETE", f"/{task_id}", None),
+    ]
+
+
+def test_a_task_is_made_shown_changed_completed_and_deleted(program: Program, owner: User) -> None:
+    made = program.ask("POST", "", {"title": " Buy  milk ", "due": "2026-12-24T18:00", "priority": "high"})
+    assert made.status_code == 201
+    task = made.json()
+    assert set(task) == FIELDS
+    assert (task["number"], task["title"], task["description"]) == (1, "Buy milk", "")
+    assert (task["due"], task["priority"]) == ("2026-12-24T18:00", "high")
+    assert (task["is_completed"], task["completed_at"]) == (False, None)
+    stored = Task.objects.get()
+    assert (task["task_id"], stored.user_id) == (str(stored.pk), owner.pk)
+    assert datetime.fromisoformat(task["created_at"]) == stored.created_at
+
+    path = f"/{task['task_id']}"
+    assert program.ask("GET", path).json() == task
+    changed = program.ask("PATCH", path, {"due": "2026-12-25", "description": "Oat"})
+    assert changed.status_code == 200
+    unchanged = FIELDS - {"due", "description", "updated_at"}
+    assert {name: changed.json()[name] for name in unchanged} == {name: task[name] for name in unchanged}
+    assert (changed.json()["due"], changed.json()["description"]) == ("2026-12-25", "Oat")
+    assert program.ask("PATCH", path, {"due": None}).json()["due"] is None
+
+    completed = program.ask("POST", f"{path}/complete")
+    assert (completed.status_code, completed.json()["is_completed"]) == (200, True)
+    assert completed.json()["completed_at"] is not None
+    assert error_of(program.ask("POST", f"{path}/complete"), 409) == "already_completed"
+    assert program.ask("PATCH", path, {"is_completed": False}).json()["completed_at"] is None
+
+    deleted = program.ask("DELETE", path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert error_of(program.ask("GET", path), 404) == "not_found"
+    assert program.ask("POST", "", {"title": "Another"}).json()["number"] == 2
+
+
+def test_a_task_can_be_made_as_done(program: Program) -> None:
+    made = program.ask("POST", "", {"title": "Buy milk", "is_completed": True}).json()
+    assert (made["is_completed"], made["completed_at"] is not None) == (True, True)
+
+
+def test_what_is_sent_back_as_it_was_changes_nothing(program: Program) -> None:
+    task = program.ask("POST", "", {"title": "Buy milk", "due": "2026-12-24T18:00", "priority": "low"}).json()
+    again = program.ask("PATCH", f"/{task['task_id']}", task).json()
+    assert again | {"updated_at": 0} == task | {"updated_at": 0}
+
+
+def test_the_list_is_narrowed_and_comes_a_page_at_a_time(program: Program, owner: User) -> None:
+    for n in range(1, 6):
+        create_task(user_id=owner.pk, title=f"Task {n}")
+    for number in (2, 4):
+        complete_task(user_id=owner.pk, number=number)
+
+    def numbers(query: str) -> list[int]:
+        answer = program.ask("GET", query).json()
+        assert set(answer) == {"items", "has_more", "after"}
+        assert all(set(item) == FIELDS for item in answer["items"])
+        found = [item["number"] for item in answer["items"]]
+        assert answer["has_more"] == (answer["after"] is not None)
+        return found + (numbers(f"{query}&after={answer['after']}") if answer["has_more"] else [])
+
+    assert numbers("") == [1, 2, 3, 4, 5]
+    assert numbers("?status=pending") == [1, 3, 5]
+    assert numbers("?status=completed&limit=1") == [2, 4]
+    assert numbers("?limit=2&status=all") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("query", ["?status=done", "?limit=0", "?limit=101"])
+def test_a_list_that_there_is_not_is_refused(program: Program, query: str) -> None:
+    assert error_of(program.ask("GET", query), 422) == "invalid"
+
+
+@pytest.mark.parametrize("after", ["-", "Wy0xXQ", "WzFd" * 9, "WzQyOTQ5NjcyOTZd", "WyIxIl0"])
+def test_a_cursor_that_nobody_gave_out_is_refused(program: Program, after: str) -> None:
+    assert error_of(program.ask("GET", f"?after={after}"), 400) == "bad_cursor"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "title"),
+        ({"title": ""}, "title"),
+        ({"title": "  "}, "title"),
+        ({"title": "x" * 101}, "title"),
+        ({"title": "x\0"}, "title"),
+        ({"title": 7}, "title"),
+        ({"title": "x", "description": "x" * 1001}, "description"),
+        ({"title": "x", "description": None}, "description"),
+        ({"title": "x", "due": "tomorrow"}, "due"),
+        ({"title": "x", "due": "2026-02-30"}, "due"),
+        ({"title": "x", "due": "20260201"}, "due"),
+        ({"title": "x", "due": "2026-02-01T25:00"}, "due"),
+        ({"title": "x", "due": "2026-02-01T10:00Z"}, "due"),
+        ({"title": "x", "due": 20260201}, "due"),
+        ({"title": "x", "priority": "urgent"}, "priority"),
+        ({"title": "x", "is_completed": "yes"}, "is_completed"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_field(program: Program, body: dict[str, object], field: str) -> None:
+    answer = program.ask("POST", "", body)
+    assert error_of(answer, 422) == "invalid"
+    assert [name.split(".")[0] for name in answer.json()["error"]["fields"]] == [field]
+    assert Task.objects.count() == 0
+
+
+def test_nobody_and_no_token_that_ended_gets_in(program: Program, owner: User) -> None:
+    task = create_task(user_id=owner.pk, title="Buy milk")
+    expired = tokens.make(user=owner, name="expired", scopes=["tasks"])
+    ApiToken.objects.filter(pk=expired.token.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    revoked = tokens.make(user=owner, name="revoked", scopes=["tasks"])
+    tokens.revoke(user_id=owner.pk, token_id=revoked.token.pk)
+    for headers in ({}, shown(expired.key), shown(revoked.key)):
+        program.headers = headers
+        for method, path, body in every_operation(task.pk):
+            assert error_of(program.ask(method, path, body), 401) == "not_signed_in", (method, path)
+    assert Task.objects.get().title == "Buy milk"
+
+
+def test_a_token_without_the_scope_is_told_which_it_lacks(owner: User) -> None:
+    task = create_task(user_id=owner.pk, title="Buy milk")
+    program = Program(owner, "chat", "sessions")
+    for method, path, body in every_operation(task.pk):
+        answer = program.ask(method, path, body)
+        assert error_of(answer, 403) == "forbidden", (method, path)
+        assert "“tasks”" in answer.json()["error"]["detail"]
+    assert Task.objects.get().title == "Buy milk"
+
+
+@pytest.mark.parametrize("who", ["outsider", "staff"])
+def test_somebody_elses_task_does_not_exist(owner: User, outsider: User, staff: User, who: str) -> None:
+    task = create_task(user_id=owner.pk, title="Buy milk")
+    program = Program({"outsider": outsider, "staff": staff}[who])
+    theirs, none = every_operation(task.pk), every_operation(uuid.uuid4())
+    for (method, path, body), (_, other, _) in zip(theirs[2:], none[2:], strict=True):
+        answer = program.ask(method, path, body)
+        assert error_of(answer, 404) == "not_found", (method, path)
+        assert answer.json() == program.ask(method, other, body).json()
+    assert program.ask("GET").json()["items"] == []
+    assert (Task.objects.get().title, Task.objects.get().completed_at) == ("Buy milk", None)
+
+
+def test_a_login_opens_the_list_too(owner_client: Client, owner: User) -> None:
+    create_task(user_id=owner.pk, title="Buy milk")
+    assert [item["title"] for item in owner_client.get(TASKS).json()["items"]] == ["Buy milk"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_open_pages_are_told_of_every_change(owner: User) -> None:
+    headers = await sync_to_async(bearer)(owner, "tasks")
+    layer = get_channel_layer()
+    assert layer is not None
+    channel = await layer.new_channel()
+    await layer.group_add(user_group(owner.pk), channel)
+    client = AsyncClient()
+
+    async def changed(method: str, path: str, body: object = None) -> Any:
+        data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        answer = await client.generic(method, TASKS + path, headers=headers, **data)  # type: ignore[arg-type]
+        async with asyncio.timeout(20):
+            assert (await layer.receive(channel))["type"] == "tasks.changed"
+        return answer
+
+    path = "/" + (await changed("POST", "", {"title": "Buy milk"})).json()["task_id"]
+    await changed("PATCH", path, {"title": "Buy bread"})
+    await changed("POST", f"{path}/complete")
+    await changed("DELETE", path)
+    await sync_to_async(connections.close_all)()  # of the thread in which requests were answered
