@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from chat import shelf_views, views
+from chat import shelf_views, token_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,6 +18,8 @@ urlpatterns = [
     path("archive/", shelf_views.archive, name="archive"),
     path("state/", views.home_state, name="home_state"),
     path("settings/", views.account_settings, name="settings"),
+    path("settings/tokens/", token_views.look_after_tokens, name="tokens"),
+    path("settings/tokens/<uuid:token_id>/revoke/", token_views.revoke, name="revoke_token"),
     path("accounts/signup/", views.SignUp.as_view(), name="signup"),
     path("accounts/login/", views.SignIn.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),

@@ -96,6 +96,7 @@ class Action(models.TextChoices):
     ERASE = "erase"
     DEACTIVATE = "deactivate"
     REACTIVATE = "reactivate"
+    REVOKE_TOKEN = "revoke_token"  # noqa: S105 - a word
     CLEANUP = "cleanup"
     PREVIEW = "preview"
     STOP = "stop"

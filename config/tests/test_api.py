@@ -1,6 +1,8 @@
 """What holds for the whole HTTP API."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -82,6 +84,17 @@ def test_the_description_is_public_and_says_how_things_fail(client: Client) -> N
     assert set(me["responses"]) == {"200", "401", "403", "429", "500"}
     assert me["security"] == [{"bearer": []}, {"cookie": []}]
     assert set(described["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
+
+
+def test_every_operation_on_accounts_and_tasks_is_in_the_contract() -> None:
+    contract = Path(settings.BASE_DIR, "docs/protocol.md").read_text()
+    rows = re.findall(r"^\| `([A-Z, `]+) (/api/[^` ]+)`", contract, re.M)
+    told = {(method, path) for methods, path in rows for method in re.findall("[A-Z]+", methods)}
+    paths = api.get_openapi_schema()["paths"].items()
+    there = {(method.upper(), path) for path, operations in paths for method in operations}
+    assert {(method, path) for method, path in there if re.match("/api/(auth|tasks|health)", path)} <= told
+    # What is told of the others is there too.
+    assert len(told) > 10 and told <= there
 
 
 def test_the_documentation_needs_no_outside_host(client: Client) -> None:

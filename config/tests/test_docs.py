@@ -44,7 +44,7 @@ def test_every_frame_is_documented() -> None:
     frames |= {str(event.type) for event in get_args(Event)} | set(OTHERS)
     assert len(frames) > 15
 
-    tables = read("docs/protocol.md").split("### From the client")[1].split("## Commands")[0]
+    tables = read("docs/protocol.md").split("### From the client")[1].split("\n## ")[0]
     first_cells = re.findall(r"^\| (`.*?) \|", tables, re.M)
     assert {name for cell in first_cells for name in re.findall(r"`([a-z.]+)`", cell)} == frames
 

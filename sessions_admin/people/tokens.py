@@ -1,0 +1,31 @@
+"""The tokens of people's programs, as staff look after them: who has which is seen, a key never."""
+
+import uuid
+
+from django.db import transaction
+
+from chat import tokens
+from chat.exceptions import BadInput, Conflict, NotFound
+from chat.models import ApiToken
+from sessions_admin import audit
+from sessions_admin.models import Action
+from sessions_admin.people.accounts import check_may_touch
+
+
+def revoke_token(token_id: uuid.UUID, *, actor: str, reason: str) -> ApiToken:
+    """End somebody's token, and what is open with it.
+
+    Raise NotFound, BadInput without a reason, Conflict where it has been revoked already or the actor may not.
+    """
+    if not reason.strip():
+        raise BadInput("Revoking somebody's token needs a reason.")
+    with transaction.atomic(durable=True):
+        token = ApiToken.objects.select_related("user").select_for_update(of=("self",)).filter(pk=token_id).first()
+        if token is None:
+            raise NotFound("There is no such token.")
+        check_may_touch(token.user, actor=actor)
+        if token.revoked_at is not None:
+            raise Conflict("This token is revoked already.")
+        revoked = tokens.revoke(user_id=token.user_id, token_id=token_id)
+        audit.record(Action.REVOKE_TOKEN, actor=actor, person=token.user_id, reason=reason, token=str(token_id))
+    return revoked
