@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from starlette.types import Message, Receive, Scope, Send
 
 from chat import tokens
-from chat.api.caller import bearer_of, by_address, by_person
+from chat.api.caller import by_address, by_person
 from chat.bridge import in_database
 from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError
 from chat.mcp import service
@@ -43,7 +43,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _token(scope: Scope) -> ApiToken:
     """Return the token of a request. Raise NotSignedIn, Forbidden, RateLimited."""
-    key = bearer_of(header(scope, b"authorization"))
+    key = tokens.bearer_of(header(scope, b"authorization"))
     try:
         if not key:
             raise NotSignedIn(NO_TOKEN)
