@@ -60,9 +60,7 @@ class ShownToolCall:
     @property
     def summary(self) -> str:
         """What it did, in the words of its name, for readers without scripts."""
-        title = self.arguments.get("title") if isinstance(self.arguments, dict) else None
-        did = self.name.replace("_", " ").capitalize()
-        return f"{did}: {title}" if title else did
+        return in_words(self.name, self.arguments)
 
     def as_json(self) -> dict[str, Json]:
         """Give an element of a snapshot's `tools`."""
@@ -220,6 +218,13 @@ class ChatPage:
             "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
         }
+
+
+def in_words(name: str, arguments: object) -> str:
+    """Say what a call does, in the words of its name."""
+    title = arguments.get("title") if isinstance(arguments, dict) else None
+    did = name.replace("_", " ").capitalize()
+    return f"{did}: {title}" if title else did
 
 
 def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:

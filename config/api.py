@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema, Status
 
-from chat.api import accounts, errors, tasks
+from chat.api import accounts, chatkit, errors, tasks
 from chat.api.bodies import JsonParser, JsonRenderer
 from chat.api.caller import Anybody, SignedIn
 from chat.api.openapi import DescribedAPI
@@ -34,6 +34,7 @@ api = DescribedAPI(
 errors.install(api)
 api.add_router("/auth", accounts.router)
 api.add_router("/tasks", tasks.router)
+api.add_router("/chatkit", chatkit.router)
 
 
 class HealthReply(Schema):

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from chat.bridge import in_database
@@ -30,7 +30,7 @@ class Seen:
     entries: list[Entry]
 
 
-async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> AsyncIterator[Seen]:
+async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> AsyncGenerator[Seen, None]:
     """Yield what is new of a turn beyond entry `after` of an attempt, until it ends.
 
     Attempt 0 asks for whatever there is from the beginning. A number that is not known here is answered by a snapshot;

@@ -105,7 +105,7 @@ def storable(value: Any) -> Any:
 def load(turn: Turn) -> Journal:
     """Read a turn's journal."""
     steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn, is_void=False)]
-    return Journal(steps, [_shown(call) for call in ToolCall.objects.filter(turn=turn)])
+    return Journal(steps, [tool_view(call) for call in ToolCall.objects.filter(turn=turn)])
 
 
 def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int) -> None:
@@ -283,7 +283,8 @@ def parsed(arguments: str) -> Any:
         return storable(arguments)
 
 
-def _shown(call: ToolCall) -> ToolView:
+def tool_view(call: ToolCall) -> ToolView:
+    """Show a call as a snapshot does."""
     shown: ToolView = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
     if call.output is not None:
         shown["output"] = call.output

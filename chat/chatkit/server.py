@@ -1,0 +1,322 @@
+"""The ChatKit protocol over turns: a message is accepted as everywhere else, and its turn's log told as stream events.
+
+Who closes a stream and who loses the connection look alike from here, so neither stops a turn; the action `turn.stop`
+does.
+"""
+
+import binascii
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from chatkit.actions import Action
+from chatkit.errors import CustomStreamError
+from chatkit.server import ChatKitServer, NonStreamingResult
+from chatkit.store import AttachmentStore
+from chatkit.types import (
+    AudioInput,
+    ChatKitReq,
+    ErrorEvent,
+    FeedbackKind,
+    NonStreamingReq,
+    NoticeEvent,
+    ProgressUpdateEvent,
+    StreamingReq,
+    StreamOptions,
+    ThreadCreatedEvent,
+    ThreadCreateParams,
+    ThreadItem,
+    ThreadItemDoneEvent,
+    ThreadMetadata,
+    ThreadRetryAfterItemParams,
+    ThreadsAddClientToolOutputReq,
+    ThreadsAddStructuredInputReq,
+    ThreadsCreateReq,
+    ThreadsRetryAfterItemReq,
+    ThreadsSyncCustomActionReq,
+    ThreadStreamEvent,
+    TranscriptionResult,
+    UserMessageItem,
+    WidgetItem,
+)
+from django.utils import timezone
+from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
+
+from chat.bridge import in_database
+from chat.chatkit import reading
+from chat.chatkit.items import DECIDE, STOP, TurnView, awaits, items_of
+from chat.chatkit.store import Asker, ConversationStore, NoAttachments
+from chat.chatkit.telling import Telling
+from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
+from chat.models.turn import Status
+from chat.turns import process
+from chat.turns.events import WARNINGS, Event, LastEvent, TurnQueued, Warned, is_retryable
+from chat.turns.follow import follow
+from chat.turns.log import Picture
+
+_request: TypeAdapter[ChatKitReq] = TypeAdapter(ChatKitReq)
+
+
+class NotOfProtocol(BadInput):
+    """A request that the protocol does not know; `fields` says what is wrong with which."""
+
+    code = "invalid"
+
+    def __init__(self, error: ValidationError) -> None:
+        super().__init__("This is no request of the ChatKit protocol.")
+        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        self.fields = {".".join(map(str, one["loc"][1:])) or "body": one["msg"] for one in errors}
+
+
+class Decision(BaseModel):
+    """What a question's buttons send."""
+
+    turn_id: str
+    call_id: str
+    approve: StrictBool
+
+
+class Server(ChatKitServer[Asker]):
+    """Answers ChatKit's requests."""
+
+    def __init__(
+        self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Asker] | None = None
+    ) -> None:
+        super().__init__(store or ConversationStore(), attachment_store)
+
+    # -- streams
+
+    async def _process_streaming(self, request: StreamingReq, context: Asker) -> AsyncGenerator[bytes, None]:
+        # The package's own logs what is refused as if it were broken.
+        async with aclosing(self._process_streaming_impl(request, context)) as events:
+            async for event in events:
+                yield self.encoded(event)
+
+    def encoded(self, event: ThreadStreamEvent) -> bytes:
+        """Give an event as it stands in a stream."""
+        return b"data: " + self._serialize(event) + b"\n\n"
+
+    async def _process_streaming_impl(
+        self, request: StreamingReq, context: Asker
+    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        match request:
+            case ThreadsCreateReq():
+                events = self._created(request.params, context)
+            case ThreadsRetryAfterItemReq():
+                events = self._retried(request.params, context)
+            case ThreadsAddClientToolOutputReq() | ThreadsAddStructuredInputReq():
+                raise BadInput("The assistant here asks pages for nothing, so that there is nothing to answer.")
+            case _:
+                events = super()._process_streaming_impl(request, context)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _created(self, asked: ThreadCreateParams, context: Asker) -> AsyncGenerator[ThreadStreamEvent, None]:
+        """Begin a conversation by its first message: of one that is refused nothing stays."""
+        thread_id = self.store.generate_thread_id(context)
+        new = ThreadMetadata(id=thread_id, created_at=timezone.now())
+        item = await self._build_user_message_item(asked.input, new, context)
+        await self.store.add_thread_item(thread_id, item, context)
+        thread = await self.store.load_thread(thread_id, context)
+        yield ThreadCreatedEvent(thread=self._to_thread_response(thread))
+        yield ThreadItemDoneEvent(item=item)
+        async for event in self._process_events(thread, context, lambda: self.respond(thread, item, context)):
+            yield event
+
+    async def _retried(
+        self, asked: ThreadRetryAfterItemParams, context: Asker
+    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        """Answer a message anew: what came after it becomes an earlier version."""
+        thread = await self.store.load_thread(asked.thread_id, context)
+        item = await self.store.load_item(thread.id, asked.item_id, context)
+        if not isinstance(item, UserMessageItem):
+            raise BadInput(f"Item {item.id} is not a user message.")
+        turn = await in_database(reading.turn_with, context.user_id, thread.id, item.id)
+        await process.current().retry(
+            user_id=context.user_id,
+            conversation_id=turn.thread_id,
+            turn_id=turn.id,
+            client_id=context.new_id(f"retry {item.id}"),
+        )
+        async for event in self._process_events(thread, context, lambda: self.respond(thread, item, context)):
+            yield event
+
+    async def respond(
+        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Asker
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Tell of the turn that answers a message, until it ends or waits for a decision."""
+        if input_user_message is None:
+            return
+        with _worded():
+            turn = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
+            async for event in _told(turn, Telling(items_of(turn)[:1]), context):
+                yield event
+
+    async def action(
+        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Asker
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Decide about what the assistant asks, and tell how it goes on; or stop what is under way."""
+        with _worded():
+            if action.type == STOP:
+                for turn_id in await in_database(reading.active_turns, context.user_id, thread.id):
+                    await process.current().stop(
+                        user_id=context.user_id, conversation_id=reading.thread_key(thread.id), turn_id=turn_id
+                    )
+            elif action.type == DECIDE:
+                async for event in self._decided(thread, _decision(action.payload), context):
+                    yield event
+            else:
+                raise BadInput(f"There is no action “{action.type}” here.")
+
+    async def _decided(
+        self, thread: ThreadMetadata, decision: Decision, context: Asker
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        turn = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
+        await process.current().decide(
+            user_id=context.user_id,
+            conversation_id=turn.thread_id,
+            turn_id=turn.id,
+            call_id=decision.call_id,
+            approve=decision.approve,
+        )
+        telling = Telling(items_of(turn))
+        after = await in_database(reading.turn, context.user_id, turn.id)
+        if after.awaits:
+            for event in [*telling.tell(items_of(after)), *telling.end()]:
+                yield event
+            return
+        async for event in _told(turn, telling, context):
+            yield event
+
+    def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:
+        """Show no button that would close the stream only, and not stop the turn."""
+        return StreamOptions(allow_cancel=False)
+
+    async def handle_stream_cancelled(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Asker
+    ) -> None:
+        """Do nothing: the turn goes on, and is there when the thread is looked at again."""
+
+    # -- what there is none of
+
+    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Asker) -> None:
+        """Raise BadInput."""
+        raise BadInput("Feedback is not kept here.")
+
+    async def transcribe(self, audio_input: AudioInput, context: Asker) -> TranscriptionResult:
+        """Raise BadInput."""
+        raise BadInput("Speech is not understood here.")
+
+    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Asker) -> bytes:
+        raise BadInput("Actions are answered by a stream here: send “threads.custom_action”.")
+
+    async def _process_non_streaming(self, request: NonStreamingReq, context: Asker) -> bytes:
+        try:
+            return await super()._process_non_streaming(request, context)
+        except binascii.Error:
+            raise BadInput("The audio is not base64.") from None
+
+    def _get_attachment_store(self) -> AttachmentStore[Asker]:
+        if self.attachment_store is None:
+            raise NoAttachments
+        return self.attachment_store
+
+
+async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, None]:
+    """Answer a request: with JSON, or with a stream that has begun.
+
+    Of a request for a stream what a person can mend is told in the stream, for ChatKit shows that to them. Raise
+    NotFound, NotOfProtocol, and for other requests whatever of ours goes wrong.
+    """
+    try:
+        _request.validate_json(request)
+    except ValidationError as error:
+        raise NotOfProtocol(error) from None
+    server = Server()
+    result = await server.process(request, asker)
+    if isinstance(result, NonStreamingResult):
+        return result.json
+    stream = result.json_events
+    try:
+        first = await anext(stream, b"")
+    except (BadInput, RateLimited, Conflict) as error:
+        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _nothing()
+    return _begun(first, stream)
+
+
+async def _begun(first: bytes, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(stream):
+        yield first
+        async for event in stream:
+            yield event
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""
+
+
+async def _told(turn: TurnView, telling: Telling, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
+    """Follow a turn's log and tell of its items, until it ends or waits for a decision."""
+    picture = Picture()
+    picture.text = turn.text
+    picture.tools = {tool["call_id"]: tool for tool in turn.tools}
+    warned = ""
+    async with aclosing(follow(process.current().logs, turn.id)) as log:
+        async for seen in log:
+            events = [entry.event for entry in seen.entries]
+            for event in events:
+                picture.fold(event)
+                if isinstance(event, Warned):
+                    warned = event.code
+            for notice in _notices(events):
+                yield notice
+            if isinstance(events[-1], LastEvent):
+                break
+            tools = list(picture.tools.values())
+            # Where it asks, the record says whether that is decided by now.
+            if awaits(tools) and (await in_database(reading.turn, asker.user_id, turn.id)).awaits:
+                break
+            shown = replace(turn, status=Status.RUNNING, text=picture.text, tools=tools)
+            for told in telling.tell(items_of(shown)):
+                yield told
+    turn = await in_database(reading.turn, asker.user_id, turn.id)
+    for told in [*telling.tell(items_of(turn)), *telling.end()]:
+        yield told
+    if turn.warning not in ("", warned):
+        yield _warning(turn.warning)
+    if turn.status == Status.FAILED:
+        yield ErrorEvent(code="custom", message=turn.error_detail, allow_retry=is_retryable(turn.error_code))
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """Turn what goes wrong into what ChatKit shows to people."""
+    try:
+        yield
+    except ThreadkeeperError as error:
+        raise CustomStreamError(error.detail) from error
+
+
+def _notices(events: list[Event]) -> list[ThreadStreamEvent]:
+    """Return what else is told of a turn's log."""
+    told: list[ThreadStreamEvent] = []
+    for event in events:
+        if isinstance(event, Warned):
+            told.append(_warning(event.code))
+        elif isinstance(event, TurnQueued):
+            told.append(ProgressUpdateEvent(text="Waiting for the reply before this one"))
+    return told
+
+
+def _warning(code: str) -> NoticeEvent:
+    return NoticeEvent(level="warning", message=WARNINGS.get(code, code))
+
+
+def _decision(payload: Any) -> Decision:
+    try:
+        return Decision.model_validate(payload)
+    except ValidationError:
+        raise BadInput("A decision needs “turn_id”, “call_id” and “approve”.") from None

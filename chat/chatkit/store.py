@@ -1,0 +1,183 @@
+"""ChatKit's store over the record: threads are conversations, items are shown of turns, and nothing is kept twice.
+
+What is said goes the way of all messages; what the assistant does with it is written by whoever runs the turn. An item
+that no turn has made has no place here, and is refused.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from chatkit.store import Store, StoreItemType
+from chatkit.types import (
+    ActiveStatus,
+    Attachment,
+    Page,
+    ThreadItem,
+    ThreadMetadata,
+    UserMessageInput,
+    UserMessageItem,
+    UserMessageTextContent,
+)
+
+from chat import conversations, notices
+from chat.bridge import in_database
+from chat.chatkit import reading
+from chat.chatkit.items import TurnView, items_of
+from chat.exceptions import BadInput
+from chat.turns import process
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks; `key`, where they give one, is of a request that may be sent again."""
+
+    user_id: uuid.UUID
+    key: str = ""
+
+    def new_id(self, what: str) -> uuid.UUID:
+        """Make an id: for the same request always the same."""
+        return uuid.uuid5(self.user_id, f"{what} {self.key}") if self.key else uuid.uuid4()
+
+
+class NoAttachments(BadInput):
+    """A file, for which there is no place."""
+
+    def __init__(self) -> None:
+        super().__init__("Files cannot be attached here.")
+
+
+class NotOfTurns(BadInput):
+    """Something that a store of items could keep, and a record of turns cannot."""
+
+    def __init__(self) -> None:
+        super().__init__("A conversation’s items come from its messages and replies; none is written by itself.")
+
+
+def text_of(message: UserMessageInput | UserMessageItem) -> str:
+    """Return what somebody said, a passage that it is about quoted below it. Raise BadInput."""
+    if message.attachments:
+        raise NoAttachments
+    options = message.inference_options
+    if options.model is not None or options.tool_choice is not None:
+        raise BadInput("Model and tools are chosen by whoever runs this server.")
+    text = "".join(part.text for part in message.content)
+    if not message.quoted_text:
+        return text
+    quoted = "\n".join(f"> {line}" for line in message.quoted_text.splitlines())
+    return f"{text}\n\n{quoted}" if text.strip() else text
+
+
+class ConversationStore(Store[Asker]):
+    """Conversations as ChatKit's threads."""
+
+    # -- ids
+
+    def generate_thread_id(self, context: Asker) -> str:
+        """Make the id of a conversation."""
+        return str(context.new_id("thread"))
+
+    def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: Asker) -> str:
+        """Make an id; a message's is what keeps it from being stored twice."""
+        return str(context.new_id(f"{item_type} {thread.id}"))
+
+    # -- threads
+
+    async def load_thread(self, thread_id: str, context: Asker) -> ThreadMetadata:
+        """Return a conversation. Raise NotFound."""
+        return await in_database(reading.thread, context.user_id, thread_id)
+
+    async def load_threads(self, limit: int, after: str | None, order: str, context: Asker) -> Page[ThreadMetadata]:
+        """Return a page of conversations by when they began. Raise NotFound."""
+        return await in_database(
+            reading.threads, context.user_id, after=after, limit=limit, newest_first=order == "desc"
+        )
+
+    async def save_thread(self, thread: ThreadMetadata, context: Asker) -> None:
+        """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
+        if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
+            raise BadInput("Of a conversation only its title can be changed.")
+        await in_database(_entitle, context.user_id, thread)
+        await notices.conversation_updated(context.user_id, reading.thread_key(thread.id))
+
+    async def delete_thread(self, thread_id: str, context: Asker) -> None:
+        """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
+        key = reading.thread_key(thread_id)
+        await in_database(conversations.trash, user_id=context.user_id, conversation_id=key)
+        await notices.conversation_updated(context.user_id, key)
+
+    # -- items
+
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: Asker
+    ) -> Page[ThreadItem]:
+        """Return a page of a thread's items. Raise NotFound."""
+        newest_first = order == "desc"
+        return await in_database(
+            reading.items, context.user_id, thread_id, after=after, limit=limit, newest_first=newest_first
+        )
+
+    async def load_item(self, thread_id: str, item_id: str, context: Asker) -> ThreadItem:
+        """Return an item. Raise NotFound."""
+        return await in_database(reading.item, context.user_id, thread_id, item_id)
+
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
+        """Accept what a person says, which gets the message's id; make sure of everything else that it is recorded.
+
+        Raise what `accept` raises, and NotOfTurns.
+        """
+        if not isinstance(item, UserMessageItem):
+            await self.save_item(thread_id, item, context)
+            return
+        accepted = await process.current().send(
+            user_id=context.user_id,
+            conversation_id=reading.thread_key(thread_id),
+            client_id=uuid.UUID(item.id),
+            text=text_of(item),
+        )
+        stored = accepted.message
+        item.id, item.created_at = stored["id"], datetime.fromisoformat(stored["created_at"])
+        item.content, item.quoted_text = [UserMessageTextContent(text=stored["text"])], None
+
+    async def save_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
+        """Make sure that an item is recorded; of a turn under way it will be. Raise NotOfTurns."""
+        turn = await self._turn_with(thread_id, item.id, context)
+        if turn is None or (turn.ended and item not in items_of(turn)):
+            raise NotOfTurns
+
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: Asker) -> None:
+        """Make sure that an item is not recorded: what a turn under way has shown may go again. Raise NotOfTurns."""
+        turn = await self._turn_with(thread_id, item_id, context)
+        if turn is not None and (turn.ended or item_id == turn.prompt["id"]):
+            raise NotOfTurns
+
+    async def _turn_with(self, thread_id: str, item_id: str, context: Asker) -> TurnView | None:
+        try:
+            return await in_database(reading.turn_with, context.user_id, thread_id, item_id)
+        except reading.NoSuchItem:
+            return None
+
+    # -- attachments
+
+    async def save_attachment(self, attachment: Attachment, context: Asker) -> None:
+        """Raise NoAttachments."""
+        raise NoAttachments
+
+    async def load_attachment(self, attachment_id: str, context: Asker) -> Attachment:
+        """Raise NoAttachments."""
+        raise NoAttachments
+
+    async def delete_attachment(self, attachment_id: str, context: Asker) -> None:
+        """Raise NoAttachments."""
+        raise NoAttachments
+
+
+def _entitle(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
+    key, title = reading.thread_key(thread.id), thread.title or ""
+    try:
+        before = reading.thread(user_id, thread.id).title or ""
+    except reading.NoSuchThread:
+        conversations.begin(user_id=user_id, conversation_id=key, title=title)
+        return
+    if title != before:
+        conversations.rename(user_id=user_id, conversation_id=key, title=title)

@@ -1,0 +1,115 @@
+"""Tell of a thread's items as they grow: the difference between what was told and what there is, as stream events."""
+
+from collections.abc import Iterator, Sequence
+
+from chatkit.types import (
+    AssistantMessageContent,
+    AssistantMessageContentPartAdded,
+    AssistantMessageContentPartDone,
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    ThreadItem,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemReplacedEvent,
+    ThreadItemUpdatedEvent,
+    ThreadStreamEvent,
+    WidgetItem,
+    WidgetRootUpdated,
+    WorkflowItem,
+    WorkflowTaskAdded,
+    WorkflowTaskUpdated,
+)
+
+
+class Telling:
+    """What a reader has been told of a turn's items."""
+
+    def __init__(self, told: Sequence[ThreadItem] = ()) -> None:
+        self._told = {item.id: item for item in told}
+        self._open: dict[str, None] = {}  # begun and not done, in their order
+
+    def tell(self, items: Sequence[ThreadItem]) -> Iterator[ThreadStreamEvent]:
+        """Yield what makes of the items that were told those that there are."""
+        there = {item.id: item for item in items}
+        for gone in self._told.keys() - there.keys():
+            del self._told[gone]
+            self._open.pop(gone, None)
+            yield ThreadItemRemovedEvent(item_id=gone)
+        for item in items:
+            before = self._told.get(item.id)
+            self._told[item.id] = item
+            if before is None:
+                yield from self._begun(item)
+            elif before != item:
+                yield from self._changed(before, item)
+
+    def end(self) -> Iterator[ThreadStreamEvent]:
+        """Yield that what was begun is done."""
+        for item_id in self._open:
+            item = self._told[item_id]
+            if isinstance(item, AssistantMessageItem):
+                yield _updated(item, AssistantMessageContentPartDone(content_index=0, content=item.content[0]))
+            yield ThreadItemDoneEvent(item=item)
+        self._open = {}
+
+    def _begun(self, item: ThreadItem) -> Iterator[ThreadStreamEvent]:
+        if not isinstance(item, AssistantMessageItem | WorkflowItem):
+            yield ThreadItemDoneEvent(item=item)
+            return
+        self._open[item.id] = None
+        if isinstance(item, WorkflowItem):
+            yield ThreadItemAddedEvent(item=item)
+            return
+        yield ThreadItemAddedEvent(item=item.model_copy(update={"content": []}))
+        yield _updated(
+            item, AssistantMessageContentPartAdded(content_index=0, content=AssistantMessageContent(text=""))
+        )
+        yield _delta(item, item.content[0].text)
+
+    def _changed(self, before: ThreadItem, item: ThreadItem) -> Iterator[ThreadStreamEvent]:
+        match before, item:
+            case AssistantMessageItem(), AssistantMessageItem():
+                yield from self._answered(before, item)
+            case WorkflowItem(), WorkflowItem() if item.id in self._open:
+                yield from _worked(before, item)
+            case WidgetItem(), WidgetItem():
+                yield ThreadItemUpdatedEvent(item_id=item.id, update=WidgetRootUpdated(widget=item.widget))
+            case _:
+                yield ThreadItemReplacedEvent(item=item)
+
+    def _answered(self, before: AssistantMessageItem, item: AssistantMessageItem) -> Iterator[ThreadStreamEvent]:
+        told, text = before.content[0].text, item.content[0].text
+        if text == told:
+            return
+        if item.id in self._open and text.startswith(told):
+            yield _delta(item, text[len(told) :])
+            return
+        # Told in an earlier stream, or taken back by what was written anew.
+        self._open[item.id] = None
+        yield ThreadItemReplacedEvent(item=item)
+
+
+def _worked(before: WorkflowItem, item: WorkflowItem) -> Iterator[ThreadStreamEvent]:
+    told = before.workflow.tasks
+    for n, task in enumerate(item.workflow.tasks):
+        if n >= len(told):
+            yield _updated(item, WorkflowTaskAdded(task_index=n, task=task))
+        elif task != told[n]:
+            yield _updated(item, WorkflowTaskUpdated(task_index=n, task=task))
+
+
+def _delta(item: AssistantMessageItem, text: str) -> ThreadItemUpdatedEvent:
+    return _updated(item, AssistantMessageContentPartTextDelta(content_index=0, delta=text))
+
+
+def _updated(
+    item: ThreadItem,
+    update: AssistantMessageContentPartAdded
+    | AssistantMessageContentPartDone
+    | AssistantMessageContentPartTextDelta
+    | WorkflowTaskAdded
+    | WorkflowTaskUpdated,
+) -> ThreadItemUpdatedEvent:
+    return ThreadItemUpdatedEvent(item_id=item.id, update=update)

@@ -1,0 +1,187 @@
+"""Who may ask what of the ChatKit endpoint, and how it says no."""
+
+import json
+import uuid
+from typing import Any, get_args
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message
+from chatkit.types import NonStreamingReq, StreamingReq
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from chat import conversations
+from chat.api.chatkit import ChatKitRequest
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.memory.mirror import reflect
+from chat.memory.statements import Size
+from chat.models import AgentSession, Conversation, Message, Turn, User
+from chat.tests import talk
+from chat.tests.api import bearer
+from chat.tests.api import error_of as code_of
+from chat.tests.chatkit import PATH, FrontEnd, done, error_of, front_end, message, nothing
+from chat.tests.conftest import Chat, StartRunner
+from chat.turns import process
+
+ACTION = {"type": "turn.stop", "payload": None}
+AUDIO = {"audio_base64": "aGVsbG8=", "mime_type": "audio/webm"}
+FILE = {"name": "a.txt", "size": 1, "mime_type": "text/plain"}
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
+    """A conversation of the owner's, and the runner of this process."""
+    runner = await start_runner(script)
+    monkeypatch.setattr(process, "_runner", runner)
+
+    def fill() -> Conversation:
+        talked = talk.conversation(owner)
+        talk.say(talked, "Hello", "Hi.")
+        return talked
+
+    return Chat(runner, owner, (await in_database(fill)).pk)
+
+
+def requests(thread_id: object, item_id: object) -> dict[str, dict[str, Any]]:
+    """Give one request of each kind about an item of a thread."""
+    thread, item = {"thread_id": str(thread_id)}, {"item_id": str(item_id)}
+    return {
+        "threads.get_by_id": thread,
+        "threads.update": {**thread, "title": "Mine"},
+        "threads.delete": thread,
+        "threads.add_user_message": {**thread, "input": message("Hello")},
+        "threads.retry_after_item": {**thread, **item},
+        "threads.custom_action": {**thread, "action": ACTION},
+        "items.list": thread,
+    }
+
+
+async def test_somebody_elses_thread_is_not_there_and_stays_as_it_is(chat: Chat, outsider: User) -> None:
+    kit = await front_end(outsider)
+    prompt = await in_database(lambda: str(Turn.objects.get().prompt_id))
+    for kind, params in requests(chat.conversation_id, prompt).items():
+        answer = await kit.post(kind, **params)
+        assert code_of(answer, 404) == "not_found", kind
+        unknown = await kit.post(kind, **requests(nothing(), nothing())[kind])
+        assert unknown.json() == answer.json(), kind
+    assert (await kit.ask("threads.list"))["data"] == []
+    row = await in_database(Conversation.objects.get)
+    assert (row.title, row.trashed_at, row.last_position) == ("Groceries", None, 2)
+
+
+async def test_nobody_gets_in_without_showing_who_they_are(chat: Chat) -> None:
+    for kind, params in requests(chat.conversation_id, nothing()).items():
+        assert code_of(await FrontEnd().post(kind, **params), 401) == "not_signed_in"
+    key = await in_database(bearer, chat.user, "tasks")
+    assert code_of(await FrontEnd(headers=key).post("threads.list"), 403) == "forbidden"
+
+
+@pytest.mark.django_db
+def test_a_login_needs_the_pages_own_header(owner: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    body = json.dumps({"type": "threads.list", "params": {}})
+    assert code_of(client.post(PATH, body, content_type="application/json"), 403) == "csrf_failed"
+    client.get("/settings/")
+    header = {"X-CSRFToken": client.cookies["csrftoken"].value}
+    answer = client.post(PATH, body, content_type="application/json", headers=header)
+    assert answer.json() == {"data": [], "has_more": False}
+
+
+async def test_a_login_talks_as_a_token_does(
+    chat: Chat, async_owner_client: AsyncClient, script: ScriptedModel
+) -> None:
+    script.enqueue([assistant_message("Gladly.")])
+    kit = FrontEnd(async_owner_client)
+    assert done(await kit.say(chat.conversation_id, "Please"), "assistant_message")["content"][0]["text"] == "Gladly."
+
+
+async def test_a_thread_is_read_renamed_and_thrown_away(chat: Chat) -> None:
+    kit, thread = await front_end(chat.user), {"thread_id": str(chat.conversation_id)}
+    read = await kit.ask("threads.get_by_id", **thread)
+    assert read == {
+        "id": thread["thread_id"],
+        "title": "Groceries",
+        "created_at": read["created_at"],
+        "status": {"type": "active"},
+        "metadata": {},
+        "items": {"data": await kit.items(thread["thread_id"]), "has_more": False},
+    }
+    assert (await kit.ask("threads.update", **thread, title=" Week plan "))["id"] == thread["thread_id"]
+    assert (await in_database(Conversation.objects.get)).title == "Week plan"
+    for title, code in [("", "bad_input"), ("x" * 101, "too_long")]:
+        assert code_of(await kit.post("threads.update", **thread, title=title), 400) == code
+
+    assert await kit.ask("threads.delete", **thread) == {}
+    assert (await in_database(Conversation.objects.get)).trashed_at is not None
+    for kind, params in requests(chat.conversation_id, nothing()).items():
+        if kind != "threads.delete":
+            assert code_of(await kit.post(kind, **params), 404) == "not_found", kind
+    assert await in_database(Message.objects.count) == 2
+    await in_database(conversations.restore, user_id=chat.user.pk, conversation_id=chat.conversation_id)
+    assert len(await kit.items(chat.conversation_id)) == 2
+
+
+async def test_a_thread_that_is_held_stays(chat: Chat) -> None:
+    def hold() -> None:
+        now, key = timezone.now(), str(SessionId(chat.user.pk, chat.conversation_id))
+        reflect(SessionId(chat.user.pk, chat.conversation_id), size=Size(1, 1), pruned=0, now=now)
+        AgentSession.objects.filter(session_id=key).update(held_at=now)
+
+    await in_database(hold)
+    kit = await front_end(chat.user)
+    assert code_of(await kit.post("threads.delete", thread_id=str(chat.conversation_id)), 409) == "conflict"
+    assert (await in_database(Conversation.objects.get)).trashed_at is None
+
+
+async def test_what_there_is_none_of_is_refused_clearly(chat: Chat) -> None:
+    kit, thread = await front_end(chat.user), {"thread_id": str(chat.conversation_id)}
+    answered_by_json: dict[str, dict[str, Any]] = {
+        "attachments.create": FILE,
+        "attachments.delete": {"attachment_id": "file_1"},
+        "input.transcribe": AUDIO,
+        "items.feedback": {**thread, "item_ids": [nothing()], "kind": "positive"},
+        "threads.sync_custom_action": {**thread, "action": ACTION},
+    }
+    for kind, params in answered_by_json.items():
+        assert code_of(await kit.post(kind, **params), 400) == "bad_input", kind
+    broken = {**AUDIO, "audio_base64": "x"}
+    assert code_of(await kit.post("input.transcribe", **broken), 400) == "bad_input"
+    answered_by_stream: dict[str, dict[str, Any]] = {
+        "threads.add_client_tool_output": {**thread, "result": 1},
+        "threads.add_structured_input": {**thread, "item_id": "x", "input": {}},
+        "threads.custom_action": {**thread, "action": {"type": "order.pizza", "payload": {}}},
+    }
+    for kind, params in answered_by_stream.items():
+        assert error_of(await kit.events(kind, **params)).endswith("."), kind
+    for payload in (None, {}, {"turn_id": nothing(), "call_id": "c", "approve": "yes"}, {"turn_id": 1}):
+        assert error_of(await kit.act(chat.conversation_id, "approval.decide", payload)).startswith("A decision needs")
+    unknown = {"turn_id": nothing(), "call_id": "c", "approve": True}
+    assert error_of(await kit.act(chat.conversation_id, "approval.decide", unknown)).startswith("There is no such item")
+
+
+async def test_what_is_no_request_of_the_protocol_is_refused(chat: Chat) -> None:
+    kit = await front_end(chat.user)
+    assert code_of(await kit.post("threads.explode"), 422) == "invalid"
+    answer = await kit.post("threads.add_user_message", thread_id=1, input=message("Hello"))
+    assert code_of(answer, 400) == "invalid"
+    assert answer.json()["error"]["fields"] == {"params.thread_id": "Input should be a valid string"}
+    for body in ("", "{", "[]", "null", '{"type": 1}'):
+        answer = await kit.client.post(PATH, body, content_type="application/json", headers=kit.headers)
+        assert answer.status_code in (400, 422), body
+        code_of(answer, answer.status_code)
+
+
+def test_every_request_of_the_protocol_is_described() -> None:
+    known = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(StreamingReq | NonStreamingReq)}
+    assert set(get_args(ChatKitRequest.model_fields["type"].annotation)) == known
+
+
+async def test_nobody_can_speak_in_a_thread_by_taking_its_id(chat: Chat, outsider: User) -> None:
+    """An id of a thread comes of the key of a request, and of who sends it."""
+    kit = await front_end(outsider)
+    kit.headers["Idempotency-Key"] = str(uuid.uuid4())
+    answer = await kit.post("threads.add_user_message", thread_id=str(chat.conversation_id), input=message("Mine"))
+    assert code_of(answer, 404) == "not_found"
+    assert await in_database(Message.objects.count) == 2

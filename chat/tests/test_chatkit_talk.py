@@ -1,0 +1,339 @@
+"""A ChatKit front end talks with the assistant: what it is told is what the record keeps."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from pytest_django import Settings
+
+from chat import history, tasks
+from chat.bridge import in_database
+from chat.exceptions import ModelFailed
+from chat.models import Conversation, Message, Task, Turn, User
+from chat.models.turn import Status
+from chat.tests.asking import DELETE
+from chat.tests.chatkit import FrontEnd, deltas, done, error_of, front_end, kinds, message, nothing, text_of
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.turns import process
+
+CHOSEN = "Model and tools are chosen by whoever runs this server."
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
+    """The owner, and the runner of this process."""
+    runner = await start_runner(script)
+    monkeypatch.setattr(process, "_runner", runner)
+    return Chat(runner, owner, uuid.uuid4())
+
+
+@pytest.fixture
+async def kit(chat: Chat) -> FrontEnd:
+    """The owner's front end."""
+    return await front_end(chat.user)
+
+
+async def messages() -> list[tuple[str, str, str]]:
+    return await in_database(lambda: [(str(m.pk), m.role, m.text) for m in Message.objects.order_by("position")])
+
+
+async def test_a_thread_begins_with_a_message_and_is_answered_as_the_reply_comes(
+    kit: FrontEnd, script: ScriptedModel
+) -> None:
+    script.enqueue([assistant_message("Hello there!")])
+    events = await kit.begin("Hi, plan my week")
+
+    assert kinds(events) == [
+        "thread.created",
+        "thread.item.done",
+        "stream_options",
+        "thread.item.added",
+        "assistant_message.content_part.added",
+        "assistant_message.content_part.text_delta",
+        "assistant_message.content_part.done",
+        "thread.item.done",
+    ]
+    thread = events[0]["thread"]
+    said, reply = done(events, "user_message"), done(events, "assistant_message")
+    assert thread["title"] == "Hi, plan my week"
+    assert events[2]["stream_options"] == {"allow_cancel": False}, "closing a stream stops nothing"
+    assert deltas(events) == text_of(reply) == "Hello there!"
+    assert events[3]["item"]["id"] == events[4]["item_id"] == reply["id"]
+    # The ids are those of the record, and what was streamed is read back.
+    assert (await in_database(Conversation.objects.get)).pk == uuid.UUID(thread["id"])
+    assert await messages() == [
+        (said["id"], "user", "Hi, plan my week"),
+        (reply["id"], "assistant", "Hello there!"),
+    ]
+    assert await kit.items(thread["id"]) == [said, reply]
+
+
+async def test_a_conversation_of_the_page_goes_on_in_chatkit_and_back(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel
+) -> None:
+    script.extend([[assistant_message("One.")], [assistant_message("Two.")], [assistant_message("Three.")]])
+    await chat.reply("first")
+
+    (thread,) = (await kit.ask("threads.list"))["data"]
+    assert (thread["id"], thread["title"]) == (str(chat.conversation_id), "first")
+    assert text_of(done(await kit.say(thread["id"], "second"), "assistant_message")) == "Two."
+    assert await chat.reply("third") == "Three."
+
+    page = await in_database(history.chat, chat.user, chat.conversation_id)
+    assert page is not None
+    said = [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
+    assert said == [("first", "One."), ("second", "Two."), ("third", "Three.")]
+    assert [text_of(item) for item in await kit.items(thread["id"])] == [text for pair in said for text in pair]
+
+
+async def test_what_the_assistant_does_is_told_as_it_happens(kit: FrontEnd, script: ScriptedModel) -> None:
+    script.extend(
+        [
+            [function_call("create_task", {"title": "Milk"}, call_id="a")],
+            [function_call("complete_task", {"number": 9}, call_id="b")],
+            [assistant_message("It is noted.")],
+        ]
+    )
+    events = await kit.begin("add milk")
+
+    work = done(events, "workflow")
+    first, second = work["workflow"]["tasks"]
+    assert (first["title"], first["status_indicator"]) == ("Create task: Milk", "complete")
+    assert second["title"] == "Complete task"
+    assert second["content"], "it went wrong, and why is said"
+    begun = next(event["item"] for event in events if event["type"] == "thread.item.added")
+    assert (begun["id"], begun["type"]) == (work["id"], "workflow")
+    assert "workflow.task.added" in kinds(events)
+    assert [item["type"] for item in await kit.items(events[0]["thread"]["id"])] == [
+        "user_message",
+        "workflow",
+        "assistant_message",
+    ]
+    assert (await kit.items(events[0]["thread"]["id"]))[1] == work
+    assert await in_database(lambda: [task.title for task in Task.objects.all()]) == ["Milk"]
+
+
+async def asked(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Let the assistant ask whether to delete two tasks; return the thread, the question, and the events."""
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=chat.user.pk, title=title)
+
+    await in_database(fill)
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    events = await kit.begin("Delete the first two tasks")
+    await chat.settled()
+    return events[0]["thread"]["id"], done(events, "widget"), events
+
+
+def pressed(question: dict[str, Any], button: str) -> Any:
+    return question["widget"][button]["action"]
+
+
+async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, events = await asked(kit, chat, script)
+    shown = [child["value"] for child in question["widget"]["children"]]
+    assert shown == ["Delete 2 tasks?", "#1 Milk", "#2 Bread"]
+    assert text_of(done(events, "assistant_message")) == "Gladly."
+    assert (await kit.items(thread_id))[1:] == [done(events, "assistant_message"), question]
+    assert await in_database(Task.objects.count) == 3
+
+    script.enqueue([assistant_message("Both are gone.")])
+    action = pressed(question, "confirm")
+    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert await in_database(Task.objects.count) == 1
+    (card,) = [event["update"]["widget"] for event in events if event.get("item_id") == question["id"]]
+    assert card["children"][0]["value"] == "Approved: delete 2 tasks"
+    assert "confirm" not in card
+    assert text_of(done(events, "assistant_message")) == "Gladly.\n\nBoth are gone."
+    shown = [text_of(item) if "content" in item else item["widget"] for item in await kit.items(thread_id)]
+    assert shown == ["Delete the first two tasks", card, "Gladly.\n\nBoth are gone."]
+
+    again = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert error_of(again) == "This was decided already."
+
+
+async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, _ = await asked(kit, chat, script)
+    script.enqueue([assistant_message("I leave them.")])
+    action = pressed(question, "cancel")
+    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert text_of(done(events, "assistant_message")).endswith("I leave them.")
+    assert await in_database(Task.objects.count) == 3
+    card = (await kit.items(thread_id))[1]["widget"]
+    assert card["children"][0]["value"] == "Declined: delete 2 tasks"
+
+
+async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel
+) -> None:
+    second = function_call("delete_tasks", {"numbers": [3]}, call_id="call_2")
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=chat.user.pk, title=title)
+
+    await in_database(fill)
+    script.enqueue([*DELETE, second])
+    events = await kit.begin("Delete all")
+    await chat.settled()
+    thread_id = events[0]["thread"]["id"]
+    cards = [event["item"] for event in events if event.get("item", {}).get("type") == "widget"]
+    assert [card["widget"]["children"][0]["value"] for card in cards] == ["Delete 2 tasks?", "Delete task 3?"]
+
+    action = pressed(cards[0], "cancel")
+    events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
+    assert kinds(events) == ["stream_options", "widget.root.updated"], "the other one still waits"
+    script.enqueue([assistant_message("Eggs are gone.")])
+    action = pressed(cards[1], "confirm")
+    events = await kit.act(thread_id, action["type"], action["payload"], cards[1]["id"])
+    assert text_of(done(events, "assistant_message")) == "Eggs are gone."
+    assert await in_database(lambda: sorted(task.title for task in Task.objects.all())) == ["Bread", "Milk"]
+
+
+async def test_a_message_is_answered_anew_and_what_followed_is_an_earlier_version(
+    kit: FrontEnd, script: ScriptedModel
+) -> None:
+    script.extend([[assistant_message("One.")], [assistant_message("Two.")], [assistant_message("Better.")]])
+    events = await kit.begin("first")
+    thread_id, said, reply = events[0]["thread"]["id"], done(events, "user_message"), done(events, "assistant_message")
+    await kit.say(thread_id, "second")
+
+    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
+    better = done(events, "assistant_message")
+    assert text_of(better) == "Better."
+    assert better["id"] != reply["id"]
+    assert await kit.items(thread_id) == [said, better]
+    assert await in_database(Message.objects.count) == 5, "nothing is thrown away"
+
+    refused = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=better["id"])
+    assert error_of(refused) == f"Item {better['id']} is not a user message."
+    for item_id in (reply["id"], nothing(), "x"):
+        answer = await kit.post("threads.retry_after_item", thread_id=thread_id, item_id=item_id)
+        assert answer.status_code == 404
+
+
+async def test_a_turn_that_failed_says_so_and_is_tried_again(kit: FrontEnd, script: ScriptedModel) -> None:
+    def fail(call: ModelCall) -> Any:
+        raise ModelFailed("The model is away.", retryable=False)
+
+    script.enqueue(ModelStep.respond(fail))
+    events = await kit.begin("Hello")
+    assert events[-1] == {"type": "error", "code": "custom", "message": "The model is away.", "allow_retry": True}
+    thread_id, said = events[0]["thread"]["id"], done(events, "user_message")
+    assert await kit.items(thread_id) == [said]
+
+    script.enqueue([assistant_message("Here I am.")])
+    events = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
+    assert text_of(done(events, "assistant_message")) == "Here I am."
+
+
+async def test_an_action_stops_what_is_under_way(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate("Once upon")
+    script.enqueue(gate.step())
+    stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))
+    async with asyncio.timeout(60):
+        created = await anext(stream)
+        await gate.reached.wait()
+        thread_id = created["thread"]["id"]
+        # Not while it is being answered.
+        said = (await kit.items(thread_id))[0]
+        early = await kit.events("threads.retry_after_item", thread_id=thread_id, item_id=said["id"])
+        assert error_of(early) == "This reply is not finished yet."
+        assert kinds(await kit.act(thread_id, "turn.stop")) == ["stream_options"]
+        events = [event async for event in stream]
+    assert text_of(done(events, "assistant_message")) == "Once upon"
+    assert "error" not in kinds(events)
+    assert (await in_database(Turn.objects.get)).status == Status.STOPPED
+    assert (await kit.items(thread_id))[1] == done(events, "assistant_message")
+
+
+async def test_a_front_end_that_goes_away_stops_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def think(call: ModelCall) -> Any:
+        begun.set()
+        await go_on.wait()
+        return [assistant_message("All the same.")]
+
+    script.enqueue(ModelStep.respond(think))
+    async with asyncio.timeout(60):
+        answer = await kit.post("threads.create", input=message("Plan my week"))
+
+        async def read() -> None:
+            async for _ in answer:
+                pass
+
+        reading = asyncio.create_task(read())
+        await begun.wait()
+        reading.cancel()
+        await asyncio.wait({reading})
+        go_on.set()
+        await chat.settled()
+    turn = await in_database(Turn.objects.get)
+    assert turn.status == Status.DONE
+    assert [text_of(item) for item in await kit.items(turn.conversation_id)] == ["Plan my week", "All the same."]
+
+
+async def test_a_message_behind_another_waits_its_turn(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate()
+    script.extend([gate.step(), [assistant_message("Second.")]])
+    first = await chat.send("Think about my tasks")
+    async with asyncio.timeout(60):
+        await gate.reached.wait()
+        stream = kit.stream("threads.add_user_message", thread_id=str(chat.conversation_id), input=message("And now?"))
+        events = [await anext(stream), await anext(stream), await anext(stream)]
+        assert events[-1] == {"type": "progress_update", "text": "Waiting for the reply before this one"}
+        await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
+        events += [event async for event in stream]
+    assert text_of(done(events, "assistant_message")) == "Second."
+
+
+async def test_a_request_that_is_sent_again_is_done_once(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[assistant_message("One.")], [assistant_message("Two.")]])
+    kit.headers["Idempotency-Key"] = "a"
+    events = await kit.begin("Hello")
+    again = await kit.begin("Hello")
+    assert again[0] == events[0], "the same thread"
+    assert [event for event in again if "item" in event][-1] == events[-1], "the same reply"
+    thread_id = events[0]["thread"]["id"]
+    kit.headers["Idempotency-Key"] = "b"
+    events = await kit.say(thread_id, "And?")
+    assert done(await kit.say(thread_id, "And?"), "user_message") == done(events, "user_message")
+    assert [text for _, _, text in await messages()] == ["Hello", "One.", "And?", "Two."]
+    other = await front_end(await in_database(User.objects.create_user, "other@example.com"))
+    other.headers["Idempotency-Key"] = "a"
+    script.enqueue([assistant_message("Mine.")])
+    assert text_of(done(await other.begin("Hello"), "assistant_message")) == "Mine."
+
+
+async def test_what_is_wrong_with_a_message_is_told_in_the_stream_and_nothing_stays(
+    kit: FrontEnd, chat: Chat, settings: Settings
+) -> None:
+    too_much = {"model": "other"}, {"tool_choice": {"id": "search"}}
+    wrong = [
+        (message(" "), "There is nothing to send yet."),
+        (message("x" * 10_001), "A message has at most 10,000 characters; this one has 10,001."),
+        (message("Look", attachments=["file_1"]), "Files cannot be attached here."),
+        *(
+            (message("Hi", inference_options=it), "Model and tools are chosen by whoever runs this server.")
+            for it in too_much
+        ),
+    ]
+    for asked, sentence in wrong:
+        assert error_of(await kit.events("threads.create", input=asked)) == sentence
+    settings.QUEUE_PER_CONVERSATION = 0
+    assert "wait" in error_of(await kit.begin("Hello"))
+    assert await in_database(Conversation.objects.count) == 0
+
+
+async def test_a_quoted_passage_stands_below_what_is_said_of_it(kit: FrontEnd, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("It is due.")])
+    tag = {"type": "input_tag", "id": "t", "text": "Milk", "data": {}}
+    asked = message("When is ", quoted_text="Buy milk\nBuy bread")
+    asked["content"] += [tag, {"type": "input_text", "text": " due?"}]
+    said = done(await kit.events("threads.create", input=asked), "user_message")
+    assert text_of(said) == "When is Milk due?\n\n> Buy milk\n> Buy bread"
