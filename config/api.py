@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema, Status
 
-from chat.api import accounts, chatkit, errors, tasks
+from chat.api import accounts, chatkit, errors, search, tasks, threads, turns
 from chat.api.bodies import JsonParser, JsonRenderer
 from chat.api.caller import Anybody, SignedIn
 from chat.api.openapi import DescribedAPI
@@ -35,6 +35,9 @@ errors.install(api)
 api.add_router("/auth", accounts.router)
 api.add_router("/tasks", tasks.router)
 api.add_router("/chatkit", chatkit.router)
+api.add_router("/chatkit/threads", threads.router)
+api.add_router("/chatkit/threads", turns.router)
+api.add_router("/search", search.router)
 
 
 class HealthReply(Schema):

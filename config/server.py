@@ -29,6 +29,8 @@ from config.heap import settle
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
+# How long a reader may take nothing of what it is sent.
+READ_WITHIN = 60.0
 CLOSE_SECONDS = 1.0
 # What a thread that still waits for something is given, in an orderly end and in one that was asked for twice.
 LAST_SECONDS, LAST_SECONDS_IN_A_HURRY = 5.0, 0.5
@@ -54,6 +56,29 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
             super().sendMessage(payload, *how, **more)
         finally:
             self.maxMessagePayloadSize = taken
+
+
+class Tap:
+    """Tells whether a reader takes what it is sent; twisted closes and opens it."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - twisted's name
+        """Close it: what was sent has not left yet."""
+        self._open.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802 - twisted's name
+        """Open it."""
+        self._open.set()
+
+    stopProducing = resumeProducing  # noqa: N815 - the reader is gone, and so is what it would be sent
+
+    async def opened(self) -> None:
+        """Wait until it is open; raise TimeoutError where that takes too long."""
+        async with asyncio.timeout(READ_WITHIN):
+            await self._open.wait()
 
 
 class Server(daphne.server.Server):  # type: ignore[misc]
@@ -86,6 +111,34 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._stopping: asyncio.Task[None] | None = None
         self.hurried = False
 
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Pass on what an application sends; of a long answer the next part only when the reader has taken this one."""
+        details = self.connections.get(protocol)
+        is_body = message["type"] == "http.response.body" and details is not None and protocol.channel is not None
+        if not is_body:
+            await super().handle_reply(protocol, message)
+            return
+        tap = details.get("tap")
+        if not message.get("more_body", False):
+            if tap is not None:
+                protocol.unregisterProducer()
+            await super().handle_reply(protocol, message)
+            return
+        if tap is None:
+            tap = details["tap"] = Tap()
+            protocol.registerProducer(tap, True)
+        await super().handle_reply(protocol, message)
+        try:
+            await tap.opened()
+        except TimeoutError:
+            self._let_go(protocol)
+
+    @staticmethod
+    def _let_go(protocol: Any) -> None:
+        """End the connection of a reader who does not read."""
+        if protocol.channel is not None:
+            protocol.channel.transport.abortConnection()
+
     def _begin(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
@@ -108,18 +161,16 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._port.stopListening()
         try:
             await self._drain(DRAIN_SECONDS)
-            await self._close_sockets()
+            await self._close_connections()
         finally:
             self.stop()
 
-    async def _close_sockets(self) -> None:
-        """Tell every page that the server will be back."""
+    async def _close_connections(self) -> None:
+        """Tell every page that the server will be back, and let answers that are being sent come to their end."""
         for protocol in self._open_sockets():
             protocol.sendCloseFrame(code=SERVICE_RESTART)
         deadline = self._loop.time() + CLOSE_SECONDS
-        while self._loop.time() < deadline and any(
-            "disconnected" not in details for protocol, details in self.connections.items() if _is_socket(protocol)
-        ):
+        while self._loop.time() < deadline and any(map(_is_busy, self.connections.items())):
             await asyncio.sleep(0.02)
 
     def _open_sockets(self) -> list[Any]:
@@ -136,6 +187,12 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             application.cancel()
         ended = asyncio.gather(*running, return_exceptions=True)
         return defer.Deferred.fromFuture(ended)
+
+
+def _is_busy(connection: tuple[Any, dict[str, Any]]) -> bool:
+    """Tell whether a socket is open still, or an answer under way."""
+    protocol, details = connection
+    return "disconnected" not in details and (_is_socket(protocol) or "application_instance" in details)
 
 
 def _is_socket(protocol: Any) -> bool:
@@ -212,10 +269,12 @@ async def _start() -> None:
 
 
 async def _drain(seconds: float) -> None:
+    from chat.api.streams import open_streams
     from chat.mcp import service
     from chat.turns import process
 
     await asyncio.gather(process.drain(seconds), service.stop(seconds))
+    open_streams.end_all()
 
 
 def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:

@@ -1,0 +1,53 @@
+"""Finding what was said."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from django.http import HttpRequest
+from ninja import Field, Query, Router, Schema
+
+from chat import search as record
+from chat.api.caller import SignedIn, caller
+from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.schemas import Text
+from chat.models.token import Scope
+
+router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
+
+Words = Annotated[Text, Query(alias="q", min_length=1, max_length=200, examples=["groceries"])]
+
+
+class Match(Schema):
+    """A thread in which the words are, and the newest message with them; where only the title has them, none."""
+
+    thread_id: uuid.UUID
+    title: str
+    updated_at: datetime
+    archived: bool
+    message_id: uuid.UUID | None
+    role: Literal["user", "assistant"] | None
+    created_at: datetime | None = Field(description="When the message was said.")
+    snippet: str | None = Field(description="The words and what is round them.")
+
+
+@router.get("", response=Page[Match])
+def search_threads(request: HttpRequest, q: Words, paging: Query[Paging]) -> Page[Match]:
+    """Find threads by what was said in them: all of the words, `"a phrase"`, `or`, `-not`. The trash is left out."""
+    hits = record.search(user_id=caller(request).user.pk, words=q, limit=paging.limit, after=paging.moment)
+    return page(hits, limit=paging.limit, show=_match, cursor=lambda hit: moment_cursor(hit.updated_at, hit.id))
+
+
+def _match(hit: record.Hit) -> Match:
+    return Match.model_validate(
+        {
+            "thread_id": hit.id,
+            "title": hit.title,
+            "updated_at": hit.updated_at,
+            "archived": hit.archived,
+            "message_id": hit.message_id,
+            "role": hit.role,
+            "created_at": hit.said_at,
+            "snippet": hit.snippet,
+        }
+    )

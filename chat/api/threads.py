@@ -1,0 +1,249 @@
+"""A person's conversations, which the API calls threads."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from asgiref.sync import async_to_sync
+from django.http import HttpRequest, HttpResponse
+from ninja import Body, Field, Query, Router, Schema, Status
+from pydantic import WithJsonSchema
+
+from chat import conversations, export, notices
+from chat import threads as record
+from chat.api.caller import SignedIn, caller
+from chat.api.paging import MOST, Page, Paging, moment_cursor, page
+from chat.api.schemas import ErrorReply, Text
+from chat.models.conversation import TITLE_LENGTH
+from chat.models.token import Scope
+from chat.shelf import ConversationLine
+from chat.threads import Said, Thread, UnderWay, Where
+
+router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
+
+Title = Annotated[Text, Field(max_length=TITLE_LENGTH, examples=["Groceries"])]
+CONFLICT = {409: ErrorReply}
+
+
+class NewThread(Schema):
+    """What a thread begins with."""
+
+    title: Annotated[Title | None, Field(description="Without one, the first message gives it.")] = None
+
+
+class Rename(Schema):
+    """What changes of a thread."""
+
+    title: Annotated[Title, Field(min_length=1)]
+
+
+class ThreadMade(Schema):
+    """A thread in which nothing was said yet."""
+
+    thread_id: uuid.UUID
+    title: str
+    created_at: datetime
+
+
+class ThreadLine(ThreadMade):
+    """A thread as a line of a list."""
+
+    updated_at: datetime = Field(description="When somebody last said something in it.")
+    pinned: bool
+    archived: bool
+    trashed: bool
+    trash_on: datetime | None = Field(description="When it goes to the trash by itself, once that is within a week.")
+    purge_on: datetime | None = Field(description="When it is deleted for good, where it is in the trash.")
+
+
+class MessageReply(Schema):
+    """What somebody said."""
+
+    message_id: uuid.UUID
+    role: Literal["user", "assistant"]
+    content: str
+    created_at: datetime
+    position: int | None = Field(description="From 1 without gaps; null in an earlier version of the conversation.")
+    turn_id: uuid.UUID
+
+
+class TurnLine(Schema):
+    """A turn: from a message to the end of its reply."""
+
+    turn_id: uuid.UUID
+    status: Literal["queued", "running", "waiting", "done", "failed", "stopped"]
+
+
+class ActiveTurn(TurnLine):
+    """A turn that has not ended."""
+
+    message_id: uuid.UUID = Field(description="The message that it answers.")
+
+
+class ThreadReply(ThreadLine):
+    """A thread with a part of its messages, the oldest of them first."""
+
+    messages: list[MessageReply]
+    has_more: bool = Field(description="Whether there are older messages: those `before` the first of these.")
+    turns: list[ActiveTurn] = Field(description="Those that are queued, running, or waiting for a decision.")
+
+
+class Part(Schema):
+    """Which part of a thread's messages is asked for."""
+
+    limit: int = Field(50, ge=1, le=MOST, description="How many at most: the newest.")
+    before: Annotated[uuid.UUID | None, WithJsonSchema({"type": "string", "format": "uuid"})] = Field(
+        None, description="The id of a message: only older ones."
+    )
+
+
+class Format(StrEnum):
+    """How a thread is exported."""
+
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+EXPORTS = {Format.JSON: export.as_json, Format.MARKDOWN: export.as_markdown}
+FILE = {"description": "A file.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+
+
+@router.post("", response={201: ThreadMade})
+def create_thread(request: HttpRequest, body: Annotated[NewThread, Body()] = NewThread()) -> Status[ThreadMade]:  # noqa: B008
+    """Begin a thread; it may have a title, else its first message gives it one."""
+    line = conversations.begin(user_id=caller(request).user.pk, title=body.title or "")
+    _tell(request, line.id)
+    return Status(201, ThreadMade(thread_id=line.id, title=line.title, created_at=line.created_at))
+
+
+@router.get("", response=Page[ThreadLine])
+def list_threads(
+    request: HttpRequest, paging: Query[Paging], status: Annotated[Where, Query()] = Where.ACTIVE
+) -> Page[ThreadLine]:
+    """List threads, the one last spoken in first."""
+    lines = record.listed(user_id=caller(request).user.pk, where=status, after=paging.moment, limit=paging.limit)
+    return page(lines, limit=paging.limit, show=line_reply, cursor=lambda line: moment_cursor(line.updated_at, line.id))
+
+
+@router.get("/{thread_id}", response=ThreadReply)
+def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) -> ThreadReply:
+    """Show a thread with its newest messages, or with those before one of them."""
+    return _thread_reply(
+        record.thread(user_id=caller(request).user.pk, conversation_id=thread_id, limit=part.limit, before=part.before)
+    )
+
+
+@router.patch("/{thread_id}", response={200: ThreadLine, **CONFLICT})
+def rename_thread(request: HttpRequest, thread_id: uuid.UUID, body: Rename) -> ThreadLine:
+    """Give a thread another title."""
+    line = conversations.rename(user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title)
+    _tell(request, thread_id)
+    return line_reply(line)
+
+
+@router.delete("/{thread_id}", response={204: None, **CONFLICT})
+def delete_thread(request: HttpRequest, thread_id: uuid.UUID) -> Status[None]:
+    """Put a thread into the trash, from which it can be restored for 30 days."""
+    _put(request, thread_id, conversations.trash)
+    return Status(204, None)
+
+
+@router.post("/{thread_id}/pin", response={200: ThreadLine, **CONFLICT})
+def pin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
+    """Put a thread above the others."""
+    return _put(request, thread_id, conversations.pin)
+
+
+@router.post("/{thread_id}/unpin", response={200: ThreadLine, **CONFLICT})
+def unpin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
+    """Put a thread among the others."""
+    return _put(request, thread_id, conversations.unpin)
+
+
+@router.post("/{thread_id}/archive", response={200: ThreadLine, **CONFLICT})
+def archive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
+    """Put a thread out of sight."""
+    return _put(request, thread_id, conversations.archive)
+
+
+@router.post("/{thread_id}/unarchive", response={200: ThreadLine, **CONFLICT})
+def unarchive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
+    """Put a thread back among the others."""
+    return _put(request, thread_id, conversations.unarchive)
+
+
+@router.post("/{thread_id}/restore", response=ThreadLine)
+def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
+    """Put a thread back where it was before it went to the trash."""
+    return _put(request, thread_id, conversations.restore)
+
+
+@router.get("/{thread_id}/export", openapi_extra={"responses": {200: FILE}}, response={200: dict[str, object]})
+def export_thread(
+    request: HttpRequest, thread_id: uuid.UUID, format: Annotated[Format, Query()] = Format.JSON
+) -> HttpResponse:
+    """Download all messages of a thread as it is now."""
+    file = EXPORTS[format](user_id=caller(request).user.pk, conversation_id=thread_id)
+    named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+    return HttpResponse(file.text, content_type=file.content_type, headers=named)
+
+
+@router.get("/{thread_id}/messages/{message_id}", response=MessageReply)
+def get_message(request: HttpRequest, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageReply:
+    """Show one message."""
+    return message_reply(
+        record.message(user_id=caller(request).user.pk, conversation_id=thread_id, message_id=message_id)
+    )
+
+
+def line_reply(line: ConversationLine) -> ThreadLine:
+    """Show a conversation as programs see it."""
+    return ThreadLine(
+        thread_id=line.id,
+        title=line.title,
+        created_at=line.created_at,
+        updated_at=line.updated_at,
+        pinned=line.pinned,
+        archived=line.archived,
+        trashed=line.trashed,
+        trash_on=line.trash_on,
+        purge_on=line.purge_on,
+    )
+
+
+def message_reply(message: Said) -> MessageReply:
+    """Show a message as programs see it."""
+    return MessageReply(
+        message_id=message.id,
+        role="user" if message.role == "user" else "assistant",
+        content=message.text,
+        created_at=message.created_at,
+        position=message.position,
+        turn_id=message.turn_id,
+    )
+
+
+def _thread_reply(thread: Thread) -> ThreadReply:
+    return ThreadReply(
+        **line_reply(thread.line).dict(),
+        messages=[message_reply(message) for message in thread.messages],
+        has_more=thread.has_more,
+        turns=[_active(turn) for turn in thread.turns],
+    )
+
+
+def _active(turn: UnderWay) -> ActiveTurn:
+    return ActiveTurn.model_validate({"turn_id": turn.id, "status": turn.status, "message_id": turn.prompt_id})
+
+
+def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationLine]) -> ThreadLine:
+    """Do something with a thread, and tell the person's pages."""
+    line = verb(user_id=caller(request).user.pk, conversation_id=thread_id)
+    _tell(request, thread_id)
+    return line_reply(line)
+
+
+def _tell(request: HttpRequest, thread_id: uuid.UUID) -> None:
+    async_to_sync(notices.conversation_updated)(caller(request).user.pk, thread_id)

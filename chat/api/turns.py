@@ -1,0 +1,165 @@
+"""What a program says in a thread, and what it does with the turns that answer."""
+
+import uuid
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from ninja import Field, Header, Router, Schema
+from pydantic import StrictBool
+
+from chat import threads as record
+from chat.api.caller import SignedIn, caller
+from chat.api.schemas import ErrorReply, Text
+from chat.api.streams import TurnStream, open_streams
+from chat.api.telling import Place, place_of
+from chat.api.threads import TurnLine
+from chat.bridge import in_database
+from chat.models.conversation import USER_TEXT_LENGTH
+from chat.models.token import Scope
+from chat.turns import process, reading
+
+router = Router(tags=["messages"], auth=SignedIn(Scope.CHAT))
+
+EXAMPLE = """\
+id: 1-1
+data: {"type":"message_start","message_id":"…","thread_id":"…","turn_id":"…"}
+
+id: 1-3
+data: {"type":"content_delta","delta":"Hello"}
+
+id: 1-7
+data: {"type":"content_delta","delta":" there!"}
+
+id: 1-8
+data: {"type":"message_end","message_id":"…","content":"Hello there!","status":"done"}
+"""
+STREAM: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "The turn's events; the first may be a comment, and comments come in between.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+        }
+    }
+}
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key again does nothing again, and is answered in the same way.",
+    ),
+]
+LastEventId = Annotated[
+    str,
+    Header(alias="Last-Event-ID", max_length=255, description="The id of the last event seen: only later ones come."),
+]
+
+
+class NewMessage(Schema):
+    """What is said."""
+
+    text: Text = Field(min_length=1, max_length=USER_TEXT_LENGTH, examples=["Remind me to pay rent by Friday"])
+
+
+class Decision(Schema):
+    """What is decided about a call."""
+
+    approve: StrictBool
+
+
+class NewTurn(TurnLine):
+    """A turn that was accepted."""
+
+    message_id: uuid.UUID = Field(description="The message that it answers.")
+    ahead: int = Field(description="How many turns are answered before it.")
+    replaces: uuid.UUID | None = Field(description="The turn whose place it takes.")
+
+
+@router.post("/{thread_id}/messages", openapi_extra=STREAM)
+async def send_message(
+    request: HttpRequest,
+    thread_id: uuid.UUID,
+    body: NewMessage,
+    idempotency_key: IdempotencyKey = "",
+    last_event_id: LastEventId = "",
+) -> TurnStream:
+    """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
+    theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
+    await in_database(reading.check_conversation, **theirs)
+    open_streams.make_room(caller(request))
+    accepted = await process.current().send(**theirs, client_id=_client_id(thread_id, idempotency_key), text=body.text)
+    return _stream(request, thread_id, accepted.turn.pk, place_of(last_event_id))
+
+
+@router.get("/{thread_id}/turns/{turn_id}/events", openapi_extra=STREAM)
+async def follow_turn(
+    request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, last_event_id: LastEventId = ""
+) -> TurnStream:
+    """Follow a turn, from its beginning or from behind the last event that was seen."""
+    who = caller(request)
+    await in_database(reading.check_turn, user_id=who.user.pk, conversation_id=thread_id, turn_id=turn_id)
+    open_streams.make_room(who)
+    return _stream(request, thread_id, turn_id, place_of(last_event_id))
+
+
+@router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)
+async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID) -> TurnLine:
+    """Stop a turn; what was said so far stays. One that has ended stays as it is."""
+    turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
+    await process.current().stop(**turn)
+    return await _line(turn)
+
+
+@router.post("/{thread_id}/turns/{turn_id}/retry", response={200: NewTurn, 409: ErrorReply})
+async def retry_turn(
+    request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, idempotency_key: IdempotencyKey = ""
+) -> NewTurn:
+    """Try a turn again that failed or was stopped, or have one answered anew that is done: in a new turn, to follow."""
+    accepted = await process.current().retry(
+        user_id=caller(request).user.pk,
+        conversation_id=thread_id,
+        turn_id=turn_id,
+        client_id=_client_id(thread_id, idempotency_key),
+    )
+    turn = accepted.turn
+    return NewTurn.model_validate(
+        {
+            "turn_id": turn.pk,
+            "status": turn.status,
+            "message_id": accepted.message["id"],
+            "ahead": accepted.ahead,
+            "replaces": turn.replaces_id,
+        }
+    )
+
+
+@router.post("/{thread_id}/turns/{turn_id}/approvals/{call_id}", response={200: TurnLine, 409: ErrorReply})
+async def decide_approval(
+    request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: Text, body: Decision
+) -> TurnLine:
+    """Decide about a call that waits; with the last decision the turn goes on, to be followed again."""
+    turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
+    await process.current().decide(**turn, call_id=call_id, approve=body.approve)
+    return await _line(turn)
+
+
+async def _line(turn: dict[str, uuid.UUID]) -> TurnLine:
+    status = await in_database(record.status_of, **turn)
+    return TurnLine.model_validate({"turn_id": turn["turn_id"], "status": status})
+
+
+def _stream(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> TurnStream:
+    cookie = request.session.session_key or ""
+    return TurnStream(caller(request), cookie, thread_id, turn_id, place)
+
+
+def _client_id(thread_id: uuid.UUID, key: str) -> uuid.UUID:
+    """Make of a program's key the id by which what it sends is known: a uuid is taken as it is, as over the socket."""
+    if not key:
+        return uuid.uuid4()
+    try:
+        return uuid.UUID(key)
+    except ValueError:
+        return uuid.uuid5(thread_id, key)

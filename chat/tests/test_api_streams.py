@@ -1,0 +1,364 @@
+"""Turns over the API: what a stream says, when it ends, and what is done with a turn."""
+
+import asyncio
+import gc
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message
+from django.conf import LazySettings
+from django.test import AsyncClient
+
+from chat import tasks, tokens
+from chat.api import streams
+from chat.api.streams import open_streams
+from chat.bridge import in_database
+from chat.models import Conversation, Turn, User
+from chat.models.turn import Status
+from chat.tests.api import bearer, error_of
+from chat.tests.asking import DELETE
+from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.tests.streams import Reader, read
+from chat.turns import process
+from chat.turns.events import reply_id
+
+THREADS = "/api/chatkit/threads"
+
+
+class Program:
+    """Calls the API of this process with a token."""
+
+    def __init__(self, headers: dict[str, str], thread_id: uuid.UUID) -> None:
+        self.client = AsyncClient()
+        self.headers = headers
+        self.thread = f"{THREADS}/{thread_id}"
+
+    async def __call__(self, method: str, path: str, body: object = None, **headers: str) -> Any:
+        given: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        given["headers"] = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        async with asyncio.timeout(20):
+            return await self.client.generic(method, self.thread + path, **given)
+
+    async def stream(self, method: str, path: str, body: object = None, **headers: str) -> AsyncIterator[bytes]:
+        """Open a stream."""
+        answer = await self(method, path, body, **headers)
+        assert answer.status_code == 200, answer.content
+        assert answer["Content-Type"] == "text/event-stream"
+        return cast(AsyncIterator[bytes], answer.streaming_content)
+
+    async def say(self, text: str, **headers: str) -> Reader:
+        """Send a message and read its stream to the end."""
+        async with asyncio.timeout(20):
+            return await read(await self.stream("POST", "/messages", {"text": text}, **headers))
+
+    async def follow(self, turn_id: object, last: str = "") -> Reader:
+        """Read a turn's stream to its end."""
+        given = {"Last_Event_ID": last} if last else {}
+        async with asyncio.timeout(20):
+            return await read(await self.stream("GET", f"/turns/{turn_id}/events", **given))
+
+
+@pytest.fixture
+async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch) -> Chat:
+    """The owner in a thread that the script answers, in the server process that this is."""
+    runner = await start_runner(script)
+    monkeypatch.setattr(process, "_runner", runner)
+    talk = await in_database(lambda: Conversation.objects.create(user=owner, updated_at=owner.created_at))
+    return Chat(runner, owner, talk.pk)
+
+
+@pytest.fixture
+async def program(chat: Chat) -> Program:
+    return Program(await in_database(bearer, chat.user, "chat"), chat.conversation_id)
+
+
+@asynccontextmanager
+async def opened(program: Program, text: str = "hi") -> AsyncIterator[tuple[AsyncIterator[bytes], Reader]]:
+    """Say something and read the stream's beginning, up to the first text."""
+    parts, reader = await program.stream("POST", "/messages", {"text": text}), Reader()
+    async with asyncio.timeout(20):
+        while not reader.text:
+            reader.feed(await anext(parts))
+        yield parts, reader
+
+
+async def test_a_reply_is_streamed(chat: Chat, program: Program, script: ScriptedModel) -> None:
+    script.enqueue([assistant_message("Hello “you”!\n\nHow are you?")])
+    answer = await program("POST", "/messages", {"text": "hi"})
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store" and answer["X-Accel-Buffering"] == "no"
+    reader = await read(cast(AsyncIterator[bytes], answer.streaming_content))
+    turn = await in_database(Turn.objects.get)
+    assert answer["Content-Location"] == f"{program.thread}/turns/{turn.pk}/events"
+    assert reader.types() == ["message_start", "content_delta", "message_end"]
+    reply = str(reply_id(turn.pk))
+    start, end = reader.events[0], reader.events[-1]
+    assert start.id == "1-1"
+    assert start.data == {
+        "type": "message_start",
+        "message_id": reply,
+        "thread_id": str(chat.conversation_id),
+        "turn_id": str(turn.pk),
+    }
+    assert set(reader.events[1].data) == {"type", "delta"}
+    assert end.data == {"type": "message_end", "message_id": reply, "content": reader.text, "status": "done"}
+    message = (await program("GET", f"/messages/{reply}")).json()
+    assert message["content"] == reader.text == "Hello “you”!\n\nHow are you?"
+
+
+@pytest.mark.parametrize("key", ["7c9e6679-7425-40de-944b-e07fc1f90ae7", "order 17 “ü”", "x" * 255])
+async def test_a_key_is_acted_on_once(program: Program, script: ScriptedModel, key: str) -> None:
+    script.enqueue([assistant_message("Once.")])
+    sent = key.encode().decode("latin1")
+    first = await program.say("hi", Idempotency_Key=sent)
+    again = await program.say("hi", Idempotency_Key=sent)
+    assert again.events == first.events
+    rest = await program.say("hi", Idempotency_Key=sent, Last_Event_ID=first.events[-2].id)
+    assert rest.events == first.events[-1:]
+    assert await in_database(Turn.objects.count) == 1
+    script.enqueue([assistant_message("Twice.")])
+    assert (await program.say("hi")).text == "Twice."
+
+
+async def test_what_cannot_be_a_message_is_refused(program: Program, chat: Chat) -> None:
+    bodies: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}, [], "\ud800"]
+    for body in bodies:
+        assert error_of(await program("POST", "/messages", body), 422) == "invalid"
+    assert error_of(await program("POST", "/messages", {"text": " \n"}), 400) == "empty"
+    too_long = await program("POST", "/messages", {"text": "x"}, Idempotency_Key="x" * 256)
+    assert error_of(too_long, 422) == "invalid"
+    assert await in_database(Turn.objects.count) == 0
+
+
+async def test_who_says_too_much_is_told_when_to_come_back(
+    program: Program, script: ScriptedModel, settings: LazySettings
+) -> None:
+    settings.MESSAGES_PER_MINUTE = 1
+    script.enqueue([assistant_message("Hello!")])
+    await program.say("hi")
+    refused = await program("POST", "/messages", {"text": "hi again"})
+    assert error_of(refused, 429) == "rate_limited"
+    assert 1 <= int(refused["Retry-After"]) <= 60
+
+
+async def test_no_more_streams_than_sockets_are_open(
+    program: Program, script: ScriptedModel, settings: LazySettings
+) -> None:
+    settings.SOCKETS_PER_USER = 1
+    script.enqueue(Gate("so far").step())
+    async with opened(program) as (_, reader):
+        turn_id = reader.events[0].data["turn_id"]
+        for refused in (
+            await program("GET", f"/turns/{turn_id}/events"),
+            await program("POST", "/messages", {"text": "more"}),
+        ):
+            assert error_of(refused, 429) == "rate_limited"
+            assert int(refused["Retry-After"]) > 0
+    assert await in_database(Turn.objects.count) == 1
+
+
+async def test_a_stream_goes_on_where_it_was_cut(program: Program, chat: Chat, script: ScriptedModel) -> None:
+    gate = Gate("Hello", " there")
+    script.enqueue(gate.step())
+    async with opened(program) as (parts, reader):
+        await gate.reached.wait()
+        await cast(Any, parts).aclose()
+        turn_id = uuid.UUID(reader.events[0].data["turn_id"])
+        log = chat.runner.logs.get(turn_id)
+        assert log is not None and log.is_live, "who goes away stops nothing"
+        second = asyncio.create_task(program.follow(turn_id, reader.last_id))
+        whole = asyncio.create_task(program.follow(turn_id))
+        await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=turn_id)
+        rest = await second
+    first = await whole
+    assert reader.events[0] == first.events[0]
+    assert "message_start" not in rest.types()
+    assert reader.text + "".join(event.data.get("delta", "") for event in rest.events) == first.text == "Hello there"
+    end = first.events[-1].data
+    assert rest.events[-1] == first.events[-1]
+    assert (end["status"], end["content"]) == ("stopped", "Hello there")
+    # An end that was seen is not told again.
+    assert (await program.follow(turn_id, first.last_id)).events == []
+
+
+async def test_nothing_of_a_stream_is_left_when_its_reader_has_gone(
+    program: Program, chat: Chat, script: ScriptedModel
+) -> None:
+    """As the server does it: the application's task for the request is cancelled wherever it is."""
+    gate = Gate("so far")
+    script.enqueue(gate.step())
+    accepted = await chat.send("hi")
+    async with asyncio.timeout(20):
+        await gate.reached.wait()
+    before = {task for task in asyncio.all_tasks() if not task.done()}
+    for _ in range(3):
+        parts = await program.stream("GET", f"/turns/{accepted.turn.pk}/events")
+
+        async def watch(parts: AsyncIterator[bytes] = parts) -> None:
+            await read(parts)
+
+        watching = asyncio.create_task(watch())
+        async with asyncio.timeout(20):
+            while not open_streams._streams:
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            watching.cancel()
+            await asyncio.wait({watching})
+            del parts, watch, watching
+            while open_streams._streams:
+                gc.collect()
+                await asyncio.sleep(0)
+    left = {task for task in asyncio.all_tasks() if not task.done()} - before - {open_streams._watching}
+    assert not [task for task in left if "_next" in repr(task)]
+
+
+async def test_a_silent_stream_shows_that_it_lives(
+    program: Program, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_EVERY", 0.01)
+    script.enqueue(Gate("so far").step())
+    async with opened(program) as (parts, reader):
+        seen, events = reader.comments, len(reader.events)
+        while reader.comments < seen + 3:
+            reader.feed(await anext(parts))
+        assert len(reader.events) == events
+
+
+@pytest.mark.parametrize("by", ["token", "login"])
+async def test_a_stream_ends_with_what_opened_it(
+    program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_AT_CALLERS_EVERY", 0.01)
+    script.enqueue(Gate("so far").step())
+    if by == "login":
+        await program.client.aforce_login(chat.user, backend="django.contrib.auth.backends.ModelBackend")
+        program.headers = {}
+    async with opened(program) as (parts, reader):
+        for _ in range(3):
+            await in_database(tokens.ended, [])  # time in which a stream that holds would not end
+        assert open_streams._streams
+        if by == "login":
+            await program.client.alogout()
+        else:
+            await in_database(tokens.end_all, chat.user.pk)
+        await read(parts, reader)
+    assert not reader.ended
+    turn_id = reader.events[0].data["turn_id"]
+    assert error_of(await program("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
+    assert (await in_database(Turn.objects.get)).status == Status.RUNNING
+
+
+async def test_streams_end_with_the_server(program: Program, script: ScriptedModel) -> None:
+    script.enqueue(Gate("so far").step())
+    async with opened(program) as (parts, reader):
+        open_streams.end_all()
+        await read(parts, reader)
+    assert not reader.ended
+
+
+async def test_an_approval_ends_the_stream_and_the_decision_goes_on(
+    program: Program, chat: Chat, script: ScriptedModel
+) -> None:
+    for title in ("Milk", "Bread", "Eggs"):
+        await in_database(tasks.create_task, user_id=chat.user.pk, title=title)
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    asked = await program.say("Delete the first two tasks")
+    assert asked.types() == ["message_start", "content_delta", "approval_requested"]
+    turn_id = asked.events[0].data["turn_id"]
+    assert asked.events[-1].data == {
+        "type": "approval_requested",
+        "turn_id": turn_id,
+        "call_id": "call_1",
+        "name": "delete_tasks",
+        "arguments": {"numbers": [1, 2]},
+    }
+    await chat.settled()
+    again = await program.follow(turn_id)
+    assert (again.text, again.events[-1].data) == (asked.text, asked.events[-1].data)
+
+    approvals = f"/turns/{turn_id}/approvals"
+    assert error_of(await program("POST", f"{approvals}/call_9", {"approve": True}), 404) == "not_found"
+    assert error_of(await program("POST", f"{approvals}/call_1", {"approve": "yes"}), 422) == "invalid"
+    script.enqueue([assistant_message("Deleted.")])
+    waiting = asyncio.create_task(program.follow(turn_id, asked.last_id))
+    decided = await program("POST", f"{approvals}/call_1", {"approve": True})
+    assert decided.status_code == 200
+    assert set(decided.json()) == {"turn_id", "status"} and decided.json()["turn_id"] == turn_id
+    rest = await waiting
+    assert rest.ended and rest.text == (await program.follow(turn_id)).text == "Gladly.\n\nDeleted."
+    assert error_of(await program("POST", f"{approvals}/call_1", {"approve": True}), 409) == "conflict"
+    assert len(await in_database(lambda: tasks.list_tasks(user_id=chat.user.pk).tasks)) == 1
+
+
+async def test_a_turn_is_stopped_and_tried_again(program: Program, script: ScriptedModel) -> None:
+    gate = Gate("so far")
+    script.enqueue(gate.step())
+    async with opened(program) as (parts, reader):
+        turn_id = reader.events[0].data["turn_id"]
+        await gate.reached.wait()
+        stopped = await program("POST", f"/turns/{turn_id}/stop")
+        assert stopped.status_code == 200 and set(stopped.json()) == {"turn_id", "status"}
+        await read(parts, reader)
+    assert reader.events[-1].data["status"] == "stopped"
+    ended = await program("POST", f"/turns/{turn_id}/stop")
+    assert ended.json() == {"turn_id": turn_id, "status": "stopped"}
+
+    script.enqueue([assistant_message("Whole.")])
+    retried = [await program("POST", f"/turns/{turn_id}/retry", Idempotency_Key="again") for _ in range(2)]
+    new = retried[0].json()
+    assert retried[0].status_code == 200
+    assert set(new) == {"turn_id", "status", "message_id", "ahead", "replaces"}
+    assert (new["replaces"], new["ahead"]) == (turn_id, 0)
+    assert retried[1].json()["turn_id"] == new["turn_id"]
+    assert (await program.follow(new["turn_id"])).text.endswith("Whole.")
+    assert error_of(await program("POST", f"/turns/{turn_id}/retry"), 404) == "not_found"
+
+
+async def test_a_failure_is_told(program: Program, script: ScriptedModel) -> None:
+    script.enqueue([])
+    reader = await program.say("hi")
+    assert reader.types() == ["message_start", "error"]
+    error = reader.events[-1].data["error"]
+    assert set(error) == {"code", "detail", "retryable"} and error["code"] == "model_error"
+    turn_id = reader.events[0].data["turn_id"]
+    assert (await program.follow(turn_id, "1-99")).events[-1].data == reader.events[-1].data
+
+
+CALLS = [
+    ("POST", "/messages", {"text": "hello"}),
+    ("GET", "/turns/{turn}/events", None),
+    ("POST", "/turns/{turn}/stop", None),
+    ("POST", "/turns/{turn}/retry", None),
+    ("POST", "/turns/{turn}/approvals/c0", {"approve": True}),
+]
+
+
+async def test_nobody_else_learns_that_a_turn_exists(
+    chat: Chat, program: Program, script: ScriptedModel, outsider: User, staff: User
+) -> None:
+    gate = Gate("so far")
+    script.enqueue(gate.step())
+    turn_id = (await chat.send("hi")).turn.pk
+    async with asyncio.timeout(20):
+        await gate.reached.wait()
+    for user in (outsider, staff):
+        headers = await in_database(bearer, user)
+        there, nowhere = Program(headers, chat.conversation_id), Program(headers, uuid.uuid4())
+        for method, path, body in CALLS:
+            answer = await there(method, path.format(turn=turn_id), body)
+            assert error_of(answer, 404) == "not_found", path
+            assert answer.content == (await nowhere(method, path.format(turn=uuid.uuid4()), body)).content
+    program.headers = await in_database(bearer, chat.user, "tasks")
+    for method, path, body in CALLS:
+        assert error_of(await program(method, path.format(turn=turn_id), body), 403) == "forbidden"
+    program.headers = {}
+    for method, path, body in CALLS:
+        assert error_of(await program(method, path.format(turn=turn_id), body), 401) == "not_signed_in"
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.stop_asked) == (Status.RUNNING, False)
+    assert await in_database(Conversation.objects.count) == 1
