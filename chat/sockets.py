@@ -24,7 +24,7 @@ from chat.models import User
 from chat.models.token import Scope as TokenScope
 from chat.news import News
 from chat.notices import user_group
-from chat.origins import is_same_origin
+from chat.origins import header, is_same_origin
 from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
 from chat.turns import process, reading
 from chat.turns.accept import Accepted
@@ -164,7 +164,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _whose(self) -> User | None:
         """Find out who opens the socket, or close it. Beside a token no cookie is looked at."""
-        key = tokens.bearer_of(_header(dict(self.scope), b"authorization"))
+        key = tokens.bearer_of(header(dict(self.scope), b"authorization"))
         if key is None:
             self.cookie = _cookie(dict(self.scope))
             user = await in_database(logins.signed_in, self.cookie)
@@ -357,13 +357,8 @@ def _close_sockets(sender: object, request: HttpRequest | None, user: User | Non
         async_to_sync(notices.signed_out)(user.pk, request.session.session_key)
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    found: bytes = dict(scope["headers"]).get(name, b"")
-    return found.decode("latin1")
-
-
 def _cookie(scope: Scope) -> str:
-    return parse_cookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME, "")
+    return parse_cookie(header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME, "")
 
 
 _socket = cast(Application, ChatSocket.as_asgi())
@@ -377,7 +372,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     except ValueError:
         conversation_id = None
     # No page can send this header along: who does is a program.
-    has_token = tokens.bearer_of(_header(scope, b"authorization")) is not None
+    has_token = tokens.bearer_of(header(scope, b"authorization")) is not None
     if conversation_id is None or not (has_token or is_same_origin(scope)):
         await receive()
         await send({"type": "websocket.close"})

@@ -20,7 +20,7 @@ from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, T
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority"]
 PriorityWord = Literal["low", "normal", "high"]
-DUE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
+DUE = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
 
 
 class TaskView(TypedDict):

@@ -30,7 +30,11 @@ class TokenForm(forms.Form):
         max_length=NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "My script"}),
     )
-    scopes = forms.MultipleChoiceField(label="What may it open?", widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(
+        label="What may it open?",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one."},
+    )
     days = forms.ChoiceField(label="How long does it hold?", choices=LASTS, required=False, initial="90")
 
     def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
@@ -39,7 +43,7 @@ class TokenForm(forms.Form):
         field = self.fields["scopes"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [
-            (scope.value, f"{str(scope.label)[:1].upper()}{str(scope.label)[1:]}")
+            (scope.value, f"{str(scope.label)[:1].upper()}{str(scope.label)[1:]}".replace("'", "’"))
             for scope in Scope
             if scope != Scope.SESSIONS or user.is_staff
         ]

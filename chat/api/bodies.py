@@ -11,11 +11,16 @@ from ninja.responses import NinjaJSONEncoder
 
 
 class JsonParser(Parser):
-    """Takes JSON and nothing else, and of JSON no number that is none."""
+    """Takes a JSON object and nothing else, with no number in it that is none.
+
+    Any other value would be looked at by its attributes, and a text has a `title`.
+    """
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
         """Read the body; ninja makes a 400 of whatever is raised."""
-        parsed: dict[str, Any] = json.loads(request.body, parse_constant=_refuse)
+        parsed = json.loads(request.body, parse_constant=_refuse)
+        if not isinstance(parsed, dict):
+            raise ValueError("It is no object.")
         return parsed
 
 

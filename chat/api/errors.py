@@ -33,6 +33,7 @@ SAID: Mapping[int, tuple[str, str]] = {
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing here."),
     405: ("method_not_allowed", "This address does not do that; the header “Allow” says what it does."),
+    409: ("conflict", "This cannot be done in the state things are in."),
     413: ("too_large", "This request is too large."),
     415: ("unsupported_media_type", "Send JSON, as application/json."),
     429: ("rate_limited", "That is too many requests in a short while."),
@@ -98,12 +99,16 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             place = place[1:]  # the name that the function has for the whole of it
         elif source == "body":
             place = ["body"]
-        said.setdefault(".".join(map(str, place)) or str(source), str(error["msg"]))
+        # What a check of ours says comes with a prefix.
+        message = str(error["msg"]).removeprefix("Value error, ")
+        said.setdefault(".".join(map(str, place)) or str(source), message)
     return said
 
 
 def _listed(fields: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {message[:1].lower()}{message[1:]}" for name, message in list(fields.items())[:5])
+    return "; ".join(
+        f"{name}: {message[:1].lower()}{message[1:].rstrip('.')}" for name, message in list(fields.items())[:5]
+    )
 
 
 def install(api: NinjaAPI) -> None:

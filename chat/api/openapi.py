@@ -8,6 +8,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from chat.api.caller import SignedIn
+from chat.api.errors import SAID
 from chat.api.schemas import ErrorReply
 
 ERROR = {"$ref": "#/components/schemas/ErrorReply"}
@@ -44,6 +45,12 @@ class Description(OpenAPISchema):
         details["responses"] = {str(status): responses[status] for status in sorted(responses)}
         return details
 
+    def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:
+        """Describe the failures that an operation names as all others."""
+        found: dict[int, dict[str, Any]] = super().responses(operation)
+        named = {status for status, reply in found.items() if ERROR in _schemas(reply)}
+        return {status: _failure(status) if status in named else reply for status, reply in found.items()}
+
     def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
         """Say which way in there is: a token with a scope, or a login."""
         gate = next((gate for gate in operation.auth_callbacks if isinstance(gate, SignedIn)), None)
@@ -54,7 +61,7 @@ class Description(OpenAPISchema):
 
     def get_components(self) -> dict[str, Any]:
         """Add what the operations above refer to."""
-        written = ErrorReply.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        written = ErrorReply.model_json_schema(ref_template="#/components/schemas/{model}", mode="validation")
         self.schemas.update(written.pop("$defs"))
         self.schemas["ErrorReply"] = written
         return {"schemas": self.schemas, "securitySchemes": SCHEMES}
@@ -89,10 +96,18 @@ def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:
     return failures
 
 
+def _schemas(reply: dict[str, Any]) -> list[object]:
+    return [content.get("schema") for content in reply.get("content", {}).values()]
+
+
 def _failure(status: int) -> dict[str, Any]:
+    code, detail = SAID.get(status, ("invalid", "This cannot be used: title: field required."))
+    example: dict[str, Any] = {"error": {"code": code, "detail": detail}}
+    if status == 422:
+        example["error"]["fields"] = {"title": "Field required"}
     reply: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
-        "content": {"application/json": {"schema": ERROR}},
+        "content": {"application/json": {"schema": ERROR, "example": example}},
     }
     if status == 429:
         seconds = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}

@@ -28,7 +28,9 @@ class Problem(Schema):
 
     code: str = Field(description="For programs.", examples=["not_found"])
     detail: str = Field(description="A sentence for people.", examples=["There is no such task."])
-    fields: dict[str, str] = Field({}, description="What is wrong with which field; only there where fields are.")
+    fields: dict[str, str] = Field(
+        default_factory=dict, description="What is wrong with which field; only there where fields are."
+    )
 
 
 class ErrorReply(Schema):

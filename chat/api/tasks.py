@@ -32,7 +32,10 @@ def _due(text: str) -> str:
 
 DUE_SCHEMA = {
     "description": "A date, or a date and a time, where the person is; null for none.",
-    "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9])?$",
+    "pattern": (
+        "^[1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|02-29|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+        "(T([01][0-9]|2[0-3]):[0-5][0-9])?$"
+    ),
     "examples": ["2026-12-24", "2026-12-24T18:00"],
 }
 Title = Annotated[Text, Field(min_length=1, max_length=TITLE_LENGTH, pattern=r"\S", examples=["Buy groceries"])]

@@ -144,6 +144,7 @@ def test_a_cursor_that_nobody_gave_out_is_refused(program: Program, after: str) 
         ({"title": "x", "due": "tomorrow"}, "due"),
         ({"title": "x", "due": "2026-02-30"}, "due"),
         ({"title": "x", "due": "20260201"}, "due"),
+        ({"title": "x", "due": "0000-01-01"}, "due"),
         ({"title": "x", "due": "2026-02-01T25:00"}, "due"),
         ({"title": "x", "due": "2026-02-01T10:00Z"}, "due"),
         ({"title": "x", "due": 20260201}, "due"),
@@ -156,6 +157,14 @@ def test_what_does_not_fit_is_told_by_field(program: Program, body: dict[str, ob
     assert error_of(answer, 422) == "invalid"
     assert [name.split(".")[0] for name in answer.json()["error"]["fields"]] == [field]
     assert Task.objects.count() == 0
+
+
+@pytest.mark.parametrize("body", ["Buy milk", [None], 7])
+def test_what_is_no_object_is_no_task(program: Program, owner: User, body: object) -> None:
+    task = create_task(user_id=owner.pk, title="Buy milk")
+    assert error_of(program.ask("POST", "", body), 400) == "bad_request"
+    assert error_of(program.ask("PATCH", f"/{task.pk}", body), 400) == "bad_request"
+    assert Task.objects.get().updated_at == task.updated_at
 
 
 def test_nobody_and_no_token_that_ended_gets_in(program: Program, owner: User) -> None:

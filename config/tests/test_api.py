@@ -84,6 +84,7 @@ def test_the_description_is_public_and_says_how_things_fail(client: Client) -> N
     assert set(me["responses"]) == {"200", "401", "403", "429", "500"}
     assert me["security"] == [{"bearer": []}, {"cookie": []}]
     assert set(described["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
+    assert described["components"]["schemas"]["Problem"]["required"] == ["code", "detail"]
 
 
 def test_every_operation_on_accounts_and_tasks_is_in_the_contract() -> None:
