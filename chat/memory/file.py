@@ -102,6 +102,8 @@ def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> 
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={checkpoint_at}")
         connection.execute("PRAGMA foreign_keys=ON")
+        # Many build SQLite without it. What is erased must not be read in what a split of a page has left behind.
+        connection.execute("PRAGMA secure_delete=ON")
         for statement in SCHEMA:
             connection.execute(statement)
     except BaseException:

@@ -93,9 +93,12 @@ class SessionFile:
         self._remove(session_ids, secure_delete="ON")
 
     def settle(self) -> None:
-        """Empty the write-ahead log, where what was removed stands still, as far as nobody reads meanwhile."""
-        with _failures_named():
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Leave nothing to read of what was removed, now or before: neither free pages nor the write-ahead log.
+
+        As far as nobody reads meanwhile, and the file is one that can give space back.
+        """
+        for _ in self.give_back():
+            pass
 
     def next_ids(self, after: str, limit: int) -> list[str]:
         """Return the ids that follow one in the order of bytes, of whatever table has a row of theirs."""
@@ -137,8 +140,9 @@ class SessionFile:
         Durable when it returns. Where it raises, some may be gone; none is half gone.
         """
         sizes = self.measure(session_ids)
-        # What expires is no secret: the record has it still.
-        self._remove(session_ids, secure_delete="OFF")
+        # What expires is no secret: the record has it still. But it may not be left between others' rows, where it
+        # would outlive the person's erasure; pages that are free as a whole are given back by then.
+        self._remove(session_ids, secure_delete="FAST")
         return sizes
 
     def _remove(self, session_ids: Sequence[str], *, secure_delete: str) -> None:

@@ -37,7 +37,7 @@ from sessions_admin.models import Action, AuditRecord, CleanedConversation, Clea
 from sessions_admin.people import erase, traces
 from sessions_admin.people.erase import erase_person
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.sessions.lifecycle import hold_session, release_session
+from sessions_admin.sessions.lifecycle import expire_session, hold_session, release_session
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember, stored
 
 PEOPLE = "/admin/chat/user/"
@@ -112,7 +112,6 @@ def counted(person: User, file: Path) -> list[traces.Count]:
         return traces.count(traces.whose(person), opened_file)
 
 
-@pytest.mark.usefixtures("forgetful_sqlite")
 def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, session_file: Path) -> None:
     fill(owner)
     fill(outsider)
@@ -135,6 +134,27 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
     assert {line.after for line in report.lines} == {0}
     with closing(sqlite3.connect(session_file)) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.usefixtures("forgetful_sqlite")
+@pytest.mark.parametrize("items", [2, 300])
+@pytest.mark.parametrize("before", ["remembered", "expired", "cleaned up", "unknown"])
+def test_what_was_said_cannot_be_read_between_what_is_left(
+    owner: User, outsider: User, given_session: GivenSession, session_file: Path, before: str, items: int
+) -> None:
+    for _ in range(3):
+        given_session(outsider, items=2, idle=timedelta(0))
+        session = given_session(owner, items=items)
+        if before == "expired":
+            expire_session(session.session_id, actor="os:root")
+        elif before == "unknown":  # to any conversation
+            session.conversation.delete()
+    if before == "cleaned up":
+        cleanup(trigger=Trigger.COMMAND)
+
+    erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
 
 
 def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill, session_file: Path) -> None:
