@@ -9,7 +9,9 @@ from django.db.models import Model, Q, QuerySet
 M = TypeVar("M", bound=Model)
 
 
-def newest_first(rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID] | None, limit: int) -> list[M]:
+def newest_first(
+    rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID | int] | None, limit: int
+) -> list[M]:
     """Return rows by a time, the newest first, from beyond one that was seen; one more than the limit, if there is."""
     if after is not None:
         time, key = after

@@ -11,6 +11,7 @@ from chat.api.bodies import JsonParser, JsonRenderer
 from chat.api.caller import Anybody, SignedIn
 from chat.api.openapi import DescribedAPI
 from config.health import health
+from sessions_admin import api as staff
 
 DESCRIPTION = """\
 Chat with the assistant, keep a to-do list, look after sessions.
@@ -38,6 +39,8 @@ api.add_router("/chatkit", chatkit.router)
 api.add_router("/chatkit/threads", threads.router)
 api.add_router("/chatkit/threads", turns.router)
 api.add_router("/search", search.router)
+api.add_router("/sessions", staff.sessions)
+api.add_router("/cleanup-runs", staff.cleanup_runs)
 
 
 class HealthReply(Schema):

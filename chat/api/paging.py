@@ -19,6 +19,7 @@ from chat.exceptions import BadCursor
 T = TypeVar("T")
 Row = TypeVar("Row")
 Moment = tuple[datetime, uuid.UUID]
+NumberedMoment = tuple[datetime, int]
 
 MOST = 100
 
@@ -33,6 +34,11 @@ class Paging(Schema):
     def moment(self) -> Moment | None:
         """Where to go on in a list by time and id. Raise BadCursor."""
         return moment_of(self.after) if self.after else None
+
+    @property
+    def numbered(self) -> NumberedMoment | None:
+        """Where to go on in a list by time and number. Raise BadCursor."""
+        return numbered_moment_of(self.after) if self.after else None
 
     @property
     def place(self) -> int | None:
@@ -54,9 +60,9 @@ def page(rows: Sequence[Row], *, limit: int, show: Callable[[Row], T], cursor: C
     return Page(items=[show(row) for row in shown], has_more=has_more, after=cursor(shown[-1]) if has_more else None)
 
 
-def moment_cursor(time: datetime, key: uuid.UUID) -> str:
-    """Name a place in a list by time and id."""
-    return _encoded([time.isoformat(), str(key)])
+def moment_cursor(time: datetime, key: uuid.UUID | int) -> str:
+    """Name a place in a list by time and id, or number."""
+    return _encoded([time.isoformat(), key if isinstance(key, int) else str(key)])
 
 
 def moment_of(cursor: str) -> Moment:
@@ -64,11 +70,17 @@ def moment_of(cursor: str) -> Moment:
     match _decoded(cursor):
         case [str(time), str(key)]:
             try:
-                read = datetime.fromisoformat(time), uuid.UUID(key)
+                return _time(time), uuid.UUID(key)
             except ValueError:
                 raise BadCursor from None
-            if read[0].tzinfo is not None:
-                return read
+    raise BadCursor
+
+
+def numbered_moment_of(cursor: str) -> NumberedMoment:
+    """Read what `moment_cursor` wrote of a number. Raise BadCursor."""
+    match _decoded(cursor):
+        case [str(time), int(number)] if 0 <= number < 2**63 and not isinstance(number, bool):
+            return _time(time), number
     raise BadCursor
 
 
@@ -83,6 +95,16 @@ def place_of(cursor: str) -> int:
         case [int(place)] if 0 <= place < 2**31:
             return place
     raise BadCursor
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadCursor from None
+    if time.tzinfo is None:
+        raise BadCursor
+    return time
 
 
 def _encoded(values: list[object]) -> str:

@@ -203,7 +203,7 @@ class SessionFile:
     def _commit(self, *writes: Write) -> None:
         for result in statements.commit(self._connection, writes):
             if isinstance(result, Exception):
-                raise MemoryUnavailable(f"The session store cannot be used: {result}") from result
+                raise MemoryUnavailable(f"The session store cannot be used: {result}.") from result
 
     @contextmanager
     def _writing_briefly(self) -> Iterator[None]:
@@ -277,4 +277,4 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
+        raise MemoryUnavailable(f"The session store cannot be used: {error}.") from error

@@ -19,6 +19,8 @@ from chat.models import User
 from sessions_admin import schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
 from sessions_admin.models import CleanupRun, RunStatus
+from sessions_admin.permissions import RUN as MAY_RUN
+from sessions_admin.permissions import SEE_CLEANUPS
 from sessions_admin.retention import runs
 from sessions_admin.retention.cleaned import conversations_page, people_page, sessions_page
 from sessions_admin.retention.cleanup import forecast
@@ -72,11 +74,11 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Tell whether somebody may run, preview and stop clean-ups."""
-        return request.user.has_perm("sessions_admin.run_cleanup")
+        return request.user.has_perm(MAY_RUN)
 
     def has_view_permission(self, request: HttpRequest, obj: CleanupRun | None = None) -> bool:
         """Whoever may run one may read what it did."""
-        return super().has_view_permission(request, obj) or self.has_run_permission(request)
+        return any(map(request.user.has_perm, SEE_CLEANUPS))
 
     # Pages.
 

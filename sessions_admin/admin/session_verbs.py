@@ -20,12 +20,12 @@ from sessions_admin import audit
 from sessions_admin.admin.lists import LongListAdmin
 from sessions_admin.admin.streams import attachment
 from sessions_admin.models import Action
+from sessions_admin.permissions import MANAGE, READ
 from sessions_admin.sessions import lifecycle
 from sessions_admin.sessions.inspection import export_session
 from sessions_admin.sessions.prospects import prospects
 
 AT_ONCE = 200  # sessions that one confirmation may be about
-MANAGE, READ = "chat.manage_agentsession", "chat.view_session_items"
 DETAIL = "admin:chat_agentsession_change"
 
 

@@ -17,8 +17,9 @@ from chat.models import AgentSession, User
 from chat.models.session import QUARANTINED, State
 from sessions_admin import audit
 from sessions_admin.admin.session_filters import ActivityFilter, HoldFilter, OwnerFilter, SizeFilter, StateFilter
-from sessions_admin.admin.session_verbs import MANAGE, READ, SessionVerbs
+from sessions_admin.admin.session_verbs import SessionVerbs
 from sessions_admin.admin.shown import badge, size
+from sessions_admin.permissions import READ, SEE_SESSIONS
 from sessions_admin.sessions.inspection import inspect
 
 INSPECT = "chat_agentsession_inspect"
@@ -77,7 +78,7 @@ class AgentSessionAdmin(SessionVerbs):
 
     def has_view_permission(self, request: HttpRequest, obj: AgentSession | None = None) -> bool:
         """Whoever may look after sessions, or into them, may see them."""
-        return super().has_view_permission(request, obj) or any(map(request.user.has_perm, (MANAGE, READ)))
+        return any(map(request.user.has_perm, SEE_SESSIONS))
 
     # Pages.
 

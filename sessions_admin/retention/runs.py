@@ -103,6 +103,14 @@ def report(run: CleanupRun) -> CleanupReport:
     )
 
 
+def find(run_id: uuid.UUID) -> CleanupRun:
+    """Return a run. Raise NotFound."""
+    run = CleanupRun.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound("There is no such run.")
+    return run
+
+
 def held_back(cutoff: datetime) -> int:
     """Count the sessions that only a hold keeps from a clean-up."""
     return AgentSession.objects.filter(

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from chat.exceptions import NotFound
+from chat.keyset import newest_first
 from chat.models import AgentSession
 from chat.models.session import AgentSessionQuerySet, State
 
@@ -47,15 +48,29 @@ def list_sessions(
     *, state: str | None = None, email: str | None = None, inactive_for: timedelta | None = None
 ) -> Iterator[SessionLine]:
     """Yield the sessions that match all that is asked, the longest inactive first."""
-    sessions = _sessions().order_by("last_activity_at")
-    if state is not None:
-        sessions = sessions.in_state(State(state))
-    if email is not None:
-        sessions = sessions.filter(user__email=email.strip().lower())
-    if inactive_for is not None:
-        sessions = sessions.filter(last_activity_at__lte=timezone.now() - inactive_for)
+    sessions = _matching(state, email, inactive_for).order_by("last_activity_at")
     for session in sessions.iterator(chunk_size=1000):
-        yield SessionLine(**_line(session))
+        yield line_of(session)
+
+
+def newest_sessions(
+    *,
+    state: str | None = None,
+    email: str | None = None,
+    inactive_for: timedelta | None = None,
+    after: tuple[datetime, int] | None,
+    limit: int,
+) -> list[AgentSession]:
+    """Return the sessions that match all that is asked, the last used first, from beyond a place in that order.
+
+    One more than the limit, if there is.
+    """
+    return newest_first(_matching(state, email, inactive_for), by="last_activity_at", after=after, limit=limit)
+
+
+def line_of(session: AgentSession) -> SessionLine:
+    """Show a session that was listed."""
+    return SessionLine(**_line(session))
 
 
 def session_details(session_id: str) -> SessionDetails:
@@ -72,6 +87,17 @@ def session_details(session_id: str) -> SessionDetails:
         hold_reason=session.hold_reason,
         last_error=session.last_error,
     )
+
+
+def _matching(state: str | None, email: str | None, inactive_for: timedelta | None) -> AgentSessionQuerySet:
+    sessions = _sessions()
+    if state is not None:
+        sessions = sessions.in_state(State(state))
+    if email is not None:
+        sessions = sessions.filter(user__email=email.strip().lower())
+    if inactive_for is not None:
+        sessions = sessions.filter(last_activity_at__lte=timezone.now() - inactive_for)
+    return sessions
 
 
 def _sessions() -> AgentSessionQuerySet:

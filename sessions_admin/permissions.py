@@ -1,0 +1,15 @@
+"""What staff may do, by the names of Django's permissions."""
+
+from chat.models import User
+
+SEE, MANAGE, READ = "chat.view_agentsession", "chat.manage_agentsession", "chat.view_session_items"
+SEE_RUNS, RUN = "sessions_admin.view_cleanuprun", "sessions_admin.run_cleanup"
+
+# Whoever may do something to sessions, or with clean-ups, may see them.
+SEE_SESSIONS = (SEE, MANAGE, READ)
+SEE_CLEANUPS = (SEE_RUNS, RUN)
+
+
+def may(user: User, *permissions: str) -> bool:
+    """Tell whether somebody is staff, and has one of these permissions."""
+    return user.is_staff and any(map(user.has_perm, permissions))

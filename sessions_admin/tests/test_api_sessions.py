@@ -1,0 +1,330 @@
+"""Staff look after sessions by programs: the same functions as in the admin, and the same permissions."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from chat import tokens
+from chat.models import AgentSession, User
+from chat.models.turn import Status
+from chat.tests import talk
+from chat.tests.api import bearer, error_of
+from config.tests.support import PASSWORD
+from sessions_admin.audit import looks_at
+from sessions_admin.models import Action, AuditRecord
+from sessions_admin.sessions.lifecycle import hold_session
+from sessions_admin.tests.conftest import GivenSession, give_turn, remember
+
+pytestmark = pytest.mark.django_db
+SESSIONS = "/api/sessions"
+VERBS = ["prune", "clear", "hold", "release", "rebuild"]
+LINE = {"session_id", "email", "title", "state", "items", "bytes", "pruned", "last_activity_at"}
+DETAILS = {"first_activity_at", "gone_at", "held_at", "held_until", "hold_reason", "last_error", "inspection"}
+Headers = dict[str, str]
+TokenOf = Callable[..., Headers]
+
+
+@pytest.fixture
+def token_of(db: None) -> TokenOf:
+    """Make a token of staff who may do some things."""
+
+    def make(*codenames: str, is_staff: bool = True, scopes: tuple[str, ...] = ("sessions",)) -> Headers:
+        user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=is_staff)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        assert user.user_permissions.count() == len(codenames)
+        return bearer(user, *scopes)
+
+    return make
+
+
+@pytest.fixture
+def viewer(token_of: TokenOf) -> Headers:
+    return token_of("view_agentsession")
+
+
+@pytest.fixture
+def manager(token_of: TokenOf) -> Headers:
+    return token_of("manage_agentsession")
+
+
+@pytest.fixture
+def party(given_session: GivenSession, owner: User) -> AgentSession:
+    session = given_session(owner)
+    talk.say(session.conversation, "Buy a cake", "Bought.", calls=1)
+    return session
+
+
+def at(session: AgentSession, verb: str = "") -> str:
+    return f"{SESSIONS}/{session.session_id}{f'/{verb}' if verb else ''}"
+
+
+def post(client: Client, path: str, headers: Headers, **body: object) -> Any:
+    return client.post(path, body, content_type="application/json", headers=headers)
+
+
+def who_shows(headers: Headers) -> str:
+    """Return the id of whoever has a token."""
+    return str(tokens.find(headers["Authorization"].removeprefix("Bearer ")).user_id)
+
+
+def get(client: Client, path: str, headers: Headers, query: dict[str, Any]) -> Any:
+    return client.get(path, query, headers=headers)
+
+
+def bare(client: Client, path: str, headers: Headers) -> Any:
+    """Send nothing along."""
+    return client.post(path, b"", content_type="application/json", headers=headers)
+
+
+# The list.
+
+
+def test_they_are_listed_as_the_mirror_has_them(client: Client, viewer: Headers, party: AgentSession) -> None:
+    answer = client.get(SESSIONS, headers=viewer)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "items": [
+            {
+                "session_id": party.session_id,
+                "email": "owner@example.com",
+                "title": "Party",
+                "state": "due",
+                "items": 4,
+                "bytes": party.byte_count,
+                "pruned": 0,
+                "last_activity_at": party.last_activity_at.isoformat(),
+            }
+        ],
+        "has_more": False,
+        "after": None,
+    }
+
+
+def test_pages_miss_none_and_repeat_none_at_the_same_moment(
+    client: Client, viewer: Headers, given_session: GivenSession, owner: User
+) -> None:
+    made = [given_session(owner, items=1, title=f"Chat {n}") for n in range(5)]
+    moment = timezone.now()
+    AgentSession.objects.filter(pk__in=[row.pk for row in made[1:4]]).update(last_activity_at=moment)
+    expected = [made[n].session_id for n in (3, 2, 1, 4, 0)]
+
+    found, after, sizes = [], "", []
+    while True:
+        page = get(client, SESSIONS, viewer, {"limit": 2, "after": after}).json()
+        found += [line["session_id"] for line in page["items"]]
+        sizes.append(len(page["items"]))
+        if not page["has_more"]:
+            break
+        after = page["after"]
+
+    assert (found, sizes, page["after"]) == (expected, [2, 2, 1], None)
+
+
+def test_the_list_is_narrowed_by_state_person_and_days(
+    client: Client, viewer: Headers, given_session: GivenSession, owner: User, outsider: User
+) -> None:
+    old, fresh, theirs = (
+        given_session(owner),
+        given_session(owner, idle=timedelta(0)),
+        given_session(outsider, idle=timedelta(days=3)),
+    )
+
+    def found(**narrowed: object) -> set[str]:
+        return {line["session_id"] for line in get(client, SESSIONS, viewer, narrowed).json()["items"]}
+
+    assert found(state="due") == {old.session_id}
+    assert found(user=" OWNER@example.com") == {old.session_id, fresh.session_id}
+    assert found(inactive_days=2) == {old.session_id, theirs.session_id}
+    assert found(inactive_days=2, user="outsider@example.com", state="idle") == {theirs.session_id}
+    for wrong in ({"state": "asleep"}, {"inactive_days": 0}, {"limit": 101}, {"user": "\0"}):
+        assert error_of(get(client, SESSIONS, viewer, wrong), 422) == "invalid"
+    for after in ("x", "WzFd", "W10"):
+        assert error_of(get(client, SESSIONS, viewer, {"after": after}), 400) == "bad_cursor"
+
+
+def test_a_page_takes_the_same_queries_however_many_there_are(
+    client: Client,
+    viewer: Headers,
+    given_session: GivenSession,
+    owner: User,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    given_session(owner, items=1)
+    client.get(SESSIONS, headers=viewer)  # which notes the token's use
+    for count in (1, 4):
+        while AgentSession.objects.count() < count:
+            given_session(owner, items=1)
+        with django_assert_num_queries(4):  # the token, two for permissions, the page
+            assert len(client.get(SESSIONS, headers=viewer).json()["items"]) == count
+
+
+# One of them.
+
+
+def test_one_is_shown_without_what_is_in_it(client: Client, viewer: Headers, party: AgentSession) -> None:
+    hold_session(party.session_id, actor="os:root", reason="Fraud", until=(end := timezone.now() + timedelta(days=3)))
+    found = client.get(at(party), headers=viewer).json()
+
+    assert set(found) == LINE | DETAILS
+    assert (found["state"], found["hold_reason"], found["held_until"]) == ("held", "Fraud", end.isoformat())
+    assert (found["gone_at"], found["last_error"], found["inspection"]) == (None, "", None)
+    assert found["first_activity_at"] == party.first_activity_at.isoformat()
+    assert not AuditRecord.objects.filter(action=Action.INSPECT).exists()
+
+
+def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
+    client: Client, viewer: Headers, manager: Headers, token_of: TokenOf, party: AgentSession
+) -> None:
+    auditor = token_of("view_session_items")
+    for headers in (viewer, manager):
+        assert error_of(get(client, at(party), headers, {"items": True, "reason": "curious"}), 403)
+    for reason in ({}, {"reason": "  "}):
+        assert error_of(get(client, at(party), auditor, {"items": True, **reason}), 400) == "bad_input"
+    assert not AuditRecord.objects.exists()
+
+    seen = get(client, at(party), auditor, {"items": True, "reason": "She asked"}).json()["inspection"]
+
+    assert [entry["text"] for entry in seen["memory"]["stored"]][1] == "message 1 of the party – café"
+    assert [said["text"] for said in seen["conversation"]] == ["Buy a cake", "Bought."]
+    assert [turn["calls"][0]["name"] for turn in seen["journal"]] == ["create_task"]
+    assert set(seen) == {
+        "session_id", "email", "title", "at", "memory", "conversation", "messages", "journal", "turns", "quarantine",
+    }  # fmt: skip
+    record = AuditRecord.objects.get()
+    assert (record.action, record.reason, record.person) == (Action.INSPECT, "She asked", str(party.user_id))
+    assert record.actor == who_shows(auditor)
+    assert [look.reason for look in looks_at(party.user_id)] == ["She asked"]
+
+
+# What is done to them.
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_does_what_it_says_and_is_on_the_record(
+    client: Client, manager: Headers, party: AgentSession, session_file: Path, verb: str
+) -> None:
+    body: dict[str, object] = {"reason": "She asked"}
+    if verb == "prune":
+        remember(session_file, party.session_id, 300)
+    if verb == "release":
+        hold_session(party.session_id, actor="os:root", reason="Fraud")
+    answer = post(client, at(party, verb), manager, **body)
+
+    assert answer.status_code == 200, answer.content
+    outcome = answer.json()
+    assert set(outcome) == {"session_id", "action", "items_before", "items", "bytes_before", "bytes"}
+    items = {"prune": (304, 200), "clear": (4, 0), "hold": (4, 4), "release": (4, 4), "rebuild": (4, 0)}
+    assert (outcome["items_before"], outcome["items"]) == items[verb]
+    party.refresh_from_db()
+    assert (party.item_count, party.is_held) == (items[verb][1], verb == "hold")
+    record = AuditRecord.objects.latest("pk")
+    assert (outcome["action"], record.action, record.reason) == (verb, verb, "She asked")
+    assert record.actor == who_shows(manager)
+
+
+@pytest.mark.parametrize("verb", ["prune", "clear", "rebuild"])
+def test_a_reason_may_be_left_out(client: Client, manager: Headers, party: AgentSession, verb: str) -> None:
+    assert bare(client, at(party, verb), manager).status_code == 200
+    assert post(client, at(party, verb), manager).status_code == 200
+    assert {record.reason for record in AuditRecord.objects.all()} == {""}
+
+
+def test_a_hold_needs_a_reason_and_ends_later(client: Client, manager: Headers, party: AgentSession) -> None:
+    now = timezone.now()
+    assert error_of(bare(client, at(party, "hold"), manager), 422) == "invalid"
+    assert error_of(post(client, at(party, "hold"), manager, reason="x" * 1001), 422) == "invalid"
+    assert error_of(post(client, at(party, "hold"), manager, reason="Why", until="2030-01-01T00:00"), 422) == "invalid"
+    assert error_of(post(client, at(party, "hold"), manager, reason=" "), 400) == "bad_input"
+    assert error_of(post(client, at(party, "hold"), manager, reason="Why", until=now.isoformat()), 400) == "bad_input"
+    end = now + timedelta(days=3)
+    assert post(client, at(party, "hold"), manager, reason="Why", until=end.isoformat()).status_code == 200
+    party.refresh_from_db()
+    assert (party.held_until, party.hold_reason) == (end, "Why")
+
+
+def test_what_is_held_in_use_or_not_held_is_a_conflict(client: Client, manager: Headers, party: AgentSession) -> None:
+    assert error_of(bare(client, at(party, "release"), manager), 409) == "conflict"
+    hold_session(party.session_id, actor="os:root", reason="Fraud")
+    refused = bare(client, at(party, "clear"), manager)
+    assert error_of(refused, 409) == "conflict"
+    assert refused.json()["error"]["detail"] == "This session is held; release it first."
+    give_turn(party, Status.RUNNING)
+    for verb in ("prune", "clear", "rebuild"):
+        assert error_of(bare(client, at(party, verb), manager), 409) == "conflict"
+    assert post(client, at(party, "hold"), manager, reason="Longer").status_code == 200
+
+
+def test_one_that_is_not_there_is_not_found(client: Client, manager: Headers, token_of: TokenOf) -> None:
+    auditor = token_of("view_session_items")
+    for session_id in ("x", "user_1_conv_2", "%00", "é"):
+        answer = client.get(f"{SESSIONS}/{session_id}", headers=auditor)
+        assert error_of(answer, 422 if session_id == "%00" else 404) in ("not_found", "invalid")
+        if session_id != "%00":
+            assert error_of(client.get(f"{SESSIONS}/{session_id}?items=1&reason=x", headers=auditor), 404)
+            for verb in VERBS:
+                assert error_of(post(client, f"{SESSIONS}/{session_id}/{verb}", manager, reason="x"), 404)
+    assert not AuditRecord.objects.exists()
+
+
+def test_where_the_file_cannot_be_used_it_is_said(
+    client: Client, manager: Headers, party: AgentSession, session_file: Path
+) -> None:
+    session_file.write_bytes(b"this is no database at all, only text" * 100)
+    for verb in ("prune", "clear", "rebuild"):
+        assert error_of(bare(client, at(party, verb), manager), 503) == "context_unavailable"
+    assert not AuditRecord.objects.exists()
+
+
+# Who may.
+
+
+def everything(session: AgentSession) -> list[tuple[str, str]]:
+    return [("get", SESSIONS), ("get", at(session)), *(("post", at(session, verb)) for verb in VERBS)]
+
+
+@pytest.mark.parametrize("who", ["anonymous", "owner", "outsider", "newcomer", "no staff", "other scope"])
+def test_nobody_else_gets_anything(
+    client: Client, owner: User, outsider: User, token_of: TokenOf, party: AgentSession, who: str
+) -> None:
+    everyone = ("view_agentsession", "manage_agentsession", "view_session_items")
+    shown: dict[str, Callable[[], Headers]] = {
+        "anonymous": lambda: {},
+        "owner": lambda: bearer(owner),
+        "outsider": lambda: bearer(outsider),
+        "newcomer": lambda: token_of(),
+        "no staff": lambda: token_of(*everyone, is_staff=False),
+        "other scope": lambda: token_of(*everyone, scopes=("chat", "tasks")),
+    }
+    headers = shown[who]()
+
+    for method, path in everything(party):
+        answer = client.get(path, headers=headers) if method == "get" else post(client, path, headers, reason="x")
+        assert error_of(answer, 401 if who == "anonymous" else 403)
+        assert party.session_id not in answer.content.decode()
+    assert not AuditRecord.objects.exists()
+
+
+@pytest.mark.parametrize("permission", ["view_agentsession", "view_session_items"])
+def test_who_may_look_does_nothing(client: Client, token_of: TokenOf, party: AgentSession, permission: str) -> None:
+    headers = token_of(permission)
+    assert [client.get(path, headers=headers).status_code for path in (SESSIONS, at(party))] == [200, 200]
+    for verb in VERBS:
+        assert error_of(post(client, at(party, verb), headers, reason="x"), 403) == "forbidden"
+    assert not AuditRecord.objects.exists()
+
+
+def test_a_login_does_it_with_djangos_header_alone(staff_client: Client, staff: User, party: AgentSession) -> None:
+    assert staff_client.get(at(party)).json()["items"] == 4
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    assert error_of(careful.post(at(party, "clear")), 403) == "csrf_failed"
+    party.refresh_from_db()
+    assert party.item_count == 4
