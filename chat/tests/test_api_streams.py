@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 from agents.testing import ScriptedModel, assistant_message
+from asgiref.sync import sync_to_async
 from django.conf import LazySettings
+from django.db import connections
 from django.test import AsyncClient
 
 from chat import tasks, tokens
@@ -72,8 +74,10 @@ async def chat(start_runner: StartRunner, script: ScriptedModel, owner: User, mo
 
 
 @pytest.fixture
-async def program(chat: Chat) -> Program:
-    return Program(await in_database(bearer, chat.user, "chat"), chat.conversation_id)
+async def program(chat: Chat) -> AsyncIterator[Program]:
+    yield Program(await in_database(bearer, chat.user, "chat"), chat.conversation_id)
+    # Django's client leaves the connection of the thread that all its requests share; a database in use is not dropped.
+    await sync_to_async(connections.close_all)()
 
 
 @asynccontextmanager
