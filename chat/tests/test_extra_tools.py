@@ -93,6 +93,16 @@ def test_what_cannot_be_used_is_said_in_a_sentence(path: str, reason: str, setti
     assert [(found.id, found.msg) for found in run_checks(tags=[TAG])] == [("threadkeeper.E009", refused.value.detail)]
 
 
+def test_what_a_module_itself_misses_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needs_more.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "package_of_tools").mkdir()
+    (tmp_path / "package_of_tools" / "inner.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for path in ("needs_more", "needs_more.TOOLS", "package_of_tools.inner"):
+        with pytest.raises(BadExtraTools, match="No module named 'nothing_of_this_name'"):
+            load(path)
+
+
 @pytest.mark.service
 def test_the_server_does_not_start_with_what_cannot_be_used(tmp_path: Path) -> None:
     url = "postgres://127.0.0.1:1/x"  # it does not get that far

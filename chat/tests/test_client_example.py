@@ -1,0 +1,46 @@
+"""The example of a client (docs/examples/client.py) does what it says, at a real server."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from chat.tests.live import sign_in
+from config.tests.support import PASSWORD, ServerProcess
+from docs.examples.client import say
+
+pytestmark = pytest.mark.service
+
+
+async def test_it_signs_in_says_something_and_prints_the_reply_as_it_comes(
+    shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+
+    async with asyncio.timeout(120):
+        await say(shared_server.url, person.email, PASSWORD, "Add a task to buy milk")
+
+    said = capsys.readouterr().out
+    ((reply,),) = shared_server.database.query(
+        "SELECT m.text FROM chat_message m JOIN chat_conversation c ON c.id = m.conversation_id"
+        " WHERE c.user_id = %s AND m.role = 'assistant'",
+        person.id,
+    )
+    assert "Buy milk" in reply
+    assert said == f"{reply}\n"
+
+
+async def test_it_prints_why_something_was_not_answered(
+    shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+
+    async with asyncio.timeout(120):
+        await say(shared_server.url, person.email, PASSWORD, " ")
+
+    assert capsys.readouterr().out == "There is nothing to send yet.\n"
+
+
+async def test_a_wrong_password_ends_it(shared_server: ServerProcess) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        await say(shared_server.url, "nobody@example.com", "wrong", "hi")

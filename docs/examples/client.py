@@ -1,0 +1,31 @@
+"""Say something to the assistant from a program: `python client.py http://127.0.0.1:8000 me@example.com "Add milk"`."""
+
+import asyncio
+import json
+import sys
+import uuid
+from getpass import getpass
+
+import httpx
+from websockets.asyncio.client import connect
+
+
+async def say(server: str, email: str, password: str, text: str) -> None:
+    async with httpx.AsyncClient(base_url=server) as http:
+        answer = await http.post("/api/auth/login", json={"email": email, "password": password})
+    token = {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+    url = f"{server.replace('http', 'ws', 1)}/ws/chat/{uuid.uuid4()}/"  # a new conversation
+    async with connect(url, additional_headers=token) as socket:
+        await socket.send(json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text}))
+        async for data in socket:
+            frame = json.loads(data)
+            if frame["type"] == "text.delta":
+                print(frame["text"], end="", flush=True)
+            elif frame["type"] in ("turn.finished", "turn.stopped", "turn.failed", "error"):
+                print(frame.get("detail", ""))
+                return
+
+
+if __name__ == "__main__":
+    server, email, text = sys.argv[1:]
+    asyncio.run(say(server, email, getpass(), text))
