@@ -44,6 +44,14 @@ def test_it_is_good_for_nothing_else(owner: User, shown: str, numbers: list[int]
     assert Task.objects.count() == 3
 
 
+def test_it_is_good_for_no_others_of_the_same_titles(owner: User, shown: str) -> None:
+    for title in ("Milk", "Bread"):
+        tasks.create_task(user_id=owner.pk, title=title)
+    with pytest.raises(NotConfirmed):
+        delete(owner, [4, 5], shown)
+    assert Task.objects.count() == 5
+
+
 def test_it_is_good_for_nobody_else(owner: User, outsider: User, shown: str) -> None:
     for title in ("Milk", "Bread"):
         tasks.create_task(user_id=outsider.pk, title=title)

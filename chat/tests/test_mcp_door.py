@@ -273,12 +273,16 @@ async def test_what_is_under_way_at_the_end_is_answered(owner: User, table_lock:
 async def test_what_outlasts_the_end_keeps_nobody(owner: User, table_lock: psycopg.Connection[Any]) -> None:
     key = await in_database(bearer, owner, "tasks")
     await service.start()
+    running = service.current()
+    assert running is not None and running._task is not None
     asked = await call_behind(table_lock, key)
     async with asyncio.timeout(60):
         await service.stop(0.01)
+        assert not running._task.done()
         table_lock.commit()
         with suppress(Exception):  # it has no answer, and the client that is in this process says so in its own way
             await asked
+        await asyncio.wait({running._task})
 
 
 async def test_a_failing_database_is_said_in_a_sentence(key: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
