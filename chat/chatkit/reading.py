@@ -77,13 +77,14 @@ def items(user_id: uuid.UUID, thread_id: str, *, after: str | None, limit: int, 
         turns = turns.filter(seq__lte=seen.seq) if newest_first else turns.filter(seq__gte=seen.seq)
     # Each has an item at least; all of the one that `after` stands in may have been seen.
     views = _views(turns.order_by("-seq" if newest_first else "seq")[: limit + 2])
-    shown = [items_of(view)[::-1] if newest_first else items_of(view) for view in views]
+    shown = (items_of(view)[::-1] if newest_first else items_of(view) for view in views)
+    first = next(shown, [])
     if after is not None:
-        places = [item.id for item in shown[0]] if shown else []
+        places = [item.id for item in first]
         if after not in places:
             raise NoSuchItem
-        shown[0] = shown[0][places.index(after) + 1 :]
-    return _page(list(islice(chain.from_iterable(shown), limit + 1)), limit)
+        first = first[places.index(after) + 1 :]
+    return _page(list(islice(chain(first, chain.from_iterable(shown)), limit + 1)), limit)
 
 
 def item(user_id: uuid.UUID, thread_id: str, item_id: str) -> ThreadItem:

@@ -12,7 +12,7 @@ from typing import Any
 
 from chatkit.actions import Action
 from chatkit.errors import CustomStreamError
-from chatkit.server import ChatKitServer, NonStreamingResult
+from chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
 from chatkit.store import AttachmentStore
 from chatkit.types import (
     AudioInput,
@@ -39,6 +39,7 @@ from chatkit.types import (
     TranscriptionResult,
     UserMessageItem,
     WidgetItem,
+    is_streaming_req,
 )
 from django.utils import timezone
 from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
@@ -84,6 +85,17 @@ class Server(ChatKitServer[Asker]):
         self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Asker] | None = None
     ) -> None:
         super().__init__(store or ConversationStore(), attachment_store)
+
+    async def process(self, request: str | bytes | bytearray, context: Asker) -> StreamingResult | NonStreamingResult:
+        """Read a request and answer it. Raise NotOfProtocol, and what `answer` raises."""
+        # The package's own makes a parser for each request, which takes longer than all the rest.
+        try:
+            parsed = _request.validate_json(request)
+        except ValidationError as error:
+            raise NotOfProtocol(error) from None
+        if is_streaming_req(parsed):
+            return StreamingResult(self._process_streaming(parsed, context))
+        return NonStreamingResult(await self._process_non_streaming(parsed, context))
 
     # -- streams
 
@@ -230,10 +242,6 @@ async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, 
     Of a request for a stream what a person can mend is told in the stream, for ChatKit shows that to them. Raise
     NotFound, NotOfProtocol, and for other requests whatever of ours goes wrong.
     """
-    try:
-        _request.validate_json(request)
-    except ValidationError as error:
-        raise NotOfProtocol(error) from None
     server = Server()
     result = await server.process(request, asker)
     if isinstance(result, NonStreamingResult):

@@ -1,0 +1,136 @@
+"""How long ChatKit's lists take, however much there is: 10,000 conversations of one person, 10,000 messages in one.
+
+    uv run python -m benchmarks.chatkit_lists
+
+Asks in this process, over a PostgreSQL of its own, by the whole way of a request (token, throttle, endpoint); prints a
+table, with this process's own time; docs/benchmarks.md keeps one.
+"""
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import django
+
+MANY = 10_000
+TARGET = 0.050  # seconds
+
+
+def fill() -> tuple[str, str, str]:
+    """Write the record; return a token's key, the id of the long conversation, and that of an item in its middle."""
+    from django.db import connection, transaction
+    from django.utils import timezone
+
+    from chat import tokens
+    from chat.models import Conversation, Message, ToolCall, Turn, User
+    from chat.models.token import Scope
+
+    user = User.objects.create_user("reader@example.com")
+    now = timezone.now()
+    rows = [Conversation(user=user, title=f"Chat {n}", updated_at=now - timedelta(minutes=n)) for n in range(MANY)]
+    Conversation.objects.bulk_create(rows, batch_size=1000)
+    long = rows[0]
+    turns: list[Turn] = []
+    messages: list[Message] = []
+    for n in range(MANY // 2):
+        turn, at = _turn(long, n + 1, now)
+        turns.append(turn)
+        messages.append(turn.prompt)
+        messages.append(
+            Message(
+                conversation=long, turn=turn, role="assistant", text="Done. " * 40, position=2 * n + 2, created_at=at
+            )
+        )
+    with transaction.atomic():  # each refers to the other
+        Turn.objects.bulk_create(turns, batch_size=1000)
+        Message.objects.bulk_create(messages, batch_size=1000)
+    calls = [ToolCall(turn=turn, call_id="c", name="list_tasks", arguments={}, output="{}") for turn in turns]
+    ToolCall.objects.bulk_create(calls, batch_size=1000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    key = tokens.make(user=user, name="reader", scopes=[Scope.CHAT]).key
+    return key, str(long.pk), str(messages[MANY // 2].pk)
+
+
+def _turn(long: Any, seq: int, now: datetime) -> tuple[Any, datetime]:
+    from chat.models import Message, Turn
+
+    at = now + timedelta(seconds=seq)
+    turn = Turn(conversation=long, user=long.user, client_id=uuid.uuid4(), seq=seq, status="done")
+    turn.accepted_at = turn.ended_at = at
+    turn.prompt = Message(
+        conversation=long, turn=turn, role="user", text="What is next?", position=2 * seq - 1, created_at=at
+    )
+    return turn, at
+
+
+async def measure(key: str, requests: dict[str, dict[str, Any]], times: int) -> bool:
+    """Ask each so often; print the table, and tell whether all keep to the target."""
+    from django.test import AsyncClient
+
+    client, kept = AsyncClient(), True
+    print("| asked for | median, ms | p95, ms | most, ms | processor, ms |\n|---|---|---|---|---|")
+    for name, request in requests.items():
+        ends, worked = [time.perf_counter()], time.process_time()
+        for _ in range(times + 5):
+            answer = await client.post(
+                "/api/chatkit",
+                json.dumps(request),
+                content_type="application/json",
+                headers={"Authorization": f"Bearer {key}"},
+            )
+            assert answer.status_code == 200, answer.content
+            ends.append(time.perf_counter())
+        worked = (time.process_time() - worked) / (times + 5)
+        took = sorted(after - before for before, after in islice(pairwise(ends), 5, None))
+        figures = statistics.median(took), took[int(len(took) * 0.95)], took[-1], worked
+        kept &= figures[1] <= TARGET
+        print(f"| {name} | " + " | ".join(f"{figure * 1000:.1f}" for figure in figures) + " |")
+    return kept
+
+
+def main() -> None:
+    """Fill a record, ask, and say whether the target is kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=200)
+    times = parser.parse_args().times
+    with tempfile.TemporaryDirectory() as folder:
+        from config.postgres import start
+
+        server = start(Path(folder, "postgres"), durable=False)
+        try:
+            os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": folder}
+            os.environ |= {"DATABASE_URL": server.url, "API_REQUESTS_PER_MINUTE": "1000000", "ALLOWED_HOSTS": "*"}
+            os.environ |= {"DATABASE_POOL_SIZE": "4"}
+            django.setup()
+            importlib.import_module("django.core.management").call_command("migrate", verbosity=0)
+            key, thread, item = fill()
+            first = {"thread_id": thread, "limit": 50}
+            asked: dict[str, dict[str, Any]] = {
+                "threads.list, of 10,000": {"type": "threads.list", "params": {"limit": 50}},
+                "the next page": {"type": "threads.list", "params": {"limit": 50, "after": thread}},
+                "items.list, of 10,000 messages": {"type": "items.list", "params": first},
+                "from its middle": {"type": "items.list", "params": {**first, "after": item}},
+                "threads.get_by_id": {"type": "threads.get_by_id", "params": {"thread_id": thread}},
+            }
+            kept = asyncio.run(measure(key, asked, times))
+        finally:
+            for connection in importlib.import_module("django.db").connections.all():
+                connection.close()
+                connection.close_pool()
+            server.stop()
+    print(f"p95 of at most {TARGET * 1000:.0f} ms: {'yes' if kept else 'NO'}")
+
+
+if __name__ == "__main__":
+    main()
