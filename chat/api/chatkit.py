@@ -1,12 +1,16 @@
 """The ChatKit protocol: one address, at which a ChatKit front end finds the conversations."""
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextvars import copy_context
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Field, Header, Router, Schema
 
-from chat.api.caller import SignedIn, caller
+from chat.api.caller import Caller, SignedIn, caller
+from chat.api.streams import open_streams
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
 from chat.models.token import Scope
@@ -55,6 +59,59 @@ REPLIES = {
 }
 
 
+# The requests that begin a stream; an action may be what ends one.
+SPEAKING = frozenset({"threads.create", "threads.add_user_message", "threads.retry_after_item"})
+
+
+class ChatKitStream(StreamingHttpResponse):
+    """The events that answer a request; they end with the login or token that asked, and with the server."""
+
+    def __init__(self, caller: Caller, cookie: str, events: AsyncGenerator[bytes, None]) -> None:
+        self.caller = caller
+        self.cookie = cookie
+        self._events = events
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parts = self._told()
+        super().__init__(self._parts, content_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # The generator itself, which Django closes at once when the client has gone.
+        return self._parts
+
+    def end(self) -> None:
+        """Let the stream end at the next opportunity."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def _told(self) -> AsyncGenerator[bytes, None]:
+        open_streams.add(self)
+        coming: asyncio.Task[bytes] | None = None
+        # One for all steps: the package sets a variable of the context in one and resets it in another.
+        context = copy_context()
+        try:
+            while not self._over.done():
+                coming = asyncio.create_task(_next(self._events), context=context)
+                awaited: set[asyncio.Future[Any]] = {coming, self._over}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() or not (event := coming.result()):
+                    return
+                yield event
+        finally:
+            open_streams.discard(self)
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
+            await asyncio.create_task(_close(self._events), context=context)
+
+
+async def _close(events: AsyncGenerator[bytes, None]) -> None:
+    await events.aclose()
+
+
+async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(events, b"")
+
+
 @router.post("", openapi_extra=REPLIES)
 async def chatkit(
     request: HttpRequest,
@@ -62,8 +119,10 @@ async def chatkit(
     idempotency_key: Annotated[str, Header(alias="Idempotency-Key", max_length=200)] = "",
 ) -> HttpResponseBase:
     """Answer a request of a ChatKit front end, of the version of `openai-chatkit` that is installed."""
-    asker = Asker(caller(request).user.pk, idempotency_key)
-    answered = await answer(request.body, asker)
+    who = caller(request)
+    if payload.type in SPEAKING:
+        open_streams.make_room(who)
+    answered = await answer(request.body, Asker(who.user.pk, idempotency_key))
     if isinstance(answered, bytes):
         return HttpResponse(answered, content_type="application/json")
-    return StreamingHttpResponse(answered, content_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+    return ChatKitStream(who, request.session.session_key or "", answered)

@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -28,6 +28,15 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_EVERY = 15.0  # seconds without anything else
 LOOK_AT_CALLERS_EVERY = 5.0  # seconds
 COMMENT = b":\n\n"
+
+
+class OpenStream(Protocol):
+    """A stream for somebody, which can be told to end; the cookie is of their login, where they show no token."""
+
+    caller: Caller
+    cookie: str
+
+    def end(self) -> None: ...
 
 
 class TurnStream(StreamingHttpResponse):
@@ -116,7 +125,7 @@ class OpenStreams:
     """The streams of this process; ends those whose login or token has ended, wherever that happened."""
 
     def __init__(self) -> None:
-        self._streams: set[TurnStream] = set()
+        self._streams: set[OpenStream] = set()
         self._watching: asyncio.Task[None] | None = None
 
     def make_room(self, caller: Caller) -> None:
@@ -125,13 +134,13 @@ class OpenStreams:
         if count >= settings.SOCKETS_PER_USER:
             raise RateLimited("Too many streams are open; please close one first.", retry_after=5)
 
-    def add(self, stream: TurnStream) -> None:
+    def add(self, stream: OpenStream) -> None:
         """Count a stream, and watch over whom it is for."""
         self._streams.add(stream)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
 
-    def discard(self, stream: TurnStream) -> None:
+    def discard(self, stream: OpenStream) -> None:
         """Count a stream no more."""
         self._streams.discard(stream)
 

@@ -8,7 +8,8 @@ import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat import history, tasks
+from chat import history, tasks, tokens
+from chat.api import streams
 from chat.bridge import in_database
 from chat.exceptions import ModelFailed
 from chat.models import Conversation, Message, Task, Turn, User
@@ -276,6 +277,28 @@ async def test_a_front_end_that_goes_away_stops_nothing(kit: FrontEnd, chat: Cha
     turn = await in_database(Turn.objects.get)
     assert turn.status == Status.DONE
     assert [text_of(item) for item in await kit.items(turn.conversation_id)] == ["Plan my week", "All the same."]
+
+
+@pytest.mark.parametrize("what", ["token", "server"])
+async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_AT_CALLERS_EVERY", 0.05)
+    gate = Gate("Once")
+    script.enqueue(gate.step())
+    stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))
+    async with asyncio.timeout(60):
+        thread = (await anext(stream))["thread"]
+        await gate.reached.wait()
+        if what == "token":
+            await in_database(tokens.end_all, chat.user.pk)
+        else:
+            streams.open_streams.end_all()
+        told = [event async for event in stream]
+    assert "assistant_message.content_part.done" not in kinds(told)
+    assert (await in_database(Turn.objects.get)).status == Status.RUNNING
+    if what == "token":
+        assert (await kit.post("items.list", thread_id=thread["id"])).status_code == 401
 
 
 async def test_a_message_behind_another_waits_its_turn(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
