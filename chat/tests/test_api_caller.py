@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from chat import tokens
 from chat.api.throttle import Throttle
@@ -69,13 +69,16 @@ def test_a_key_is_not_kept(owner: User) -> None:
     assert row["hash"] == hash_of(made.key) and made.key.startswith(row["beginning"])
 
 
-def test_the_last_use_is_noted_once_a_minute(client: Client, owner: User) -> None:
+def test_the_last_use_is_noted_once_a_minute(
+    client: Client, owner: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     headers = bearer(owner)
     assert ApiToken.objects.get().last_used_at is None
     client.get(ME, headers=headers)
     noted = ApiToken.objects.get().last_used_at
     assert noted is not None
-    client.get(ME, headers=headers)
+    with django_assert_num_queries(1):
+        client.get(ME, headers=headers)
     assert ApiToken.objects.get().last_used_at == noted
     ApiToken.objects.update(last_used_at=noted - timedelta(minutes=2))
     client.get(ME, headers=headers)
