@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from ninja import Field, Header, Router, Schema
 
 from chat.api.caller import Caller, SignedIn, caller
+from chat.api.openapi import events
 from chat.api.streams import open_streams
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
@@ -44,13 +45,18 @@ class ChatKitRequest(Schema):
 
 
 EVENTS = "text/event-stream"
+ANY_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"type": "string"}},
+}
 REPLIES = {
     "responses": {
         200: {
             "description": "What was asked for, or the events of a reply as they come.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                EVENTS: {"schema": {"type": "string"}},
+                EVENTS: {"schema": events("One event of the protocol.", ANY_EVENT, numbered=False)},
             },
         },
         404: {"description": "Not Found"},

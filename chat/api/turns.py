@@ -9,6 +9,7 @@ from pydantic import StrictBool
 
 from chat import threads as record
 from chat.api.caller import SignedIn, caller
+from chat.api.openapi import events
 from chat.api.schemas import ErrorReply, Text
 from chat.api.streams import TurnStream, open_streams
 from chat.api.telling import Place, place_of
@@ -33,11 +34,26 @@ data: {"type":"content_delta","delta":" there!"}
 id: 1-8
 data: {"type":"message_end","message_id":"…","content":"Hello there!","status":"done"}
 """
+DATA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"enum": ["message_start", "content_delta", "approval_requested", "message_end", "error"]},
+        "message_id": {"type": ["string", "null"], "format": "uuid"},
+        "delta": {"type": "string"},
+        "content": {"type": "string"},
+        "error": {
+            "type": "object",
+            "required": ["code", "detail", "retryable"],
+            "properties": {"code": {"type": "string"}, "detail": {"type": "string"}, "retryable": {"type": "boolean"}},
+        },
+    },
+}
 STREAM: dict[str, Any] = {
     "responses": {
         200: {
             "description": "The turn's events; the first may be a comment, and comments come in between.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "content": {"text/event-stream": {"schema": events("One event.", DATA, numbered=True), "example": EXAMPLE}},
         }
     }
 }

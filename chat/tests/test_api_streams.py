@@ -129,9 +129,12 @@ async def test_a_key_is_acted_on_once(program: Program, script: ScriptedModel, k
 
 
 async def test_what_cannot_be_a_message_is_refused(program: Program, chat: Chat) -> None:
-    bodies: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}, [], "\ud800"]
-    for body in bodies:
+    unfit: list[object] = [{}, {"text": ""}, {"text": "x" * 10_001}, {"text": "\x00"}, {"text": 5}]
+    for body in unfit:
         assert error_of(await program("POST", "/messages", body), 422) == "invalid"
+    no_objects: list[object] = [[], "\ud800"]
+    for body in no_objects:
+        assert error_of(await program("POST", "/messages", body), 400) == "bad_request"
     assert error_of(await program("POST", "/messages", {"text": " \n"}), 400) == "empty"
     too_long = await program("POST", "/messages", {"text": "x"}, Idempotency_Key="x" * 256)
     assert error_of(too_long, 422) == "invalid"
