@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -240,8 +239,6 @@ def test_a_lone_command_brings_its_own_and_ends_it(folder: Path) -> None:
 
 
 def test_a_command_that_asks_no_database_starts_none(tmp_path: Path) -> None:
-    began = time.monotonic()
     ended = run("manage.py", "makemigrations", "--check", "--dry-run", DATA_DIR=str(tmp_path))
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "postgres").exists()
-    assert time.monotonic() - began < 30
