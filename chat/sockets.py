@@ -13,12 +13,12 @@ from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
-from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
 
 from chat import logins, notices, protocol, tokens
 from chat.bridge import in_database
+from chat.connected import Connected, Pass
 from chat.exceptions import NotFound, NotSignedIn, ThreadkeeperError
 from chat.models import User
 from chat.models.token import Scope as TokenScope
@@ -36,7 +36,6 @@ NOT_SIGNED_IN, NOT_ALLOWED, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4
 
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
-LOOK_AT_LOGINS_EVERY = 5.0  # seconds
 TELL_EVERY = 0.2  # seconds, at most: what changes all the time is not sent all the time
 PATH = re.compile(r"/ws/chat/([0-9a-fA-F-]{36})/")
 
@@ -73,45 +72,6 @@ class Window:
         self._sent = deque(frame for frame in self._sent if frame[0] != turn_id or frame[1:3] > (attempt, n))
         self._bytes = sum(frame[3] for frame in self._sent)
         self._acknowledged.set()
-
-
-class OpenSockets:
-    """The sockets of this process; closes those whose login or token ended, wherever it did."""
-
-    def __init__(self) -> None:
-        self._sockets: set[ChatSocket] = set()
-        self._watching: asyncio.Task[None] | None = None
-
-    def of(self, user: User) -> int:
-        """Count a person's sockets."""
-        return sum(socket.user == user for socket in self._sockets)
-
-    def add(self, socket: "ChatSocket") -> None:
-        """Count a socket, and watch over its login or token."""
-        self._sockets.add(socket)
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._watch())
-
-    def discard(self, socket: "ChatSocket") -> None:
-        """Count a socket no more."""
-        self._sockets.discard(socket)
-
-    async def _watch(self) -> None:
-        while self._sockets:
-            await asyncio.sleep(LOOK_AT_LOGINS_EVERY)
-            of_logins = {socket.cookie: socket.user for socket in self._sockets if socket.user and not socket.token_id}
-            of_tokens = {socket.token_id for socket in self._sockets if socket.token_id}
-            try:
-                ended: set[object] = set(await in_database(logins.ended, of_logins)) if of_logins else set()
-                ended |= await in_database(tokens.ended, of_tokens) if of_tokens else set()
-            except DatabaseError as error:
-                logger.warning("Logins cannot be looked at: %s", error)
-                continue
-            for socket in [socket for socket in self._sockets if (socket.token_id or socket.cookie) in ended]:
-                await socket.close(NOT_SIGNED_IN)
-
-
-open_sockets = OpenSockets()
 
 
 class ChatSocket(AsyncWebsocketConsumer):
@@ -154,7 +114,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.close(TOO_MANY)
             return
         self.user = user
-        open_sockets.add(self)
+        open_sockets.add(self, Pass(user, self.cookie, self.token_id))
         # Before the state is read, so that nothing falls between.
         await self.channel_layer.group_add(user_group(user.pk), self.channel_name)
         try:
@@ -206,6 +166,10 @@ class ChatSocket(AsyncWebsocketConsumer):
         """Close the socket: what still arrives is not looked at."""
         self.closed = True
         await super().close(code, reason)
+
+    async def login_ended(self) -> None:
+        """Close the socket: its login or token does not hold any more."""
+        await self.close(NOT_SIGNED_IN)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.closed:
@@ -348,6 +312,9 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _send(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=protocol.encode(frame))
+
+
+open_sockets: Connected[ChatSocket] = Connected()
 
 
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")

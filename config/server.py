@@ -269,12 +269,12 @@ async def _start() -> None:
 
 
 async def _drain(seconds: float) -> None:
-    from chat.api.streams import open_streams
+    from chat.api.streams import end_all
     from chat.mcp import service
     from chat.turns import process
 
     await asyncio.gather(process.drain(seconds), service.stop(seconds))
-    open_streams.end_all()
+    end_all()
 
 
 def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:

@@ -11,6 +11,7 @@ from ninja.utils import check_csrf
 from chat import tokens
 from chat.api.throttle import Throttle
 from chat.bridge import give_back
+from chat.connected import Pass
 from chat.exceptions import Forbidden, NotSignedIn
 from chat.models import ApiToken, User
 from chat.models.token import Scope
@@ -83,6 +84,12 @@ def caller(request: HttpRequest) -> Caller:
     found: object = getattr(request, "auth", None)
     assert isinstance(found, Caller), "the operation is open to anybody"
     return found
+
+
+def pass_of(request: HttpRequest) -> Pass:
+    """Return by what somebody is signed in, for what stays open longer than the request."""
+    found = caller(request)
+    return Pass(found.user, request.session.session_key or "", found.token.pk if found.token else None)
 
 
 def caller_of_request(request: HttpRequest) -> Caller:

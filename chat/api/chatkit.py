@@ -1,19 +1,20 @@
 """The ChatKit protocol: one address, at which a ChatKit front end finds the conversations."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextvars import copy_context
 from typing import Annotated, Any, Literal
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Field, Header, Router, Schema
 
-from chat.api.caller import Caller, SignedIn, caller
+from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
-from chat.api.streams import open_streams
+from chat.api.streams import EVENTS, OpenStream, make_room, open_streams
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
+from chat.connected import Pass
 from chat.models.token import Scope
 
 router = Router(tags=["chatkit"], auth=SignedIn(Scope.CHAT))
@@ -44,7 +45,6 @@ class ChatKitRequest(Schema):
     metadata: dict[str, Any] = Field({}, description="Not looked at.")
 
 
-EVENTS = "text/event-stream"
 ANY_EVENT: dict[str, Any] = {
     "type": "object",
     "required": ["type"],
@@ -69,35 +69,22 @@ REPLIES = {
 SPEAKING = frozenset({"threads.create", "threads.add_user_message", "threads.retry_after_item"})
 
 
-class ChatKitStream(StreamingHttpResponse):
+class ChatKitStream(OpenStream):
     """The events that answer a request; they end with the login or token that asked, and with the server."""
 
-    def __init__(self, caller: Caller, cookie: str, events: AsyncGenerator[bytes, None]) -> None:
-        self.caller = caller
-        self.cookie = cookie
+    def __init__(self, shown: Pass, events: AsyncGenerator[bytes, None]) -> None:
         self._events = events
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._parts = self._told()
-        super().__init__(self._parts, content_type=EVENTS, headers={"X-Accel-Buffering": "no"})
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        # The generator itself, which Django closes at once when the client has gone.
-        return self._parts
-
-    def end(self) -> None:
-        """Let the stream end at the next opportunity."""
-        if not self._over.done():
-            self._over.set_result(None)
+        super().__init__(shown, self._told())
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
-        open_streams.add(self)
+        open_streams.add(self, self.shown)
         coming: asyncio.Task[bytes] | None = None
         # One for all steps: the package sets a variable of the context in one and resets it in another.
         context = copy_context()
         try:
-            while not self._over.done():
+            while not self.over.done():
                 coming = asyncio.create_task(_next(self._events), context=context)
-                awaited: set[asyncio.Future[Any]] = {coming, self._over}
+                awaited: set[asyncio.Future[Any]] = {coming, self.over}
                 await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done() or not (event := coming.result()):
                     return
@@ -127,8 +114,8 @@ async def chatkit(
     """Answer a request of a ChatKit front end, of the version of `openai-chatkit` that is installed."""
     who = caller(request)
     if payload.type in SPEAKING:
-        open_streams.make_room(who)
+        make_room(who)
     answered = await answer(request.body, Asker(who.user.pk, idempotency_key))
     if isinstance(answered, bytes):
         return HttpResponse(answered, content_type="application/json")
-    return ChatKitStream(who, request.session.session_key or "", answered)
+    return ChatKitStream(pass_of(request), answered)

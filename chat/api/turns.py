@@ -8,10 +8,10 @@ from ninja import Field, Header, Router, Schema
 from pydantic import StrictBool
 
 from chat import threads as record
-from chat.api.caller import SignedIn, caller
+from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
 from chat.api.schemas import ErrorReply, Text
-from chat.api.streams import TurnStream, open_streams
+from chat.api.streams import EVENTS, TurnStream, make_room
 from chat.api.telling import Place, place_of
 from chat.api.threads import TurnLine
 from chat.bridge import in_database
@@ -53,7 +53,7 @@ STREAM: dict[str, Any] = {
     "responses": {
         200: {
             "description": "The turn's events; the first may be a comment, and comments come in between.",
-            "content": {"text/event-stream": {"schema": events("One event.", DATA, numbered=True), "example": EXAMPLE}},
+            "content": {EVENTS: {"schema": events("One event.", DATA, numbered=True), "example": EXAMPLE}},
         }
     }
 }
@@ -104,7 +104,7 @@ async def send_message(
     """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     await in_database(reading.check_conversation, **theirs)
-    open_streams.make_room(caller(request))
+    make_room(caller(request))
     accepted = await process.current().send(**theirs, client_id=_client_id(thread_id, idempotency_key), text=body.text)
     return _stream(request, thread_id, accepted.turn.pk, place_of(last_event_id))
 
@@ -116,7 +116,7 @@ async def follow_turn(
     """Follow a turn, from its beginning or from behind the last event that was seen."""
     who = caller(request)
     await in_database(reading.check_turn, user_id=who.user.pk, conversation_id=thread_id, turn_id=turn_id)
-    open_streams.make_room(who)
+    make_room(who)
     return _stream(request, thread_id, turn_id, place_of(last_event_id))
 
 
@@ -167,8 +167,7 @@ async def _line(turn: dict[str, uuid.UUID]) -> TurnLine:
 
 
 def _stream(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> TurnStream:
-    cookie = request.session.session_key or ""
-    return TurnStream(caller(request), cookie, thread_id, turn_id, place)
+    return TurnStream(pass_of(request), thread_id, turn_id, place)
 
 
 def _client_id(thread_id: uuid.UUID, key: str) -> uuid.UUID:

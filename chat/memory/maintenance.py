@@ -231,9 +231,13 @@ class SessionFile:
                 self._connection.execute("PRAGMA synchronous=FULL")
 
 
+# Not every system has the one that leaves out a file's times.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
 def _flush(log: int) -> None:
     begun = time.monotonic()
-    os.fdatasync(log)
+    _sync(log)
     time.sleep(max(0.0, LEFT_ALONE + begun - time.monotonic()))
 
 

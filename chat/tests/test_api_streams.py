@@ -15,7 +15,7 @@ from django.conf import LazySettings
 from django.db import connections
 from django.test import AsyncClient
 
-from chat import tasks, tokens
+from chat import connected, tasks, tokens
 from chat.api import streams
 from chat.api.streams import open_streams
 from chat.bridge import in_database
@@ -210,14 +210,14 @@ async def test_nothing_of_a_stream_is_left_when_its_reader_has_gone(
 
         watching = asyncio.create_task(watch())
         async with asyncio.timeout(20):
-            while not open_streams._streams:
+            while not list(open_streams):
                 await asyncio.sleep(0)
             for _ in range(20):
                 await asyncio.sleep(0)
             watching.cancel()
             await asyncio.wait({watching})
             del parts, watch, watching
-            while open_streams._streams:
+            while list(open_streams):
                 gc.collect()
                 await asyncio.sleep(0)
     left = {task for task in asyncio.all_tasks() if not task.done()} - before - {open_streams._watching}
@@ -240,7 +240,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_ends_with_what_opened_it(
     program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    monkeypatch.setattr(streams, "LOOK_AT_CALLERS_EVERY", 0.01)
+    monkeypatch.setattr(connected, "LOOK_EVERY", 0.01)
     script.enqueue(Gate("so far").step())
     if by == "login":
         await program.client.aforce_login(chat.user, backend="django.contrib.auth.backends.ModelBackend")
@@ -248,7 +248,7 @@ async def test_a_stream_ends_with_what_opened_it(
     async with opened(program) as (parts, reader):
         for _ in range(3):
             await in_database(tokens.ended, [])  # time in which a stream that holds would not end
-        assert open_streams._streams
+        assert list(open_streams)
         if by == "login":
             await program.client.alogout()
         else:
@@ -263,7 +263,7 @@ async def test_a_stream_ends_with_what_opened_it(
 async def test_streams_end_with_the_server(program: Program, script: ScriptedModel) -> None:
     script.enqueue(Gate("so far").step())
     async with opened(program) as (parts, reader):
-        open_streams.end_all()
+        streams.end_all()
         await read(parts, reader)
     assert not reader.ended
 

@@ -8,7 +8,7 @@ import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat import history, tasks, tokens
+from chat import connected, history, tasks, tokens
 from chat.api import streams
 from chat.bridge import in_database
 from chat.exceptions import ModelFailed
@@ -283,7 +283,7 @@ async def test_a_front_end_that_goes_away_stops_nothing(kit: FrontEnd, chat: Cha
 async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(streams, "LOOK_AT_CALLERS_EVERY", 0.05)
+    monkeypatch.setattr(connected, "LOOK_EVERY", 0.05)
     gate = Gate("Once")
     script.enqueue(gate.step())
     stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))
@@ -293,7 +293,7 @@ async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
         if what == "token":
             await in_database(tokens.end_all, chat.user.pk)
         else:
-            streams.open_streams.end_all()
+            streams.end_all()
         told = [event async for event in stream]
     assert "assistant_message.content_part.done" not in kinds(told)
     assert (await in_database(Turn.objects.get)).status == Status.RUNNING
