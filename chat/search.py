@@ -7,14 +7,15 @@ from datetime import datetime
 from chat.models.sql import select
 
 # The person's words, as a search engine takes them: all of them, "a phrase", or, -not.
-# Where a title alone fits, no message is named. Newest first: for common words not everything is read.
+# Where a title alone fits, no message is named. Newest first: for common words not everything is read, and nothing of
+# anybody else's ever. The words of a message are a column of the database's own (migration 0013).
 _SEARCH = """
 SELECT c.id, c.title, c.updated_at, c.archived_at IS NOT NULL, found.id, found.role, found.created_at,
-    ts_headline('english', found.text, sought, 'StartSel="", StopSel="", MaxWords=30, MinWords=12')
+    ts_headline('english', left(found.text, 20000), sought, 'StartSel="", StopSel="", MaxWords=30, MinWords=12')
 FROM websearch_to_tsquery('english', %(words)s) sought, chat_conversation c
 LEFT JOIN LATERAL (
     SELECT m.id, m.role, m.created_at, m.text FROM chat_message m
-    WHERE m.conversation_id = c.id AND m.position IS NOT NULL AND to_tsvector('english', m.text) @@ sought
+    WHERE m.conversation_id = c.id AND m.position IS NOT NULL AND m.words @@ sought
     ORDER BY m.position DESC LIMIT 1
 ) found ON true
 WHERE c.user_id = %(user)s AND c.trashed_at IS NULL

@@ -258,6 +258,15 @@ def test_words_are_found(program: Program, owner: User, outsider: User) -> None:
         assert error_of(program("GET", f"/api/search{bad}"), 422) == "invalid"
 
 
+def test_a_reply_of_any_length_is_kept_and_found_by_the_words_it_begins_with(program: Program, owner: User) -> None:
+    # Each word another, more than the database takes as the words of one text.
+    told = " ".join(f"a{number:07}" for number in range(120_000))
+    say(conversation(owner, "Long"), "Count", told)
+    (found,) = program.got("GET", "/api/search?q=a0000999")["items"]
+    assert "a0000999" in found["snippet"] and found["role"] == "assistant"
+    assert program.got("GET", "/api/search?q=a0119999")["items"] == []
+
+
 CALLS = [
     ("GET", "", None),
     ("PATCH", "", {"title": "Mine"}),

@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from chat.models import Conversation, User
 from chat.models.retention import leaving, to_trash
+from chat.search import search
+from chat.tests.talk import conversation, say
 
 
 @pytest.mark.django_db
@@ -23,3 +25,14 @@ def test_retention_of_old_conversations_counts_from_the_upgrade(owner: User) -> 
     # It is told in time, and goes then.
     assert list(leaving(now + timedelta(days=24))) == [old]
     assert list(to_trash(now + timedelta(days=31))) == [old]
+
+
+@pytest.mark.django_db
+def test_words_said_before_the_upgrade_are_found_after_it(owner: User) -> None:
+    say(conversation(owner), "Buy groceries", "Added.")
+    migration = import_module("chat.migrations.0013_words_of_messages")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(migration.DROP)
+        cursor.execute(migration.ADD)
+    assert [hit.snippet for hit in search(user_id=owner.pk, words="grocery", limit=10)] == ["Buy groceries"]
