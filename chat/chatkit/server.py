@@ -193,13 +193,7 @@ class Server(ChatKitServer[Asker]):
             call_id=decision.call_id,
             approve=decision.approve,
         )
-        telling = Telling(items_of(turn))
-        after = await in_database(reading.turn, context.user_id, turn.id)
-        if after.awaits:
-            for event in [*telling.tell(items_of(after)), *telling.end()]:
-                yield event
-            return
-        async for event in _told(turn, telling, context):
+        async for event in _told(turn, Telling(items_of(turn)), context):
             yield event
 
     def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message
 from asgiref.sync import sync_to_async
 from django.conf import LazySettings
-from django.db import connections
+from django.db import connection, connections
 from django.test import AsyncClient
 
 from chat import connected, tasks, tokens
@@ -29,6 +30,12 @@ from chat.turns import process
 from chat.turns.events import reply_id
 
 THREADS = "/api/chatkit/threads"
+
+
+def renamed(table: str, name: str) -> None:
+    """Give a table another name: who asks for it meanwhile fails."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
 class Program:
@@ -258,6 +265,28 @@ async def test_a_stream_ends_with_what_opened_it(
     turn_id = reader.events[0].data["turn_id"]
     assert error_of(await program("GET", f"/turns/{turn_id}/events"), 401) == "not_signed_in"
     assert (await in_database(Turn.objects.get)).status == Status.RUNNING
+
+
+async def test_a_stream_ends_with_its_token_where_the_database_had_failed_meanwhile(
+    program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connected, "LOOK_EVERY", 0.01)
+    failed, heard = asyncio.Event(), logging.Handler()
+    monkeypatch.setattr(heard, "emit", lambda record: failed.set())
+    connected.logger.addHandler(heard)
+    script.enqueue(Gate("so far").step())
+    try:
+        async with opened(program) as (parts, reader), asyncio.timeout(20):
+            await in_database(renamed, "chat_apitoken", "chat_gone")
+            try:
+                await failed.wait()
+            finally:
+                await in_database(renamed, "chat_gone", "chat_apitoken")
+            await in_database(tokens.end_all, chat.user.pk)
+            await read(parts, reader)
+    finally:
+        connected.logger.removeHandler(heard)
+    assert not reader.ended
 
 
 async def test_streams_end_with_the_server(program: Program, script: ScriptedModel) -> None:

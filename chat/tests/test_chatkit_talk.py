@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from chatkit.types import FileAttachment, InferenceOptions, UserMessageItem, UserMessageTextContent
+from django.utils import timezone
 from pytest_django import Settings
 
 from chat import connected, history, tasks, tokens
 from chat.api import streams
 from chat.bridge import in_database
+from chat.chatkit.store import Asker, ConversationStore, NoAttachments
 from chat.exceptions import ModelFailed
 from chat.models import Conversation, Message, Task, Turn, User
 from chat.models.turn import Status
@@ -350,6 +353,20 @@ async def test_what_is_wrong_with_a_message_is_told_in_the_stream_and_nothing_st
         assert error_of(await kit.events("threads.create", input=asked)) == sentence
     settings.QUEUE_PER_CONVERSATION = 0
     assert "wait" in error_of(await kit.begin("Hello"))
+    assert await in_database(Conversation.objects.count) == 0
+
+
+async def test_a_file_with_a_message_is_refused_by_the_store_too(chat: Chat) -> None:
+    item = UserMessageItem(
+        id=nothing(),
+        thread_id=nothing(),
+        created_at=timezone.now(),
+        content=[UserMessageTextContent(text="Look")],
+        attachments=[FileAttachment(id="file_1", name="list.txt", mime_type="text/plain")],
+        inference_options=InferenceOptions(),
+    )
+    with pytest.raises(NoAttachments):
+        await ConversationStore().add_thread_item(item.thread_id, item, Asker(chat.user.pk))
     assert await in_database(Conversation.objects.count) == 0
 
 
