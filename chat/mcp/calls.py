@@ -24,7 +24,6 @@ from mcp_types import (
     InputRequiredResult,
     TextContent,
 )
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from chat import notices
 from chat.assistant.tools import TaskTool
@@ -74,7 +73,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
 def _can_ask(context: Context) -> bool:
     """Tell whether a program can put a question to its person between two requests that know nothing of each other."""
     form = ClientCapabilities(elicitation=ElicitationCapability(form=FormElicitationCapability()))
-    return context.protocol_version in MODERN_PROTOCOL_VERSIONS and context.session.check_client_capability(form)
+    return context.session.check_client_capability(form)  # known with modern versions only: no session is kept here
 
 
 def _asked(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
