@@ -1,7 +1,7 @@
 """Delete several tasks for a program, which must say a second time that it means exactly these.
 
-Nothing is kept of what was asked: a confirmation is a signature over the person, the tasks as they were shown, and
-the time.
+Nothing is kept of what was asked: a confirmation is a signature over the tasks as they were shown, each of which is one
+person's, and the time.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ class Question:
 def ask_to_delete(*, user_id: uuid.UUID, numbers: Collection[int]) -> Question:
     """Return what would be deleted, and change nothing. Raise NotFound where there is none of them."""
     found = tasks.find_tasks(user_id=user_id, numbers=numbers)
-    return Question(found, signing.TimestampSigner(salt=_SALT).sign(_mark(user_id, found)))
+    return Question(found, signing.TimestampSigner(salt=_SALT).sign(_mark(found)))
 
 
 def delete_confirmed(*, user_id: uuid.UUID, numbers: Collection[int], confirmation: str) -> list[Task]:
     """Delete what was shown, and return it as it was. Raise NotFound, NotConfirmed where it is not as it was shown."""
     with transaction.atomic():
         found = tasks.find_tasks(user_id=user_id, numbers=numbers, lock=True)
-        _check(confirmation, _mark(user_id, found))
+        _check(confirmation, _mark(found))
         return tasks.delete_tasks(user_id=user_id, numbers=[task.number for task in found])
 
 
@@ -55,7 +55,7 @@ def _check(confirmation: str, mark: str) -> None:
         raise NotConfirmed("This was confirmed for other tasks. Nothing was deleted: ask again without a confirmation.")
 
 
-def _mark(user_id: uuid.UUID, found: Sequence[Task]) -> str:
-    """Return what stands for exactly these tasks of this person, as they are."""
-    shown = [str(user_id), *([str(task.pk), task.title] for task in found)]
+def _mark(found: Sequence[Task]) -> str:
+    """Return what stands for exactly these tasks, as they are."""
+    shown = [[str(task.pk), task.title] for task in found]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
