@@ -171,8 +171,9 @@ async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: 
     assert card["children"][0]["value"] == "Declined: delete 2 tasks"
 
 
+@pytest.mark.parametrize("where", ["here", "in another process"])
 async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
-    kit: FrontEnd, chat: Chat, script: ScriptedModel
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, start_runner: StartRunner, where: str
 ) -> None:
     second = function_call("delete_tasks", {"numbers": [3]}, call_id="call_2")
 
@@ -189,8 +190,13 @@ async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
     assert [card["widget"]["children"][0]["value"] for card in cards] == ["Delete 2 tasks?", "Delete task 3?"]
 
     action = pressed(cards[0], "cancel")
-    events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
-    assert kinds(events) == ["stream_options", "widget.root.updated"], "the other one still waits"
+    if where == "here":
+        events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
+        assert kinds(events) == ["stream_options", "widget.root.updated"], "the other one still waits"
+    else:
+        turn = await in_database(Turn.objects.get)
+        theirs = {"user_id": chat.user.pk, "conversation_id": turn.conversation_id, "turn_id": turn.pk}
+        await (await start_runner(script)).decide(**theirs, call_id=action["payload"]["call_id"], approve=False)
     script.enqueue([assistant_message("Eggs are gone.")])
     action = pressed(cards[1], "confirm")
     events = await kit.act(thread_id, action["type"], action["payload"], cards[1]["id"])
