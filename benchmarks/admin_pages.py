@@ -9,15 +9,13 @@ alone; each once before, then seven times, of which the middle one counts.
 import os
 import platform
 import random
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 import uuid
-from pathlib import Path
 
 from benchmarks.cleanup import PEOPLE, Given, fill_mirror
+from benchmarks.place import place, set_up
 
 SESSIONS = 100_000
 TIMES = 7
@@ -41,33 +39,18 @@ SESSIONS_PAGE = "/admin/chat/agentsession/"
 
 def main() -> None:
     """Measure and print."""
-    from config import postgres
-
     count = SESSIONS // 10 if "--quick" in sys.argv else SESSIONS
-    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
-    server = postgres.start(folder / "postgres")
-    try:
-        os.environ |= {"DATABASE_URL": server.url, "DATA_DIR": str(folder), "ENV_FILE": os.devnull}
-        os.environ["ALLOWED_HOSTS"] = "testserver"
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    with place(ALLOWED_HOSTS="testserver"):
         measure(count)
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(count: int) -> None:
     """Measure with so many sessions."""
-    import django
-
-    django.setup()
-    from django.core.management import call_command
+    set_up()
     from django.test import Client
 
     from chat.models import AgentSession, User
 
-    call_command("migrate", verbosity=0)
-    call_command("createcachetable", verbosity=0)
     fill(count)
     client = Client()
     client.force_login(User.objects.create_superuser("boss@example.com"), "django.contrib.auth.backends.ModelBackend")

@@ -8,12 +8,11 @@ Prints the table that docs/benchmarks.md keeps. Each is asked for in this proces
 
 import os
 import platform
-import shutil
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
+
+from benchmarks.place import place, set_up
 
 THREADS, MESSAGES = 10_000, 10_000
 TIMES, QUICK_TIMES = 400, 60
@@ -54,34 +53,19 @@ FROM chat_conversation
 
 def main() -> None:
     """Measure and print."""
-    from config import postgres
-
     times = QUICK_TIMES if "--quick" in sys.argv else TIMES
-    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
-    server = postgres.start(folder / "postgres")
-    try:
-        os.environ |= {"DATABASE_URL": server.url, "DATA_DIR": str(folder), "ENV_FILE": os.devnull}
-        os.environ |= {"ALLOWED_HOSTS": "testserver", "API_REQUESTS_PER_MINUTE": "1000000"}
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    with place(ALLOWED_HOSTS="testserver", API_REQUESTS_PER_MINUTE="1000000"):
         measure(times)
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(times: int) -> None:
     """Measure everything so many times."""
-    import django
-
-    django.setup()
-    from django.core.management import call_command
+    set_up()
     from django.test import Client
 
     from chat import threads, tokens
     from chat.models import User
 
-    call_command("migrate", verbosity=0)
-    call_command("createcachetable", verbosity=0)
     person = User.objects.create_user("somebody@example.com")
     longest = fill(str(person.pk))
     client = Client(headers={"Authorization": f"Bearer {tokens.make(user=person, name='b', scopes=['chat']).key}"})

@@ -8,19 +8,15 @@ table, with this process's own time; docs/benchmarks.md keeps one.
 
 import argparse
 import asyncio
-import importlib
 import json
-import os
 import statistics
-import tempfile
 import time
 import uuid
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
-import django
+from benchmarks.place import place, set_up
 
 MANY = 10_000
 TARGET = 0.050  # seconds
@@ -104,31 +100,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=200)
     times = parser.parse_args().times
-    with tempfile.TemporaryDirectory() as folder:
-        from config.postgres import start
-
-        server = start(Path(folder, "postgres"), durable=False)
-        try:
-            os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": folder}
-            os.environ |= {"DATABASE_URL": server.url, "API_REQUESTS_PER_MINUTE": "1000000", "ALLOWED_HOSTS": "*"}
-            os.environ |= {"DATABASE_POOL_SIZE": "4"}
-            django.setup()
-            importlib.import_module("django.core.management").call_command("migrate", verbosity=0)
-            key, thread, item = fill()
-            first = {"thread_id": thread, "limit": 50}
-            asked: dict[str, dict[str, Any]] = {
-                "threads.list, of 10,000": {"type": "threads.list", "params": {"limit": 50}},
-                "the next page": {"type": "threads.list", "params": {"limit": 50, "after": thread}},
-                "items.list, of 10,000 messages": {"type": "items.list", "params": first},
-                "from its middle": {"type": "items.list", "params": {**first, "after": item}},
-                "threads.get_by_id": {"type": "threads.get_by_id", "params": {"thread_id": thread}},
-            }
-            kept = asyncio.run(measure(key, asked, times))
-        finally:
-            for connection in importlib.import_module("django.db").connections.all():
-                connection.close()
-                connection.close_pool()
-            server.stop()
+    with place(durable=False, API_REQUESTS_PER_MINUTE="1000000", ALLOWED_HOSTS="*", DATABASE_POOL_SIZE="4"):
+        set_up()
+        key, thread, item = fill()
+        first = {"thread_id": thread, "limit": 50}
+        asked: dict[str, dict[str, Any]] = {
+            "threads.list, of 10,000": {"type": "threads.list", "params": {"limit": 50}},
+            "the next page": {"type": "threads.list", "params": {"limit": 50, "after": thread}},
+            "items.list, of 10,000 messages": {"type": "items.list", "params": first},
+            "from its middle": {"type": "items.list", "params": {**first, "after": item}},
+            "threads.get_by_id": {"type": "threads.get_by_id", "params": {"thread_id": thread}},
+        }
+        kept = asyncio.run(measure(key, asked, times))
     print(f"p95 of at most {TARGET * 1000:.0f} ms: {'yes' if kept else 'NO'}")
 
 

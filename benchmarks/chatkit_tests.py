@@ -13,18 +13,18 @@ import argparse
 import importlib
 import os
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import django
 import pytest
 from chatkit.store import Store
 from chatkit.types import AssistantMessageItem, Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
+
+from benchmarks.place import place, set_up
+from benchmarks.upstream import Count, Upstream, importable
 
 if TYPE_CHECKING:
     from chat.turns.accept import Accepted
@@ -39,7 +39,6 @@ CHOICE = "lets the page choose a tool"
 ERROR = "asks for an error of the package's or of Python's own; ours are our own, and tell no ids"
 TITLE = "wants a thread without a title, and a passage quoted beside a message; here both are made of the message"
 
-# Part of a test's name, and why it cannot apply. The first that matches counts.
 CANNOT_APPLY = {
     "save_and_load_thread_metadata": THREAD,
     "saves_thread_metadata": THREAD,
@@ -69,6 +68,7 @@ CANNOT_APPLY = {
     "passes_tools_to_responder": CHOICE,
     "creates_thread": TITLE,
 }
+CHATKIT = Upstream("openai-chatkit", FILES, CANNOT_APPLY)
 
 
 @dataclass(frozen=True)
@@ -253,11 +253,8 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-class Count:
-    """A pytest plugin: keeps what became of each test; each begins with an empty record."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, str] = {}
+class Emptied(Count):
+    """Counts, and lets each test begin with an empty record."""
 
     @pytest.fixture(autouse=True)
     def nobody_is_there(self) -> Iterator[None]:
@@ -268,16 +265,6 @@ class Count:
             cursor.execute("TRUNCATE chat_user CASCADE")
         yield
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the outcome; a failure before or after the test is one too."""
-        if report.when == "call" or report.failed:
-            self.outcomes[report.nodeid] = report.outcome
-
-
-def why_not(test: str) -> str | None:
-    """Return why a test cannot apply to ours; None where it must pass."""
-    return next((why for part, why in CANNOT_APPLY.items() if part in test), None)
-
 
 def run(checkout: Path, *options: str) -> Count:
     """Run the files of a checkout with our store and server in the place of theirs."""
@@ -285,37 +272,13 @@ def run(checkout: Path, *options: str) -> Count:
     from chat.turns import process
 
     process._runner = Accepting()  # type: ignore[assignment]
-    # These are what the tests import by name.
-    sys.path[:0] = [str(checkout), str(checkout / "tests")]
+    importable(checkout, checkout / "tests")
     importlib.import_module("tests._types").RequestContext = Context  # type: ignore[attr-defined]
     importlib.import_module("helpers.mock_store").SQLiteStore = AdaptedStore  # type: ignore[attr-defined]
     importlib.import_module("chatkit.server").ChatKitServer = Server  # type: ignore[attr-defined]
-    count = Count()
-    given = ["-c", os.devnull, "--rootdir", str(checkout), "-p", "no:cacheprovider", "-p", "no:django", "-q"]
-    given += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-W", "ignore"]
-    pytest.main([*given, *options, *(str(checkout / name) for name in FILES)], plugins=[count])
+    count = Emptied()
+    CHATKIT.run(checkout, count, "-W", "ignore", *options)
     return count
-
-
-def report(count: Count) -> bool:
-    """Print the tables; tell whether all that must pass have passed."""
-    print(f"\nopenai-chatkit {version('openai-chatkit')} is installed.\n")
-    print("| file | tests | pass | cannot apply | fail |\n|---|---|---|---|---|")
-    for name in FILES:
-        tests = {test: outcome for test, outcome in count.outcomes.items() if test.startswith(name)}
-        passed = [test for test, outcome in tests.items() if outcome == "passed"]
-        unable = [test for test in tests if test not in passed and why_not(test)]
-        figures = len(tests), len(passed), len(unable), len(tests) - len(passed) - len(unable)
-        print(f"| {name} | {' | '.join(map(str, figures))} |")
-    failed = [test for test, outcome in count.outcomes.items() if outcome != "passed"]
-    for why in dict.fromkeys(CANNOT_APPLY.values()):
-        tests_so = [test.partition("::")[2] for test in failed if why_not(test) == why]
-        print(f"\nCannot apply: {len(tests_so)}, since each {why}")
-        print("\n".join(f"- {test}" for test in tests_so))
-    broken = [test for test in failed if not why_not(test)]
-    for test in broken:
-        print(f"FAILS: {test}")
-    return bool(count.outcomes) and not broken
 
 
 def main() -> None:
@@ -324,20 +287,11 @@ def main() -> None:
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--verbose", action="store_true", help="say how each test failed")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        from config.postgres import start
-
-        server = start(Path(folder, "postgres"), durable=False)
-        try:
-            os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "ENV_FILE": os.devnull, "DATA_DIR": folder}
-            os.environ |= {"DATABASE_URL": server.url, "OPENAI_AGENTS_DISABLE_TRACING": "1"}
-            os.environ |= {"MESSAGES_PER_MINUTE": "100000", "QUEUE_PER_CONVERSATION": "1000"}
-            django.setup()
-            importlib.import_module("django.core.management").call_command("migrate", verbosity=0)
-            how = ["--tb=short"] if given.verbose else ["--tb=no", "--no-summary"]
-            passed = report(run(given.checkout.resolve(), *how))
-        finally:
-            server.stop()
+    with place(durable=False, MESSAGES_PER_MINUTE="100000", QUEUE_PER_CONVERSATION="1000"):
+        os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
+        set_up()
+        how = ["--tb=short"] if given.verbose else ["--tb=no", "--no-summary"]
+        passed = CHATKIT.report(run(given.checkout.resolve(), *how))
     sys.exit(not passed)
 
 

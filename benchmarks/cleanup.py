@@ -15,7 +15,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.cleanup_chat import Timing, Told
+from benchmarks.place import place, set_up
 
 SESSIONS, ITEMS, TURNS = 100_000, 30, 6
 AT_ONCE = 1000  # conversations that go on at the same time: their items lie among each other in the file
@@ -68,29 +68,16 @@ class Outcome:
 
 def main() -> None:
     """Measure both ways and print."""
-    from config import postgres
-
     count = SESSIONS // 10 if "--quick" in sys.argv else SESSIONS
-    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
-    server = postgres.start(folder / "postgres")
-    try:
-        os.environ |= {"DATABASE_URL": server.url, "DATA_DIR": str(folder), "ENV_FILE": os.devnull}
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    with place() as folder:
         measure(folder, count)
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(folder: Path, count: int) -> None:
     """Measure in a folder."""
-    import django
-
-    django.setup()
+    set_up()
     from django.conf import settings
-    from django.core.management import call_command
 
-    call_command("migrate", verbosity=0)
     begun = time.monotonic()
     given = fill(folder / "given.db", count)
     print(f"filled in {time.monotonic() - begun:.0f} s", file=sys.stderr)

@@ -9,9 +9,7 @@ built-in model: its own time is part of every figure. Prints a table; docs/bench
 import asyncio
 import json
 import os
-import shutil
 import statistics
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from benchmarks.place import place
 
 TARGET_REPLY = 3.0  # seconds, R43
 TARGET_READ = 0.1
@@ -136,24 +136,17 @@ OpenPage = Callable[[AsyncExitStack], Coroutine[Any, Any, Person]]
 
 def main() -> None:
     """Run all of it and print the table."""
-    from config import postgres
     from config.tests.support import LiveDatabase, ServerProcess, prepare
 
-    folder = Path(tempfile.mkdtemp(prefix="threadkeeper-benchmark-"))
-    server_of_record = postgres.start(folder / "postgres")
-    os.environ["DATABASE_URL"] = server_of_record.url
-    os.environ["DATA_DIR"] = str(folder)
-    try:
-        prepare(server_of_record.url, folder)
-        database = LiveDatabase(server_of_record.url)
+    with place() as folder:
+        url = os.environ["DATABASE_URL"]
+        prepare(url, folder)
+        database = LiveDatabase(url)
         server = ServerProcess(database, folder, MESSAGES_PER_MINUTE="1000000", SOCKETS_PER_USER="1000")
         try:
             asyncio.run(measure(server, database))
         finally:
             server.terminate()
-    finally:
-        server_of_record.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def measure(server: Any, database: Any) -> None:

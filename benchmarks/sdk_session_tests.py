@@ -11,14 +11,12 @@ listed as one that cannot apply. docs/decisions.md keeps the count.
 import argparse
 import asyncio
 import importlib
-import os
 import signal
 import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings
 
 from benchmarks.session_peers import prepare
+from benchmarks.upstream import Count, Upstream, importable
 
 if TYPE_CHECKING:
     from chat.memory.session import AgentSessionMemory
@@ -47,7 +46,6 @@ NOTHING = "wants an error when nothing is added to a closed session; ours does n
 DROPPED = "asks for SQLite's own error once a table is gone; ours raises MemoryUnavailable, then makes it anew"
 PRIVATE = "reads or replaces private connections, locks or methods of the SDK's class"
 
-# Part of a test's name, and why it cannot apply.
 CANNOT_APPLY = {
     "closed_rejects_empty_add_items": NOTHING,
     "closed_operations_raise_runtime_error": CLOSED,
@@ -71,6 +69,7 @@ CANNOT_APPLY = {
     "initialization_failure_then_cancellation_during_candidate_close": PRIVATE,
     "cancelled_connect_closes_eventually_acquired_connection": PRIVATE,
 }
+AGENTS = Upstream("openai-agents", FILES, CANNOT_APPLY)
 # Seconds for a test. One that cannot apply may wait for a call of a private method that never comes.
 PATIENCE, PATIENCE_IN_VAIN = 60, 3
 
@@ -193,11 +192,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class Count:
-    """A pytest plugin: keeps what became of each test, and lets none wait for ever."""
+class Watched(Count):
+    """Counts, and lets no test wait for ever."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[str, str] = {}
+        super().__init__()
         self.without_session: set[str] = set()
 
     @pytest.fixture(autouse=True)
@@ -216,7 +215,7 @@ class Count:
 
         made.clear()
         signal.signal(signal.SIGALRM, ring)
-        signal.alarm(PATIENCE_IN_VAIN if why_not(item.name) else PATIENCE)
+        signal.alarm(PATIENCE_IN_VAIN if AGENTS.why_not(item.name) else PATIENCE)
         try:
             return (yield)
         finally:
@@ -224,50 +223,16 @@ class Count:
             if not made:
                 self.without_session.add(item.nodeid)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the outcome; a failure before or after the test is one too."""
-        if report.when == "call" or report.failed:
-            self.outcomes[report.nodeid] = report.outcome
 
-
-def why_not(test: str) -> str | None:
-    """Return why a test cannot apply to our handle; None where it must pass."""
-    return next((why for part, why in CANNOT_APPLY.items() if part in test), None)
-
-
-def run(checkout: Path) -> Count:
+def run(checkout: Path) -> Watched:
     """Run the files of a checkout with our handle in the place of the SDK's."""
-    # These are what the tests import by name.
-    sys.path.insert(0, str(checkout))
+    importable(checkout)
     agents.SQLiteSession = AdaptedSQLite  # type: ignore[misc, assignment]
     agents.extensions.memory.AsyncSQLiteSession = AdaptedAsyncSQLite  # type: ignore[misc, assignment]
     importlib.import_module("tests.utils.simple_session").SimpleListSession = AdaptedList  # type: ignore[attr-defined]
-    count = Count()
-    options = ["-c", os.devnull, "--rootdir", str(checkout), "-p", "no:cacheprovider", "-p", "no:django"]
-    options += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-q", "--tb=no"]
-    pytest.main([*options, "--no-summary", *(str(checkout / name) for name in FILES)], plugins=[count])
+    count = Watched()
+    AGENTS.run(checkout, count, "--tb=no", "--no-summary")
     return count
-
-
-def report(count: Count) -> bool:
-    """Print the tables; tell whether all that must pass have passed."""
-    print(f"\nopenai-agents {version('openai-agents')} is installed.\n")
-    print("| file | tests | pass | of these without a session | cannot apply | fail |\n|---|---|---|---|---|---|")
-    for name in FILES:
-        tests = {test: outcome for test, outcome in count.outcomes.items() if test.startswith(name)}
-        passed = {test for test, outcome in tests.items() if outcome == "passed"}
-        unable = {test for test in tests if test not in passed and why_not(test)}
-        figures = len(tests), len(passed), len(passed & count.without_session), len(unable)
-        print(f"| {name} | {' | '.join(map(str, figures))} | {len(tests) - len(passed) - len(unable)} |")
-    failed = [test for test, outcome in count.outcomes.items() if outcome != "passed"]
-    for why in (PRIVATE, CLOSED, NOTHING, DROPPED):
-        tests_so = [test.partition("::")[2] for test in failed if why_not(test) == why]
-        print(f"\nCannot apply: {len(tests_so)}, since each {why}")
-        print("\n".join(f"- {test}" for test in tests_so))
-    broken = [test for test in failed if not why_not(test)]
-    for test in broken:
-        print(f"FAILS: {test}")
-    return bool(count.outcomes) and not broken
 
 
 def main() -> None:
@@ -278,7 +243,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
         prepare(Path(folder))
-        passed = report(run(checkout))
+        count = run(checkout)
+        passed = AGENTS.report(count, without_a_session=count.without_session)
     sys.exit(not passed)
 
 
