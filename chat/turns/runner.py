@@ -20,8 +20,9 @@ from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.turn import SUPERSEDED, Status
 from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
-from chat.turns.approvals import Asked, Decided, ask, decide
-from chat.turns.brief import Brief, read_brief
+from chat.turns.approvals import Decided, decide
+from chat.turns.beginning import accept_to_begin, ask_to_begin, decide_to_begin, finish_to_begin
+from chat.turns.brief import Brief
 from chat.turns.claim import claim_waiting
 from chat.turns.closing import Closed
 from chat.turns.events import (
@@ -34,10 +35,10 @@ from chat.turns.events import (
     is_retryable,
     warning_view,
 )
-from chat.turns.finish import Ended, Ending, finish
+from chat.turns.finish import Ending
 from chat.turns.journal import save_text
 from chat.turns.log import Logs
-from chat.turns.ownership import RENEWAL, Hold, hold_of, release, renew, take_over
+from chat.turns.ownership import RENEWAL, hold_of, release, renew, take_over
 from chat.turns.play import Play
 from chat.turns.presence import Presence
 from chat.turns.stop import ask_to_stop
@@ -155,7 +156,7 @@ class TurnRunner:
     async def _take(self, accepting: Callable[[uuid.UUID | None], Accepted]) -> Accepted:
         """Accept, and begin what was accepted as running: whoever asked may be gone by then, the turn is not."""
         with _Reserved(self) as owner:
-            accepted = await self._accepted(*await in_database(_accept_to_begin, accepting, owner))
+            accepted = await self._accepted(*await in_database(accept_to_begin, accepting, owner))
         await self._fill()
         return accepted
 
@@ -173,7 +174,7 @@ class TurnRunner:
 
     async def _decide(self, deciding: Callable[[uuid.UUID | None], Decided]) -> None:
         with _Reserved(self) as owner:
-            decided, brief = await in_database(_decide_to_begin, deciding, owner)
+            decided, brief = await in_database(decide_to_begin, deciding, owner)
             turn = decided.turn
             log = self.logs.open(turn.pk, turn.attempt) if decided.is_last else self.logs.get(turn.pk)
             if log is not None:
@@ -263,7 +264,7 @@ class TurnRunner:
     async def _end(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
         """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
         next_owner = None if self._draining else self.owner
-        ended, brief = await in_database(_finish_to_begin, hold_of(play.turn), ending, next_owner)
+        ended, brief = await in_database(finish_to_begin, hold_of(play.turn), ending, next_owner)
         message, warning = ended.message, warning_view(ending.warning)
         last: LastEvent
         if ending.status == Status.FAILED:
@@ -280,7 +281,7 @@ class TurnRunner:
     async def _wait(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
         """Let a turn wait for a person; return the conversation's next where that makes the question needless."""
         next_owner = None if self._draining else self.owner
-        asked, brief = await in_database(_ask_to_begin, hold_of(play.turn), ending, next_owner)
+        asked, brief = await in_database(ask_to_begin, hold_of(play.turn), ending, next_owner)
         for event in ending.asks:
             play.log.append(event)
         if asked.closed is not None:
@@ -348,44 +349,6 @@ class TurnRunner:
         if self.free > 0:
             for turn in await in_database(claim_waiting, owner=self.owner, limit=self.free):
                 self._begin(turn)
-
-
-def _accept_to_begin(
-    accepting: Callable[[uuid.UUID | None], Accepted], owner: uuid.UUID | None
-) -> tuple[Accepted, Brief | None]:
-    """Accept, and read what the turn needs where it begins at once."""
-    accepted = accepting(owner)
-    begins = accepted.is_new and accepted.turn.status == Status.RUNNING
-    return accepted, _brief(accepted.turn) if begins else None
-
-
-def _finish_to_begin(hold: Hold, ending: Ending, next_owner: uuid.UUID | None) -> tuple[Ended, Brief | None]:
-    """End a turn, and read what the conversation's next one needs."""
-    ended = finish(hold, ending, next_owner=next_owner)
-    return ended, _brief(ended.next) if ended.next else None
-
-
-def _ask_to_begin(hold: Hold, ending: Ending, next_owner: uuid.UUID | None) -> tuple[Asked, Brief | None]:
-    """Let a turn wait, or close it and read what the conversation's next one needs."""
-    asked = ask(hold, ending, next_owner=next_owner)
-    return asked, _brief(asked.next) if asked.next else None
-
-
-def _decide_to_begin(
-    deciding: Callable[[uuid.UUID | None], Decided], owner: uuid.UUID | None
-) -> tuple[Decided, Brief | None]:
-    """Decide, and read what the turn needs where it goes on at once."""
-    decided = deciding(owner)
-    goes_on = decided.is_last and decided.turn.status == Status.RUNNING
-    return decided, _brief(decided.turn) if goes_on else None
-
-
-def _brief(turn: Turn) -> Brief | None:
-    """Read a turn's brief; what came before is stored by now, so that a failure is left to the turn itself."""
-    try:
-        return read_brief(turn)
-    except DatabaseError:
-        return None
 
 
 class _Reserved:
