@@ -28,7 +28,7 @@ class Point:
 
 POINTS = {
     "after accept": Point("chat.turns.runner:TurnRunner._accepted", "before"),
-    "after the claim of a queued one": Point("chat.turns.runner:_finish_to_begin", "after"),
+    "after the claim of a queued one": Point("chat.turns.runner:finish_to_begin", "after"),
     "before the model": Point("chat.turns.playback:PlaybackModel.watch", "before"),
     "mid-stream": Point("chat.turns.playback:PlaybackModel._say", "after", 3),
     "mid-stream with text saved": Point("chat.turns.runner:save_text", "after"),
@@ -38,7 +38,7 @@ POINTS = {
     "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
     "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
     "before the final commit": Point("chat.turns.finish:reflect", "after"),
-    "after the final commit": Point("chat.turns.runner:finish", "after"),
+    "after the final commit": Point("chat.turns.beginning:finish", "after"),
     "while pruning": Point("chat.memory.statements:_delete", "after"),
     "after pruning": Point("chat.turns.runner:prune", "after"),
 }

@@ -9,9 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.items import ModelResponse
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 from psycopg.errors import IdleInTransactionSessionTimeout
@@ -23,6 +22,9 @@ from chat.memory.items import Item
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
 from chat.turns.ownership import HELD, Hold
+
+if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
+    from agents.items import ModelResponse
 
 # PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair; a model may say either.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -108,7 +110,7 @@ def load(turn: Turn) -> Journal:
     return Journal(steps, [tool_view(call) for call in ToolCall.objects.filter(turn=turn)])
 
 
-def record_step(hold: Hold, *, n: int, response: ModelResponse, duration_ms: int) -> None:
+def record_step(hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int) -> None:
     """Write a complete response, before any of its calls runs. Raise TurnLost."""
     hold.write(
         _RECORD,

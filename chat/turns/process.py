@@ -2,23 +2,28 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.assistant import extra
-from chat.assistant.providers import build_model
 from chat.bridge import in_database
-from chat.memory.quarantine import quarantine_file
-from chat.memory.store import SessionStore
-from chat.turns.runner import TurnRunner
 
-_runner: TurnRunner | None = None
+if TYPE_CHECKING:
+    from chat.turns.runner import TurnRunner
+
+_runner: "TurnRunner | None" = None
 
 
 async def start() -> None:
     """Begin to run turns; what was cut off is taken up. Raise BadExtraTools."""
     global _runner  # noqa: PLW0603 - one a process, as long as the process
+    # Here, for who runs no turns (the worker, commands) knows this module too, and need not wait two seconds for these.
+    from chat.assistant import extra
+    from chat.assistant.providers import build_model
+    from chat.memory.store import SessionStore
+    from chat.turns.runner import TurnRunner
+
     extra.configured()
     _runner = TurnRunner(
         model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
@@ -28,6 +33,8 @@ async def start() -> None:
 
 async def _tell_staff(moved: Path) -> None:
     """Keep word of a corrupt session file; the turn that found it goes on even where the database is away."""
+    from chat.memory.quarantine import quarantine_file
+
     with suppress(DatabaseError):
         await in_database(quarantine_file, moved)
 
@@ -40,7 +47,7 @@ async def drain(seconds: float) -> None:
         _runner = None
 
 
-def current() -> TurnRunner:
+def current() -> "TurnRunner":
     """Return the process's runner."""
     if _runner is None:
         raise RuntimeError("No turns are run in this process.")

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from agents import SQLiteSession
 from django.conf import settings
 
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
@@ -122,6 +121,8 @@ def _shape(file: sqlite3.Connection) -> dict[str, list[tuple[str, str, int, int]
 @cache
 def _sdk_shape() -> dict[str, list[tuple[str, str, int, int]]]:
     """Return the columns of the tables that the SDK's own class makes."""
+    from agents import SQLiteSession  # two seconds, for which no other command need wait
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sdk.db"
         SQLiteSession("one", path).close()

@@ -18,7 +18,7 @@ from chat.memory import file as session_file
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
 from config.processes import spawn
-from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of
+from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of, run
 from sessions_admin.retention.runs import TAKEN_UP
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
@@ -151,3 +151,11 @@ def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next
     with closing(sqlite3.connect(path)) as file:
         for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
             assert file.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table  # noqa: S608
+
+
+def test_the_worker_and_commands_do_not_wait_for_the_sdk_which_they_do_not_use() -> None:
+    asked = (
+        "import sys, django; django.setup(); import sessions_admin.tasks; print({'agents', 'openai'} & {*sys.modules})"
+    )
+    told = run("-c", asked)
+    assert told.stdout == "set()\n", told.stderr
