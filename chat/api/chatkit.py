@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from contextvars import copy_context
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from ninja import Field, Header, Router, Schema
 
 from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
-from chat.api.streams import EVENTS, OpenStream, make_room, open_streams
+from chat.api.streams import COMMENT, EVENTS, OpenStream, make_room, open_streams
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
 from chat.connected import Pass
@@ -78,31 +79,19 @@ class ChatKitStream(OpenStream):
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
         open_streams.add(self, self.shown)
-        coming: asyncio.Task[bytes] | None = None
         # One for all steps: the package sets a variable of the context in one and resets it in another.
         context = copy_context()
         try:
-            while not self.over.done():
-                coming = asyncio.create_task(_next(self._events), context=context)
-                awaited: set[asyncio.Future[Any]] = {coming, self.over}
-                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done() or not (event := coming.result()):
-                    return
-                yield event
+            async with aclosing(self.coming(self._events, context)) as events:
+                async for event in events:
+                    yield event if event is not None else COMMENT
         finally:
             open_streams.discard(self)
-            if coming is not None:
-                coming.cancel()
-                await asyncio.wait({coming})
             await asyncio.create_task(_close(self._events), context=context)
 
 
 async def _close(events: AsyncGenerator[bytes, None]) -> None:
     await events.aclose()
-
-
-async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(events, b"")
 
 
 @router.post("", openapi_extra=REPLIES)

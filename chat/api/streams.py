@@ -9,7 +9,8 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from contextvars import Context
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -19,13 +20,14 @@ from chat.api.telling import Place, Teller
 from chat.connected import Connected, Pass
 from chat.exceptions import NotFound, RateLimited
 from chat.turns import process
-from chat.turns.follow import Seen, follow
+from chat.turns.follow import follow
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_EVERY = 15.0  # seconds without anything else
 EVENTS = "text/event-stream"
 COMMENT = b":\n\n"
+T = TypeVar("T")
 
 
 class OpenStream(StreamingHttpResponse):
@@ -51,6 +53,26 @@ class OpenStream(StreamingHttpResponse):
         """End it: whoever it is for is not signed in any more."""
         self.end()
 
+    async def coming(self, source: AsyncIterator[T], context: Context | None = None) -> AsyncGenerator[T | None, None]:
+        """Yield what comes, and None where nothing did for a while, until there is no more or the stream is to end."""
+        step: asyncio.Task[T | None] | None = None
+        try:
+            while not self.over.done():
+                step = step or asyncio.create_task(_next(source), context=context)
+                awaited: set[asyncio.Future[Any]] = {step, self.over}
+                await asyncio.wait(awaited, timeout=HEARTBEAT_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                if not step.done():
+                    yield None
+                    continue
+                done, step = step, None
+                if (what := done.result()) is None:
+                    return
+                yield what
+        finally:
+            if step is not None:
+                step.cancel()
+                await asyncio.wait({step})
+
 
 class TurnStream(OpenStream):
     """The events of one turn, for one caller."""
@@ -64,9 +86,13 @@ class TurnStream(OpenStream):
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
         open_streams.add(self, self.shown)
+        place, logs = self._place, process.current().logs
         try:
             yield COMMENT  # the headers go out with it
-            async with aclosing(self._news()) as news:
+            async with (
+                aclosing(follow(logs, self.turn_id, attempt=place.attempt, after=place.n)) as following,
+                aclosing(self.coming(following)) as news,
+            ):
                 async for seen in news:
                     if seen is None:
                         yield COMMENT
@@ -85,33 +111,9 @@ class TurnStream(OpenStream):
         finally:
             open_streams.discard(self)
 
-    async def _news(self) -> AsyncGenerator[Seen | None, None]:
-        """Yield what is new, and None where nothing was for a while."""
-        logs = process.current().logs
-        async with aclosing(follow(logs, self.turn_id, attempt=self._place.attempt, after=self._place.n)) as following:
-            coming: asyncio.Task[Seen | None] | None = None
-            try:
-                while not self.over.done():
-                    if coming is None:
-                        coming = asyncio.create_task(_next(following))
-                    awaited: set[asyncio.Future[Any]] = {coming, self.over}
-                    await asyncio.wait(awaited, timeout=HEARTBEAT_EVERY, return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done():
-                        yield None
-                        continue
-                    done, coming = coming, None
-                    seen = done.result()
-                    if seen is None:
-                        return
-                    yield seen
-            finally:
-                if coming is not None:
-                    coming.cancel()
-                    await asyncio.wait({coming})
 
-
-async def _next(following: AsyncIterator[Seen]) -> Seen | None:
-    return await anext(following, None)
+async def _next(source: AsyncIterator[T]) -> T | None:
+    return await anext(source, None)
 
 
 open_streams: Connected[OpenStream] = Connected()

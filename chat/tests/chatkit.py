@@ -11,6 +11,7 @@ from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from pydantic import TypeAdapter
 
+from chat.api.streams import COMMENT
 from chat.bridge import in_database
 from chat.models import User
 from chat.tests.api import bearer
@@ -26,6 +27,7 @@ class FrontEnd:
 
     client: AsyncClient = field(default_factory=AsyncClient)
     headers: dict[str, str] = field(default_factory=dict)
+    comments: int = 0
 
     async def post(self, kind: str, /, **params: Any) -> Any:
         """Send a request; return the response as it is."""
@@ -46,6 +48,9 @@ class FrontEnd:
         assert isinstance(answer, StreamingHttpResponse)
         assert answer["Content-Type"] == "text/event-stream"
         async for part in answer:
+            if part == COMMENT:
+                self.comments += 1
+                continue
             assert part.startswith(b"data: ")
             assert part.endswith(b"\n\n")
             _event.validate_json(part[6:])

@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
-from chatkit.types import FileAttachment, InferenceOptions, UserMessageItem, UserMessageTextContent
-from django.utils import timezone
 from pytest_django import Settings
 
 from chat import connected, history, tasks, tokens
 from chat.api import streams
 from chat.bridge import in_database
-from chat.chatkit.store import Asker, ConversationStore, NoAttachments
 from chat.exceptions import ModelFailed
 from chat.models import Conversation, Message, Task, Turn, User
 from chat.models.turn import Status
@@ -288,6 +285,23 @@ async def test_a_front_end_that_goes_away_stops_nothing(kit: FrontEnd, chat: Cha
     assert [text_of(item) for item in await kit.items(turn.conversation_id)] == ["Plan my week", "All the same."]
 
 
+async def test_a_silent_stream_shows_that_it_lives(
+    kit: FrontEnd, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_EVERY", 0.01)
+
+    async def think(call: ModelCall) -> Any:
+        seen = kit.comments
+        while kit.comments < seen + 3:
+            await asyncio.sleep(0)
+        return [assistant_message("Done thinking.")]
+
+    script.enqueue(ModelStep.respond(think))
+    async with asyncio.timeout(60):
+        events = await kit.begin("Think")
+    assert text_of(done(events, "assistant_message")) == "Done thinking."
+
+
 @pytest.mark.parametrize("what", ["token", "server"])
 async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
@@ -359,20 +373,6 @@ async def test_what_is_wrong_with_a_message_is_told_in_the_stream_and_nothing_st
         assert error_of(await kit.events("threads.create", input=asked)) == sentence
     settings.QUEUE_PER_CONVERSATION = 0
     assert "wait" in error_of(await kit.begin("Hello"))
-    assert await in_database(Conversation.objects.count) == 0
-
-
-async def test_a_file_with_a_message_is_refused_by_the_store_too(chat: Chat) -> None:
-    item = UserMessageItem(
-        id=nothing(),
-        thread_id=nothing(),
-        created_at=timezone.now(),
-        content=[UserMessageTextContent(text="Look")],
-        attachments=[FileAttachment(id="file_1", name="list.txt", mime_type="text/plain")],
-        inference_options=InferenceOptions(),
-    )
-    with pytest.raises(NoAttachments):
-        await ConversationStore().add_thread_item(item.thread_id, item, Asker(chat.user.pk))
     assert await in_database(Conversation.objects.count) == 0
 
 

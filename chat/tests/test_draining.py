@@ -8,7 +8,7 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message
 
 from chat.tests.conftest import Chat
-from chat.turns import runner as runners
+from chat.turns import beginning
 from chat.turns.finish import Ended, Ending, finish
 from chat.turns.ownership import Hold
 
@@ -25,7 +25,7 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
         under_way.append("ended")
         return ended
 
-    monkeypatch.setattr(runners, "finish", slow_finish)
+    monkeypatch.setattr(beginning, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
     await chat.send("hi")
     while not under_way:

@@ -25,6 +25,9 @@ def duration(text: str) -> timedelta:
 class ShellCommand(BaseCommand):
     """A command over one function of ours."""
 
+    # The traps of the settings (`config.checks`); the other checks load every page, and with them the SDK, for seconds.
+    requires_system_checks = ("traps",)
+
     def print_json(self, value: object) -> None:
         """Print for programs."""
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False))
