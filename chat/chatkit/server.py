@@ -163,7 +163,7 @@ class Server(ChatKitServer[Asker]):
             return
         with _worded():
             turn = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
-            async for event in _told(turn, Telling(items_of(turn)[:1]), context):
+            async for event in _told(turn, Telling(items_of(turn)[:1], context.told), context):
                 yield event
 
     async def action(
@@ -193,7 +193,7 @@ class Server(ChatKitServer[Asker]):
             call_id=decision.call_id,
             approve=decision.approve,
         )
-        async for event in _told(turn, Telling(items_of(turn)), context):
+        async for event in _told(turn, Telling(items_of(turn), context.told), context):
             yield event
 
     def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:

@@ -5,7 +5,7 @@ that no turn has made has no place here, and is refused.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from chatkit.store import Store, StoreItemType
@@ -30,10 +30,14 @@ from chat.turns import process
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks; `key`, where they give one, is of a request that may be sent again."""
+    """Who asks; `key`, where they give one, is of a request that may be sent again.
+
+    `told` has the ids of all items that the answer has told of: they come from the record, which may be ahead by now.
+    """
 
     user_id: uuid.UUID
     key: str = ""
+    told: set[str] = field(default_factory=set, compare=False)
 
     def new_id(self, what: str) -> uuid.UUID:
         """Make an id: for the same request always the same."""
@@ -129,11 +133,12 @@ class ConversationStore(Store[Asker]):
         if not isinstance(item, UserMessageItem):
             await self.save_item(thread_id, item, context)
             return
+        text = text_of(item)
         accepted = await process.current().send(
             user_id=context.user_id,
             conversation_id=reading.thread_key(thread_id),
             client_id=uuid.UUID(item.id),
-            text=text_of(item),
+            text=text,
         )
         stored = accepted.message
         item.id, item.created_at = stored["id"], datetime.fromisoformat(stored["created_at"])
@@ -141,12 +146,16 @@ class ConversationStore(Store[Asker]):
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
         """Make sure that an item is recorded; of a turn under way it will be. Raise NotOfTurns."""
+        if item.id in context.told:
+            return
         turn = await self._turn_with(thread_id, item.id, context)
         if turn is None or (turn.ended and item not in items_of(turn)):
             raise NotOfTurns
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: Asker) -> None:
         """Make sure that an item is not recorded: what a turn under way has shown may go again. Raise NotOfTurns."""
+        if item_id in context.told:
+            return
         turn = await self._turn_with(thread_id, item_id, context)
         if turn is not None and (turn.ended or item_id == turn.prompt["id"]):
             raise NotOfTurns

@@ -24,15 +24,17 @@ from chatkit.types import (
 
 
 class Telling:
-    """What a reader has been told of a turn's items."""
+    """What a reader has been told of a turn's items; `ids` is given those of all of them."""
 
-    def __init__(self, told: Sequence[ThreadItem] = ()) -> None:
+    def __init__(self, told: Sequence[ThreadItem], ids: set[str]) -> None:
         self._told = {item.id: item for item in told}
+        self._ids = ids
         self._open: dict[str, None] = {}  # begun and not done, in their order
 
     def tell(self, items: Sequence[ThreadItem]) -> Iterator[ThreadStreamEvent]:
         """Yield what makes of the items that were told those that there are."""
         there = {item.id: item for item in items}
+        self._ids.update(there)
         for gone in self._told.keys() - there.keys():
             del self._told[gone]
             self._open.pop(gone, None)

@@ -168,6 +168,34 @@ async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: 
     assert card["children"][0]["value"] == "Declined: delete 2 tasks"
 
 
+@pytest.mark.parametrize("events_before", [2, 3, 4])
+async def test_what_is_told_of_a_turn_that_has_gone_on_and_ended_meanwhile_is_no_error(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, events_before: int
+) -> None:
+    thread_id, question, _ = await asked(kit, chat, script)
+    thinking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def think(call: ModelCall) -> Any:
+        thinking.set()
+        await go_on.wait()
+        return [assistant_message("All three stay.")]
+
+    said = [assistant_message("I leave them."), function_call("list_tasks", {}, call_id="call_2")]
+    script.extend([said, ModelStep.respond(think)])
+    params = {"thread_id": thread_id, "item_id": question["id"], "action": pressed(question, "cancel")}
+    stream = kit.stream("threads.custom_action", **params)
+    async with asyncio.timeout(60):
+        events = [await anext(stream), await anext(stream)]  # with the second it is decided
+        await thinking.wait()
+        events += [await anext(stream) for _ in range(events_before - 2)]
+        go_on.set()
+        await chat.settled()
+        events += [event async for event in stream]
+    assert "error" not in kinds(events)
+    (answer,) = [item for item in await kit.items(thread_id) if item["type"] == "assistant_message"]
+    assert text_of(answer).endswith("All three stay.")
+
+
 @pytest.mark.parametrize("where", ["here", "in another process"])
 async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, start_runner: StartRunner, where: str

@@ -28,20 +28,20 @@ def told(telling: Telling, text: str) -> list[tuple[str, str]]:
 
 
 def test_a_text_that_grows_is_told_by_what_is_new() -> None:
-    telling = Telling([])
+    telling = Telling([], set())
     assert told(telling, "Hel")[-1] == ("assistant_message.content_part.text_delta", "Hel")
     assert told(telling, "Hello 🧵") == [("assistant_message.content_part.text_delta", "lo 🧵")]
     assert told(telling, "Hello 🧵") == []
 
 
 def test_a_text_that_was_taken_back_is_told_as_a_whole() -> None:
-    telling = Telling([])
+    telling = Telling([], set())
     told(telling, "Hello there")
     assert told(telling, "Hello, you") == [("thread.item.replaced", "Hello, you")]
     assert told(telling, "Hello, you two") == [("assistant_message.content_part.text_delta", " two")]
 
 
 def test_a_text_that_another_stream_has_told_is_told_as_a_whole() -> None:
-    telling = Telling([reply("Hello")])
+    telling = Telling([reply("Hello")], set())
     assert told(telling, "Hello") == []
     assert told(telling, "Hello there") == [("thread.item.replaced", "Hello there")]
