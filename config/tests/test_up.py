@@ -15,7 +15,8 @@ import pytest
 
 from config.tests.support import ROOT, Up, clean_environment, embedded_answers, eventually, free_port, processes_of, run
 
-pytestmark = pytest.mark.service
+# One after another, and before the single tests: these start the most, and take the longest.
+pytestmark = [pytest.mark.service, pytest.mark.xdist_group("up")]
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ from sessions_admin.retention.runs import TAKEN_UP
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
 
+# Among the first to be run: these wait the longest.
+pytestmark = [pytest.mark.service, pytest.mark.xdist_group("worker")]
+
 # The worker looks at its schedule every 30 seconds.
 NEXT_LOOK = 120.0
 
@@ -65,7 +68,6 @@ def add_session(database: LiveDatabase, user: uuid.UUID, *, session_id: SessionI
     )
 
 
-@pytest.mark.service
 def test_a_worker_removes_a_session_eight_days_old_when_its_schedule_is_due(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
@@ -114,7 +116,6 @@ def add_many(database: LiveDatabase, path: Path, user: uuid.UUID, count: int) ->
         file.execute("COMMIT")
 
 
-@pytest.mark.service
 def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next_one(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:
@@ -162,7 +163,6 @@ print({"agents", "openai"} & {*sys.modules})
 """
 
 
-@pytest.mark.service
 def test_the_worker_and_commands_do_not_load_the_sdk_which_they_do_not_use(
     live_database: LiveDatabase, tmp_path: Path
 ) -> None:

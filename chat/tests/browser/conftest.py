@@ -31,10 +31,11 @@ ARGUMENTS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder."""
+    """Mark all tests of this folder; those of a module, which share a browser and a server, run in one process."""
     for item in items:
         if item.path.is_relative_to(os.path.dirname(__file__)):
             item.add_marker("browser")
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")
