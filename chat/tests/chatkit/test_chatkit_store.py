@@ -7,7 +7,7 @@ from django.utils import timezone
 from chat.bridge import in_database
 from chat.chatkit.store import Asker, ConversationStore, NoAttachments
 from chat.models import Conversation, User
-from chat.tests.chatkit import nothing
+from chat.tests.chatkit.front_end import nothing
 
 
 @pytest.mark.django_db(transaction=True)

@@ -20,7 +20,7 @@ from chat.models import AgentSession, Conversation, Message, Turn, User
 from chat.tests import talk
 from chat.tests.api import bearer
 from chat.tests.api import error_of as code_of
-from chat.tests.chatkit import PATH, FrontEnd, done, error_of, front_end, message, nothing
+from chat.tests.chatkit.front_end import PATH, FrontEnd, done, error_of, front_end, message, nothing
 from chat.tests.conftest import Chat, StartRunner
 from chat.turns import process
 

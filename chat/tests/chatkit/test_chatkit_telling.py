@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from chatkit.types import AssistantMessageContent, AssistantMessageItem
 
 from chat.chatkit.telling import Telling
-from chat.tests.chatkit import kinds
+from chat.tests.chatkit.front_end import kinds
 
 
 def reply(text: str) -> AssistantMessageItem:

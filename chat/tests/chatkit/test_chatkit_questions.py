@@ -1,0 +1,127 @@
+"""What the assistant asks before it acts: a card, whose buttons decide."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.models import Task, Turn
+from chat.tests.asking import DELETE
+from chat.tests.chatkit.front_end import FrontEnd, done, error_of, kinds, text_of
+from chat.tests.conftest import Chat, StartRunner
+
+
+async def asked(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Let the assistant ask whether to delete two tasks; return the thread, the question, and the events."""
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=chat.user.pk, title=title)
+
+    await in_database(fill)
+    script.enqueue([assistant_message("Gladly."), *DELETE])
+    events = await kit.begin("Delete the first two tasks")
+    await chat.settled()
+    return events[0]["thread"]["id"], done(events, "widget"), events
+
+
+def pressed(question: dict[str, Any], button: str) -> Any:
+    return question["widget"][button]["action"]
+
+
+async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, events = await asked(kit, chat, script)
+    shown = [child["value"] for child in question["widget"]["children"]]
+    assert shown == ["Delete 2 tasks?", "#1 Milk", "#2 Bread"]
+    assert text_of(done(events, "assistant_message")) == "Gladly."
+    assert (await kit.items(thread_id))[1:] == [done(events, "assistant_message"), question]
+    assert await in_database(Task.objects.count) == 3
+
+    script.enqueue([assistant_message("Both are gone.")])
+    action = pressed(question, "confirm")
+    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert await in_database(Task.objects.count) == 1
+    (card,) = [event["update"]["widget"] for event in events if event.get("item_id") == question["id"]]
+    assert card["children"][0]["value"] == "Approved: delete 2 tasks"
+    assert "confirm" not in card
+    assert text_of(done(events, "assistant_message")) == "Gladly.\n\nBoth are gone."
+    shown = [text_of(item) if "content" in item else item["widget"] for item in await kit.items(thread_id)]
+    assert shown == ["Delete the first two tasks", card, "Gladly.\n\nBoth are gone."]
+
+    again = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert error_of(again) == "This was decided already."
+
+
+async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:
+    thread_id, question, _ = await asked(kit, chat, script)
+    script.enqueue([assistant_message("I leave them.")])
+    action = pressed(question, "cancel")
+    events = await kit.act(thread_id, action["type"], action["payload"], question["id"])
+    assert text_of(done(events, "assistant_message")).endswith("I leave them.")
+    assert await in_database(Task.objects.count) == 3
+    card = (await kit.items(thread_id))[1]["widget"]
+    assert card["children"][0]["value"] == "Declined: delete 2 tasks"
+
+
+@pytest.mark.parametrize("events_before", [2, 3, 4])
+async def test_what_is_told_of_a_turn_that_has_gone_on_and_ended_meanwhile_is_no_error(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, events_before: int
+) -> None:
+    thread_id, question, _ = await asked(kit, chat, script)
+    thinking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def think(call: ModelCall) -> Any:
+        thinking.set()
+        await go_on.wait()
+        return [assistant_message("All three stay.")]
+
+    said = [assistant_message("I leave them."), function_call("list_tasks", {}, call_id="call_2")]
+    script.extend([said, ModelStep.respond(think)])
+    params = {"thread_id": thread_id, "item_id": question["id"], "action": pressed(question, "cancel")}
+    stream = kit.stream("threads.custom_action", **params)
+    async with asyncio.timeout(60):
+        events = [await anext(stream), await anext(stream)]  # with the second it is decided
+        await thinking.wait()
+        events += [await anext(stream) for _ in range(events_before - 2)]
+        go_on.set()
+        await chat.settled()
+        events += [event async for event in stream]
+    assert "error" not in kinds(events)
+    (answer,) = [item for item in await kit.items(thread_id) if item["type"] == "assistant_message"]
+    assert text_of(answer).endswith("All three stay.")
+
+
+@pytest.mark.parametrize("where", ["here", "in another process"])
+async def test_of_several_questions_the_turn_goes_on_with_the_last_answer(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, start_runner: StartRunner, where: str
+) -> None:
+    second = function_call("delete_tasks", {"numbers": [3]}, call_id="call_2")
+
+    def fill() -> None:
+        for title in ("Milk", "Bread", "Eggs"):
+            tasks.create_task(user_id=chat.user.pk, title=title)
+
+    await in_database(fill)
+    script.enqueue([*DELETE, second])
+    events = await kit.begin("Delete all")
+    await chat.settled()
+    thread_id = events[0]["thread"]["id"]
+    cards = [event["item"] for event in events if event.get("item", {}).get("type") == "widget"]
+    assert [card["widget"]["children"][0]["value"] for card in cards] == ["Delete 2 tasks?", "Delete task 3?"]
+
+    action = pressed(cards[0], "cancel")
+    if where == "here":
+        events = await kit.act(thread_id, action["type"], action["payload"], cards[0]["id"])
+        assert kinds(events) == ["stream_options", "widget.root.updated"], "the other one still waits"
+    else:
+        turn = await in_database(Turn.objects.get)
+        theirs = {"user_id": chat.user.pk, "conversation_id": turn.conversation_id, "turn_id": turn.pk}
+        await (await start_runner(script)).decide(**theirs, call_id=action["payload"]["call_id"], approve=False)
+    script.enqueue([assistant_message("Eggs are gone.")])
+    action = pressed(cards[1], "confirm")
+    events = await kit.act(thread_id, action["type"], action["payload"], cards[1]["id"])
+    assert text_of(done(events, "assistant_message")) == "Eggs are gone."
+    assert await in_database(lambda: sorted(task.title for task in Task.objects.all())) == ["Bread", "Milk"]
