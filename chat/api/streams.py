@@ -33,11 +33,11 @@ T = TypeVar("T")
 class OpenStream(StreamingHttpResponse):
     """A stream for somebody, which can be told to end."""
 
-    def __init__(self, shown: Pass, parts: AsyncGenerator[bytes, None], **kwargs: Any) -> None:
+    def __init__(self, shown: Pass, parts: AsyncGenerator[bytes, None]) -> None:
         self.shown = shown
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parts = parts
-        super().__init__(parts, content_type=EVENTS, **kwargs)
+        super().__init__(parts, content_type=EVENTS)
         self["X-Accel-Buffering"] = "no"
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -86,9 +86,10 @@ class TurnStream(OpenStream):
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
         open_streams.add(self, self.shown)
-        place, logs = self._place, process.current().logs
+        place = self._place
         try:
             yield COMMENT  # the headers go out with it
+            logs = process.current().logs
             async with (
                 aclosing(follow(logs, self.turn_id, attempt=place.attempt, after=place.n)) as following,
                 aclosing(self.coming(following)) as news,

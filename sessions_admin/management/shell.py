@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.core.management.base import BaseCommand, CommandError
 
 from chat.exceptions import ThreadkeeperError
+from config.checks import TAG
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 
@@ -25,8 +26,8 @@ def duration(text: str) -> timedelta:
 class ShellCommand(BaseCommand):
     """A command over one function of ours."""
 
-    # The traps of the settings (`config.checks`); the other checks load every page, and with them the SDK, for seconds.
-    requires_system_checks = ("traps",)
+    # The traps of the settings; the other checks load every page, and with them the SDK, for seconds.
+    requires_system_checks = (TAG,)
 
     def print_json(self, value: object) -> None:
         """Print for programs."""

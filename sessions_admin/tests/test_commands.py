@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from chat.models import AgentSession, User
@@ -108,6 +109,12 @@ def test_a_failure_is_a_sentence(db: None, settings: Settings, tmp_path: Path) -
 
 
 @pytest.mark.service
+def test_a_trap_in_the_settings_stops_a_command(settings: Settings) -> None:
+    settings.SECRET_KEY = "a" * 50
+    with pytest.raises(SystemCheckError, match="SECRET_KEY can be guessed"):
+        call_command("list_sessions", skip_checks=False)
+
+
 def test_a_failure_ends_the_process_with_1(live_database: LiveDatabase, tmp_path: Path) -> None:
     where = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
 

@@ -1,12 +1,20 @@
 """What a program that uses ChatKit's store by itself is told."""
 
 import pytest
-from chatkit.types import FileAttachment, InferenceOptions, UserMessageItem, UserMessageTextContent
+from chatkit.types import (
+    AssistantMessageContent,
+    AssistantMessageItem,
+    FileAttachment,
+    InferenceOptions,
+    UserMessageItem,
+    UserMessageTextContent,
+)
 from django.utils import timezone
 
 from chat.bridge import in_database
-from chat.chatkit.store import Asker, ConversationStore, NoAttachments
+from chat.chatkit.store import Asker, ConversationStore, NoAttachments, NotOfTurns
 from chat.models import Conversation, User
+from chat.tests import talk
 from chat.tests.chatkit.front_end import nothing
 
 
@@ -23,3 +31,26 @@ async def test_a_file_with_a_message_is_refused(owner: User) -> None:
     with pytest.raises(NoAttachments):
         await ConversationStore().add_thread_item(item.thread_id, item, Asker(owner.pk))
     assert await in_database(Conversation.objects.count) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_a_turn_has_said_is_changed_and_removed_by_nobody(owner: User) -> None:
+    def fill() -> str:
+        talked = talk.conversation(owner)
+        talk.say(talked, "Hello", "Hi.")
+        return str(talked.pk)
+
+    thread_id, store = await in_database(fill), ConversationStore()
+    reply = (await store.load_thread_items(thread_id, None, 1, "desc", Asker(owner.pk))).data[0]
+    assert isinstance(reply, AssistantMessageItem)
+    other = reply.model_copy(update={"content": [AssistantMessageContent(text="H")]})
+    with pytest.raises(NotOfTurns):
+        await store.save_item(thread_id, other, Asker(owner.pk))
+    with pytest.raises(NotOfTurns):
+        await store.delete_thread_item(thread_id, reply.id, Asker(owner.pk))
+
+    # Who was told of it is told of what it was, and what has gone: the record may be ahead by then.
+    told = Asker(owner.pk, told={reply.id})
+    await store.save_item(thread_id, other, told)
+    await store.delete_thread_item(thread_id, reply.id, told)
+    assert (await store.load_item(thread_id, reply.id, told)) == reply
