@@ -5,12 +5,13 @@ from chat.models.session import AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
 from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
-from chat.models.user import User
+from chat.models.user import FormerEmail, User
 
 __all__ = [
     "AgentSession",
     "ApiToken",
     "Conversation",
+    "FormerEmail",
     "Message",
     "Quarantined",
     "Task",

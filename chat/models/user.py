@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 
 
 @cache
@@ -93,3 +93,17 @@ class User(AbstractBaseUser, PermissionsMixin):
     def zone(self) -> zoneinfo.ZoneInfo:
         """The person's time zone."""
         return zone_of(self.time_zone)
+
+
+class FormerEmail(models.Model):
+    """An e-mail address that an account had before. A trigger writes it, however the account's address is changed."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="former_emails")
+    email = models.EmailField("e-mail address")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "email"], name="former_email_once")]
+
+    def __str__(self) -> str:
+        return self.email

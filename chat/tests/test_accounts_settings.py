@@ -65,3 +65,11 @@ def test_only_the_person_changes(outsider: User, owner_client: Client) -> None:
     owner_client.post(URL, {"form": "time_zone", "time_zone": "Asia/Tokyo"})
     outsider.refresh_from_db()
     assert outsider.time_zone == "UTC"
+
+
+def test_former_addresses_are_kept_however_they_change(owner: User, owner_client: Client, staff_client: Client) -> None:
+    owner_client.post(URL, new_email("second@example.com"))
+    staff_client.post(f"/admin/chat/user/{owner.pk}/change/", {"email": "Third@example.com", "time_zone": "UTC"})
+    owner_client.post(URL, new_email("owner@example.com"))
+    former = owner.former_emails.order_by("changed_at").values_list("email", flat=True)
+    assert list(former) == ["owner@example.com", "second@example.com", "third@example.com"]

@@ -4,13 +4,17 @@ from datetime import timedelta
 from importlib import import_module
 
 import pytest
+from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
-from chat.models import Conversation, User
+from chat.models import Conversation, FormerEmail, User
 from chat.models.retention import leaving, to_trash
 from chat.search import search
 from chat.tests.talk import conversation, say
+from config.tests.support import PASSWORD
 
 
 @pytest.mark.django_db
@@ -36,3 +40,22 @@ def test_words_said_before_the_upgrade_are_found_after_it(owner: User) -> None:
         cursor.execute(migration.DROP)
         cursor.execute(migration.ADD)
     assert [hit.snippet for hit in search(user_id=owner.pk, words="grocery", limit=10)] == ["Buy groceries"]
+
+
+@pytest.mark.django_db
+def test_former_addresses_are_found_in_what_an_earlier_version_wrote(owner: User, outsider: User) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"username": owner.email, "password": PASSWORD})
+    LogEntry.objects.log_actions(outsider.pk, [outsider, owner], CHANGE, "")
+    User.objects.filter(pk=owner.pk).update(email="second@example.com")
+    LogEntry.objects.log_actions(outsider.pk, [User.objects.get(pk=owner.pk)], CHANGE, "")
+    client.logout()
+    client.post("/accounts/login/", {"username": "second@example.com", "password": PASSWORD})
+    User.objects.filter(pk=owner.pk).update(email="third@example.com")
+    LogEntry.objects.filter(object_repr="second@example.com").delete()
+    FormerEmail.objects.all().delete()
+
+    import_module("chat.migrations.0014_former_emails").fill(apps, connection.schema_editor())
+
+    found = FormerEmail.objects.values_list("user", "email")
+    assert set(found) == {(owner.pk, "owner@example.com"), (owner.pk, "second@example.com")}
