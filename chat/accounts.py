@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from axes.helpers import get_client_ip_address
 from axes.utils import reset
 from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
@@ -13,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn, RateLimited
+from chat.infra.client_address import client_address
 from chat.models import User
 from chat.models.user import is_time_zone
 
@@ -75,7 +75,7 @@ def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
     address = email.strip().lower()
     user = authenticate(request, username=address, password=password)
     if isinstance(user, User):
-        reset(ip=get_client_ip_address(request), username=address)
+        reset(ip=client_address(request), username=address)
         update_last_login(User, user)
         return user
     if getattr(request, "axes_locked_out", False):

@@ -13,6 +13,7 @@ django = get_asgi_application()
 from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
 from chat.sockets import application as websocket  # noqa: E402
+from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -20,4 +21,4 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     await (mcp if scope["path"] in PATHS else django)(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+application = resolve_proxy_headers(ProtocolTypeRouter({"http": http, "websocket": websocket}))

@@ -23,6 +23,7 @@ FOREIGN = (
     "ADMIN_",
     "EMAIL_URL",
     "PUBLIC_URL",
+    "TRUSTED_PROXIES",
     "SECRET_KEY",
     "DEBUG",
     "SIGNUP",

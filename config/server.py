@@ -91,7 +91,6 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         *,
         loop: asyncio.AbstractEventLoop,
         drain: Drain,
-        behind_proxy: bool,
     ) -> None:
         super().__init__(
             application,
@@ -101,7 +100,6 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             # A socket may stay as long as its page does.
             websocket_timeout=-1,
             server_name="threadkeeper",
-            proxy_forwarded_address_header="X-Forwarded-For" if behind_proxy else None,
         )
         self.endpoints: list[str] = []
         self._listener = listener
@@ -278,12 +276,9 @@ async def _drain(seconds: float) -> None:
 
 
 def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
-    from django.conf import settings
-
     from config.asgi import application
 
-    behind_proxy = settings.PUBLIC_URL.startswith("https")
-    return Server(application, listener, loop=loop, drain=drain, behind_proxy=behind_proxy)
+    return Server(application, listener, loop=loop, drain=drain)
 
 
 def _take_up(

@@ -35,9 +35,10 @@ except OSError as error:
 PUBLIC_URL = env.url("PUBLIC_URL", "http", "https").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost", "127.0.0.1", "[::1]", *filter(None, [_public.hostname]))
+# How many proxies append to X-Forwarded-For (chat.infra.client_address); 0 ignores the header.
+TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 1 if PUBLIC_URL else 0, most=16)
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", *filter(None, [PUBLIC_URL]))
 if _public.scheme == "https":
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 
@@ -166,6 +167,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
 
 # Mail: smtp://user:password@host:587 (STARTTLS), smtps:// (TLS), console://, or none.
 EMAIL_URL = env.url("EMAIL_URL", "smtp", "smtps", "console")

@@ -13,6 +13,7 @@ from chat.api.throttle import Throttle
 from chat.bridge import give_back
 from chat.connected import Pass
 from chat.exceptions import Forbidden, NotSignedIn
+from chat.infra.client_address import client_address, limit_key
 from chat.models import ApiToken, User
 from chat.models.token import Scope
 
@@ -107,5 +108,5 @@ def caller_of_request(request: HttpRequest) -> Caller:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return where a request comes from."""
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """Return the key under which requests without a sign-in are counted."""
+    return limit_key(client_address(request))

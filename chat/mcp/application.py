@@ -9,6 +9,7 @@ from chat import tokens
 from chat.api.caller import by_address, by_person
 from chat.bridge import in_database
 from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError
+from chat.infra.client_address import client_address, limit_key
 from chat.mcp import service
 from chat.mcp.calls import acting_for
 from chat.models import ApiToken
@@ -49,7 +50,7 @@ async def _token(scope: Scope) -> ApiToken:
             raise NotSignedIn(NO_TOKEN)
         token = await in_database(tokens.find, key)
     except NotSignedIn:
-        by_address.count((scope.get("client") or ("",))[0])
+        by_address.count(limit_key(client_address(scope)))
         raise
     by_person.count(str(token.user_id))
     if TokenScope.TASKS not in token.scopes:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -163,6 +163,12 @@ class ServerProcess:
         self.log = data_dir / f"server-{self.port}.log"
         self.variables = {"DATABASE_URL": database.url, "DATA_DIR": str(data_dir), **variables}
         self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.kill9()
 
     def launch(self) -> None:
         """Start the process without waiting until it answers."""

@@ -1,0 +1,67 @@
+"""Proxy headers are resolved where requests enter: what runs behind sees the client's address and scheme."""
+
+from typing import Any
+
+import httpx
+import pytest
+from pytest_django import Settings
+
+from config.runtime.proxy_headers import resolve
+from config.tests.support import LiveDatabase, ServerProcess
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def resolved(*headers: tuple[bytes, bytes], kind: str = "http") -> dict[str, Any]:
+    return resolve(
+        {"type": kind, "client": ["192.0.2.9", 4711], "headers": list(headers), "root_path": "//evil.example"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "public_url", "proto", "scheme"),
+    [
+        (0, "", "https", "http"),
+        (1, "", "https", "https"),
+        (1, "", "HTTPS ", "https"),
+        (1, "", "http, https", "https"),
+        (1, "", "https, http", "http"),
+        (2, "", "http, https, http", "https"),
+        (2, "", "https", "https"),
+        (1, "", "gopher", "http"),
+        (1, "https://chat.example.com", "", "https"),
+        (1, "https://chat.example.com", "http", "http"),
+        (0, "https://chat.example.com", "http", "https"),
+        (1, "http://chat.example.com", "", "http"),
+    ],
+)
+def test_a_trusted_proxy_states_the_scheme(
+    settings: Settings, count: int, public_url: str, proto: str, scheme: str
+) -> None:
+    settings.TRUSTED_PROXIES, settings.PUBLIC_URL = count, public_url
+    headers = [(b"x-forwarded-proto", proto.encode())] if proto else []
+    assert resolved(*headers)["scheme"] == scheme
+    assert resolved(*headers, kind="websocket")["scheme"] == {"http": "ws", "https": "wss"}[scheme]
+
+
+def test_nothing_behind_reads_the_headers_again(settings: Settings) -> None:
+    settings.TRUSTED_PROXIES = 1
+    scope = resolved((b"x-forwarded-for", b"203.0.113.7"), (b"x-forwarded-proto", b"https"), (b"host", b"localhost"))
+    assert scope["client"] == ["203.0.113.7", 0]
+    assert scope["headers"] == [(b"host", b"localhost")]
+    assert resolved()["client"] == ["192.0.2.9", 4711]
+
+
+@pytest.mark.service
+def test_a_client_chooses_neither_its_address_nor_the_path_of_links(live_database: LiveDatabase, tmp_path: Any) -> None:
+    with ServerProcess(live_database, tmp_path, TRUSTED_PROXIES="1", API_ANONYMOUS_PER_MINUTE="4") as server:
+        # What stands left of the proxy's entry, which is the same throughout, changes nothing.
+        codes = [
+            httpx.get(f"{server.url}/api/auth/me", headers=[("X-Forwarded-For", f"{sent}, 203.0.113.7")]).status_code
+            for sent in ("198.51.100.1", "198.51.100.2:80", "unknown", "[::1]:1", "198.51.100.5", '"', "")
+        ]
+        assert codes == [401] * 4 + [429] * 3
+        for other in ("203.0.113.8", "unknown"):
+            assert httpx.get(f"{server.url}/api/auth/me", headers={"X-Forwarded-For": other}).status_code == 401
+        sent_elsewhere = httpx.get(server.url, headers={"Daphne-Root-Path": "//evil.example"})
+        assert sent_elsewhere.headers["Location"].startswith("/accounts/login/")
