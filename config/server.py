@@ -16,15 +16,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import daphne.server
 import django
-from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from config.exceptions import CannotStart
 from config.heap import settle
+from config.runtime.websocket import BoundedWebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -40,22 +41,6 @@ POOL_SIZE = "16"
 BACKLOG = 1024
 
 Drain = Callable[[float], Coroutine[Any, Any, None]]
-
-
-class Socket(WebSocketProtocol):  # type: ignore[misc]
-    """Daphne's websocket, which may be sent longer messages than are taken from it."""
-
-    maxMessagePayloadSize: int
-
-    def sendMessage(self, payload: bytes, *how: Any, **more: Any) -> None:  # noqa: N802 - autobahn's name
-        """Send a message of any length; on a socket that is closing it is dropped."""
-        if self.state != self.STATE_OPEN:
-            return  # who sent it is about to learn
-        taken, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
-        try:
-            super().sendMessage(payload, *how, **more)
-        finally:
-            self.maxMessagePayloadSize = taken
 
 
 class Tap:
@@ -112,6 +97,10 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass on what an application sends; of a long answer the next part only when the reader has taken this one."""
         details = self.connections.get(protocol)
+        if message["type"] == "websocket.send":
+            if details is not None and "disconnected" not in details:
+                await protocol.deliver(message)
+            return
         is_body = message["type"] == "http.response.body" and details is not None and protocol.channel is not None
         if not is_body:
             await super().handle_reply(protocol, message)
@@ -131,6 +120,16 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         except TimeoutError:
             self._let_go(protocol)
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Start the application of a connection; a websocket's receives from an inbox that holds only so much."""
+        if not isinstance(protocol, BoundedWebSocket):
+            return super().create_application(protocol, scope)
+        scope.setdefault("asgi", {"version": "3.0"})
+        send = partial(self.handle_reply, protocol)
+        application = self.application(scope=scope, receive=protocol.inbox.get, send=send)
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return protocol.inbox
+
     @staticmethod
     def _let_go(protocol: Any) -> None:
         """End the connection of a reader who does not read."""
@@ -140,7 +139,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def _begin(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
-        self.ws_factory.protocol = Socket
+        self.ws_factory.protocol = BoundedWebSocket
         # Who sends too much is told so by a close code, not left with a connection that broke.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         self._listener.setblocking(False)

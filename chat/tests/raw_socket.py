@@ -1,0 +1,130 @@
+"""A websocket by hand, for what no library sends, and for clients that do not read."""
+
+import asyncio
+import json
+import socket
+import struct
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from chat.tests.live import Person
+from config.tests.support import ServerProcess
+
+TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
+
+
+def wire(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
+    """Return a frame as it is sent, masked by zeros."""
+    length = len(payload)
+    head = bytes([0x80 * fin | rsv << 4 | opcode])
+    if length < 126:
+        head += bytes([0x80 | length])
+    elif length < 2**16:
+        head += b"\xfe" + struct.pack("!H", length)
+    else:
+        head += b"\xff" + struct.pack("!Q", length)
+    return head + bytes(4) + payload
+
+
+def text(frame: object) -> bytes:
+    """Return a frame of the protocol as it is sent."""
+    return wire(TEXT, json.dumps(frame, default=str).encode())
+
+
+class RawSocket:
+    """A connection on which the handshake is done."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        self.plain = plain
+        self._data = b""
+
+    async def send(self, data: bytes, *, patience: float = 1.0) -> int:
+        """Send until the server has taken all, or nothing for a while; return how many bytes it took."""
+        loop, sent = asyncio.get_running_loop(), 0
+        with suppress(ConnectionError):
+            while sent < len(data):
+                try:
+                    sent += self.plain.send(data[sent : sent + 65536])
+                except BlockingIOError:
+                    writable = asyncio.Event()
+                    loop.add_writer(self.plain, writable.set)
+                    try:
+                        await asyncio.wait_for(writable.wait(), patience)
+                    except TimeoutError:
+                        break
+                    finally:
+                        loop.remove_writer(self.plain)
+        return sent
+
+    async def frame(self) -> tuple[int, bytes]:
+        """Return the next frame that the server sent: its opcode and payload. Raise EOFError."""
+        head = await self._take(2)
+        length = head[1] & 127
+        if length >= 126:
+            length = int.from_bytes(await self._take(2 if length == 126 else 8))
+        return head[0] & 15, await self._take(length)
+
+    async def frames(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what the server sends until it closes; the last is `{"close": code}`."""
+        with suppress(EOFError, ConnectionError):
+            while True:
+                opcode, payload = await self.frame()
+                if opcode == TEXT:
+                    yield json.loads(payload)
+                elif opcode == CLOSE:
+                    yield {"close": int.from_bytes(payload[:2])}
+                    return
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Return the next frame of a type."""
+        async for frame in self.frames():
+            if frame.get("type") == kind:
+                return frame
+        raise EOFError
+
+    async def closed(self) -> int:
+        """Read to the end; return the code with which the server closed, or 1006."""
+        code = 1006
+        async for frame in self.frames():
+            code = frame.get("close", code)
+        return code
+
+    async def _take(self, size: int) -> bytes:
+        while len(self._data) < size:
+            data = await asyncio.get_running_loop().sock_recv(self.plain, 65536)
+            if not data:
+                raise EOFError
+            self._data += data
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+
+@asynccontextmanager
+async def raw_socket(
+    server: ServerProcess,
+    person: Person,
+    conversation_id: uuid.UUID | None = None,
+    *,
+    headers: str = "",
+) -> AsyncIterator[RawSocket]:
+    """Open a socket that reads nothing unless it is told to, with little room in the kernel."""
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        plain.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(plain, ("127.0.0.1", server.port))
+        request = (
+            f"GET /ws/chat/{conversation_id or uuid.uuid4()}/ HTTP/1.1\r\nHost: localhost:{server.port}\r\n"
+            f"Origin: http://localhost:{server.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\nCookie: {person.cookie}\r\n{headers}\r\n"
+        )
+        await loop.sock_sendall(plain, request.encode())
+        opened = RawSocket(plain)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += await opened._take(1)
+        assert answer.startswith(b"HTTP/1.1 101 "), answer
+        yield opened
