@@ -20,11 +20,11 @@ from chat import logins, notices, protocol, tokens
 from chat.bridge import in_database
 from chat.connected import Connected, Pass
 from chat.exceptions import NotFound, NotSignedIn, ThreadkeeperError
+from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
 from chat.models.token import Scope as TokenScope
 from chat.news import News
 from chat.notices import user_group
-from chat.origins import header, is_same_origin
 from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
 from chat.turns import process, reading
 from chat.turns.accept import Accepted

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
 from django.contrib.auth.views import RedirectURLMixin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
@@ -23,6 +23,7 @@ from django.views.generic import FormView
 
 from chat import forms, history, shelf
 from chat.assistant.configured import describe
+from chat.infra.public_url import public_origin
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 
@@ -173,6 +174,10 @@ class ResetPassword(auth_views.PasswordResetView):
         if not settings.EMAIL_URL:
             return render(request, "accounts/password_reset_unavailable.html")
         return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
+        self.extra_email_context = {"origin": public_origin(self.request)}
+        return super().form_valid(form)
 
 
 class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):

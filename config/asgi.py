@@ -14,6 +14,7 @@ from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
 from chat.sockets import application as websocket  # noqa: E402
 from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
+from config.runtime.security_headers import add_security_headers  # noqa: E402
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -21,4 +22,6 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     await (mcp if scope["path"] in PATHS else django)(scope, receive, send)
 
 
-application = resolve_proxy_headers(ProtocolTypeRouter({"http": http, "websocket": websocket}))
+application = ProtocolTypeRouter(
+    {"http": resolve_proxy_headers(add_security_headers(http)), "websocket": resolve_proxy_headers(websocket)}
+)

@@ -26,6 +26,7 @@ def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         *_worker(),
         *_pool_in_worker(),
         *_secrets(),
+        *_public_url(),
         *_session_folder(),
         *_extra_tools(),
     ]
@@ -94,6 +95,21 @@ def _secrets() -> Iterator[CheckMessage]:
             "SECRET_KEY can be guessed.",
             hint="Use 50 random characters, or unset it: one is then made and kept in DATA_DIR.",
             id="threadkeeper.E008",
+        )
+
+
+def _public_url() -> Iterator[CheckMessage]:
+    if settings.EMAIL_URL and not settings.PUBLIC_URL:
+        yield Warning(
+            "EMAIL_URL is set and PUBLIC_URL is not: links in mails lead to the first name in ALLOWED_HOSTS.",
+            hint="Set PUBLIC_URL to the address that people use.",
+            id="threadkeeper.W004",
+        )
+    if settings.PUBLIC_URL.startswith("http://") and settings.TRUSTED_PROXIES and "TRUSTED_PROXIES" not in os.environ:
+        yield Warning(
+            "PUBLIC_URL has no https, and one proxy is trusted to append the client's address to X-Forwarded-For.",
+            hint="Set TRUSTED_PROXIES=0 if there is no proxy: else clients choose their address. Else set it to 1.",
+            id="threadkeeper.W005",
         )
 
 

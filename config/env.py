@@ -1,28 +1,51 @@
-"""Read the environment strictly: a value that cannot be parsed stops the start with a sentence."""
+"""Read the environment strictly: a value that cannot be used stops the start with a sentence that holds no secret."""
 
 import os
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+
+from dotenv.parser import parse_stream
+
+from config.exceptions import CannotStart
 
 T = TypeVar("T")
 
 
 class BadSetting(SystemExit):
-    """A variable of the environment has a value that cannot be used."""
+    """A variable of the environment has a value that cannot be used; without a value, the value is not shown."""
 
-    def __init__(self, name: str, value: str, allowed: str) -> None:
-        super().__init__(f"{name}={value!r} cannot be used: it must be {allowed}.")
+    def __init__(self, name: str, value: str | None, reason: str) -> None:
+        shown = name if value is None else f"{name}={value!r}"
+        super().__init__(f"{shown} cannot be used: {reason}.")
+
+
+class Unusable(ValueError):
+    """A value cannot be used; the text is the reason, without the value."""
 
 
 def load_dotenv(path: Path) -> None:
-    """Put the NAME=value lines of a file into the environment; what is already set there wins."""
+    """Put the NAME=value lines of a file into the environment, where that does not set them. Raise CannotStart."""
     if not path.is_file():
         return
-    for line in path.read_text().splitlines():
-        name, separator, value = line.strip().removeprefix("export ").partition("=")
-        if separator and not name.startswith("#"):
-            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
+    try:
+        content = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CannotStart(f"{path} cannot be read: it must be a text file in UTF-8.") from None
+    except OSError as error:
+        raise CannotStart(f"{path} cannot be read: {error.strerror}.") from None
+    for binding in parse_stream(StringIO(content)):
+        if binding.error or "\0" in binding.original.string:
+            # The parser starts a statement at the blank lines before it.
+            blank = binding.original.string[: -len(binding.original.string.lstrip()) or None].count("\n")
+            raise CannotStart(
+                f"Line {binding.original.line + blank} of {path} cannot be read: it must be NAME=value, "
+                "and a value that begins with a quotation mark must end with it."
+            )
+        if binding.key and binding.value is not None:
+            os.environ.setdefault(binding.key, binding.value)
 
 
 def text(name: str, default: str = "") -> str:
@@ -30,19 +53,26 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
-def _parsed(name: str, default: T, parse: Callable[[str], T], allowed: str) -> T:
+def parsed(name: str, default: T, parse: Callable[[str], T], allowed: str = "", *, secret: bool = False) -> T:
+    """Return the variable as a function parses it, or the default where it is unset. Raise BadSetting.
+
+    The function raises Unusable with the reason, or another ValueError or KeyError, which `allowed` explains.
+    A value that is or may hold a `secret` is not shown.
+    """
     value = text(name)
     if not value:
         return default
     try:
         return parse(value)
-    except (ValueError, KeyError):
-        raise BadSetting(name, value, allowed) from None
+    except (ValueError, KeyError) as error:
+        reason = str(error) if isinstance(error, Unusable) else f"it must be {allowed}"
+        # Whatever stands before an @, or in a query, may be a password.
+        raise BadSetting(name, None if secret or {"@", "?"} & set(value) else value, reason) from None
 
 
 def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
     """Return the variable as a whole number within bounds."""
-    return _parsed(
+    return parsed(
         name, default, lambda value: _within(int(value), least, most), f"a whole number from {least} to {most}"
     )
 
@@ -63,26 +93,41 @@ FLAGS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": 
 
 def flag(name: str, *, default: bool) -> bool:
     """Return the variable as a truth value."""
-    return _parsed(name, default, lambda value: FLAGS[value.lower()], "one of on, off, true, false, yes, no, 1, 0")
+    return parsed(name, default, lambda value: FLAGS[value.lower()], "one of on, off, true, false, yes, no, 1, 0")
 
 
 def choice(name: str, default: str, *options: str) -> str:
     """Return the variable, which must be one of the options."""
-    return _parsed(
+    return parsed(
         name, default, lambda value: {option: option for option in options}[value], "one of " + ", ".join(options)
     )
 
 
-def words(name: str, *default: str) -> list[str]:
-    """Return the comma-separated words of the variable."""
-    return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
+def items(name: str, parse: Callable[[str], str]) -> list[str]:
+    """Return the comma-separated items of the variable, each as a function parses it. Raise BadSetting."""
+    return parsed(name, [], lambda value: [parse(item.strip()) for item in value.split(",") if item.strip()])
 
 
 def url(name: str, *schemes: str) -> str:
     """Return the variable, a URL with one of the schemes, or an empty string where it is unset."""
-    value = text(name)
-    if value and value.partition("://")[0] not in schemes:
-        raise BadSetting(name, value, "a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
+    return parsed(name, "", lambda value: check_url(value, *schemes))
+
+
+def check_url(value: str, *schemes: str) -> str:
+    """Return a URL that has a scheme of these and a readable host and port. Raise Unusable."""
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise Unusable("it must not contain spaces or control characters")
+    scheme, separator, _ = value.partition("://")
+    if not separator or scheme.lower() not in schemes:
+        raise Unusable("it must be a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
+    try:
+        readable = urlsplit(value).port != 0
+    except ValueError:
+        readable = False
+    if not readable:
+        raise Unusable(
+            "its host or port cannot be read; in a user name or password write : / ? # [ ] @ % as %3A and so on"
+        )
     return value
 
 
@@ -90,5 +135,5 @@ def dotted(name: str) -> str:
     """Return the variable, a dotted path of Python names, or an empty string where it is unset."""
     value = text(name)
     if value and not all(part.isidentifier() for part in value.split(".")):
-        raise BadSetting(name, value, "a dotted path such as package.module.NAME")
+        raise BadSetting(name, value, "it must be a dotted path such as package.module.NAME")
     return value

@@ -2,17 +2,25 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import cast
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_q.status import Stat
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+AsyncAnswer = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
 
@@ -76,9 +84,9 @@ def _find_worker() -> bool:
 
 @require_safe
 @never_cache
-async def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(request: HttpRequest) -> JsonResponse:
     """Answer, and touch nothing that could hang."""
-    return JsonResponse({"status": "ok", "version": settings.VERSION})
+    return JsonResponse({"status": "ok"})
 
 
 @require_safe
@@ -92,3 +100,26 @@ def readyz(request: HttpRequest) -> JsonResponse:
     # It is no error of the server's: Django would log one each time somebody asks.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+PROBES = {"/healthz": healthz, "/readyz": readyz}
+
+
+@sync_and_async_middleware
+def health_probes(get_response: Answer | AsyncAnswer) -> Answer | AsyncAnswer:
+    """Answer the probes before all other middleware: for any Host, over http too, and without a session."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            probe = PROBES.get(request.path)
+            if probe is readyz:
+                return await sync_to_async(readyz)(request)
+            return probe(request) if probe else await cast(AsyncAnswer, get_response)(request)
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        probe = PROBES.get(request.path)
+        return probe(request) if probe else cast(Answer, get_response)(request)
+
+    return answer

@@ -3,14 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import django_stubs_ext
-import psycopg
 from csp.constants import NONE, SELF
-from psycopg.conninfo import conninfo_to_dict
 
-from config import env
+from config import env, url_settings
 from config.postgres import url_of
 from config.secret_key import secret_key_in
 
@@ -29,18 +27,28 @@ try:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
 except OSError as error:
-    raise env.BadSetting("DATA_DIR", str(DATA_DIR), f"a folder that can be written ({error.strerror})") from error
+    raise env.BadSetting(
+        "DATA_DIR", str(DATA_DIR), f"it must be a folder that can be written ({error.strerror})"
+    ) from error
 
 # Who may reach it, and how.
-PUBLIC_URL = env.url("PUBLIC_URL", "http", "https").rstrip("/")
+PUBLIC_URL = env.parsed("PUBLIC_URL", "", url_settings.origin)
 _public = urlsplit(PUBLIC_URL)
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost", "127.0.0.1", "[::1]", *filter(None, [_public.hostname]))
+# The host of PUBLIC_URL is always allowed, and its origin trusted. An IPv6 address is in brackets here.
+_public_hosts = [_public.netloc.removesuffix(f":{_public.port}")] if PUBLIC_URL else []
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", url_settings.allowed_host) or ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS += _public_hosts
+CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", url_settings.trusted_origin)
+CSRF_TRUSTED_ORIGINS += [PUBLIC_URL] if PUBLIC_URL else []
 # How many proxies append to X-Forwarded-For (chat.infra.client_address); 0 ignores the header.
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 1 if PUBLIC_URL else 0, most=16)
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", *filter(None, [PUBLIC_URL]))
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 if _public.scheme == "https":
-    SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    # Only where a trusted proxy says that a client used http (config.runtime.proxy_headers).
+    SECURE_SSL_REDIRECT = True
+    SECURE_SSL_HOST = _public.netloc
 
 INSTALLED_APPS = [
     "daphne",  # before staticfiles, so that runserver is its own
@@ -60,6 +68,7 @@ INSTALLED_APPS = [
     "sessions_admin",
 ]
 MIDDLEWARE = [
+    "config.health.health_probes",
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -104,9 +113,11 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# Both concern every other site of the domain, which is for its owner to decide, in the proxy.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for subdomains, and its preload list
 
 # The record. Without DATABASE_URL, config.postgres starts a server in the data folder and sets the variable.
-DATABASE_URL = env.url("DATABASE_URL", "postgres", "postgresql")
+DATABASE_URL = env.text("DATABASE_URL")
 EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
 # More than 0 only in the server process: a pool that meets a forking worker hangs it.
 DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 0, most=1000)
@@ -114,10 +125,8 @@ DATABASE_THREADS = DATABASE_POOL_SIZE or 8
 
 
 def _database() -> dict[str, Any]:
-    try:
-        parts = conninfo_to_dict(DATABASE_URL or url_of(EMBEDDED_POSTGRES_DIR))
-    except psycopg.ProgrammingError:
-        raise env.BadSetting("DATABASE_URL", DATABASE_URL, "a PostgreSQL URL") from None
+    embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
+    parts = env.parsed("DATABASE_URL", embedded, url_settings.database, secret=True)
     options: dict[str, Any] = {
         key: value for key, value in parts.items() if key not in ("host", "port", "user", "password", "dbname")
     }
@@ -170,16 +179,14 @@ AXES_VERBOSE = False
 AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
 
 # Mail: smtp://user:password@host:587 (STARTTLS), smtps:// (TLS), console://, or none.
-EMAIL_URL = env.url("EMAIL_URL", "smtp", "smtps", "console")
-_mail = urlsplit(EMAIL_URL)
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.scheme.startswith('smtp') else 'console'}.EmailBackend"
-EMAIL_HOST = _mail.hostname or "localhost"
-EMAIL_PORT = _mail.port or (465 if _mail.scheme == "smtps" else 587)
-EMAIL_HOST_USER = unquote(_mail.username or "")
-EMAIL_HOST_PASSWORD = unquote(_mail.password or "")
-EMAIL_USE_SSL = _mail.scheme == "smtps"
-EMAIL_USE_TLS = _mail.scheme == "smtp" and bool(_mail.username)
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", EMAIL_HOST_USER or "threadkeeper@localhost")
+EMAIL_URL = env.text("EMAIL_URL")
+_mail = env.parsed("EMAIL_URL", url_settings.MailServer(), url_settings.mail, secret=True)
+EMAIL_BACKEND = f"django.core.mail.backends.{_mail.backend}.EmailBackend"
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.use_tls, _mail.use_ssl
+EMAIL_TIMEOUT = _mail.timeout
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", _mail.user if "@" in _mail.user else "threadkeeper@localhost")
 
 # The assistant's memory.
 AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()

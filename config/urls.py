@@ -6,12 +6,9 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config.api import api, unknown
-from config.health import healthz, readyz
 from sessions_admin.admin.comparing import compare_stores
 
 urlpatterns = [
-    path("healthz", healthz, name="healthz"),
-    path("readyz", readyz, name="readyz"),
     # Where browsers look on pages that name no icon.
     path("favicon.ico", RedirectView.as_view(url=static("img/favicon.svg"))),
     path("admin/compare/", admin.site.admin_view(compare_stores), name="compare_stores"),

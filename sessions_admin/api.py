@@ -69,7 +69,15 @@ class Looking(Schema):
     """Whether, and why, somebody looks into a session."""
 
     items: bool = Field(False, description="Show what is in it. The person is told who looked, when and why.")
-    reason: Text = Field("", max_length=REASON_LENGTH, description="Needed with `items`.")
+    reason: Text = Field(
+        "", max_length=REASON_LENGTH, description="Needed with `items`. Prefer `POST …/inspect`: proxies log URLs."
+    )
+
+
+class InspectionReason(Schema):
+    """Why the items of a session are inspected."""
+
+    reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
 
 
 class Why(Schema):
@@ -116,6 +124,15 @@ def get_session(request: HttpRequest, session_id: SessionId, looking: Query[Look
     user = _staff(request, *((READ,) if looking.items else SEE_SESSIONS))
     details = session_details(session_id)
     seen = inspect(session_id, actor=audit.of_user(user), reason=looking.reason) if looking.items else None
+    return SessionDetailsReply(**asdict(details), inspection=seen)
+
+
+@sessions.post("/{session_id}/inspect", response=SessionDetailsReply)
+def inspect_session(request: HttpRequest, session_id: SessionId, why: InspectionReason) -> SessionDetailsReply:
+    """Return what is in a session, as with `items=true`, with the reason in the body instead of the URL."""
+    user = _staff(request, READ)
+    details = session_details(session_id)
+    seen = inspect(session_id, actor=audit.of_user(user), reason=why.reason)
     return SessionDetailsReply(**asdict(details), inspection=seen)
 
 

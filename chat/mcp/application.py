@@ -10,11 +10,11 @@ from chat.api.caller import by_address, by_person
 from chat.bridge import in_database
 from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError
 from chat.infra.client_address import client_address, limit_key
+from chat.infra.request_origin import header, is_allowed_host, is_same_origin
 from chat.mcp import service
 from chat.mcp.calls import acting_for
 from chat.models import ApiToken
 from chat.models.token import Scope as TokenScope
-from chat.origins import header, is_for_us, is_same_origin
 
 PATHS = ("/mcp", "/mcp/")
 NO_TOKEN = "Send “Authorization: Bearer” with a token that has the scope “tasks”."  # noqa: S105 - a sentence
@@ -27,7 +27,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     except ThreadkeeperError as error:
         await _refuse(send, *_status_of(error), error)
         return
-    if not is_for_us(scope):
+    if not is_allowed_host(scope):
         await _refuse(send, 421, {}, Forbidden("This server does not go by that name."))
     elif header(scope, b"origin") and not is_same_origin(scope):
         await _refuse(send, 403, {}, Forbidden("Pages of other sites may not ask."))

@@ -89,6 +89,31 @@ def test_a_link_by_mail_sets_a_new_password(client: Client, owner: User, mailout
     assert "This link no longer works" in client.get(link_in(mail), follow=True).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("public_url", "hosts", "origin"),
+    [
+        ("https://chat.example.com", ["*"], "https://chat.example.com"),
+        ("", ["*"], "http://localhost:80"),
+        ("", [".example.com", "chat.example.com"], "http://chat.example.com:80"),
+    ],
+)
+def test_the_link_does_not_lead_to_the_host_of_the_request(
+    client: Client,
+    owner: User,
+    mailoutbox: list[EmailMessage],
+    settings: Settings,
+    public_url: str,
+    hosts: list[str],
+    origin: str,
+) -> None:
+    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = public_url, hosts
+    client.defaults["HTTP_HOST"] = "evil.example.com:8443"
+    client.defaults["HTTP_X_FORWARDED_HOST"] = "evil.example.com"
+    ask(client, owner.email)
+    assert f"{origin}/accounts/reset/" in str(mailoutbox[0].body)
+    assert "evil" not in str(mailoutbox[0].body)
+
+
 def test_the_answer_does_not_tell_who_has_an_account(
     client: Client, owner: User, mailoutbox: list[EmailMessage]
 ) -> None:

@@ -193,6 +193,7 @@ async def test_pages_show_nothing_of_somebody_else(scene: Scene) -> None:
         "null",
         "http://evil.example",
         "https://127.0.0.1",
+        "https://127.0.0.1:{port}",
         "http://127.0.0.1.evil.example:{port}",
         "http://127.0.0.1:{port}@evil.example",
         "http://[",

@@ -66,6 +66,20 @@ def test_a_key_that_can_be_guessed(settings: Settings, key: str) -> None:
     assert found() == {"threadkeeper.E008"}
 
 
+def test_mail_without_a_public_url(settings: Settings) -> None:
+    settings.EMAIL_URL = "smtp://mail.example.com"
+    assert found() == {"threadkeeper.W004"}
+    settings.PUBLIC_URL = "https://chat.example.com"
+    assert found() == set()
+
+
+def test_a_proxy_that_may_not_be_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.PUBLIC_URL, settings.TRUSTED_PROXIES = "http://chat.example.com", 1
+    assert found() == {"threadkeeper.W005"}
+    monkeypatch.setenv("TRUSTED_PROXIES", "1")
+    assert found() == set()
+
+
 def test_a_session_file_that_cannot_be_made(settings: Settings, tmp_path: Path) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
     assert found() == {"threadkeeper.W001"}

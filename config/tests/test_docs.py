@@ -10,7 +10,7 @@ from chat.protocol import ClientFrame
 from chat.turns.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-READ = re.compile(r"""env\.(?:text|whole|optional_whole|flag|choice|words|url|dotted)\(\s*"([A-Z_]+)\"""")
+READ = re.compile(r"""env\.(?:text|whole|optional_whole|flag|choice|items|parsed|url|dotted)\(\s*"([A-Z_]+)\"""")
 # Frames that are no entry of a log.
 OTHERS = (
     "ready", "message.accepted", "conversation.updated", "conversation.deleted", "tasks.changed", "pong", "error",

@@ -1,9 +1,12 @@
 """Settings are read strictly: what cannot be used stops the start and says what can."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from config import env, url_settings
+from config.exceptions import CannotStart
 from config.tests.support import run
 
 READ = "from config import settings; print(settings.{})"
@@ -29,16 +32,135 @@ def refused(tmp_path: Path, name: str, value: str) -> str:
         ("SIGNUP", "invite", "one of open, closed"),
         ("AGENT_API", "assistants", "one of responses, chat_completions"),
         ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
-        ("DATABASE_URL", "mysql://localhost/x", "a URL that begins with postgres:// or postgresql://"),
-        ("DATABASE_URL", "postgres://localhost:port/x?nonsense", "a PostgreSQL URL"),
         ("OPENAI_BASE_URL", "localhost:8080", "a URL that begins with http:// or https://"),
         ("PUBLIC_URL", "chat.example.com", "a URL that begins with http:// or https://"),
         ("AGENT_EXTRA_TOOLS", "my tools.TOOLS", "a dotted path such as package.module.NAME"),
-        ("EMAIL_URL", "mail.example.com", "a URL that begins with smtp:// or smtps:// or console://"),
     ],
 )
 def test_a_value_that_cannot_be_used(tmp_path: Path, name: str, value: str, allowed: str) -> None:
     assert refused(tmp_path, name, value) == f"{name}={value!r} cannot be used: it must be {allowed}."
+
+
+HIDDEN = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://me:s3cret@localhost/x"),
+        ("DATABASE_URL", "postgres://me:s3cret%@localhost/x"),
+        ("DATABASE_URL", "postgres://me:100%s3cret@localhost/x"),
+        ("DATABASE_URL", "postgres://me:s3cret/more@localhost/x"),
+        ("DATABASE_URL", "postgres://me:5432/s3cret@localhost/x"),
+        ("DATABASE_URL", "postgres://me:s3cret"),
+        ("DATABASE_URL", "postgres://localhost/x?pasword=s3cret"),
+        ("DATABASE_URL", "postgres://[s3cret"),
+        ("DATABASE_URL", "host=localhost password=s3cret"),
+        ("EMAIL_URL", "me:s3cret@mail.example.com"),
+        ("EMAIL_URL", "smtp://me:s3cret%@mail.example.com"),
+        ("EMAIL_URL", "smtp://me:s3cret%FF@mail.example.com"),
+        ("EMAIL_URL", "smtp://me:s3cret/more@mail.example.com"),
+        ("EMAIL_URL", "smtp://me:s3cret"),
+        ("EMAIL_URL", "smtp://me:s3cret@[mail"),
+        ("EMAIL_URL", "smtp://me:s3cret@"),
+        ("EMAIL_URL", "smtp://me:s3cret@mail.example.com/path"),
+        ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?tls=on"),
+        ("EMAIL_URL", "smtp://me:s3cret@mail.example.com?timeout=0"),
+        ("EMAIL_URL", "smtps://me:s3cret@mail.example.com?starttls=on"),
+        ("OPENAI_BASE_URL", "ftp://me:s3cret@models.example.com"),
+        ("OPENAI_BASE_URL", "https://me:s3cret@models.example.com:port"),
+        ("OPENAI_BASE_URL", "models.example.com?key=s3cret"),
+        ("PUBLIC_URL", "https://me:s3cret@chat.example.com"),
+    ],
+)
+def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    parse: dict[str, Callable[[], object]] = {
+        "DATABASE_URL": lambda: env.parsed(name, None, url_settings.database, secret=True),
+        "EMAIL_URL": lambda: env.parsed(name, None, url_settings.mail, secret=True),
+        "OPENAI_BASE_URL": lambda: env.url(name, "http", "https"),
+        "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.origin),
+    }
+    with pytest.raises(env.BadSetting) as refused:
+        parse[name]()
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{name} cannot be used: ") and sentence.endswith(".")
+    assert HIDDEN not in sentence and "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "EMAIL_URL"])
+def test_the_start_prints_the_sentence_alone(tmp_path: Path, name: str) -> None:
+    said = refused(tmp_path, name, "smtp://me:s3cret%@localhost")
+    assert said.startswith(f"{name} cannot be used: ") and said.count("\n") == 0
+    assert HIDDEN not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("https://chat.example.com", "https://chat.example.com"),
+        ("https://chat.example.com/", "https://chat.example.com"),
+        ("HTTPS://Chat.Example.com:443", "https://chat.example.com"),
+        ("http://chat.example.com:80", "http://chat.example.com"),
+        ("http://chat.example.com:443", "http://chat.example.com:443"),
+        ("https://chat.example.com.:8443/", "https://chat.example.com:8443"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("https://bücher。example", "https://xn--bcher-kva.example"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("http://[2001:DB8:0:0::1]:8000", "http://[2001:db8::1]:8000"),
+        ("http://[::ffff:192.0.2.1]", "http://[::ffff:c000:201]"),
+        ("http://192.0.2.1:8000", "http://192.0.2.1:8000"),
+    ],
+)
+def test_a_public_url_is_written_as_browsers_write_it(value: str, origin: str) -> None:
+    assert url_settings.origin(value) == origin
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("https://example.com/chat", "it has the path '/chat', and paths are not supported"),
+        ("https://example.com//", "it has the path '//', and paths are not supported"),
+        ("https://example.com?", "it must not contain a query or fragment"),
+        ("https://example.com/#top", "it must not contain a query or fragment"),
+        ("https://me@example.com", "it must not contain a user name or password"),
+        ("https://exa mple.com", "it must not contain spaces or control characters"),
+        ("https://example.com\t", "it must not contain spaces or control characters"),
+        ("https://example.com:0", "its host or port cannot be read"),
+        ("https://example.com:99999", "its host or port cannot be read"),
+        ("https://[::1", "its host or port cannot be read"),
+        ("https://", "its host is neither a name nor an IP address"),
+        ("https://:8000", "its host is neither a name nor an IP address"),
+        ("https://exa_mple.com", "its host is neither a name nor an IP address"),
+        ("https://*.example.com", "its host is neither a name nor an IP address"),
+        ("https://-a.example", "its host is neither a name nor an IP address"),
+        ("https://a..example", "its host is neither a name nor an IP address"),
+        ("https://192.0.2.256", "its host is neither a name nor an IP address"),
+        ("https://[fe80::1%25eth0]", "its host is neither a name nor an IP address"),
+        ("https://☃☃☃︎.example", "its host is neither a name nor an IP address"),
+        ("https://example.com\\@evil.example", "it must not contain a user name or password"),
+        ("ftp://example.com", "it must be a URL that begins with http:// or https://"),
+    ],
+)
+def test_a_public_url_that_cannot_be_used(value: str, reason: str) -> None:
+    with pytest.raises(env.Unusable) as refused:
+        url_settings.origin(value)
+    assert str(refused.value).startswith(reason)
+
+
+def test_mail_servers() -> None:
+    mail, server = url_settings.mail, url_settings.MailServer
+    assert mail("console://") == server()
+    assert mail("smtp://mail.example.com") == server(backend="smtp", host="mail.example.com", port=587)
+    assert mail("SMTP://me%40example.com:p%25%2Fw@mail.example.com:2525") == server(
+        backend="smtp", host="mail.example.com", port=2525, user="me@example.com", password="p%/w", use_tls=True
+    )
+    assert mail("smtps://me@mail.example.com?timeout=3") == server(
+        backend="smtp", host="mail.example.com", port=465, user="me", use_ssl=True, timeout=3
+    )
+    assert mail("smtp://me@mail.example.com?starttls=off").use_tls is False
+    assert mail("smtp://mail.example.com?starttls=on").use_tls is True
 
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
@@ -47,9 +169,65 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     assert refused(tmp_path, "DATA_DIR", str(file)).startswith(f"DATA_DIR='{file}' cannot be used: it must be a folder")
 
 
-def test_a_file_of_settings_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+# The file of settings.
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a file of settings is read into."""
+    environment = {"SET": "in the environment"}
+    monkeypatch.setattr("os.environ", environment)
+    return environment
+
+
+def test_a_file_of_settings(tmp_path: Path, environment: dict[str, str]) -> None:
     file = tmp_path / "settings.env"
-    file.write_text("# a comment\nexport SIGNUP='closed'\nAGENT_MODEL=from-the-file\n\nnonsense\n")
+    file.write_bytes(
+        "\ufeffFIRST=1\r\n"
+        "# a comment\r\n"
+        "export EXPORTED='a # b'\r\n"
+        'DOUBLE="a \'b\' \\"c\\""  # a comment\n'
+        "PLAIN = a#b $HOME ${HOME} p%25 # a comment\n"
+        "EMPTY=\n"
+        "nonsense\n\n"
+        "SET=in the file\n"
+        "UNICODE=Bücher".encode()
+    )
+    env.load_dotenv(file)
+    environment.pop("PYTEST_CURRENT_TEST")
+    assert environment == {
+        "FIRST": "1",
+        "EXPORTED": "a # b",
+        "DOUBLE": "a 'b' \"c\"",
+        "PLAIN": "a#b $HOME ${HOME} p%25",
+        "EMPTY": "",
+        "SET": "in the environment",
+        "UNICODE": "Bücher",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"A=1\n\n\nB='s3cret\n", "Line 4 of {} cannot be read"),
+        (b'A="s3cret" more', "Line 1 of {} cannot be read"),
+        (b"A=s3cret\0", "Line 1 of {} cannot be read"),
+        ("A=s3crét".encode("latin1"), "{} cannot be read: it must be a text file in UTF-8."),
+        ("A=s3cret".encode("utf-16"), "{} cannot be read: it must be a text file in UTF-8."),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_read(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "settings.env"
+    file.write_bytes(content)
+    with pytest.raises(CannotStart) as refused:
+        env.load_dotenv(file)
+    assert str(refused.value).startswith(reason.format(file))
+    assert "s3c" not in str(refused.value)
+
+
+def test_the_file_is_named_by_a_variable_and_the_environment_wins(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("SIGNUP=closed\nAGENT_MODEL=from-the-file\n")
     shown = run(
         "-c",
         "from config import settings as s; print(s.SIGNUP, s.AGENT_MODEL)",
@@ -67,14 +245,17 @@ def test_a_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
-def test_https_makes_cookies_secure(tmp_path: Path) -> None:
+def test_the_public_url_is_allowed_beside_others(tmp_path: Path) -> None:
     shown = run(
         "-c",
-        "from config import settings as s;"
-        " print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS)",
+        "from config import settings as s; print(s.PUBLIC_URL, s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS)",
         DATA_DIR=str(tmp_path),
-        PUBLIC_URL="https://chat.example.com/",
+        PUBLIC_URL="https://[2001:DB8::1]:8443/",
+        ALLOWED_HOSTS="Chat.example.com, .bücher.example",
+        CSRF_TRUSTED_ORIGINS="https://Chat.example.com:443, https://*.Bücher.example",
     )
-    assert shown.stdout.startswith("True True ")
-    assert "'chat.example.com'" in shown.stdout
-    assert "['https://chat.example.com']" in shown.stdout
+    assert shown.stdout.split(maxsplit=1) == [
+        "https://[2001:db8::1]:8443",
+        "['chat.example.com', '.xn--bcher-kva.example', '[2001:db8::1]'] "
+        "['https://chat.example.com', 'https://*.xn--bcher-kva.example', 'https://[2001:db8::1]:8443']\n",
+    ]

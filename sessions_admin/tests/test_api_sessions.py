@@ -204,6 +204,22 @@ def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
     assert [look.reason for look in looks_at(party.user_id)] == ["She asked"]
 
 
+def test_the_reason_may_stay_out_of_the_url(
+    client: Client, viewer: Headers, token_of: TokenOf, party: AgentSession
+) -> None:
+    auditor = token_of("view_session_items")
+    assert error_of(post(client, at(party, "inspect"), viewer, reason="curious"), 403)
+    assert error_of(post(client, at(party, "inspect"), auditor), 422)
+    assert error_of(post(client, at(party, "inspect"), auditor, reason="  "), 400) == "bad_input"
+    assert not AuditRecord.objects.exists()
+
+    seen = post(client, at(party, "inspect"), auditor, reason="Sie fragte „warum“").json()
+
+    assert seen["inspection"]["conversation"][0]["text"] == "Buy a cake"
+    assert AuditRecord.objects.get().reason == "Sie fragte „warum“"
+    assert set(seen) == set(get(client, at(party), auditor, {"items": True, "reason": "again"}).json())
+
+
 # What is done to them.
 
 
