@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import psycopg
@@ -40,6 +40,23 @@ SOCKET_NAME = "/.s.PGSQL.5432"
 PLAIN_PATH = re.compile(rf"/[\w./ -]{{1,{106 - len(SOCKET_NAME)}}}", re.ASCII)
 
 
+LOG_NAME, OLD_LOG_SUFFIX = "log", ".1"
+LOG_BYTES = 5_000_000
+# The client of a failed statement gets the error. The log has only what concerns the server itself: the message of an
+# error repeats values ("invalid input syntax for type uuid"), its detail whole rows, and a crash a statement.
+QUIET = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
 class EmbeddedPostgresError(Exception):
     """The embedded PostgreSQL cannot be used; the text says why in one sentence."""
 
@@ -52,6 +69,17 @@ class EmbeddedPostgres:
     url: str
     process: "subprocess.Popen[bytes] | None" = None
     _guests: "GuestBook | None" = field(default=None, repr=False)
+
+    def rotate_log(self) -> None:
+        """Keep the log within bounds: what is beyond LOG_BYTES becomes the one older log that is kept."""
+        log = self.folder / LOG_NAME
+        if not log.exists() or log.stat().st_size <= LOG_BYTES:
+            return
+        old = log.with_suffix(OLD_LOG_SUFFIX)
+        old.unlink(missing_ok=True)
+        with open(os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy, open(log, "rb") as source:
+            shutil.copyfileobj(source, copy)
+        os.truncate(log, 0)
 
     def stop(self, *, wait_for_guests: bool = False) -> None:
         """End the server if this handle started it; may be called twice.
@@ -136,8 +164,8 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
     # Nobody holds the lock, so whatever process this names is not the server of this folder.
     (folder / "postmaster.pid").unlink(missing_ok=True)
     _make_socket_folder(folder, account)
-    log = folder / "log"
-    with open(log, "wb") as output:
+    log = folder / LOG_NAME
+    with _new_log(log) as output:
         if account:
             os.chown(log, account["user"], account["group"])
         process = spawn(
@@ -159,6 +187,14 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
     return handle
 
 
+def _new_log(log: Path) -> IO[bytes]:
+    """Open an empty log for its owner only; an earlier version's, which may hold statements, does not stay."""
+    log.with_suffix(OLD_LOG_SUFFIX).unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+    # Appended to, so that it can be truncated while the server writes.
+    return open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW, 0o600), "wb")
+
+
 def _options(folder: Path, *, durable: bool) -> Iterator[str]:
     settings = {
         "listen_addresses": "",
@@ -167,6 +203,7 @@ def _options(folder: Path, *, durable: bool) -> Iterator[str]:
         "max_connections": "200",
         # initdb spells this one wrong when it is given the name in full, and workers of a parallel query then fail.
         "default_text_search_config": "pg_catalog.english",
+        **QUIET,
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -219,7 +219,10 @@ class Supervisor:
 
     def _tend_database(self) -> None:
         database = self._database
-        if not database or not database.process or database.process.poll() is None:
+        if not database or not database.process:
+            return
+        if database.process.poll() is None:
+            database.rotate_log()
             return
         self.say("The database stopped; it is started again.")
         self._start_database()

@@ -1,5 +1,7 @@
 """Verbs of a person's own account."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from axes.utils import reset
@@ -8,7 +10,7 @@ from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth.models import update_last_login
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.http import HttpRequest
 
 from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn, RateLimited
@@ -98,24 +100,37 @@ def sign_up(*, email: str, password: str, time_zone: str) -> User:
 
     Raises EmailTaken, also when two people ask for one address at the same moment.
     """
-    try:
-        with transaction.atomic():
-            return User.objects.create_user(
-                email=email, password=password, time_zone=time_zone if is_time_zone(time_zone) else "UTC"
-            )
-    except IntegrityError:
-        raise EmailTaken from None
+    address = email.strip().lower()
+    user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
+    user.set_password(password)
+    with _reserved(address, for_user=user):
+        user.save(force_insert=True)
+    return user
 
 
 def change_email(user: User, *, email: str) -> None:
     """Give an account another e-mail address, or raise EmailTaken."""
     address = email.strip().lower()
+    with _reserved(address, for_user=user):
+        User.objects.filter(pk=user.pk).update(email=address)
+    user.email = address
+
+
+@contextmanager
+def _reserved(address: str, *, for_user: User) -> Iterator[None]:
+    """Run a transaction in which nobody else takes an address. Raise EmailTaken.
+
+    A unique violation is not provoked, because PostgreSQL logs the statement with its values.
+    """
     try:
         with transaction.atomic():
-            User.objects.filter(pk=user.pk).update(email=address)
-    except IntegrityError:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('email ' || %s, 0))", [address])
+            if User.objects.filter(email=address).exclude(pk=for_user.pk).exists():
+                raise EmailTaken
+            yield
+    except IntegrityError:  # the admin takes no lock
         raise EmailTaken from None
-    user.email = address
 
 
 def change_time_zone(user: User, *, time_zone: str) -> None:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -69,6 +71,83 @@ def test_a_question_that_several_workers_share_is_answered(running: EmbeddedPost
     with psycopg.connect(running.url) as connection:
         connection.execute("SET debug_parallel_query = on")
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+
+
+SECRET = "s3cret"
+FAILING = (
+    "INSERT INTO people VALUES ('s3cret', 's3cret')",
+    "INSERT INTO people VALUES ('other', 's3cret and much longer')",
+    "INSERT INTO people VALUES (NULL, 's3cret')",
+    "SELECT s3cret FROM people",
+    "SELECT 's3cret'::uuid",
+    "SELECT 's3cret(' ~ 's3cret('",
+    "SELEKT 's3cret'",
+    "SET LOCAL statement_timeout = 50; SELECT pg_sleep(5), 's3cret'",
+    "DO $$ BEGIN RAISE 's3cret'; END $$",
+    "DO $$ BEGIN RAISE WARNING 's3cret'; END $$",
+)
+
+
+def test_its_log_repeats_no_statement_and_no_value(running: EmbeddedPostgres) -> None:
+    with psycopg.connect(running.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE people (name text PRIMARY KEY, hash varchar(10) CHECK (hash <> 'x'))")
+        connection.execute("INSERT INTO people VALUES ('s3cret', 'a'), ('second', 'b')")
+        for statement in FAILING:
+            with suppress(psycopg.Error), connection.transaction():
+                connection.execute(statement)
+        with suppress(psycopg.Error):
+            connection.execute("INSERT INTO people VALUES (%s, %s)", (SECRET, SECRET), prepare=True)
+    deadlock(running)
+    log = (running.folder / "log").read_text()
+    assert "ready to accept connections" in log
+    assert SECRET not in log
+    assert not [word for word in ("STATEMENT", "DETAIL", "CONTEXT", "INSERT", "SELECT") if word in log]
+
+
+def deadlock(server: EmbeddedPostgres) -> None:
+    """Let two transactions wait for each other's row; one of them fails."""
+    with psycopg.connect(server.url) as first, psycopg.connect(server.url) as second:
+        first.execute("UPDATE people SET hash = 's3cret' WHERE name = 's3cret'")
+        second.execute("UPDATE people SET hash = 's3cret' WHERE name = 'second'")
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(first.execute, "UPDATE people SET hash = 's3cret' WHERE name = 'second'")
+            with suppress(psycopg.errors.DeadlockDetected):
+                second.execute("UPDATE people SET hash = 's3cret' WHERE name = 's3cret'")
+            second.rollback()
+            assert waiting.exception() is None or isinstance(waiting.exception(), psycopg.errors.DeadlockDetected)
+
+
+def test_a_crash_repeats_no_statement(running: EmbeddedPostgres) -> None:
+    with psycopg.connect(running.url) as connection, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(connection.execute, "SELECT pg_sleep(20), 's3cret'")
+        with psycopg.connect(running.url, autocommit=True) as other:
+            active = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
+            eventually(lambda: other.execute(active, [connection.info.backend_pid]).fetchone())
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        assert isinstance(asked.exception(), psycopg.OperationalError)
+    log = running.folder / "log"
+    eventually(lambda: "terminated by signal 9" in log.read_text() and log.read_text().count("ready to accept") == 2)
+    assert SECRET not in log.read_text()
+
+
+def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("log", "log.1"):
+        (folder / name).write_text("STATEMENT:  INSERT INTO chat_user VALUES ('s3cret')")
+        (folder / name).chmod(0o644)
+    server = start(folder, durable=False)
+    try:
+        log, old = folder / "log", folder / "log.1"
+        assert SECRET not in log.read_text() and not old.exists()
+        server.rotate_log()
+        assert not old.exists()
+        monkeypatch.setattr(postgres, "LOG_BYTES", 0)
+        before = log.read_text()
+        server.rotate_log()
+        assert (old.read_text(), log.read_text()) == (before, "")
+        assert [path.stat().st_mode & 0o777 for path in (log, old)] == [0o600, 0o600]
+    finally:
+        server.stop()
+    assert log.read_text().startswith("20"), "it goes on at the beginning of the file"
 
 
 def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:

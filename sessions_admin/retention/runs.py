@@ -194,12 +194,14 @@ def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
     cutoff = now - (retention() if older_than is None else older_than)
     began = _with_line(f"Begun: sessions with nothing said in them since {cutoff:%Y-%m-%d %H:%M} UTC.")
     queued = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
+    if queued.exists() and CleanupRun.objects.filter(status__in=UNDER_WAY).exists():
+        raise AlreadyRunning
     try:
         with transaction.atomic():
             ours = queued.update(
                 status=RunStatus.RUNNING, cutoff=cutoff, started_at=now, heartbeat_at=now, log=began
             ) or _dead().filter(pk=run.pk, status=RunStatus.RUNNING).update(heartbeat_at=now, log=_with_line(TAKEN_UP))
-    except IntegrityError:
+    except IntegrityError:  # another one has begun since
         raise AlreadyRunning from None
     run.refresh_from_db()
     return bool(ours)
