@@ -14,6 +14,7 @@ ThreadkeeperError
 |   +-- AlreadyCompleted
 |   +-- NotConfirmed
 +-- RateLimited
++-- ServerBusy          the server does as much of this at once as it can
 +-- TurnLost            the turn belongs to another process by now
 |   +-- OutdatedAttempt a later attempt has written to the session
 +-- MemoryUnavailable   the session store cannot be used at the moment
@@ -118,6 +119,16 @@ class RateLimited(ThreadkeeperError):
 
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class ServerBusy(ThreadkeeperError):
+    """The server does as much of this at once as it can; `retry_after` is in seconds."""
+
+    code = "busy"
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__("The server is busy. Please try again in a moment.")
         self.retry_after = retry_after
 
 

@@ -1,18 +1,20 @@
 """What people fill in."""
 
-import threading
 import zoneinfo
 from typing import Any
 
 from django import forms
 from django.contrib.auth import authenticate, password_validation
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, PasswordResetForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, QueryDict
 
 from chat import accounts
 from chat.models import User
+from chat.models.email import MAX_LENGTH, EmailAddressFormField
 
 EMAIL_WIDGET = forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email", "autocapitalize": "none"})
+PASSWORD_LENGTH = 1_000
 WRONG_PASSWORD = "That is not your current password."  # noqa: S105 - a sentence
 
 
@@ -21,30 +23,34 @@ def new_password_field() -> forms.CharField:
     return forms.CharField(
         label="Password",
         strip=False,
+        max_length=PASSWORD_LENGTH,
         help_text="At least 8 characters, not a common word, not only digits.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
 
-class SignUpForm(forms.Form):
-    """E-mail address and password of a new account; the browser adds its time zone."""
+def limit_length(*fields: forms.Field) -> None:
+    """Give password fields of Django's own forms a greatest length."""
+    for field in fields:
+        field.validators.append(MaxLengthValidator(PASSWORD_LENGTH))
+        field.widget.attrs["maxlength"] = str(PASSWORD_LENGTH)
 
-    email = forms.EmailField(label="E-mail address", max_length=254, widget=EMAIL_WIDGET)
+
+class ChoosePasswordForm(forms.Form):
+    """The password of a new account whose address a mail has confirmed; the browser adds its time zone."""
+
     password = new_password_field()
     time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
-    def clean_email(self) -> str:
-        """Take the address in the one letter case that is kept, and refuse one that has an account."""
-        email: str = self.cleaned_data["email"].strip().lower()
-        if User.objects.filter(email=email).exists():
-            raise forms.ValidationError(accounts.EmailTaken().detail)
-        return email
+    def __init__(self, *args: Any, address: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.address = address
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if password := data.get("password"):
             try:
-                password_validation.validate_password(password, User(email=data.get("email", "")))
+                password_validation.validate_password(password, User(email=data.get("email", self.address)))
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return data
@@ -52,34 +58,52 @@ class SignUpForm(forms.Form):
     def save(self) -> User | None:
         """Make the account, or say that somebody else has just taken the address."""
         try:
-            return accounts.sign_up(**self.cleaned_data)
+            return accounts.sign_up(**{"email": self.address, **self.cleaned_data})
         except accounts.EmailTaken as taken:
-            self.add_error("email", taken.detail)
+            self.add_error("email" if "email" in self.fields else None, taken.detail)
             return None
+
+
+class SignUpForm(ChoosePasswordForm):
+    """E-mail address and password of a new account."""
+
+    email = EmailAddressFormField(label="E-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
+    field_order = ("email", "password")
+
+    def clean_email(self) -> str:
+        """Refuse an address that has an account."""
+        email: str = self.cleaned_data["email"]
+        if User.objects.filter(email=email).exists():
+            raise forms.ValidationError(accounts.EmailTaken().detail)
+        return email
 
 
 class SignInForm(AuthenticationForm):
     """E-mail address and password."""
 
-    error_messages = {
-        "invalid_login": accounts.DO_NOT_MATCH,
-        "inactive": accounts.CLOSED,
-    }
+    error_messages = {"invalid_login": accounts.DO_NOT_MATCH}
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.fields["username"].widget.attrs.update(type="email", autocomplete="email", inputmode="email")
+        limit_length(self.fields["password"])
 
-    def get_invalid_login_error(self) -> forms.ValidationError:
+    def clean(self) -> dict[str, Any]:
         """Tell those who know the password of a closed account that it is closed."""
-        if accounts.is_closed(email=self.cleaned_data["username"], password=self.cleaned_data["password"]):
-            return forms.ValidationError(self.error_messages["inactive"], code="inactive")
-        return super().get_invalid_login_error()
+        try:
+            return super().clean()
+        except accounts.AccountClosed as error:
+            raise forms.ValidationError(error.detail, code="inactive") from None
 
-    def clean_username(self) -> str:
-        """Count attempts at one address together, whatever its letter case."""
-        username: str = self.cleaned_data["username"]
-        return username.strip().lower()
+
+def own_password_field(label: str = "Current password") -> forms.CharField:
+    """Make the field for the password of the person who is signed in."""
+    return forms.CharField(
+        label=label,
+        strip=False,
+        max_length=PASSWORD_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
 
 
 class OwnPasswordMixin:
@@ -102,6 +126,7 @@ class ChangePasswordForm(OwnPasswordMixin, PasswordChangeForm):
         super().__init__(user, *args, **kwargs)
         self.request = request
         self.fields["new_password1"].help_text = new_password_field().help_text
+        limit_length(*self.fields.values())
 
     def clean_old_password(self) -> str:
         """Refuse anything but the current password."""
@@ -114,26 +139,26 @@ class ChooseNewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not g
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["new_password1"].help_text = new_password_field().help_text
+        limit_length(*self.fields.values())
+
+    def save(self, commit: bool = True) -> User:
+        """Set the password, and end all logins and tokens."""
+        user: User = super().save(commit=False)
+        accounts.replace_password(user)
+        return user
 
 
-class ResetPasswordForm(PasswordResetForm):
-    """The address a reset mail is asked for."""
+class MailboxForm(forms.Form):
+    """The address to which a link is sent."""
 
-    email = forms.EmailField(label="E-mail address", max_length=254, widget=EMAIL_WIDGET)
-
-    def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Send the mail beside the request: how long the answer takes must not tell who has an account."""
-        if accounts.may_send_reset_mail(self.cleaned_data["email"]):
-            threading.Thread(target=super().send_mail, args=args, kwargs=kwargs, name="reset mail").start()
+    email = EmailAddressFormField(label="E-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
 
 
 class EmailForm(OwnPasswordMixin, forms.Form):
     """Another e-mail address, confirmed by the password."""
 
-    email = forms.EmailField(label="New e-mail address", max_length=254, widget=EMAIL_WIDGET)
-    current_password = forms.CharField(
-        strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
-    )
+    email = EmailAddressFormField(label="New e-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
+    current_password = own_password_field()
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -145,6 +170,7 @@ class EmailForm(OwnPasswordMixin, forms.Form):
 
     def save(self, user: User) -> bool:
         """Change the address, or say that it is taken and return False."""
+        accounts.CHANGES_OF_EMAIL.count(user.pk)
         try:
             accounts.change_email(user, email=self.cleaned_data["email"])
         except accounts.EmailTaken as taken:

@@ -9,21 +9,23 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.views import RedirectURLMixin
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 from django.views.generic import FormView
 
-from chat import forms, history, shelf
+from chat import accounts, forms, history, shelf
+from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
-from chat.infra.public_url import public_origin
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 
@@ -107,14 +109,13 @@ def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
         return render(request, "chat/chat.html", context)
 
 
-@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
-class SignUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
-    """Make an account and sign in with it, where sign-up is open."""
+class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
+    """Makes an account and signs in with it, where sign-up is open."""
 
-    form_class = forms.SignUpForm
     template_name = "accounts/signup.html"
     next_page = settings.LOGIN_REDIRECT_URL
 
+    @method_decorator([sensitive_post_parameters(), never_cache])
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
             return HttpResponseRedirect(self.get_success_url())
@@ -122,15 +123,50 @@ class SignUp(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not gener
             return render(request, "accounts/signup_closed.html", status=403)
         return super().dispatch(request, *args, **kwargs)
 
-    def form_valid(self, form: forms.SignUpForm) -> HttpResponse:
+    def form_valid(self, form: forms.ChoosePasswordForm) -> HttpResponse:
         person = form.save()
         if person is None:
             return self.form_invalid(form)
-        login(self.request, person, backend="django.contrib.auth.backends.ModelBackend")
-        return HttpResponseRedirect(self.get_success_url())
+        login(self.request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
+        response = HttpResponseRedirect(self.get_success_url())
+        known_devices.remember(self.request, response, person)
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(next=self.get_redirect_url(), **kwargs)
+
+
+class SignUp(_MakesAccount):
+    """Make an account; where mail is configured, send a link to make it, and answer all addresses alike."""
+
+    def get_form_class(self) -> type[Form]:
+        return forms.MailboxForm if settings.EMAIL_URL else forms.SignUpForm
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        if not settings.EMAIL_URL:
+            return super().form_valid(form)
+        mail.ask_for_mail(self.request, mail.send_sign_up_link, email=form.cleaned_data["email"])
+        return render(self.request, "accounts/signup_sent.html")
+
+
+class SignUpByLink(_MakesAccount):
+    """Choose the password of a new account, by the link in a mail."""
+
+    form_class = forms.ChoosePasswordForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"address": self.email}
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().get(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().post(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+
+    @cached_property
+    def email(self) -> str:
+        """The address that the link confirms, or an empty string."""
+        return links.email_of_sign_up(self.kwargs["token"]) or ""
 
 
 class SignIn(auth_views.LoginView):
@@ -139,6 +175,11 @@ class SignIn(auth_views.LoginView):
     authentication_form = forms.SignInForm
     template_name = "accounts/login.html"
     redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.get_user())
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(signup_is_open=settings.SIGNUP == "open", **kwargs)
@@ -157,17 +198,17 @@ class ChangePassword(auth_views.PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
-        return super().form_valid(form)
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.user)
+        return response
 
 
 @method_decorator(never_cache, name="dispatch")
-class ResetPassword(auth_views.PasswordResetView):
+class ResetPassword(FormView):  # type: ignore[type-arg]
     """Ask for a link by mail; the answer is the same whether or not there is an account."""
 
-    form_class = forms.ResetPasswordForm
+    form_class = forms.MailboxForm
     template_name = "accounts/password_reset.html"
-    email_template_name = "accounts/mail/password_reset.txt"
-    subject_template_name = "accounts/mail/password_reset_subject.txt"
     success_url = reverse_lazy("password_reset_done")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -175,21 +216,48 @@ class ResetPassword(auth_views.PasswordResetView):
             return render(request, "accounts/password_reset_unavailable.html")
         return super().dispatch(request, *args, **kwargs)
 
-    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        self.extra_email_context = {"origin": public_origin(self.request)}
+    def form_valid(self, form: Form) -> HttpResponse:
+        mail.ask_for_mail(self.request, mail.send_reset_link, email=form.cleaned_data["email"])
         return super().form_valid(form)
 
 
 class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
-    """Choose a new password by the link in the mail."""
+    """Choose a new password by the link in the mail; all logins and tokens end."""
 
     form_class = forms.ChooseNewPasswordForm
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("login")
 
+    def get_user(self, uidb64: str) -> User | None:
+        user: User | None = super().get_user(uidb64)
+        return user if user is not None and user.is_active else None
+
     def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
-        messages.success(self.request, "Your new password is set. Sign in with it.")
-        return super().form_valid(form)
+        messages.success(
+            self.request,
+            "Your new password is set. Everything that was signed in is signed out, and all tokens are revoked.",
+        )
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.user)
+        return response
+
+
+@login_required
+@never_cache
+def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
+    """Use another address from now on, which the link in a mail confirms."""
+    email = links.email_of_change(request.user, token)
+    if email is None:
+        return render(request, "accounts/link_is_over.html", status=404)
+    if request.method != "POST":
+        return render(request, "accounts/email_confirm.html", {"new_email": email})
+    try:
+        accounts.change_email(request.user, email=email)
+    except accounts.EmailTaken as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, "Your e-mail address is changed.")
+    return redirect("settings")
 
 
 @sensitive_post_parameters()
@@ -202,9 +270,14 @@ def account_settings(request: PersonRequest) -> HttpResponse:
     zone_form = partial(forms.TimeZoneForm, current=person.time_zone)
     email = email_form(request.POST) if posted == "email" else email_form()
     zone = zone_form(request.POST) if posted == "time_zone" else zone_form()
-    if email.is_bound and email.is_valid() and email.save(person):
-        messages.success(request, "Your e-mail address is changed.")
-        return redirect("settings")
+    if email.is_bound and email.is_valid():
+        if settings.EMAIL_URL:
+            mail.ask_for_mail(request, mail.send_change_link, user=person, email=email.cleaned_data["email"])
+            messages.success(request, "Look in the mailbox of the new address: a link there confirms it.")
+            return redirect("settings")
+        if email.save(person):
+            messages.success(request, "Your e-mail address is changed.")
+            return redirect("settings")
     if zone.is_bound and zone.is_valid():
         zone.save(person)
         messages.success(request, "Your time zone is changed.")

@@ -3,23 +3,26 @@
 import os
 from typing import Any
 
+import django
 from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Apps are loaded here; what follows imports models.
-django = get_asgi_application()
+django.setup(set_prefix=False)
 
 from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
 from chat.sockets import application as websocket  # noqa: E402
+from chat.web.handler import QueueingHandler  # noqa: E402
 from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
 from config.runtime.security_headers import add_security_headers  # noqa: E402
+
+pages = QueueingHandler()
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Route a request."""
-    await (mcp if scope["path"] in PATHS else django)(scope, receive, send)
+    await (mcp if scope["path"] in PATHS else pages)(scope, receive, send)
 
 
 application = ProtocolTypeRouter(

@@ -32,10 +32,11 @@ def prepare() -> FirstAdmin | None:
 
 def _first_admin() -> FirstAdmin | None:
     from chat.models import User
+    from chat.models.email import normalize_email
 
     if User.objects.filter(is_superuser=True).exists():
         return None
-    email = os.environ.get("ADMIN_EMAIL", "").strip().lower() or "admin@localhost"
+    email = normalize_email(os.environ.get("ADMIN_EMAIL", "")) or "admin@localhost"
     _check_email(email)
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():

@@ -73,13 +73,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "chat.web.refusals.Refusals",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -155,7 +155,9 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 
 # People.
 AUTH_USER_MODEL = "chat.User"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+# The second one is named by logins from before the first one was there.
+AUTHENTICATION_BACKENDS = ["chat.accounts.backend.PasswordBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -169,14 +171,18 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 SIGNUP = env.choice("SIGNUP", "open", "open", "closed")
+# Wrong passwords in a row, from one device or address.
 AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
-AXES_USERNAME_FORM_FIELD = "username"
-AXES_VERBOSE = False
+# What one address may ask for: sign-ins, sign-ups and resets a minute (each server process counts), mails an hour.
+SIGN_INS_PER_MINUTE = env.whole("SIGN_INS_PER_MINUTE", 120, least=1)
+MAILS_PER_HOUR = env.whole("MAILS_PER_HOUR", 30, least=1)
+# django-axes keeps the log of sign-ins; limits are our own (chat.accounts.backend).
+AXES_HANDLER = "chat.accounts.sign_in_log.SignInLog"
 AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
+AXES_LOCK_OUT_AT_FAILURE = False
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_VERBOSE = False
+SILENCED_SYSTEM_CHECKS = ["axes.W002", "axes.W003"]  # the middleware and the backend of its limits
 
 # Mail: smtp://user:password@host:587 (STARTTLS), smtps:// (TLS), console://, or none.
 EMAIL_URL = env.text("EMAIL_URL")

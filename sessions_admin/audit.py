@@ -118,7 +118,7 @@ def staff(limit: int = 50) -> dict[str, str]:
 
 def id_of(email: str) -> str | None:
     """Return the id of whoever has an address now."""
-    found = User.objects.filter(email=email.strip().lower()).values_list("pk", flat=True).first()
+    found = User.objects.filter(email=email).values_list("pk", flat=True).first()
     return str(found) if found else None
 
 

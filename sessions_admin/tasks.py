@@ -1,5 +1,6 @@
 """What the worker runs: synchronous, with plain dicts as results, since anything else vanishes on the way back."""
 
+from chat.accounts import sign_in_log
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import carry_out, cleanup, look_after
 from sessions_admin.samples import sample
@@ -7,7 +8,8 @@ from sessions_admin.stores.reconcile import reconcile
 
 
 def daily_cleanup() -> dict[str, object]:
-    """Clean up because it is time."""
+    """Clean up because it is time, and forget old sign-ins."""
+    sign_in_log.expire()
     return cleanup(trigger=Trigger.SCHEDULE).as_json()
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from chat.exceptions import ThreadkeeperError
-from chat.forms import OwnPasswordMixin
+from chat.forms import OwnPasswordMixin, own_password_field
 from chat.models import User
 from chat.views import PersonRequest
 from sessions_admin import audit
@@ -34,11 +34,7 @@ OWN_WISH = "The person deleted the account themself."
 class DeleteAccountForm(OwnPasswordMixin, forms.Form):
     """The password once more."""
 
-    current_password = forms.CharField(
-        label="Your password",
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+    current_password = own_password_field("Your password")
 
     def __init__(self, *args: object, request: HttpRequest, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]

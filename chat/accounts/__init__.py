@@ -4,23 +4,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from axes.utils import reset
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth.models import update_last_login
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.http import HttpRequest
 
-from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn, RateLimited
-from chat.infra.client_address import client_address
+from chat import notices, tokens
+from chat.accounts.backend import PER_ACCOUNT
+from chat.accounts.backend import AccountClosed as AccountClosed
+from chat.accounts.limits import Limit
+from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn
 from chat.models import User
+from chat.models.email import normalize_email
 from chat.models.user import is_time_zone
 
-RESET_MAIL_PAUSE = timedelta(minutes=5)
+CHANGES_OF_EMAIL = Limit(
+    "changes of an e-mail address", 10, timedelta(hours=1), "Too many changes of the e-mail address. Please wait."
+)
 DO_NOT_MATCH = "This e-mail address and password do not go together. Check both and try again."
-CLOSED = "This account is closed. Whoever runs this site can open it again."
 
 
 class EmailTaken(Conflict):
@@ -47,52 +51,32 @@ class SignUpClosed(Forbidden):
         super().__init__("Sign-up is closed. Whoever runs this site can make you an account.")
 
 
-class AccountClosed(Forbidden):
-    """The account is closed; only who knows its password is told."""
-
-    code = "account_closed"
-
-    def __init__(self) -> None:
-        super().__init__(CLOSED)
-
-
 def check_sign_up(*, email: str, password: str) -> None:
-    """Raise SignUpClosed, EmailTaken, WeakPassword where this account could not be made."""
+    """Raise SignUpClosed or WeakPassword where this account could not be made, whether or not there is one."""
     if settings.SIGNUP == "closed":
         raise SignUpClosed
-    address = email.strip().lower()
-    if User.objects.filter(email=address).exists():
-        raise EmailTaken
     try:
-        password_validation.validate_password(password, User(email=address))
+        password_validation.validate_password(password, User(email=email))
     except ValidationError as error:
         raise WeakPassword(" ".join(error.messages)) from None
 
 
+def check_free(email: str) -> None:
+    """Raise EmailTaken where an address has an account."""
+    if User.objects.filter(email=email).exists():
+        raise EmailTaken
+
+
 def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
-    """Return whose e-mail address and password these are, for a program: no login begins.
+    """Return the user whose e-mail address and password these are, for a program: no login begins.
 
-    Attempts are counted together with those at the page. Raise RateLimited, AccountClosed, NotSignedIn.
+    Raise AccountClosed, NotSignedIn, RateLimited, ServerBusy.
     """
-    address = email.strip().lower()
-    user = authenticate(request, username=address, password=password)
-    if isinstance(user, User):
-        reset(ip=client_address(request), username=address)
-        update_last_login(User, user)
-        return user
-    if getattr(request, "axes_locked_out", False):
-        request.axes_locked_out = False  # type: ignore[attr-defined]  # else the page for people is sent
-        wait = timedelta(hours=settings.AXES_COOLOFF_TIME)
-        raise RateLimited("Too many attempts to sign in. Please wait.", retry_after=round(wait.total_seconds()))
-    if is_closed(email=address, password=password):
-        raise AccountClosed
-    raise NotSignedIn(DO_NOT_MATCH)
-
-
-def is_closed(*, email: str, password: str) -> bool:
-    """Tell somebody who knows the password of an account whether it is closed."""
-    person = User.objects.filter(email=email, is_active=False).first()
-    return person is not None and person.check_password(password)
+    user = authenticate(request, username=email, password=password)
+    if not isinstance(user, User):
+        raise NotSignedIn(DO_NOT_MATCH)
+    update_last_login(User, user)
+    return user
 
 
 def sign_up(*, email: str, password: str, time_zone: str) -> User:
@@ -100,7 +84,7 @@ def sign_up(*, email: str, password: str, time_zone: str) -> User:
 
     Raises EmailTaken, also when two people ask for one address at the same moment.
     """
-    address = email.strip().lower()
+    address = normalize_email(email)
     user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
     user.set_password(password)
     with _reserved(address, for_user=user):
@@ -110,7 +94,7 @@ def sign_up(*, email: str, password: str, time_zone: str) -> User:
 
 def change_email(user: User, *, email: str) -> None:
     """Give an account another e-mail address, or raise EmailTaken."""
-    address = email.strip().lower()
+    address = normalize_email(email)
     with _reserved(address, for_user=user):
         User.objects.filter(pk=user.pk).update(email=address)
     user.email = address
@@ -139,11 +123,13 @@ def change_time_zone(user: User, *, time_zone: str) -> None:
     user.time_zone = time_zone
 
 
-def may_send_reset_mail(email: str) -> bool:
-    """Tell whether an address may get another reset mail now, and count this one: nobody's mailbox can be flooded."""
-    return cache.add(reset_mail_key(email), True, RESET_MAIL_PAUSE.total_seconds())
+def replace_password(user: User) -> None:
+    """Save a password that was set for somebody who had lost it: every login and token from before ends.
 
-
-def reset_mail_key(email: str) -> str:
-    """Name what the cache keeps of an address that was sent a reset mail."""
-    return f"reset-mail:{email.strip().lower()}"
+    Failed attempts at the old password do not count any more.
+    """
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        tokens.end_all(user.pk)
+        transaction.on_commit(lambda: async_to_sync(notices.signed_out)(user.pk))
+    PER_ACCOUNT.reset(user.email)

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpRequest
@@ -12,10 +13,12 @@ from ninja import Field, Query, Router, Schema, Status
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from chat import accounts, tokens
+from chat.accounts import mail
 from chat.api.caller import Anybody, SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Text, needs_text
 from chat.models import ApiToken, User
+from chat.models.email import MAX_LENGTH, normalize_email
 from chat.models.token import NAME_LENGTH
 from chat.tokens import NewToken
 
@@ -27,15 +30,21 @@ ADDRESS = "ada@example.com"
 
 
 def _address(text: str) -> str:
+    address = normalize_email(text)
     try:
-        validate_email(text)
+        validate_email(address)
     except ValidationError:
         raise ValueError("It is not an e-mail address.") from None
-    return text
+    if len(address) > MAX_LENGTH:
+        raise ValueError(f"It has more than {MAX_LENGTH} characters.")
+    return address
 
 
 Address = Annotated[
-    Text, AfterValidator(_address), Field(max_length=254, json_schema_extra={"format": "email"}, examples=[ADDRESS])
+    Text,
+    Field(max_length=MAX_LENGTH),
+    AfterValidator(_address),
+    Field(json_schema_extra={"format": "email"}, examples=[ADDRESS]),
 ]
 Password = Annotated[Text, Field(min_length=1, max_length=1_000, json_schema_extra={"format": "password"})]
 
@@ -53,6 +62,12 @@ class SignedInReply(Schema):
     user_id: uuid.UUID
     email: str = Field(examples=[ADDRESS])
     access_token: str = Field(description="To be sent as `Authorization: Bearer`.", examples=["tk_…"])
+
+
+class MailSentReply(Schema):
+    """What to do next."""
+
+    detail: str
 
 
 class Me(Schema):
@@ -97,15 +112,21 @@ class NewTokenReply(TokenReply):
 
 @router.post(
     "/register",
-    response={201: SignedInReply, 400: ErrorReply, 403: ErrorReply, 409: ErrorReply},
+    response={201: SignedInReply, 202: MailSentReply, 400: ErrorReply, 403: ErrorReply, 409: ErrorReply},
     auth=anybody,
 )
-def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply]:
+def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply] | Status[MailSentReply]:
     """Make an account, and sign in to it.
 
-    400 where the password is too easily guessed, 403 where sign-up is closed, 409 where the address has an account.
+    202 where the server sends mail: for every address alike, a mail says how to go on, with a link to choose a
+    password; the one that was sent is not kept. 400 where the password is too easily guessed, 403 where sign-up is
+    closed, 409 where the address has an account and no mail is sent.
     """
     accounts.check_sign_up(email=body.email, password=body.password)
+    if settings.EMAIL_URL:
+        mail.ask_for_mail(request, mail.send_sign_up_link, email=body.email)
+        return Status(202, MailSentReply(detail="Look in the mailbox of the address: a mail says how to go on."))
+    accounts.check_free(body.email)
     user = accounts.sign_up(email=body.email, password=body.password, time_zone="UTC")
     return Status(201, _signed_in(tokens.make_by_sign_in(user)))
 

@@ -25,6 +25,7 @@ STATUS: Mapping[type[Exception], int] = {
     exceptions.RateLimited: 429,
     exceptions.ModelFailed: 502,
     exceptions.MemoryUnavailable: 503,
+    exceptions.ServerBusy: 503,
 }
 # What is told where nothing more is known than a status.
 SAID: Mapping[int, tuple[str, str]] = {
@@ -70,7 +71,7 @@ def reply_to(error: Exception) -> HttpResponse:
         case exceptions.ThreadkeeperError() if (status := status_of(error)) != 500:
             fields: Mapping[str, str] | None = getattr(error, "fields", None)
             reply = error_reply(status, error.code, error.detail, fields=fields)
-            if isinstance(error, exceptions.RateLimited):
+            if isinstance(error, exceptions.RateLimited | exceptions.ServerBusy):
                 reply["Retry-After"] = str(error.retry_after)
             return reply
         case ValidationError():

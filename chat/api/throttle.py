@@ -3,12 +3,13 @@
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 from chat.exceptions import RateLimited
 
 MINUTE = 60.0
-REMEMBERED = 10_000  # askers, before those who have not asked for a while are forgotten
+REMEMBERED = 10_000  # askers: of more, those who have not asked for the longest time are forgotten
 
 
 class Throttle:
@@ -18,7 +19,7 @@ class Throttle:
         self._per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked: dict[str, tuple[float, float]] = {}  # how many requests are left, as of when
+        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()  # how many requests are left, as of when
 
     def count(self, asker: str) -> None:
         """Count a request. Raise RateLimited."""
@@ -31,13 +32,11 @@ class Throttle:
                 wait = math.ceil((1 - left) * MINUTE / most)
                 raise RateLimited("That is too many requests in a short while.", retry_after=max(wait, 1))
             self._asked[asker] = left - 1, now
+            self._asked.move_to_end(asker)
             if len(self._asked) > REMEMBERED:
-                self._forget(now)
+                self._asked.popitem(last=False)
 
     def forget_all(self) -> None:
         """Begin anew with everybody."""
         with self._lock:
             self._asked.clear()
-
-    def _forget(self, now: float) -> None:
-        self._asked = {asker: (left, then) for asker, (left, then) in self._asked.items() if now - then < MINUTE}

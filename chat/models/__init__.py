@@ -1,5 +1,6 @@
 """The record: who talks, what was said, what was done about it."""
 
+from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message
 from chat.models.session import AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
@@ -10,6 +11,7 @@ from chat.models.user import FormerEmail, User
 __all__ = [
     "AgentSession",
     "ApiToken",
+    "AttemptCount",
     "Conversation",
     "FormerEmail",
     "Message",

@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
+from chat.models.email import EmailAddressField
+
 
 @cache
 def _time_zones() -> frozenset[str]:
@@ -41,7 +43,7 @@ class UserManager(BaseUserManager["User"]):
         """Make a person; without a password nobody can sign in as them."""
         if not email:
             raise ValueError("An e-mail address is needed.")
-        user = self.model(email=email.strip().lower(), **fields)
+        user = self.model(email=email, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -50,15 +52,12 @@ class UserManager(BaseUserManager["User"]):
         """Make a person who may do everything."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
-    def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=(username or "").strip().lower())
-
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person who signs in with an e-mail address and a password."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(
+    email = EmailAddressField(
         "e-mail address", unique=True, error_messages={"unique": "There is an account with this e-mail address."}
     )
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
@@ -86,9 +85,6 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
-    def clean(self) -> None:
-        self.email = self.email.strip().lower()
-
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The person's time zone."""
@@ -99,7 +95,7 @@ class FormerEmail(models.Model):
     """An e-mail address that an account had before. A trigger writes it, however the account's address is changed."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="former_emails")
-    email = models.EmailField("e-mail address")
+    email = EmailAddressField("e-mail address")
     changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -1,27 +1,31 @@
 """Changing a password, and getting back in without one."""
 
 import re
-import threading
 
 import pytest
 from django.contrib.auth import get_user
-from django.core.cache import cache
 from django.core.mail import EmailMessage
 from django.test import Client
 from pytest_django import Settings
 
-from chat.models import User
-from config.tests.support import PASSWORD
+from chat import tokens
+from chat.accounts import mail_threads
+from chat.accounts.backend import PER_ACCOUNT
+from chat.models import AttemptCount, User
+from chat.tests.api import shown
+from chat.tests.mail import link_in, wait_for_mail
+from config.tests.support import PASSWORD, free_port
 
 CHANGE, RESET = "/accounts/password/", "/accounts/reset/"
 NEW_PASSWORD = "staple battery horse"
 pytestmark = pytest.mark.django_db
+# Mail is sent by another thread, which sees what is committed.
+with_mail = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
 def _with_mail(settings: Settings) -> None:
     settings.EMAIL_URL = "console://"
-    cache.clear()
 
 
 def changed(**fields: str) -> dict[str, str]:
@@ -61,18 +65,11 @@ def test_guessing_at_an_open_page_is_limited(owner_client: Client) -> None:
 
 def ask(client: Client, email: str) -> str:
     answer = client.post(RESET, {"email": email}, follow=True)
-    for thread in threading.enumerate():
-        if thread.name == "reset mail":
-            thread.join(10)
+    wait_for_mail()
     return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
 
 
-def link_in(mail: EmailMessage) -> str:
-    found = re.search(r"https?://[^/\s]+(/\S+)", str(mail.body))
-    assert found
-    return found[1]
-
-
+@with_mail
 def test_a_link_by_mail_sets_a_new_password(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
     ask(client, "Owner@example.com")
     mail = mailoutbox[0]
@@ -89,6 +86,7 @@ def test_a_link_by_mail_sets_a_new_password(client: Client, owner: User, mailout
     assert "This link no longer works" in client.get(link_in(mail), follow=True).content.decode()
 
 
+@with_mail
 @pytest.mark.parametrize(
     ("public_url", "hosts", "origin"),
     [
@@ -114,6 +112,57 @@ def test_the_link_does_not_lead_to_the_host_of_the_request(
     assert "evil" not in str(mailoutbox[0].body)
 
 
+@with_mail
+def test_a_reset_ends_all_logins_and_all_tokens(
+    client: Client, owner: User, owner_client: Client, mailoutbox: list[EmailMessage]
+) -> None:
+    named = tokens.make(user=owner, name="script", scopes=["tasks"])
+    PER_ACCOUNT.count(owner.email)
+    ask(client, owner.email)
+    page = client.get(link_in(mailoutbox[0]), follow=True)
+    assert "revokes all tokens" in page.content.decode()
+    form = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    assert client.post(page.redirect_chain[-1][0], form).status_code == 302
+    assert owner_client.get("/").status_code == 302
+    assert client.get("/api/tasks", headers=shown(named.key)).status_code == 401
+    assert not AttemptCount.objects.filter(key=PER_ACCOUNT._key(owner.email)).exists()
+    for address in (f"198.51.100.{n}" for n in range(PER_ACCOUNT.most)):
+        Client().post("/accounts/login/", {"username": owner.email, "password": "wrong"}, REMOTE_ADDR=address)
+    # Whoever came by the link is known on this device.
+    assert client.post("/accounts/login/", {"username": owner.email, "password": NEW_PASSWORD}).status_code == 302
+
+
+@with_mail
+def test_an_address_can_ask_for_few_mails(client: Client, settings: Settings, mailoutbox: list[EmailMessage]) -> None:
+    answers = [client.post(RESET, {"email": f"p{n}@example.com"}).status_code for n in range(settings.MAILS_PER_HOUR)]
+    assert set(answers) == {302}
+    refused = client.post(RESET, {"email": "one@example.com"})
+    assert (refused.status_code, "Retry-After" in refused) == (429, True)
+    wait_for_mail()
+
+
+@with_mail
+def test_a_mail_server_that_fails_is_logged_without_the_address(
+    client: Client, owner: User, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    ask(client, owner.email)
+    assert "A mail could not be sent: ConnectionRefusedError" in caplog.text
+    assert owner.email not in caplog.text
+
+
+def test_too_many_mails_at_once_are_refused_alike(client: Client, owner: User) -> None:
+    for _ in range(mail_threads.AT_MOST):
+        assert mail_threads._places.acquire(timeout=10)
+    try:
+        answers = [client.post(RESET, {"email": email}) for email in (owner.email, "nobody@example.com")]
+    finally:
+        mail_threads._places.release(mail_threads.AT_MOST)
+    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "60")}
+
+
+@with_mail
 def test_the_answer_does_not_tell_who_has_an_account(
     client: Client, owner: User, mailoutbox: list[EmailMessage]
 ) -> None:
@@ -121,12 +170,14 @@ def test_the_answer_does_not_tell_who_has_an_account(
     assert [mail.to for mail in mailoutbox] == [[owner.email]]
 
 
+@with_mail
 def test_a_mailbox_cannot_be_flooded(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
     for email in (owner.email, owner.email.upper(), owner.email):
         ask(client, email)
     assert len(mailoutbox) == 1
 
 
+@with_mail
 def test_a_deactivated_person_gets_no_link(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
     User.objects.update(is_active=False)
     ask(client, owner.email)

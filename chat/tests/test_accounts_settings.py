@@ -1,9 +1,12 @@
 """Changing one's e-mail address and time zone."""
 
 import pytest
+from django.core.mail import EmailMessage
 from django.test import Client
+from pytest_django import Settings
 
 from chat.models import User
+from chat.tests.mail import link_in, wait_for_mail
 from config.tests.support import PASSWORD
 
 URL = "/settings/"
@@ -73,3 +76,34 @@ def test_former_addresses_are_kept_however_they_change(owner: User, owner_client
     owner_client.post(URL, new_email("owner@example.com"))
     former = owner.former_emails.order_by("changed_at").values_list("email", flat=True)
     assert list(former) == ["owner@example.com", "second@example.com", "third@example.com"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_mail_a_change_of_address_is_confirmed_and_does_not_tell_who_has_an_account(
+    owner: User,
+    outsider: User,
+    owner_client: Client,
+    outsider_client: Client,
+    settings: Settings,
+    mailoutbox: list[EmailMessage],
+) -> None:
+    settings.EMAIL_URL = "console://"
+    pages = [owner_client.post(URL, new_email(email), follow=True) for email in ("new@example.com", outsider.email)]
+    assert all("Look in the mailbox of the new address" in page.content.decode() for page in pages)
+    wait_for_mail()
+    by_address = {mail.to[0]: mail for mail in mailoutbox}
+    assert by_address[outsider.email].subject == "Your Threadkeeper account"
+    link = link_in(by_address["new@example.com"])
+    assert outsider_client.post(link).status_code == 404
+    assert "Use this address" in owner_client.get(link).content.decode()
+    owner.refresh_from_db()
+    assert owner.email == "owner@example.com"
+    owner_client.post(link)
+    owner.refresh_from_db()
+    assert owner.email == "new@example.com"
+    assert owner_client.post(link).status_code == 404
+
+
+def test_addresses_cannot_be_tried_out_by_changing_ones_own(outsider: User, owner_client: Client) -> None:
+    answers = [owner_client.post(URL, new_email(outsider.email)).status_code for _ in range(11)]
+    assert answers == [422] * 10 + [429]

@@ -1,10 +1,22 @@
 """Signing in and out, and who is kept from guessing."""
 
-import pytest
-from django.contrib.auth import get_user
-from django.test import Client
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
-from chat.models import User
+import pytest
+import time_machine
+from axes.models import AccessAttempt, AccessLog
+from django.contrib.auth import get_user
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat.accounts import hashing, sign_in_log
+from chat.accounts.backend import PER_ACCOUNT, PER_ADDRESS
+from chat.models import AttemptCount, User
 from config.tests.support import PASSWORD
 
 URL = "/accounts/login/"
@@ -43,8 +55,15 @@ def test_a_deactivated_person_is_signed_out(owner_client: Client) -> None:
     assert owner_client.get("/").status_code == 302
 
 
+def attempt(client: Client, email: str, password: str, *, address: str = "203.0.113.1") -> int:
+    return client.post(URL, {"username": email, "password": password}, REMOTE_ADDR=address).status_code
+
+
 def guess(client: Client, email: str, *, address: str = "203.0.113.1") -> int:
-    return client.post(URL, {"username": email, "password": "wrong"}, REMOTE_ADDR=address).status_code
+    return attempt(client, email, "wrong", address=address)
+
+
+STRANGERS = [f"198.51.100.{n}" for n in range(1, PER_ACCOUNT.most + 1)]
 
 
 def test_guessing_is_limited(client: Client, owner: User) -> None:
@@ -72,6 +91,130 @@ def test_a_good_password_forgets_the_bad_ones(client: Client, owner: User) -> No
     client.post(URL, {"username": owner.email, "password": PASSWORD}, REMOTE_ADDR="203.0.113.1")
     client.logout()
     assert [guess(client, owner.email) for _ in range(8)] == [200] * 8
+
+
+# Limits.
+
+
+@pytest.mark.parametrize("written", ["OWNER@example.com", " owner@example.com\t", "ｏｗｎｅｒ@example.com"])
+def test_guesses_at_an_account_are_counted_together_however_its_address_is_written(
+    client: Client, owner: User, written: str
+) -> None:
+    for _ in range(5):
+        guess(client, owner.email)
+        guess(client, written)
+    assert attempt(client, owner.email, PASSWORD) == 429
+
+
+def test_guesses_from_many_addresses_are_limited_on_every_path(client: Client, owner: User) -> None:
+    answers = [guess(Client(), owner.email, address=address) for address in STRANGERS]
+    assert answers == [200] * (PER_ACCOUNT.most - 1) + [429]
+    assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 429
+    body = json.dumps({"email": owner.email, "password": PASSWORD})
+    answer = client.post("/api/auth/login", body, content_type="application/json", REMOTE_ADDR="192.0.2.2")
+    assert answer.status_code == 429
+    with time_machine.travel(timezone.now() + PER_ACCOUNT.window):
+        assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 302
+
+
+def lock_out(owner: User) -> None:
+    for address in STRANGERS:
+        guess(Client(), owner.email, address=address)
+    assert attempt(Client(), owner.email, PASSWORD, address="192.0.2.1") == 429
+
+
+def test_nobody_is_locked_out_on_a_device_on_which_they_have_signed_in(client: Client, owner: User) -> None:
+    attempt(client, owner.email, PASSWORD)
+    client.post("/accounts/logout/")
+    lock_out(owner)
+    for _ in range(10):
+        guess(Client(), owner.email)  # from the same address, too
+    assert attempt(client, owner.email, PASSWORD) == 302
+
+
+def test_a_known_device_has_few_guesses_and_ends_with_the_password(client: Client, owner: User) -> None:
+    attempt(client, owner.email, PASSWORD)
+    thief = Client()
+    thief.cookies["known_devices"] = client.cookies["known_devices"].value
+    assert [guess(thief, owner.email) for _ in range(10)] == [200] * 9 + [429]
+    assert attempt(thief, owner.email, PASSWORD) == 429
+    assert attempt(Client(), owner.email, PASSWORD) == 302
+
+    lock_out(owner)
+    AttemptCount.objects.filter(count=10).delete()
+    owner.set_password("another good password")
+    owner.save()
+    assert attempt(thief, owner.email, "another good password") == 429
+
+
+def test_the_cookie_of_a_device_is_for_the_accounts_that_signed_in_there(
+    client: Client, owner: User, outsider: User
+) -> None:
+    for person in (owner, outsider):
+        attempt(client, person.email, PASSWORD)
+        client.post("/accounts/logout/")
+    cookie = client.cookies["known_devices"]
+    assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+    forged = Client()
+    forged.cookies["known_devices"] = cookie.value[:-1] + ("a" if cookie.value[-1] != "a" else "b")
+    lock_out(owner)
+    assert attempt(forged, owner.email, PASSWORD) == 429
+    assert attempt(client, owner.email, PASSWORD) == 302
+
+
+def test_an_address_that_tries_many_accounts_is_limited(client: Client, owner: User) -> None:
+    answers = Counter(guess(client, f"person{n}@example.com") for n in range(PER_ADDRESS.most))
+    assert answers == {200: PER_ADDRESS.most - 1, 429: 1}
+    assert attempt(client, owner.email, PASSWORD) == 429
+    assert attempt(client, owner.email, PASSWORD, address="192.0.2.1") == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_at_the_same_moment_are_all_counted(owner: User) -> None:
+    def one(_: int) -> int:
+        try:
+            return guess(Client(), owner.email)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = Counter(threads.map(one, range(30)))
+    assert answers == {200: 9, 429: 21}
+
+
+def test_a_server_with_too_much_to_hash_says_when_to_try_again(
+    client: Client, owner: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
+    for _ in range(hashing.AT_MOST):
+        assert hashing._admitted.acquire(blocking=False)
+    try:
+        answer = client.post(URL, {"username": owner.email, "password": PASSWORD})
+        body = json.dumps({"email": "nobody@example.com", "password": PASSWORD})
+        answers = [client.post("/api/auth/login", body, content_type="application/json") for _ in range(20)]
+    finally:
+        hashing._admitted.release(hashing.AT_MOST)
+    assert (answer.status_code, answer["Retry-After"]) == (503, str(hashing.RETRY_AFTER))
+    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, str(hashing.RETRY_AFTER))}
+    assert not AttemptCount.objects.filter(count__gt=0).exists()
+
+
+# The log.
+
+
+def test_failed_sign_ins_are_logged_without_what_was_typed_and_for_thirty_days(client: Client, owner: User) -> None:
+    client.post(URL, {"username": owner.email.upper(), "password": "wrong", "next": "/c/secret/"})
+    client.post(URL, {"username": "my-passw0rd", "password": "wrong"})
+    attempt(client, owner.email, PASSWORD)
+    rows = AccessAttempt.objects.order_by("-username").values_list("username", "get_data", "post_data")
+    assert list(rows) == [(owner.email, "", ""), ("", "", "")]
+    with time_machine.travel(timezone.now() + timedelta(days=29)):
+        sign_in_log.expire()
+    assert (AccessAttempt.objects.count(), AccessLog.objects.count()) == (2, 1)
+    assert not AttemptCount.objects.exists()
+    with time_machine.travel(timezone.now() + timedelta(days=31)):
+        assert sign_in_log.expire() == 3
+    assert (AccessAttempt.objects.count(), AccessLog.objects.count()) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,21 @@
 """Making an account."""
 
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
 import pytest
+import time_machine
 from django.contrib.auth import get_user
+from django.core.mail import EmailMessage
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from chat import accounts
 from chat.models import User
+from chat.tests.mail import link_in, wait_for_mail
 from config.tests.support import PASSWORD
 
 URL = "/accounts/signup/"
@@ -124,3 +133,56 @@ def test_the_page_asks_the_database_for_nothing(
 ) -> None:
     with django_assert_num_queries(0):
         client.get(URL)
+
+
+# Where mail is configured, nobody learns who has an account.
+
+
+@pytest.fixture
+def with_mail(settings: Settings, transactional_db: None) -> None:
+    settings.EMAIL_URL = "console://"
+
+
+def visible(answer: Any) -> tuple[int, str]:
+    return answer.status_code, re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode())
+
+
+@pytest.mark.usefixtures("with_mail")
+def test_with_mail_every_address_is_answered_alike(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
+    pages = [visible(client.post(URL, form(email=email))) for email in ("Owner@example.com", "new@example.com")]
+    assert pages[0] == pages[1]
+    assert "Look in your mailbox" in pages[0][1]
+    for email in (owner.email, "other@example.com"):
+        body = json.dumps({"email": email, "password": PASSWORD})
+        answer = client.post("/api/auth/register", body, content_type="application/json")
+        assert (answer.status_code, set(answer.json())) == (202, {"detail"})
+    wait_for_mail()
+    assert User.objects.count() == 1
+    subjects = {mail.to[0]: mail.subject for mail in mailoutbox}
+    assert subjects == {  # and one mail each: the owner's mailbox is not flooded
+        "owner@example.com": "Your Threadkeeper account",
+        "new@example.com": "Make your Threadkeeper account",
+        "other@example.com": "Make your Threadkeeper account",
+    }
+    assert len(mailoutbox) == 3
+
+
+@pytest.mark.usefixtures("with_mail")
+def test_with_mail_an_account_is_made_by_the_link(client: Client, mailoutbox: list[EmailMessage]) -> None:
+    client.post(URL, {"email": " New@example.com"})
+    wait_for_mail()
+    link = link_in(mailoutbox[0])
+    assert "You sign in as <strong>new@example.com</strong>" in client.get(link).content.decode()
+    assert "too similar" in client.post(link, {"password": "new@example.com"}).content.decode()
+    answer = client.post(link, {"password": PASSWORD, "time_zone": "Europe/Berlin"})
+    assert answer["Location"] == "/"
+    person = User.objects.get()
+    assert (person.email, person.time_zone, get_user(client)) == ("new@example.com", "Europe/Berlin", person)
+
+    again = Client().post(link, {"password": "another good password"})
+    assert "There is an account with this e-mail address." in again.content.decode()
+    person.refresh_from_db()
+    assert person.check_password(PASSWORD)
+    assert Client().get(link + "x").status_code == 404
+    with time_machine.travel(timezone.now() + timedelta(days=4)):
+        assert Client().get(link).status_code == 404

@@ -19,6 +19,7 @@ from django.urls import URLPattern, path
 
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
+from chat.models.email import normalize_email
 from sessions_admin import audit
 from sessions_admin.admin.shown import SuperusersOnly
 from sessions_admin.people import accounts
@@ -288,7 +289,7 @@ def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
 
 def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> bool:
     """Tell whether what the page asks for was given: a reason, and for what is grave the address, typed."""
-    typed = request.POST.get("email", "").strip().lower()
+    typed = normalize_email(request.POST.get("email", ""))
     reasoned = bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
     return reasoned and (not verb.is_grave or [person.email for person in chosen] == [typed])
 

@@ -33,7 +33,7 @@ class Closing:
 
 def find(email: str) -> User:
     """Return the person who has an address. Raise NotFound."""
-    person = User.objects.filter(email=email.strip().lower()).first()
+    person = User.objects.filter(email=email).first()
     if person is None:
         raise NotFound(f"There is nobody with the address {email.strip()}.")
     return person

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -188,7 +187,6 @@ def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Whose:
     runs = traces.runs_naming(whose)
     runs.filter(actor=person_id).update(actor=None)
     runs.filter(stopped_by=person_id).update(stopped_by=None)
-    cache.delete(traces.reset_mail(whose))
     return whose
 
 

@@ -10,14 +10,12 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.models import Task as QueueTask
 
 from chat import logins
-from chat.accounts import reset_mail_key
 from chat.memory.identity import SessionId
 from chat.memory.maintenance import SessionFile
 from chat.models import (
@@ -125,11 +123,6 @@ def runs_naming(person: Whose) -> QuerySet[CleanupRun]:
     return CleanupRun.objects.filter(Q(actor=person.id) | Q(stopped_by=person.id))
 
 
-def reset_mail(person: Whose) -> str:
-    """Return the key of the cache that has a person's address in it."""
-    return reset_mail_key(person.email)
-
-
 def _rows(person: Whose) -> Iterator[Count]:
     yield Count(RECORD, "account", User.objects.filter(pk=person.id).count(), int(bool(person.held)))
     for kind, (rows, by) in _of_conversations(person).items():
@@ -142,7 +135,6 @@ def _rows(person: Whose) -> Iterator[Count]:
 
 def _elsewhere(person: Whose) -> Iterator[Count]:
     yield Count(RECORD, "clean-ups asked for or stopped", runs_naming(person).count(), 0)
-    yield Count(RECORD, "cached addresses", int(cache.get(reset_mail(person)) is not None), 0)
 
 
 def _remembered(person: Whose, file: SessionFile) -> Iterator[Count]:

@@ -94,7 +94,7 @@ def _matching(state: str | None, email: str | None, inactive_for: timedelta | No
     if state is not None:
         sessions = sessions.in_state(State(state))
     if email is not None:
-        sessions = sessions.filter(user__email=email.strip().lower())
+        sessions = sessions.filter(user__email=email)
     if inactive_for is not None:
         sessions = sessions.filter(last_activity_at__lte=timezone.now() - inactive_for)
     return sessions

@@ -26,6 +26,7 @@ from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
+from chat.models import AttemptCount
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.stores import archive
@@ -35,7 +36,7 @@ from sessions_admin.stores.files import new_file
 # What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in.
 LEFT_OUT: tuple[type[Model], ...] = (
     *(Session, OrmQ, QueueTask),
-    *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog),
+    *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount),
 )
 LOCK_BUDGET = 10_000  # ms
 

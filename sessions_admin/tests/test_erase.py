@@ -14,7 +14,6 @@ import pytest
 from axes.models import AccessFailureLog
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
-from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -24,7 +23,7 @@ from django_q.models import Task as QueueTask
 from django_q.tasks import async_task
 
 from chat import tokens
-from chat.accounts import may_send_reset_mail
+from chat.accounts.mail import may_send
 from chat.exceptions import Conflict
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
@@ -82,7 +81,7 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
             started=timezone.now(),
             stopped=timezone.now(),
         )
-        may_send_reset_mail(person.email)
+        may_send("reset", person.email)
         tokens.make(user=person, name="script", scopes=["tasks"])
         return session
 
@@ -123,7 +122,6 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
 
     assert left_of(owner, email) == {"sessions_admin_auditrecord": 3}  # the clean-up they ran, too
     assert str(owner.pk).encode() not in b"".join(path.read_bytes() for path in session_file.parent.glob("*.db*"))
-    assert cache.get(f"reset-mail:{email}") is None
     assert counted(outsider, session_file) == others
     assert (report.left, report.held_conversations) == (0, 0)
     before = {line.kind: line.before for line in report.lines if line.before}

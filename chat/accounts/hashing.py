@@ -1,0 +1,52 @@
+"""Hash passwords in a small pool of threads, however many people sign in at once.
+
+The threads have a low priority, so that the event loop and other requests come first, and no database connection is
+kept meanwhile. Requests wait elsewhere for their turn (chat.web.handler).
+"""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.db import connections
+
+from chat.exceptions import ServerBusy
+
+AT_ONCE = max(2, (os.cpu_count() or 1) // 2)
+AT_MOST = 8 * AT_ONCE  # that run or wait: also those of the admin
+RETRY_AFTER = 5  # seconds
+NICENESS = 10
+
+_admitted = threading.BoundedSemaphore(AT_MOST)
+
+
+class PooledPasswordHasher(PBKDF2PasswordHasher):
+    """Django's own hashes, made in the pool. Raises ServerBusy if too many wait."""
+
+    def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
+        if not _admitted.acquire(blocking=False):
+            raise ServerBusy(retry_after=RETRY_AFTER)
+        try:
+            _return_connections()
+            return _threads().submit(super().encode, password, salt, iterations).result()
+        finally:
+            _admitted.release()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password hash", initializer=_lower_priority)
+
+
+def _return_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _lower_priority() -> None:
+    if sys.platform == "linux":  # where each thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

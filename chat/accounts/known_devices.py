@@ -1,0 +1,52 @@
+"""Remember on which devices somebody has signed in, so that a stranger's guesses do not lock them out there.
+
+The cookie is signed and names accounts by id, each with a random id of the device and a mark of the password: with
+another password it is void. Whoever has the cookie still needs the password, and has a limit of their own.
+"""
+
+import secrets
+from typing import TypeAlias
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.crypto import constant_time_compare
+
+from chat.accounts.links import password_mark
+from chat.models import User
+
+COOKIE = "known_devices"
+SALT = __name__
+LASTS = 365 * 24 * 3600  # seconds
+ACCOUNTS = 5  # that one browser is remembered for: the last ones
+
+Entry: TypeAlias = tuple[str, str, str]  # an account's id, the device's id, the mark of the password
+
+
+def device_of(request: HttpRequest, user: User) -> str | None:
+    """Return the id of the device if the user has signed in on it with the present password."""
+    for user_id, device, mark in _entries(request):
+        if user_id == str(user.pk) and constant_time_compare(mark, password_mark(user)):
+            return device
+    return None
+
+
+def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+    """Set the cookie after the user has signed in, or has shown in another way who they are."""
+    others = [entry for entry in _entries(request) if entry[0] != str(user.pk)]
+    entries = [(str(user.pk), secrets.token_urlsafe(12), password_mark(user)), *others[: ACCOUNTS - 1]]
+    response.set_cookie(
+        COOKIE,
+        signing.dumps(entries, salt=SALT),
+        max_age=LASTS,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _entries(request: HttpRequest) -> list[Entry]:
+    try:
+        return [tuple(entry) for entry in signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=LASTS)]
+    except signing.BadSignature:
+        return []

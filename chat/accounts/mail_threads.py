@@ -1,0 +1,58 @@
+"""Send mail in the background, from a small pool of threads.
+
+How long an answer takes then tells nothing about who has an account, and a mail server that hangs blocks no request.
+Nothing is stored of a mail: it may contain a link that opens an account.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from smtplib import SMTPException
+
+from django.core.mail import send_mail
+from django.db import DatabaseError, close_old_connections
+from django.template.loader import render_to_string
+
+from chat.exceptions import ServerBusy
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 2
+AT_MOST = 100  # that are sent or wait, in this process
+RETRY_AFTER = 60  # seconds
+
+_places = threading.BoundedSemaphore(AT_MOST)
+
+
+def in_background(function: Callable[..., None], **values: object) -> None:
+    """Run a function that sends mail in the pool. Raise ServerBusy if too many wait."""
+    if not _places.acquire(blocking=False):
+        raise ServerBusy(retry_after=RETRY_AFTER)
+    _threads().submit(_run, partial(function, **values))
+
+
+def send(name: str, *, to: str, **context: object) -> None:
+    """Send the mail of a pair of templates."""
+    values = {**context, "email": to}
+    subject = " ".join(render_to_string(f"accounts/mail/{name}_subject.txt", values).split())
+    send_mail(subject, render_to_string(f"accounts/mail/{name}.txt", values), None, [to])
+
+
+def _run(function: Callable[[], None]) -> None:
+    try:
+        function()
+    except (SMTPException, OSError, DatabaseError) as error:
+        # Its text, and a traceback, would repeat addresses.
+        logger.error("A mail could not be sent: %s %s", type(error).__name__, getattr(error, "smtp_code", ""))
+    except Exception:
+        logger.exception("A mail could not be sent.")
+    finally:
+        close_old_connections()
+        _places.release()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mail")

@@ -1,0 +1,54 @@
+"""Answer a request that a limit refuses, or for which the server is too busy."""
+
+import math
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from chat.api.errors import reply_to
+from chat.api.middleware import ROOT
+from chat.exceptions import RateLimited, ServerBusy
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+AsyncAnswer = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+class Refusals:
+    """Answers 429 or 503 with Retry-After: where a view meets a limit, or the handler has noted one as `refused`."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Answer | AsyncAnswer) -> None:
+        self._get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if refused := getattr(request, "refused", None):
+            answer = refusal(request, refused)
+            return _at_once(answer) if iscoroutinefunction(self._get_response) else answer
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the answer, or None for other exceptions."""
+        return refusal(request, exception) if isinstance(exception, RateLimited | ServerBusy) else None
+
+
+def refusal(request: HttpRequest, error: RateLimited | ServerBusy) -> HttpResponse:
+    """Return the answer, for a program or for a person."""
+    if request.path.startswith(ROOT):
+        return reply_to(error)
+    status = 429 if isinstance(error, RateLimited) else 503
+    context = {"status": status, "seconds": error.retry_after, "minutes": math.ceil(error.retry_after / 60)}
+    response = render(request, "refused.html", context, status=status)
+    response["Retry-After"] = str(error.retry_after)
+    response["Cache-Control"] = "no-store"
+    response._has_been_logged = True  # type: ignore[attr-defined]  # it is no error of the server's
+    return response
+
+
+async def _at_once(answer: HttpResponse) -> HttpResponse:
+    return answer
