@@ -25,6 +25,7 @@ from twisted.internet import defer, reactor
 
 from config.exceptions import CannotStart
 from config.heap import settle
+from config.logging import capture_uncaught
 from config.runtime.websocket import BoundedWebSocket
 
 logger = logging.getLogger(__name__)
@@ -235,6 +236,7 @@ def serve(host: str, port: int, parent: int | None = None) -> bool:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
     django.setup(set_prefix=False)
+    capture_uncaught()
     # Static files are read at once, which is what is wanted here.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
     # They come from the apps' own folders; the collected ones are for those who serve them by something else.

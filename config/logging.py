@@ -1,0 +1,161 @@
+"""Format log records so that they hold no text of people and no secret, whichever library writes them.
+
+- Exceptions appear as their type, with the traceback and what is known to be harmless (SQLSTATE, HTTP status). Their
+  messages repeat values: psycopg's the row of a violated constraint, pydantic's the input, openai's the whole answer.
+- A record about a request names the URL pattern instead of the path: a path holds the token of a password reset.
+- Messages of libraries lose their arguments, which may be anything. Ours keep them.
+"""
+
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+OURS = ("chat", "config", "sessions_admin", "__main__")
+HIDDEN = "…"
+LONGEST_MESSAGE = 300
+# Where a message that a library has formatted itself begins to repeat something; the name of a task of ours may stay.
+REPEATS = re.compile(r"""(?<=\w)(: | - |=)|["'`“‘<{\[\n](?!(?:chat|sessions_admin)\.)""")
+SECRETS = re.compile(
+    r"""
+    (?P<token>\btk_)[\w-]+                      # our own tokens
+    | (?P<bearer>\b(?i:bearer|basic)\s)[\w.~+/=-]{8,}
+    | (?P<user>://)[^\s/@]+(?=@)                # the user and password of a URL
+    | (?P<query>(?<=[\w/])\?)[^\s'"]*=[^\s'"]*  # the query of a URL
+    """,
+    re.VERBOSE,
+)
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+class Shown(str):
+    """A text that `%r` shows as it is."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+class SafeFormatter(logging.Formatter):
+    """Format a record in one line, and a traceback without the message of its exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record; the record itself stays as it is for other handlers."""
+        safe = logging.makeLogRecord(record.__dict__)
+        safe.msg, safe.args = hide_secrets(message_of(record)), None
+        # Another handler may have cached a traceback with its message.
+        safe.exc_text = safe.stack_info = None
+        if getattr(record, "status_code", 500) < 500:
+            safe.exc_info = None  # the fault is the client's, and a line is enough
+        return str(super().format(safe)).translate(CONTROL)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return a traceback whose exceptions are described without their messages."""
+        return "".join(describe_traceback(ei[1])).rstrip("\n") if ei[1] else ""
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Return the message of a record, without what it may repeat of a request or of a person."""
+    request = getattr(record, "request", None)
+    if hasattr(request, "META"):
+        return _of_request(record, request)
+    ours = record.name.partition(".")[0] in OURS
+    if not record.args:
+        return str(record.msg) if ours else _beginning(str(record.msg))
+    try:
+        return str(record.msg % _arguments(record.args, ours=ours))
+    except (TypeError, ValueError):
+        return str(record.msg)
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text without tokens, passwords of URLs and queries."""
+    hidden: str = SECRETS.sub(lambda match: f"{match[match.lastgroup or 0]}{HIDDEN}", text)
+    return hidden
+
+
+def _of_request(record: logging.LogRecord, request: Any) -> str:
+    match = getattr(request, "resolver_match", None)
+    where = f"/{match.route.strip('^$')}" if match else "an unknown path"
+    status = getattr(record, "status_code", None)
+    error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+    return " ".join(str(part) for part in (request.method, where, status and f"answered {status}", error) if part)
+
+
+def _beginning(message: str) -> str:
+    found = REPEATS.search(message)
+    return message[: found.start() if found else LONGEST_MESSAGE][:LONGEST_MESSAGE].rstrip()
+
+
+def _arguments(args: Any, *, ours: bool) -> Any:
+    if isinstance(args, Mapping):
+        return {name: _argument(value, ours=ours) for name, value in args.items()}
+    return tuple(_argument(value, ours=ours) for value in args)
+
+
+def _argument(value: object, *, ours: bool) -> object:
+    if isinstance(value, BaseException):
+        return Shown(describe(value))
+    if isinstance(value, bool | int | float) or value is None or ours:
+        return value
+    return Shown(value.__name__ if isinstance(value, type) else HIDDEN)
+
+
+# Exceptions.
+
+
+def describe(error: BaseException) -> str:
+    """Return the type of an exception, with what of it repeats nothing: SQLSTATE and constraint, status, errno."""
+    known = [
+        *_known(error, "sqlstate", "SQLSTATE"),
+        *_known(getattr(error, "diag", None), "constraint_name", "constraint"),
+        *_known(error, "status_code", "status"),
+        *([error.strerror] if isinstance(error, OSError) and error.strerror else []),
+    ]
+    return type(error).__qualname__ + (f" ({', '.join(known)})" if known else "")
+
+
+def _known(owner: object, name: str, label: str) -> Iterator[str]:
+    value = getattr(owner, name, None)
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\w+", value)):
+        yield f"{label} {value}"
+
+
+def describe_traceback(error: BaseException, seen: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Yield the lines of a traceback, causes first, with `describe` in the place of each exception's message."""
+    seen |= {id(error)}
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and id(cause) not in seen:
+        yield from describe_traceback(cause, seen)
+        yield "which led to:\n"
+    if error.__traceback__:
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(error.__traceback__)
+    yield f"{describe(error)}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for n, part in enumerate(error.exceptions, 1):
+            yield f"Part {n} of it:\n"
+            yield from describe_traceback(part, seen)
+
+
+# What does not come to a logger by itself.
+
+
+def capture_uncaught() -> None:
+    """Send to the log what Python and twisted would write to stderr by themselves: errors that nothing has caught."""
+    from twisted.logger import STDLibLogObserver, globalLogBeginner
+
+    observer: Any = STDLibLogObserver()
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+    logger = logging.getLogger(__name__)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        logger.error("A thread ended with an error.", exc_info=args.exc_value)
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        logger.error("An error could not be raised.", exc_info=args.exc_value)
+
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable

@@ -1,0 +1,125 @@
+"""Words planted through every entry point of a real server turn up in no log, the database's included."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from chat.tests.live import Person, open_socket, sign_in
+from config.tests.support import LiveDatabase, ServerProcess, eventually
+
+pytestmark = pytest.mark.service
+JSON = {"Content-Type": "application/json"}
+PLANTED = "planted"  # each word that is planted begins with it
+
+
+@pytest.fixture
+def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(live_database, tmp_path, LOG_LEVEL="DEBUG", EMAIL_URL="smtp://127.0.0.1:9?timeout=2") as process:
+        yield process
+
+
+def log_of_database(url: str) -> Path | None:
+    """Return the log of the embedded PostgreSQL in which a database is; None if it is another one."""
+    folder = parse_qs(urlsplit(url).query).get("host", [""])[0]
+    log = Path(folder) / "log"
+    return log if folder and log.exists() else None
+
+
+def plant_in_pages(server: ServerProcess, person: Person) -> None:
+    """Send forms, links and addresses that hold secrets, as a stranger and signed in."""
+    with httpx.Client(base_url=server.url, timeout=30) as stranger:
+        token = stranger.get("/accounts/login/").cookies["csrftoken"]
+        csrf = {"csrfmiddlewaretoken": token}
+        for path, form in {
+            "/accounts/login/": {"username": "plantedemail@example.com", "password": "plantedpassword"},
+            "/accounts/signup/": {"email": "plantedemail@example.com", "password": "plantedpassword, a long one"},
+            "/accounts/reset/": {"email": person.email},
+        }.items():
+            stranger.post(path, data={**form, **csrf})
+            stranger.post(path, data=form)  # refused: no token
+            stranger.post(path, content=b"password=plantedpassword&\x00=%00", headers={"Host": "plantedhost.example"})
+        for path in (
+            "/accounts/reset/plantedid/plantedtoken/",
+            "/accounts/reset/plantedid/plantedtoken",
+            "/plantedpath?q=plantedquery",
+            "/static/plantedpath",
+            "/c/plantedpath/",
+            "/%00plantedpath",
+            "/admin/login/?next=/plantedquery",
+        ):
+            stranger.get(path, headers={"Referer": "http://plantedreferer.example/?plantedquery"})
+            stranger.put(path, content=b"plantedtext")
+    with httpx.Client(base_url=server.url, headers={"Cookie": person.cookie}, timeout=30) as browser:
+        browser.get("/search/", params={"q": "plantedquery"})
+        browser.post("/settings/", data={"email": "plantedemail@example.com", "current_password": "plantedpassword"})
+
+
+def plant_in_programs(server: ServerProcess) -> None:
+    """Send the API and MCP what they take and what they refuse."""
+    account = {"email": "plantedprogram@example.com", "password": "plantedpassword, a long one"}
+    with httpx.Client(base_url=server.url, headers=JSON, timeout=30) as program:
+        key = program.post("/api/auth/register", json=account).json()["access_token"]
+        program.post("/api/auth/register", json=account)
+        program.post("/api/auth/login", json={**account, "password": "plantedpassword"})
+        program.post("/api/auth/login", content=b'{"password": "plantedpassword')
+        for shown in ("Bearer tk_plantedtoken", f"Bearer {key}"):
+            program.headers["Authorization"] = shown
+            program.get("/api/auth/me", params={"access_token": "plantedtoken"})
+            program.get("/api/search", params={"q": "plantedquery"})
+            program.get("/api/sessions/planted", params={"items": "true", "reason": "plantedreason"})
+            program.post("/api/sessions/planted/inspect", json={"reason": "plantedreason"})
+            program.post("/api/tasks", json={"title": "plantedtitle", "due": "plantedtext"})
+            program.post("/api/tasks", json={"title": "plantedtitle"})
+            program.post("/api/chatkit", json={"type": "plantedtext", "params": {"text": "plantedtext"}})
+            call = {"method": "tools/call", "params": {"name": "plantedtool", "arguments": {"a": "plantedtext"}}}
+            program.post("/mcp", json={"jsonrpc": "2.0", "id": 1, **call})
+            program.post("/mcp", content=b'{"plantedtext": ')
+        thread = program.post("/api/chatkit/threads", json={}).json()["thread_id"]
+        program.post(f"/api/chatkit/threads/{thread}/messages", json={"text": "Add a task: plantedtext"})
+
+
+async def plant_in_sockets(server: ServerProcess, person: Person) -> None:
+    """Send frames of every kind, good ones and others, and handshakes that are refused."""
+    for origin in ("http://plantedorigin.example", server.url):
+        try:
+            async with open_socket(server, person, uuid.uuid4(), origin=origin) as socket:
+                await socket.message("Add a task to buy plantedtext")
+                await socket.message("plantedtext" * 2_000)
+                for frame in ('{"type": "plantedtype", "text": "plantedtext"}', "plantedtext", '["plantedtext"]'):
+                    await socket.connection.send(frame)
+                await socket.connection.send(json.dumps({"type": "turn.stop", "turn_id": "plantedtext"}))
+                await socket.pong()
+        except InvalidStatus:
+            assert origin != server.url
+
+
+async def test_no_planted_word_is_in_a_log(server: ServerProcess) -> None:
+    person = sign_in(server, "plantedperson")
+    plant_in_pages(server, person)
+    plant_in_programs(server)
+    await plant_in_sockets(server, person)
+    # The same again, while each of them ends in an error of the database or of the mail server.
+    server.database.query("ALTER TABLE chat_task RENAME TO plantedrenamed")
+    server.database.query("ALTER TABLE chat_apitoken RENAME COLUMN name TO plantedcolumn")
+    with httpx.Client(base_url=server.url, headers={"Cookie": person.cookie}, timeout=30) as browser:
+        assert browser.get("/", params={"q": "plantedquery"}).status_code == 500
+    with httpx.Client(base_url=server.url, headers=JSON, timeout=30) as program:
+        program.post("/api/auth/login", json={"email": person.email, "password": "plantedpassword"})
+        program.get("/api/auth/me", headers={"Authorization": "Bearer tk_plantedtoken"})
+    await plant_in_sockets(server, person)
+    eventually(lambda: "UndefinedTable" in server.output, what="an error in the log")
+
+    assert server.terminate() == 0
+    logs = {"the server": server.output}
+    if database := log_of_database(os.environ["DATABASE_URL"]):
+        logs["PostgreSQL"] = database.read_text()
+    found = {name: [line for line in log.splitlines() if PLANTED in line] for name, log in logs.items()}
+    assert found == {name: [] for name in logs}
+    assert "answered 404" in logs["the server"], "it is a log all the same"
