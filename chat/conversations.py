@@ -21,6 +21,7 @@ from chat.models import Conversation, Turn
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
+from chat.search.index import index_title
 from chat.shelf import ConversationLine, line_of
 from chat.turns.closing import close
 
@@ -77,6 +78,7 @@ def begin(*, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title
     fresh.pk = conversation_id or fresh.pk
     Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
     with _own(user_id, fresh.pk) as own:
+        index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
         return line_of(own.row)
 
 

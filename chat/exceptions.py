@@ -15,6 +15,7 @@ ThreadkeeperError
 |   +-- NotConfirmed
 +-- RateLimited
 +-- ServerBusy          the server does as much of this at once as it can
++-- TimedOut            it takes longer than it may
 +-- TurnLost            the turn belongs to another process by now
 |   +-- OutdatedAttempt a later attempt has written to the session
 +-- MemoryUnavailable   the session store cannot be used at the moment
@@ -130,6 +131,12 @@ class ServerBusy(ThreadkeeperError):
     def __init__(self, *, retry_after: int) -> None:
         super().__init__("The server is busy. Please try again in a moment.")
         self.retry_after = retry_after
+
+
+class TimedOut(ThreadkeeperError):
+    """It was ended because it takes too long."""
+
+    code = "timed_out"
 
 
 class TurnLost(ThreadkeeperError):

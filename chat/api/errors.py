@@ -26,6 +26,7 @@ STATUS: Mapping[type[Exception], int] = {
     exceptions.ModelFailed: 502,
     exceptions.MemoryUnavailable: 503,
     exceptions.ServerBusy: 503,
+    exceptions.TimedOut: 503,
 }
 # What is told where nothing more is known than a status.
 SAID: Mapping[int, tuple[str, str]] = {

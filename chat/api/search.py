@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from chat import search as record
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import Text
 from chat.models.token import Scope
+from chat.search import services as record
 
 router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 

@@ -2,6 +2,7 @@
 
 from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message
+from chat.models.search import MessageVector, TitleVector
 from chat.models.session import AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
 from chat.models.token import ApiToken
@@ -15,9 +16,11 @@ __all__ = [
     "Conversation",
     "FormerEmail",
     "Message",
+    "MessageVector",
     "Quarantined",
     "Task",
     "TaskCounter",
+    "TitleVector",
     "ToolCall",
     "Turn",
     "TurnStep",

@@ -66,10 +66,7 @@ class Role(models.TextChoices):
 
 
 class Message(models.Model):
-    """What a person reads. Current ones have positions from 1 without gaps, those of earlier versions none.
-
-    The table has one column more, `words`, made of the text by the database and looked at by `chat.search` alone.
-    """
+    """What a person reads. Current ones have positions from 1 without gaps, those of earlier versions none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")

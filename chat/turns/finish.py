@@ -16,6 +16,7 @@ from chat.memory.statements import Size
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
+from chat.search.index import index_message
 from chat.turns.claim import claim_locked
 from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
 from chat.turns.journal import storable
@@ -86,6 +87,14 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
             error_code=ending.error_code,
             error_detail=ending.error_detail,
         )
+        if message is not None:
+            index_message(
+                message_id=message.pk,
+                conversation_id=conversation_id,
+                user_id=user_id,
+                text=message.text,
+                created_at=now,
+            )
         session_id = SessionId(user_id, conversation_id)
         reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None

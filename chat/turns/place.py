@@ -12,6 +12,7 @@ from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
 from chat.models.sql import ENDS_WHEN_IDLE, change, select
 from chat.models.turn import Status
+from chat.search.index import index_message, index_title
 from chat.turns.closing import Closed, close
 from chat.turns.ownership import LEASE
 
@@ -39,15 +40,18 @@ WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_to
         SELECT FROM chat_turn r WHERE r.replaces_id = t.id AND r.prompt_id = t.prompt_id))
 ORDER BY t.accepted_at DESC
 """
-# The messages of turns that are current no more: what they answered, and what they said.
+# The messages of turns that are current no more, what they answered and what they said; search finds them no more.
 _SUPERSEDE = """
 WITH superseded AS (
     UPDATE chat_turn SET superseded_by_id = %(new)s
     WHERE conversation_id = %(conversation)s AND seq >= %(from)s AND superseded_by_id IS NULL RETURNING id, prompt_id
+), earlier AS (
+    UPDATE chat_message SET position = NULL
+    WHERE conversation_id = %(conversation)s AND id IS DISTINCT FROM %(keep)s
+        AND (id IN (SELECT prompt_id FROM superseded) OR turn_id IN (SELECT id FROM superseded) AND role = 'assistant')
+    RETURNING id
 )
-UPDATE chat_message SET position = NULL
-WHERE conversation_id = %(conversation)s AND id IS DISTINCT FROM %(keep)s
-    AND (id IN (SELECT prompt_id FROM superseded) OR turn_id IN (SELECT id FROM superseded) AND role = 'assistant')
+DELETE FROM chat_messagevector WHERE message_id IN (SELECT id FROM earlier)
 """
 _MOVE_UP = """
 UPDATE chat_message SET position = moved.position
@@ -86,6 +90,7 @@ class Place:
     title: str
     last_seq: int
     last_position: int
+    stored_title: str = ""
     known: Turn | None = None  # what was accepted with the same `client_id`
     active: int = 0
     queued: int = 0
@@ -166,6 +171,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
     if not locked:
         raise NotFound("There is no such conversation.")
     place = Place(user_id, conversation_id, client_id, now, *locked[0][:3])
+    place.stored_title = place.title
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
     ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
     if known is not None:
@@ -198,3 +204,13 @@ def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
     }
     change(_STORE, values)
     turn._state.adding = False
+    _index(place, turn)
+
+
+def _index(place: Place, turn: Turn) -> None:
+    """Let search find what was stored."""
+    owner = {"conversation_id": place.conversation_id, "user_id": place.user_id}
+    if turn.prompt.turn_id == turn.pk:
+        index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=place.now, **owner)
+    if place.title != place.stored_title:
+        index_title(title=place.title, **owner)

@@ -26,17 +26,19 @@ from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
-from chat.models import AttemptCount
+from chat.models import AttemptCount, MessageVector, TitleVector
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
 from sessions_admin.stores.files import new_file
 
-# What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in.
+# What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in;
+# and the search index, which a restore makes again.
 LEFT_OUT: tuple[type[Model], ...] = (
     *(Session, OrmQ, QueueTask),
     *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount),
+    *(MessageVector, TitleVector),
 )
 LOCK_BUDGET = 10_000  # ms
 

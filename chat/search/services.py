@@ -1,0 +1,235 @@
+"""Find conversations by what was written in them.
+
+The newest conversations are scanned first, which finds at once what is common; the index finds what is rare. A common
+word is slow to find by the index, which must list all matches before it knows the newest, and a rare one by a scan.
+With a million messages and a page of 50 both take the same for a word in about one of a hundred messages.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import OperationalError
+from psycopg.errors import QueryCanceled
+
+from chat.exceptions import TimedOut
+from chat.infra.database_limits import statement_timeout
+from chat.infra.limits import ConcurrencyLimit
+from chat.models.sql import select
+from chat.search.query import Query, parse
+from chat.search.snippets import READ, snippet
+
+SECONDS = 2.0
+SEARCHES_AT_ONCE = 2  # of a person
+SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 2_000  # first; then four times as many, and again
+COMMON = 0.01  # matches in a message scanned
+
+TOO_SLOW = "This search takes too long; please search for more or rarer words."
+
+Place = tuple[datetime, uuid.UUID]
+
+_searches = ConcurrencyLimit(
+    SEARCHES_AT_ONCE, f"You can run {SEARCHES_AT_ONCE} searches at once; please wait until one has finished."
+)
+
+_AFTER = "(%(time)s::timestamptz IS NULL OR (c.updated_at, c.id) < (%(time)s, %(key)s))"
+_NEWEST = f"""
+SELECT c.updated_at, c.id, c.last_position FROM chat_conversation c
+WHERE c.user_id = %(user)s AND c.trashed_at IS NULL AND {_AFTER}
+ORDER BY c.updated_at DESC, c.id DESC LIMIT %(most)s
+"""  # noqa: S608 - our own words
+_SHOWN = f"""
+c.id, c.title, c.updated_at, c.archived_at IS NOT NULL,
+    found.id, found.role, found.created_at, left(found.text, {READ}), found.position
+"""
+_BY_TITLE = "EXISTS (SELECT FROM chat_titlevector t WHERE t.conversation_id = c.id AND t.vector @@ %(title)s::tsquery)"
+_SCAN = f"""
+SELECT {_SHOWN}
+FROM unnest(%(ids)s::uuid[], %(rooms)s::int[]) WITH ORDINALITY newest (id, room, place)
+JOIN chat_conversation c ON c.id = newest.id
+LEFT JOIN LATERAL (
+    SELECT m.id, m.role, m.created_at, m.text, m.position FROM (
+        SELECT v.message_id, v.created_at, v.vector FROM chat_messagevector v WHERE v.conversation_id = newest.id
+        ORDER BY v.created_at DESC LIMIT newest.room
+    ) v JOIN chat_message m ON m.id = v.message_id
+    WHERE v.vector @@ %(query)s::tsquery AND m.position IS NOT NULL
+    ORDER BY v.created_at DESC, m.position DESC LIMIT 1
+) found ON true
+WHERE found.id IS NOT NULL OR {_BY_TITLE}
+ORDER BY newest.place LIMIT %(limit)s
+"""  # noqa: S608
+_FIND = f"""
+SELECT {_SHOWN}
+FROM (
+    SELECT c.*, indexed.newest FROM (
+        SELECT either.id, max(either.created_at) AS newest FROM (
+            SELECT v.conversation_id AS id, v.created_at FROM chat_messagevector v WHERE v.vector @@ %(query)s::tsquery
+            UNION ALL
+            SELECT t.conversation_id, NULL FROM chat_titlevector t WHERE t.vector @@ %(title)s::tsquery
+        ) either GROUP BY either.id
+    ) indexed JOIN chat_conversation c ON c.id = indexed.id
+    WHERE c.user_id = %(user)s AND c.trashed_at IS NULL AND {_AFTER}
+    ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s
+) c
+LEFT JOIN LATERAL (
+    SELECT m.id, m.role, m.created_at, m.text, m.position FROM (
+        SELECT v.message_id, v.vector FROM chat_messagevector v
+        WHERE v.conversation_id = c.id AND v.created_at = c.newest OFFSET 0
+    ) v JOIN chat_message m ON m.id = v.message_id
+    WHERE v.vector @@ %(query)s::tsquery AND m.position IS NOT NULL ORDER BY m.position DESC LIMIT 1
+) found ON true
+ORDER BY c.updated_at DESC, c.id DESC
+"""  # noqa: S608
+# The index is what leads to what is rare, whatever the planner believes of it; compiling takes longer than answering.
+_PLAN = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+    set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '16MB', true)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A conversation that was found, with its newest message that matches.
+
+    Message, role, time and snippet are None where only the title matches.
+    """
+
+    id: uuid.UUID
+    title: str
+    updated_at: datetime
+    archived: bool
+    message_id: uuid.UUID | None
+    role: str | None
+    said_at: datetime | None
+    snippet: str | None
+
+
+def search(*, user_id: uuid.UUID, words: str, limit: int, after: Place | None = None) -> list[Hit]:
+    """Find a person's conversations, except those in the trash, the newest first; one more than the limit.
+
+    Raise TooLong or BadInput for a query that cannot be used, RateLimited beyond SEARCHES_AT_ONCE, and TimedOut.
+    """
+    query = parse(words)
+    if not query.alternatives:
+        return []
+    with _searches.hold(str(user_id)), _time_limit():
+        return [_hit(row, query) for row in _Search(user_id, query, limit + 1).run(after)]
+
+
+class _Found(NamedTuple):
+    """A row of a hit."""
+
+    id: uuid.UUID
+    title: str
+    updated_at: datetime
+    archived: bool
+    message_id: uuid.UUID | None
+    role: str | None
+    said_at: datetime | None
+    text: str | None
+    position: int | None
+
+
+class _Candidate(NamedTuple):
+    """A conversation to be scanned: its newest messages up to `room`, or all where that is None."""
+
+    updated_at: datetime
+    id: uuid.UUID
+    messages: int
+    room: int | None
+
+    def scanned(self, hit: _Found | None) -> int:
+        """Return how many messages were scanned, given what was found."""
+        if hit is not None and hit.position is not None:
+            return self.messages - hit.position + 1
+        return self.messages if self.room is None else self.room
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search under way."""
+
+    user_id: uuid.UUID
+    query: Query
+    limit: int
+    found: list[_Found] = field(default_factory=list)
+
+    def run(self, after: Place | None) -> list[_Found]:
+        """Find up to `limit` conversations. Raise TimedOut."""
+        deadline = time.monotonic() + SECONDS
+        size, goes_on = 1, True
+        while goes_on and len(self.found) < self.limit:
+            chunk, goes_on = self._choose(after, size)
+            hits = self._scan(chunk)
+            for one in chunk:
+                if one.room is None or one.id in hits:
+                    after = one.updated_at, one.id
+                else:
+                    goes_on = True
+            if goes_on and self.query.has_index_conditions and not _is_common(chunk, hits):
+                select(_PLAN, {})
+                self._add(_FIND, **_after(after))
+                break
+            if time.monotonic() > deadline:
+                raise TimedOut(TOO_SLOW)
+            size *= 4
+        return self.found
+
+    def _choose(self, after: Place | None, size: int) -> tuple[list[_Candidate], bool]:
+        """Return the conversations to scan next, and whether there are more."""
+        most, left = size * SCANNED_CONVERSATIONS, size * SCANNED_MESSAGES
+        newest = select(_NEWEST, {"user": self.user_id, "most": most, **_after(after)})
+        chosen: list[_Candidate] = []
+        for updated_at, key, messages in newest:
+            is_cut = messages > left and self.query.has_index_conditions
+            chosen.append(_Candidate(updated_at, key, messages, left if is_cut else None))
+            left -= messages
+            if left <= 0:
+                break
+        return chosen, len(newest) == most or len(chosen) < len(newest)
+
+    def _scan(self, chunk: list[_Candidate]) -> dict[uuid.UUID, _Found]:
+        hits = self._add(_SCAN, ids=[one.id for one in chunk], rooms=[one.room for one in chunk])
+        return {hit.id: hit for hit in hits}
+
+    def _add(self, statement: str, **values: object) -> list[_Found]:
+        own = {
+            "user": self.user_id,
+            "query": self.query.as_tsquery(self.user_id),
+            "title": self.query.for_titles().as_tsquery(self.user_id),
+            "limit": self.limit - len(self.found),
+        }
+        rows = [_Found(*row) for row in select(statement, own | values)]
+        self.found += rows
+        return rows
+
+
+def _is_common(chunk: list[_Candidate], hits: dict[uuid.UUID, _Found]) -> bool:
+    """Return whether scanning on finds more quickly than the index."""
+    return len(hits) >= COMMON * sum(one.scanned(hits.get(one.id)) for one in chunk)
+
+
+def _after(place: Place | None) -> dict[str, object]:
+    updated_at, key = place or (None, None)
+    return {"time": updated_at, "key": key}
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Limit each statement of a block to SECONDS. Raise TimedOut."""
+    try:
+        with statement_timeout(SECONDS):
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, QueryCanceled):
+            raise TimedOut(TOO_SLOW) from error
+        raise
+
+
+def _hit(row: _Found, query: Query) -> Hit:
+    shown = None if row.text is None else snippet(row.text, query.wanted)
+    return Hit(*row[:-2], shown)

@@ -1,0 +1,77 @@
+"""Cut what is shown of a message that was found."""
+
+from collections import defaultdict
+
+from chat.search.lexemes import forms_of
+from chat.search.query import Element, Term
+from chat.search.text import tokens
+
+LENGTH = 200  # characters
+BEFORE = 60  # of them, before what was found
+# Characters of a message that are read at all, and that are split into tokens: no message takes longer than that.
+READ = 50_000
+SPLIT = 10_000
+HEAD = 4  # elements of a phrase by which its place is found
+
+
+def snippet(text: str, terms: tuple[Term, ...]) -> str:
+    """Return up to LENGTH characters of a text around the first match of any term, else its beginning."""
+    if len(text) <= LENGTH:
+        return _one_line(text)
+    at = _first_match(text[:SPLIT], terms)
+    if at is None and len(text) > SPLIT:
+        at = _first_literal(text, terms)
+    return _cut(text, at or 0)
+
+
+def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:
+    """Return where the first term that occurs begins."""
+    ends: dict[str, list[tuple[Element, ...]]] = defaultdict(list)
+    open_ends: list[tuple[Element, ...]] = []
+    for head in {term.elements[:HEAD] for term in terms}:
+        for lexeme in head[-1].lexemes:
+            ends[lexeme].append(head)
+        if head[-1].prefix:
+            open_ends.append(head)
+    seen: list[tuple[str, ...]] = []
+    starts: list[int] = []
+    for token in tokens(text):
+        forms = forms_of(token)
+        seen.append(forms)
+        starts.append(token.start)
+        candidates = [head for form in forms for head in ends.get(form, ())]
+        candidates += [head for head in open_ends if forms[0].startswith(head[-1].lexemes[0])]
+        for head in candidates:
+            if (at := _begin(head, seen)) is not None:
+                return starts[at]
+    return None
+
+
+def _begin(head: tuple[Element, ...], seen: list[tuple[str, ...]]) -> int | None:
+    """Return at which of the seen tokens a sequence begins that ends with the newest one, if one does."""
+    at = len(seen) - 1
+    for number in range(len(head) - 1, 0, -1):
+        at -= head[number].distance
+        if at < 0 or not head[number - 1].matches(seen[at]):
+            return None
+    return at
+
+
+def _first_literal(text: str, terms: tuple[Term, ...]) -> int | None:
+    lowered = text.lower()
+    found = [lowered.find(term.elements[0].lexemes[0]) for term in terms]
+    return min((at for at in found if at >= 0), default=None)
+
+
+def _cut(text: str, at: int) -> str:
+    start = max(0, at - BEFORE)
+    if start and (space := text.find(" ", start, at)) >= 0:
+        start = space + 1
+    end = start + LENGTH
+    if end < len(text) and (space := text.rfind(" ", start + LENGTH // 2, end)) >= 0:
+        end = space
+    return ("…" if start else "") + _one_line(text[start:end]) + ("…" if end < len(text) else "")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
