@@ -7,11 +7,15 @@ from django.views.generic import RedirectView
 
 from config.api import api, unknown
 from sessions_admin.admin.comparing import compare_stores
+from sessions_admin.sign_in import sign_in_to_admin
 
 urlpatterns = [
     # Where browsers look on pages that name no icon.
     path("favicon.ico", RedirectView.as_view(url=static("img/favicon.svg"))),
     path("admin/compare/", admin.site.admin_view(compare_stores), name="compare_stores"),
+    # Before the admin's own, which would check passwords by themselves.
+    path("admin/login/", sign_in_to_admin),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
     re_path("^api/", unknown),

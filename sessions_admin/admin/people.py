@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -17,6 +17,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from chat.accounts import replace_password
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
 from chat.models.email import normalize_email
@@ -100,12 +101,22 @@ class PersonForm(UserChangeForm[User]):
         fields = "__all__"  # noqa: DJ007 - the admin's fieldsets say which
 
 
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic when it runs
+    """Another password for somebody, or none: what they had signed in with ends."""
+
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit=False)
+        replace_password(user)
+        return user
+
+
 @admin.register(User)
 class PersonAdmin(UserAdmin[User]):
     """Django's own pages for people, by e-mail address, and verbs that ask before they do."""
 
     form = PersonForm
     add_form = NewPersonForm
+    change_password_form = PasswordForm
     add_form_template = None
     fieldsets = (
         (None, {"fields": ("email", "password", "time_zone")}),

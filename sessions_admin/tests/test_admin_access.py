@@ -5,6 +5,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
+from chat import tokens
 from chat.models import AgentSession, User
 from config.tests.support import PASSWORD
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
@@ -160,3 +161,32 @@ def test_a_superuser_gives_rights(staff_client: Client, owner: User) -> None:
 
     owner.refresh_from_db()
     assert (owner.is_staff, owner.is_active) == (True, True)
+
+
+# The way in.
+
+
+def test_there_is_one_sign_in_page_and_no_loop(client: Client, staff: User, owner_client: Client) -> None:
+    answer = client.get(f"{USERS}", follow=True)
+    assert answer.redirect_chain[-1][0] == f"/accounts/login/?next={USERS}"
+    form = {"username": " STAFF@example.com ", "password": PASSWORD, "next": USERS}
+    assert client.post("/admin/login/", form)["Location"] == "/accounts/login/?next=/admin/"
+    assert client.post("/accounts/login/", form, follow=True).status_code == 200
+    assert client.get("/admin/login/?next=https://evil.example/")["Location"] == "/admin/"
+    assert client.get("/admin/password_change/")["Location"] == "/accounts/password/"
+
+    refused = owner_client.get(USERS, follow=True)
+    assert (refused.status_code, "may not open the administration" in refused.text) == (403, True)
+    assert owner_client.get(f"/accounts/login/?next={USERS}", follow=True).status_code == 403
+
+
+def test_a_password_that_staff_set_ends_logins_and_tokens(
+    staff_client: Client, owner: User, owner_client: Client
+) -> None:
+    named = tokens.make(user=owner, name="script", scopes=["tasks"])
+    form = {"usable_password": "true", "password1": "staple battery horse", "password2": "staple battery horse"}
+    assert staff_client.post(f"{USERS}{owner.pk}/password/", form).status_code == 302
+    owner.refresh_from_db()
+    assert owner.check_password("staple battery horse")
+    assert owner_client.get("/").status_code == 302
+    assert owner_client.get("/api/tasks", headers={"Authorization": f"Bearer {named.key}"}).status_code == 401
