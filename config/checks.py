@@ -11,6 +11,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from chat.assistant.configured import is_offline
 from chat.exceptions import BadExtraTools
 
 TAG = "traps"
@@ -27,6 +28,7 @@ def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         *_pool_in_worker(),
         *_secrets(),
         *_public_url(),
+        *_proxy(),
         *_session_folder(),
         *_extra_tools(),
     ]
@@ -113,6 +115,21 @@ def _public_url() -> Iterator[CheckMessage]:
         )
 
 
+def _proxy() -> Iterator[CheckMessage]:
+    if is_offline():
+        return
+    import httpx  # takes a while to load
+
+    try:
+        httpx.Client().close()
+    except (ValueError, ImportError):
+        yield Error(
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy of an unknown kind.",
+            hint="The model is reached through it: use http://, https://, socks5:// or socks5h://, or unset it.",
+            id="threadkeeper.E010",
+        )
+
+
 def _session_folder() -> Iterator[CheckMessage]:
     path = Path(settings.AGENT_SESSION_DB_PATH)
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -133,7 +150,6 @@ def _extra_tools() -> Iterator[CheckMessage]:
     if not settings.AGENT_EXTRA_TOOLS:
         return
     # The SDK takes a while to load, and most do without.
-    from chat.assistant.configured import is_offline
     from chat.assistant.extra import load
 
     try:

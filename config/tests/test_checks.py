@@ -80,6 +80,16 @@ def test_a_proxy_that_may_not_be_there(settings: Settings, monkeypatch: pytest.M
     assert found() == set()
 
 
+def test_a_proxy_that_the_model_cannot_be_reached_through(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    settings.OPENAI_BASE_URL = "https://models.example.com/v1"
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    assert found() == set()
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1080")
+    assert found() == {"threadkeeper.E010"}
+
+
 def test_a_session_file_that_cannot_be_made(settings: Settings, tmp_path: Path) -> None:
     settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
     assert found() == {"threadkeeper.W001"}
