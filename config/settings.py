@@ -52,7 +52,7 @@ if _public.scheme == "https":
 
 INSTALLED_APPS = [
     "daphne",  # before staticfiles, so that runserver is its own
-    "django.contrib.admin",
+    "sessions_admin.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -70,6 +70,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.health.health_probes",
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
+    "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

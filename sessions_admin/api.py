@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
@@ -37,7 +39,7 @@ class SessionReply(Schema):
 
     session_id: str
     email: str = Field(description="Of the person whose it is.")
-    title: str = Field(description="Of the conversation.")
+    title: str | None = Field(description="Of the conversation; null for those who may not look into sessions.")
     state: State
     items: int
     bytes: int
@@ -107,7 +109,7 @@ class OutcomeReply(Schema):
 @sessions.get("", response=Page[SessionReply])
 def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narrowed]) -> Page[SessionReply]:
     """List sessions, the last used first."""
-    _staff(request, *SEE_SESSIONS)
+    user = _staff(request, *SEE_SESSIONS)
     found = newest_sessions(
         state=only.state,
         email=only.user or None,
@@ -115,7 +117,7 @@ def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narro
         after=paging.numbered,
         limit=paging.limit,
     )
-    return page(found, limit=paging.limit, show=_line, cursor=_place)
+    return page(found, limit=paging.limit, show=partial(_line, user=user), cursor=_place)
 
 
 @sessions.get("/{session_id}", response=SessionDetailsReply)
@@ -124,7 +126,7 @@ def get_session(request: HttpRequest, session_id: SessionId, looking: Query[Look
     user = _staff(request, *((READ,) if looking.items else SEE_SESSIONS))
     details = session_details(session_id)
     seen = inspect(session_id, actor=audit.of_user(user), reason=looking.reason) if looking.items else None
-    return SessionDetailsReply(**asdict(details), inspection=seen)
+    return SessionDetailsReply(**_without_title(asdict(details), user), inspection=seen)
 
 
 @sessions.post("/{session_id}/inspect", response=SessionDetailsReply)
@@ -233,8 +235,13 @@ def _said(why: Why | None) -> str:
     return why.reason if why else ""
 
 
-def _line(session: AgentSession) -> SessionReply:
-    return SessionReply(**asdict(line_of(session)))
+def _line(session: AgentSession, *, user: User) -> SessionReply:
+    return SessionReply(**_without_title(asdict(line_of(session)), user))
+
+
+def _without_title(shown: dict[str, Any], user: User) -> dict[str, Any]:
+    """Take out the title, the first words of a conversation, for those who may not look into sessions."""
+    return shown if may(user, READ) else shown | {"title": None}
 
 
 def _place(session: AgentSession) -> str:

@@ -1,6 +1,15 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class SessionsAdminConfig(AppConfig):
     name = "sessions_admin"
     verbose_name = "Care of sessions"
+    default = True
+
+
+class StaffAdminConfig(admin_apps.AdminConfig):
+    """Django's admin, on the site of staff."""
+
+    default = False
+    default_site = "sessions_admin.site.StaffSite"

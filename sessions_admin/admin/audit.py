@@ -17,6 +17,7 @@ from sessions_admin import audit
 from sessions_admin.admin.lists import GivenFilter, LongListAdmin
 from sessions_admin.admin.streams import attachment
 from sessions_admin.models import AuditRecord
+from sessions_admin.site import GuardedChangeList
 
 EXPORT = "sessions_admin_auditrecord_export"
 KINDS = {"csv": (audit.as_csv, "text/csv"), "json": (audit.as_json, "application/json")}
@@ -67,7 +68,7 @@ class SessionFilter(GivenFilter):
         return queryset.filter(session_id=value) if value else queryset
 
 
-class NamingChangeList(ChangeList):
+class NamingChangeList(GuardedChangeList):
     """Learns in one query how those on a page are called."""
 
     def get_results(self, request: HttpRequest) -> None:

@@ -26,8 +26,10 @@ from sessions_admin.admin.shown import SuperusersOnly
 from sessions_admin.people import accounts
 from sessions_admin.people.erase import erase_person, newest_report, preview_erasure
 from sessions_admin.people.export import export_person
+from sessions_admin.site import GuardedAdmin
 from sessions_admin.views import download
 
+PAGE_SECONDS = 10  # for which a page searches both stores
 AT_ONCE = 50  # people that one confirmation may be about
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -111,7 +113,7 @@ class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not ge
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin[User]):
+class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     """Django's own pages for people, by e-mail address, and verbs that ask before they do."""
 
     form = PersonForm
@@ -139,6 +141,12 @@ class PersonAdmin(UserAdmin[User]):
         """Let superusers alone give rights: others could give themselves all of them."""
         return (*self.readonly_fields, *(() if request.user.is_superuser else RIGHTS))
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Show what is stored of a password to those who may change it only."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        return ((None, {"fields": ("email", "time_zone")}), *self.fieldsets[1:])
+
     # Who may.
 
     def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -146,7 +154,7 @@ class PersonAdmin(UserAdmin[User]):
         return super().has_view_permission(request, obj) or bool(_verbs_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Keep a superuser's password and address from those who are none."""
+        """Keep the password and the address of staff from those who are no superusers: they could sign in as them."""
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -200,7 +208,7 @@ class PersonAdmin(UserAdmin[User]):
 
     def _confirmation(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponse:
         try:
-            preview = preview_erasure(chosen[0].pk) if verb.name == "erase" else None
+            preview = preview_erasure(chosen[0].pk, seconds=PAGE_SECONDS) if verb.name == "erase" else None
         except ThreadkeeperError as error:
             self.message_user(request, error.detail, messages.ERROR)
             return redirect("admin:chat_user_changelist")
@@ -255,7 +263,7 @@ class PersonAdmin(UserAdmin[User]):
         """Erase a person, and show the report."""
         if person == request.user:
             raise Conflict("Your own account can be deleted on the page “Your data”.")
-        report = erase_person(person.pk, actor=_actor(request), reason=reason)
+        report = erase_person(person.pk, actor=_actor(request), reason=reason, seconds=PAGE_SECONDS)
         said = "but what is held." if report.held_conversations else "and nothing is left."
         self.message_user(request, f"The person was erased, {said}", messages.SUCCESS)  # no address: messages stay
         return redirect("admin:chat_user_erased", report.person)
@@ -319,7 +327,7 @@ def _is_id(text: str) -> bool:
 
 
 def _may_touch(request: HttpRequest, person: User | None) -> bool:
-    return bool(request.user.is_superuser) or person is None or not person.is_superuser
+    return bool(request.user.is_superuser) or person is None or not (person.is_staff or person.is_superuser)
 
 
 def _s(count: int) -> str:

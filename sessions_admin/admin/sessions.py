@@ -37,8 +37,11 @@ class AgentSessionAdmin(SessionVerbs):
     list_filter = (StateFilter, OwnerFilter, ActivityFilter, SizeFilter, HoldFilter)
     list_select_related = ("user", "conversation")
     date_hierarchy = "last_activity_at"
-    search_fields = ("user__email", "conversation__title")
-    search_help_text = "A part of an e-mail address or title, or the whole id of a session, conversation or person"
+    search_fields = ("user__email",)
+    search_help_text = (
+        "A part of an e-mail address (or of a title, if you may look into sessions), or the whole id of a session, "
+        "conversation or person"
+    )
     ordering = ("-last_activity_at",)
     fields = (
         "session_id",
@@ -57,6 +60,17 @@ class AgentSessionAdmin(SessionVerbs):
         "trouble",
     )
     readonly_fields = ("owner", "title", "state_badge", "items", "size", "pruned", "trouble")
+
+    # A title is what somebody said first.
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("title" if _may_see_titles(request) else "session", *self.list_display[1:])
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*self.search_fields, *(("conversation__title",) if _may_see_titles(request) else ()))
+
+    def get_fields(self, request: HttpRequest, obj: AgentSession | None = None) -> tuple[str, ...]:
+        return tuple(name for name in self.fields if name != "title" or _may_see_titles(request))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentSession]:
         return AgentSession.objects.with_state().order_by(*self.ordering)
@@ -137,6 +151,10 @@ class AgentSessionAdmin(SessionVerbs):
     def title(self, session: AgentSession) -> str:
         return str(session.conversation)
 
+    @admin.display(ordering="session_id")
+    def session(self, session: AgentSession) -> SafeString:
+        return format_html('<code title="{}">…{}</code>', session.session_id, session.session_id[-12:])
+
     @admin.display(description="state", ordering="state")
     def state_badge(self, session: AgentSession) -> SafeString:
         state = State(session.state)  # type: ignore[attr-defined]  # annotated
@@ -157,3 +175,7 @@ class AgentSessionAdmin(SessionVerbs):
     @admin.display(description="trouble")
     def trouble(self, session: AgentSession) -> str:
         return TROUBLES.get(session.last_error, session.last_error)
+
+
+def _may_see_titles(request: HttpRequest) -> bool:
+    return request.user.has_perm(READ)

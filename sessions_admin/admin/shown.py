@@ -1,18 +1,16 @@
 """What the lists of the admin share: read-only classes, badges, readable sizes."""
 
-from typing import Any, TypeVar
+from typing import Any
 
-from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-M = TypeVar("M", bound=Model)
+from sessions_admin.site import GuardedAdmin, M
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[M]):
+class ReadOnlyAdmin(GuardedAdmin[M]):
     """Rows that staff read and nobody edits by hand: verbs change them."""
 
     show_full_result_count = False
@@ -31,7 +29,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
         return False
 
 
-class SuperusersOnly(admin.ModelAdmin[Any]):
+class SuperusersOnly(GuardedAdmin[Any]):
     """Refuses everybody else, whatever permissions they hold."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -47,6 +45,16 @@ class SuperusersOnly(admin.ModelAdmin[Any]):
         return _is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+
+class SuperusersReadOnly(ReadOnlyAdmin[M]):
+    """Rows that superusers read, and nobody else."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request)
 
 

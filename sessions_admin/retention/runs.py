@@ -259,7 +259,8 @@ def _sentence(error: BaseException) -> str:
         return error.detail
     if isinstance(error, KeyboardInterrupt | SystemExit):  # by a person, or by the worker after its time-out
         return "It was interrupted."
-    return f"Something went wrong: {error or type(error).__name__}"
+    # The database's own words may repeat what people wrote.
+    return f"Something went wrong ({type(error).__name__}); the worker's log says more."
 
 
 # Those whose process was killed.

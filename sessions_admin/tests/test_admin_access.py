@@ -1,14 +1,21 @@
 """Who may open which page of the admin, and press which button."""
 
+import uuid
+
 import pytest
-from django.contrib.auth.models import Permission
+from axes.models import AccessAttempt
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
 from django.test import Client
 from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+from django_q.models import Task as QueueTask
+from django_q.tasks import async_task
 
 from chat import tokens
 from chat.models import AgentSession, User
 from config.tests.support import PASSWORD
-from sessions_admin.models import CleanupRun, RunStatus, Trigger
+from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
 
 PEOPLE = ("anonymous", "outsider", "owner")
@@ -39,10 +46,13 @@ PAGES = {
     f"{USERS}{{owner}}/delete/": (),
     "/admin/auth/group/": (SUPERUSER,),
     "/admin/django_q/schedule/": (SUPERUSER,),
-    "/admin/django_q/schedule/add/": (SUPERUSER,),
+    "/admin/django_q/schedule/add/": (),
     "/admin/django_q/success/": (SUPERUSER,),
     "/admin/django_q/failure/": (SUPERUSER,),
     "/admin/django_q/ormq/": (SUPERUSER,),
+    "/admin/axes/accessattempt/": (SUPERUSER,),
+    "/admin/axes/accessattempt/add/": (),
+    "/admin/axes/accesslog/": (SUPERUSER,),
 }
 
 
@@ -108,26 +118,145 @@ def test_buttons_are_shown_to_those_who_may_use_them(viewer_client: Client, mana
     assert "Run now" in manager_client.get(RUNS).text
 
 
-def test_a_button_needs_the_forms_token(staff: User) -> None:
+@pytest.mark.parametrize(
+    "page",
+    [f"{RUNS}run/", f"{RUNS}{{run}}/stop/", SESSIONS, USERS, "/admin/chat/apitoken/", "/admin/compare/"]
+    + [f"{SESSIONS}{{session}}/inspect/", f"{USERS}{{owner}}/change/", f"{USERS}{{owner}}/password/", f"{USERS}add/"],
+)
+def test_a_form_needs_its_token(page: str, staff: User, address: dict[str, object]) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    form = {"action": "deactivate", "_selected_action": address["owner"], "confirmed": "yes", "reason": "why not"}
 
-    assert browser.post(f"{RUNS}run/").status_code == 403
-    assert not CleanupRun.objects.exists()
+    assert browser.post(page.format(**address), form).status_code == 403
+    assert not AuditRecord.objects.exists()
 
 
 def test_the_queue_is_for_superusers_even_where_somebody_holds_every_permission(hire: Hire) -> None:
     browser = hire()
-    all_of_it = Permission.objects.filter(content_type__app_label__in=("django_q", "auth"))
+    all_of_it = Permission.objects.filter(content_type__app_label__in=("django_q", "auth", "axes"))
     User.objects.get(is_staff=True).user_permissions.set(all_of_it)
 
-    pages = [page for page in PAGES if "django_q" in page or "auth/group" in page]
+    pages = [page for page in PAGES if "django_q" in page or "auth/group" in page or "axes" in page]
 
     assert [browser.get(page).status_code for page in pages] == [403] * len(pages)
     assert "Scheduled tasks" not in browser.get("/admin/").text
 
 
+@pytest.fixture
+def queue(db: None) -> dict[str, object]:
+    """A row of each model of the worker's queue, with words in what a task was given and what it returned."""
+    what = {"func": "builtins.print", "args": ("sekret",), "kwargs": {"a": "sekret"}, "result": "sekret"}
+    times = {"started": timezone.now(), "stopped": timezone.now()}
+    done, failed = (
+        QueueTask.objects.create(id=uuid.uuid4().hex, name=f"task {success}", success=success, **what, **times)
+        for success in (True, False)
+    )
+    schedule = Schedule.objects.create(name="often", func="builtins.print", args="'sekret'", kwargs="a='sekret'")
+    async_task("builtins.print", "sekret", task_name="sekret")
+    return {"schedule": schedule.pk, "success": done.pk, "failure": failed.pk, "ormq": OrmQ.objects.get().pk}
+
+
+def test_nobody_has_the_worker_run_what_the_code_does_not(staff_client: Client, queue: dict[str, object]) -> None:
+    fields = {"func": "os.system", "args": "'touch /tmp/x'", "schedule_type": "O", "repeats": -1, "cluster": ""}
+    before = list(Schedule.objects.values())
+
+    for model, pk in queue.items():
+        of_model = f"/admin/django_q/{model}/"
+        assert staff_client.post(f"{of_model}add/", fields).status_code == 403
+        assert staff_client.post(f"{of_model}{pk}/change/", fields).status_code == 403
+        assert staff_client.post(f"{of_model}{pk}/delete/", {"post": "yes"}).status_code == 403
+        for action in ("resubmit_task", "delete_selected"):
+            chosen = {"action": action, "_selected_action": pk, "post": "yes"}
+            staff_client.post(of_model, chosen)
+        assert (
+            not staff_client.get(of_model)
+            .context["cl"]
+            .model_admin.get_actions(staff_client.get(of_model).wsgi_request)
+        )
+
+    assert list(Schedule.objects.values()) == before
+    assert (OrmQ.objects.count(), QueueTask.objects.count()) == (1, 2)
+
+
+def test_what_a_task_was_given_and_returned_is_not_shown(staff_client: Client, queue: dict[str, object]) -> None:
+    pages = [f"/admin/django_q/{model}/{page}" for model, pk in queue.items() for page in ("", f"{pk}/change/")]
+
+    answers = [staff_client.get(page) for page in pages]
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert [answer for answer in answers if "sekret" in answer.text] == []
+
+
+def test_a_superuser_lets_somebody_try_to_sign_in_again(staff_client: Client) -> None:
+    secret = {"post_data": "old_password=sekret", "get_data": "sekret", "http_accept": "sekret"}
+    attempt = AccessAttempt.objects.create(username="a@example.com", failures_since_start=10, **secret)
+    page = "/admin/axes/accessattempt/"
+
+    assert "sekret" not in staff_client.get(page).text + staff_client.get(f"{page}{attempt.pk}/change/").text
+    staff_client.post(page, {"action": "delete_selected", "_selected_action": attempt.pk, "post": "yes"})
+
+    assert not AccessAttempt.objects.exists()
+
+
 # People.
+
+
+def test_staff_who_look_after_people_touch_no_staff_and_see_nothing_of_a_password(hire: Hire, owner: User) -> None:
+    browser, colleague = (
+        hire("view_user", "change_user", "add_user"),
+        User.objects.create_user("c@example.com", PASSWORD),
+    )
+    for person, may in ((owner, True), (colleague, False)):
+        User.objects.filter(pk=colleague.pk).update(is_staff=True)
+        page = f"{USERS}{person.pk}/"
+        status = 302 if may else 403
+        new = {"password1": "another-pass-9", "password2": "another-pass-9", "usable_password": "true"}
+        assert browser.post(f"{page}password/", new).status_code == status
+        fields = {"email": f"new-{person.email}", "time_zone": "UTC"}
+        assert browser.post(f"{page}change/", fields).status_code == status
+        person.refresh_from_db()
+        assert person.check_password("another-pass-9") == person.email.startswith("new-") == may
+        shown = browser.get(f"{page}change/").text
+        assert (person.password[-6:] in shown, "algorithm" in shown) == (False, may)
+
+
+def test_nobody_gives_themselves_a_right(hire: Hire, owner: User) -> None:
+    browser = hire("view_user", "change_user", "add_user")
+    me = User.objects.get(is_staff=True)
+    group = Group.objects.create(name="all of it")
+    more = {"is_superuser": "on", "is_staff": "on", "groups": group.pk, "user_permissions": 1, "is_active": "on"}
+    fields = {"email": "x@example.com", "time_zone": "UTC", **more}
+
+    browser.post(f"{USERS}{me.pk}/change/", fields)
+    browser.post(f"{USERS}{owner.pk}/change/", fields)
+    browser.post(f"{USERS}add/", {**fields, "usable_password": "false"})
+    browser.post("/admin/auth/group/add/", {"name": "mine", "permissions": 1})
+    browser.post(f"/admin/auth/group/{group.pk}/change/", {"name": "mine", "permissions": 1})
+
+    me.refresh_from_db()
+    assert (me.is_superuser, me.user_permissions.count(), me.groups.count()) == (False, 3, 0)
+    assert not User.objects.exclude(pk=me.pk).filter(Q(is_staff=True) | Q(is_superuser=True)).exists()
+    assert list(Group.objects.values_list("name", flat=True)) == ["all of it"]
+    assert not group.permissions.exists()
+
+
+def test_staff_whose_account_is_closed_are_let_in_no_more(hire: Hire) -> None:
+    browser = hire("view_agentsession")
+    assert browser.get(SESSIONS).status_code == 200
+    User.objects.update(is_active=False)
+    assert [browser.get(page).status_code for page in ("/admin/", SESSIONS)] == [302, 302]
+
+
+@pytest.mark.parametrize("page", ["/admin/", SESSIONS, f"{USERS}{{owner}}/password/", f"{USERS}{{owner}}/do/erase/"])
+def test_no_page_is_shown_in_a_frame_of_another_site(
+    page: str, staff_client: Client, address: dict[str, object]
+) -> None:
+    answer = staff_client.get(page.format(**address))
+
+    assert answer.status_code == 200
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
 def test_staff_who_look_after_people_cannot_give_rights_nor_touch_a_superuser(

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from chat.models import AgentSession, User
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import GivenSession, Hire
 
 SESSIONS, RUNS = "/admin/chat/agentsession/", "/admin/sessions_admin/cleanuprun/"
 ALL = ["New", "Quiet", "Old"]
@@ -22,9 +22,10 @@ INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=|javascript
 
 
 def test_the_list_shows_each_session_with_its_state_and_size(
-    given_session: GivenSession, owner: User, viewer_client: Client
+    given_session: GivenSession, owner: User, hire: Hire
 ) -> None:
     session = given_session(owner, title="Groceries")
+    viewer_client = hire("view_session_items")
     AgentSession.objects.update(byte_count=2048, pruned_count=17)
 
     page = viewer_client.get(SESSIONS).text
@@ -50,8 +51,9 @@ def test_the_list_is_narrowed_by_state(
 
 
 def test_the_list_is_searched_by_address_title_and_id(
-    given_session: GivenSession, owner: User, outsider: User, viewer_client: Client
+    given_session: GivenSession, owner: User, outsider: User, hire: Hire
 ) -> None:
+    viewer_client = hire("view_session_items")
     mine, theirs = given_session(owner, title="Lisbon"), given_session(outsider, title="Kitchen")
 
     def found(words: str) -> list[AgentSession]:

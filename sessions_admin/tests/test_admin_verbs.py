@@ -51,7 +51,8 @@ def test_what_is_confirmed_is_done_to_each_and_told(
     assert "2 sessions expired, 8 items removed." in page
     assert "The assistant is at work in this conversation" in page
     assert [stored(session_file, session.session_id)[0] for session in (one, other, busy)] == [0, 0, 4]
-    assert list(AuditRecord.objects.values_list("action", "reason")) == [("expire", "tidy up")] * 2
+    assert list(AuditRecord.objects.values_list("action", "reason")) == [("expire", "tidy up")] * 3
+    assert sorted("failed" in record.result for record in AuditRecord.objects.all()) == [False, False, True]
     manager_id = manager.session["_auth_user_id"]
     assert set(AuditRecord.objects.values_list("actor", flat=True)) == {manager_id}
 

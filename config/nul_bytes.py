@@ -1,0 +1,51 @@
+"""Refuse NUL at the entrance: PostgreSQL stores none, and no address, form or cookie of ours has one."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+NUL = "\0"
+
+Handler = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+
+
+class RefuseNulMiddleware:
+    """Answer 400 where the path, the query string, a cookie or a form field holds a NUL."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+        self.process_view = self._check_form
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+            self.process_view = self._check_form_later  # type: ignore[assignment]  # saves a hop to a thread
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        _refuse_nul([request.path_info, *_texts(request.GET), *request.COOKIES.values()])
+        return self.get_response(request)
+
+    def _check_form(self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object) -> None:
+        # Views for programs read the body themselves.
+        if request.method == "POST" and not getattr(view, "csrf_exempt", False):
+            _refuse_nul(_texts(request.POST))
+
+    async def _check_form_later(
+        self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
+    ) -> None:
+        self._check_form(request, view, args, kwargs)
+
+
+def _texts(fields: Any) -> Iterable[str]:
+    for name, values in fields.lists():
+        yield name
+        yield from values
+
+
+def _refuse_nul(texts: Iterable[str]) -> None:
+    if any(NUL in text for text in texts):
+        raise BadRequest("A NUL character is not accepted.")

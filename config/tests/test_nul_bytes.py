@@ -1,0 +1,70 @@
+"""A NUL is refused wherever it comes in, since PostgreSQL stores none."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import AsyncClient, Client
+
+PAGES = ("/", "/accounts/login/", "/accounts/signup/", "/admin/", "/admin/chat/user/", "/static/x", "/healthz")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", PAGES)
+def test_in_an_address(page: str, staff_client: Client) -> None:
+    addresses = (f"{page}?q=a%00b", f"{page}?a%00b=1", f"{page}?next=/%00", f"{page.rstrip('/')}%00/")
+    assert [staff_client.get(address).status_code for address in addresses] == [400] * 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "messages", "anything"])
+def test_in_a_cookie_where_quotes_spell_it_out(name: str, client: Client) -> None:
+    assert client.get("/accounts/login/", headers={"cookie": f'{name}="a\\000b"'}).status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("/accounts/login/", {"username": "a\0b@example.com", "password": "x"}),
+        ("/accounts/login/", {"username": "a@example.com", "password": "x\0"}),
+        ("/accounts/login/?next=/", {"username": "a@example.com", "password": "x", "next": "/\0"}),
+        ("/settings/", {"form": "email\0"}),
+        ("/admin/compare/", {"repair": "1", "reason": "a\0b"}),
+        ("/admin/chat/user/", {"action": "deactivate", "_selected_action": "\0"}),
+        ("/admin/chat/agentsession/", {"action": "hold", "_selected_action": "1", "reason": "\0", "confirmed": "yes"}),
+    ],
+)
+def test_in_a_form(page: str, fields: dict[str, str], staff_client: Client) -> None:
+    assert staff_client.post(page, fields).status_code == 400
+    assert staff_client.post(page, fields, headers={"accept": "application/json"}).status_code == 400
+
+
+async def test_in_a_request_that_is_served_asynchronously() -> None:
+    client = AsyncClient()
+    assert (await client.get("/?q=%00")).status_code == 400
+    assert (await client.post("/accounts/login/", {"username": "\0"})).status_code == 400
+    assert (await client.get("/favicon.ico?q=0")).status_code == 302
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "address", "body"),
+    [
+        ("get", "/api/tasks?after=%00", None),
+        ("get", "/api/chatkit/threads?after=AAAA", None),
+        ("get", "/api/search?q=%00", None),
+        ("get", "/api/sessions?user=%00", None),
+        ("get", "/api/sessions/a%00b", None),
+        ("post", "/api/tasks", {"title": "a\0b"}),
+        ("post", "/api/auth/login", {"email": "a\0b@example.com", "password": "\0"}),
+        ("post", "/api/chatkit/threads", {"title": "\0"}),
+    ],
+)
+def test_of_a_program(method: str, address: str, body: Any, staff_client: Client) -> None:
+    how: dict[str, Any] = {"content_type": "application/json", "data": json.dumps(body)} if body else {}
+
+    answer = getattr(staff_client, method)(address, **how)
+
+    assert answer.status_code in (400, 401, 403, 422)
+    assert answer.json()["error"]

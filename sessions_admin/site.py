@@ -1,0 +1,96 @@
+"""The admin site, and the base of every class on it.
+
+Django lets any field of a model be filtered by in an address, `?content__startswith=a`, and so read letter by letter.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.db import DataError
+from django.db.models import Model
+from django.db.models.fields.related import RelatedField
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, URLResolver
+
+M = TypeVar("M", bound=Model)
+
+# The autocomplete view serves every relation of every model, and `view_on_site` looks up rows of every model.
+UNUSED_VIEWS = ("autocomplete", "view_on_site")
+
+
+class GuardedChangeList(ChangeList):
+    """Answer a date beyond the calendar with the unfiltered list, as Django does for most unusable values."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_filters(request)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+
+class GuardedAdmin(admin.ModelAdmin[M]):
+    """Allow only the lookups of the filters and of the date hierarchy that the class names."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return GuardedChangeList
+
+    def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
+        return request is not None and lookup in set(self._lookups(request))
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Allow the primary key only."""
+        pk = self.opts.pk
+        return pk is not None and to_field in (pk.name, pk.attname)
+
+    def _lookups(self, request: HttpRequest) -> Iterator[str]:
+        if self.date_hierarchy:
+            yield from (f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day"))
+        for named in self.get_list_filter(request):
+            if isinstance(named, type):
+                yield str(getattr(named, "parameter_name", ""))
+            else:
+                path = named[0] if isinstance(named, list | tuple) else named
+                yield from self._lookups_of(str(path))
+
+    def _lookups_of(self, path: str) -> Iterator[str]:
+        """Yield the parameters of Django's filters for a field."""
+        field = get_fields_from_path(self.model, path)[-1]
+        if isinstance(field, RelatedField):
+            yield f"{path}__{field.target_field.name}__exact"
+        yield from (path, f"{path}__exact", f"{path}__isnull")
+
+
+class StaffSite(admin.AdminSite):
+    """Register every class, those of other apps too, with the base above."""
+
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: type[admin.ModelAdmin[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        given = admin_class or admin.ModelAdmin
+        guarded = given if issubclass(given, GuardedAdmin) else type(given.__name__, (GuardedAdmin, given), {})
+        super().register(model_or_iterable, guarded, **options)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Answer 400 to what no view accepts and what PostgreSQL cannot read; the log then has no part of the query."""
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                return view(request, *args, **kwargs)  # type: ignore[no-any-return]
+            except (SuspiciousOperation, DataError) as error:
+                raise BadRequest(f"The request holds a value that is not accepted ({type(error).__name__}).") from None
+
+        return super().admin_view(guarded, cacheable)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Leave out the views that no page uses."""
+        return [url for url in super().get_urls() if getattr(url, "name", None) not in UNUSED_VIEWS]
