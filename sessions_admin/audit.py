@@ -6,19 +6,26 @@ Ids only: no address, no title, no word of a conversation.
 import csv
 import getpass
 import json
+import logging
+import re
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import DatabaseError
 from django.db.models import QuerySet
 
-from chat.exceptions import BadInput
-from chat.models import Conversation, User
+from chat.exceptions import BadInput, NotFound, ThreadkeeperError
+from chat.models import AgentSession, Conversation, User
 from sessions_admin.models import Action, AuditRecord
+
+logger = logging.getLogger(__name__)
 
 REASON_LENGTH = 1_000
 COLUMNS = ("id", "at", "action", "actor", "person", "session_id", "reason", "result")
+_ADDRESS = re.compile(r"[^\s@<>()\[\]\"',;:]+@[^\s@<>()\[\]\"',;:]+")
 LOOKS = (Action.INSPECT, Action.EXPORT)  # what brings somebody's words before the eyes of staff
 
 
@@ -44,15 +51,53 @@ def record(
     reason: str = "",
     **result: object,
 ) -> AuditRecord:
-    """Write down what was done, within the caller's transaction."""
+    """Write down what was done, within the caller's transaction; e-mail addresses are left out."""
     return AuditRecord.objects.create(
         action=action,
         actor=actor,
         person=str(person) if person else "",
         session_id=session_id,
-        reason=reason.strip()[:REASON_LENGTH],
+        reason=without_addresses(reason.strip()[:REASON_LENGTH]),
         result=result,
     )
+
+
+@contextmanager
+def attempt(
+    action: Action, *, actor: str, person: uuid.UUID | None = None, session_id: str = "", reason: str = ""
+) -> Iterator[None]:
+    """Record an action that is refused or fails, after what it began is rolled back.
+
+    Not recorded is what names nothing that exists, and what lacks a reason.
+    """
+    try:
+        yield
+    except (NotFound, BadInput):
+        raise
+    except Exception as error:
+        why = error.detail if isinstance(error, ThreadkeeperError) else type(error).__name__
+        try:
+            record(
+                action,
+                actor=actor,
+                person=person or _owner_of(session_id),
+                session_id=session_id,
+                reason=reason,
+                failed=why,
+            )
+        except DatabaseError:
+            logger.exception("A failed action cannot be recorded: %s by %s", action, actor)
+        raise
+
+
+def without_addresses(text: str) -> str:
+    """Replace e-mail addresses: the audit outlives the people in it."""
+    return _ADDRESS.sub("[e-mail address]", text)
+
+
+def _owner_of(session_id: str) -> uuid.UUID | None:
+    found = AgentSession.objects.filter(session_id=session_id) if session_id else AgentSession.objects.none()
+    return found.values_list("user_id", flat=True).first()
 
 
 def disclose(
@@ -68,6 +113,11 @@ def disclose(
     return record(action, actor=actor, person=person, session_id=session_id, reason=reason, **result)
 
 
+def done() -> QuerySet[AuditRecord]:
+    """Return the records of what was done, without those of what failed."""
+    return AuditRecord.objects.exclude(result__has_key="failed")
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Once that staff read or took along what the assistant remembers of a person, as that person is told of it."""
@@ -81,7 +131,7 @@ class Look:
 
 def looks_at(person_id: uuid.UUID, *, limit: int = 100) -> list[Look]:
     """Return when staff looked at somebody's sessions, the newest first. What a person did themselves is no look."""
-    looks = AuditRecord.objects.filter(person=str(person_id), action__in=LOOKS).exclude(actor=str(person_id))
+    looks = done().filter(person=str(person_id), action__in=LOOKS).exclude(actor=str(person_id))
     records = list(looks.order_by("-id")[:limit])
     sessions = {record.session_id for record in records}
     theirs = Conversation.objects.owned_by(person_id).filter(session__session_id__in=sessions)

@@ -28,6 +28,7 @@ from sessions_admin.people.export import export_person
 
 CHUNK = 256 * 1024  # bytes
 SHOWN_LOOKS = 100
+SEARCH_SECONDS = 10  # for which an erasure searches both stores before it answers
 OWN_WISH = "The person deleted the account themself."
 
 
@@ -76,7 +77,7 @@ def delete_account(request: PersonRequest) -> HttpResponse:
     if not form.is_valid():
         return _data_page(request, form, status=422)
     try:
-        report = erase_person(request.user.pk, actor=of_user(request.user), reason=OWN_WISH)
+        report = erase_person(request.user.pk, actor=of_user(request.user), reason=OWN_WISH, seconds=SEARCH_SECONDS)
     except ThreadkeeperError as error:
         return _data_page(request, form, trouble=error.detail, status=409)
     logout(request)

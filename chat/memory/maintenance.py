@@ -83,6 +83,25 @@ class SessionFile:
         with _failures_named():
             return sorted(row[0] for row in self._connection.execute(_OF_PERSON, (f"user_{user_id}",)))
 
+    def count_rows(self, terms: Sequence[str]) -> dict[str, list[int]]:
+        """Return for each column of each table how many rows hold each text, in any letter case of ASCII."""
+        with _failures_named():
+            tables = [
+                name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            ]
+            return {
+                f"{table}.{column}": self._count_column(table, column, terms)
+                for table in tables
+                for (column,) in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+            }
+
+    def _count_column(self, table: str, column: str, terms: Sequence[str]) -> list[int]:
+        text = f"lower(CAST({_quoted(column)} AS TEXT))"
+        sums = ", ".join(f"coalesce(sum(instr({text}, ?) > 0), 0)" for _ in terms)
+        found = self._connection.execute(f"SELECT {sums} FROM {_quoted(table)}", [term.lower() for term in terms])  # noqa: S608
+        (counts,) = found.fetchall()
+        return list(counts)
+
     def items(self, session_id: str) -> list[Item]:
         """Return a session's items; rows that hold none are left out."""
         with _failures_named():
@@ -249,6 +268,10 @@ def _log_opened(path: Path) -> Iterator[int]:
         yield log
     finally:
         os.close(log)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _in_pieces(session_ids: Sequence[str]) -> Iterator[Sequence[str]]:

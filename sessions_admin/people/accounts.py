@@ -48,7 +48,8 @@ def deactivate_person(person_id: uuid.UUID, *, actor: str, reason: str) -> Closi
         raise BadInput("Closing an account needs a reason.")
     if actor == str(person_id):
         raise Conflict("Nobody closes their own account here; it can be deleted on the page “Your data”.")
-    with transaction.atomic(durable=True):
+    attempt = audit.attempt(Action.DEACTIVATE, actor=actor, person=person_id, reason=reason)
+    with attempt, transaction.atomic(durable=True):
         person = locked(person_id, actor=actor)
         check_not_last(person)
         person.is_active = False
@@ -62,10 +63,11 @@ def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> 
 
     Raise NotFound, Conflict where the actor may not.
     """
-    # Closing may have been cut off before all of them were: with the account they would come back.
-    ended, ended_tokens = logins.end_all(person_id), tokens.end_all(person_id)
-    with transaction.atomic(durable=True):
+    attempt = audit.attempt(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)
+    with attempt, transaction.atomic(durable=True):
         person = locked(person_id, actor=actor)
+        # Closing may have been cut off before all of them were: with the account they would come back.
+        ended, ended_tokens = logins.end_all(person_id), tokens.end_all(person_id)
         person.is_active = True
         person.save(update_fields=["is_active"])
         audit.record(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)

@@ -25,11 +25,14 @@ from chat.models.session import is_held
 from chat.models.turn import Status
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.people import accounts, traces
-from sessions_admin.people.traces import Count, Whose
+from sessions_admin.people import accounts, personal_data
+from sessions_admin.people.beyond_reach import BeyondReach, beyond_reach
+from sessions_admin.people.personal_data import Count, Subject
+from sessions_admin.people.remains import Remains, search
 
 BATCH = 50  # conversations that go at once
 PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
+IN_RECORD = ("person", "actor", "reason", "at", "dry_run")  # of a report, what an audit record has itself
 
 OnProgress = Callable[[int, int], None]
 
@@ -47,7 +50,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The report of an erasure, signed off by who did it; of a preview, with everything still there."""
+    """The report of an erasure, signed off by who did it; of a preview, with everything still there.
+
+    `remains` is what a search of both stores found afterwards, `unsearched` the tables that it had no time for or could
+    not read. It holds no address and no text.
+    """
 
     person: str
     actor: str
@@ -57,46 +64,64 @@ class Erasure:
     lines: tuple[Line, ...]
     held_conversations: int
     set_aside_files: int  # corrupt session files, from which one person's part cannot be taken
+    remains: tuple[Remains, ...] = ()
+    unsearched: tuple[str, ...] = ()
+    beyond_reach: tuple[BeyondReach, ...] = ()
 
     @property
     def left(self) -> int:
         """How much is left that is not held: nothing, after an erasure."""
         return sum(line.after - line.held for line in self.lines)
 
+    @property
+    def elsewhere(self) -> tuple[Remains, ...]:
+        """What was found besides the ids in the audit: in what is held, and in what other people wrote."""
+        return tuple(each for each in self.remains if not each.stays)
+
     def as_json(self) -> dict[str, object]:
         """Give it as a plain dict."""
         return asdict(self) | {"at": self.at.isoformat(), "left": self.left}
 
 
-def preview_erasure(person_id: uuid.UUID) -> Erasure:
-    """Say what an erasure would find, hold back and remove. Raise NotFound, MemoryUnavailable."""
+def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Erasure:
+    """Report what an erasure would find, hold back and remove; a search takes at most so many seconds.
+
+    Raise NotFound, MemoryUnavailable.
+    """
     person = User.objects.filter(pk=person_id).first()
     if person is None:
         raise NotFound("There is no such person.")
     with opened(settings.AGENT_SESSION_DB_PATH) as file:
-        whose = traces.whose(person)
-        found = traces.count(whose, file)
-    return _report(whose, found, found, actor="", reason="", dry_run=True)
+        subject = personal_data.subject(person)
+        found = personal_data.count(subject, file)
+        return _report(subject, found, found, file, actor="", reason="", dry_run=True, seconds=seconds)
 
 
 def erase_person(
-    person_id: uuid.UUID, *, actor: str, reason: str, on_progress: OnProgress = lambda done, total: None
+    person_id: uuid.UUID,
+    *,
+    actor: str,
+    reason: str,
+    seconds: float | None = None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Erasure:
-    """Remove everything about a person that is not held, and count again; the audit keeps the report.
+    """Remove everything about a person that is not held, count and search again; the audit keeps the report.
 
-    While something is held, the account stays too: closed, without password and rights, by its address. Raise NotFound,
-    BadInput without a reason, Conflict where the actor may not or a turn does not stop, MemoryUnavailable.
+    While something is held, the account stays too: closed, without password and rights, by its address. The search
+    takes at most so many seconds. Raise NotFound, BadInput without a reason, Conflict where the actor may not or a turn
+    does not stop, MemoryUnavailable.
     """
     if not reason.strip():
         raise BadInput("An erasure needs a reason.")
-    with opened(settings.AGENT_SESSION_DB_PATH) as file:
+    attempt = audit.attempt(Action.ERASE, actor=actor, person=person_id, reason=reason)
+    with attempt, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _begin(person_id, file, actor=actor, reason=reason)
         accounts.end_everything(person_id)
         _await_turns(person_id)
         _remove_conversations(person_id, file, on_progress)
-        whose = _remove_the_rest(person_id, file)
+        subject = _remove_the_rest(person_id, file)
         file.settle()
-        return _finish(whose, file, before, actor=actor, reason=reason)
+        return _finish(subject, file, before, actor=actor, reason=reason, seconds=seconds)
 
 
 def newest_report(person_id: uuid.UUID) -> Erasure | None:
@@ -115,6 +140,9 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
         lines=tuple(Line(**line) for line in kept["lines"]),
         held_conversations=kept["held_conversations"],
         set_aside_files=kept["set_aside_files"],
+        remains=tuple(Remains(**each) for each in kept.get("remains", ())),
+        unsearched=tuple(kept.get("unsearched", ())),
+        beyond_reach=tuple(BeyondReach(**each) for each in kept.get("beyond_reach", ())),
     )
 
 
@@ -126,7 +154,7 @@ def _begin(person_id: uuid.UUID, file: SessionFile, *, actor: str, reason: str) 
     with transaction.atomic(durable=True):
         person = accounts.locked(person_id, actor=actor)
         accounts.check_not_last(person)
-        found = traces.count(traces.whose(person), file)
+        found = personal_data.count(personal_data.subject(person), file)
         before = _first_found(person_id, found)
         User.objects.filter(pk=person_id).update(is_active=False)
         counts = [asdict(count) for count in before]
@@ -136,7 +164,7 @@ def _begin(person_id: uuid.UUID, file: SessionFile, *, actor: str, reason: str) 
 
 def _first_found(person_id: uuid.UUID, found: list[Count]) -> list[Count]:
     """Return what was found when an erasure began that was cut off, or what is found now."""
-    newest = AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id)).order_by("-pk").first()
+    newest = audit.done().filter(action=Action.ERASE, person=str(person_id)).order_by("-pk").first()
     if newest is None or "counts" not in newest.result:
         return found
     then = {(count["store"], count["kind"]): count["there"] for count in newest.result["counts"]}
@@ -177,60 +205,69 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
         remove_for_good(file, gone)
 
 
-def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Whose:
-    person = User.objects.get(pk=person_id)
-    whose = traces.whose(person)
+def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
+    subject = personal_data.subject(User.objects.get(pk=person_id))
     # Sessions that no conversation knows of.
-    file.shred([session_id for session_id in file.of_person(person_id) if session_id not in whose.held_sessions])
-    for rows in traces.of_nobody_else(whose).values():
+    file.shred([session_id for session_id in file.of_person(person_id) if session_id not in subject.held_sessions])
+    for rows in personal_data.of_nobody_else(subject).values():
         rows.delete()
-    runs = traces.runs_naming(whose)
+    runs = personal_data.runs_naming(subject)
     runs.filter(actor=person_id).update(actor=None)
     runs.filter(stopped_by=person_id).update(stopped_by=None)
-    return whose
+    return subject
 
 
-def _finish(whose: Whose, file: SessionFile, before: list[Count], *, actor: str, reason: str) -> Erasure:
-    """Remove the account, or what can be spared of it, count everything again and sign it off: all or nothing."""
+def _finish(
+    subject: Subject, file: SessionFile, before: list[Count], *, actor: str, reason: str, seconds: float | None
+) -> Erasure:
+    """Remove the account, or what can be spared of it, count and search again and sign it off: all or nothing.
+
+    With the account the addresses go that a search needs. So it takes place before that is committed.
+    """
     with transaction.atomic(durable=True):
-        person = User.objects.select_for_update().get(pk=whose.id)  # nothing can refer to it any more
-        whose = traces.whose(person)
-        if whose.held:
+        person = User.objects.select_for_update().get(pk=subject.id)  # nothing can refer to it any more
+        subject = personal_data.subject(person)
+        if subject.held:
             person.set_unusable_password()
             person.is_staff = person.is_superuser = False
             person.last_login, person.time_zone = None, "UTC"
             person.save()
         else:
             person.delete()
-        report = _report(whose, before, traces.count(whose, file), actor=actor, reason=reason)
+        after = personal_data.count(subject, file)
+        report = _report(subject, before, after, file, actor=actor, reason=reason, seconds=seconds)
         if report.left:
             left = ", ".join(line.kind for line in report.lines if line.after > line.held)
             raise Conflict(f"Something was added meanwhile ({left}); the account is closed, so erase it again.")
-        audit.record(
-            Action.ERASE,
-            actor=actor,
-            person=whose.id,
-            reason=reason,
-            at=report.at.isoformat(),
-            lines=[asdict(line) for line in report.lines],
-            held_conversations=report.held_conversations,
-            set_aside_files=report.set_aside_files,
-        )
+        kept = {name: value for name, value in asdict(report).items() if name not in IN_RECORD}
+        audit.record(Action.ERASE, actor=actor, person=subject.id, reason=reason, **kept, at=report.at.isoformat())
     return report
 
 
 def _report(
-    whose: Whose, before: list[Count], after: list[Count], *, actor: str, reason: str, dry_run: bool = False
+    subject: Subject,
+    before: list[Count],
+    after: list[Count],
+    file: SessionFile,
+    *,
+    actor: str,
+    reason: str,
+    seconds: float | None,
+    dry_run: bool = False,
 ) -> Erasure:
     aside = settings.AGENT_SESSION_DB_PATH
     found = {(count.store, count.kind): count.there for count in before}
+    searched = search(subject.terms, file, seconds=seconds)
     return Erasure(
-        person=str(whose.id),
+        person=str(subject.id),
         actor=actor,
-        reason=reason.strip()[: audit.REASON_LENGTH],
+        reason=audit.without_addresses(reason.strip()[: audit.REASON_LENGTH]),
         at=timezone.now(),
         dry_run=dry_run,
-        lines=tuple(Line(c.store, c.kind, found[c.store, c.kind], c.there, c.held) for c in after),
-        held_conversations=len(whose.held),
+        lines=tuple(Line(c.store, c.kind, found.get((c.store, c.kind), 0), c.there, c.held) for c in after),
+        held_conversations=len(subject.held),
         set_aside_files=sum(1 for _ in aside.parent.glob(f"{aside.name}.corrupt-*[0-9]")),
+        remains=tuple(searched.found),
+        unsearched=tuple(searched.unsearched),
+        beyond_reach=beyond_reach(),
     )

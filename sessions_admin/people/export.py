@@ -26,7 +26,7 @@ from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Tur
 from chat.models.conversation import Role
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
-from sessions_admin.people import accounts, traces
+from sessions_admin.people import accounts, personal_data
 
 PAGE = 100  # rows that are read at once
 DOCUMENT = "everything.json"
@@ -37,8 +37,9 @@ OnProgress = Callable[[int, int], None]
 ABOUT = """Everything that is kept about {email}, as it was on {now:%Y-%m-%d at %H:%M} UTC.
 
 conversations/   what you and the assistant said to each other, one text file (Markdown) a conversation
-everything.json  all of it for programs: the account, tasks, conversations with earlier versions of messages, what the
-                 assistant did and was given, what it remembers at the moment, sign-ins, and who of the staff looked
+everything.json  all of it for programs: the account and its former addresses, tasks, conversations with earlier
+                 versions of messages, what the assistant did and was given, what it remembers at the moment,
+                 sign-ins, and who of the staff looked
 """
 
 
@@ -73,20 +74,25 @@ def export_person(
     person = User.objects.filter(pk=person_id).first()
     if person is None:
         raise NotFound("There is no such person.")
-    is_own = actor == str(person_id)
-    if not is_own:
+    if actor == str(person_id):
+        return _written(person, to, on_progress)
+    with audit.attempt(Action.EXPORT, actor=actor, person=person_id, reason=reason):
         accounts.check_may_touch(person, actor=actor)
-    tally = _Tally(Conversation.objects.owned_by(person_id).count(), on_progress)
-    with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
-        _write(archive, "README.txt", iter([ABOUT.format(email=person.email, now=timezone.now())]))
-        _write(archive, DOCUMENT, _encoded(_everything(person, file, tally)))
-        for n, conversation in enumerate(_pages(Conversation.objects.owned_by(person_id), "pk"), 1):
-            _write(archive, f"conversations/{_file_name(conversation, n)}", _markdown(conversation))
-    exported = Exported(str(person_id), tally.conversations, tally.messages, tally.tasks, tally.items)
-    if not is_own:
+        exported = _written(person, to, on_progress)
         counts = {name: count for name, count in exported.as_json().items() if name != "person"}
         audit.disclose(Action.EXPORT, actor=actor, person=person_id, reason=reason, counts=counts)
     return exported
+
+
+def _written(person: User, to: IO[bytes], on_progress: OnProgress) -> Exported:
+    conversations = Conversation.objects.owned_by(person.pk)
+    tally = _Tally(conversations.count(), on_progress)
+    with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
+        _write(archive, "README.txt", iter([ABOUT.format(email=person.email, now=timezone.now())]))
+        _write(archive, DOCUMENT, _encoded(_everything(person, file, tally)))
+        for n, conversation in enumerate(_pages(conversations, "pk"), 1):
+            _write(archive, f"conversations/{_file_name(conversation, n)}", _markdown(conversation))
+    return Exported(str(person.pk), tally.conversations, tally.messages, tally.tasks, tally.items)
 
 
 @dataclass(slots=True)
@@ -109,18 +115,20 @@ class _Tally:
 
 
 def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, object]:
-    whose = traces.whose(person)
+    subject = personal_data.subject(person)
+    signed_in = personal_data.signed_in_as(subject)
     return {
         "format": FORMAT,
         "version": settings.VERSION,
         "made_at": timezone.now(),
         "account": _account(person),
+        "former_addresses": (_row(row, "email", "changed_at") for row in person.former_emails.order_by("pk")),
         "tasks": _tasks(person, tally),
         "conversations": _conversations(person, file, tally),
         "memory_without_conversation": _strays(person, file, tally),
         "quarantined": (
             _row(row, "session_id", "row_id", "content", "reason", "created_at")
-            for row in _pages(traces.quarantined(whose), "pk")
+            for row in _pages(personal_data.quarantined(subject), "pk")
         ),
         "clean_ups_of_sessions": (
             _row(row, "session_id", "items", "bytes", "last_activity_at")
@@ -136,11 +144,11 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
         "what_was_done_to_your_data": (_deed(record, person) for record in _audited(person)),
         "sign_ins": (
             _row(row, "attempt_time", "logout_time", "ip_address", "user_agent")
-            for row in _pages(AccessLog.objects.filter(username__iexact=person.email), "pk")
+            for row in _pages(AccessLog.objects.filter(signed_in), "pk")
         ),
         "failed_sign_ins": (
             _row(row, "attempt_time", "failures_since_start", "ip_address", "user_agent")
-            for row in _pages(AccessAttempt.objects.filter(username__iexact=person.email), "pk")
+            for row in _pages(AccessAttempt.objects.filter(signed_in), "pk")
         ),
         "logins_that_last_until": iter(
             Session.objects.filter(session_key__in=list(logins.of_person(person.pk))).values_list(
@@ -152,7 +160,7 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             for row in tokens.of_person(person.pk)
         ),
         "clean_ups_asked_for_or_stopped": (
-            _row(run, "created_at", "dry_run", "status") for run in traces.runs_naming(whose)
+            _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_naming(subject)
         ),
     }
 
@@ -247,9 +255,9 @@ def _audited(person: User) -> Iterator[AuditRecord]:
 
 
 def _deed(record: AuditRecord, person: User) -> dict[str, object]:
-    """Say what was done, without the names and the reasons of staff."""
+    """Say what was done or tried, without the names and the reasons of staff."""
     by = "you" if record.actor == str(person.pk) else "staff"
-    return _row(record, "at", "action", "session_id") | {"by": by}
+    return _row(record, "at", "action", "session_id") | {"by": by, "failed": "failed" in record.result}
 
 
 # For people.

@@ -19,7 +19,9 @@ def revoke_token(token_id: uuid.UUID, *, actor: str, reason: str) -> ApiToken:
     """
     if not reason.strip():
         raise BadInput("Revoking somebody's token needs a reason.")
-    with transaction.atomic(durable=True):
+    person_id = ApiToken.objects.filter(pk=token_id).values_list("user_id", flat=True).first()
+    attempt = audit.attempt(Action.REVOKE_TOKEN, actor=actor, person=person_id, reason=reason)
+    with attempt, transaction.atomic(durable=True):
         token = ApiToken.objects.select_related("user").select_for_update(of=("self",)).filter(pk=token_id).first()
         if token is None:
             raise NotFound("There is no such token.")

@@ -113,7 +113,8 @@ def export_session(session_id: str, *, actor: str, reason: str) -> Inspection:
 
 
 def _look(session_id: str, action: Action, *, actor: str, reason: str, newest: int | None) -> Inspection:
-    with transaction.atomic(durable=True):
+    attempt = audit.attempt(action, actor=actor, session_id=session_id, reason=reason)
+    with attempt, transaction.atomic(durable=True):
         session = AgentSession.objects.select_related("user", "conversation").filter(session_id=session_id).first()
         if session is None:
             raise NotFound(f"There is no session {session_id}.")

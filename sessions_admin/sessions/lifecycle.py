@@ -28,6 +28,7 @@ NOTHING = Size(0, 0)
 BUSY = "The assistant is at work in this conversation, or waits for the person's decision."
 HELD = "This session is held; release it first."
 NOT_HELD = "This session is not held."
+ENDED = "The hold has come to its end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int |
 
     Raise NotFound, Conflict, MemoryUnavailable.
     """
-    with _locked(session_id) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with _locked(session_id, Action.PRUNE, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
         size = file.prune(session_id, settings.AGENT_SESSION_MAX_MESSAGES if limit is None else limit)
         pruned = session.pruned_count + max(before.items - size.items, 0)
@@ -66,7 +67,7 @@ def clear_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
 
     Raise NotFound, Conflict where it is held or in use, MemoryUnavailable.
     """
-    with _locked(session_id, unless_held=True) as session:
+    with _locked(session_id, Action.CLEAR, actor, reason, unless_held=True) as session:
         conversation = session.conversation
         conversation.memory_from = conversation.last_seq
         conversation.save(update_fields=["memory_from"])
@@ -80,7 +81,10 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
 
     Raise NotFound, Conflict where it is held or in use, MemoryUnavailable.
     """
-    with _locked(session_id, unless_held=True) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with (
+        _locked(session_id, Action.EXPIRE, actor, reason, unless_held=True) as session,
+        opened(settings.AGENT_SESSION_DB_PATH) as file,
+    ):
         before = file.remove([session_id])[session_id]
         pruned = session.pruned_count + before.items
         return _done(
@@ -90,7 +94,7 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
 
 def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
     """Fill a session again from the record. Raise NotFound, Conflict, MemoryUnavailable."""
-    with _locked(session_id) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
+    with _locked(session_id, Action.REBUILD, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
         size, left_out = fill_again(file, session_id, session.conversation)
         gone = None if size.items else timezone.now()
@@ -126,7 +130,7 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
     now = timezone.now()
     if until is not None and until <= now:
         raise BadInput("A hold cannot end in the past.")
-    with _locked(session_id, unless_busy=False) as session:
+    with _locked(session_id, Action.HOLD, actor, reason, unless_busy=False) as session:
         size = Size(session.item_count, session.byte_count)
         held = {"held_at": now, "held_until": until, "hold_reason": reason.strip()[:REASON_LENGTH]}
         return _done(session, Action.HOLD, actor, reason, size, size, **held)
@@ -134,7 +138,7 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
 
 def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
     """End a hold. Raise NotFound, Conflict where there is none."""
-    with _locked(session_id, unless_busy=False) as session:
+    with _locked(session_id, Action.RELEASE, actor, reason, unless_busy=False) as session:
         if not session.is_held:
             raise Conflict(NOT_HELD)
         return _release(session, actor, reason)
@@ -145,9 +149,9 @@ def release_ended(*, actor: str) -> int:
     ended = AgentSession.objects.filter(held_at__isnull=False, held_until__lte=timezone.now()).order_by("pk")
     released = 0
     for session_id in list(ended.values_list("session_id", flat=True)):
-        with _locked(session_id, unless_busy=False) as session:
+        with _locked(session_id, Action.RELEASE, actor, ENDED, unless_busy=False) as session:
             if session.held_at is not None and not session.is_held:
-                _release(session, actor, "The hold has come to its end.")
+                _release(session, actor, ENDED)
                 released += 1
     return released
 
@@ -167,10 +171,13 @@ def over_limit() -> list[str]:
 
 
 @contextmanager
-def _locked(session_id: str, *, unless_busy: bool = True, unless_held: bool = False) -> Iterator[AgentSession]:
-    """Lock a session, its conversation first, until what is done to it is committed."""
+def _locked(
+    session_id: str, action: Action, actor: str, reason: str, *, unless_busy: bool = True, unless_held: bool = False
+) -> Iterator[AgentSession]:
+    """Lock a session, its conversation first, until what is done to it is committed; record it where that fails."""
     conversation_id = _conversation_of(session_id)
-    with transaction.atomic(durable=True):
+    attempt = audit.attempt(action, actor=actor, session_id=session_id, reason=reason)
+    with attempt, transaction.atomic(durable=True):
         conversation = Conversation.objects.locked().get(pk=conversation_id)
         session = AgentSession.objects.select_for_update(no_key=True).get(session_id=session_id)
         session.conversation = conversation

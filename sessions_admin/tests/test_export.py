@@ -156,7 +156,8 @@ def test_who_took_it_and_why_is_told_to_the_person_and_not_of_themself(
         exported(owner, actor=of_user(staff), reason=" ")
     with pytest.raises(Conflict):
         exported(staff, actor=of_user(owner), reason="curious")
-    assert AuditRecord.objects.count() == 1
+    failed, done = AuditRecord.objects.order_by("person", "pk").filter(person=str(staff.pk)), looks_at(owner.pk)
+    assert (["failed" in record.result for record in failed], len(done)) == ([True], 1)
 
 
 def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, party: AgentSession) -> None:

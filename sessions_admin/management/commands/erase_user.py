@@ -56,3 +56,17 @@ class Command(ShellCommand):
             self.stdout.write("Nothing is left but the audit.")
         if report.set_aside_files:
             self.stdout.write("Corrupt session files that were set aside may hold more; please remove them.")
+        self._print_search(report)
+
+    def _print_search(self, report: Erasure) -> None:
+        self.stdout.write("\nEvery column and the session file were searched for the addresses and the id:")
+        for each in report.remains:
+            why = " (the audit keeps ids)" if each.stays else ""
+            self.stdout.write(f"  {each.place}: {each.addresses:,} with an address, {each.ids:,} with the id{why}")
+        if not report.remains:
+            self.stdout.write("  nothing found")
+        if report.unsearched:
+            self.stdout.write(f"Could not be searched: {', '.join(report.unsearched)}.")
+        self.stdout.write("Beyond the reach of an erasure:")
+        for limit in report.beyond_reach:
+            self.stdout.write(f"  {limit.what}: until {limit.until}.")

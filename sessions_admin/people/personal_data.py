@@ -1,9 +1,9 @@
 """Where something of a person is kept, over both stores: what an erasure counts, removes, and counts again."""
 
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
@@ -22,6 +22,7 @@ from chat.models import (
     AgentSession,
     ApiToken,
     Conversation,
+    FormerEmail,
     Message,
     Quarantined,
     Task,
@@ -33,6 +34,7 @@ from chat.models import (
 )
 from chat.models.session import is_held
 from sessions_admin.models import CleanedConversation, CleanedSession, CleanupRun
+from sessions_admin.people.terms import Terms
 
 RECORD, MEMORY = "record", "memory"
 
@@ -40,17 +42,27 @@ Rows = QuerySet[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """A person, and which conversations of theirs are held."""
+class Address:
+    """An address that a person has, or had until a moment; a shared one belonged to another account as well."""
+
+    email: str
+    until: datetime | None = None
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A person, all their addresses, and which conversations of theirs are held."""
 
     id: uuid.UUID
-    email: str
+    addresses: tuple[Address, ...]
     held: frozenset[uuid.UUID]
+    terms: Terms
 
     @property
-    def address(self) -> str:
-        """Return a pattern of the address that matches no longer one which ends or begins like it."""
-        return rf"(^|[^\w.+-]){re.escape(self.email)}($|[^\w.-])"
+    def own(self) -> Terms:
+        """What identifies this person and no other."""
+        return Terms(self.id, tuple(each.email for each in self.addresses if not each.is_shared))
 
     @property
     def held_sessions(self) -> list[str]:
@@ -68,13 +80,28 @@ class Count:
     held: int
 
 
-def whose(person: User) -> Whose:
-    """Look up what of a person is held at the moment."""
+def subject(person: User) -> Subject:
+    """Look up the addresses of a person, and what of theirs is held at the moment."""
     held = AgentSession.objects.filter(is_held(timezone.now()), user=person)
-    return Whose(person.pk, person.email, frozenset(held.values_list("conversation_id", flat=True)))
+    addresses = _addresses(person)
+    emails = tuple(each.email for each in addresses)
+    contains = Q()
+    for email in emails:
+        contains |= Q(email__contains=email)
+    others = User.objects.filter(contains).exclude(email__in=emails).values_list("email", flat=True)
+    terms = Terms(person.pk, emails, tuple(others))
+    return Subject(person.pk, addresses, frozenset(held.values_list("conversation_id", flat=True)), terms)
 
 
-def count(person: Whose, file: SessionFile) -> list[Count]:
+def _addresses(person: User) -> tuple[Address, ...]:
+    former = [row for row in person.former_emails.order_by("pk") if row.email != person.email]
+    emails = [row.email for row in former]
+    shared = set(User.objects.filter(email__in=emails).values_list("email", flat=True))
+    shared |= set(FormerEmail.objects.filter(email__in=emails).exclude(user=person).values_list("email", flat=True))
+    return (Address(person.email), *(Address(row.email, row.changed_at, row.email in shared) for row in former))
+
+
+def count(person: Subject, file: SessionFile) -> list[Count]:
     """Count everything."""
     return [*_rows(person), *_elsewhere(person), *_remembered(person, file)]
 
@@ -82,7 +109,7 @@ def count(person: Whose, file: SessionFile) -> list[Count]:
 # What belongs to a conversation: by kind, its rows, and by which of their fields they are held with it.
 
 
-def _of_conversations(person: Whose) -> dict[str, tuple[Rows, str]]:
+def _of_conversations(person: Subject) -> dict[str, tuple[Rows, str]]:
     return {
         "conversations": (Conversation.objects.filter(user=person.id), "pk"),
         "messages": (Message.objects.filter(conversation__user=person.id), "conversation"),
@@ -93,7 +120,7 @@ def _of_conversations(person: Whose) -> dict[str, tuple[Rows, str]]:
     }
 
 
-def of_nobody_else(person: Whose) -> dict[str, Rows]:
+def of_nobody_else(person: Subject) -> dict[str, Rows]:
     """Return the rows that go with a person, held conversations or not."""
     return {
         "tasks": Task.objects.filter(user=person.id),
@@ -102,9 +129,9 @@ def of_nobody_else(person: Whose) -> dict[str, Rows]:
         "clean-up entries of conversations": CleanedConversation.objects.filter(user=person.id),
         "quarantined rows": quarantined(person).exclude(session_id__in=person.held_sessions),
         "entries of the admin's log": _log_entries(person),
-        "sign-in attempts": AccessAttempt.objects.filter(username__iexact=person.email),
-        "failed sign-ins": AccessFailureLog.objects.filter(username__iexact=person.email),
-        "sign-ins": AccessLog.objects.filter(username__iexact=person.email),
+        "sign-in attempts": AccessAttempt.objects.filter(signed_in_as(person)),
+        "failed sign-ins": AccessFailureLog.objects.filter(signed_in_as(person)),
+        "sign-ins": AccessLog.objects.filter(signed_in_as(person)),
         "tokens": ApiToken.objects.owned_by(person.id),
         "logins": Session.objects.filter(session_key__in=list(logins.of_person(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
@@ -113,18 +140,30 @@ def of_nobody_else(person: Whose) -> dict[str, Rows]:
     }
 
 
-def quarantined(person: Whose) -> QuerySet[Quarantined]:
+def quarantined(person: Subject) -> QuerySet[Quarantined]:
     """Return the rows of a person's sessions that could not be used."""
     return Quarantined.objects.filter(session_id__startswith=f"user_{person.id}_conv_")
 
 
-def runs_naming(person: Whose) -> QuerySet[CleanupRun]:
+def runs_naming(person: Subject) -> QuerySet[CleanupRun]:
     """Return the clean-ups that name a person as who asked for them or stopped them."""
     return CleanupRun.objects.filter(Q(actor=person.id) | Q(stopped_by=person.id))
 
 
-def _rows(person: Whose) -> Iterator[Count]:
-    yield Count(RECORD, "account", User.objects.filter(pk=person.id).count(), int(bool(person.held)))
+def signed_in_as(person: Subject) -> Q:
+    """Match what django-axes keeps of a person; of an address that was another's too, what is of their time."""
+    matching = Q()
+    for address in person.addresses:
+        named = Q(username__iexact=address.email)
+        matching |= named & Q(attempt_time__lte=address.until) if address.is_shared else named
+    return matching
+
+
+def _rows(person: Subject) -> Iterator[Count]:
+    is_kept = int(bool(person.held))
+    former = FormerEmail.objects.filter(user=person.id).count()
+    yield Count(RECORD, "account", User.objects.filter(pk=person.id).count(), is_kept)
+    yield Count(RECORD, "former addresses", former, former * is_kept)
     for kind, (rows, by) in _of_conversations(person).items():
         yield Count(RECORD, kind, rows.count(), rows.filter(**{f"{by}__in": person.held}).count())
     kept = quarantined(person).filter(session_id__in=person.held_sessions).count()
@@ -133,11 +172,11 @@ def _rows(person: Whose) -> Iterator[Count]:
         yield Count(RECORD, kind, rows.count() + held, held)
 
 
-def _elsewhere(person: Whose) -> Iterator[Count]:
+def _elsewhere(person: Subject) -> Iterator[Count]:
     yield Count(RECORD, "clean-ups asked for or stopped", runs_naming(person).count(), 0)
 
 
-def _remembered(person: Whose, file: SessionFile) -> Iterator[Count]:
+def _remembered(person: Subject, file: SessionFile) -> Iterator[Count]:
     ids = file.of_person(person.id)
     sizes = file.measure(ids)
     held = [session_id for session_id in ids if session_id in set(person.held_sessions)]
@@ -146,10 +185,11 @@ def _remembered(person: Whose, file: SessionFile) -> Iterator[Count]:
     yield Count(MEMORY, "items", items, sum(sizes[session_id].items for session_id in held))
 
 
-def _log_entries(person: Whose) -> QuerySet[LogEntry]:
+def _log_entries(person: Subject) -> QuerySet[LogEntry]:
     """Return what the admin's own log says by or about a person."""
     about = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(person.id))
-    named = Q(object_repr__iregex=person.address) | Q(change_message__iregex=person.address)
+    pattern = person.own.pattern
+    named = Q(object_repr__iregex=pattern) | Q(change_message__iregex=pattern)
     theirs = Q(object_repr__contains=f"user_{person.id}_conv_")
     return LogEntry.objects.filter(Q(user=person.id) | about | named | theirs)
 
@@ -164,11 +204,7 @@ _SAYS: dict[type[Model], Callable[[Any], object]] = {
 }
 
 
-def _naming(model: type[Model], person: Whose) -> Rows:
+def _naming(model: type[Model], person: Subject) -> Rows:
     """Return the rows that name a person by address or id."""
-    found = [row.pk for row in model._default_manager.all() if _names(repr(_SAYS[model](row)), person)]
+    found = [row.pk for row in model._default_manager.all() if person.own.named_in(repr(_SAYS[model](row)))]
     return model._default_manager.filter(pk__in=found)
-
-
-def _names(text: str, person: Whose) -> bool:
-    return str(person.id) in text or re.search(person.address, text, re.IGNORECASE) is not None

@@ -1,0 +1,215 @@
+"""Search both stores for whatever identifies a person, wherever it is: no list of tables that could lack one.
+
+A table is read a few pages at a time, each time by a short statement that locks nothing.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError, connection, transaction
+from django_q.models import OrmQ
+from picklefield import PickledObjectField
+from psycopg import sql
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory.file_search import count_in_files
+from chat.memory.maintenance import SessionFile
+from sessions_admin.people.terms import Terms
+
+PAGES_AT_FIRST, PAGES_AT_MOST = 16, 16_384
+NO_END = 2**32 - 1  # the highest number of a page
+AT_LEAST, AT_MOST = 0.05, 0.25  # seconds that a statement is to take
+AUDIT = "sessions_admin_auditrecord"
+
+# Every column of every table that may hold text, those of other programs in the database included.
+_COLUMNS = """
+SELECT n.nspname, c.relname, c.relpages, pg_relation_size(c.oid) / current_setting('block_size')::bigint, a.attname,
+    CASE WHEN base.typname IN ('bytea', 'uuid') THEN base.typname ELSE 'text' END
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+LEFT JOIN pg_type element ON element.oid = base.typelem AND base.typcategory = 'A'
+WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND coalesce(element.typcategory, base.typcategory) IN ('S', 'U', 'C')
+ORDER BY 4, 1, 2, a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """A column, and in how many rows of it an address and the id is; of a file, how often it holds them."""
+
+    place: str
+    addresses: int
+    ids: int
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is the audit's, which is never changed and knows people by id."""
+        return self.place.startswith(f"{AUDIT}.") and not self.addresses
+
+
+@dataclass(slots=True)
+class Search:
+    """What was found so far, and what could not be searched."""
+
+    terms: Terms
+    deadline: float | None = None  # by the monotonic clock
+    found: list[Remains] = field(default_factory=list)
+    unsearched: list[str] = field(default_factory=list)
+
+    @property
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def add(self, place: str, addresses: int, ids: int) -> None:
+        if addresses or ids:
+            self.found.append(Remains(place, addresses, ids))
+
+
+def search(terms: Terms, file: SessionFile, *, seconds: float | None = None) -> Search:
+    """Search both stores, the small tables first; what is not reached within the time is named in the result."""
+    search = Search(terms, None if seconds is None else time.monotonic() + seconds)
+    for table in _tables():
+        _search_table(search, table)
+    _search_file(search, file)
+    return search
+
+
+# PostgreSQL.
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    schema: str
+    name: str
+    pages: int
+    columns: Sequence[tuple[str, str]]  # with their kinds
+
+    def __str__(self) -> str:
+        return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+    @property
+    def packed(self) -> list[str]:
+        """The columns whose values Django packs."""
+        return [name for name, _ in self.columns if (self.name, name) in _packed_columns()]
+
+
+def _packed_columns() -> set[tuple[str, str]]:
+    """Return the columns of which PostgreSQL cannot read the values, by table."""
+    pickled = {
+        (model._meta.db_table, field.column)
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, PickledObjectField)
+    }
+    known = {(OrmQ._meta.db_table, "payload"), (Session._meta.db_table, "session_data")}
+    caches = {(str(cache.get("LOCATION")), "value") for cache in settings.CACHES.values()}
+    return pickled | known | caches
+
+
+def _tables() -> list[_Table]:
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS)
+        rows = cursor.fetchall()
+    tables: dict[tuple[str, str], _Table] = {}
+    for schema, name, _, pages, column, kind in rows:
+        table = tables.setdefault((schema, name), _Table(schema, name, pages, []))
+        table.columns.append((column, kind))  # type: ignore[attr-defined]
+    return list(tables.values())
+
+
+def _search_table(search: Search, table: _Table) -> None:
+    counts: dict[str, list[int]] = {name: [0, 0] for name, _ in table.columns}
+    try:
+        with transaction.atomic():
+            for first, last in _ranges(table.pages, search):
+                _count(search.terms, table, first, last, counts)
+    except (DatabaseError, _LateError):
+        search.unsearched.append(str(table))
+    for column, (addresses, ids) in counts.items():
+        search.add(f"{table}.{column}", addresses, ids)
+
+
+class _LateError(Exception):
+    """The time for the search is over."""
+
+
+def _ranges(pages: int, search: Search) -> Iterator[tuple[int, int]]:
+    """Yield ranges of pages, each as long as can be read in a moment. The last has no end: rows may be added."""
+    first, size = 0, PAGES_AT_FIRST
+    while first <= pages:
+        if search.is_late:
+            raise _LateError
+        begun, last = time.monotonic(), first + size
+        yield first, last if last <= pages else NO_END
+        first, took = last, time.monotonic() - begun
+        if took < AT_LEAST:
+            size = min(size * 2, PAGES_AT_MOST)
+        elif took > AT_MOST:
+            size = max(size // 2, 1)
+
+
+def _count(terms: Terms, table: _Table, first: int, last: int, counts: dict[str, list[int]]) -> None:
+    """Add what rows of some pages hold."""
+    rows = sql.SQL("FROM ONLY {} WHERE ctid >= {}::tid AND ctid < {}::tid").format(
+        sql.Identifier(table.schema, table.name), sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
+    )
+    plain = [(name, kind) for name, kind in table.columns if name not in table.packed]
+    with connection.cursor() as cursor:
+        if plain:
+            tests = [test for name, kind in plain for test in _tests(terms, sql.Identifier(name), kind)]
+            counted = sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE {})").format(test) for test in tests)
+            cursor.execute(sql.SQL("SELECT {} {}").format(counted, rows))
+            figures = cursor.fetchone()
+            for index, (name, _) in enumerate(plain):
+                counts[name][0] += figures[2 * index]
+                counts[name][1] += figures[2 * index + 1]
+        for name in table.packed:
+            cursor.execute(sql.SQL("SELECT {} {}").format(sql.Identifier(name), rows))
+            for (value,) in cursor:
+                for index, is_there in enumerate(terms.found_in_packed(value) if value else ()):
+                    counts[name][index] += is_there
+
+
+def _tests(terms: Terms, column: sql.Identifier, kind: str) -> tuple[sql.Composable, sql.Composable]:
+    """Return the conditions that a column has an address, and that it has the id."""
+    if kind == "uuid":
+        return sql.SQL("false"), sql.SQL("{} = {}::uuid").format(column, str(terms.person_id))
+    text = sql.SQL("encode({}, 'escape')" if kind == "bytea" else "{}::text").format(column)
+    # By bytes, which is many times faster, unless an address has letters beyond ASCII.
+    if all(each.isascii() for each in terms.spellings):
+        text = sql.SQL('{} COLLATE "C"').format(text)
+    has = sql.SQL("strpos(lower({}), {}) > 0")
+    addresses = _either(has.format(text, each) for each in terms.spellings)
+    ids = _either(has.format(text, each) for each in terms.ids)
+    return sql.SQL("({}) AND {} ~* {}").format(addresses, text, terms.pattern), ids
+
+
+def _either(tests: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(" OR ").join(tests)
+
+
+# The session file.
+
+
+def _search_file(search: Search, file: SessionFile) -> None:
+    path: Path = settings.AGENT_SESSION_DB_PATH
+    # Those that were set aside too; the last is an index of the log, without content.
+    files = [each for each in sorted(path.parent.glob(f"{path.name}*")) if not each.name.endswith("-shm")]
+    literals, counted = search.terms.literals, search.terms.counted
+    try:
+        for column, counts in file.count_rows(literals).items():
+            search.add(f"{path.name}: {column}", *counted(counts))
+        for each, counts in count_in_files(files, literals).items():
+            search.add(f"{each.name}, bytes", *counted(counts))
+    except (MemoryUnavailable, OSError):
+        search.unsearched.append(path.name)
