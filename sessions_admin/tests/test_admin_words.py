@@ -46,7 +46,7 @@ def planted(given_session: GivenSession, owner: User, session_file: Path) -> Age
     Conversation.objects.filter(pk=session.conversation_id).update(title="sekret title")
     Turn.objects.update(error_detail="sekret", warning="sekret")
     TurnStep.objects.update(output=[{"content": "sekret"}])
-    ToolCall.objects.update(arguments={"title": "sekret"}, output="sekret", error="sekret")
+    ToolCall.objects.update(arguments={"title": "sekret"}, output="sekret")
     Task.objects.create(user=owner, number=TaskCounter.take(owner.pk), title="sekret", description="sekret")
     Quarantined.objects.create(session_id=session.session_id, row_id=1, content="sekret row", reason="holds no item")
     remember(session_file, session.session_id, 2)

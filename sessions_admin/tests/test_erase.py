@@ -48,6 +48,8 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
     """Let a person leave traces of every kind."""
 
     def leave(person: User) -> AgentSession:
+        for email in (f"{person.pk.hex}@old.example.com", person.email):
+            User.objects.filter(pk=person.pk).update(email=email)
         given_session(person)
         run = CleanupRun.objects.get(pk=cleanup(trigger=Trigger.ADMIN, actor=person).run_id)
         session = given_session(person, title=f"A party of {person.email}")
