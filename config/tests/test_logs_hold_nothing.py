@@ -48,6 +48,8 @@ def plant_in_pages(server: ServerProcess, person: Person) -> None:
         for path in (
             "/accounts/reset/plantedid/plantedtoken/",
             "/accounts/reset/plantedid/plantedtoken",
+            "/accounts/signup/plantedtoken/",
+            "/settings/email/plantedtoken/",
             "/plantedpath?q=plantedquery",
             "/static/plantedpath",
             "/c/plantedpath/",
@@ -65,8 +67,9 @@ def plant_in_programs(server: ServerProcess) -> None:
     """Send the API and MCP what they take and what they refuse."""
     account = {"email": "plantedprogram@example.com", "password": "plantedpassword, a long one"}
     with httpx.Client(base_url=server.url, headers=JSON, timeout=30) as program:
-        key = program.post("/api/auth/register", json=account).json()["access_token"]
-        program.post("/api/auth/register", json=account)
+        program.post("/api/auth/register", json={**account, "email": "plantedstranger@example.com"})
+        server.database.add_user(account["email"], account["password"])
+        key = program.post("/api/auth/login", json=account).json()["access_token"]
         program.post("/api/auth/login", json={**account, "password": "plantedpassword"})
         program.post("/api/auth/login", content=b'{"password": "plantedpassword')
         for shown in ("Bearer tk_plantedtoken", f"Bearer {key}"):
