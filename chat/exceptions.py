@@ -12,6 +12,7 @@ ThreadkeeperError
 +-- NotFound
 +-- Conflict
 |   +-- AlreadyCompleted
+|   +-- TooManyTasks
 |   +-- NotConfirmed
 +-- RateLimited
 +-- ServerBusy          the server does as much of this at once as it can
@@ -105,6 +106,15 @@ class AlreadyCompleted(Conflict):
     """The task is done already."""
 
     code = "already_completed"
+
+
+class TooManyTasks(Conflict):
+    """The person's list is full."""
+
+    code = "too_many_tasks"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The list holds {limit:,} tasks, and no more fit. Delete some to make room.")
 
 
 class NotConfirmed(Conflict):

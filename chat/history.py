@@ -8,15 +8,15 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
 
 from chat.lineage import Lineage
 from chat.memory.rebuild import first_remembered
-from chat.models import Conversation, Message, Task, ToolCall, Turn, User
+from chat.models import Conversation, Message, ToolCall, Turn, User
 from chat.models.conversation import Role
-from chat.models.task import Priority
 from chat.models.turn import ACTIVE, Status
 from chat.shelf import ConversationLine, Json, conversations_of, leaving_count, line_of
+from chat.task_panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.turns.events import WARNINGS
 
 
@@ -135,52 +135,6 @@ class ShownTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownTask:
-    """A line of the to-do list."""
-
-    id: uuid.UUID
-    number: int
-    title: str
-    description: str
-    due_date: date | None
-    due_time: time | None
-    priority: str
-    completed_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def due(self) -> str | None:
-        """The date, or the minute, it is due, without a zone: it is the person's own."""
-        if self.due_date is None:
-            return None
-        if self.due_time is None:
-            return self.due_date.isoformat()
-        return datetime.combine(self.due_date, self.due_time).isoformat(timespec="minutes")
-
-    def is_overdue(self, now: datetime) -> bool:
-        """Whether it should have been done by now, the person's own clock."""
-        if self.completed_at is not None or self.due_date is None:
-            return False
-        return datetime.combine(self.due_date, self.due_time or time.max) < now.replace(tzinfo=None)
-
-    def as_json(self) -> dict[str, Json]:
-        """Give an element of `tasks.changed`."""
-        return {
-            "task_id": str(self.id),
-            "number": self.number,
-            "title": self.title,
-            "description": self.description,
-            "due": self.due,
-            "priority": self.priority,
-            "is_completed": self.completed_at is not None,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "completed_at": self.completed_at.isoformat() if self.completed_at else None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class ChatPage:
     """One conversation, whole (of one that nobody has begun, only the id), and what stands beside it."""
 
@@ -189,7 +143,7 @@ class ChatPage:
     turns: tuple[ShownTurn, ...] = ()
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
     memory_start: uuid.UUID | None = None
-    tasks: tuple[ShownTask, ...] = ()
+    panel: TaskPanel | None = None
     conversations: tuple[ConversationLine, ...] = ()
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
     # The turn whose time is shown, where that is an earlier version of the conversation.
@@ -213,7 +167,7 @@ class ChatPage:
             "conversation": self.conversation.as_json() if self.conversation else None,
             "turns": [turn.as_json() for turn in self.turns],
             "memory_start": str(self.memory_start) if self.memory_start else None,
-            "tasks": [task.as_json() for task in self.tasks],
+            **(self.panel.as_json() if self.panel else {}),
             "conversations": [line.as_json() for line in self.conversations],
             "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
@@ -227,17 +181,19 @@ def in_words(name: str, arguments: object) -> str:
     return f"{did}: {title}" if title else did
 
 
-def new_chat(person: User, conversation_id: uuid.UUID) -> ChatPage:
-    """Give the page of a conversation that has no message yet."""
+def new_chat(person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN) -> ChatPage:
+    """Return the page of a conversation that has no message yet, with so many open tasks."""
     return ChatPage(
         id=conversation_id,
         leaving=leaving_count(person),
-        tasks=tuple(tasks_of(person)),
+        panel=load_panel(person.pk, size=tasks),
         conversations=tuple(conversations_of(person)),
     )
 
 
-def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> ChatPage | None:
+def chat(
+    person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, *, tasks: int = OPEN_SHOWN
+) -> ChatPage | None:
     """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
 
     With a version, as it was before another turn took that one's place (as it is now where none has); None where there
@@ -258,34 +214,9 @@ def chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = N
         turns=tuple(_turns(row, turns, lineage.shown(version), lineage)),
         memory_start=None if version else first_remembered(conversation_id),
         version=version,
-        tasks=tuple(tasks_of(person)),
+        panel=load_panel(person.pk, size=tasks),
         conversations=tuple(conversations_of(person)),
     )
-
-
-def tasks_of(person: User) -> list[ShownTask]:
-    """List a person's tasks in the order of their numbers."""
-    return [_task(row) for row in Task.objects.owned_by(person.pk).order_by("number")]
-
-
-def pending(tasks: Iterable[ShownTask]) -> list[ShownTask]:
-    """Sort what is still to do: by due date, those without one last, then by priority."""
-    rank = {label: value for value, label in Priority.choices}
-    return sorted(
-        (task for task in tasks if task.completed_at is None),
-        key=lambda task: (
-            task.due_date or date.max,
-            task.due_time or time.max,
-            -rank[task.priority],
-            task.number,
-        ),
-    )
-
-
-def completed(tasks: Iterable[ShownTask]) -> list[ShownTask]:
-    """Sort what is done, the latest first."""
-    done = [(task.completed_at, task) for task in tasks if task.completed_at is not None]
-    return [task for _, task in sorted(done, key=lambda pair: (pair[0], pair[1].number), reverse=True)]
 
 
 def _turns(
@@ -343,19 +274,4 @@ def _call(row: ToolCall) -> ShownToolCall:
         error=row.error,
         approval=row.decision,
         by=row.decided_by,
-    )
-
-
-def _task(row: Task) -> ShownTask:
-    return ShownTask(
-        id=row.pk,
-        number=row.number,
-        title=row.title,
-        description=row.description,
-        due_date=row.due_date,
-        due_time=row.due_time,
-        priority=Priority(row.priority).label,
-        completed_at=row.completed_at,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
     )

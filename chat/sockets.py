@@ -26,6 +26,7 @@ from chat.models.token import Scope as TokenScope
 from chat.news import News
 from chat.notices import user_group
 from chat.protocol import ApprovalDecide, LogAck, LogFollow, MessageEdit, MessageSend, Ping, TurnRetry, TurnStop
+from chat.realtime.task_feed import TaskFeed, feeds
 from chat.turns import process, reading
 from chat.turns.accept import Accepted
 from chat.turns.follow import follow
@@ -92,6 +93,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.accepting = asyncio.Lock()
         self.news = News()
         self.telling: asyncio.Task[None] | None = None
+        self.task_feed: TaskFeed | None = None
+        self.tasks_revision = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -117,6 +120,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         open_sockets.add(self, Pass(user, self.cookie, self.token_id))
         # Before the state is read, so that nothing falls between.
         await self.channel_layer.group_add(user_group(user.pk), self.channel_name)
+        self.task_feed = feeds.join(user.pk)
+        await self.task_feed.start()
         try:
             await self._begin(await in_database(reading.conversation_state, user.pk, self.conversation_id))
         except NotFound:
@@ -145,10 +150,17 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def _begin(self, state: reading.ConversationState) -> None:
         """Say what there is, and follow what is under way."""
         self.last_seq = state.last_seq
+        self.tasks_revision = state.tasks_revision
         logs = process.current().logs
         turns = [{**turn, "n": log.n if (log := logs.get(uuid.UUID(turn["id"]))) else 0} for turn in state.turns]
         await self._send(
-            {"type": "ready", "protocol": protocol.PROTOCOL, "conversation": state.conversation, "turns": turns}
+            {
+                "type": "ready",
+                "protocol": protocol.PROTOCOL,
+                "conversation": state.conversation,
+                "turns": turns,
+                "tasks_revision": state.tasks_revision,
+            }
         )
         for turn in state.turns:
             self._follow(uuid.UUID(turn["id"]))
@@ -156,6 +168,9 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _leave(self) -> None:
         open_sockets.discard(self)
+        if self.user is not None and self.task_feed is not None:
+            self.task_feed = None
+            feeds.leave(self.user.pk)
         for task in [*self.followers.values(), self.telling]:
             if task is not None:
                 task.cancel()
@@ -297,9 +312,14 @@ class ChatSocket(AsyncWebsocketConsumer):
             for frame in await in_database(reading.conversation_frames, self.user.pk, conversations):
                 await self._send(frame)
             if tasks:
-                views = await in_database(reading.task_views, self.user.pk)
-                await self._send({"type": "tasks.changed", "tasks": views})
+                await self._send_task_changes()
             await asyncio.sleep(TELL_EVERY)
+
+    async def _send_task_changes(self) -> None:
+        if self.task_feed is not None:
+            texts, self.tasks_revision = await self.task_feed.frames_after(self.tasks_revision)
+            for text in texts:
+                await self.send(text_data=text)
 
     async def _tell_turns(self, user: User) -> None:
         """Show what was said in other tabs, and follow it."""

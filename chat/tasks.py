@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Literal, TypedDict
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from chat.exceptions import AlreadyCompleted, BadTask, NotFound
+from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
 
 Status = Literal["all", "pending", "completed"]
@@ -88,13 +89,17 @@ def create_task(
     priority: PriorityWord = "normal",
     completed: bool = False,
 ) -> Task:
-    """Put a task on the list. Raise BadTask."""
+    """Put a task on the list. Raise BadTask, TooManyTasks."""
     task = Task(user_id=user_id, due_date=due_date, due_time=due_time, priority=_rank(priority))
     task.completed_at = timezone.now() if completed else None
     _set_texts(task, title=title, description=description)
     _check_due(task)
     with transaction.atomic():
+        # The counter's row is locked from here on: two at once cannot both be the last one allowed.
         task.number = TaskCounter.take(user_id)
+        if Task.objects.owned_by(user_id).count() >= settings.TASKS_PER_USER:
+            raise TooManyTasks(settings.TASKS_PER_USER)
+        task.revision = TaskCounter.take_revision(user_id)
         task.save(force_insert=True)
     return task
 
@@ -157,7 +162,7 @@ def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
         if task.completed_at is not None:
             raise AlreadyCompleted(f"Task {number} (“{task.title}”) is completed already.")
         task.completed_at = timezone.now()
-        task.save()
+        _save(task)
     return task
 
 
@@ -177,7 +182,7 @@ def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
             task.priority = _rank(changes.priority)
         if changes.completed is not None and changes.completed != task.is_completed:
             task.completed_at = timezone.now() if changes.completed else None
-        task.save()
+        _save(task)
     return task
 
 
@@ -188,6 +193,7 @@ def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
         key = task.pk
         task.delete()
         task.pk = key
+        TaskCounter.take_revision(user_id)
     return task
 
 
@@ -196,7 +202,13 @@ def delete_tasks(*, user_id: uuid.UUID, numbers: Collection[int]) -> list[Task]:
     with transaction.atomic():
         deleted = find_tasks(user_id=user_id, numbers=numbers, lock=True)
         Task.objects.filter(pk__in=[task.pk for task in deleted]).delete()
+        TaskCounter.take_revision(user_id)
     return deleted
+
+
+def _save(task: Task) -> None:
+    task.revision = TaskCounter.take_revision(task.user_id)
+    task.save()
 
 
 def _locked(user_id: uuid.UUID, number: int) -> Task:

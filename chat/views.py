@@ -28,6 +28,7 @@ from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
+from chat.task_panel import OPEN_SHOWN, is_overdue
 
 EXAMPLES = (
     "Add a task to buy groceries for the party",
@@ -48,7 +49,7 @@ class PersonRequest(HttpRequest):
 @never_cache
 def home(request: PersonRequest) -> HttpResponse:
     """Show a new chat; its first message makes the conversation."""
-    return _chat_page(request, history.new_chat(request.user, uuid.uuid4()))
+    return _chat_page(request, history.new_chat(request.user, uuid.uuid4(), tasks=_tasks_wanted(request)))
 
 
 @require_GET
@@ -56,7 +57,7 @@ def home(request: PersonRequest) -> HttpResponse:
 @never_cache
 def home_state(request: PersonRequest) -> JsonResponse:
     """Answer what a new chat would begin with, for a page that was cut off for a while."""
-    return JsonResponse(history.new_chat(request.user, uuid.uuid4()).as_json())
+    return JsonResponse(history.new_chat(request.user, uuid.uuid4(), tasks=_tasks_wanted(request)).as_json())
 
 
 @require_GET
@@ -64,7 +65,7 @@ def home_state(request: PersonRequest) -> JsonResponse:
 @never_cache
 def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Show one conversation of one's own."""
-    return _chat_page(request, _own_chat(request.user, conversation_id))
+    return _chat_page(request, _own_chat(request, conversation_id))
 
 
 @require_GET
@@ -72,7 +73,7 @@ def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResp
 @never_cache
 def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Answer what the page of a conversation would begin with, for a page that was cut off for a while."""
-    return JsonResponse(_own_chat(request.user, conversation_id).as_json())
+    return JsonResponse(_own_chat(request, conversation_id).as_json())
 
 
 @require_GET
@@ -80,14 +81,21 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 @never_cache
 def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
     """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
-    page = _own_chat(request.user, conversation_id, turn_id)
+    page = _own_chat(request, conversation_id, turn_id)
     if page.version is None:
         return redirect(reverse("conversation", args=[conversation_id]) + f"#turn-{turn_id}")
     return _chat_page(request, page)
 
 
-def _own_chat(person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> history.ChatPage:
-    page = history.chat(person, conversation_id, version)
+def _tasks_wanted(request: HttpRequest) -> int:
+    """Return how many open tasks the page shows: `?tasks=` of the address, within bounds."""
+    wanted = request.GET.get("tasks", "")
+    size = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 7 else 0
+    return min(max(size, OPEN_SHOWN), settings.TASKS_PER_USER)
+
+
+def _own_chat(request: PersonRequest, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> history.ChatPage:
+    page = history.chat(request.user, conversation_id, version, tasks=_tasks_wanted(request))
     if page is None:
         raise Http404("There is no such conversation.")
     return page
@@ -98,8 +106,7 @@ def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
         now = timezone.localtime()
         context = {
             "page": page,
-            "pending": [(task, task.is_overdue(now)) for task in history.pending(page.tasks)],
-            "completed": history.completed(page.tasks),
+            "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
             "state": page.as_json(),
             "model": describe(),
             "examples": EXAMPLES,

@@ -220,6 +220,7 @@ MESSAGES_PER_MINUTE = env.whole("MESSAGES_PER_MINUTE", 30, least=1)
 SOCKETS_PER_USER = env.whole("SOCKETS_PER_USER", 20, least=1)
 QUEUE_PER_CONVERSATION = env.whole("QUEUE_PER_CONVERSATION", 20, least=1)
 TOKENS_PER_DAY = env.optional_whole("TOKENS_PER_DAY", least=1)
+TASKS_PER_USER = env.whole("TASKS_PER_USER", 10_000, least=1)
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
 
 # Programs. Requests are counted by each server process on its own: a person's, and those of nobody by address.

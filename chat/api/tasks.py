@@ -107,9 +107,9 @@ def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply
     return page(found, limit=which.limit, show=_shown, cursor=lambda task: place_cursor(task.number))
 
 
-@router.post("", response={201: TaskReply})
+@router.post("", response={201: TaskReply, 409: ErrorReply})
 def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
-    """Put a task on the list."""
+    """Put a task on the list. 409 where it is full."""
     due_date, due_time = tasks.parse_due(body.due)
     task = tasks.create_task(
         user_id=caller(request).user.pk,

@@ -44,11 +44,15 @@ class Task(models.Model):
     completed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    revision = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False, help_text="The revision of the person's list that changed it last."
+    )
 
     objects: ClassVar[TaskQuerySet] = TaskQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         ordering = ["number"]
+        indexes = [models.Index(fields=["user", "revision"], name="task_by_revision")]
         constraints = [
             models.UniqueConstraint(fields=["user", "number"], name="task_number_unique"),
             models.CheckConstraint(condition=Q(title__length__gte=1), name="task_title_not_empty"),
@@ -67,22 +71,38 @@ class Task(models.Model):
         return self.completed_at is not None
 
 
+_ADVANCE = """
+INSERT INTO chat_taskcounter AS counter (user_id, last_number, revision) VALUES (%s, %s, %s)
+ON CONFLICT (user_id) DO UPDATE SET {column} = counter.{column} + 1 RETURNING {column}
+"""
+
+
 class TaskCounter(models.Model):
-    """The last task number a person was given."""
+    """The last task number a person was given, and the revision of their list: each change of it takes the next one.
+
+    The row stays locked until the transaction ends, so that revisions appear in their order.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
     last_number = models.PositiveIntegerField()
+    revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return str(self.last_number)
 
     @classmethod
     def take(cls, user_id: uuid.UUID) -> int:
-        """Give a person's next number; who asks at the same moment waits for the transaction to end."""
+        """Return a person's next number, within a transaction."""
+        return cls._advance(user_id, "last_number")
+
+    @classmethod
+    def take_revision(cls, user_id: uuid.UUID) -> int:
+        """Return the next revision of a person's list, within a transaction that changes it."""
+        return cls._advance(user_id, "revision")
+
+    @classmethod
+    def _advance(cls, user_id: uuid.UUID, column: str) -> int:
+        first = {"last_number": 0, "revision": 0} | {column: 1}
         with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO chat_taskcounter AS counter (user_id, last_number) VALUES (%s, 1)"
-                " ON CONFLICT (user_id) DO UPDATE SET last_number = counter.last_number + 1 RETURNING last_number",
-                [user_id],
-            )
+            cursor.execute(_ADVANCE.format(column=column), [user_id, first["last_number"], first["revision"]])
             return int(cursor.fetchone()[0])

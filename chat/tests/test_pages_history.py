@@ -12,9 +12,10 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chat import history, shelf, tasks
-from chat.models import Conversation, User
+from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
+from chat.task_panel import load_panel
 from chat.tests import talk
 from chat.turns import reading
 from chat.turns.events import message_view as view
@@ -122,7 +123,7 @@ def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversat
     page = history.chat(owner, groceries.pk)
     assert page is not None
     data = page.as_json()
-    assert data["tasks"] == reading.task_views(owner.pk)
+    assert data["tasks"] == [tasks.view(task) for task in Task.objects.filter(user=owner)]
     (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
     assert data["conversation"] == frame["conversation"]
     prompt = page.turns[0].as_json()["prompt"]
@@ -155,9 +156,9 @@ def test_tasks_stand_by_date_then_by_priority(owner: User) -> None:
     ):  # fmt: skip
         tasks.create_task(user_id=owner.pk, title=title, due_date=due, priority=priority)  # type: ignore[arg-type]
     tasks.complete_task(user_id=owner.pk, number=2)
-    shown = history.tasks_of(owner)
-    assert [task.title for task in history.pending(shown)] == ["soon and matters", "soon", "matters", "whenever"]
-    assert [task.title for task in history.completed(shown)] == ["later"]
+    panel = load_panel(owner.pk)
+    assert [task.title for task in panel.open] == ["soon and matters", "soon", "matters", "whenever"]
+    assert [task.title for task in panel.completed] == ["later"]
 
 
 @time_machine.travel("2026-03-13T23:30:00Z", tick=False)
@@ -194,7 +195,7 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
         tasks.create_task(user_id=owner.pk, title=f"Task {n}")
         talk.conversation(owner, f"Chat {n}")
     # The login and the person; the conversation, messages, tool calls, turns; tasks; conversations.
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(12):
         owner_client.get(f"/c/{groceries.pk}/")
     # A new chat: what goes to the trash within a week is counted too.
     with django_assert_num_queries(5):

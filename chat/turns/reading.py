@@ -5,11 +5,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from chat import tasks
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
 from chat.shelf import Json, line_of, lines_of
+from chat.task_panel import current_revision
 from chat.turns.accept import ahead_of
 from chat.turns.events import MessageView, message_view
 
@@ -21,6 +21,7 @@ class ConversationState:
     conversation: dict[str, Json] | None
     turns: list[dict[str, Any]]  # {id, status}
     last_seq: int
+    tasks_revision: int  # of the person's to-do list
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,13 @@ def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conver
     """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
     conversation = Conversation.objects.select_related("session").filter(pk=conversation_id).first()
     if conversation is None:
-        return ConversationState(None, [], 0)
+        return ConversationState(None, [], 0, current_revision(user_id))
     if conversation.user_id != user_id:
         raise NotFound("There is no such conversation.")
     active = Turn.objects.filter(conversation=conversation, status__in=ACTIVE).order_by("seq")
     turns = [{"id": str(turn.pk), "status": turn.status} for turn in active]
-    return ConversationState(line_of(conversation).as_json(), turns, conversation.last_seq)
+    line = line_of(conversation).as_json()
+    return ConversationState(line, turns, conversation.last_seq, current_revision(user_id))
 
 
 def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[dict[str, Any]]:
@@ -67,11 +69,6 @@ def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.
     """Make sure that a turn is a person's, in a conversation. Raise NotFound."""
     if not Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).exists():
         raise NotFound("There is no such turn.")
-
-
-def task_views(user_id: uuid.UUID) -> list[tasks.TaskView]:
-    """Return a person's whole list, by number."""
-    return [tasks.view(task) for task in tasks.list_tasks(user_id=user_id, limit=1000).tasks]
 
 
 def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Said]:

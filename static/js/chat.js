@@ -11,7 +11,7 @@ import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh } from "./state.js";
-import { TaskPanel } from "./tasks.js";
+import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 import { hasEnded, isAwaited } from "./turn.js";
 
@@ -40,13 +40,15 @@ class ChatPage {
     this.wasOnline = false;
     this.drawing = 0;
     this.refreshing = false;
+    /** How many open tasks are asked for; 0 leaves that to the server. */
+    this.openTasks = Number(new URLSearchParams(location.search).get("tasks")) || 0;
     this.build();
   }
 
   build() {
     const { zone } = this;
     const id = this.state.conversation_id;
-    this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone });
+    this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone, more: () => this.showMoreTasks() });
     this.conversations = new ConversationList(zone);
     this.shelf = new Shelf({
       changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
@@ -116,6 +118,11 @@ class ChatPage {
   complete(task) {
     this.send(`Mark task ${task.number} as done`);
     closeAll();
+  }
+
+  showMoreTasks() {
+    this.openTasks = wanted(this.state.tasks.filter((task) => !task.is_completed).length);
+    void this.refresh();
   }
 
   /** @param {string} turnId */
@@ -233,7 +240,7 @@ class ChatPage {
     this.state = asked;
     try {
       const path = asked.conversation || asked.turns.length ? `/c/${asked.conversation_id}/state/` : "/state/";
-      const answer = await fetch(path, { headers: { accept: "application/json" } });
+      const answer = await fetch(this.openTasks ? `${path}?tasks=${this.openTasks}` : path, { headers: { accept: "application/json" } });
       if (answer.redirected) return this.showTrouble("signed out");
       if (answer.status === 404) return this.frame({ type: "conversation.deleted", id: asked.conversation_id });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
@@ -300,7 +307,10 @@ class ChatPage {
 
   /** @param {any} call */
   announceQuestion(call) {
-    byId("announcer").textContent = `Your decision is wanted: ${question(call, this.state.tasks).text}`;
+    const { text, tasks } = question(call, this.state.tasks);
+    byId("announcer").textContent = `Your decision is wanted: ${text}`;
+    // It is about tasks that are not loaded: the server sends them along while the question waits.
+    if (tasks?.some(({ title }) => title === null)) this.change({ ...this.state, stale: true });
   }
 
   /** @param {any} frame */
@@ -364,7 +374,7 @@ class ChatPage {
   render() {
     const { state } = this;
     this.transcript?.show(state, { outbox: this.outbox.items, online: this.online, deciding: this.deciding });
-    this.tasks?.show(state.tasks);
+    this.tasks?.show(state);
     this.conversations?.show(state.conversations, state.conversation_id);
     this.shelf?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));

@@ -21,6 +21,6 @@ setUpDrawers();
 setUpMenus();
 document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
-new TaskPanel({ complete: null, zone }).show(state.tasks);
+new TaskPanel({ complete: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);
 document.getElementById(location.hash.slice(1))?.scrollIntoView();

@@ -21,7 +21,9 @@
  * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
  * @property {Turn[]} turns       in the order of the conversation's queue
  * @property {string[]} gone      turns that belong to an earlier version by now: what is still heard of them is let pass
- * @property {Task[]} tasks
+ * @property {Task[]} tasks      those that are shown, in no order; there may be more
+ * @property {number} tasks_revision
+ * @property {{open: number, completed: number}} task_counts  how many there are in all
  * @property {string | null} memory_start
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
  */
@@ -55,7 +57,7 @@ export function receive(state, frame) {
     case "conversation.deleted":
       return conversationDeleted(state, frame.id);
     case "tasks.changed":
-      return { ...state, tasks: frame.tasks };
+      return tasksChanged(state, frame);
     default:
       return typeof frame.turn_id === "string" && typeof frame.n === "number" ? logged(state, frame) : state;
   }
@@ -74,8 +76,23 @@ function ready(before, frame) {
   const known = new Set(state.turns.map((turn) => turn.id));
   // Spoken in since this was loaded, maybe by a turn that is over already.
   const moved = frame.conversation && frame.conversation.updated_at !== before.conversation?.updated_at;
-  const agreed = !moved && ours.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
+  const sameTasks = frame.tasks_revision === undefined || frame.tasks_revision <= before.tasks_revision;
+  const agreed = sameTasks && !moved && ours.every((id) => active.has(id)) && [...active].every((id) => known.has(id));
   return agreed ? state : { ...state, stale: true };
+}
+
+/**
+ * Apply the changes of the task list between two revisions. Where something before them is missing, ask for the list.
+ * @param {State} state
+ * @param {any} frame
+ * @returns {State}
+ */
+function tasksChanged(state, frame) {
+  if (frame.revision <= state.tasks_revision) return state;
+  if (frame.reload || frame.since > state.tasks_revision) return { ...state, stale: true };
+  const replaced = new Set([...frame.removed, ...frame.tasks.map((/** @type {Task} */ task) => task.task_id)]);
+  const tasks = [...state.tasks.filter((task) => !replaced.has(task.task_id)), ...frame.tasks];
+  return { ...state, tasks, tasks_revision: frame.revision, task_counts: frame.counts };
 }
 
 /**
@@ -209,13 +226,16 @@ export function refresh(state, data, asked) {
   const gone = [...new Set([...state.gone, ...replaced])];
   const current = fetched.turns.filter((turn) => !gone.includes(turn.id));
   const turns = current.map((turn) => merged(state.turns.find((other) => other.id === turn.id), turn));
-  const since = (/** @type {"tasks" | "conversation" | "conversations"} */ name) =>
+  const list = fetched.tasks_revision >= state.tasks_revision ? fetched : state;
+  const since = (/** @type {"conversation" | "conversations"} */ name) =>
     state[name] === asked[name] ? fetched[name] : state[name];
   return {
     ...fetched,
     conversation_id: state.conversation_id,
     turns: [...turns, ...state.turns.filter((turn) => !told.has(turn.id) && !gone.includes(turn.id))],
-    tasks: /** @type {Task[]} */ (since("tasks")),
+    tasks: list.tasks,
+    tasks_revision: list.tasks_revision,
+    task_counts: list.task_counts,
     conversation: /** @type {Conversation | null} */ (since("conversation")),
     conversations: /** @type {Conversation[]} */ (since("conversations")),
     gone,

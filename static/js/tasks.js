@@ -8,6 +8,8 @@ import { dueLabel, isOverdue, wallClock } from "./time.js";
 
 const RANK = /** @type {Record<string, number>} */ ({ high: 0, normal: 1, low: 2 });
 const COMPLETED_SHOWN = 50;
+// How many open tasks the server sends unless asked for more; each "Show more" asks for as many again.
+const OPEN_SHOWN = 500;
 
 /**
  * Sort what is still to do: by due date, those without one last, then by priority.
@@ -30,8 +32,28 @@ export function completed(tasks) {
   return tasks.filter((task) => task.is_completed).sort((a, b) => when(b) - when(a) || b.number - a.number);
 }
 
+/**
+ * Return how many open tasks to ask for, to see more than are shown.
+ * @param {number} shown
+ */
+export function wanted(shown) {
+  return (Math.floor(shown / OPEN_SHOWN) + 1) * OPEN_SHOWN;
+}
+
+/**
+ * @param {string} id
+ * @param {number} count
+ */
+function showRest(id, count) {
+  byId(id).hidden = count <= 0;
+  byId(`${id}-count`).textContent = String(count);
+}
+
 export class TaskPanel {
-  /** @param {{complete: ((task: Task) => void) | null, zone: string}} actions   null where nothing can be completed */
+  /**
+   * @param {{complete: ((task: Task) => void) | null, zone: string, more?: () => void}} actions   `complete` is null where
+   *   nothing can be completed; `more` is called when the person wants to see more open tasks, else the link is followed
+   */
   constructor(actions) {
     this.actions = actions;
     this.list = byId("task-list");
@@ -39,23 +61,36 @@ export class TaskPanel {
     /** @type {Map<string, {content: string, drawn: string, element: HTMLElement}>} */
     this.items = new Map();
     this.first = true;
+    /** @type {unknown[]} */
+    this.shown = [];
+    byId("show-more-tasks").addEventListener("click", (event) => {
+      if (!this.actions.more) return;
+      event.preventDefault();
+      this.actions.more();
+    });
   }
 
-  /** @param {Task[]} tasks */
-  show(tasks) {
+  /** @param {import("./state.js").State} state */
+  show({ tasks, task_counts: counts }) {
     const now = wallClock(new Date(), this.actions.zone);
+    const shown = [tasks, counts, now];
+    if (shown.every((value, index) => value === this.shown[index])) return;
+    this.shown = shown;
     const todo = pending(tasks);
     const done = completed(tasks);
     place(this.list, todo.map((task) => this.item(task, now)));
     place(this.doneList, done.slice(0, COMPLETED_SHOWN).map((task) => this.item(task, now)));
-    byId("task-count").textContent = String(todo.length);
-    byId("done-count").textContent = String(done.length);
-    byId("no-tasks").hidden = todo.length > 0;
-    byId("done").hidden = done.length === 0;
+    byId("task-count").textContent = String(counts.open);
+    byId("done-count").textContent = String(counts.completed);
+    byId("no-tasks").hidden = counts.open > 0;
+    byId("done").hidden = counts.completed === 0;
+    showRest("more-tasks", counts.open - todo.length);
+    showRest("more-done", counts.completed - Math.min(done.length, COMPLETED_SHOWN));
+    /** @type {HTMLAnchorElement} */ (byId("show-more-tasks")).href = `?tasks=${wanted(todo.length)}`;
     const badge = byId("task-badge");
-    badge.textContent = String(todo.length);
-    badge.hidden = todo.length === 0;
-    badge.parentElement?.setAttribute("aria-label", `Tasks: ${todo.length} to do`);
+    badge.textContent = String(counts.open);
+    badge.hidden = counts.open === 0;
+    badge.parentElement?.setAttribute("aria-label", `Tasks: ${counts.open} to do`);
     this.first = false;
   }
 

@@ -23,6 +23,7 @@ class Stage:
     n: dict[str, int] = field(default_factory=dict)
     # What the server answers when the page asks for the turns again; without it, it is asked itself.
     told: list[dict[str, Any]] | None = None
+    revision: int = 0  # of the task list
 
     def open(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -36,6 +37,13 @@ class Stage:
         """Return the page's frames of a type; an evaluation lets those that are under way arrive."""
         self.page.evaluate("1")
         return [frame for frame in self.received if frame["type"] == kind]
+
+    def change_tasks(self, tasks: list[dict[str, Any]]) -> None:
+        """Send the next change of the task list."""
+        since, self.revision = self.revision, self.revision + 1
+        counts = {"open": len(tasks), "completed": 0}
+        changes = {"tasks": tasks, "removed": [], "counts": counts, "reload": False}
+        self.send({"type": "tasks.changed", "since": since, "revision": self.revision, **changes})
 
     def wait_for(self, kind: str) -> dict[str, Any]:
         found: dict[str, Any] = eventually(lambda: self.got(kind), what=kind)[-1]
@@ -54,7 +62,8 @@ class Stage:
     def answer_state(self, route: Route) -> None:
         """Answer the page's question for the whole state."""
         line = {"id": route.request.url.split("/")[-3], "title": "Played", "created_at": NOW, "updated_at": NOW}
-        beside = {"tasks": [], "conversations": [line], "memory_start": None}
+        tasks = {"tasks": [], "tasks_revision": self.revision, "task_counts": {"open": 0, "completed": 0}}
+        beside = {**tasks, "conversations": [line], "memory_start": None}
         whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told or [], **beside}
         return route.fulfill(json=whole)
 

@@ -20,7 +20,7 @@ def put_tasks(stage: Stage) -> None:
         {"task_id": str(number), "number": number, "title": title, **unchanging, **times}
         for number, title in enumerate(TITLES, 1)
     ]
-    stage.send({"type": "tasks.changed", "tasks": tasks})
+    stage.change_tasks(tasks)
 
 
 def ask(stage: Stage, numbers: list[int], call_id: str = "c1") -> str:

@@ -51,7 +51,7 @@ def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None
         "task_id": "1", "number": 1, "title": ATTACKS, "description": ATTACKS, "due": None, "priority": "normal",
         "is_completed": False, "created_at": NOW, "updated_at": NOW, "completed_at": None,
     }  # fmt: skip
-    stage.send({"type": "tasks.changed", "tasks": [task]})
+    stage.change_tasks([task])
     line = {"id": str(uuid.uuid4()), "title": ATTACKS, "created_at": NOW, "updated_at": NOW}
     stage.send({"type": "conversation.updated", "conversation": line})
     stage.log(turn, "warning", code="context_unavailable", detail=ATTACKS)

@@ -11,11 +11,15 @@ const PROMPT = { id: "m1", role: "user", text: "Add milk", created_at: "2026-03-
 const REPLY = { id: "m2", role: "assistant", text: "Done 🎉!", created_at: "2026-03-13T10:00:01Z", position: 2, turn_id: "t1" };
 const CALL = { call_id: "c1", name: "create_task", arguments: { title: "milk" } };
 
+const list = (revision = 0, tasks = []) => ({ tasks, tasks_revision: revision, task_counts: { open: tasks.length, completed: 0 } });
 const nothing = () =>
-  begin({ conversation_id: CONVERSATION, conversation: null, conversations: [], turns: [], tasks: [], memory_start: null });
+  begin({ conversation_id: CONVERSATION, conversation: null, conversations: [], turns: [], memory_start: null, ...list() });
 const play = (state, ...frames) => frames.reduce(receive, state);
 const accepted = (turn = "t1", message = PROMPT, replaces = null) => ({
   type: "message.accepted", client_id: "x", message, turn: { id: turn, status: "running", ahead: 0, replaces },
+});
+const tasksChanged = (since, revision, tasks = [], removed = []) => ({
+  type: "tasks.changed", since, revision, tasks, removed, counts: { open: tasks.length, completed: 0 }, reload: false,
 });
 const log = (n, type, fields = {}, attempt = 1, turn_id = "t1") => ({ type, turn_id, attempt, n, ...fields });
 const whole = [
@@ -61,7 +65,7 @@ test("entries that come again change nothing", () => {
 test("no value is changed in place", () => {
   const before = play(nothing(), accepted(), ...whole);
   const frozen = JSON.stringify(before);
-  play(before, finished, { type: "tasks.changed", tasks: [] });
+  play(before, finished, tasksChanged(0, 1));
   assert.equal(JSON.stringify(before), frozen);
 });
 
@@ -124,17 +128,30 @@ test("ready shows what ended meanwhile", () => {
 test("after being away the answer of the server counts, and what came by the socket since it was asked is newer", () => {
   const asked = asking(play(nothing(), accepted(), ...whole));
   const tasks = [{ task_id: "1", number: 1 }];
-  const now = receive(asked, { type: "tasks.changed", tasks });
-  assert.equal(refresh(now, loaded(), asked).tasks, tasks);
+  const now = receive(asked, tasksChanged(0, 1, tasks));
+  assert.deepEqual(refresh(now, loaded(), asked).tasks, tasks);
+  assert.deepEqual(refresh(now, { ...loaded(), ...list(2) }, asked).tasks, []);
   assert.deepEqual(shown(refresh(asked, loaded(), asked)), loaded());
   const ended = receive(asked, finished);
   const older = { ...loaded(), turns: [{ ...loaded().turns[0], status: "running", reply: null }] };
   assert.equal(refresh(ended, older, asked).turns[0].status, "done");
 });
 
+test("changes of the task list are applied in order, once, and a gap is a reason to ask for the list", () => {
+  const task = (id, title) => ({ task_id: id, title });
+  const one = receive(nothing(), tasksChanged(0, 2, [task("a", "Milk"), task("b", "Bread")]));
+  const two = receive(one, tasksChanged(2, 3, [task("b", "Butter")], ["a"]));
+  assert.deepEqual(two.tasks, [task("b", "Butter")]);
+  assert.equal(receive(two, tasksChanged(0, 2, [task("a", "Milk")])), two);
+  assert.deepEqual(receive(two, tasksChanged(1, 4, [task("c", "Eggs")])).tasks.length, 2);
+  assert.equal(receive(two, tasksChanged(4, 5, [task("c", "Eggs")])).stale, true);
+  assert.equal(receive(two, { ...tasksChanged(3, 600), reload: true }).stale, true);
+  assert.equal(receive(nothing(), { type: "ready", conversation: null, turns: [], tasks_revision: 1 }).stale, true);
+});
+
 test("a new chat that was away keeps its id and learns of the rest", () => {
   const here = nothing();
-  const there = { ...nothing(), conversation_id: "another", tasks: [{ task_id: "1", number: 1 }] };
+  const there = { ...nothing(), conversation_id: "another", ...list(1, [{ task_id: "1", number: 1 }]) };
   const after = refresh(here, there, here);
   assert.equal(after.conversation_id, CONVERSATION);
   assert.equal(after.tasks.length, 1);

@@ -1,0 +1,100 @@
+"""The changes of a person's to-do list, read and encoded once for all of their sockets in this process."""
+
+import asyncio
+import uuid
+from collections import deque
+from dataclasses import dataclass
+
+from chat import protocol
+from chat.bridge import in_database
+from chat.task_panel import TaskChanges, current_revision, read_changes, task_ids
+
+# What a socket that lags behind is sent of; one that lags further loads the list again.
+FRAMES_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    since: int
+    revision: int
+    text: str
+
+
+class TaskFeed:
+    """One person's list as their sockets know it."""
+
+    def __init__(self, user_id: uuid.UUID) -> None:
+        self._user_id = user_id
+        self._lock = asyncio.Lock()
+        self._asked = self._covered = 0
+        self._revision: int | None = None
+        self._known: set[uuid.UUID] = set()
+        self._frames: deque[_Frame] = deque(maxlen=FRAMES_KEPT)
+        self.sockets = 0
+
+    async def start(self) -> int:
+        """Load the list's state unless that was done; return the revision from which frames are there."""
+        async with self._lock:
+            if self._revision is None:
+                revision, self._known = await in_database(_begin, self._user_id)
+                self._revision = revision
+            return self._revision
+
+    async def frames_after(self, revision: int) -> tuple[list[str], int]:
+        """Return the frames with all that was committed before the call and is newer than a revision, and the newest.
+
+        Calls that overlap share one look at the database.
+        """
+        self._asked += 1
+        ticket = self._asked
+        async with self._lock:
+            if self._covered < ticket:
+                covers = self._asked
+                await self._read()
+                self._covered = covers
+            assert self._revision is not None  # `start` comes first
+            texts = [frame.text for frame in self._frames if frame.revision > revision]
+            return texts, self._revision
+
+    async def _read(self) -> None:
+        assert self._revision is not None
+        changes, text = await in_database(_changes, self._user_id, self._revision, self._known)
+        # Here and not in the thread: a reader that is cancelled leaves all of it to the next one.
+        if changes.revision > self._revision:
+            self._known.update(task.pk for task in changes.changed)
+            self._known.difference_update(changes.removed)
+            self._frames.append(_Frame(changes.since, changes.revision, text))
+            self._revision = changes.revision
+
+
+def _begin(user_id: uuid.UUID) -> tuple[int, set[uuid.UUID]]:
+    # The revision first: a task that is added in between is found again as a change.
+    return current_revision(user_id), task_ids(user_id)
+
+
+def _changes(user_id: uuid.UUID, since: int, known: set[uuid.UUID]) -> tuple[TaskChanges, str]:
+    changes = read_changes(user_id, since=since, known=known)
+    return changes, protocol.encode(changes.as_frame())
+
+
+class TaskFeeds:
+    """The feeds of those who are connected."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[uuid.UUID, TaskFeed] = {}
+
+    def join(self, user_id: uuid.UUID) -> TaskFeed:
+        """Return a person's feed, which stays until as many have left it as joined."""
+        feed = self._feeds.setdefault(user_id, TaskFeed(user_id))
+        feed.sockets += 1
+        return feed
+
+    def leave(self, user_id: uuid.UUID) -> None:
+        """Let go of a feed."""
+        feed = self._feeds[user_id]
+        feed.sockets -= 1
+        if not feed.sockets:
+            del self._feeds[user_id]
+
+
+feeds = TaskFeeds()
