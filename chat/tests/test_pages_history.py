@@ -198,5 +198,5 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
     with django_assert_num_queries(12):
         owner_client.get(f"/c/{groceries.pk}/")
     # A new chat: what goes to the trash within a week is counted too.
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(8):
         owner_client.get("/")

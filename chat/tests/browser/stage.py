@@ -24,6 +24,7 @@ class Stage:
     # What the server answers when the page asks for the turns again; without it, it is asked itself.
     told: list[dict[str, Any]] | None = None
     revision: int = 0  # of the task list
+    tasks: list[dict[str, Any]] = field(default_factory=list)
 
     def open(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -41,6 +42,7 @@ class Stage:
     def change_tasks(self, tasks: list[dict[str, Any]]) -> None:
         """Send the next change of the task list."""
         since, self.revision = self.revision, self.revision + 1
+        self.tasks = tasks
         counts = {"open": len(tasks), "completed": 0}
         changes = {"tasks": tasks, "removed": [], "counts": counts, "reload": False}
         self.send({"type": "tasks.changed", "since": since, "revision": self.revision, **changes})
@@ -62,7 +64,8 @@ class Stage:
     def answer_state(self, route: Route) -> None:
         """Answer the page's question for the whole state."""
         line = {"id": route.request.url.split("/")[-3], "title": "Played", "created_at": NOW, "updated_at": NOW}
-        tasks = {"tasks": [], "tasks_revision": self.revision, "task_counts": {"open": 0, "completed": 0}}
+        counts = {"open": len(self.tasks), "completed": 0}
+        tasks = {"tasks": self.tasks, "tasks_revision": self.revision, "task_counts": counts}
         beside = {**tasks, "conversations": [line], "memory_start": None}
         whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told or [], **beside}
         return route.fulfill(json=whole)
