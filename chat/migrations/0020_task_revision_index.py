@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("chat", "0018_task_revisions")]
+    dependencies = [("chat", "0019_task_revisions")]
     operations = [
         AddIndexConcurrently(
             model_name="task",

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("chat", "0017_sign_in_log_without_forms")]
+    dependencies = [("chat", "0018_search_index")]
     operations = [
         migrations.AddField(
             model_name="task",
