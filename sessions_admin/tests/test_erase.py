@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axes.models import AccessFailureLog
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
@@ -27,7 +27,7 @@ from chat.accounts.mail import may_send
 from chat.exceptions import Conflict
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
-from chat.models import AgentSession, Conversation, Quarantined, Task, TaskCounter, Turn, User
+from chat.models import AgentSession, Conversation, FormerEmail, Quarantined, Task, TaskCounter, Turn, User
 from chat.models.turn import Status
 from chat.tests import talk
 from config.tests.support import PASSWORD
@@ -132,6 +132,11 @@ def test_nothing_is_left_but_the_audit(owner: User, outsider: User, fill: Fill, 
         == before
     )
     assert {line.after for line in report.lines} == {0}
+    assert {each.place for each in report.remains} == {
+        f"sessions_admin_auditrecord.{column}" for column in ("actor", "person", "session_id")
+    }
+    assert (report.elsewhere, report.unsearched) == ((), ())
+    assert len(report.beyond_reach) >= 3
     with closing(sqlite3.connect(session_file)) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -168,6 +173,29 @@ def test_somebody_whose_address_ends_alike_loses_nothing(owner: User, fill: Fill
     assert counted(other, session_file) == others
 
 
+def test_what_is_known_of_a_former_address_goes_and_what_is_another_accounts_stays(
+    owner: User, outsider: User, session_file: Path
+) -> None:
+    User.objects.filter(pk=owner.pk).update(email="anna@example.com")
+    for email in ("owner@example.com", "outsider@example.com"):  # taken over, for a while
+        User.objects.filter(pk=outsider.pk).update(email=email)
+    Client().post("/accounts/login/", {"username": "owner@example.com", "password": "wrong"})
+    later = AccessAttempt.objects.get()
+    former = AccessLog.objects.create(username="Owner@example.com", ip_address="203.0.113.1")
+    AccessLog.objects.filter(pk=former.pk).update(attempt_time=timezone.now() - timedelta(days=1))
+    AccessLog.objects.create(username="anna@example.com", ip_address="203.0.113.1")
+    talk.say(talk.conversation(outsider), "Write to owner@example.com, now ANNA@example.com.")
+
+    report = erase_person(owner.pk, actor="os:root", reason="owner@example.com asked: anna@example.com")
+
+    assert list(AccessAttempt.objects.all()) == [later]
+    assert not AccessLog.objects.exists()
+    assert FormerEmail.objects.filter(user=outsider).count() == 2
+    assert {each.place for each in report.elsewhere} >= {"chat_message.text", "axes_accessattempt.username"}
+    assert "@" not in json.dumps([record.result | {"why": record.reason} for record in AuditRecord.objects.all()])
+    assert "e-mail address" in AuditRecord.objects.latest("pk").reason
+
+
 def test_what_is_held_stays_and_the_rest_goes(
     owner: User, fill: Fill, given_session: GivenSession, session_file: Path
 ) -> None:
@@ -179,7 +207,7 @@ def test_what_is_held_stays_and_the_rest_goes(
 
     assert (report.left, report.held_conversations) == (0, 1)
     assert {line.kind for line in report.lines if line.held} == {
-        "account", "conversations", "messages", "turns", "model responses", "tool calls",
+        "account", "former addresses", "conversations", "messages", "turns", "model responses", "tool calls",
         "sessions' metadata", "quarantined rows", "sessions", "items",
     }  # fmt: skip
     assert stored(session_file, held.session_id)[0] == 4

@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from axes.models import AccessLog
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -77,6 +78,18 @@ def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) 
     assert "**You**" in texts[name]
     assert "Bought anew." in texts[name]
     assert "Bought.\n" not in texts[name]
+
+
+def test_the_former_addresses_of_the_person_are_in_it_with_what_is_known_of_each(
+    owner: User, owner_client: Client, session_file: Path
+) -> None:
+    AccessLog.objects.create(username="OWNER@example.com", ip_address="203.0.113.1")
+    User.objects.filter(pk=owner.pk).update(email="anna@example.com")
+
+    document, _ = exported(owner)
+
+    assert [former["email"] for former in document["former_addresses"]] == ["owner@example.com"]
+    assert [sign_in["ip_address"] for sign_in in document["sign_ins"]] == ["203.0.113.1"]
 
 
 def test_why_staff_hold_something_is_theirs(owner: User, party: AgentSession) -> None:

@@ -1,0 +1,182 @@
+"""A search finds an address or an id of a person in any column of any table, and in any byte of the session file."""
+
+import json
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.cache import cache
+from django.db import connection
+from django_q.tasks import async_task
+
+from chat.memory.file_search import count_in_file
+from chat.memory.maintenance import opened
+from chat.models import User
+from config.tests.support import PASSWORD
+from sessions_admin.people import personal_data, remains
+from sessions_admin.people.remains import Search, search
+from sessions_admin.people.terms import Terms, unpacked
+from sessions_admin.tests.conftest import GivenSession
+
+COLUMNS = {
+    "text": "t::text",
+    "varchar(400)": "t::varchar",
+    "json": "json_build_object('a', t)",
+    "jsonb": "jsonb_build_object('a', t)",
+    "bytea": "convert_to(t, 'UTF8')",
+    "text[]": "ARRAY['x', t]",
+    "tsvector": "to_tsvector('simple', t)",
+}
+
+
+def searched(person: User, path: Path, *, seconds: float | None = None) -> Search:
+    with opened(path) as file:
+        return search(personal_data.subject(person).terms, file, seconds=seconds)
+
+
+def places(person: User, path: Path) -> dict[str, tuple[int, int]]:
+    return {each.place: (each.addresses, each.ids) for each in searched(person, path).found}
+
+
+def table(values: str, *, named: str = "scratch", schema: str = "other") -> None:
+    """Make a table of a column of each type, with what an SQL expression of `t` gives."""
+    columns = ", ".join(f'"{kind} ""column""" {kind}' for kind in COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        cursor.execute(f"CREATE TABLE {schema}.{named} ({columns}, id uuid, ids uuid[])")
+        rows = f"SELECT {', '.join(COLUMNS.values())}, NULL, NULL FROM {values}"  # noqa: S608
+        cursor.execute(f"INSERT INTO {schema}.{named} {rows}")
+
+
+def test_in_a_column_of_any_type_of_any_schema(owner: User, session_file: Path) -> None:
+    former = "Anna.Former@Example.com"
+    for email in (former.lower(), owner.email):
+        User.objects.filter(pk=owner.pk).update(email=email)
+    table(f"(VALUES ('Write to <{former}>.'), ('{owner.pk}'), ('{owner.pk.hex}'), ('nothing')) AS v(t)")
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO other.scratch (id, ids) VALUES (%s, %s)", [owner.pk, [uuid.uuid4(), owner.pk]])
+
+    found = {place: counts for place, counts in places(owner, session_file).items() if place.startswith("other")}
+
+    assert found.pop("other.scratch.id") == found.pop("other.scratch.ids") == (0, 1)
+    assert found == {f'other.scratch.{kind} "column"': (1, 2) for kind in COLUMNS}
+
+
+def test_in_what_django_packs(owner: User, session_file: Path) -> None:
+    login = SessionStore()
+    login["user"], login["email"] = str(owner.pk), owner.email * 50  # long enough to be compressed
+    login.save()
+    async_task("builtins.len", owner.email, person=owner.pk)
+    cache.set("key", {"email": owner.email}, 60)
+
+    found = places(owner, session_file)
+
+    assert found["django_session.session_data"] == (1, 1)
+    assert found["django_q_ormq.payload"] == (1, 1)  # there as a number
+    assert found["django_cache.value"] == (1, 0)
+    assert unpacked("no base64 é") == "no base64 é".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_named"),
+    [
+        ("owner@example.com", True),
+        ("Owner@EXAMPLE.com.", True),
+        ("mailto:owner@example.com?x", True),
+        (json.dumps("hello\nowner@example.com\n"), True),
+        ("next=owner%40example.com", True),
+        ("the.owner@example.com", False),
+        ("owner@example.com.au", False),
+        ("owner@example.community", False),
+        ("x+owner@example.com", False),
+    ],
+)
+def test_an_address_is_no_part_of_a_longer_one(text: str, is_named: bool, owner: User, session_file: Path) -> None:
+    table(f"(VALUES ('{text}')) AS v(t)")
+
+    found = {place: counts for place, counts in places(owner, session_file).items() if "scratch.text " in place}
+
+    assert found == ({'other.scratch.text "column"': (1, 0)} if is_named else {})
+    assert Terms(owner.pk, (owner.email,)).named_in(text) == is_named
+
+
+def test_an_address_beyond_ascii_is_found_in_any_letter_case(owner: User, session_file: Path) -> None:
+    User.objects.filter(pk=owner.pk).update(email="jörg@exämple.de")
+    owner.refresh_from_db()
+    table("(VALUES ('JÖRG@EXÄMPLE.DE')) AS v(t)")
+    assert places(owner, session_file)['other.scratch.text "column"'] == (1, 0)
+
+
+def test_a_long_table_is_read_in_pieces_and_each_row_counted_once(
+    owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remains, "PAGES_AT_FIRST", 1)
+    monkeypatch.setattr(remains, "PAGES_AT_MOST", 2)
+    table(f"(SELECT repeat('x ', 400) || '{owner.email}' AS t FROM generate_series(1, 300)) AS v")  # noqa: S608
+
+    assert places(owner, session_file)['other.scratch.text "column"'] == (300, 0)
+    late = searched(owner, session_file, seconds=0)
+    assert "other.scratch" in late.unsearched
+
+
+def test_a_table_that_cannot_be_read_is_named(owner: User, session_file: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA secret; CREATE TABLE secret.words (t text); CREATE ROLE nobody_special;")
+        cursor.execute("GRANT USAGE ON SCHEMA public TO nobody_special")
+        cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO nobody_special")
+        terms = personal_data.subject(owner).terms
+        cursor.execute("SET LOCAL ROLE nobody_special")
+        with opened(session_file) as file:
+            found = search(terms, file)
+        cursor.execute("RESET ROLE")
+    assert found.unsearched == ["secret.words"]
+    assert {each.place for each in found.found} >= {"chat_user.email", "chat_user.id"}
+
+
+# The session file.
+
+
+def test_in_rows_free_pages_and_the_log_of_the_session_file(
+    owner: User, given_session: GivenSession, session_file: Path
+) -> None:
+    session = given_session(owner)
+    of_columns = places(owner, session_file)
+    assert of_columns["agent_sessions.db: agent_messages.session_id"] == (0, 4)
+    assert of_columns["agent_sessions.db: agent_sessions.session_id"] == (0, 1)
+
+    with closing(sqlite3.connect(session_file)) as reader:
+        reader.execute("PRAGMA secure_delete=OFF")
+        reader.execute("CREATE TABLE theirs (a TEXT)")
+        reader.execute("INSERT INTO theirs VALUES (?)", (f"Write to OWNER@example.com {'x' * 9000}",))
+        reader.commit()
+        assert places(owner, session_file)["agent_sessions.db-wal, bytes"][0] == 1
+        reader.execute("DROP TABLE theirs")
+        reader.execute("DELETE FROM agent_messages")
+        reader.commit()
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = places(owner, session_file)
+    assert "agent_sessions.db: theirs.a" not in found
+    assert found["agent_sessions.db, bytes"][0] == 1  # of a page that is free
+    assert session.session_id not in str(found)
+
+
+def test_in_a_file_that_was_set_aside(owner: User, session_file: Path) -> None:
+    session_file.with_name("agent_sessions.db.corrupt-20260101T000000000000").write_bytes(
+        b"\xff" + owner.pk.hex.encode()
+    )
+    assert places(owner, session_file)["agent_sessions.db.corrupt-20260101T000000000000, bytes"] == (0, 1)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 100])
+def test_what_lies_across_two_chunks_is_counted_once(chunk: int, tmp_path: Path) -> None:
+    (path := tmp_path / "file").write_bytes(b"..Owner@x..ownER@x." + b"id" * 3 + b"owner@x")
+    assert count_in_file(str(path), [b"owner@x", b"id", b"none"], chunk) == [3, 3, 0]
+
+
+def test_an_account_whose_address_has_another_in_it_is_not_counted_for_it(owner: User, session_file: Path) -> None:
+    other = User.objects.create_user(f"the.{owner.email}", PASSWORD)
+    session_file.with_name("agent_sessions.db.corrupt-1").write_bytes(f"{other.email}, {other.email}".encode())
+    assert "agent_sessions.db.corrupt-1, bytes" not in places(owner, session_file)
