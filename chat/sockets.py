@@ -18,8 +18,8 @@ from django.http import HttpRequest, parse_cookie
 
 from chat import logins, notices, protocol, tokens
 from chat.bridge import in_database
-from chat.connected import Connected, Pass
-from chat.exceptions import NotFound, NotSignedIn, ThreadkeeperError
+from chat.connected import Connected, Pass, Slot
+from chat.exceptions import NotFound, NotSignedIn, RateLimited, ThreadkeeperError
 from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
 from chat.models.token import Scope as TokenScope
@@ -82,6 +82,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     # What says who it is: a token's id, or else a login's cookie.
     token_id: uuid.UUID | None = None
     cookie = ""
+    slot: "Slot[ChatSocket] | None" = None
     closed = False
 
     def __init__(self) -> None:
@@ -113,11 +114,13 @@ class ChatSocket(AsyncWebsocketConsumer):
         user = await self._whose()
         if user is None:
             return
-        if open_sockets.of(user) >= settings.SOCKETS_PER_USER:
+        try:
+            self.slot = open_sockets.reserve(Pass(user, self.cookie, self.token_id))
+        except RateLimited:
             await self.close(TOO_MANY)
             return
         self.user = user
-        open_sockets.add(self, Pass(user, self.cookie, self.token_id))
+        self.slot.open(self)
         # Before the state is read, so that nothing falls between.
         await self.channel_layer.group_add(user_group(user.pk), self.channel_name)
         self.task_feed = feeds.join(user.pk)
@@ -167,7 +170,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.telling = asyncio.create_task(self._kept(self._tell()))
 
     async def _leave(self) -> None:
-        open_sockets.discard(self)
+        if self.slot is not None:
+            self.slot.release()
         if self.user is not None and self.task_feed is not None:
             self.task_feed = None
             feeds.leave(self.user.pk)
@@ -334,7 +338,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.send(text_data=protocol.encode(frame))
 
 
-open_sockets: Connected[ChatSocket] = Connected()
+open_sockets: Connected[ChatSocket] = Connected("sockets")
 
 
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")

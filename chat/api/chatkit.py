@@ -12,10 +12,11 @@ from ninja import Field, Header, Router, Schema
 
 from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
-from chat.api.streams import COMMENT, EVENTS, OpenStream, make_room, open_streams
+from chat.api.streams import COMMENT, EVENTS, OpenStream, open_streams
+from chat.chatkit.items import STOP
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
-from chat.connected import Pass
+from chat.connected import Slot
 from chat.models.token import Scope
 
 router = Router(tags=["chatkit"], auth=SignedIn(Scope.CHAT))
@@ -66,19 +67,30 @@ REPLIES = {
 }
 
 
-# The requests that begin a stream; an action may be what ends one.
-SPEAKING = frozenset({"threads.create", "threads.add_user_message", "threads.retry_after_item"})
+# The requests that are answered by a stream.
+STREAMED = frozenset(
+    {
+        "threads.create",
+        "threads.add_user_message",
+        "threads.retry_after_item",
+        "threads.custom_action",
+        "threads.add_client_tool_output",
+        "threads.add_structured_input",
+    }
+)
+# Places beyond the limit, so that a turn can be stopped while all others are taken.
+PLACES_TO_STOP = 5
 
 
 class ChatKitStream(OpenStream):
     """The events that answer a request; they end with the login or token that asked, and with the server."""
 
-    def __init__(self, shown: Pass, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, slot: Slot[OpenStream], events: AsyncGenerator[bytes, None]) -> None:
         self._events = events
-        super().__init__(shown, self._told())
+        super().__init__(slot, self._told())
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
-        open_streams.add(self, self.shown)
+        self.slot.open(self)
         # One for all steps: the package sets a variable of the context in one and resets it in another.
         context = copy_context()
         try:
@@ -86,7 +98,7 @@ class ChatKitStream(OpenStream):
                 async for event in events:
                     yield event if event is not None else COMMENT
         finally:
-            open_streams.discard(self)
+            self.slot.release()
             await asyncio.create_task(_close(self._events), context=context)
 
 
@@ -101,10 +113,17 @@ async def chatkit(
     idempotency_key: Annotated[str, Header(alias="Idempotency-Key", max_length=200)] = "",
 ) -> HttpResponseBase:
     """Answer a request of a ChatKit front end, of the version of `openai-chatkit` that is installed."""
-    who = caller(request)
-    if payload.type in SPEAKING:
-        make_room(who)
-    answered = await answer(request.body, Asker(who.user.pk, idempotency_key))
-    if isinstance(answered, bytes):
+    asker = Asker(caller(request).user.pk, idempotency_key)
+    if payload.type not in STREAMED:
+        answered = await answer(request.body, asker)
+        assert isinstance(answered, bytes)
         return HttpResponse(answered, content_type="application/json")
-    return ChatKitStream(pass_of(request), answered)
+    with open_streams.reserved(pass_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
+        answered = await answer(request.body, asker)
+        assert not isinstance(answered, bytes)
+        return ChatKitStream(slot, answered)
+
+
+def _stops(payload: ChatKitRequest) -> bool:
+    action = payload.params.get("action")
+    return isinstance(action, dict) and action.get("type") == STOP

@@ -7,18 +7,17 @@ by which it was asked for, and with the server; it may end at any other moment t
 import asyncio
 import logging
 import uuid
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any, TypeVar
 
-from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from chat.api.caller import Caller
 from chat.api.telling import Place, Teller
-from chat.connected import Connected, Pass
-from chat.exceptions import NotFound, RateLimited
+from chat.connected import Connected, Slot
+from chat.exceptions import NotFound
 from chat.turns import process
 from chat.turns.follow import follow
 
@@ -33,8 +32,10 @@ T = TypeVar("T")
 class OpenStream(StreamingHttpResponse):
     """A stream for somebody, which can be told to end."""
 
-    def __init__(self, shown: Pass, parts: AsyncGenerator[bytes, None]) -> None:
-        self.shown = shown
+    def __init__(self, slot: "Slot[OpenStream]", parts: AsyncGenerator[bytes, None]) -> None:
+        self.slot = slot
+        # Nothing closes a response that a cancelled request drops.
+        weakref.finalize(self, slot.release).atexit = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parts = parts
         super().__init__(parts, content_type=EVENTS)
@@ -43,6 +44,11 @@ class OpenStream(StreamingHttpResponse):
     def __aiter__(self) -> AsyncIterator[bytes]:
         # The generator itself, which Django closes at once when the client has gone; its own wrapper is left to chance.
         return self._parts
+
+    def close(self) -> None:
+        """Close it, as Django does even if nothing of it was sent."""
+        self.slot.release()
+        super().close()
 
     def end(self) -> None:
         """Let the stream end at the next opportunity."""
@@ -77,15 +83,15 @@ class OpenStream(StreamingHttpResponse):
 class TurnStream(OpenStream):
     """The events of one turn, for one caller."""
 
-    def __init__(self, shown: Pass, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> None:
+    def __init__(self, slot: Slot[OpenStream], thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> None:
         self.turn_id = turn_id
         self._teller = Teller(thread_id, turn_id, place)
         self._place = place
-        super().__init__(shown, self._told())
+        super().__init__(slot, self._told())
         self["Content-Location"] = f"/api/chatkit/threads/{thread_id}/turns/{turn_id}/events"
 
     async def _told(self) -> AsyncGenerator[bytes, None]:
-        open_streams.add(self, self.shown)
+        self.slot.open(self)
         place = self._place
         try:
             yield COMMENT  # the headers go out with it
@@ -110,20 +116,14 @@ class TurnStream(OpenStream):
             # Whatever it is: the program comes back, and is told then.
             logger.exception("A stream cannot be kept up to date.")
         finally:
-            open_streams.discard(self)
+            self.slot.release()
 
 
 async def _next(source: AsyncIterator[T]) -> T | None:
     return await anext(source, None)
 
 
-open_streams: Connected[OpenStream] = Connected()
-
-
-def make_room(caller: Caller) -> None:
-    """Make sure that a caller may open one more stream. Raise RateLimited."""
-    if open_streams.of(caller.user) >= settings.SOCKETS_PER_USER:
-        raise RateLimited("Too many streams are open; please close one first.", retry_after=5)
+open_streams: Connected[OpenStream] = Connected("streams")
 
 
 def end_all() -> None:

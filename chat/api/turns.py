@@ -11,8 +11,8 @@ from chat import threads as record
 from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
 from chat.api.schemas import ErrorReply, Text
-from chat.api.streams import EVENTS, TurnStream, make_room
-from chat.api.telling import Place, place_of
+from chat.api.streams import EVENTS, TurnStream, open_streams
+from chat.api.telling import place_of
 from chat.api.threads import TurnLine
 from chat.bridge import in_database
 from chat.models.conversation import USER_TEXT_LENGTH
@@ -103,10 +103,11 @@ async def send_message(
 ) -> TurnStream:
     """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
-    await in_database(reading.check_conversation, **theirs)
-    make_room(caller(request))
-    accepted = await process.current().send(**theirs, client_id=_client_id(thread_id, idempotency_key), text=body.text)
-    return _stream(request, thread_id, accepted.turn.pk, place_of(last_event_id))
+    with open_streams.reserved(pass_of(request)) as slot:
+        await in_database(reading.check_conversation, **theirs)
+        client_id = _client_id(thread_id, idempotency_key)
+        accepted = await process.current().send(**theirs, client_id=client_id, text=body.text)
+        return TurnStream(slot, thread_id, accepted.turn.pk, place_of(last_event_id))
 
 
 @router.get("/{thread_id}/turns/{turn_id}/events", openapi_extra=STREAM)
@@ -114,10 +115,10 @@ async def follow_turn(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, last_event_id: LastEventId = ""
 ) -> TurnStream:
     """Follow a turn, from its beginning or from behind the last event that was seen."""
-    who = caller(request)
-    await in_database(reading.check_turn, user_id=who.user.pk, conversation_id=thread_id, turn_id=turn_id)
-    make_room(who)
-    return _stream(request, thread_id, turn_id, place_of(last_event_id))
+    theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
+    with open_streams.reserved(pass_of(request)) as slot:
+        await in_database(reading.check_turn, **theirs, turn_id=turn_id)
+        return TurnStream(slot, thread_id, turn_id, place_of(last_event_id))
 
 
 @router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)
@@ -164,10 +165,6 @@ async def decide_approval(
 async def _line(turn: dict[str, uuid.UUID]) -> TurnLine:
     status = await in_database(record.status_of, **turn)
     return TurnLine.model_validate({"turn_id": turn["turn_id"], "status": status})
-
-
-def _stream(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> TurnStream:
-    return TurnStream(pass_of(request), thread_id, turn_id, place)
 
 
 def _client_id(thread_id: uuid.UUID, key: str) -> uuid.UUID:

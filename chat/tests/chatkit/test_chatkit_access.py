@@ -7,12 +7,15 @@ from typing import Any, get_args
 import pytest
 from agents.testing import ScriptedModel, assistant_message
 from chatkit.types import NonStreamingReq, StreamingReq
+from django.conf import LazySettings
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from chat import conversations
 from chat.api.chatkit import ChatKitRequest
+from chat.api.streams import open_streams
 from chat.bridge import in_database
+from chat.connected import Pass
 from chat.memory.identity import SessionId
 from chat.memory.mirror import reflect
 from chat.memory.statements import Size
@@ -20,7 +23,7 @@ from chat.models import AgentSession, Conversation, Message, Turn, User
 from chat.tests import talk
 from chat.tests.api import bearer
 from chat.tests.api import error_of as code_of
-from chat.tests.chatkit.front_end import PATH, FrontEnd, done, error_of, front_end, message, nothing
+from chat.tests.chatkit.front_end import PATH, FrontEnd, done, error_of, front_end, kinds, message, nothing
 from chat.tests.conftest import Chat, StartRunner
 from chat.turns import process
 
@@ -185,3 +188,24 @@ async def test_nobody_can_speak_in_a_thread_by_taking_its_id(chat: Chat, outside
     answer = await kit.post("threads.add_user_message", thread_id=str(chat.conversation_id), input=message("Mine"))
     assert code_of(answer, 404) == "not_found"
     assert await in_database(Message.objects.count) == 2
+
+
+async def test_where_all_places_are_taken_nothing_is_streamed_but_the_end_of_a_turn(
+    chat: Chat, owner: User, settings: LazySettings
+) -> None:
+    settings.SOCKETS_PER_USER = 1
+    kit = await front_end(owner)
+    thread, decision = str(chat.conversation_id), {"type": "approval.decide", "payload": {}}
+    slot = open_streams.reserve(Pass(owner, "", None))
+    try:
+        for kind, params in (
+            ("threads.create", {"input": message("Hello")}),
+            ("threads.add_user_message", {"thread_id": thread, "input": message("Hello")}),
+            ("threads.custom_action", {"thread_id": thread, "action": decision}),
+        ):
+            assert code_of(await kit.post(kind, **params), 429) == "rate_limited"
+        assert kinds(await kit.act(thread, "turn.stop")) == ["stream_options"]
+        assert await kit.ask("items.list", thread_id=thread)
+    finally:
+        slot.release()
+    assert "error" in kinds(await kit.events("threads.custom_action", thread_id=thread, action=decision))
