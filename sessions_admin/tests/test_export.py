@@ -81,7 +81,7 @@ def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) 
 
 
 def test_the_former_addresses_of_the_person_are_in_it_with_what_is_known_of_each(
-    owner: User, owner_client: Client, session_file: Path
+    owner: User, session_file: Path
 ) -> None:
     AccessLog.objects.create(username="OWNER@example.com", ip_address="203.0.113.1")
     User.objects.filter(pk=owner.pk).update(email="anna@example.com")

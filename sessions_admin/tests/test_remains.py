@@ -23,7 +23,7 @@ from sessions_admin.tests.conftest import GivenSession
 
 COLUMNS = {
     "text": "t::text",
-    "varchar(400)": "t::varchar",
+    "varchar(4000)": "t::varchar",
     "json": "json_build_object('a', t)",
     "jsonb": "jsonb_build_object('a', t)",
     "bytea": "convert_to(t, 'UTF8')",
