@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
+CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 # What Django's middleware has set for a response stays.
 DEFAULTS = (
     (b"x-content-type-options", b"nosniff"),
@@ -12,7 +13,7 @@ DEFAULTS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     # Only pages load anything, and they have a policy of their own.
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    CONTENT_POLICY,
 )
 
 
@@ -24,7 +25,7 @@ def add_security_headers(application: Any) -> Any:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
                 present = {name.lower() for name, _ in headers}
-                headers += [(name, value) for name, value in _defaults(scope) if name not in present]
+                headers += [header for header in _defaults(scope) if header[0] not in present]
                 message = {**message, "headers": headers}
             await send(message)
 
@@ -34,7 +35,9 @@ def add_security_headers(application: Any) -> Any:
 
 
 def _defaults(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    hsts = settings.SECURE_HSTS_SECONDS
-    if not hsts or scope["scheme"] != "https":
-        return list(DEFAULTS)
-    return [*DEFAULTS, (b"strict-transport-security", b"max-age=%d" % hsts)]
+    # The icons have a style sheet of their own, and nobody but the project writes static files.
+    is_static = scope["path"].startswith(settings.STATIC_URL)
+    defaults = [header for header in DEFAULTS if header is not CONTENT_POLICY or not is_static]
+    if settings.SECURE_HSTS_SECONDS and scope["scheme"] == "https":
+        defaults.append((b"strict-transport-security", b"max-age=%d" % settings.SECURE_HSTS_SECONDS))
+    return defaults
