@@ -7,42 +7,27 @@ server may have connections.
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+
+from chat.infra.db_threads import DatabaseThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=settings.DATABASE_THREADS, thread_name_prefix="database")
-
-
-def _and_give_back(function: Callable[[], T]) -> T:
-    """Run the function, then give the connection back even when nobody waits for the result any more."""
-    close_old_connections()
-    try:
-        return function()
-    finally:
-        close_old_connections()
-
-
-def give_back() -> None:
-    """Give this thread's connection back, unless it is in a transaction: who waits next is not to keep it meanwhile."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+def threads() -> DatabaseThreads:
+    """Return the threads of this process."""
+    return DatabaseThreads(settings.DATABASE_THREADS, "database")
 
 
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a synchronous function that uses the database; a cancellation waits for its outcome."""
-    call = partial(contextvars.copy_context().run, _and_give_back, partial(function, *args, **kwargs))
-    return await outcome(asyncio.get_running_loop().run_in_executor(_threads(), call))
+    call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+    return await outcome(asyncio.get_running_loop().run_in_executor(threads(), call))
 
 
 async def outcome(work: Awaitable[T]) -> T:

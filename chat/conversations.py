@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
+from chat.infra.database_limits import long_statements
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
 from chat.models import Conversation, Turn
@@ -158,6 +159,7 @@ def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLi
         return own.moved(trashed_at=None)
 
 
+@long_statements()
 def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
     """Delete a conversation in the trash for good, with its session.
 
@@ -175,6 +177,7 @@ def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
     return purged
 
 
+@long_statements()
 def empty_trash(*, user_id: uuid.UUID) -> Emptied:
     """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
     chosen = list(in_trash().owned_by(user_id).order_by("pk").values_list("pk", flat=True))

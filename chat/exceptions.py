@@ -20,6 +20,7 @@ ThreadkeeperError
 +-- TurnLost            the turn belongs to another process by now
 |   +-- OutdatedAttempt a later attempt has written to the session
 +-- MemoryUnavailable   the session store cannot be used at the moment
++-- Unavailable         the database is too slow, or away
 +-- InvalidSessionId
 +-- BadExtraTools       what AGENT_EXTRA_TOOLS names is no list of tools
 +-- ModelFailed         the model's endpoint did not answer as it should
@@ -159,6 +160,15 @@ class MemoryUnavailable(ThreadkeeperError):
     """The session store is locked, full, unreadable or missing its folder."""
 
     code = "context_unavailable"
+
+
+class Unavailable(ThreadkeeperError):
+    """The database is too slow, or away."""
+
+    code = "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("This does not work at the moment; please try again.")
 
 
 class OutdatedAttempt(TurnLost):

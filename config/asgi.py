@@ -1,4 +1,4 @@
-"""Where requests go: HTTP to Django, or to the MCP server; websockets to the chat's sockets."""
+"""Where requests go: HTTP to Django, the MCP server or the probes; websockets to the chat's sockets."""
 
 import os
 from typing import Any
@@ -14,15 +14,18 @@ from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
 from chat.sockets import application as websocket  # noqa: E402
 from chat.web.handler import QueueingHandler  # noqa: E402
+from config.health import PROBES, Probes  # noqa: E402
 from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
 from config.runtime.security_headers import add_security_headers  # noqa: E402
 
 pages = QueueingHandler()
+probes = Probes()
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Route a request."""
-    await (mcp if scope["path"] in PATHS else pages)(scope, receive, send)
+    path = scope["path"]
+    await (probes if path in PROBES else mcp if path in PATHS else pages)(scope, receive, send)
 
 
 application = ProtocolTypeRouter(

@@ -1,27 +1,27 @@
 """Is the process alive, and can it do its work?"""
 
+import asyncio
+import json
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import cast
+from typing import Any, Generic, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
-from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.db import Error, connection
 from django_q.status import Stat
 
-Answer = Callable[[HttpRequest], HttpResponseBase]
-AsyncAnswer = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+from chat.bridge import in_database
 
+T = TypeVar("T")
+
+PROBES = ("/healthz", "/readyz")
+# How long a probe waits for the answer, which is used again for the next ones; in seconds.
+ANSWER_WITHIN, FRESH = 3.0, 1.0
 NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
 
 
@@ -49,15 +49,20 @@ class Health:
 
 def health() -> Health:
     """Try everything that a turn and a clean-up need."""
+    database, worker = _look_at_database()
+    return Health(database=database, sessions=_works(_open_sessions), worker=worker)
+
+
+def _look_at_database() -> tuple[bool, bool]:
     database = _works(_ask_database)
     # The worker's status is kept in the database.
-    return Health(database=database, sessions=_works(_open_sessions), worker=database and _works(_find_worker))
+    return database, database and _works(_find_worker)
 
 
 def _works(attempt: Callable[[], bool]) -> bool:
     try:
         return attempt()
-    except (DatabaseError, sqlite3.Error, OSError):
+    except (Error, sqlite3.Error, OSError):
         return False
 
 
@@ -82,44 +87,54 @@ def _find_worker() -> bool:
     return bool(Stat.get_all())
 
 
-@require_safe
-@never_cache
-def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer, and touch nothing that could hang."""
-    return JsonResponse({"status": "ok"})
+class _Look(Generic[T]):
+    """A question that may hang: asked once at a time, and its answer is used for a second."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], *, unanswered: T) -> None:
+        self._ask = ask
+        self._unanswered = unanswered
+        self._asked: asyncio.Future[T] | None = None
+        self._fresh_until = 0.0
+
+    async def answer(self) -> T:
+        """Return the answer, or what counts as one while there is none."""
+        now = time.monotonic()
+        if self._asked is None or (self._asked.done() and now > self._fresh_until):
+            self._asked, self._fresh_until = asyncio.ensure_future(self._ask()), now + FRESH
+        done, _ = await asyncio.wait({self._asked}, timeout=ANSWER_WITHIN)
+        return self._asked.result() if done else self._unanswered
 
 
-@require_safe
-@never_cache
-def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 503 while something is missing, and say what."""
-    found = health()
-    status = "ready" if found.ready else "not ready"
-    body = {"status": status, **asdict(found)} | ({} if found.ready else {"detail": " ".join(found.problems)})
-    response = JsonResponse(body, status=200 if found.ready else 503)
-    # It is no error of the server's: Django would log one each time somebody asks.
-    response._has_been_logged = True  # type: ignore[attr-defined]
-    return response
+class Probes:
+    """Answers at `/healthz` and `/readyz`, for any Host, without Django: whatever keeps its threads busy."""
+
+    def __init__(self) -> None:
+        self._database = _Look(lambda: in_database(_look_at_database), unanswered=(False, False))
+        self._sessions = _Look(lambda: asyncio.to_thread(_works, _open_sessions), unanswered=False)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer a request."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await _send(send, 405, {"status": "method not allowed"}, (b"allow", b"GET, HEAD"))
+        elif scope["path"] == "/healthz":
+            await _send(send, 200, {"status": "ok"})
+        else:
+            found = await self._health()
+            detail = {} if found.ready else {"detail": " ".join(found.problems)}
+            status = "ready" if found.ready else "not ready"
+            await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
+
+    async def _health(self) -> Health:
+        (database, worker), sessions = await asyncio.gather(self._database.answer(), self._sessions.answer())
+        return Health(database=database, sessions=sessions, worker=worker)
 
 
-PROBES = {"/healthz": healthz, "/readyz": readyz}
-
-
-@sync_and_async_middleware
-def health_probes(get_response: Answer | AsyncAnswer) -> Answer | AsyncAnswer:
-    """Answer the probes before all other middleware: for any Host, over http too, and without a session."""
-    if iscoroutinefunction(get_response):
-
-        async def answer_async(request: HttpRequest) -> HttpResponseBase:
-            probe = PROBES.get(request.path)
-            if probe is readyz:
-                return await sync_to_async(readyz)(request)
-            return probe(request) if probe else await cast(AsyncAnswer, get_response)(request)
-
-        return answer_async
-
-    def answer(request: HttpRequest) -> HttpResponseBase:
-        probe = PROBES.get(request.path)
-        return probe(request) if probe else cast(Answer, get_response)(request)
-
-    return answer
+async def _send(send: Any, status: int, content: dict[str, object], *headers: tuple[bytes, bytes]) -> None:
+    body = json.dumps(content).encode()
+    own = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,9 @@ from twisted.internet import defer, reactor
 from config.exceptions import CannotStart
 from config.heap import settle
 from config.logging import capture_uncaught
+from config.runtime.database import PoolGauge, database_answers
+from config.runtime.http_limits import Factory
+from config.runtime.watchdog import EXIT_CODE, Gauge, Watchdog
 from config.runtime.websocket import BoundedWebSocket
 
 logger = logging.getLogger(__name__)
@@ -94,6 +98,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._port: Any = None
         self._stopping: asyncio.Task[None] | None = None
         self.hurried = False
+        self.exit_code = 0
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass on what an application sends; of a long answer the next part only when the reader has taken this one."""
@@ -144,8 +149,15 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         # Who sends too much is told so by a close code, not left with a connection that broke.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         self._listener.setblocking(False)
+        self.http_factory = Factory(self)
         self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
         self._listener.close()
+
+    def fail(self) -> None:
+        """Stop in good order, with an exit code that says that it was not asked to."""
+        self.exit_code = EXIT_CODE
+        if not self._stopping:
+            self.shut_down()
 
     def shut_down(self) -> None:
         """Stop in good order; asked for again, stop at once."""
@@ -173,6 +185,22 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
     def _open_sockets(self) -> list[Any]:
         return [one for one in self.connections if _is_socket(one) and one.state == one.STATE_OPEN]
+
+    def application_checker(self) -> None:
+        """Look for applications that have ended. An error must not end the looking: daphne would go on without."""
+        try:
+            super().application_checker()
+        except Exception:
+            logger.exception("A connection cannot be ended.")
+            reactor.callLater(1, self.application_checker)
+
+    def timeout_checker(self) -> None:
+        """Look for websockets to ping."""
+        try:
+            super().timeout_checker()
+        except Exception:
+            logger.exception("A websocket cannot be pinged.")
+            reactor.callLater(2, self.timeout_checker)
 
     def kill_all_applications(self) -> "defer.Deferred[Any]":
         """Cancel what still runs; a connection that has no application yet is passed over."""
@@ -206,6 +234,9 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # For all connections: a reader who takes nothing is let go of, also after the last byte was written.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(READ_WITHIN * 1000))
         listener.bind(address)
     except (OSError, OverflowError) as error:
         if listener:
@@ -227,12 +258,29 @@ async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
     shut_down()
 
 
-def serve(host: str, port: int, parent: int | None = None) -> bool:
-    """Answer requests until a signal, or until the parent is gone; return whether it ended in good order.
+def serve(host: str, port: int, parent: int | None = None) -> Server:
+    """Answer requests until a signal, or until the parent is gone; return the server that has ended.
 
     Raise CannotStart.
     """
     listener = bind(host, port)
+    _set_up()
+    loop = daphne.server.twisted_loop
+    asyncio.set_event_loop(loop)
+    gauges = _lend(loop)
+    server = _server(listener, loop, _drain)
+    settle()
+    _take_up(_start, listener, loop, (host, port))
+    watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
+    Watchdog(loop, gauges, end=server.fail, database_answers=database_answers).start()
+    server.run()
+    if watch:
+        watch.cancel()
+    _close_database()
+    return server
+
+
+def _set_up() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
     django.setup(set_prefix=False)
@@ -241,21 +289,30 @@ def serve(host: str, port: int, parent: int | None = None) -> bool:
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
     # They come from the apps' own folders; the collected ones are for those who serve them by something else.
     warnings.filterwarnings("ignore", message="No directory at")
+    # Each connection takes a descriptor, and many systems allow 1,024 unless more are asked for.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _lend(loop: asyncio.AbstractEventLoop) -> list[Gauge]:
+    """Give everything that may use the database threads that return its connections; return what is to be watched."""
+    from django.conf import settings
+
+    from chat.bridge import threads
+    from chat.infra.db_threads import DatabaseThreads, use_for_async_code
+
+    requests = DatabaseThreads(settings.REQUEST_THREADS, "request")
+    use_for_async_code(requests)
+    loop.set_default_executor(DatabaseThreads(settings.OTHER_THREADS, "other"))
+    return [requests, threads(), PoolGauge()]
+
+
+def _close_database() -> None:
     from django.db import connections
 
-    loop = daphne.server.twisted_loop
-    asyncio.set_event_loop(loop)
-    server = _server(listener, loop, _drain)
-    settle()
-    _take_up(_start, listener, loop, (host, port))
-    watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
-    server.run()
-    if watch:
-        watch.cancel()
     for connection in connections.all():
         connection.close()
         connection.close_pool()  # type: ignore[attr-defined]
-    return not server.hurried
 
 
 async def _start() -> None:
@@ -314,12 +371,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--parent", type=int, help="stop when this process, which started the server, is gone")
     options = parser.parse_args()
-    orderly = serve(options.host, options.port, options.parent)
+    server = serve(options.host, options.port, options.parent)
     # A thread that still waits for something must not keep the process.
-    last = threading.Timer(LAST_SECONDS if orderly else LAST_SECONDS_IN_A_HURRY, os._exit, [0])
+    seconds = LAST_SECONDS_IN_A_HURRY if server.hurried else LAST_SECONDS
+    last = threading.Timer(seconds, os._exit, [server.exit_code])
     last.daemon = True
     last.start()
-    sys.exit(0)
+    sys.exit(server.exit_code)
 
 
 if __name__ == "__main__":

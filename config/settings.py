@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 
 from config import env, url_settings
 from config.postgres import url_of
+from config.runtime.database import TCP, LimitedConnection
 from config.secret_key import secret_key_in
 
 # Lets classes such as ModelAdmin[Task] be written with their type.
@@ -68,7 +69,6 @@ INSTALLED_APPS = [
     "sessions_admin",
 ]
 MIDDLEWARE = [
-    "config.health.health_probes",
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
     "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -122,18 +122,26 @@ DATABASE_URL = env.text("DATABASE_URL")
 EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
 # More than 0 only in the server process: a pool that meets a forking worker hangs it.
 DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 0, most=1000)
+# Turns, sockets and streams have threads of their own, so that slow pages do not hold them up.
 DATABASE_THREADS = DATABASE_POOL_SIZE or 8
+REQUEST_THREADS = max(4, DATABASE_THREADS // 2)
+OTHER_THREADS = 8
 
 
 def _database() -> dict[str, Any]:
     embedded = url_settings.database(url_of(EMBEDDED_POSTGRES_DIR))
     parts = env.parsed("DATABASE_URL", embedded, url_settings.database, secret=True)
-    options: dict[str, Any] = {
+    options: dict[str, Any] = TCP | {
         key: value for key, value in parts.items() if key not in ("host", "port", "user", "password", "dbname")
     }
     if DATABASE_POOL_SIZE:
-        # Django's own synchronous views come on top of the bridge's threads.
-        options["pool"] = {"min_size": 2, "max_size": DATABASE_POOL_SIZE + 4, "timeout": 10}
+        options["pool"] = {
+            "min_size": 2,
+            # A connection for each thread: none waits for another to return its own.
+            "max_size": DATABASE_THREADS + REQUEST_THREADS + OTHER_THREADS,
+            "timeout": 5,
+            "connection_class": LimitedConnection,
+        }
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.get("dbname") or "postgres",
@@ -274,5 +282,7 @@ LOGGING = {
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},
         **{name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},
+        # A traceback for whatever anybody writes into the header Host.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

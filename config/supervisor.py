@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +18,8 @@ import psutil
 import psycopg
 from django.conf import settings
 from django.core import checks
-from django.db import connections
+from django.db import DatabaseError, connections
+from django_q.status import Stat
 
 from config import postgres
 from config.checks import TAG
@@ -26,17 +27,21 @@ from config.exceptions import CannotStart
 from config.only_one import MARK, OnlyOne
 from config.preparation import FirstAdmin, prepare
 from config.processes import spawn
+from config.runtime.probe import Pace, Probe
 from config.server import bind
 
 Say = Callable[[str], None]
 
 SECONDS_TO_SERVE = 60.0
+SECONDS_TO_ANSWER = 5.0
+SERVER_PACE = Pace(every=2, patience=20, to_start=SECONDS_TO_SERVE)
+WORKER_PACE = Pace(every=10, patience=60, to_start=120)
 # A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
 SECONDS_TO_STOP = 12.0
 # How much less than the server the worker is asked to run where both could: nobody waits for it.
 WORKER_NICENESS = 10
-# A service that dies again and again within this time is given up.
-DEATHS, WITHIN = 5, 120.0
+# A service that dies again and again is started after a delay that grows, until it has lived for a while.
+LONGEST_DELAY, LIVED = 60.0, 120.0
 
 
 @dataclass
@@ -47,17 +52,23 @@ class Service:
     command: list[str]
     env: dict[str, str]
     niceness: int = 0
+    probe: Probe | None = None
     process: "subprocess.Popen[bytes] | None" = None
-    deaths: list[float] = field(default_factory=list)
+    started_at: float = 0.0
+    starts_at: float | None = None
+    deaths: int = 0
 
     def start(self) -> None:
         """Start it."""
+        self.started_at, self.starts_at = time.monotonic(), None
         self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR)
+        if self.probe:
+            self.probe.restarted()
         if self.niceness:
             psutil.Process(self.process.pid).nice(self.niceness)
 
     def died(self) -> bool:
-        """Tell whether it has ended, without yet giving its pid back."""
+        """Return whether it has ended, without yet giving its pid back."""
         if self.process is None:
             return False
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -67,7 +78,7 @@ class Service:
         if self.process and not self.died():
             self.process.send_signal(signal.SIGTERM)
 
-    def bury(self) -> int:
+    def kill(self) -> int:
         """End what is left of it, its own children too, and return its exit code."""
         assert self.process
         # Its pid is still its own, dead or alive, and so is the group of that number.
@@ -77,12 +88,12 @@ class Service:
         self.process = None
         return code
 
-    def delay(self, now: float) -> float:
-        """Count a death and return how long to wait; raise CannotStart when it was one too many."""
-        self.deaths = [death for death in self.deaths if now - death < WITHIN] + [now]
-        if len(self.deaths) >= DEATHS:
-            raise CannotStart(f"The {self.name} stopped {DEATHS} times in {WITHIN:.0f} seconds.")
-        return float(2 ** (len(self.deaths) - 1) - 1)
+    def restart_later(self, now: float) -> float:
+        """Count a death, and return after how many seconds it is to be started."""
+        self.deaths = self.deaths + 1 if now - self.started_at < LIVED else 1
+        delay = min(2.0 ** min(self.deaths - 1, 6) - 1, LONGEST_DELAY)
+        self.starts_at = now + delay
+        return delay
 
 
 class Supervisor:
@@ -127,9 +138,9 @@ class Supervisor:
         server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url})
         if self._stop.is_set():
             return
-        self._begin(server)
+        self._begin(server, self._answers, SERVER_PACE)
         if self.worker:
-            self._begin(worker)
+            self._begin(worker, lambda: _reports(worker), WORKER_PACE)
         # It takes as long to load as the server takes to start.
         from chat.assistant.configured import describe
 
@@ -164,8 +175,10 @@ class Supervisor:
         worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"}, WORKER_NICENESS)
         return server, worker
 
-    def _begin(self, service: Service) -> None:
+    def _begin(self, service: Service, ask: Callable[[], bool | None], pace: Pace) -> None:
+        service.probe = Probe(service.name, ask, pace)
         service.start()
+        service.probe.start()
         self._services.append(service)
 
     def _await_server(self, server: Service) -> None:
@@ -176,7 +189,7 @@ class Supervisor:
             self._stop.wait(0.05)
 
     def _answers(self) -> bool:
-        asked = http.client.HTTPConnection(_reachable(self.host), self.port, timeout=5)
+        asked = http.client.HTTPConnection(_reachable(self.host), self.port, timeout=SECONDS_TO_ANSWER)
         try:
             asked.request("GET", "/healthz")
             # Whatever the answer: it may refuse the name that is used here.
@@ -211,8 +224,7 @@ class Supervisor:
         while not self._stop.wait(0.2):
             self._tend_database()
             for service in self._services:
-                if service.died():
-                    self._restart(service)
+                self._tend(service)
             if parent and os.getppid() != parent:
                 # Whoever kills `uv` means what it runs.
                 self._stop.set()
@@ -227,27 +239,48 @@ class Supervisor:
         self.say("The database stopped; it is started again.")
         self._start_database()
 
-    def _restart(self, service: Service) -> None:
-        code = service.bury()
-        delay = service.delay(time.monotonic())
-        again = f" in {delay:.0f} s" if delay else ""
-        self.say(f"The {service.name} stopped ({_described(code)}); it is started again{again}.")
-        if not self._stop.wait(delay):
-            service.start()
+    def _tend(self, service: Service) -> None:
+        """Start a service again if it has ended, and end it if it does not work; never wait."""
+        now = time.monotonic()
+        if service.starts_at is not None:
+            if now >= service.starts_at:
+                service.start()
+            return
+        has_failed = service.probe is not None and service.probe.has_failed
+        if has_failed:
+            self.say(f"The {service.name} does not answer; it is ended.")
+        if has_failed or service.died():
+            code = service.kill()
+            delay = service.restart_later(now)
+            again = f" in {delay:.0f} s" if delay else ""
+            self.say(f"The {service.name} stopped ({_described(code)}); it is started again{again}.")
 
     # The end.
 
     def _end(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_STOP
         for service in self._services:
+            if service.probe:
+                service.probe.stop()
             service.ask_to_stop()
         for service in self._services:
             while service.process and not service.died() and time.monotonic() < deadline:
                 time.sleep(0.05)
             if service.process:
-                service.bury()
+                service.kill()
         if self._database:
             self._database.stop()
+
+
+def _reports(worker: Service) -> bool | None:
+    """Return whether a worker reports, as it does twice a second, or None where the database cannot be asked."""
+    process = worker.process
+    try:
+        return process is not None and any(status.pid == process.pid for status in Stat.get_all())
+    except DatabaseError:
+        return None
+    finally:
+        connections.close_all()
 
 
 def _reach(url: str) -> None:

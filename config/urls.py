@@ -9,6 +9,8 @@ from config.api import api, unknown
 from sessions_admin.admin.comparing import compare_stores
 from sessions_admin.sign_in import sign_in_to_admin
 
+handler500 = "config.error_views.server_error"
+
 urlpatterns = [
     # Where browsers look on pages that name no icon.
     path("favicon.ico", RedirectView.as_view(url=static("img/favicon.svg"))),

@@ -10,7 +10,6 @@ from ninja.utils import check_csrf
 
 from chat import tokens
 from chat.api.throttle import Throttle
-from chat.bridge import give_back
 from chat.connected import Pass
 from chat.exceptions import Forbidden, NotSignedIn
 from chat.infra.client_address import client_address, limit_key
@@ -60,9 +59,6 @@ class SignedIn:
         except NotSignedIn:
             by_address.count(address_of(request))
             raise
-        finally:
-            # A view that waits or streams for long is not to keep a connection of the pool meanwhile.
-            give_back()
         by_person.count(str(caller.user.pk))
         if self.scope is not None and self.scope not in caller.scopes:
             raise Forbidden(f"This token lacks the scope “{self.scope}”.")

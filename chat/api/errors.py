@@ -5,13 +5,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from chat import exceptions
+from chat.infra.database_limits import is_transient, summary
 
 logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 5  # seconds, where the database was too slow or away
 
 # The nearest class in an exception's line of descent counts.
 STATUS: Mapping[type[Exception], int] = {
@@ -27,6 +31,7 @@ STATUS: Mapping[type[Exception], int] = {
     exceptions.MemoryUnavailable: 503,
     exceptions.ServerBusy: 503,
     exceptions.TimedOut: 503,
+    exceptions.Unavailable: 503,
 }
 # What is told where nothing more is known than a status.
 SAID: Mapping[int, tuple[str, str]] = {
@@ -88,6 +93,12 @@ def reply_to(error: Exception) -> HttpResponse:
             return error_reply(403)
         case SuspiciousOperation():
             return error_reply(400)
+        case DatabaseError() | InterfaceError() if is_transient(error):
+            logger.warning("The database failed during a request of a program: %s", summary(error))
+            reply = error_reply(503)
+            reply["Retry-After"] = str(RETRY_AFTER)
+            reply._has_been_logged = True  # type: ignore[attr-defined]
+            return reply
     logger.error("A request of a program failed.", exc_info=error)
     return error_reply(500)
 

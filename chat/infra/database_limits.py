@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 # SQLSTATE classes of failures that are not the statement's own: the connection, a rollback that the server asks for,
 # missing resources, and an operator or a time limit that intervened.
@@ -30,6 +30,35 @@ def statement_timeout(seconds: float) -> Iterator[None]:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
 
 
+@contextmanager
+def long_statements(seconds: float = 60) -> Iterator[None]:
+    """Let statements of this thread take so long where the connection has a limit; also a decorator.
+
+    Unlike `statement_timeout` it begins no transaction.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        before = cursor.fetchone()[0]
+    if before == "0":
+        yield
+        return
+    _set_timeout(f"{round(seconds * 1000)}ms")
+    try:
+        yield
+    finally:
+        try:
+            _set_timeout(before)
+        except Error:
+            # It is not to be lent out as it is.
+            if connection.connection is not None:
+                connection.connection.close()
+
+
+def _set_timeout(value: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [value])
+
+
 def is_transient(error: BaseException | None) -> bool:
     """Return whether a database error can pass by itself: a lost connection, a timeout, a deadlock, a full server."""
     while error is not None and not isinstance(error, psycopg.Error):
@@ -40,3 +69,8 @@ def is_transient(error: BaseException | None) -> bool:
         # psycopg's own: the connection is lost, or the pool has none.
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate[:2] in TRANSIENT_CLASSES or error.sqlstate in (LOCK_NOT_AVAILABLE, IDLE_IN_TRANSACTION)
+
+
+def summary(error: BaseException | None) -> str:
+    """Return the first line of a database error, which repeats nothing that was written or searched for."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

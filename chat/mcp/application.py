@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 
+from django.db import DatabaseError
 from starlette.types import Message, Receive, Scope, Send
 
 from chat import tokens
 from chat.api.caller import by_address, by_person
 from chat.bridge import in_database
-from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError
+from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError, Unavailable
 from chat.infra.client_address import client_address, limit_key
+from chat.infra.database_limits import is_transient
 from chat.infra.request_origin import header, is_allowed_host, is_same_origin
 from chat.mcp import service
 from chat.mcp.calls import acting_for
@@ -26,6 +28,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         token = await _token(scope)
     except ThreadkeeperError as error:
         await _refuse(send, *_status_of(error), error)
+        return
+    except DatabaseError as error:
+        if not is_transient(error):
+            raise
+        await _refuse(send, 503, {"retry-after": "5"}, Unavailable())
         return
     if not is_allowed_host(scope):
         await _refuse(send, 421, {}, Forbidden("This server does not go by that name."))

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 
-from chat.infra.database_limits import is_transient, statement_timeout
+from chat.infra.database_limits import is_transient, long_statements, statement_timeout
 from chat.models import User
 
 SLEEP = "SELECT pg_sleep(5)"
@@ -27,6 +27,20 @@ def test_a_statement_ends_at_its_limit_and_the_limit_with_its_block(db: None) ->
             assert limit_now() == "1500ms"
         assert limit_now() == "2s"
     assert limit_now() == before
+
+
+def test_what_takes_long_by_its_nature_says_so(db: None) -> None:
+    @long_statements(3)
+    def limit_in_a_long_call() -> str:
+        return limit_now()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '2s'")
+    assert limit_in_a_long_call() == "3s"
+    assert limit_now() == "2s"
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+    assert limit_in_a_long_call() == "0", "where there is no limit, none is set"
 
 
 def test_a_lost_connection_passes_and_what_the_statement_itself_did_wrong_does_not(owner: User) -> None:

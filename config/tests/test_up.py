@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -13,6 +14,8 @@ import httpx
 import psutil
 import pytest
 
+from config.runtime.watchdog import PATIENCE
+from config.supervisor import SERVER_PACE, Service
 from config.tests.support import ROOT, Up, clean_environment, embedded_answers, eventually, free_port, processes_of, run
 
 # One after another, and before the single tests: these start the most, and take the longest.
@@ -128,16 +131,50 @@ def test_after_a_kill_of_up_itself_everything_ends(data_dir: Path) -> None:
     assert Up(data_dir).await_ready().stop() == 0
 
 
-def test_a_worker_that_cannot_start_ends_it_with_exit_code_1(data_dir: Path) -> None:
+def test_a_worker_that_dies_again_and_again_never_ends_the_server(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
-    for deaths in range(1, 5):
+    server = up.child("config.server")
+    for deaths in range(1, 6):
+        eventually(partial(_has_child, up, "qcluster"))
         up.child("qcluster").kill()
         eventually(partial(_said_again, up, deaths))
-        eventually(partial(_has_child, up, "qcluster"))
-    up.child("qcluster").kill()
-    assert up.process.wait(60) == 1
-    assert up.output.endswith("The worker stopped 5 times in 120 seconds.\n")
+    assert up.output.rstrip().endswith("it is started again in 15 s.")
+    assert server.is_running()
+    health = httpx.get(f"{up.url}/readyz")
+    assert (health.status_code, health.json()["worker"]) == (503, False)
+    assert up.stop() == 0
     assert nothing_left(data_dir)
+
+
+def test_a_service_that_dies_is_started_after_a_minute_at_most() -> None:
+    service = Service("worker", [], {})
+    assert [service.restart_later(now=9.0) for _ in range(9)] == [0, 1, 3, 7, 15, 31, 60, 60, 60]
+    assert service.restart_later(now=1000.0) == 0, "it has lived for a while"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("part", "within"), [("server", 60), ("worker", 150)])
+def test_a_part_that_hangs_is_ended_and_started_again(data_dir: Path, part: str, within: float) -> None:
+    up = Up(data_dir).await_ready()
+    _part(up, part).suspend()
+    eventually(lambda: f"The {part} does not answer" in up.output, within=within)
+    up.await_ready()
+    assert up.stop() == 0
+
+
+@pytest.mark.long
+def test_after_a_suspension_of_the_machine_nothing_is_ended(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    everything = [psutil.Process(up.process.pid), *psutil.Process(up.process.pid).children(recursive=True)]
+    for process in everything:
+        process.suspend()
+    time.sleep(max(SERVER_PACE.patience, PATIENCE) * 2)
+    for process in everything:
+        process.resume()
+    time.sleep(SERVER_PACE.patience)
+    up.await_ready()
+    assert "ended" not in up.output and "started again" not in up.output
+    assert up.stop() == 0
 
 
 def _has_child(up: Up, word: str) -> bool:

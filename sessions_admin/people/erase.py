@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from chat.exceptions import BadInput, Conflict, NotFound
+from chat.infra.database_limits import long_statements
 from chat.memory.maintenance import SessionFile, opened
 from chat.memory.removal import remove_for_good
 from chat.models import AgentSession, Conversation, Turn, User
@@ -83,6 +84,7 @@ class Erasure:
         return asdict(self) | {"at": self.at.isoformat(), "left": self.left}
 
 
+@long_statements()
 def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Erasure:
     """Report what an erasure would find, hold back and remove; a search takes at most so many seconds.
 
@@ -97,6 +99,7 @@ def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Er
         return _report(subject, found, found, file, actor="", reason="", dry_run=True, seconds=seconds)
 
 
+@long_statements()
 def erase_person(
     person_id: uuid.UUID,
     *,

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from chat import logins, tokens
 from chat.exceptions import NotFound
+from chat.infra.database_limits import long_statements
 from chat.memory.maintenance import SessionFile, opened
 from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.conversation import Role
@@ -58,6 +59,7 @@ class Exported:
         return asdict(self)
 
 
+@long_statements()
 def export_person(
     person_id: uuid.UUID,
     *,

@@ -1,0 +1,325 @@
+"""What a connection may cost before the application sees its request: bytes, time, and which requests are readable.
+
+Twisted reads a request of any size and at any speed, and stores its body on disk, before it passes it on. Here a
+request is refused as soon as it is known to be unusable. The refusal is sent, the rest of the request is discarded for
+a moment so that the client can read it, and the connection is closed.
+"""
+
+import json
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.internet.interfaces import IDelayedCall
+from twisted.web import http
+
+from config.runtime.security_headers import DEFAULTS
+
+KIB = 1024
+BODY = 64 * KIB
+# By the beginning of the path. A message of 10,000 characters takes 120 KiB as JSON in ASCII; staff choose up to 1,000
+# rows of a list.
+LARGER_BODIES = {"/api/chatkit": 256 * KIB, "/mcp": 256 * KIB, "/admin/": 256 * KIB}
+# Of all requests together.
+BODIES = 64 * KIB * KIB
+REQUEST_WITHIN = 30.0  # seconds, from the first byte of a request to its last
+# Longer than proxies keep a connection (60), so that it is theirs to close.
+IDLE = 75.0  # seconds
+# How long, and how much, is read of a request that was refused.
+LINGER, LINGER_BYTES = 1.0, KIB * KIB
+HEADERS = 100
+CONNECTIONS = 2000
+
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+IN_JSON = (b"/api/", b"/mcp")
+REFUSALS = {
+    400: ("bad_request", "This request cannot be read."),
+    408: ("timeout", "The request was not complete within 30 seconds."),
+    413: ("too_large", "This request is too large."),
+    414: ("too_large", "This URL is too long."),
+    431: ("too_large", "The headers of this request are too large."),
+    500: ("server_error", "Something went wrong here. Please try again."),
+    501: ("method_not_allowed", "This server does not support this method."),
+    503: ("unavailable", "The server is busy. Please try again in a few seconds."),
+}
+
+
+def body_limit(path: bytes) -> int:
+    """Return how many bytes the body of a request to a path may have."""
+    text = path.decode("latin1")
+    return next((limit for beginning, limit in LARGER_BODIES.items() if text.startswith(beginning)), BODY)
+
+
+def refusal(status: int, path: bytes) -> bytes:
+    """Return a whole response that refuses a request, in JSON for programs; the connection ends with it."""
+    code, detail = REFUSALS.get(status, REFUSALS[400])
+    if path.startswith(IN_JSON):
+        kind, body = "application/json", json.dumps({"error": {"code": code, "detail": detail}})
+    else:
+        kind, body = "text/plain; charset=utf-8", f"{detail}\n"
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body.encode())}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        *(f"{name.decode()}: {value.decode()}" for name, value in DEFAULTS),
+    ]
+    return "\r\n".join([*head, "", body]).encode()
+
+
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """Return the path and query of a request's target, and its host where the target names one.
+
+    Raise ValueError for what is neither a path nor a URL, and for a NUL, which neither files nor PostgreSQL can hold.
+    """
+    host = b""
+    scheme, separator, rest = target.partition(b"://")
+    if separator and scheme.lower() in (b"http", b"https"):
+        host, slash, path = rest.partition(b"/")
+        if not host:
+            raise ValueError("no host")
+        target = slash + path or b"/"
+    if not target.startswith(b"/") or not target.isascii() or b"%00" in target:
+        raise ValueError("not a path")
+    return target, host
+
+
+class Request(WebRequest):  # type: ignore[misc]
+    """Daphne's request, with its body in memory."""
+
+    def __init__(self, channel: "Channel", queued: object = None) -> None:
+        super().__init__(channel, parsePOSTFormSubmission=False)
+        self._factory = channel.factory
+        self._size = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """Begin the body."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Store a part of the body unless it is one too many."""
+        if self.channel is not None and self.channel.accepts(self._size + len(data)):
+            self._size += len(data)
+            self._factory.stored += len(data)
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Pass the request on, now that it is complete."""
+        # Headers of the ASGI server, which any client could send.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        if command not in METHODS:
+            self.channel.refuse(501, path)
+            return
+        try:
+            path, host = origin_form(path)
+        except ValueError:
+            self.channel.refuse(400, path)
+            return
+        # Daphne takes it apart as ASCII, and autobahn tells the client of the error.
+        if not all(value.isascii() for value in self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", [])):
+            self.channel.refuse(400, path)
+            return
+        if host:
+            self.requestHeaders.setRawHeaders(b"Host", [host])
+        super().requestReceived(command, path, version)
+
+    def process(self) -> Any:
+        """Pass the request to the application, or the connection to a websocket."""
+        processing = super().process()
+        if self.transport is None:
+            self._release()
+            self._factory.closed(self.channel)
+        return processing
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Answer instead of the application; where it has begun to answer, the client is to see that it broke off."""
+        channel = None if self.finished else self.channel
+        if channel is not None and self._response_started:
+            channel.transport.abortConnection()
+        elif channel is not None:
+            channel.refuse(status, self.path or b"/")
+
+    def finish(self) -> None:
+        """End the response."""
+        self._release()
+        super().finish()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Forget the request."""
+        self._release()
+        super().connectionLost(reason)
+
+    def _release(self) -> None:
+        self._factory.stored -= self._size
+        self._size = 0
+
+
+class Channel(http.HTTPChannel):  # type: ignore[misc]
+    """A connection over which requests come, one after another."""
+
+    factory: "Factory"
+    maxHeaders = HEADERS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = False
+        self._has_begun = False
+        self._discarded = 0
+        self._deadline: IDelayedCall | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._handlingRequest and not self.refused
+
+    def connectionMade(self) -> None:
+        """Begin, unless the server is full."""
+        super().connectionMade()
+        self._start_clock()
+        self.factory.opened(self)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """End."""
+        self._stop_clock()
+        self.factory.closed(self)
+        super().connectionLost(reason)
+
+    # -- reading
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read; the first byte of a request starts its clock."""
+        self._has_begun = True
+        if self.refused:
+            self._discard(len(data))
+            return
+        if not self._handlingRequest:
+            self._start_clock()
+        super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Read a line of the head."""
+        if not self.refused:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Read a part of the body."""
+        if not self.refused:
+            super().rawDataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Read a header."""
+        if self.refused:
+            return False
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:  # a length of thousands of digits
+            self.refuse(400)
+            return False
+
+    def allHeadersReceived(self) -> None:
+        """Refuse a body that is too long before it is sent."""
+        if self.length is not None and not self.accepts(self.length):
+            return
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """Stop the clock: the request is complete."""
+        if not self.refused:
+            self._stop_clock()
+            super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        """Go on with what was sent meanwhile."""
+        if self._dataBuffer and self.persistent:
+            self._start_clock()
+        super().requestDone(request)
+
+    # -- refusing
+
+    def accepts(self, size: int) -> bool:
+        """Return whether the body may have that many bytes; refuse the request if not."""
+        if size > body_limit(self._target):
+            self.refuse(413)
+        elif self.factory.stored + size > BODIES:
+            self.refuse(503)
+        return not self.refused
+
+    def refuse(self, status: int, target: bytes = b"") -> None:
+        """Answer that the request is refused, and close the connection."""
+        if self.refused:
+            return
+        self.refused = True
+        self._stop_clock()
+        self.setTimeout(None)
+        self.transport.write(refusal(status, target or self._target))
+        self.transport.loseWriteConnection()
+        self.callLater(LINGER, self.transport.loseConnection)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > LINGER_BYTES:
+            self.transport.loseConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is too long."""
+        self.refuse(431 if self.requests else 414)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        is_too_large = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        self.refuse(431 if is_too_large else 400)
+
+    @property
+    def _target(self) -> bytes:
+        """The path of the request that is being read, as far as it is known."""
+        try:
+            return origin_form(getattr(self, "_path", b"/"))[0]
+        except ValueError:
+            return b"/"
+
+    def _start_clock(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.callLater(REQUEST_WITHIN, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self._has_begun:
+            self.refuse(408)
+        else:
+            # A browser may have opened it for later, and would take a response for that of its next request.
+            self.transport.loseConnection()
+
+
+class Factory(HTTPFactory):  # type: ignore[misc]
+    """All connections of the server."""
+
+    protocol = Channel
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.timeOut = IDLE
+        self.stored = 0  # bytes of bodies
+        self._channels: dict[Channel, None] = {}  # the oldest first
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return the protocol of a new connection."""
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = Request
+        return channel
+
+    def opened(self, channel: Channel) -> None:
+        """Count a connection; where there are too many, the oldest that waits for its client gives way."""
+        if len(self._channels) >= CONNECTIONS:
+            waiting = next((one for one in self._channels if not one.is_busy), channel)
+            waiting.transport.abortConnection()
+        self._channels[channel] = None
+
+    def closed(self, channel: Channel) -> None:
+        """Count a connection no more: it is closed, or a websocket by now."""
+        self._channels.pop(channel, None)

@@ -1,0 +1,88 @@
+"""The server with other limits, and with faults: `python -m config.tests.tuned_server`.
+
+TUNED="module:NAME=number …" sets constants, so that a test need not wait for the limit itself. FAULT=loop blocks the
+event loop, FAULT=pool and FAULT=threads take everything that is lent out and return nothing, each when the file
+FAULT_WHEN appears. POOL_FILE is where the pool's figures are written, ten times a second.
+"""
+
+import asyncio
+import importlib
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from psycopg_pool import PoolTimeout
+
+from config import server  # first: it decides which loop there is
+from config.runtime.database import PoolGauge
+from config.runtime.watchdog import Gauge
+
+
+def tune(words: str) -> None:
+    """Set constants."""
+    for word in words.split():
+        place, _, number = word.partition("=")
+        module, _, name = place.partition(":")
+        setattr(importlib.import_module(module), name, float(number))
+
+
+def block_the_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep the event loop from running."""
+    loop.call_soon_threadsafe(time.sleep, 60)
+
+
+def lose_connections(loop: asyncio.AbstractEventLoop) -> None:
+    """Take all connections of the pool and forget them; then wait for another, as a request would."""
+    from django.db import connection
+
+    pool = connection.pool  # type: ignore[attr-defined]
+    lost = [pool.getconn() for _ in range(pool.max_size)]
+    while lost:
+        with suppress(PoolTimeout):
+            lost.append(pool.getconn())
+
+
+def occupy_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Run calls that never end, and wait with another."""
+    from chat.bridge import threads
+
+    for _ in range(threads()._max_workers + 1):
+        threads().submit(time.sleep, 60)
+
+
+FAULTS = {"loop": block_the_loop, "pool": lose_connections, "threads": occupy_threads}
+
+
+def fail_when(path: Path, fault: str, loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for a file, then do the damage."""
+    while not path.exists():
+        time.sleep(0.05)
+    FAULTS[fault](loop)
+
+
+def report_pool(path: Path) -> None:
+    """Write the pool's figures for ever."""
+    draft = path.with_suffix(".draft")
+    while True:
+        draft.write_text(json.dumps(PoolGauge().stats()))
+        draft.replace(path)
+        time.sleep(0.1)
+
+
+def lend(loop: asyncio.AbstractEventLoop, *, before: object = server._lend) -> list[Gauge]:
+    """Do what a test asks for, once the server is set up."""
+    gauges: list[Gauge] = before(loop)  # type: ignore[operator]
+    tune(os.environ.get("TUNED", ""))
+    if fault := os.environ.get("FAULT"):
+        threading.Thread(target=fail_when, args=[Path(os.environ["FAULT_WHEN"]), fault, loop], daemon=True).start()
+    if path := os.environ.get("POOL_FILE"):
+        threading.Thread(target=report_pool, args=[Path(path)], daemon=True).start()
+    return gauges
+
+
+if __name__ == "__main__":
+    server._lend = lend
+    server.main()
