@@ -246,6 +246,9 @@ class MeasuredServer(ServerProcess):
 class Up:
     """A real `manage.py up` on a data folder."""
 
+    python = sys.executable
+    root = ROOT
+
     def __init__(self, data_dir: Path, *options: str, **variables: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
@@ -253,10 +256,10 @@ class Up:
         self.log = data_dir.parent / f"up-{self.port}.log"
         with open(self.log, "wb") as output:
             self.process = spawn(
-                [sys.executable, "manage.py", "up", "--port", str(self.port), *options],
+                [self.python, "manage.py", "up", "--port", str(self.port), *options],
                 env=clean_environment(DATA_DIR=str(data_dir), **variables),
                 output=output,
-                cwd=ROOT,
+                cwd=self.root,
             )
 
     @property

@@ -1,0 +1,181 @@
+"""Clients of the product: browsers, programs and sockets, each behind the proxy with an address of its own."""
+
+import asyncio
+import itertools
+import re
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
+
+from chat.tests.live import LiveSocket
+from config.tests.attack.product import Product
+from config.tests.support import PASSWORD, SECONDS
+
+_numbers = itertools.count()
+CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+
+
+def new_address() -> str:
+    """Return an address that no other client has."""
+    number = next(_numbers)
+    return f"198.18.{number // 250}.{number % 250 + 1}"
+
+
+def as_proxied(request: httpx.Request, port: int, address: str) -> httpx.Request:
+    """Return a request as a proxy passes it on: to the product, with the client's address behind what it sent."""
+    headers = httpx.Headers(request.headers)
+    headers["X-Forwarded-For"] = ", ".join(filter(None, [headers.get("X-Forwarded-For"), address]))
+    headers["X-Forwarded-Proto"] = request.url.scheme
+    url = request.url.copy_with(scheme="http", host="127.0.0.1", port=port)
+    return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+
+
+class Proxy(httpx.HTTPTransport):
+    """The proxy before the product, for one client."""
+
+    def __init__(self, product: Product, address: str) -> None:
+        super().__init__()
+        self.product, self.address = product, address
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return super().handle_request(as_proxied(request, self.product.port, self.address))
+
+
+class AsyncProxy(httpx.AsyncHTTPTransport):
+    """The same for asynchronous clients; many may share a proxy."""
+
+    def __init__(self, product: Product, address: str) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+        self.product, self.address = product, address
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await super().handle_async_request(as_proxied(request, self.product.port, self.address))
+
+
+class Browser(httpx.Client):
+    """A browser at an address."""
+
+    def __init__(self, product: Product, *, address: str | None = None, **how: Any) -> None:
+        self.product = product
+        self.address = address or new_address()
+        transport = Proxy(product, self.address)
+        super().__init__(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **how})
+
+    def submit(self, path: str, **fields: Any) -> httpx.Response:
+        """Load a page and send its form, as a browser does."""
+        page = self.get(path, follow_redirects=True)
+        found = CSRF.search(page.text)
+        token = found[1] if found else self.cookies.get("csrftoken", "")
+        data = {"csrfmiddlewaretoken": token, **fields}
+        return self.post(page.url.raw_path.decode(), data=data, headers={"Referer": str(page.url)})
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> httpx.Response:
+        """Send the form of the sign-in page."""
+        return self.submit("/accounts/login/", username=email, password=password)
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether the product shows this browser a page of somebody who is signed in."""
+        return self.get("/settings/").status_code == 200
+
+    @property
+    def cookie(self) -> str:
+        """The Cookie header, for a socket."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+
+@dataclass
+class Person:
+    """A person with an account, signed in in a browser, and with a token for programs."""
+
+    product: Product
+    id: uuid.UUID
+    email: str
+    browser: Browser
+    token: str = field(repr=False)
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header by which a program acts for them."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def program(self, headers: dict[str, str] | None = None, **how: Any) -> Browser:
+        """Return a program of theirs at an address of its own."""
+        return Browser(self.product, headers=self.bearer | (headers or {}), **how)
+
+    def many_programs(self, **how: Any) -> httpx.AsyncClient:
+        """Return an asynchronous client with their token."""
+        return many_clients(self.product, headers=self.bearer, **how)
+
+    def new_thread(self) -> str:
+        """Begin a conversation and return its id."""
+        with self.program() as program:
+            return str(program.post("/api/chatkit/threads", json={}).raise_for_status().json()["thread_id"])
+
+
+def many_clients(product: Product, *, address: str | None = None, **how: Any) -> httpx.AsyncClient:
+    """Return a client that makes any number of requests at once, all from one address."""
+    transport = AsyncProxy(product, address or new_address())
+    return httpx.AsyncClient(**{"base_url": product.origin, "transport": transport, "timeout": SECONDS, **how})
+
+
+def new_person(product: Product, name: str = "person", *, staff: bool = False) -> Person:
+    """Make a person with an account and sign them in, in a browser and as a program."""
+    email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
+    user_id = product.database.add_user(email, staff=staff)
+    browser = Browser(product)
+    answer = browser.sign_in(email)
+    assert answer.status_code == 302, answer.text
+    credentials = {"email": email, "password": PASSWORD}
+    reply = browser.post("/api/auth/login", json=credentials).raise_for_status().json()
+    return Person(product, user_id, email, browser, reply["access_token"])
+
+
+@asynccontextmanager
+async def open_socket(
+    person: Person,
+    conversation_id: uuid.UUID | str | None = None,
+    **how: Any,
+) -> AsyncIterator[LiveSocket]:
+    """Open the websocket of a conversation, and read it until the end."""
+    async with connect_socket(person, conversation_id, **how) as connection:
+        socket = LiveSocket(connection)
+        reading = asyncio.create_task(socket.read())
+        try:
+            yield socket
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+def connect_socket(
+    person: Person,
+    conversation_id: uuid.UUID | str | None = None,
+    *,
+    origin: str | None = "its own",
+    bearer: bool = False,
+    **how: Any,
+) -> connect:
+    """Return the connection of a websocket, for those who read it by themselves or do not."""
+    product = person.product
+    given = product.origin if origin == "its own" else origin
+    credentials = person.bearer if bearer else {"Cookie": person.browser.cookie}
+    proxied = {"X-Forwarded-For": person.browser.address, "X-Forwarded-Proto": urlsplit(product.origin).scheme}
+    return connect(
+        f"ws://{urlsplit(product.origin).netloc}/ws/chat/{conversation_id or uuid.uuid4()}/",
+        host="127.0.0.1",
+        port=product.port,
+        origin=None if given is None else Origin(given),
+        additional_headers={**credentials, **proxied},
+        max_size=None,
+        proxy=None,
+        **how,
+    )

@@ -1,0 +1,202 @@
+"""The product under attack: a real `manage.py up`, what it writes, and what can be measured of it from outside."""
+
+import contextlib
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from psycopg import sql
+
+from config.postgres import url_of as embedded_url
+from config.tests.support import ROOT, SECONDS, LiveDatabase, Up, eventually, processes_of
+
+# Another checkout to attack, to see an attack succeed on an older release: ATTACKED_CHECKOUT=../threadkeeper-0.5.0.
+CHECKOUT = Path(os.environ.get("ATTACKED_CHECKOUT") or ROOT)
+PYTHON = sys.executable if CHECKOUT == ROOT else str(CHECKOUT / ".venv/bin/python")
+# The name that clients know, and the address that the proxy before the product listens on.
+HOST = "chat.example.test"
+ORIGIN = f"https://{HOST}"
+MEGABYTE = 1024 * 1024
+
+
+class Product(Up):
+    """A running product on a data folder of its own, with its embedded PostgreSQL and its worker."""
+
+    python = PYTHON
+    root = CHECKOUT
+
+    def __init__(self, data_dir: Path, *options: str, **variables: str) -> None:
+        super().__init__(data_dir, *options, **variables)
+        self.database = LiveDatabase(embedded_url(data_dir / "postgres"))
+        # As people reach it.
+        self.origin = variables.get("PUBLIC_URL", self.url)
+
+    def await_ready(self) -> "Product":
+        """Return once everything works; a busy machine takes long to prepare an empty folder."""
+        eventually(self.is_ready, within=240, what=f"/readyz of\n{self.output}")
+        return self
+
+    # What it consists of.
+
+    @property
+    def server(self) -> psutil.Process:
+        """The server process."""
+        return self.child("config.server")
+
+    @property
+    def postgres(self) -> list[psutil.Process]:
+        """The processes of the embedded PostgreSQL."""
+        postmaster = self.child("-D")
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    @contextlib.contextmanager
+    def suspended_postgres(self) -> Iterator[None]:
+        """Suspend every process of PostgreSQL."""
+        suspended = self.postgres
+        for process in suspended:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in suspended:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    # How it does.
+
+    def healthz_seconds(self) -> float:
+        """Request /healthz and return how long the answer took: what the event loop is held up by, too."""
+        begun = time.monotonic()
+        answer = httpx.get(f"{self.url}/healthz", timeout=SECONDS)
+        assert answer.status_code == 200, answer.text
+        return time.monotonic() - begun
+
+    def answers(self, path: str = "/accounts/login/", *, timeout: float = 5) -> bool:
+        """Return whether a page is answered with 200 within a time."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}{path}", timeout=timeout).status_code == 200
+        return False
+
+    def works(self) -> bool:
+        """Return whether it is ready and answers many pages at once, more than there are connections."""
+        return self.answers("/readyz") and all(at_once(24, lambda _: self.answers()))
+
+    def await_works(self, within: float) -> float:
+        """Wait until everything works, and return after how many seconds."""
+        begun = time.monotonic()
+        eventually(self.works, within=within, what=f"/readyz and pages of\n{self.output[-3000:]}")
+        return time.monotonic() - begun
+
+    def stop_all(self) -> None:
+        """Stop it, by force if it does not stop by itself."""
+        with contextlib.suppress(Exception):
+            self.stop(signal.SIGTERM)
+        for process in processes_of(self.data_dir):
+            process.kill()
+
+
+def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
+    """Call a function with 0, 1, … in threads at the same moment; return the results, or raise the first error."""
+    results: list[Any] = [None] * count
+    errors: list[BaseException] = []
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            results[number] = act(number)
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread of the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+@dataclass
+class Watch:
+    """Measures something again and again in a thread while an attack runs."""
+
+    measure: Callable[[], float]
+    every: float = 0.02
+    values: list[float] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Watch":
+        self.before = self.measure()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            # A process that is measured may end meanwhile.
+            with contextlib.suppress(psutil.Error, OSError, httpx.TransportError):
+                self.values.append(self.measure())
+            self._over.wait(self.every)
+
+    @property
+    def most(self) -> float:
+        """The largest value."""
+        return max(self.values, default=self.before)
+
+    @property
+    def growth(self) -> float:
+        """By how much the largest value exceeds the first one."""
+        return self.most - self.before
+
+    @property
+    def median(self) -> float:
+        """The median of all values."""
+        return statistics.median(self.values or [self.before])
+
+
+def private_memory(processes: list[psutil.Process]) -> float:
+    """Return how much memory some processes have for themselves, in MB."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().uss
+    return total / MEGABYTE
+
+
+def spooled(process: psutil.Process) -> float:
+    """Return how much a process keeps in temporary files that have no name any more, in MB."""
+    total = 0
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor).endswith("(deleted)"):
+                total += descriptor.stat().st_size
+    return total / MEGABYTE
+
+
+def places_of(database: LiveDatabase, *words: str) -> list[str]:
+    """Return the tables in which a row contains one of the words, in any column."""
+    tables = database.query(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+    )
+    return [table for (table,) in tables for word in words if _contains(database, table, word)]
+
+
+def _contains(database: LiveDatabase, table: str, word: str) -> bool:
+    statement = sql.SQL("SELECT count(*) FROM {} AS found WHERE found::text ILIKE %s").format(sql.Identifier(table))
+    ((count,),) = database.query(statement.as_string(), f"%{word}%")
+    return bool(count)

@@ -1,0 +1,190 @@
+"""Pages elsewhere cannot act for somebody who is signed in, nor use this site to lead people away."""
+
+import re
+import uuid
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from config.tests.attack.clients import Browser, Person
+from config.tests.attack.marks import on_product, quick
+from config.tests.attack.product import HOST, ORIGIN, Product
+
+pytestmark = on_product
+
+AWAY = [
+    "https://evil.test/",
+    "//evil.test/",
+    "///evil.test",
+    "/\\evil.test",
+    "\\\\evil.test",
+    "https:evil.test",
+    "https:///evil.test",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "data:text/html,x",
+    "%2f%2fevil.test",
+    "/%09/evil.test",
+    "\t//evil.test",
+    "/\t/evil.test",
+    "\r\nSet-Cookie: a=b",
+    "http://chat.example.test/",
+    f"https://{HOST}@evil.test/",
+    f"https://{HOST}.evil.test/",
+    "https://evil.test\\@chat.example.test/",
+    "\x00//evil.test",
+    "//evil%E3%80%82test",
+]
+
+
+def leads_away(answer: httpx.Response) -> bool:
+    """Return whether an answer sends a browser to another site."""
+    location = answer.headers.get("location", "")
+    # As a browser reads it.
+    cleaned = re.sub(r"[\t\r\n]", "", location).strip("\x00\x20").replace("\\", "/")
+    target = urlsplit(cleaned)
+    return bool(target.netloc and f"{target.scheme}://{target.netloc}" != ORIGIN) or target.scheme not in ("", "https")
+
+
+def forms(person: Person) -> list[tuple[str, dict[str, str]]]:
+    """Return every form that changes something."""
+    thread, token = person.new_thread(), uuid.uuid4()
+    return [
+        ("/accounts/login/", {"username": person.email, "password": "x"}),
+        ("/accounts/logout/", {}),
+        ("/accounts/signup/", {"email": "a@example.com", "password": "a Good passphrase 77"}),
+        ("/accounts/password/", {"old_password": "x"}),
+        ("/accounts/reset/", {"email": person.email}),
+        ("/accounts/reset/MQ/set-password/", {"new_password1": "x"}),
+        ("/settings/", {"form": "time_zone", "time_zone": "Europe/Berlin"}),
+        ("/settings/tokens/", {"name": "x", "scopes": "chat", "days": ""}),
+        (f"/settings/tokens/{token}/revoke/", {}),
+        ("/settings/data/export/", {}),
+        ("/settings/data/delete/", {"current_password": "x"}),
+        (f"/c/{thread}/shelf/", {"do": "trash"}),
+        ("/trash/keep/", {}),
+        ("/trash/empty/", {}),
+        ("/admin/login/", {"username": "x", "password": "x"}),
+        ("/admin/logout/", {}),
+        ("/admin/chat/user/", {"action": "erase"}),
+    ]
+
+
+@quick
+def test_no_form_is_taken_without_its_token(person: Person) -> None:
+    browser = person.browser
+    for path, fields in forms(person):
+        for headers in (
+            {},
+            {"Origin": "https://evil.test", "Referer": "https://evil.test/"},
+            {"Origin": "null"},
+            {"Referer": f"{ORIGIN}/"},
+        ):
+            answer = browser.post(path, data=fields, headers=headers)
+            assert answer.status_code in (302, 403, 404, 405), (path, headers, answer.status_code)
+            if answer.status_code == 302:
+                # Somebody who is not of the staff is sent to sign in.
+                assert path.startswith("/admin/"), path
+        token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        foreign = browser.post(path, data=fields | token, headers={"Origin": "https://evil.test"})
+        assert foreign.status_code in (302, 403, 404, 405), path
+    assert browser.is_signed_in
+
+
+@quick
+def test_no_operation_of_the_api_is_taken_for_a_login_without_a_token(person: Person) -> None:
+    browser, thread = person.browser, person.new_thread()
+    operations = [
+        ("POST", "/api/tasks", {"title": "Forged"}),
+        ("POST", "/api/chatkit/threads", {}),
+        ("POST", f"/api/chatkit/threads/{thread}/messages", {"text": "Forged"}),
+        ("PATCH", f"/api/chatkit/threads/{thread}", {"title": "Forged"}),
+        ("DELETE", f"/api/chatkit/threads/{thread}", {}),
+        ("POST", "/api/chatkit", {"type": "threads.delete", "params": {"thread_id": thread}}),
+        ("POST", "/api/auth/tokens", {"name": "x", "scopes": ["chat"]}),
+        ("POST", "/api/cleanup-runs", {"dry_run": True}),
+    ]
+    for method, path, body in operations:
+        for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+            for origin in ({}, {"Origin": "https://evil.test"}, {"Origin": "null"}):
+                request = browser.build_request(method, path, json=body, headers=origin)
+                request.headers["Content-Type"] = kind
+                assert browser.send(request).status_code in (401, 403), (method, path, kind, origin)
+    # A login opens nothing of the MCP server.
+    assert browser.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).status_code == 401
+    with person.program() as program:
+        assert program.get("/api/tasks").json()["items"] == []
+        assert program.get(f"/api/chatkit/threads/{thread}").json()["messages"] == []
+
+
+@quick
+def test_nobody_is_led_away(product: Product, person: Person) -> None:
+    for away in AWAY:
+        quoted = quote(away, safe="%")
+        with Browser(product) as stranger:
+            for path in ("/accounts/login/", "/accounts/signup/", "/admin/login/"):
+                page = stranger.get(f"{path}?next={quoted}")
+                assert page.status_code < 500
+                assert not leads_away(page), (path, away)
+                assert 'value="javascript' not in page.text.lower()
+            answer = stranger.submit(
+                f"/accounts/login/?next={quoted}", username=person.email, password="correct horse battery"
+            )
+            assert not leads_away(answer), away
+        browser = person.browser
+        for path in ("/accounts/login/", "/accounts/signup/"):
+            assert not leads_away(browser.get(f"{path}?next={quoted}")), (path, away)
+        data = {"do": "pin", "next": away, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        answer = browser.post(f"/c/{person.new_thread()}/shelf/", data=data, headers={"Referer": f"{ORIGIN}/"})
+        assert not leads_away(answer), away
+        assert "\n" not in answer.headers.get("location", "")
+    for path in ["//evil.test/..", "//evil.test", "/%2f/evil.test", "/\\evil.test", "//evil.test/%2e%2e"]:
+        assert not leads_away(httpx.get(f"{product.url}{path}", headers={"Host": HOST})), path
+
+
+@quick
+def test_cookies_and_headers_are_closed(product: Product, person: Person) -> None:
+    with Browser(product) as browser:
+        page = browser.get("/accounts/login/")
+        answer = browser.sign_in(person.email)
+    for name, value in [*page.headers.multi_items(), *answer.headers.multi_items()]:
+        if name.lower() == "set-cookie":
+            assert "Secure" in value and "SameSite=" in value, value
+            assert "SameSite=None" not in value
+            assert "Domain=" not in value, value
+            if not value.startswith("csrftoken"):
+                assert "HttpOnly" in value, value
+    for path in ("/", "/settings/", "/settings/tokens/", "/accounts/login/", "/admin/", "/nothing", "/api/docs"):
+        headers = person.browser.get(path).headers
+        policy = headers.get("content-security-policy", "")
+        assert "unsafe-inline" not in policy and "unsafe-eval" not in policy, (path, policy)
+        assert headers.get("x-content-type-options") == "nosniff", path
+        assert headers.get("x-frame-options") == "DENY" or "frame-ancestors 'none'" in policy, path
+        assert "max-age" in headers.get("strict-transport-security", ""), path
+        assert "server" not in headers or "/" not in headers["server"], path
+
+
+@quick
+def test_no_cache_keeps_what_is_somebody_s(person: Person) -> None:
+    thread = person.new_thread()
+    pages = [
+        "/",
+        f"/c/{thread}/",
+        f"/c/{thread}/state/",
+        "/state/",
+        "/settings/",
+        "/settings/tokens/",
+        "/settings/data/",
+    ]
+    pages += ["/trash/", "/archive/", f"/c/{thread}/x.css", "/settings/x.css", "/settings/;x.css", "/settings%2fx.css"]
+    for path in pages:
+        answer = person.browser.get(path, headers={"X-Forwarded-Host": "evil.test", "X-Original-URL": "/admin/"})
+        assert "evil.test" not in answer.text
+        if answer.status_code == 200:
+            control = answer.headers.get("cache-control", "")
+            assert "no-store" in control or "private" in control, (path, control)
+    with person.program() as program:
+        for path in ("/api/tasks", "/api/auth/me", f"/api/chatkit/threads/{thread}", "/api/auth/tokens"):
+            headers = program.get(path).headers
+            control, varies = headers.get("cache-control", ""), headers.get("vary", "").lower()
+            assert "no-store" in control or "private" in control or "authorization" in varies, (path, dict(headers))

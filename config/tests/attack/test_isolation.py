@@ -1,0 +1,323 @@
+"""What is somebody else's is not there: at every endpoint, with every id of theirs."""
+
+import asyncio
+import contextlib
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from config.tests.attack.clients import Browser, Person, new_person, open_socket
+from config.tests.attack.marks import on_product, quick
+from config.tests.attack.product import ORIGIN, Product
+from config.tests.support import PASSWORD
+
+pytestmark = on_product
+
+PARAMETER = re.compile(r"\{(\w+)\}")
+METHODS = ("get", "post", "put", "patch", "delete")
+MCP = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+# A status that says nothing of whether the object is there.
+NOT_THERE = (401, 403, 404, 405, 422)
+
+
+@dataclass
+class Belongings:
+    """Somebody with a conversation, a task, a token and a turn that waits for a decision, and all ids of that."""
+
+    owner: Person
+    ids: dict[str, str] = field(default_factory=dict)
+    before: list[Any] = field(default_factory=list)
+
+    def rows(self) -> list[Any]:
+        """Return all that they have, to see whether somebody changed it."""
+        return [self.owner.product.database.query(query, self.owner.id) for query in EVERYTHING]
+
+
+EVERYTHING = [
+    "SELECT * FROM chat_conversation WHERE user_id = %s ORDER BY id",
+    "SELECT m.* FROM chat_message m JOIN chat_conversation c ON c.id = conversation_id WHERE user_id = %s ORDER BY 1",
+    "SELECT * FROM chat_task WHERE user_id = %s ORDER BY id",
+    "SELECT * FROM chat_turn WHERE user_id = %s ORDER BY id",
+    "SELECT id, revoked_at FROM chat_apitoken WHERE user_id = %s ORDER BY id",
+]
+
+
+@pytest.fixture(scope="module")
+def belongings(product: Product) -> Belongings:
+    return asyncio.run(_belongings(new_person(product, "owner")))
+
+
+async def _belongings(owner: Person) -> Belongings:
+    thread = owner.new_thread()
+    async with open_socket(owner, thread) as socket:
+        for title in ("buy rhubarb", "water the rhubarb"):
+            await socket.reply(f"Add a task to {title}")
+        accepted = await socket.accepted(await socket.message("Delete all my tasks"))
+        asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+    with owner.program() as program:
+        task = program.get("/api/tasks").json()["items"][0]
+        token = program.post("/api/auth/tokens", json={"name": "x", "scopes": ["chat"]}).json()
+    ids = {
+        "thread_id": thread,
+        "turn_id": accepted["turn"]["id"],
+        "message_id": accepted["message"]["id"],
+        "call_id": asked["call_id"],
+        "task_id": task["task_id"],
+        "token_id": token["token_id"],
+        "session_id": f"user_{owner.id}_conv_{thread}",
+        "run_id": str(uuid.uuid4()),
+        "number": str(task["number"]),
+    }
+    found = Belongings(owner, ids)
+    found.before = found.rows()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_changes(belongings: Belongings) -> Any:
+    """Check after each attack that the owner has what they had."""
+    yield
+    assert belongings.rows() == belongings.before
+
+
+def operations(program: httpx.Client) -> list[tuple[str, str]]:
+    """Return the method and path of every operation that the API describes."""
+    paths = program.get("/api/openapi.json").raise_for_status().json()["paths"]
+    return [(method, path) for path, item in paths.items() for method in METHODS if method in item]
+
+
+BODIES: list[dict[str, Any]] = [
+    {},
+    {"text": "Hello", "title": "x", "approve": True, "reason": "x", "name": "x", "scopes": ["chat"]},
+]
+
+
+@quick
+def test_every_operation_of_the_api_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+    with person.program() as program:
+        for method, path in operations(program):
+            names = PARAMETER.findall(path)
+            if not names:
+                continue
+            url = PARAMETER.sub(lambda found: belongings.ids[found[1]], path)
+            for body in BODIES:
+                answer = program.request(method, url, json=None if method == "get" else body)
+                assert answer.status_code in NOT_THERE, (method, path, answer.status_code)
+                assert "rhubarb" not in answer.text
+                # The same answer as for an id that nobody has.
+                other = PARAMETER.sub(lambda found: _unknown(belongings.ids[found[1]]), path)
+                unknown = program.request(method, other, json=None if method == "get" else body)
+                assert (unknown.status_code, unknown.text) == (answer.status_code, answer.text), (method, path)
+
+
+def _unknown(known: str) -> str:
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda _: str(uuid.uuid4()), known)
+
+
+@quick
+def test_own_threads_do_not_lead_to_somebody_else_s_parts(belongings: Belongings, person: Person) -> None:
+    """An own thread in the path and somebody else's turn, message or call behind it."""
+    ids = belongings.ids | {"thread_id": person.new_thread()}
+    with person.program() as program:
+        for method, path in operations(program):
+            if len(PARAMETER.findall(path)) < 2:
+                continue
+            url = PARAMETER.sub(lambda found: ids[found[1]], path)
+            for body in BODIES:
+                answer = program.request(method, url, json=None if method == "get" else body)
+                assert answer.status_code in NOT_THERE, (method, path, answer.status_code)
+
+
+@quick
+def test_every_page_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+    ids, browser = belongings.ids, person.browser
+    thread, turn = ids["thread_id"], ids["turn_id"]
+    for path in [f"/c/{thread}/state/", f"/c/{thread}/versions/{turn}/", f"/trash/{thread}/"]:
+        answer = browser.get(path)
+        assert answer.status_code == 404, (path, answer.status_code)
+    # The address of a chat that is not there is that of a new one, or not found.
+    answer = browser.get(f"/c/{thread}/")
+    assert answer.status_code == 404
+    assert answer.text == browser.get(f"/c/{uuid.uuid4()}/").text
+    token = browser.cookies["csrftoken"]
+    headers = {"Referer": str(browser.base_url)}
+    for verb in ("pin", "unpin", "archive", "unarchive", "trash", "restore", "keep", "purge"):
+        data = {"csrfmiddlewaretoken": token, "do": verb}
+        assert browser.post(f"/c/{thread}/shelf/", data=data, headers=headers).status_code == 404, verb
+    data = {"csrfmiddlewaretoken": token}
+    assert browser.post(f"/settings/tokens/{ids['token_id']}/revoke/", data=data, headers=headers).status_code == 404
+
+
+@quick
+async def test_every_frame_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+    ids = belongings.ids
+    async with open_socket(person, ids["thread_id"]) as socket:
+        assert await socket.closed() == 4404
+        assert "rhubarb" not in json.dumps(socket.frames)
+    own = {"client_id": str(uuid.uuid4()), "text": "Hello"}
+    frames = [
+        {"type": "turn.stop", "turn_id": ids["turn_id"]},
+        {"type": "turn.retry", "turn_id": ids["turn_id"], "client_id": str(uuid.uuid4())},
+        {"type": "message.edit", "message_id": ids["message_id"], **own},
+        {"type": "approval.decide", "turn_id": ids["turn_id"], "call_id": ids["call_id"], "approve": True},
+        {"type": "log.follow", "turn_id": ids["turn_id"], "attempt": 0, "after": 0},
+    ]
+    async with open_socket(person) as socket:
+        await socket.ready()
+        for frame in frames:
+            seen = len(socket.frames)
+            await socket.connection.send(json.dumps(frame))
+            assert (await socket.error(seen))["code"] == "not_found", frame
+        await socket.send("log.ack", turn_id=ids["turn_id"], attempt=1, n=10**9)
+        await socket.pong()
+        assert "rhubarb" not in json.dumps(socket.frames)
+
+
+def test_chatkit_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
+    ids = belongings.ids
+    thread = {"thread_id": ids["thread_id"]}
+    message = {"content": [{"type": "input_text", "text": "Hello"}], "attachments": [], "inference_options": {}}
+    action = {
+        "type": "approval.decide",
+        "payload": {"turn_id": ids["turn_id"], "call_id": ids["call_id"], "approve": True},
+    }
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("threads.get_by_id", thread),
+        ("threads.delete", thread),
+        ("threads.update", thread | {"title": "x"}),
+        ("items.list", thread | {"limit": 20, "order": "asc"}),
+        ("threads.add_user_message", thread | {"input": message}),
+        ("threads.retry_after_item", thread | {"item_id": ids["message_id"]}),
+        ("threads.custom_action", thread | {"item_id": f"{ids['turn_id']}:{ids['call_id']}", "action": action}),
+        ("threads.custom_action", thread | {"action": {"type": "turn.stop", "payload": {}}}),
+        ("items.feedback", thread | {"item_ids": [ids["message_id"]], "kind": "positive"}),
+    ]
+    for kind, params in requests:
+        with person.program() as program:
+            answer = program.post("/api/chatkit", json={"type": kind, "params": params})
+            assert answer.status_code == 404 or answer.status_code == 400, (kind, answer.status_code, answer.text)
+            assert "rhubarb" not in answer.text
+        own = {**params, "thread_id": person.new_thread()}
+        with person.program() as program:
+            answer = program.post("/api/chatkit", json={"type": kind, "params": own})
+            assert answer.status_code < 500, (kind, answer.status_code)
+            assert "rhubarb" not in answer.text
+
+
+def call(program: httpx.Client, tool: str, arguments: dict[str, Any]) -> httpx.Response:
+    """Call a tool of the MCP server."""
+    params = {"name": tool, "arguments": arguments}
+    return program.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=MCP)
+
+
+def test_mcp_s_arguments_name_nobody_else(belongings: Belongings, person: Person) -> None:
+    ids, owner = belongings.ids, str(belongings.owner.id)
+    with person.program() as program:
+        for more in [{}, {"user_id": owner}, {"user": owner}, {"task_id": ids["task_id"]}, {"id": ids["task_id"]}]:
+            for tool in ("list_tasks", "get_task", "complete_task", "update_task", "delete_task"):
+                answer = call(program, tool, {"number": int(ids["number"]), **more})
+                assert answer.status_code < 500
+                assert "rhubarb" not in answer.text, (tool, more)
+
+
+# Tokens.
+
+
+@quick
+def test_a_token_opens_what_its_scopes_name(person: Person) -> None:
+    with person.program() as program:
+        tokens = {
+            scope: program.post("/api/auth/tokens", json={"name": scope, "scopes": [scope]}).json()["access_token"]
+            for scope in ("chat", "tasks")
+        }
+        assert program.post("/api/auth/tokens", json={"name": "x", "scopes": ["sessions"]}).status_code in (
+            400,
+            403,
+            422,
+        )
+    for scope, path in [
+        ("tasks", "/api/chatkit/threads"),
+        ("tasks", "/api/search?q=x"),
+        ("chat", "/api/tasks"),
+        ("chat", "/api/auth/tokens"),
+        ("tasks", "/api/auth/tokens"),
+        ("chat", "/api/sessions"),
+        ("tasks", "/api/sessions"),
+    ]:
+        with Browser(person.product, headers={"Authorization": f"Bearer {tokens[scope]}"}) as program:
+            assert program.get(path).status_code == 403, (scope, path)
+    with Browser(person.product, headers={"Authorization": f"Bearer {tokens['chat']}"} | MCP) as program:
+        assert call(program, "list_tasks", {}).status_code == 403
+        assert program.post("/api/auth/tokens", json={"name": "y", "scopes": ["tasks"]}).status_code == 403
+    for bad in [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"bearer  {tokens['chat']} x",
+        f"Basic {tokens['chat']}",
+        "Bearer tk_" + "a" * 9_000,
+    ]:
+        with Browser(person.product) as program:
+            assert program.get("/api/tasks", headers={"Authorization": bad}).status_code == 401, bad[:40]
+
+
+@quick
+async def test_sockets_and_streams_end_with_the_token(person: Person) -> None:
+    thread = await asyncio.to_thread(person.new_thread)
+    with person.program() as program:
+        made = program.post("/api/auth/tokens", json={"name": "x", "scopes": ["chat"]}).json()
+        async with open_socket(person, thread) as socket:
+            await socket.reply("Add a task to buy milk")
+            await socket.reply("Add a task to buy bread")
+            turn = (await socket.accepted(await socket.message("Delete all my tasks")))["turn"]["id"]
+            await socket.until(lambda frame: frame["type"] == "approval.requested")
+        own = Person(person.product, person.id, person.email, person.browser, made["access_token"])
+        events = f"/api/chatkit/threads/{thread}/turns/{turn}/events"
+        async with open_socket(own, thread, origin=None, bearer=True) as socket, own.many_programs() as stream_of:
+            await socket.ready()
+            async with stream_of.stream("GET", events, headers={"Last-Event-ID": "1-1000"}) as stream:
+                assert stream.status_code == 200
+                program.delete(f"/api/auth/tokens/{made['token_id']}").raise_for_status()
+                assert await socket.closed(within=15) == 4401
+                async with asyncio.timeout(30):
+                    with contextlib.suppress(httpx.TransportError):
+                        await stream.aread()
+
+
+@quick
+async def test_sockets_end_with_the_login_and_with_the_password(product: Product) -> None:
+    person = new_person(product)
+    async with open_socket(person) as socket:
+        await socket.ready()
+        await asyncio.to_thread(person.browser.submit, "/accounts/logout/")
+        assert await socket.closed() == 4401
+    second = Browser(product)
+    assert second.sign_in(person.email).status_code == 302
+    person.browser.sign_in(person.email)
+    async with open_socket(person) as socket:
+        await socket.ready()
+        new = "another Good passphrase 78"
+        fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+        assert second.submit("/accounts/password/", **fields).status_code == 302
+        assert await socket.closed() == 4401
+    with person.program() as program:
+        assert program.get("/api/tasks").status_code == 401
+
+
+@quick
+def test_people_do_nothing_of_what_staff_do(belongings: Belongings, person: Person) -> None:
+    session = f"/api/sessions/{belongings.ids['session_id']}"
+    by_login = {"X-CSRFToken": person.browser.cookies["csrftoken"], "Referer": f"{ORIGIN}/"}
+    with person.program() as program, Browser(person.product, headers=by_login) as browser:
+        browser.cookies.update(person.browser.cookies)
+        for client in (program, browser):
+            for path in ("/api/sessions", session, f"{session}?items=true&reason=x"):
+                assert client.get(path).status_code == 403, path
+            for verb in ("prune", "clear", "hold", "release", "rebuild"):
+                assert client.post(f"{session}/{verb}", json={"reason": "x"}).status_code == 403, verb
+            assert client.post("/api/cleanup-runs", json={"dry_run": False}).status_code == 403

@@ -1,0 +1,76 @@
+"""The built-in model: no message holds up anybody else."""
+
+import asyncio
+
+from config.tests.attack.clients import Person, open_socket
+from config.tests.attack.marks import on_product, quick
+from config.tests.attack.product import Product, Watch
+
+pytestmark = on_product
+
+# What the rules repeat over: each of up to 1,000 characters and more.
+WORST = [
+    "remind me " + "on i mean 1 if " * 66,
+    "add " + "a and " * 330,
+    "i mean " * 1_400,
+    "delete task " + "1, " * 3_000,
+    "mark " + "the first " * 990,
+    "not " * 2_490,
+    "tomorrow at 5 " * 700,
+    "in 1 day " * 1_100,
+    "add tasks: " + "x; " * 3_300,
+    "no, " * 2_490,
+    "and then " * 1_110,
+    "due on the 1st of " * 550,
+    "(" * 10_000,
+    '"' * 10_000,
+    " " * 9_990 + "x",
+    "a" * 10_000,
+    "1" * 10_000,
+    "actually, make that " * 500,
+    "high priority low priority " * 370,
+    "every " * 1_660,
+    "-" * 10_000,
+    "?" * 10_000,
+    "\n" * 9_999 + "x",
+    "rename a to b to " * 580,
+]
+
+
+async def hold_up(product: Product, person: Person, texts: list[str], *, within: float) -> Watch:
+    """Send messages and wait for their replies, while the event loop is measured."""
+    with Watch(product.healthz_seconds) as health:
+        async with open_socket(person) as socket:
+            for text in texts:
+                accepted = await socket.accepted(await socket.message(text), within=within)
+                end = await socket.end_of(accepted["turn"]["id"], within=within)
+                assert end["type"] == "turn.finished", end
+    return health
+
+
+@quick
+async def test_the_message_that_stopped_everybody_for_ten_seconds(product: Product, person: Person) -> None:
+    health = await hold_up(product, person, WORST[:1], within=60)
+    assert health.most < health.median + 3, f"{health.most:.1f} s"
+
+
+async def test_messages_of_any_repeated_words(product: Product, person: Person, victim: Person) -> None:
+    health = await hold_up(product, person, WORST[:12], within=60)
+    other = await hold_up(product, victim, WORST[12:], within=60)
+    slowest = max(health.most, other.most)
+    assert slowest < health.median + 3, f"{slowest:.1f} s"
+
+
+async def test_many_of_them_at_once(product: Product, person: Person, victim: Person) -> None:
+    """The rules run beside each other; somebody else is answered meanwhile."""
+
+    async def one() -> None:
+        await hold_up(product, person, WORST[:1], within=90)
+
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(one())
+        async with open_socket(victim) as socket:
+            accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
+            end = await socket.end_of(accepted["turn"]["id"], within=60)
+    assert "milk" in end["message"]["text"]

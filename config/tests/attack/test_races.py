@@ -1,0 +1,140 @@
+"""The same thing at the same moment, many times: it happens once."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+
+from config.tests.attack.clients import Person, many_clients, new_person, open_socket
+from config.tests.attack.marks import on_product, quick
+from config.tests.attack.product import Product
+
+pytestmark = on_product
+
+
+async def at_the_same_moment(person: Person, count: int, method: str, path: str, **how: Any) -> list[int]:
+    """Make a request many times at once and return the statuses."""
+    async with person.many_programs() as program:
+        answers = await asyncio.gather(*(program.request(method, path, **how) for _ in range(count)))
+        return [answer.status_code for answer in answers]
+
+
+@quick
+async def test_an_approval_is_decided_once(person: Person) -> None:
+    thread = await asyncio.to_thread(person.new_thread)
+    async with open_socket(person, thread) as socket:
+        for title in ("buy milk", "buy bread", "buy salt"):
+            await socket.reply(f"Add a task to {title}")
+        turn = (await socket.accepted(await socket.message("Delete all my tasks")))["turn"]["id"]
+        call = (await socket.until(lambda frame: frame["type"] == "approval.requested"))["call_id"]
+        path = f"/api/chatkit/threads/{thread}/turns/{turn}/approvals/{call}"
+        async with person.many_programs() as program:
+            posts = (program.post(path, json={"approve": n % 2 == 0}) for n in range(16))
+            statuses = [answer.status_code for answer in await asyncio.gather(*posts)]
+        end = await socket.end_of(turn)
+    assert sorted(statuses) == [200, *[409] * 15]
+    assert end["type"] == "turn.finished"
+    deleted = person.product.database.query("SELECT count(*) FROM chat_task WHERE user_id = %s", person.id) == [(0,)]
+    decided = [frame for frame in socket.frames if frame["type"] == "approval.decided"]
+    assert len({frame["approved"] for frame in decided}) == 1
+    assert deleted == decided[0]["approved"]
+
+
+@quick
+async def test_a_repeated_message_is_one_message(person: Person) -> None:
+    thread, key = await asyncio.to_thread(person.new_thread), str(uuid.uuid4())
+    how: dict[str, Any] = {"json": {"text": "Add a task to buy milk"}, "headers": {"Idempotency-Key": key}}
+    statuses = await at_the_same_moment(person, 12, "POST", f"/api/chatkit/threads/{thread}/messages", **how)
+    assert set(statuses) <= {200, 429}
+    query = person.product.database.query
+    assert query("SELECT count(*) FROM chat_task WHERE user_id = %s", person.id) == [(1,)]
+    assert query("SELECT count(*) FROM chat_turn WHERE conversation_id = %s", thread) == [(1,)]
+
+
+async def test_a_client_id_means_nothing_elsewhere(person: Person, victim: Person) -> None:
+    """Somebody else's client id gets neither their message nor their turn."""
+    client_id = uuid.uuid4()
+    async with open_socket(victim) as socket:
+        await socket.accepted(await socket.message("Add a task to buy rhubarb", client_id))
+    async with open_socket(person) as socket:
+        accepted = await socket.accepted(await socket.message("Add a task to buy milk", client_id))
+        await socket.end_of(accepted["turn"]["id"])
+        assert "rhubarb" not in str(socket.frames)
+
+
+@quick
+async def test_a_task_is_completed_once(person: Person) -> None:
+    with person.program() as program:
+        task = program.post("/api/tasks", json={"title": "x"}).json()["task_id"]
+    statuses = await at_the_same_moment(person, 12, "POST", f"/api/tasks/{task}/complete")
+    assert sorted(statuses) == [200, *[409] * 11]
+
+
+async def test_limits_hold_in_a_race(product: Product) -> None:
+    person = new_person(product)
+    thread = person.new_thread()
+    statuses = await at_the_same_moment(
+        person, 80, "POST", f"/api/chatkit/threads/{thread}/messages", json={"text": "Hello"}
+    )
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) <= 30
+    body = {"name": "x", "scopes": ["chat"]}
+    made = await at_the_same_moment(person, 130, "POST", "/api/auth/tokens", json=body)
+    assert made.count(201) <= 100
+    assert set(made) <= {201, 409, 429}
+
+
+async def test_a_conversation_is_deleted_while_it_is_used(person: Person) -> None:
+    thread = await asyncio.to_thread(person.new_thread)
+    path = f"/api/chatkit/threads/{thread}"
+    async with person.many_programs() as program:
+        work: list[Any] = []
+        for n in range(8):
+            work += [
+                program.post(f"{path}/messages", json={"text": f"Add a task to buy apple {n}"}),
+                program.delete(path),
+                program.post(f"{path}/restore"),
+                program.patch(path, json={"title": "x"}),
+                program.get(path),
+                program.post(f"{path}/archive"),
+            ]
+        answers: list[httpx.Response] = await asyncio.gather(*work)
+    assert max(answer.status_code for answer in answers) < 500, [
+        answer.text for answer in answers if answer.is_server_error
+    ]
+
+
+async def test_edits_of_one_message_at_once(person: Person) -> None:
+    async with open_socket(person) as socket:
+        log = await socket.say("Add a task to buy milk")
+        conversation = socket.conversation_id
+        with person.program() as program:
+            (message, *_) = program.get(f"/api/chatkit/threads/{conversation}").json()["messages"]
+        for n in range(10):
+            await socket.send(
+                "message.edit", message_id=message["message_id"], client_id=uuid.uuid4(), text=f"Add a task to buy {n}"
+            )
+        await socket.pong()
+        assert log
+        await socket.until(
+            lambda frame: frame["type"] == "message.accepted" and frame["turn"]["id"] != log[0]["turn_id"]
+        )
+    with person.program() as program:
+        messages = program.get(f"/api/chatkit/threads/{conversation}").json()["messages"]
+    assert [said["position"] for said in messages] == list(range(1, len(messages) + 1))
+
+
+@quick
+async def test_one_address_registers_once(product: Product) -> None:
+    email = f"race-{uuid.uuid4().hex[:8]}@example.com"
+
+    async def register() -> int:
+        async with many_clients(product) as client:
+            body = {"email": email, "password": "a Good passphrase 77"}
+            return (await client.post("/api/auth/register", json=body)).status_code
+
+    statuses = await asyncio.gather(*(register() for _ in range(8)))
+    assert max(statuses) < 500, statuses
+    ((count,),) = product.database.query("SELECT count(*) FROM chat_user WHERE email = %s", email)
+    assert count <= 1
