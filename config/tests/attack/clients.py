@@ -19,6 +19,8 @@ from config.tests.attack.product import Product
 from config.tests.support import PASSWORD, SECONDS
 
 _numbers = itertools.count()
+# So that a browser need not be closed.
+NO_CONNECTION_KEPT = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
@@ -41,7 +43,7 @@ class Proxy(httpx.HTTPTransport):
     """The proxy before the product, for one client."""
 
     def __init__(self, product: Product, address: str) -> None:
-        super().__init__()
+        super().__init__(verify=False, limits=NO_CONNECTION_KEPT)
         self.product, self.address = product, address
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -52,7 +54,7 @@ class AsyncProxy(httpx.AsyncHTTPTransport):
     """The same for asynchronous clients; many may share a proxy."""
 
     def __init__(self, product: Product, address: str) -> None:
-        super().__init__(limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+        super().__init__(verify=False, limits=NO_CONNECTION_KEPT)
         self.product, self.address = product, address
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -79,6 +81,11 @@ class Browser(httpx.Client):
     def sign_in(self, email: str, password: str = PASSWORD) -> httpx.Response:
         """Send the form of the sign-in page."""
         return self.submit("/accounts/login/", username=email, password=password)
+
+    def request_api(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """Request something of the API by the login, as a page of ours may."""
+        headers = {"X-CSRFToken": self.cookies["csrftoken"], "Referer": f"{self.product.origin}/"}
+        return self.request(method, path, headers=headers, **how)
 
     @property
     def is_signed_in(self) -> bool:
@@ -133,9 +140,15 @@ def new_person(product: Product, name: str = "person", *, staff: bool = False) -
     browser = Browser(product)
     answer = browser.sign_in(email)
     assert answer.status_code == 302, answer.text
-    credentials = {"email": email, "password": PASSWORD}
-    reply = browser.post("/api/auth/login", json=credentials).raise_for_status().json()
-    return Person(product, user_id, email, browser, reply["access_token"])
+    _, token = new_token(browser, "chat", "tasks", "sessions")
+    return Person(product, user_id, email, browser, token)
+
+
+def new_token(browser: Browser, *scopes: str) -> tuple[str, str]:
+    """Make a token for some scopes; return its id and the token."""
+    wanted = {"name": "Program", "scopes": scopes}
+    made = browser.request_api("POST", "/api/auth/tokens", json=wanted).raise_for_status().json()
+    return made["token_id"], made["access_token"]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """One product for all attacks, behind a proxy; a second one for those that end processes of it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,13 @@ from config.tests.attack.product import ORIGIN, Product
 from config.tests.support import PASSWORD
 
 ADMIN = "admin@example.com"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder; a long one is not of those that are played in five minutes."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("long"):
+            item.add_marker("attack")
 
 
 @pytest.fixture(scope="session")

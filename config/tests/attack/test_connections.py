@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -25,25 +24,11 @@ LIST_TASKS = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"nam
 
 
 @contextlib.contextmanager
-def slow_tables(product: Product, seconds: float) -> Iterator[None]:
-    """Lock conversations and tasks for a time: whatever reads them waits."""
-    over, locked = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with psycopg.connect(product.database.url) as connection:
-            connection.execute("LOCK TABLE chat_conversation, chat_task IN ACCESS EXCLUSIVE MODE")
-            locked.set()
-            over.wait(seconds)
-
-    holder = threading.Thread(target=hold, daemon=True)
-    holder.start()
-    assert locked.wait(60)
-    try:
+def slow_tables(product: Product) -> Iterator[None]:
+    """Lock conversations and tasks: whatever reads them waits."""
+    with psycopg.connect(product.database.url) as connection:
+        connection.execute("LOCK TABLE chat_conversation, chat_task IN ACCESS EXCLUSIVE MODE")
         yield
-        over.wait(seconds)
-    finally:
-        over.set()
-        holder.join()
 
 
 def slow_requests(person: Person, thread: str) -> list[dict[str, Any]]:
@@ -57,15 +42,16 @@ def slow_requests(person: Person, thread: str) -> list[dict[str, Any]]:
         {**by_program, "url": "/api/tasks"},
         {**by_program, "url": f"/api/chatkit/threads/{thread}"},
         {**by_program, "url": "/api/search?q=groceries"},
+        {**by_program, "url": "/api/chatkit/threads"},
         {**posted, "url": f"/api/chatkit/threads/{thread}/messages", "json": {"text": "What do I have to do?"}},
         {**posted, "url": "/api/chatkit", "json": {"type": "threads.list", "params": {"limit": 10}}},
         {**posted, "url": "/mcp", "json": LIST_TASKS},
     ]
 
 
-async def request_and_leave(person: Person, clients: int, *, after: float) -> None:
+async def request_and_leave(person: Person, thread: str, clients: int, *, after: float) -> None:
     """Let clients make requests of every kind, and open sockets, and disconnect after so many seconds."""
-    requests = slow_requests(person, await asyncio.to_thread(person.new_thread))
+    requests = slow_requests(person, thread)
     await asyncio.gather(
         *(_one_request(person, requests[n % len(requests)], after) for n in range(clients)),
         *(_one_socket(person, after) for _ in range(clients // 8)),
@@ -94,11 +80,13 @@ async def check_chat(person: Person) -> None:
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
 async def test_clients_that_leave_slow_requests(bare_product: Product, rounds: int) -> None:
     leaver, other = new_person(bare_product, "leaver"), new_person(bare_product)
+    thread = leaver.new_thread()
     restarts = bare_product.output.count("started again")
     for _ in range(rounds):
         await check_chat(other)
-        with slow_tables(bare_product, 18):
-            await request_and_leave(leaver, 32, after=1)
+        with slow_tables(bare_product):
+            await request_and_leave(leaver, thread, 36, after=1)
+            await asyncio.sleep(17)
         await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
         await check_chat(other)
     assert bare_product.output.count("started again") == restarts, "nothing had to be restarted for it"
@@ -107,13 +95,14 @@ async def test_clients_that_leave_slow_requests(bare_product: Product, rounds: i
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
 async def test_clients_that_leave_while_postgres_is_suspended(bare_product: Product, rounds: int) -> None:
     leaver, other = new_person(bare_product, "leaver"), new_person(bare_product)
+    thread = leaver.new_thread()
     for _ in range(rounds):
         async with contextlib.AsyncExitStack() as stack:
             sockets = [await stack.enter_async_context(open_socket(other)) for _ in range(8)]
             await asyncio.gather(*(socket.ready() for socket in sockets))
             await asyncio.gather(*(socket.message("Add a task to buy milk") for socket in sockets))
             with bare_product.suspended_postgres():
-                await request_and_leave(leaver, 40, after=1)
+                await request_and_leave(leaver, thread, 40, after=1)
                 await asyncio.sleep(16)
             await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
             accepted = [frame for socket in sockets for frame in socket.frames if frame["type"] == "message.accepted"]

@@ -142,7 +142,7 @@ def say_everywhere(person: Person, markup: str) -> str:
             f"/api/chatkit/threads/{thread}/messages", json={"text": f"Add a task: {markup}"}
         ).raise_for_status()
         program.post("/api/tasks", json={"title": markup[:100], "description": markup[:1000]})
-        program.post("/api/auth/tokens", json={"name": markup[:100], "scopes": ["chat"]})
+    person.browser.request_api("POST", "/api/auth/tokens", json={"name": markup[:100], "scopes": ["chat"]})
     person.product.database.query(
         "UPDATE chat_message SET text = %s WHERE conversation_id = %s AND role = 'assistant'", markup, thread
     )

@@ -80,8 +80,11 @@ async def test_limits_hold_in_a_race(product: Product) -> None:
     assert set(statuses) <= {200, 429}
     assert statuses.count(200) <= 30
     body = {"name": "x", "scopes": ["chat"]}
-    made = await at_the_same_moment(person, 130, "POST", "/api/auth/tokens", json=body)
-    assert made.count(201) <= 100
+    csrf = {"X-CSRFToken": person.browser.cookies["csrftoken"], "Referer": f"{product.origin}/"}
+    async with many_clients(product, headers=csrf | {"Cookie": person.browser.cookie}) as client:
+        posts = (client.post("/api/auth/tokens", json=body) for _ in range(130))
+        made = [answer.status_code for answer in await asyncio.gather(*posts)]
+    assert 0 < made.count(201) < 100, "with the one of the test's own there are 100"
     assert set(made) <= {201, 409, 429}
 
 

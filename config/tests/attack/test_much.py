@@ -1,0 +1,183 @@
+"""Much of everything: accounts that are full, and requests that are repeated, cost others nothing."""
+
+import asyncio
+import contextlib
+import io
+import re
+import zipfile
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from config.tests.attack.clients import Browser, Person, connect_socket, many_clients, new_person, open_socket
+from config.tests.attack.marks import on_product, quick
+from config.tests.attack.product import Product, Watch, private_memory, spooled
+from config.tests.attack.test_tasks_and_sockets import add_tasks
+
+pytestmark = on_product
+
+
+@pytest.fixture(scope="module")
+def hoarder(product: Product) -> Person:
+    """Somebody with 20,000 conversations, and one of 3,000 messages of 10,000 characters."""
+    person = new_person(product, "hoarder")
+    thread = person.new_thread()
+    with person.program() as program:
+        path = f"/api/chatkit/threads/{thread}/messages"
+        program.post(path, json={"text": "Add a task to buy milk"}).raise_for_status()
+    copy = (
+        "INSERT INTO chat_conversation SELECT (jsonb_populate_record(c, jsonb_build_object("
+        "'id', gen_random_uuid(), 'title', '../' || n || repeat(' long title', 8), 'last_seq', 0))).*"
+        " FROM chat_conversation c, generate_series(1, 20000) n WHERE c.id = %s"
+    )
+    product.database.query(copy, thread)
+    return person
+
+
+@quick
+def test_pages_of_somebody_with_many_conversations_are_bounded(product: Product, hoarder: Person) -> None:
+    with Watch(product.healthz_seconds) as health:
+        for path in ("/", "/state/", "/archive/", "/trash/"):
+            page = hoarder.browser.get(path)
+            assert page.status_code == 200
+            assert len(page.content) < 400_000, f"{path}: {len(page.content) / 1000:.0f} kB"
+    assert health.most < health.median + 3
+
+
+def test_exports_at_once_do_not_keep_others_out(product: Product, hoarder: Person, victim: Person) -> None:
+    server = product.server
+
+    async def export() -> list[int]:
+        async with many_clients(product, timeout=120) as client:
+            headers = {"Cookie": hoarder.browser.cookie, "Referer": product.origin + "/"}
+            data = {"csrfmiddlewaretoken": hoarder.browser.cookies["csrftoken"]}
+            posts = (client.post("/settings/data/export/", data=data, headers=headers) for _ in range(24))
+            done = await asyncio.gather(*posts, return_exceptions=True)
+            return [one.status_code for one in done if isinstance(one, httpx.Response)]
+
+    async def others() -> list[float]:
+        loop, seconds = asyncio.get_running_loop(), []
+        await asyncio.sleep(1)
+        async with many_clients(product, timeout=60) as client:
+            for _ in range(5):
+                begun = loop.time()
+                assert (await client.get("/api/tasks", headers=victim.bearer)).status_code == 200
+                seconds.append(loop.time() - begun)
+        return seconds
+
+    async def both() -> tuple[list[int], list[float]]:
+        return await asyncio.gather(export(), others())
+
+    with Watch(lambda: private_memory([server]) + spooled(server), every=0.2) as memory:
+        statuses, seconds = asyncio.run(both())
+    assert 200 in statuses and set(statuses) <= {200, 409, 429, 503}, statuses
+    assert sorted(seconds)[2] < 8, seconds
+    assert memory.growth < 400, f"{memory.growth:.0f} MB"
+
+
+def test_an_export_writes_nothing_beside_itself(product: Product) -> None:
+    person = new_person(product, "exporter")
+    with person.program() as program:
+        for title in ("../../evil", "/etc/passwd", "..\\..\\evil", "a\u0000b", "CON", "." * 50, "x" * 100):
+            title = title.replace("\x00", "")
+            thread = program.post("/api/chatkit/threads", json={"title": title}).json()["thread_id"]
+            program.post(f"/api/chatkit/threads/{thread}/messages", json={"text": "Hello"})
+    answer = person.browser.post(
+        "/settings/data/export/",
+        data={"csrfmiddlewaretoken": person.browser.cookies["csrftoken"]},
+        headers={"Referer": product.origin + "/"},
+    )
+    assert answer.status_code == 200
+    names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    assert [name for name in names if ".." in name or name.startswith("/") or "\\" in name] == []
+    assert len(names) == len(set(names))
+
+
+async def test_sockets_of_strangers_do_not_keep_others_out(product: Product, victim: Person) -> None:
+    stranger = Person(product, victim.id, "", Browser(product), "")
+
+    async def one() -> None:
+        with contextlib.suppress(ConnectionClosed, InvalidStatus, OSError, TimeoutError):
+            async with connect_socket(stranger, open_timeout=60) as connection:
+                await connection.wait_closed()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(300):
+            group.create_task(one())
+        async with open_socket(victim, open_timeout=60) as socket:
+            accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
+            await socket.end_of(accepted["turn"]["id"], within=60)
+
+
+async def test_requests_of_one_person_for_pages_do_not_keep_others_out(
+    product: Product, person: Person, victim: Person
+) -> None:
+    add_tasks(person, 2_000)
+    over = asyncio.Event()
+
+    async def flood(client: httpx.AsyncClient) -> None:
+        while not over.is_set():
+            with contextlib.suppress(httpx.TransportError):
+                await client.get("/", headers={"Cookie": person.browser.cookie})
+
+    async with many_clients(product, timeout=60) as client, asyncio.TaskGroup() as group:
+        for _ in range(40):
+            group.create_task(flood(client))
+        await asyncio.sleep(2)
+        begun = asyncio.get_running_loop().time()
+        async with many_clients(product, timeout=60) as other:
+            answer = await other.get("/", headers={"Cookie": victim.browser.cookie})
+        seconds = asyncio.get_running_loop().time() - begun
+        over.set()
+    assert answer.status_code == 200
+    assert seconds < 15, f"{seconds:.1f} s"
+
+
+async def test_following_turns_again_and_again_holds_up_nobody(
+    product: Product, person: Person, victim: Person
+) -> None:
+    async with open_socket(person) as socket:
+        turns = []
+        for n in range(12):
+            accepted = await socket.accepted(await socket.message(f"Add a task to buy apple {n}"))
+            turns.append(accepted["turn"]["id"])
+        await socket.end_of(turns[-1])
+        conversation_id = socket.conversation_id
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            connection = await stack.enter_async_context(connect_socket(person, conversation_id, ping_interval=None))
+            for n in range(2_000):
+                frame = f'{{"type": "log.follow", "turn_id": "{turns[n % len(turns)]}", "attempt": 0, "after": 0}}'
+                connection.transport.write(b"")
+                await connection.send(frame)
+        async with open_socket(victim, open_timeout=60) as socket:
+            accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
+            await socket.end_of(accepted["turn"]["id"], within=60)
+    assert await asyncio.to_thread(product.answers, timeout=20)
+
+
+def test_a_confirmation_of_somebody_else_confirms_nothing(person: Person, victim: Person) -> None:
+    accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+    def delete(who: Person, **arguments: object) -> str:
+        params = {"name": "delete_tasks", "arguments": {"numbers": [1, 2], **arguments}}
+        with who.program(accepts) as program:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            return program.post("/mcp", json=call).text
+
+    for who in (person, victim):
+        with who.program() as program:
+            for title in ("a", "b"):
+                program.post("/api/tasks", json={"title": title}).raise_for_status()
+    found = re.search(r'confirmation[\\": ]+([\w.:=-]{20,})', delete(person))
+    assert found
+    delete(victim, confirmation=found[1])
+    with victim.program() as program:
+        assert len(program.get("/api/tasks").json()["items"]) == 2
+    # Nor after the tasks have changed, nor twice.
+    with person.program() as program:
+        task = program.get("/api/tasks").json()["items"][0]["task_id"]
+        program.patch(f"/api/tasks/{task}", json={"title": "changed"}).raise_for_status()
+        delete(person, confirmation=found[1])
+        assert len(program.get("/api/tasks").json()["items"]) == 2
