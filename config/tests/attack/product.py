@@ -88,8 +88,8 @@ class Product(Up):
         return False
 
     def works(self) -> bool:
-        """Return whether it is ready and answers many pages at once, more than there are connections."""
-        return self.answers("/readyz") and all(at_once(24, lambda _: self.answers()))
+        """Return whether it answers, many requests at once too, which need more connections than there are."""
+        return self.answers() and self.answers("/readyz") and all(at_once(24, lambda _: self.answers("/readyz")))
 
     def await_works(self, within: float) -> float:
         """Wait until everything works, and return after how many seconds."""
@@ -138,7 +138,7 @@ class Watch:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Watch":
-        self.before = self.measure()
+        self.before = statistics.median(self.measure() for _ in range(3))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
@@ -168,6 +168,10 @@ class Watch:
     def median(self) -> float:
         """The median of all values."""
         return statistics.median(self.values or [self.before])
+
+    def check_latency(self, *, most: float = 3) -> None:
+        """Check that a time was never more than so many seconds longer than on a machine as busy as it was before."""
+        assert self.most < most + 10 * self.before, f"{self.most:.2f} s at most, {self.before:.3f} s before"
 
 
 def private_memory(processes: list[psutil.Process]) -> float:

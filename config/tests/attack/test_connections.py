@@ -17,9 +17,12 @@ from config.tests.support import eventually
 
 pytestmark = on_processes
 
+Request = dict[str, Any]
+
 # A quiet machine needs less than five seconds.
 AFTERWARDS = 40.0
 MCP = {"Accept": "application/json, text/event-stream"}
+LIST_THREADS = {"type": "threads.list", "params": {"limit": 10}}
 LIST_TASKS = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}
 
 
@@ -31,34 +34,39 @@ def slow_tables(product: Product) -> Iterator[None]:
         yield
 
 
-def slow_requests(person: Person, thread: str) -> list[dict[str, Any]]:
-    """Return a request of every kind that reads the locked tables."""
-    by_page = {"headers": {"Cookie": person.browser.cookie}, "method": "GET"}
-    by_program = {"headers": person.bearer, "method": "GET"}
-    posted = {"headers": person.bearer | MCP, "method": "POST"}
+def in_threads(person: Person, thread: str) -> list[Request]:
+    """Return requests that synchronous views answer, each in a thread and with a connection of its own."""
+    by_login, by_program = {"Cookie": person.browser.cookie}, person.bearer
     return [
-        {**by_page, "url": "/"},
-        {**by_page, "url": "/trash/"},
-        {**by_program, "url": "/api/tasks"},
-        {**by_program, "url": f"/api/chatkit/threads/{thread}"},
-        {**by_program, "url": "/api/search?q=groceries"},
-        {**by_program, "url": "/api/chatkit/threads"},
-        {**posted, "url": f"/api/chatkit/threads/{thread}/messages", "json": {"text": "What do I have to do?"}},
-        {**posted, "url": "/api/chatkit", "json": {"type": "threads.list", "params": {"limit": 10}}},
-        {**posted, "url": "/mcp", "json": LIST_TASKS},
+        {"method": "GET", "url": "/", "headers": by_login},
+        {"method": "GET", "url": "/trash/", "headers": by_login},
+        {"method": "GET", "url": "/api/tasks", "headers": by_program},
+        {"method": "GET", "url": "/api/search?q=groceries", "headers": by_program},
+        {"method": "GET", "url": f"/api/chatkit/threads/{thread}", "headers": by_program},
+        {"method": "GET", "url": "/api/chatkit/threads", "headers": by_program},
     ]
 
 
-async def request_and_leave(person: Person, thread: str, clients: int, *, after: float) -> None:
+def in_the_loop(person: Person, thread: str) -> list[Request]:
+    """Return requests of which the event loop takes care."""
+    headers = person.bearer | MCP
+    message = {"text": "What do I have to do?"}
+    return [
+        {"method": "POST", "url": f"/api/chatkit/threads/{thread}/messages", "headers": headers, "json": message},
+        {"method": "POST", "url": "/api/chatkit", "headers": headers, "json": LIST_THREADS},
+        {"method": "POST", "url": "/mcp", "headers": headers, "json": LIST_TASKS},
+    ]
+
+
+async def request_and_leave(person: Person, thread: str, *, after: float) -> None:
     """Let clients make requests of every kind, and open sockets, and disconnect after so many seconds."""
-    requests = slow_requests(person, thread)
-    await asyncio.gather(
-        *(_one_request(person, requests[n % len(requests)], after) for n in range(clients)),
-        *(_one_socket(person, after) for _ in range(clients // 8)),
-    )
+    threads = [_one_request(person, request, after) for request in in_threads(person, thread) * 5]
+    await asyncio.gather(*threads)
+    loop = [_one_request(person, request, after) for request in in_the_loop(person, thread) * 3]
+    await asyncio.gather(*loop, *(_one_socket(person, after) for _ in range(4)))
 
 
-async def _one_request(person: Person, request: dict[str, Any], after: float) -> None:
+async def _one_request(person: Person, request: Request, after: float) -> None:
     async with many_clients(person.product, timeout=after) as client:
         with contextlib.suppress(httpx.TransportError):
             await client.request(**request)
@@ -85,7 +93,7 @@ async def test_clients_that_leave_slow_requests(bare_product: Product, rounds: i
     for _ in range(rounds):
         await check_chat(other)
         with slow_tables(bare_product):
-            await request_and_leave(leaver, thread, 36, after=1)
+            await request_and_leave(leaver, thread, after=1)
             await asyncio.sleep(17)
         await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
         await check_chat(other)
@@ -102,7 +110,7 @@ async def test_clients_that_leave_while_postgres_is_suspended(bare_product: Prod
             await asyncio.gather(*(socket.ready() for socket in sockets))
             await asyncio.gather(*(socket.message("Add a task to buy milk") for socket in sockets))
             with bare_product.suspended_postgres():
-                await request_and_leave(leaver, thread, 40, after=1)
+                await request_and_leave(leaver, thread, after=1)
                 await asyncio.sleep(16)
             await asyncio.to_thread(bare_product.await_works, AFTERWARDS)
             accepted = [frame for socket in sockets for frame in socket.frames if frame["type"] == "message.accepted"]

@@ -178,7 +178,7 @@ async def test_thousands_of_small_frames_hold_up_nobody(product: Product, person
             async with open_socket(victim) as socket:
                 accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
                 await socket.end_of(accepted["turn"]["id"], within=60)
-    assert health.median < 2, f"{health.median:.1f} s"
+    health.check_latency()
 
 
 async def test_other_addresses_take_no_socket(person: Person) -> None:

@@ -51,14 +51,14 @@ async def hold_up(product: Product, person: Person, texts: list[str], *, within:
 @quick
 async def test_the_message_that_stopped_everybody_for_ten_seconds(product: Product, person: Person) -> None:
     health = await hold_up(product, person, WORST[:1], within=60)
-    assert health.most < health.median + 3, f"{health.most:.1f} s"
+    health.check_latency()
 
 
 async def test_messages_of_any_repeated_words(product: Product, person: Person, victim: Person) -> None:
     health = await hold_up(product, person, WORST[:12], within=60)
-    other = await hold_up(product, victim, WORST[12:], within=60)
-    slowest = max(health.most, other.most)
-    assert slowest < health.median + 3, f"{slowest:.1f} s"
+    health.check_latency()
+    health = await hold_up(product, victim, WORST[12:], within=60)
+    health.check_latency()
 
 
 async def test_many_of_them_at_once(product: Product, person: Person, victim: Person) -> None:

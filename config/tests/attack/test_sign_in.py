@@ -201,8 +201,8 @@ def test_50_sign_ins_in_progress_do_not_hold_up_the_others(product: Product) -> 
     with Watch(product.healthz_seconds, every=0.01) as health:
         statuses = asyncio.run(sign_ins())
     assert set(statuses) <= {401, 403, 429, 503}, statuses
-    assert health.median < 0.5, f"median {health.median:.3f} s"
-    assert health.most < 3, f"{health.most:.1f} s"
+    health.check_latency()
+    assert health.median < 0.3 + 10 * health.before, f"{health.median:.3f} s, {health.before:.3f} s before"
 
 
 async def _one_sign_in(product: Product, number: int) -> int:
