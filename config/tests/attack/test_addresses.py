@@ -107,7 +107,6 @@ def test_links_in_mails_name_the_public_address_whatever_host_was_asked(
     assert mailbox.link_to(person.email).startswith(f"{ORIGIN}/")
 
 
-@quick
 def test_health_is_answered_under_any_name_and_pages_are_not(product: Product) -> None:
     for host in ["evil.test", "10.1.2.3", "x" * 300, "a b", "[::1", f"{HOST}:99999"]:
         for path in ["/healthz", "/readyz"]:

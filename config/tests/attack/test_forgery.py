@@ -70,7 +70,6 @@ def forms(person: Person) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-@quick
 def test_no_form_is_taken_without_its_token(person: Person) -> None:
     browser = person.browser
     for path, fields in forms(person):
@@ -117,7 +116,6 @@ def test_no_operation_of_the_api_is_taken_for_a_login_without_a_token(person: Pe
         assert program.get(f"/api/chatkit/threads/{thread}").json()["messages"] == []
 
 
-@quick
 def test_nobody_is_led_away(product: Product, person: Person) -> None:
     for away in AWAY:
         quoted = quote(away, safe="%")
@@ -142,7 +140,6 @@ def test_nobody_is_led_away(product: Product, person: Person) -> None:
         assert not leads_away(httpx.get(f"{product.url}{path}", headers={"Host": HOST})), path
 
 
-@quick
 def test_cookies_and_headers_are_closed(product: Product, person: Person) -> None:
     with Browser(product) as browser:
         page = browser.get("/accounts/login/")
@@ -164,7 +161,6 @@ def test_cookies_and_headers_are_closed(product: Product, person: Person) -> Non
         assert "server" not in headers or "/" not in headers["server"], path
 
 
-@quick
 def test_no_cache_keeps_what_is_somebody_s(person: Person) -> None:
     thread = person.new_thread()
     pages = [

@@ -10,7 +10,7 @@ import uuid
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from config.tests.attack.clients import Person, connect_socket, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import on_product
 from config.tests.attack.product import Product, Watch, private_memory
 
 pytestmark = on_product
@@ -64,7 +64,6 @@ ODD = [
 ]
 
 
-@quick
 async def test_no_frame_breaks_a_socket(person: Person) -> None:
     async with open_socket(person) as socket:
         await socket.ready()
@@ -83,7 +82,6 @@ async def test_no_frame_breaks_a_socket(person: Person) -> None:
     }
 
 
-@quick
 async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Person) -> None:
     async with open_socket(person) as socket:
         await socket.ready()
@@ -94,7 +92,6 @@ async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Perso
         assert "milk" in await socket.reply("Add a task to buy milk")
 
 
-@quick
 async def test_what_is_no_text_closes_a_socket(product: Product, person: Person) -> None:
     async with connect_socket(person) as connection:
         await connection.recv()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Person
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import on_product
 from config.tests.attack.product import HOST, Product, Watch, private_memory
 from config.tests.attack.raw import connect, head
 
@@ -80,7 +80,6 @@ def statuses(received: bytes) -> list[int]:
     return [int(line.split()[1]) for line in lines]
 
 
-@quick
 def test_no_path_ends_in_an_error(product: Product, person: Person) -> None:
     signed_in = f"Cookie: {person.browser.cookie}"
     bearer = f"Authorization: Bearer {person.token}"
@@ -151,7 +150,6 @@ HEADS = {
 }
 
 
-@quick
 @pytest.mark.parametrize("name", HEADS)
 def test_no_head_ends_in_an_error(product: Product, name: str) -> None:
     answer = exchange(product, HEADS[name].encode("latin1", "replace"), 2)
@@ -161,7 +159,6 @@ def test_no_head_ends_in_an_error(product: Product, name: str) -> None:
     assert product.answers("/healthz")
 
 
-@quick
 def test_requests_are_not_hidden_in_others(product: Product) -> None:
     hidden = b"GET /healthz?smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
     both = head("POST", "/accounts/login/", f"Content-Length: {len(hidden)}", "Transfer-Encoding: chunked").encode()
@@ -232,7 +229,6 @@ JSONS = [
 ]
 
 
-@quick
 def test_no_json_ends_in_an_error(product: Product, person: Person) -> None:
     thread = person.new_thread()
     failed = []

@@ -2,7 +2,9 @@
 
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
@@ -11,6 +13,7 @@ from chat.tests.browser.conftest import ARGUMENTS
 from config.tests.attack.clients import Person, new_person
 from config.tests.attack.marks import on_processes
 from config.tests.attack.product import Product
+from config.tests.attack.staff import lists_of, new_staff
 
 pytestmark = [*on_processes, pytest.mark.browser]
 
@@ -170,6 +173,25 @@ def test_nothing_that_is_written_runs(context: BrowserContext, writer: Person) -
         assert page.evaluate(DANGEROUS) == [], markup
         page.close()
     assert begun
+    assert faults == []
+
+
+def test_nothing_that_people_are_called_runs_before_staff(context: BrowserContext, bare_product: Product) -> None:
+    """Addresses may have any character between quotation marks; titles and names of tokens are anything."""
+    faults: list[str] = []
+    staff = new_staff(bare_product)
+    victim = new_person(bare_product)
+    say_everywhere(victim, "<img src=x onerror=alert(1)>")
+    evil = f'"<img/src=x/onerror=alert(1)>{uuid.uuid4().hex[:6]}"@example.com'
+    bare_product.database.query("UPDATE chat_user SET email = %s WHERE id = %s", evil, victim.id)
+    user = f"/admin/chat/user/{victim.id}"
+    for path in [*lists_of(staff), "/admin/", f"{user}/change/", f"{user}/do/erase/", f"{user}/do/deactivate/"]:
+        page = open_page(context, staff, path, faults)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(DANGEROUS) == [], path
+        page.close()
+    page = open_page(context, replace(victim, email=evil), "/settings/", faults)
+    assert page.evaluate(DANGEROUS) == []
     assert faults == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config.tests.attack.clients import Browser, Person, connect_socket, many_clients, new_person, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import on_product
 from config.tests.attack.product import Product, Watch, private_memory, spooled
 from config.tests.attack.test_tasks_and_sockets import add_tasks
 
@@ -35,7 +35,6 @@ def hoarder(product: Product) -> Person:
     return person
 
 
-@quick
 def test_pages_of_somebody_with_many_conversations_are_bounded(product: Product, hoarder: Person) -> None:
     with Watch(product.healthz_seconds) as health:
         for path in ("/", "/state/", "/archive/", "/trash/"):

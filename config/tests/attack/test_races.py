@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from config.tests.attack.clients import Person, many_clients, new_person, open_socket
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import on_product
 from config.tests.attack.product import Product
 
 pytestmark = on_product
@@ -20,7 +20,6 @@ async def at_the_same_moment(person: Person, count: int, method: str, path: str,
         return [answer.status_code for answer in answers]
 
 
-@quick
 async def test_an_approval_is_decided_once(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
     async with open_socket(person, thread) as socket:
@@ -41,7 +40,6 @@ async def test_an_approval_is_decided_once(person: Person) -> None:
     assert deleted == decided[0]["approved"]
 
 
-@quick
 async def test_a_repeated_message_is_one_message(person: Person) -> None:
     thread, key = await asyncio.to_thread(person.new_thread), str(uuid.uuid4())
     how: dict[str, Any] = {"json": {"text": "Add a task to buy milk"}, "headers": {"Idempotency-Key": key}}
@@ -63,7 +61,6 @@ async def test_a_client_id_means_nothing_elsewhere(person: Person, victim: Perso
         assert "rhubarb" not in str(socket.frames)
 
 
-@quick
 async def test_a_task_is_completed_once(person: Person) -> None:
     with person.program() as program:
         task = program.post("/api/tasks", json={"title": "x"}).json()["task_id"]
@@ -128,7 +125,6 @@ async def test_edits_of_one_message_at_once(person: Person) -> None:
     assert [said["position"] for said in messages] == list(range(1, len(messages) + 1))
 
 
-@quick
 async def test_one_address_registers_once(product: Product) -> None:
     email = f"race-{uuid.uuid4().hex[:8]}@example.com"
 

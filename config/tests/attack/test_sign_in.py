@@ -121,7 +121,6 @@ def words_of(page: str) -> str:
     return re.sub(r'value="[^"]*"|[\w.+-]+@[\w.-]+|nonce-\S+', "", page)
 
 
-@quick
 def test_sign_up_does_not_say_who_has_an_account(product: Product, person: Person) -> None:
     answers = []
     for email in (person.email, f"new-{uuid.uuid4().hex[:8]}@example.com"):
@@ -132,7 +131,6 @@ def test_sign_up_does_not_say_who_has_an_account(product: Product, person: Perso
     assert answers[0] == answers[1]
 
 
-@quick
 def test_registration_of_programs_does_not_say_who_has_an_account(product: Product, person: Person) -> None:
     answers = []
     for email in (person.email, f"new-{uuid.uuid4().hex[:8]}@example.com"):
@@ -143,7 +141,6 @@ def test_registration_of_programs_does_not_say_who_has_an_account(product: Produ
     assert answers[0] == answers[1]
 
 
-@quick
 def test_the_reset_page_does_not_say_who_has_an_account(product: Product, person: Person) -> None:
     answers = []
     for email in (person.email, "nobody-at-all@example.com"):
@@ -191,7 +188,6 @@ def test_pages_for_strangers_are_limited_by_address(product: Product, path: str)
         assert other.get(path).status_code == 200
 
 
-@quick
 def test_50_sign_ins_in_progress_do_not_hold_up_the_others(product: Product) -> None:
     async def sign_ins() -> list[int]:
         async with asyncio.TaskGroup() as group:
@@ -252,7 +248,6 @@ def test_reset_mails_do_not_fill_a_mailbox(product: Product, mailbox: Mailbox) -
 # What is left of passwords.
 
 
-@quick
 def test_no_form_leaves_a_password_anywhere(product: Product) -> None:
     person = new_person(product, "typist")
     planted = f"mistyped{uuid.uuid4().hex}"

@@ -94,79 +94,75 @@ def test_no_lookup_of_any_field_is_applied(superuser: Person, talker: Person) ->
     assert applied == []
 
 
+# Of any list.
 ODD_PARAMETERS = [
     "q=%00",
-    "q=" + "a" * 5_000,
-    "q=%22",
-    "q=%5C",
-    "p=-1",
-    "p=0",
+    "q=%22%5C",
     "p=99999999999999999999999",
-    "p=x",
-    "o=99",
-    "o=-1.x.%00",
-    "o=99999999999999999999999",
+    "p=-1",
+    "o=-1.x.%00.99999999999999999999999",
     "all=",
-    "e=1",
-    "pk__in=,",
-    "id=%00",
+    "id__regex=(",
     "id__exact=%00",
     "id__exact=99999999999999999999999",
-    "id__regex=(",
     "id__in=" + ",".join(["1"] * 500),
-    "id__isnull=x",
+    "pk__isnull=x",
+    "_to_field=password",
+    "_changelist_filters=%00",
+    "%00=1",
+]
+# Of the lists that narrow by these.
+ODD_FILTERS = [
+    "q=" + "a" * 5_000,
     "created_at__year=99999",
     "created_at__year=x",
     "created_at__month=13",
+    "created_at__day=%00",
     "last_activity_at__year=0",
     "last_activity_at__year=99999999999999999999",
     "last_activity_at__gte=x",
     "at__day=%00",
+    "at__year=99999",
     "user__id__exact=%00",
     "user__id__exact=x",
-    "groups__id__exact=x",
     "groups__id__exact=99999999999999999999999",
     "is_active__exact=%00",
     "action=%00",
+    "action__exact=%00",
     "actor=%00",
     "person=%00",
     "session=%00",
     "state=%00",
-    "state=x",
+    "status__exact=%00",
     "size=%00",
     "activity=x",
-    "_to_field=password",
     "_popup=1",
     "_facets=True",
-    "is_facets=True",
-    "_changelist_filters=%00",
-    "%00=1",
-    "a__b__c__d=1",
 ]
 
 
-@quick
 def test_no_parameter_of_a_list_ends_in_an_error(superuser: Person, talker: Person) -> None:
     failed = []
     for path in lists_of(superuser):
-        # The same query for every list is quick; where a list does not know a parameter, it says so.
-        for parameters in ODD_PARAMETERS:
-            status = superuser.browser.get(f"{path}?{parameters}").status_code
-            if status >= 500:
+        narrows = path.startswith(("/admin/chat/", "/admin/sessions_admin/"))
+        for parameters in [*ODD_PARAMETERS, *(ODD_FILTERS if narrows else [])]:
+            if superuser.browser.get(f"{path}?{parameters}").status_code >= 500:
                 failed.append(f"{path}?{parameters[:60]}")
     assert failed == []
 
 
 def test_no_address_of_the_admin_ends_in_an_error(superuser: Person) -> None:
     failed = []
-    odd = ["%00", "x", "-1", "99999999999999999999999", "_5F", "%F0%9F", str(uuid.uuid4()), "1/../2", "%0A"]
-    for path, key in itertools.product(lists_of(superuser), odd):
-        for rest in ["change/", "delete/", "history/", "", "inspect/", "do/erase/", "erased/", "stop/"]:
-            url = f"{path}{key}/{rest}"
-            if superuser.browser.get(url).status_code >= 500:
-                failed.append(url)
-    for url in ["autocomplete/?app_label=x", "autocomplete/?term=%00", "r/1/1/", "r/%00/1/", "jsi18n/", "doc/", "%00"]:
-        if superuser.browser.get(f"/admin/{url}").status_code >= 500:
+    odd = ["%00", "x", "99999999999999999999999", "_5F", str(uuid.uuid4())]
+    rests = ["change/", "delete/", "history/", "", "inspect/", "do/erase/", "erased/", "stop/"]
+    urls = [
+        f"{path}{key}/{rest}"
+        for path, key, rest in itertools.product(lists_of(superuser), odd, rests)
+        if rest in rests[:3] or "/chat/" in path or "/cleanuprun/" in path
+    ]
+    more = ["autocomplete/?app_label=x", "autocomplete/?term=%00", "r/1/1/", "r/%00/1/", "jsi18n/", "doc/", "%00"]
+    for url in [*urls, *(f"/admin/{rest}" for rest in more)]:
+        if superuser.browser.get(url).status_code >= 500:
             failed.append(url)
     assert failed == []
 

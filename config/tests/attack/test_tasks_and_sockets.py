@@ -138,7 +138,6 @@ async def flood_unread(person: Person, frames: list[str], *, sockets: int, secon
     return memory
 
 
-@quick
 async def test_pings_from_sockets_that_never_read(person: Person) -> None:
     memory = await flood_unread(person, ['{"type": "ping", "n": 1}'], sockets=5, seconds=6)
     assert memory.growth < 40, f"{memory.growth:.0f} MB"
@@ -172,7 +171,6 @@ async def test_a_repeated_message_counts_against_the_rate_limit(person: Person) 
 # Too many at once.
 
 
-@quick
 async def test_150_sockets_opened_at_once(person: Person) -> None:
     async def open_one(stack: contextlib.AsyncExitStack) -> bool:
         with contextlib.suppress(ConnectionClosed, InvalidStatus):

@@ -35,7 +35,6 @@ def logs_with(product: Product, *words: str) -> list[str]:
     return [f"{path.name}: {word}" for path, text in logs_of(product).items() for word in words if word in text]
 
 
-@quick
 def test_a_conflict_in_the_database_leaves_no_statement_in_a_log(product: Product) -> None:
     word = f"clash{uuid.uuid4().hex[:8]}"
     email, password = f"{word}@example.com", f"{word} Passphrase 77"
@@ -55,7 +54,6 @@ def test_a_conflict_in_the_database_leaves_no_statement_in_a_log(product: Produc
     assert logs_with(product, word, other.email, "INSERT INTO", "pbkdf2_sha256") == []
 
 
-@quick
 def test_log_files_are_their_owner_s(product: Product) -> None:
     open_to_others = [
         str(path.relative_to(product.data_dir))
