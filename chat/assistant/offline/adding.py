@@ -82,13 +82,13 @@ _AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|import
 
 _LEADING = re.compile(
     r"^(?:(?:to|me to|not forget(?: to| about)?|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
-    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)+",
+    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++",
     re.I,
 )
 
 _TRAILING = re.compile(
-    r"(?:[\s,;:.!?-]+|\s+(?:and|due|by|on|at|for|with|before|until|to|please|is|too|as well|also|then|the"
-    r"|a)(?=\s*$))+$",
+    r"(?:\s+(?:and|due|by|on|at|for|with|before|until|to|please|is|too|as well|also|then|the"
+    r"|a)(?=\s*$)|[\s,;:.!?-])++$",
     re.I,
 )
 

@@ -35,9 +35,9 @@ _LISTED = re.compile(
 _BARE_LIST = re.compile(
     r"^(?:(?:and |just |only |now )*(?:(?:all|my|the|open|pending|completed?|finished|done|remaining|overdue"
     r"|outstanding|unfinished|incomplete|today's|tomorrow's|this week's|next week's|high|low|normal|priority"
-    r"|urgent|important|current|full|whole|entire|complete|upcoming|of|monday's|tuesday's|wednesday's"
+    r"|urgent|important|current|full|whole|entire|upcoming|of|monday's|tuesday's|wednesday's"
     r"|thursday's|friday's|saturday's|sunday's)[\s-]*)*"
-    rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|again|now|once more|only|for|due|today|tomorrow"
+    rf"(?:{_TASKS[3:-1]}|overdue|pending|completed|open|everything)(?:\s+(?:please|again|now|once more|only|for|due|tomorrow"
     r"|this|next|week|weekend|month|by|on|with|high|low|normal|list|left|sorted|order(?:ed)?|priority|date"
     r"|status|overview|\w+day))*)\s*\??$"
     r"|^(?:(?:have (?:i|you) )?got )?(?:anything|any tasks?|something)\b.*\b(?:today|tomorrow|about|related to"

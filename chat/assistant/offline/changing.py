@@ -115,13 +115,16 @@ _IS_PRIORITY = re.compile(
     re.I,
 )
 
-_CONNECTORS = re.compile(
-    rf"^(?:\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+)|^\s*(?:to|for"
-    r"|on|of)\s+|(?:\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the"
+_LEAD = re.compile(
+    rf"\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+|\s*(?:to|for|on|of)\s+", re.I
+)
+
+_CONNECTOR = re.compile(
+    r"\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the"
     r"|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has"
     r"|ought|will|can|could|really|actually|only|gets?|done|finished|ready|super|very|quite|extremely|so|more"
     r"|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b"
-    r"|[\s,.;:'!?-]+)+$",
+    r"|[\s,.;:'!?-]",
     re.I,
 )
 
@@ -265,13 +268,24 @@ def _bare_ref(rest: str) -> str:
     previous = None
     while previous != rest:
         previous = rest
-        shorter = _CONNECTORS.sub("", rest).strip(" ,.;:!?-")
+        shorter = _without_connectors(rest).strip(" ,.;:!?-")
         if not shorter and (pointed := re.match(r"(it|that|this)\b", rest, re.I)):
             return pointed[1]
         rest = re.sub(r"(?:'s)?\s+(?:due date|deadline|date|due|priority|time)$", "", shorter, flags=re.I)
         if _IT_ALONE.fullmatch(rest):
             break
     return "" if _ONLY_TASK_WORDS.match(rest) else rest
+
+
+def _without_connectors(text: str) -> str:
+    """Return the text without the words that lead to what it points at, and without those that end it."""
+    lead = _LEAD.match(text)
+    begin = end = lead.end() if lead else 0
+    tail = begin
+    for found in _CONNECTOR.finditer(text, begin):
+        tail = tail if found.start() == end else found.start()
+        end = found.end()
+    return text[begin:tail] if end == len(text) else text[begin:]
 
 
 _IT_ALONE = re.compile(r"(?:it|that|this|them|those|both)(?: one| task)?", re.I)

@@ -9,8 +9,8 @@ _REF = (
     r"|(?:the\s+)?(?:first|second|third|fourth|fifth|last|other)\b)"
 )
 _FILLER = (
-    r"(?:(?:also|then|now|so now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next"
-    r"|after that)\s+)*"
+    r"(?:(?:also|then|now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next"
+    r"|after that)\s+){0,8}+"
 )
 # These begin a new wish wherever they stand.
 _SURE_HEAD = (
@@ -44,8 +44,8 @@ _COMMAND_HEAD = (
     r"|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
 _JOINT = (
-    r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
-    r"|also\s+)*|\s+-\s+)"
+    r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*+|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
+    r"|also\s+)*+|\s+-\s+)"
 )
 _SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
 _SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
@@ -86,10 +86,10 @@ _OPENING = re.compile(
     r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy"
     r"|there(?! (?:is|are|was|were|has|have|will|might|must|should)\b)|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh"
     r"|phew|yay|done thinking"
-    r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+|(?:next|first|second|secondly|firstly|after that"
-    r"|in addition|to start|good news|guess what)(?:\s*[,:!]\s*|\s+(?=(?:i|we) (?:need|have|must|should|want)\b|add\b))"
+    r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+(?=\S)|(?:next|first|second|secondly|firstly|after that"
+    r"|in addition|to start|good news|guess what)(?:\s*[,:!]\s*|\s+(?=(?:i|we) (?:need|have|must|should|want)\b|add\b))(?=\S)"
     r"|(?:at some point|eventually|one day|some ?day|some ?time|(?:there's )?no (?:rush|hurry)(?: at all)?|not urgent|whenever|when (?:i|you) (?:can"
-    r"|get (?:a chance|(?:the )?time|around to it)))\s*(?:[,:]|\s-)\s*)+(?=\S)",
+    r"|get (?:a chance|(?:the )?time|around to it)))\s*(?:[,:]|\s-)\s*(?=\S))++",
     re.I,
 )
 _COMMANDS = (
@@ -109,18 +109,18 @@ _MODAL = re.compile(
     r"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love"
     rf"|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i"
     r"|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move"
-    rf"|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )+",
+    rf"|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )++",
     re.I,
 )
 _CLOSING = re.compile(
-    r"(?:[\s,]+(?:please|pls|thanks|thank you|thx|ty|cheers|for me|if you can|if possible|if you don't mind"
-    r"|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear"
+    r"(?:[\s,]+(?:please|pls|thanks(?: a lot| in advance)?|thank you(?: very much)?|many thanks|thx|ty|cheers|for me|if you can"
+    r"|if possible|if you don't mind|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear"
     r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
     r"|sweetie)|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
     r"|(?:do|don't|should|shouldn't|must|mustn't|isn't|aren't|haven't|have|can|can't|won't|wouldn't) (?:i|we|you|it|they)(?=\W*$)"
     r"|btw|by the way|actually|tbh|to be honest|i think|i guess|i suppose|if that's (?:ok|okay|alright)|fyi|xx?|ta"
-    r"|,? at (?:the same|same) time|(?:(?<=,)|(?<=, )|(?<=to )|(?<=until ))(?:the )?same (?:time|hour)"
-    r"|thanks a lot|thank you very much|many thanks|thanks in advance|lol|haha|:\)|so much))+[\s.!?)]*$",
+    r"| at (?:the same|same) time|(?:(?<=,)|(?<=, )|(?<=to )|(?<=until ))(?:the )?same (?:time|hour)"
+    r"|lol|:\)|so much)(?=[\s,.!?)]|$))++[\s.!?)]*$",
     re.I,
 )
 

@@ -12,9 +12,11 @@ _STRONG = (
     r"|i mean(?:t)?(?: to say)?|no,? actually|actually,? no)"
 )
 _WEAK = r"(?:no|nope|nah|wait|hang on|hold on|sorry|oops|whoops|actually|rather|oh|er+m?|uh+|um+|hm+|ah|ugh|my bad|not)"
+# In a row of them the longer ones are made of shorter ones, and there is one way to read it.
+_ANY = rf"(?:scratch that|strike that|correction|make that|or rather|i mean(?:t)?(?: to say)?|{_WEAK})"
 _TURN = re.compile(
-    rf"(?:\s*[,;.!?(-]+\s*(?:(?:{_STRONG}|{_WEAK})\b[\s,.!:-]*)*(?:{_STRONG}|{_WEAK})\b|\s+{_STRONG}\b"
-    rf"(?:[\s,.!:-]+(?:{_STRONG}|{_WEAK})\b)*)[\s,.!:-]+(?=\S)",
+    rf"(?:\s*[,;.!?(-]+\s*(?:{_ANY}\b[\s,.!:-]*)*{_ANY}\b|\s+{_STRONG}\b"
+    rf"(?:[\s,.!:-]+{_ANY}\b)*)[\s,.!:-]+(?=\S)",
     re.I,
 )
 _ONLY_WEAK = re.compile(r"[\s,;.!?(-]*(?:not|actually|rather|oh|no|oops|whoops|ugh)[\s,.!:-]*", re.I)

@@ -40,7 +40,7 @@ _BEFORE = (
     r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
     r"(?:(?:ideally|preferably|hopefully|probably|maybe|latest|say|no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime"
     r"|any time|of"
-    r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+)*"
+    r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+){0,8}+"
 )
 
 _ON_WEEKDAY = rf"(?:(?:on\s+)?{_WEEKDAY}\.?,?\s+)?"

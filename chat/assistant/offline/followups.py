@@ -65,7 +65,7 @@ _CORRECTION = re.compile(
     re.I,
 )
 _LEADING = re.compile(
-    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|(?:i )?(?:only |just |actually |really )?mean(?:t)?|maybe|probably"
+    r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|(?:i (?:only |just |actually )|(?:i )?(?:really )?)mean(?:t)?|maybe|probably"
     r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)",
     re.I,
 )

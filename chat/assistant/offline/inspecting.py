@@ -15,6 +15,8 @@ _JUST = re.compile(
 
 _NUMBERED = r"(?:task|number|item|#|no\.?)\s*(?:number |#)?(?:\d+|one|two|three|four|five)|#\d+"
 
+_LISTED = r"\s*(?:,|and|&|-|to)+\s*"
+
 _INSPECT = (
     (
         "due",
@@ -149,7 +151,7 @@ _INSPECT = (
         re.compile(
             r"^(?:show|see|view|display|open|get|read|describe|explain|give me|tell me|what(?:'s| is| was|'s in"
             r"| does)|pull up|print|look up|info on)\s*(?:me )?(?:more )?(?:the )?(?:details? |info(?:rmation)? "
-            rf"|about |of |on |for )*(?P<ref>{_NUMBERED}|tasks (?:\d+(?:\s*(?:,|and|&|-|to)+\s*)?)+)(?: (?:say|again"
+            rf"|about |of |on |for )*(?P<ref>{_NUMBERED}|tasks \d+(?:{_LISTED}\d+)*(?:{_LISTED})?)(?: (?:say|again"
             r"|about|in detail|please|details))*$",
             re.I,
         ),

@@ -8,7 +8,7 @@ from chat.assistant.offline.dates import Due, find_due
 _THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
 
 _KIND = (
-    r"(?:(?:new|another|one more|one|two|three|four|five|six|a few|some|several|the following|these|this|\d+|more"
+    r"(?:(?:new|another|one|two|three|four|five|six|a few|some|several|these|this|\d+|more"
     r"|other|an?|the|my|extra|quick|additional|couple of|following)\s+)*"
 )
 

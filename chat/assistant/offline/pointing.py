@@ -47,11 +47,10 @@ _PLACES = {
 _PLACE = "|".join(_PLACES)
 _NUMBER = r"(?:\d{1,6}|" + "|".join(_COUNTING) + ")"
 _MARKED = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
-_JOIN = r"(?:\s*(?:,|and|&|\+|plus|or)\s*)+"
+_JOIN = r"\s*(?:(?:,|and|&|\+|plus|or)\s*)++"
 
 _NUMBERS = re.compile(
-    rf"(?:the\s+)?(?:{_MARKED}\s*)*(?:numbers?|nos?\.?"
-    rf"|#)?\s*#?({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*#?{_NUMBER})*)(?:\s*(?:please|too|as well))?",
+    rf"(?:the\s+)?(?:{_MARKED}\s*)*({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?",
     re.I,
 )
 _RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)

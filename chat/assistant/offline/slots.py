@@ -27,8 +27,8 @@ _LEVELS: dict[str, Priority] = {
     "p3": "low",
 }
 _LEAD = (
-    r"(?:(?:,|;|-|\band\b|\bbut\b)\s*)*(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
-    r"|having|this is|a|an|its|the)\s+)*"
+    r"(?:(?:,|;|-|\band\b|\bbut\b)\s*){0,8}+(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
+    r"|having|this is|a|an|its|the)\s+){0,8}+"
 )
 _SAID_OF_IT = (
     r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty "

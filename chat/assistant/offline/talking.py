@@ -16,7 +16,7 @@ _TALK = (
         r"|much appreciated|appreciate(?:d| it)|i appreciate (?:it|that|your help))\b(?:\W+(?:so|very|much|a|lot"
         r"|again|for|your|the|help|that|everything|man|buddy|you|reminding|me|it|all|this|is|are|great|best|rock"
         r"|assistant|bot|perfect|was|helpful|really|you're|awesome|ton|bunch|bye|good|job|work|nice|ok|okay|super"
-        r"|that's|now|in|advance|mate|appreciated|today|tonight|i|need|needed|everything))*)",
+        r"|that's|now|in|advance|mate|appreciated|today|tonight|i|need|needed))*)",
     ),
     (
         "bye",
@@ -48,15 +48,16 @@ _TALK = (
     ),
     (
         "fine",
-        r"(?:(?:ok|okay|k|kk|cool|great|nice|perfect|awesome|excellent|wonderful|amazing|lovely|fine|good|got it"
-        r"|understood|alright|all right|right|i see|makes sense|sounds good|looks good|all good|all set|that's ok(?:ay)?|good (?:job|work|bot"
-        r"|to know)|well done|nice (?:one|work)|brilliant|sweet|super|wow|lol|haha+|ha|hm+|interesting"
+        r"(?:(?:ok(?:ay)?|k|cool|great|nice(?: (?:one|work))?|perfect|awesome|excellent|wonderful|amazing|lovely|fine"
+        r"|good(?: (?:job|work|bot|to know))?|got it"
+        r"|understood|alright|all right|right|i see|makes sense|sounds good|looks good|all good|all set|that's ok(?:ay)?"
+        r"|well done|brilliant|sweet|super|wow|lol|ha(?:ha+)*|hm+|interesting"
         r"|you'?re (?:the best|great|awesome|amazing|welcome|so helpful)|i love (?:you|it|this)|love it"
         r"|that'?s (?:great|good|right|correct|perfect|fine|helpful|awesome|nice|cool)|no problem|no worries|yay"
-        r"|phew|very good|it'?s (?:fine|ok|okay|good)|never ?mind|forget it|cancel|nothing|nm|nvm|stop|leave it"
-        r"|as you were|wait|one moment|just a (?:sec|second|moment)|hold on|i'?m (?:tired|happy|sad|bored|stressed"
+        r"|phew|very good|it'?s (?:fine|ok(?:ay)?|good)|never ?mind|forget it|cancel|nothing|nm|nvm|stop|leave it"
+        r"|as you were|wait|one moment|just a (?:sec(?:ond)?|moment)|hold on|i'?m (?:tired|happy|sad|bored|stressed"
         r"|busy|overwhelmed|exhausted|ok|fine|good)(?: .*)?|what a day|so much to do|busy day(?: today)?"
-        r"|have a busy day)[\s,!.]*)+(?:so much|a lot|then|there|bot|assistant|job|you)?",
+        r"|have a busy day)[\s,!.]*)++(?:so much|a lot|then|there|bot|assistant|job|you)?",
     ),
     (
         "fine",
@@ -70,7 +71,7 @@ _TALK = (
     ),
     (
         "day",
-        r"(?:what(?:'s| is)? ?(?:the )?(?:date|day|time)(?: (?:is it|today|now|is today|is it today|is it now"
+        r"(?:what(?:'s| is)? ?(?:the )?(?:date|day|time)(?: (?:is it|today|now|is today"
         r"|of the week))*|what day (?:of the week )?is (?:it|today)(?: today)?|what'?s today(?:'s date)?"
         r"|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)",
     ),
