@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
+from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.chores import CHORES, WITH_OTHERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
 from chat.assistant.offline.matching import PAST
@@ -344,6 +345,7 @@ def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, P
     """Return a note without the priority and the date that follow it: "notes: hinge is loose, due Saturday, low priority"."""
     kept, due = note, None
     while found := _AFTER_NOTE.search(kept):
+        checkpoint()
         priority, rest = take_priority(found["more"])
         when = find_due(found["more"], now)
         if priority and not rest.strip(" ,."):
@@ -371,6 +373,7 @@ def clean_title(text: str) -> str:
     )
     previous = None
     while previous != text:
+        checkpoint()
         previous = text
         text = _TRAILING.sub("", _LEADING.sub("", text)) or text
     return text

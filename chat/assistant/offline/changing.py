@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
@@ -267,6 +268,7 @@ def _bare_ref(rest: str) -> str:
         return rest.strip(" ,.;:!?-")
     previous = None
     while previous != rest:
+        checkpoint()
         previous = rest
         shorter = _without_connectors(rest).strip(" ,.;:!?-")
         if not shorter and (pointed := re.match(r"(it|that|this)\b", rest, re.I)):

@@ -2,6 +2,7 @@
 
 import re
 
+from chat.assistant.offline.budget import checkpoint, remembered
 from chat.assistant.offline.likewise import spelled_out
 
 _REF = (
@@ -169,10 +170,12 @@ def _goes_on(before: str, after: str) -> bool:
     )
 
 
+@remembered
 def unwrap(clause: str) -> str:
     """Return a wish without greeting, politeness and closing."""
     previous = None
     while previous != clause:
+        checkpoint()
         previous = clause
         clause = _OPENING.sub("", clause.strip())
         if asked := _MODAL.match(clause):

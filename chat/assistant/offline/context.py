@@ -5,18 +5,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TypeGuard
 
+from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.tasks import Task
 
 FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
 CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
 
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
-_KEPT = re.compile(r"^- (\w+) (\{.*\}) -> (\{.*\})$", re.M)
-_SHOWN = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+(?:\[[ x]\]\s+)?\*\*(\d+)\*\*", re.M)
+_KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
+_SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
 
-_NAMED = re.compile(r"\*\*(\d+)\*\*")
+_NAMED = re.compile(r"\*\*(\d{1,9})\*\*")
+_JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,18 @@ class Instructions:
         """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
-        kept = tuple(_done({"name": name, "arguments": given}, came) for name, given, came in _KEPT.findall(text))
-        return cls(now=now, forgotten=FORGOTTEN in text, kept=kept)
+        return cls(now=now, forgotten=FORGOTTEN in text, kept=tuple(_kept(text)))
+
+
+def _kept(text: str) -> "Iterator[Done]":
+    for begun in _KEPT.finditer(text):
+        try:
+            arguments, end = _JSON.raw_decode(text, begun.end())
+        except (ValueError, RecursionError):
+            continue
+        if text.startswith(" -> {", end):
+            line_end = text.find("\n", end)
+            yield Done(begun[1], arguments, text[end + len(" -> ") : line_end if line_end >= 0 else len(text)])
 
 
 @dataclass(frozen=True)
@@ -58,9 +71,10 @@ class Outcome:
     @classmethod
     def read(cls, output: str) -> "Outcome":
         """Read JSON as the tools write it; anything else is a failure with that text."""
+        checkpoint()
         try:
             raw = json.loads(output)
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(detail=output)
         if not isinstance(raw, Mapping):
             return cls(detail=output)
@@ -77,16 +91,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Done:
-    """A call that was made, and what came of it."""
+    """A call that was made, and its output, which is read only when it is asked for: there may be a long list in it."""
 
     name: str
     arguments: Mapping[str, object]
-    outcome: Outcome
+    output: str | Outcome
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What came of the call."""
+        return self.output if isinstance(self.output, Outcome) else Outcome.read(self.output)
 
     @property
     def changed(self) -> Task | None:
         """The task that this call changed, as it was afterwards."""
-        return self.outcome.task if self.outcome.ok and self.name in CHANGES else None
+        return self.outcome.task if self.name in CHANGES and self.outcome.ok else None
 
 
 @dataclass
@@ -94,17 +113,33 @@ class Turn:
     """A message of the person, the calls it led to, and the reply."""
 
     said: str
-    calls: list[Done] = field(default_factory=list)
+    made: list[Done] = field(default_factory=list)
     replied: str = ""
-    # The tasks about which the person was asked whether they may go, and said something else instead.
-    undecided: list[int] = field(default_factory=list)
+    over: bool = False
 
-    @property
+    @cached_property
+    def calls(self) -> list[Done]:
+        """The calls; tasks that were deleted together, in a turn that is over, are told as if each had been alone."""
+        calls: list[Done] = []
+        for call in self.made:
+            alone = self.over and call.name == "delete_tasks"
+            calls += [_deleted(task) for task in call.outcome.tasks] if alone else [call]
+        return calls
+
+    @cached_property
+    def undecided(self) -> list[int]:
+        """The tasks about which the person was asked whether they may go, and said something else instead."""
+        asked = [call for call in self.made if self.over and call.name == "delete_tasks"]
+        superseded = [call.arguments.get("numbers") for call in asked if call.outcome.error == "superseded"]
+        numbers = superseded[-1] if superseded else []
+        return [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
+
+    @cached_property
     def changed(self) -> list[Task]:
         """The tasks that were changed in this turn, each once, as last seen."""
         return list({task.number: task for call in self.calls if (task := call.changed)}.values())
 
-    @property
+    @cached_property
     def shown(self) -> list[int]:
         """The numbers of the tasks listed in the reply, in the order shown."""
         numbers = self.undecided or [int(number) for number in _SHOWN.findall(self.replied)]
@@ -115,7 +150,7 @@ class Turn:
         in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.replied] if listed else []
         return [task.number for task in in_reply]
 
-    @property
+    @cached_property
     def named(self) -> list[int]:
         """The one task that the reply was about although nothing came of it: "Task 2 was already completed"."""
         numbers = {int(number) for number in _NAMED.findall(self.replied)}
@@ -141,28 +176,16 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
         if entry.get("role") == "user":
             turns.append(Turn(said=_text(entry.get("content"))))
         elif turns and entry.get("type") == "function_call":
-            turns[-1].calls.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
+            turns[-1].made.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
         elif turns and entry.get("role") == "assistant":
             turns[-1].replied += _text(entry.get("content"))
     for turn in turns[:-1]:
-        _take_apart(turn)
+        turn.over = True
     return turns or [Turn(said="")]
 
 
-def _take_apart(turn: Turn) -> None:
-    """Tell of tasks that were deleted together, in a turn that is over, as if each had been deleted by itself."""
-    calls = []
-    for call in turn.calls:
-        if call.name != "delete_tasks":
-            calls.append(call)
-            continue
-        calls += [
-            Done("delete_task", {"number": task.number}, Outcome(ok=True, task=task)) for task in call.outcome.tasks
-        ]
-        if call.outcome.error == "superseded":
-            numbers = call.arguments.get("numbers")
-            turn.undecided = [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
-    turn.calls = calls
+def _deleted(task: Task) -> Done:
+    return Done("delete_task", {"number": task.number}, Outcome(ok=True, task=task))
 
 
 def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:
@@ -172,9 +195,9 @@ def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:
 def _done(entry: Mapping[str, object], output: str) -> Done:
     try:
         arguments = json.loads(str(entry.get("arguments") or "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = {}
-    return Done(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, Outcome.read(output))
+    return Done(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, output)
 
 
 def _text(content: object) -> str:

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from chat.assistant.offline.budget import TooMuch
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import find_due, without
 
@@ -48,11 +49,25 @@ _TAKEN_BACK = re.compile(
     re.I,
 )
 _MOST_WORDS = 6
+# Of one message. Who takes back more than that is better asked to say it again.
+_MOST_THOUGHTS = 12
 
 
 def settled(text: str, now: datetime) -> str:
-    """Return the message as it stands after its second thoughts."""
-    for turn in _TURN.finditer(text):
+    """Return the message as it stands after its second thoughts. Raise TooMuch."""
+    for _ in range(_MOST_THOUGHTS):
+        better = _once_settled(text, now)
+        if better is None:
+            return text
+        text = better
+    raise TooMuch
+
+
+def _once_settled(text: str, now: datetime) -> str | None:
+    """Return the message after the first second thought that corrects something; None if none does."""
+    for count, turn in enumerate(_TURN.finditer(text), 1):
+        if count > _MOST_THOUGHTS:
+            raise TooMuch
         before, after = text[: turn.start()], text[turn.end() :].strip()
         if not re.search(r"\w", unwrap(before)) or len(before.split()) < 2:  # noqa: PLR2004
             continue
@@ -60,14 +75,14 @@ def settled(text: str, now: datetime) -> str:
             # "Friday, not Saturday" takes nothing back that was said.
             wrong = find_due(after, now)
             if wrong and find_due(before, now) and not _BARE.sub("", without(after, wrong)):
-                return settled(before, now)
+                return before
             continue
         found = _settled(
             before, after, now, weak=_ONLY_WEAK.fullmatch(turn[0]) is not None, denied=_NO.search(turn[0]) is not None
         )
         if found is not None:
-            return settled(found, now)
-    return text
+            return found
+    return None
 
 
 def _settled(before: str, after: str, now: datetime, *, weak: bool, denied: bool) -> str | None:

@@ -9,6 +9,7 @@ from typing import Literal
 import parsedatetime
 
 from chat.assistant.offline.almanac import FEASTS, coming, in_week, month, month_end, month_start, months_to, weekday
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.clock import TIME, amount, read_clock, waking
 
 Found = date | datetime | None
@@ -200,105 +201,137 @@ def _start_of_month(match: re.Match[str], now: datetime) -> Found:
     return month_start(now.date(), months)
 
 
-def _rule(pattern: str, resolve: Resolver) -> tuple[re.Pattern[str], Resolver]:
+@dataclass(frozen=True)
+class _Rule:
+    """A way to say a day. Where one of the words that it `needs` is missing, the pattern need not be tried."""
+
+    pattern: re.Pattern[str]
+    resolve: Resolver
+    needs: tuple[re.Pattern[str], ...]
+
+
+def _rule(pattern: str, resolve: Resolver, *needs: str) -> _Rule:
     # "Friday's meeting" names the meeting, not a day on which something is due.
-    return re.compile(rf"(?<![\w'-]){pattern}(?![\w]|'s|-\w)", re.I), resolve
+    said = re.compile(rf"(?<![\w'-]){pattern}(?![\w]|'s|-\w)", re.I)
+    return _Rule(said, resolve, tuple(re.compile(need, re.I) for need in needs))
 
 
 _YEAR = r"(?:,?\s+(?P<year>20\d\d))?"
 
-_RULES: tuple[tuple[re.Pattern[str], Resolver], ...] = (
-    _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso),
+_FEAST = r"(?:christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day|halloween)"
+
+_EDGE = r"(?:end|start|beginning|middle|mid)"
+
+_PLAIN = r"(?:(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)"
+
+_RULES: tuple[_Rule, ...] = (
+    _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso, r"\d"),
     _rule(
         _BEFORE
         + _ON_WEEKDAY
         + rf"(?P<month>{_MONTH})\.?\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}(?!\s*(?:am|pm|:\d))",
         _named_day,
+        r"\d",
+        _MONTH,
     ),
     _rule(
         _BEFORE
         + _ON_WEEKDAY
         + rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\.?{_YEAR}",
         _named_day,
+        r"\d",
+        _MONTH,
     ),
     _rule(
         _BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>\.)(?P<second>\d{1,2})\.(?P<year>20\d\d|\d\d)?",
         _numeric_day,
+        r"\d",
     ),
     _rule(
         _BEFORE + _ON_WEEKDAY + r"(?P<first>\d{1,2})(?P<sep>/)(?P<second>\d{1,2})(?:/(?P<year>20\d\d|\d\d))?",
         _numeric_day,
+        r"\d",
     ),
-    _rule(_BEFORE + rf"the\s+(?P<day>{_NTH})\s+of (?P<next>next) month", _day_of_month),
-    _rule(_BEFORE + rf"(?P<next>next) month\s+on\s+the\s+(?P<day>{_NTH})", _day_of_month),
-    _rule(_BEFORE + rf"{_WEEKDAY}\s+the\s+(?P<day>{_NTH})", _day_of_month),
+    _rule(_BEFORE + rf"the\s+(?P<day>{_NTH})\s+of (?P<next>next) month", _day_of_month, "month", _NTH),
+    _rule(_BEFORE + rf"(?P<next>next) month\s+on\s+the\s+(?P<day>{_NTH})", _day_of_month, "month", _NTH),
+    _rule(_BEFORE + rf"{_WEEKDAY}\s+the\s+(?P<day>{_NTH})", _day_of_month, _WEEKDAY, _NTH),
     _rule(
         rf"(?:due|by|on|before|until|till|for|to)\s+(?:on\s+)?the\s+(?P<day>{_NTH})(?: of (?:this|the|each"
         r"|every) month)?(?! (?:ones?|tasks?|items?|floor|street|avenue|round|grade|class|edition|time|page|half))",
         _day_of_month,
+        _NTH,
     ),
-    _rule(
-        _BEFORE
-        + (
-            r"(?P<feast>christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day"
-            r"|halloween)"
-        ),
-        _feast,
-    ),
+    _rule(_BEFORE + rf"(?P<feast>{_FEAST})", _feast, _FEAST),
     _rule(
         _BEFORE + rf"(?:in\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})\s+(?:from|after)\s+"
         rf"(?P<anchor>now|today|tomorrow|(?:next )?{_FULL_WEEKDAY})",
         _after,
+        _UNIT,
     ),
-    _rule(rf"(?:due\s+)?(?:in|within)\s+(?:the next\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})(?:'?\s+time)?", _after),
+    _rule(
+        rf"(?:due\s+)?(?:in|within)\s+(?:the next\s+)?(?P<count>{_COUNT})\s+(?P<unit>{_UNIT})(?:'?\s+time)?",
+        _after,
+        _UNIT,
+    ),
     _rule(
         _BEFORE
         + rf"(?:in\s+)?(?P<count>a|two|one)\s+(?P<unit>weeks?)\s+(?:on\s+)?(?P<anchor>today|tomorrow|{_FULL_WEEKDAY})",
         _after,
+        "week",
     ),
-    _rule(_BEFORE + rf"(?P<anchor>{_FULL_WEEKDAY})(?P<count>)\s+(?P<unit>week)(?!end)", _after),
-    _rule(r"(?:due\s+)?in half an hour", _half_hour),
-    _rule(_BEFORE + r"(?P<plain>(?:the\s+)?day\s+after\s+tomorrow)" + _PART, _plain_day),
+    _rule(_BEFORE + rf"(?P<anchor>{_FULL_WEEKDAY})(?P<count>)\s+(?P<unit>week)(?!end)", _after, "week", _FULL_WEEKDAY),
+    _rule(r"(?:due\s+)?in half an hour", _half_hour, "half an hour"),
+    _rule(_BEFORE + r"(?P<plain>(?:the\s+)?day\s+after\s+tomorrow)" + _PART, _plain_day, "after"),
     _rule(
-        _BEFORE + r"(?:at\s+)?(?:the\s+|this\s+)?(?P<edge>end|start|beginning|middle|mid)[- ](?:of\s+)?(?:the\s+)?"
+        _BEFORE + rf"(?:at\s+)?(?:the\s+|this\s+)?(?P<edge>{_EDGE})[- ](?:of\s+)?(?:the\s+)?"
         rf"(?:(?P<which>this|next)\s+)?(?P<unit>day|today|tomorrow|week|month|year|{_MONTH})",
         _edge,
+        _EDGE,
     ),
     _rule(
         _BEFORE + rf"(?:(?P<which>next week|this|next|coming|the)\s+(?:on\s+)?)?(?P<weekday>{_FULL_WEEKDAY})"
         r"(?:\s+(?P<after>next week|of next week))?" + _PART,
         _named_weekday,
+        _FULL_WEEKDAY,
     ),
     _rule(
         rf"(?:(?:due|by|on|before|until|till|for|to)\s+)?(?P<which>this|next|coming)\s+(?P<weekday>{_WEEKDAY})\.?"
         + _PART,
         _named_weekday,
+        _WEEKDAY,
     ),
     _rule(
         rf"(?:due|by|on|before|until|till|for|to)\s+(?P<which>)(?P<weekday>{_WEEKDAY})\.?" + _PART,
         _named_weekday,
+        _WEEKDAY,
     ),
     _rule(
         _BEFORE + r"(?:over\s+|at\s+|during\s+|in\s+)?(?P<which>next|this|coming|the)\s+(?P<unit>weekend)",
         _relative_unit,
+        "weekend",
     ),
     _rule(
         _BEFORE + r"(?:later\s+|some ?time\s+)?(?:in\s+)?(?P<which>next|this|later this)\s+(?P<unit>week|month|year)",
         _relative_unit,
+        "week|month|year",
     ),
+    _rule(_BEFORE + rf"(?P<plain>{_PLAIN})" + _PART, _plain_day, _PLAIN),
     _rule(
-        _BEFORE
-        + r"(?P<plain>(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)"
-        + _PART,
-        _plain_day,
+        r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))",
+        _part_alone,
+        "morning|afternoon|evening",
     ),
-    _rule(r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))", _part_alone),
-    _rule(r"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday),
-    _rule(r"(?<!the )(?<!we )(?<!i )(?<!he )(?<!in )(?<!of )(?P<which>)(?P<weekday>sat|sun)(?=\s*$)", _named_weekday),
-    _rule(r"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday),
+    _rule(r"(?P<which>)(?P<weekday>mon|tues?|wed|thu|thurs|fri)(?=\s*$|\s+(?:at\s+)?\d)", _named_weekday, _WEEKDAY),
+    _rule(
+        r"(?<!the )(?<!we )(?<!i )(?<!he )(?<!in )(?<!of )(?P<which>)(?P<weekday>sat|sun)(?=\s*$)",
+        _named_weekday,
+        "sat|sun",
+    ),
+    _rule(r"(?P<which>)(?P<weekday>sat|sun)(?=\s+(?:at\s+)?\d)", _named_weekday, "sat|sun"),
     _rule(
         rf"(?:due\s+)?(?:in|by|before|until|for|early)\s+(?:early\s+)?(?P<month>{_MONTH})(?=\s*(?:$|[,.;!?]))",
         _start_of_month,
+        _MONTH,
     ),
 )
 
@@ -313,6 +346,7 @@ _HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|
 _EVENING = re.compile(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b", re.I)
 
 
+@remembered
 def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
     """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
     days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
@@ -348,12 +382,18 @@ def without(text: str, due: Due) -> str:
 
 def _days(text: str, now: datetime) -> Iterator[_Day]:
     taken: list[tuple[int, int]] = []
-    for pattern, resolve in _RULES:
-        for match in pattern.finditer(text):
+    said: dict[re.Pattern[str], bool] = {}
+    for rule in _RULES:
+        for need in rule.needs:
+            if need not in said:
+                said[need] = need.search(text) is not None
+        if not all(said[need] for need in rule.needs):
+            continue
+        for match in rule.pattern.finditer(text):
             start, end = match.span()
             if any(start < other_end and end > other_start for other_start, other_end in taken):
                 continue
-            found = resolve(match, now)
+            found = rule.resolve(match, now)
             if found is None:
                 continue
             taken.append((start, end))

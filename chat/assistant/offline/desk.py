@@ -3,18 +3,23 @@
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from chat.assistant.offline import recalling
+from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.clauses import split_clauses
 from chat.assistant.offline.context import Instructions, Outcome, Turn
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Prefer
-from chat.assistant.offline.words import prepare
+from chat.assistant.offline.understanding import LONGEST
+from chat.assistant.offline.wishes import Prefer, Status
+from chat.assistant.offline.words import prepare, tidied
 
 T = TypeVar("T")
 
 PAGE = 100
+# Every page that is read is an output that is kept, and read again at each step of the turn.
+MOST_READ = 1_000
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,11 @@ class Desk:
     def __init__(self, instructions: Instructions, turns: Sequence[Turn]) -> None:
         self.instructions = instructions
         self.before: Sequence[Turn] = turns[:-1]
-        self.said = turns[-1].said
+        self.said = tidied(turns[-1].said)
         self.touched: list[int] = []
         self.shown: list[int] = []
         self._all: dict[int, Task] | None = None
+        self._too_many: TooManyTasks | None = None
 
     @property
     def now(self) -> datetime:
@@ -68,20 +74,49 @@ class Desk:
                 del self._all[task.number]
 
     def everything(self) -> Work[list[Task]]:
-        """Return all tasks of the person, asking for them once a turn."""
+        """Return all tasks of the person, asking for them once a turn.
+
+        Of a long list these are the open ones, and the newest of the others. Raise TooManyTasks where too many are open.
+        """
+        if self._too_many is not None:
+            raise self._too_many
         if self._all is None:
-            first = (yield [self._page(0)])[0]
-            tasks = list(first.tasks)
-            rest = [self._page(offset) for offset in range(len(tasks), first.total, PAGE)] if tasks else []
-            if rest:
-                for outcome in (yield rest):
-                    tasks += outcome.tasks
+            first = (yield [self._page("all", 0)])[0]
+            if first.total <= MOST_READ:
+                tasks = yield from self._rest("all", first)
+            else:
+                tasks = yield from self._open_and_newest(first.total)
             self._all = {task.number: task for task in tasks}
         return list(self._all.values())
 
+    def as_many_as_may_be(self) -> Work[list[Task]]:
+        """Return all tasks of the person or, of a long list, those that come first."""
+        if self._all is not None:
+            return list(self._all.values())
+        return (yield from self._rest("all", (yield [self._page("all", 0)])[0]))
+
+    def _open_and_newest(self, total: int) -> Work[list[Task]]:
+        first = (yield [self._page("pending", 0)])[0]
+        if first.total > MOST_READ:
+            self._too_many = TooManyTasks(first.total)
+            raise self._too_many
+        tasks = yield from self._rest("pending", first)
+        newest = (yield [self._page("completed", max(0, total - first.total - PAGE))])[0]
+        return [*tasks, *newest.tasks]
+
+    def _rest(self, status: Status, first: Outcome) -> Work[list[Task]]:
+        """Return the tasks of a first page and of those that follow it."""
+        tasks = list(first.tasks)
+        end = min(first.total, MOST_READ) if tasks else 0
+        pages = [self._page(status, offset) for offset in range(len(tasks), end, PAGE)]
+        if pages:
+            for outcome in (yield pages):
+                tasks += outcome.tasks
+        return tasks
+
     @staticmethod
-    def _page(offset: int) -> Call:
-        return Call("list_tasks", {"status": "all", "sort": "number", "limit": PAGE, "offset": offset})
+    def _page(status: Status, offset: int) -> Call:
+        return Call("list_tasks", {"status": status, "sort": "number", "limit": PAGE, "offset": offset})
 
     def last_list(self) -> list[int]:
         """Return the numbers of the tasks shown last, in the order shown."""
@@ -142,10 +177,17 @@ class Desk:
         """Return what the person wants from now on, said at any time in the conversation; the newest word counts."""
         wanted = Prefer()
         for turn in self.before:
-            for clause in split_clauses(prepare(turn.said).text):
-                said = recalling.preference(clause)
-                if said is not None:
-                    wanted = Prefer(
-                        said.sort or wanted.sort, said.status or wanted.status, said.priority or wanted.priority
-                    )
+            for said in _preferences(turn.said):
+                wanted = Prefer(
+                    said.sort or wanted.sort, said.status or wanted.status, said.priority or wanted.priority
+                )
         return wanted
+
+
+@lru_cache(maxsize=256)
+def _preferences(said: str) -> tuple[Prefer, ...]:
+    """Return what a message wishes for from then on."""
+    if len(said) > LONGEST or not recalling.may_be_preference(said):
+        return ()
+    found = (recalling.preference(clause) for clause in split_clauses(prepare(said).text))
+    return tuple(preference for preference in found if preference is not None)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline.adding import add, clean_title
+from chat.assistant.offline.budget import TooMuch
 from chat.assistant.offline.changing import change
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.context import Turn
@@ -98,9 +99,11 @@ def follow_up(desk: Desk) -> list[Wish]:
 def _dated(desk: Desk) -> str:
     """Return what was said with "the same day" as the day of the task that was spoken of last."""
     found = _SAME_DAY.search(desk.said)
+    if found is None:
+        return desk.said
     seen = desk.seen()
     days = [day for number in desk.spoken_of() if number in seen and (day := seen[number].due_date)]
-    if found is None or not days:
+    if not days:
         return desk.said
     return f"{desk.said[: found.start()]} on {days[-1].isoformat()}{desk.said[found.end() :]}"
 
@@ -112,19 +115,22 @@ def _again(desk: Desk) -> list[Wish]:
         return []
     said = desk.said.strip(" .!?")
     found = _SAME.match(unwrap(said)) or _SAME.match(said) or _CORRECTION.match(desk.said.strip(" .!"))
-    words = next((group for group in found.groups() if group), "") if found else ""
-    ref = read_ref(words, desk.now)
-    wishes = [wish for wish in understand(last.said, desk.now) if isinstance(wish, Complete | Delete | Reopen | Change)]
-    if (
-        found is None
-        or not wishes
-        or ref.every
-        or ref.pronoun not in ("", "other")
-        or (ref.phrase and not _known(ref.phrase, desk))
-    ):
+    if found is None:
+        return []
+    ref = read_ref(next((group for group in found.groups() if group), ""), desk.now)
+    wishes = [wish for wish in _understood(last, desk) if isinstance(wish, Complete | Delete | Reopen | Change)]
+    if not wishes or ref.every or ref.pronoun not in ("", "other") or (ref.phrase and not _known(ref.phrase, desk)):
         return []
     repeated = replace(wishes[-1], ref=ref)
     return [repeated] if found.re is _SAME else [Undo(), repeated]
+
+
+def _understood(turn: Turn, desk: Desk) -> list[Wish]:
+    """Return what an earlier message wished; nothing if that was more than can be read at once."""
+    try:
+        return understand(turn.said, desk.now)
+    except TooMuch:
+        return []
 
 
 def _known(phrase: str, desk: Desk) -> bool:
@@ -148,7 +154,7 @@ def _pending(desk: Desk) -> Pending | None:
 
 
 def _unfinished(turn: Turn, desk: Desk) -> Pending | None:
-    wishes = [wish for wish in understand(turn.said, desk.now) if isinstance(wish, Pending)]
+    wishes = [wish for wish in _understood(turn, desk) if isinstance(wish, Pending)]
     open_ones = [wish for wish in wishes if not (isinstance(wish, Add) and wish.drafts)]
     return open_ones[-1] if open_ones else None
 

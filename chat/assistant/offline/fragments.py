@@ -3,12 +3,14 @@
 import re
 from datetime import datetime
 
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
 from chat.assistant.offline.wishes import Fragment
 
 
+@remembered
 def fragment(clause: str, now: datetime) -> Fragment | None:
     """Read a bare day, hour or priority."""
     clause = re.sub(r",?\s*(?:at )?(?:the )?same (?:time|hour)\b", "", clause, flags=re.I)

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
+from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.pointing import read_ref
 from chat.assistant.offline.wishes import (
     Add,
@@ -58,6 +59,7 @@ def without_kindness(text: str) -> str:
     """Return a message without the thanks and the praise that end it."""
     previous = None
     while previous != text:
+        checkpoint()
         previous, found = text, _KIND_END.search(text)
         if found and len(text[: found.start()].split()) > 1:
             text = text[: found.start()]

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from chat.assistant.offline.budget import checkpoint, remembered
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.vocabulary import SHORTHAND, words
 from chat.assistant.offline.words import distance
@@ -170,6 +172,7 @@ _KIN = frozenset(
         """
     )
 )
+_WITH_KIN = frozenset(word for pair in _KIN for word in pair)
 # Who "bought the bread" has done the task "Bread".
 _FETCHING = frozenset(
     {"buy", "get", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
@@ -195,6 +198,7 @@ class Match:
     near: tuple[Task, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def stem(word: str) -> str:
     """Reduce a word to what its forms have in common: "buying", "bought" and "buys" are all "buy"."""
     word = word.lower().removesuffix("'s").strip("'")
@@ -217,11 +221,12 @@ def stem(word: str) -> str:
     return _SAME.get(word, _SAME.get(f"{word}e", word))
 
 
-def key_words(text: str) -> list[str]:
+@remembered
+def key_words(text: str) -> tuple[str, ...]:
     """Return the stems of the words that carry meaning."""
     found = [SHORTHAND.get(word, word) for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
     kept = [word for word in found if word not in _STOP] or found
-    return [stem(word) for word in kept]
+    return tuple(stem(word) for word in kept)
 
 
 def same_words(one: str, other: str) -> bool:
@@ -247,8 +252,9 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
     if not wanted:
         return Match()
     levels: dict[int, list[Task]] = {}
+    whole = phrase.strip().lower()
     for task in tasks:
-        level = _level(wanted, key_words(task.title), phrase, task.title)
+        level = 0 if task.title.strip().lower() == whole else _level(wanted, key_words(task.title), phrase)
         if level == 3 and literal:
             level = 9
         if level is not None:
@@ -267,29 +273,30 @@ def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
     said = key_words(text)
 
     def whole(task: Task) -> bool:
+        checkpoint()
         words = [word for word in key_words(task.title) if word not in _LIGHT]
         return bool(words) and all(any(alike(word, other) for other in said) for word in words)
 
     return match(text, tasks).sure or tuple(task for task in tasks if whole(task))
 
 
-def _level(wanted: Sequence[str], title: Sequence[str], phrase: str, whole: str) -> int | None:
+def _level(wanted: Sequence[str], title: Sequence[str], phrase: str) -> int | None:
     """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
-    if not title:
-        return None
-    if phrase.strip().lower() == whole.strip().lower():
-        return 0
+    checkpoint()
     meant = [word for word in wanted if word not in _LIGHT or word in title]
     wanted = meant or wanted
     have = [word for word in wanted if any(alike(word, other) for other in title)]
     met = [word for word in title if any(alike(word, other) for other in wanted)]
+    if not have or not met:
+        return None
     if len(have) == len(wanted):
         return 1 if len(met) == len(title) else 2
-    core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else []
-    if len(met) == len(title) and core and all(any(alike(word, other) for other in title) for word in core):
-        return 3
-    if len(met) == len(title) and wanted[0] in _FETCHING and _covers(title, wanted[1:]) and title[0] not in _FETCHING:
-        return 3
+    if len(met) == len(title):
+        core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else ()
+        if core and _covers(title, core):
+            return 3
+        if wanted[0] in _FETCHING and _covers(title, wanted[1:]) and title[0] not in _FETCHING:
+            return 3
     return 9 if 2 * len(have) >= len(wanted) or 2 * len(met) >= len(title) else None
 
 
@@ -299,11 +306,16 @@ def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
 
 def alike(one: str, other: str) -> bool:
     """Tell whether two stems are the same word but for a slip of the keyboard."""
-    if one == other or frozenset((one, other)) in _KIN:
+    if one == other or (one in _WITH_KIN and frozenset((one, other)) in _KIN):
         return True
     shorter = min(len(one), len(other))
-    if shorter < 4 or one[0] != other[0]:
+    if shorter < 4 or one[0] != other[0] or abs(len(one) - len(other)) > 2:
         return False
+    return _slipped(one, other, shorter)
+
+
+@remembered
+def _slipped(one: str, other: str, shorter: int) -> bool:
     slips = distance(one, other)
     if slips == 1:
         return shorter >= 5 or sorted(one) == sorted(other)

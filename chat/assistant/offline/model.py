@@ -3,7 +3,8 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from agents import Model, ModelResponse, Usage
 from agents.agent_output import AgentOutputSchemaBase
@@ -15,12 +16,17 @@ from agents.tool import Tool
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 from openai.types.responses.response_prompt_param import ResponsePromptParam
 
+from chat.assistant.offline import budget
 from chat.assistant.offline.context import Instructions, read_turns
 from chat.assistant.offline.desk import Call
 from chat.assistant.offline.planning import next_step
 from chat.assistant.offline.streaming import estimated_usage, events, written_text
 
 NAME = "offline"
+
+# The rules hold the interpreter while they run, so a second thread would only take time from the event loop. Those who
+# wait are served in the order in which they came, and nobody for longer than the budget.
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline-model")
 
 
 class OfflineModel(Model):
@@ -41,7 +47,7 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> ModelResponse:
         """Decide the next step of the turn and return it whole."""
-        response = _respond(system_instructions, input, tools)
+        response = await _decided(system_instructions, input, tools)
         return ModelResponse(output=response.output, usage=_usage(response), response_id=response.id)
 
     async def stream_response(
@@ -59,15 +65,24 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Decide the next step of the turn and stream it."""
-        for event in events(_respond(system_instructions, input, tools)):
+        for event in events(await _decided(system_instructions, input, tools)):
             yield event
             # Nothing here waits for anything, so without this one long reply would hold up every other turn.
             await asyncio.sleep(0)
 
 
-def _respond(system_instructions: str | None, items: str | list[TResponseInputItem], tools: list[Tool]) -> Response:
-    instructions = Instructions.read(system_instructions or "")
-    step = next_step(instructions, read_turns(items), frozenset(tool.name for tool in tools))
+async def _decided(
+    system_instructions: str | None, items: str | list[TResponseInputItem], tools: list[Tool]
+) -> Response:
+    """Decide the next step away from the event loop."""
+    names = frozenset(tool.name for tool in tools)
+    return await asyncio.get_running_loop().run_in_executor(_thread, _respond, system_instructions or "", items, names)
+
+
+def _respond(system_instructions: str, items: str | list[TResponseInputItem], tools: frozenset[str]) -> Response:
+    instructions = Instructions.read(system_instructions)
+    with budget.limited():
+        step = next_step(instructions, read_turns(items), tools)
     output: list[TResponseOutputItem] = [_message(step)] if isinstance(step, str) else [_call(call) for call in step]
     return Response(
         id=f"resp_{uuid.uuid4().hex}",
@@ -79,8 +94,16 @@ def _respond(system_instructions: str | None, items: str | list[TResponseInputIt
         status="completed",
         tool_choice="auto",
         tools=[],
-        usage=estimated_usage(f"{system_instructions}{items}", written_text(output)),
+        usage=estimated_usage(len(system_instructions) + _size(items), len(written_text(output))),
     )
+
+
+def _size(items: str | list[TResponseInputItem]) -> int:
+    """Count the characters of the items, about as many as a model would read."""
+    if isinstance(items, str):
+        return len(items)
+    fields = [field for item in items if isinstance(item, Mapping) for field in item.items()]
+    return sum(len(name) + len(value if isinstance(value, str) else str(value)) for name, value in fields)
 
 
 def _message(text: str) -> ResponseOutputMessage:

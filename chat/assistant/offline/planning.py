@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from chat.assistant.offline.budget import TooManyTasks, TooMuch
 from chat.assistant.offline.context import Done, Instructions, Turn
 from chat.assistant.offline.desk import Call, Desk
 from chat.assistant.offline.plans import carry_out
@@ -12,6 +13,10 @@ MAX_STEPS = 20
 _TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
 _LOST = "I was interrupted part way. Please look at your list, and tell me what is still to do."
 _TOO_MUCH = f"That is more than I can read at once. Please tell me in up to {LONGEST:,} characters at a time."
+_TOO_HARD = (
+    "I couldn't make sense of all that at once. Please tell me less at a time: one or two things, in short sentences."
+)
+_TOO_MANY = "You have {:,} open tasks, too many for me to find one by its name. Please tell me its number."
 _NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again later."
 
 
@@ -23,6 +28,15 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
     """
     if len(turns[-1].said) > LONGEST:
         return _TOO_MUCH
+    try:
+        return _played(instructions, turns, tools)
+    except TooMuch:
+        return _TOO_LONG if turns[-1].made else _TOO_HARD
+    except TooManyTasks as many:
+        return _TOO_MANY.format(many.count)
+
+
+def _played(instructions: Instructions, turns: Sequence[Turn], tools: frozenset[str]) -> str | list[Call]:
     plan = carry_out(Desk(instructions, turns))
     made, steps, kept = list(turns[-1].calls), 0, list(instructions.kept)
     try:

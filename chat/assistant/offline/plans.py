@@ -131,7 +131,7 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     if not drafts:
         return "Sure. What should the task say?"
     if wish.known and len(drafts) == 1:
-        titled = match_titles(drafts[0].title, (yield from desk.everything()), literal=True).sure
+        titled = match_titles(drafts[0].title, (yield from tellings.looked_through(desk)), literal=True).sure
         there = [task for task in titled if not task.is_completed and _there(task, drafts[0].title)]
         if there:
             return f"{replies.named(there[0])} is on your list already."
@@ -141,7 +141,7 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     if wish.bare and len(drafts) == 1 and drafts[0].day:
         same = [
             task
-            for task in (yield from desk.everything())
+            for task in (yield from tellings.looked_through(desk))
             if not task.is_completed and not task.due_date and task.title.lower() == drafts[0].title.lower()
         ]
         if len(same) == 1:
@@ -316,7 +316,7 @@ def _led_by_title(desk: Desk, wish: Vague) -> Work[Change | None]:
     words = wish.text.split()
     if len(words) > _MOST_WORDS or wish.text.endswith("?"):
         return None
-    pending = [task for task in (yield from desk.everything()) if not task.is_completed]
+    pending = [task for task in (yield from tellings.looked_through(desk)) if not task.is_completed]
     for size in range(len(words) - 1, 0, -1):
         found = match_titles(" ".join(words[:size]), pending).sure
         said = fragment(

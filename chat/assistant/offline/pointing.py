@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.dates import find_due, without
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
@@ -149,6 +150,7 @@ def _count(word: str) -> int:
     return int(word) if word.isdigit() else _COUNTING.index(word.lower()) + 1
 
 
+@remembered
 def read_ref(text: str, now: datetime) -> Ref:
     """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-")

@@ -14,6 +14,13 @@ _FROM_NOW = re.compile(
     re.I,
 )
 
+# Words without which there is no preference, whatever is misspelt: most messages have none of them.
+_MAYBE_PREFERENCE = re.compile(
+    r"don.?t|do\s+not|stop|never|longer|now\s+on|here\s+on|point|forward|always|future|default|time|whenever|henceforth"
+    r"|prefer|like|want|wanna|until",
+    re.I,
+)
+
 _RECALL_FIRST = re.compile(
     r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message"
     r"|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i"
@@ -98,6 +105,11 @@ def recall(clause: str) -> Recall | None:
     ):
         return Recall(1)
     return Recall(-1) if _RECALL_LAST.search(clause) else None
+
+
+def may_be_preference(said: str) -> bool:
+    """Tell whether it is worth looking for a preference in a message as it was typed."""
+    return _MAYBE_PREFERENCE.search(said) is not None
 
 
 def preference(clause: str) -> Prefer | None:

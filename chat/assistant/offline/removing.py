@@ -37,10 +37,11 @@ def delete(desk: Desk, wish: Delete) -> Work[str]:
 
 
 def _delete_all(desk: Desk, wish: Delete) -> Work[str]:
-    kind = None
     if wish.ref.narrowed or wish.ref.status != "all":
         kind = yield from choose(desk, wish.ref, among="all")
-    tasks = [task for task in (yield from desk.everything()) if kind is None or task.number in kind.numbers]
+        tasks = [task for task in (yield from desk.everything()) if task.number in kind.numbers]
+    else:
+        tasks = yield from desk.as_many_as_may_be()
     if len(tasks) > 1:
         return (yield from _delete_several(desk, tasks))
     if tasks:

@@ -2,6 +2,7 @@
 
 import re
 
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.wishes import Priority
 from chat.assistant.offline.words import quoted
 
@@ -67,6 +68,7 @@ def level(word: str) -> Priority:
     return _LEVELS.get(word, "high")
 
 
+@remembered
 def take_priority(text: str, *, bare: bool = False) -> tuple[Priority | None, str]:
     """Return the priority that the text names and the text without it; with `bare` a lone "high" counts too."""
     for form in (*_FORMS, _BARE) if bare else _FORMS:

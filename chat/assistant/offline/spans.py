@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime, timedelta
 
 from chat.assistant.offline.almanac import MONTHS
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.dates import find_due, settle
 from chat.assistant.offline.wishes import Span
 
@@ -24,6 +25,7 @@ _OR_DAY = re.compile(r"\s*(?:or|and|&|/)\s+(?:on )?(?P<day>today|tomorrow|\w+day
 _WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10, "few": 3, "couple": 2}
 
 
+@remembered
 def read_span(text: str, now: datetime) -> Span | None:
     """Return the days that a question names, or None if it names none."""
     today = now.date()

@@ -25,6 +25,8 @@ from openai.types.responses import (
 )
 
 _WORDS = re.compile(r"\s*\S+|\s+")
+# Each is an event that everything on its way to the page handles.
+MOST_PIECES = 500
 
 
 def events(response: Response) -> Iterator[TResponseStreamEvent]:
@@ -60,7 +62,7 @@ def _text_events(
         part=part.model_copy(update={"text": ""}),
         sequence_number=next(numbers),
     )
-    for piece in _WORDS.findall(part.text):
+    for piece in _pieces(part.text):
         yield ResponseTextDeltaEvent(
             type="response.output_text.delta",
             item_id=item_id,
@@ -87,6 +89,13 @@ def _text_events(
         part=part,
         sequence_number=next(numbers),
     )
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text into its words or, if it is long, into several at a time."""
+    words = _WORDS.findall(text)
+    size = -(-len(words) // MOST_PIECES) or 1
+    return ["".join(words[start : start + size]) for start in range(0, len(words), size)]
 
 
 def _call_events(item: ResponseFunctionToolCall, index: int, numbers: Iterator[int]) -> Iterator[TResponseStreamEvent]:
@@ -125,9 +134,9 @@ def _done(item: TResponseOutputItem, index: int, numbers: Iterator[int]) -> TRes
     )
 
 
-def estimated_usage(read: str, written: str) -> ResponseUsage:
+def estimated_usage(read: int, written: int) -> ResponseUsage:
     """Estimate tokens at four characters each, the usual rule of thumb for English."""
-    tokens_in, tokens_out = max(1, len(read) // 4), max(1, len(written) // 4)
+    tokens_in, tokens_out = max(1, read // 4), max(1, written // 4)
     return ResponseUsage.model_validate(
         {
             "input_tokens": tokens_in,

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chat.assistant.offline import recalling, replies
+from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import Due, settle
-from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.desk import MOST_READ, Call, Desk, Work
 from chat.assistant.offline.matching import alike, key_words, match, mentioned, stem
 from chat.assistant.offline.pointing import pointer_in
 from chat.assistant.offline.tasks import Task
+from chat.assistant.offline.understanding import LONGEST
 from chat.assistant.offline.wishes import (
     Answer,
     Change,
@@ -31,6 +33,8 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 _PAGE = 50
 _MOST_COUNTED = 10
 _MOST_WORDS, _LONGEST_VAGUE, _FEW = 3, 200, 3
+# Characters: of all that is recalled together, and what each message gets of it at least.
+_MOST_RECALLED, _LEAST_RECALLED = 20_000, 100
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -80,11 +84,8 @@ def show(desk: Desk, wish: Show) -> Work[str]:
         return replies.safe(outcome.detail) or "I couldn't read your list just now."
     tasks, total = list(outcome.tasks), outcome.total
     if narrowed:
-        pages = (
-            [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), total, 100)]
-            if tasks
-            else []
-        )
+        end = min(total, MOST_READ) if tasks else 0
+        pages = [Call("list_tasks", arguments | {"offset": offset}) for offset in range(len(tasks), end, 100)]
         if pages:
             for page in (yield pages):
                 tasks += page.tasks
@@ -96,7 +97,10 @@ def show(desk: Desk, wish: Show) -> Work[str]:
     if wish.limit:
         tasks = tasks[: wish.limit]
     kind = replies.kind_words(status, wish.priority)
-    return _told(desk, wish, tasks, total, kind)
+    told = _told(desk, wish, tasks, total, kind)
+    if narrowed and outcome.total > MOST_READ:
+        told += f"\n\nI looked through the first {MOST_READ:,} of {outcome.total:,} tasks only."
+    return told
 
 
 def _foremost(tasks: list[Task], sort: str) -> list[Task]:
@@ -207,7 +211,8 @@ def recall(desk: Desk, wish: Recall) -> str:
     """Repeat what was said before, as far as it is remembered."""
     said = [turn.said for turn in desk.before]
     if wish.name:
-        names = [given.text for text in said if (given := recalling.name_given(unwrap(text)))]
+        short = (text for text in said if len(text) <= LONGEST)
+        names = [given.text for text in short if (given := recalling.name_given(unwrap(text)))]
         return f"You asked me to call you {replies.safe(names[-1])}." if names else "You haven't told me your name yet."
     if wish.gone:
         gone = next(
@@ -220,7 +225,7 @@ def recall(desk: Desk, wish: Recall) -> str:
     if wish.reply:
         replied = [turn.replied for turn in desk.before if turn.replied]
         return (
-            f"I said:\n\n> {replied[-1].replace(chr(10), chr(10) + '> ')}"
+            f"I said:\n\n> {_cut(replied[-1], _MOST_RECALLED).replace(chr(10), chr(10) + '> ')}"
             if replied
             else "I haven't said anything yet."
         )
@@ -228,7 +233,8 @@ def recall(desk: Desk, wish: Recall) -> str:
         return "This is the first thing you have asked me in this conversation."
     forgotten = desk.instructions.forgotten
     if wish.whole:
-        listed = "\n".join(f"{place}. “{replies.safe(text)}”" for place, text in enumerate(said, 1))
+        most = max(_LEAST_RECALLED, _MOST_RECALLED // len(said))
+        listed = "\n".join(f"{place}. “{replies.safe(_cut(text, most))}”" for place, text in enumerate(said, 1))
         return f"{'As far as I still remember, you' if forgotten else 'You'} said:\n\n{listed}"
     if wish.place == -1:
         return f"Just before this you said: “{replies.safe(said[-1])}”"
@@ -238,6 +244,10 @@ def recall(desk: Desk, wish: Recall) -> str:
         lead = "The earliest I still remember is" if forgotten else "The first thing you asked was"
         return f"{lead}: “{replies.safe(said[0])}”"
     return f"{'Of what I still remember, that' if forgotten else 'That'} was: “{replies.safe(said[wish.place - 1])}”"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def talk(desk: Desk, wish: Talk) -> Work[str]:
@@ -273,14 +283,22 @@ def mention(desk: Desk, wish: Mention) -> Work[str]:
         flags=re.I,
     )
     subject = _PREDICATE.split(text, maxsplit=1)[0] or text
-    everything = yield from desk.everything()
+    everything = yield from looked_through(desk)
     desk.shown = [task.number for task in match(subject, everything).sure or mentioned(wish.text, everything)]
     return ""
 
 
+def looked_through(desk: Desk) -> Work[list[Task]]:
+    """Return all tasks of the person; none where there are too many to look for a name that may not be meant."""
+    try:
+        return (yield from desk.everything())
+    except TooManyTasks:
+        return []
+
+
 def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
     """Return the tasks that words name by number, by place or by title."""
-    everything = yield from desk.everything()
+    everything = yield from looked_through(desk)
     pointed = pointer_in(text, desk.now)
     chosen = (yield from choose(desk, pointed, among="all")).numbers if pointed else ()
     return [task for task in everything if task.number in chosen] or mentioned(_SPARING.sub("", text), everything)
@@ -291,7 +309,7 @@ def hinted(desk: Desk, text: str) -> Work[list[Task]]:
     if text.rstrip().endswith("?") or _ASKS.match(text) or off_topic(text):
         return []
     said = [word for word in key_words(text) if word not in _CHORE_STEMS]
-    near = match(text, (yield from desk.everything())).near
+    near = match(text, (yield from looked_through(desk))).near
     return [task for task in near if any(alike(word, other) for word in key_words(task.title) for other in said)]
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from chat.assistant.offline import adding, fragments, talking
@@ -54,21 +55,27 @@ _LABELLED_NOTE = re.compile(
 )
 _DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
 _FEW = 6
-# Characters of a message, and of a sentence in it. The rules may take time with the square of it, and everybody waits.
+# Characters of a message, and of a sentence in it: the rules take time with the square of it.
 LONGEST, LONGEST_CLAUSE = 1000, 600
 
 
 def understand(said: str, now: datetime) -> list[Wish]:
-    """Return the wishes in a message, in the order said; never none."""
+    """Return the wishes in a message, in the order said; never none. Raise TooMuch."""
+    return list(_understood(said, now))
+
+
+# Each response in a turn reads the turn's message again, and it says the same.
+@lru_cache(maxsize=64)
+def _understood(said: str, now: datetime) -> tuple[Wish, ...]:
     if len(said) > LONGEST:
-        return [Vague(said)]
+        return (Vague(said),)
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
     thread = Thread(without_kindness(message.text))
     clauses = split_clauses(settled(thread.text, now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
-        return [Vague(said)]
+        return (Vague(said),)
     for clause in clauses:
         if _forbidden(clause):
             wishes.append(Foreign())
@@ -107,7 +114,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
     if _CONDITION.match(message.text):
         # What hangs on a condition is not to be done now.
         wishes = [Vague(said) if isinstance(wish, Complete | Delete) else wish for wish in wishes]
-    return _unforced(_tidied(wishes)) or [Vague(said)]
+    return tuple(_unforced(_tidied(wishes))) or (Vague(said),)
 
 
 def _noted(wish: Add, clause: str, now: datetime) -> Add | None:

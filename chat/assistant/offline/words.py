@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
@@ -14,6 +15,7 @@ _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?
 _FIRST_MARK = 0xE100
 
 _MARK = re.compile("[\ue100-\ue7ff]")
+_LETTER = re.compile(r"\w")
 
 # Typed in a hurry, "its" is mostly "it is"; before a thing it is what it seems.
 _ITS = re.compile(
@@ -32,6 +34,12 @@ _LAST = re.compile(rf"\s|{_PICTURE}")
 
 # A line drawn with the keyboard, which means as much when it is short.
 _RULED = re.compile(r"([^\w\s])\1{3,}")
+# Longer rows of blanks or signs than anybody writes would make the rules slow.
+_BLANKS = re.compile(r"\s{5,}")
+_SIGNS = re.compile(r"[\s!-/:-@\[-`{-~]{13,}")
+_SYMBOLS = re.compile(r"\W{41,}")
+_MOST_QUOTES = 50
+_FAR = 3
 _ENDINGS = frozenset({"s", "es", "d", "ed", "r", "er", "ing", "ly", "'s"})
 
 
@@ -46,7 +54,7 @@ class Message:
     def reveal(self, text: str) -> str:
         """Put quoted passages and the original spelling back."""
         for corrected, original in self.typed.items():
-            text = re.sub(rf"\b{re.escape(corrected)}\b", lambda _, word=original: word, text)  # type: ignore[misc]
+            text = _replaced(text, corrected, original)
         return _MARK.sub(lambda mark: self.quotes[ord(mark[0]) - _FIRST_MARK], text)
 
 
@@ -60,9 +68,34 @@ def has_quote(text: str) -> bool:
     return _MARK.search(text) is not None
 
 
+def tidied(text: str) -> str:
+    """Return a text with long rows of blanks and signs cut short."""
+    text = _BLANKS.sub(_shortened, text)
+    text = _SIGNS.sub(lambda row: row[0][:6] + row[0][-6:], text)
+    return _SYMBOLS.sub(lambda row: row[0][:20] + row[0][-20:], text)
+
+
+def _shortened(row: re.Match[str]) -> str:
+    blanks = re.sub(r"[^\S\n]+", " ", row[0])
+    return blanks if len(blanks) < len("\n \n \n") else "\n\n"
+
+
+def _replaced(text: str, word: str, other: str) -> str:
+    """Put a word in the place of another, wherever that stands by itself."""
+    pieces, begin, at = [], 0, text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not _LETTER.match(text[at - 1 : at]) and not _LETTER.match(text[end : end + 1]):
+            pieces += [text[begin:at], other]
+            begin = end
+        at = text.find(word, end)
+    return "".join([*pieces, text[begin:]])
+
+
+@remembered
 def prepare(said: str) -> Message:
     """Return the message with quotes taken out of the way and slips of the keyboard put right."""
-    said = _RULED.sub(r"\1\1\1", said)
+    said = tidied(_RULED.sub(r"\1\1\1", said))
     text = _without_pictures(_with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
     whole = _QUOTED.fullmatch(text)
     if whole:
@@ -72,7 +105,7 @@ def prepare(said: str) -> Message:
     def hide(match: re.Match[str]) -> str:
         inner = (match[1] or match[2]).strip()
         # "high" or "done" in quotes is still that word, and far more quotes than anybody writes are left alone.
-        if inner.lower() in KEYWORDS or inner.isdigit() or len(message.quotes) > 500 or not inner:
+        if inner.lower() in KEYWORDS or inner.isdigit() or len(message.quotes) >= _MOST_QUOTES or not inner:
             return inner
         message.quotes.append(inner)
         return chr(_FIRST_MARK + len(message.quotes) - 1)
@@ -113,6 +146,7 @@ def _with_ticks(text: str) -> str:
     return _TICK_FIRST.sub("done: ", _TICKED.sub(" done", text))
 
 
+@remembered
 def _correction(word: str) -> str | None:
     if word in SHORTHAND:
         return SHORTHAND[word]
@@ -122,14 +156,14 @@ def _correction(word: str) -> str | None:
         return None
     swapped = (f"{word[:i]}{word[i + 1]}{word[i]}{word[i + 2 :]}" for i in range(1, len(word) - 1))
     common = next((better for better in swapped if better in COMMON), None) if word not in COMMON else None
-    return common or next((keyword for keyword in KEYWORDS if _slip(word, keyword)), None)
+    turned = word[1] + word[0]
+    near = (keyword for keyword in KEYWORDS if keyword[0] == word[0] or keyword[:2] == turned)
+    return common or next((keyword for keyword in near if _slip(word, keyword)), None)
 
 
 def _slip(word: str, keyword: str) -> bool:
     """Tell whether a word is a slip of the keyboard for another; short words must agree but for order or one letter."""
     if abs(len(word) - len(keyword)) > 2 or len(keyword) < 4:
-        return False
-    if word[0] != keyword[0] and sorted(word[:2]) != sorted(keyword[:2]):
         return False
     slips = distance(word, keyword)
     if slips == 1:
@@ -138,14 +172,21 @@ def _slip(word: str, keyword: str) -> bool:
 
 
 def distance(one: str, other: str) -> int:
-    """Count the letters to add, drop, replace or swap with a neighbour to get from one word to the other."""
-    before: list[int] = []
-    row = list(range(len(other) + 1))
+    """Count the letters to add, drop, replace or swap with a neighbour to get from one word to the other.
+
+    Three stands for any number above two: so only letters that stand at most two places apart are compared.
+    """
+    if abs(len(one) - len(other)) > 2:  # noqa: PLR2004
+        return _FAR
+    width = len(other) + 1
+    older, before = [_FAR] * width, [min(j, _FAR) for j in range(width)]
     for i, letter in enumerate(one, 1):
-        older, before, row = before, row, [i]
-        for j, wanted in enumerate(other, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+        row = [_FAR] * width
+        row[0] = min(i, _FAR)
+        for j in range(max(1, i - 2), min(width, i + 3)):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other[j - 1]), _FAR)
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == other[j - 1]:
                 cost = min(cost, older[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
+            row[j] = cost
+        older, before = before, row
+    return before[-1]
