@@ -79,9 +79,9 @@ def remembered(function: Callable[P, T]) -> Callable[P, T]:
         budget = _current.get()
         if budget is None:
             return function(*args, **kwargs)
+        budget.check()
         key = (function, args, *kwargs.items())
         if key not in budget.results:
-            budget.check()
             budget.results[key] = function(*args, **kwargs)
         return budget.results[key]  # type: ignore[return-value]
 

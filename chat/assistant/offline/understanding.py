@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from chat.assistant.offline import adding, fragments, talking
+from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.linking import Thread, without_kindness
@@ -77,6 +78,7 @@ def _understood(said: str, now: datetime) -> tuple[Wish, ...]:
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
         return (Vague(said),)
     for clause in clauses:
+        checkpoint()
         if _forbidden(clause):
             wishes.append(Foreign())
             clause = talking.without_command(clause)
