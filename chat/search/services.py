@@ -25,7 +25,7 @@ from chat.search.snippets import READ, snippet
 
 SECONDS = 2.0
 SEARCHES_AT_ONCE = 2  # of a person
-SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 2_000  # first; then four times as many, and again
+SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 5_000  # first; then four times as many, and again
 COMMON = 0.01  # matches in a message scanned
 
 TOO_SLOW = "This search takes too long; please search for more or rarer words."
@@ -38,19 +38,26 @@ _searches = ConcurrencyLimit(
 
 _AFTER = "(%(time)s::timestamptz IS NULL OR (c.updated_at, c.id) < (%(time)s, %(key)s))"
 _NEWEST = f"""
-SELECT c.updated_at, c.id, c.last_position FROM chat_conversation c
-WHERE c.user_id = %(user)s AND c.trashed_at IS NULL AND {_AFTER}
-ORDER BY c.updated_at DESC, c.id DESC LIMIT %(most)s
+SELECT updated_at, id, messages, count FROM (
+    SELECT updated_at, id, messages, count(*) OVER (),
+        sum(messages) OVER (ORDER BY updated_at DESC, id DESC ROWS UNBOUNDED PRECEDING) - messages AS before
+    FROM (
+        SELECT c.updated_at, c.id, c.last_position AS messages FROM chat_conversation c
+        WHERE c.user_id = %(user)s AND c.trashed_at IS NULL AND {_AFTER}
+        ORDER BY c.updated_at DESC, c.id DESC LIMIT %(most)s
+    ) newest
+) newest
+WHERE before < %(room)s ORDER BY updated_at DESC, id DESC
 """  # noqa: S608 - our own words
 _SHOWN = f"""
 c.id, c.title, c.updated_at, c.archived_at IS NOT NULL,
     found.id, found.role, found.created_at, left(found.text, {READ}), found.position
 """
-_BY_TITLE = "EXISTS (SELECT FROM chat_titlevector t WHERE t.conversation_id = c.id AND t.vector @@ %(title)s::tsquery)"
 _SCAN = f"""
 SELECT {_SHOWN}
 FROM unnest(%(ids)s::uuid[], %(rooms)s::int[]) WITH ORDINALITY newest (id, room, place)
 JOIN chat_conversation c ON c.id = newest.id
+LEFT JOIN chat_titlevector t ON t.conversation_id = newest.id
 LEFT JOIN LATERAL (
     SELECT m.id, m.role, m.created_at, m.text, m.position FROM (
         SELECT v.message_id, v.created_at, v.vector FROM chat_messagevector v WHERE v.conversation_id = newest.id
@@ -59,7 +66,7 @@ LEFT JOIN LATERAL (
     WHERE v.vector @@ %(query)s::tsquery AND m.position IS NOT NULL
     ORDER BY v.created_at DESC, m.position DESC LIMIT 1
 ) found ON true
-WHERE found.id IS NOT NULL OR {_BY_TITLE}
+WHERE found.id IS NOT NULL OR t.vector @@ %(title)s::tsquery
 ORDER BY newest.place LIMIT %(limit)s
 """  # noqa: S608
 _FIND = f"""
@@ -84,7 +91,7 @@ LEFT JOIN LATERAL (
 ) found ON true
 ORDER BY c.updated_at DESC, c.id DESC
 """  # noqa: S608
-# The index is what leads to what is rare, whatever the planner believes of it; compiling takes longer than answering.
+# Indexes lead to one person's rows, whatever the planner believes of them; compiling takes longer than answering.
 _PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '16MB', true)
@@ -161,6 +168,7 @@ class _Search:
     def run(self, after: Place | None) -> list[_Found]:
         """Find up to `limit` conversations. Raise TimedOut."""
         deadline = time.monotonic() + SECONDS
+        select(_PLAN, {})
         size, goes_on = 1, True
         while goes_on and len(self.found) < self.limit:
             chunk, goes_on = self._choose(after, size)
@@ -171,7 +179,6 @@ class _Search:
                 else:
                     goes_on = True
             if goes_on and self.query.has_index_conditions and not _is_common(chunk, hits):
-                select(_PLAN, {})
                 self._add(_FIND, **_after(after))
                 break
             if time.monotonic() > deadline:
@@ -182,15 +189,14 @@ class _Search:
     def _choose(self, after: Place | None, size: int) -> tuple[list[_Candidate], bool]:
         """Return the conversations to scan next, and whether there are more."""
         most, left = size * SCANNED_CONVERSATIONS, size * SCANNED_MESSAGES
-        newest = select(_NEWEST, {"user": self.user_id, "most": most, **_after(after)})
+        newest = select(_NEWEST, {"user": self.user_id, "most": most, "room": left, **_after(after)})
         chosen: list[_Candidate] = []
-        for updated_at, key, messages in newest:
+        for updated_at, key, messages, _ in newest:
             is_cut = messages > left and self.query.has_index_conditions
             chosen.append(_Candidate(updated_at, key, messages, left if is_cut else None))
             left -= messages
-            if left <= 0:
-                break
-        return chosen, len(newest) == most or len(chosen) < len(newest)
+        considered = newest[0][-1] if newest else 0
+        return chosen, considered == most or considered > len(chosen)
 
     def _scan(self, chunk: list[_Candidate]) -> dict[uuid.UUID, _Found]:
         hits = self._add(_SCAN, ids=[one.id for one in chunk], rooms=[one.room for one in chunk])
