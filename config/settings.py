@@ -114,8 +114,14 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
-# Both concern every other site of the domain, which is for its owner to decide, in the proxy.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for subdomains, and its preload list
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for subdomains, and its preload list, concern other sites of the domain: its owner decides, in the proxy.
+    "security.W005",
+    "security.W021",
+    # The middleware and the backend of axes' limits; the limits are our own.
+    "axes.W002",
+    "axes.W003",
+]
 
 # The record. Without DATABASE_URL, config.postgres starts a server in the data folder and sets the variable.
 DATABASE_URL = env.text("DATABASE_URL")
@@ -191,7 +197,6 @@ AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
 AXES_LOCK_OUT_AT_FAILURE = False
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
-SILENCED_SYSTEM_CHECKS = ["axes.W002", "axes.W003"]  # the middleware and the backend of its limits
 
 # Mail: smtp://user:password@host:587 (STARTTLS), smtps:// (TLS), console://, or none.
 EMAIL_URL = env.text("EMAIL_URL")
