@@ -16,10 +16,12 @@ from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
 
-from chat import logins, notices, protocol, tokens
+from chat import frame_limits, logins, notices, protocol, tokens
+from chat.api.caller import by_address
 from chat.bridge import in_database
 from chat.connected import Connected, Pass, Slot
 from chat.exceptions import NotFound, NotSignedIn, RateLimited, ThreadkeeperError
+from chat.infra.client_address import client_address, limit_key
 from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
 from chat.models.token import Scope as TokenScope
@@ -142,13 +144,21 @@ class ChatSocket(AsyncWebsocketConsumer):
         try:
             token = await in_database(tokens.find, key)
         except NotSignedIn:
-            await self.close(NOT_SIGNED_IN)
+            await self.close(self._count_unknown())
             return None
         if TokenScope.CHAT not in token.scopes:
             await self.close(NOT_ALLOWED)
             return None
         self.token_id = token.pk
         return token.user
+
+    def _count_unknown(self) -> int:
+        """Count an invalid token as a request without a sign-in; return the code to close with."""
+        try:
+            by_address.count(limit_key(client_address(self.scope)))
+        except RateLimited:
+            return TOO_MANY
+        return NOT_SIGNED_IN
 
     async def _begin(self, state: reading.ConversationState) -> None:
         """Say what there is, and follow what is under way."""
@@ -210,6 +220,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _handle(self, frame: protocol.ClientFrame) -> None:
         assert self.user is not None  # noqa: S101 - else the socket is closed
+        frame_limits.count(frame, self.user.pk)
         of_theirs = {"user_id": self.user.pk, "conversation_id": self.conversation_id}
         if not isinstance(frame, LogAck | Ping) and not await self._still_signed_in():
             return

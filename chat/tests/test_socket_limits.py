@@ -54,6 +54,17 @@ async def test_messages_a_minute(strict_server: ServerProcess) -> None:
     assert stored(strict_server.database, other) == (0, 0, 0)
 
 
+async def test_a_message_that_is_repeated_again_and_again_is_refused(strict_server: ServerProcess) -> None:
+    person, client_id = sign_in(strict_server), uuid.uuid4()
+    async with open_socket(strict_server, person, uuid.uuid4()) as socket:
+        for _ in range(61):
+            await socket.message("hello", client_id)
+        error = await socket.error()
+        assert (error["code"], error["client_id"]) == ("rate_limited", str(client_id))
+        kinds = [frame["type"] for frame in socket.frames]
+        assert kinds.count("message.accepted") == 60
+
+
 async def test_messages_a_minute_hold_for_conversations_begun_at_once(strict_server: ServerProcess) -> None:
     person, conversations = sign_in(strict_server), [uuid.uuid4(), uuid.uuid4()]
     async with (
