@@ -26,7 +26,7 @@ class Probe(threading.Thread):
         super().__init__(name=f"probe of the {name}", daemon=True)
         self._ask = ask
         self._pace = pace
-        self._stop = threading.Event()
+        self._stopped = threading.Event()  # `_stop` is a method of Thread
         self.restarted()
 
     def restarted(self) -> None:
@@ -43,7 +43,7 @@ class Probe(threading.Thread):
 
     def run(self) -> None:
         """Ask until `stop`."""
-        while not self._stop.wait(self._pace.every):
+        while not self._stopped.wait(self._pace.every):
             works = self._ask()
             if works:
                 self._has_worked, self._failures, self._since = True, 0, time.monotonic()
@@ -52,4 +52,4 @@ class Probe(threading.Thread):
 
     def stop(self) -> None:
         """Ask no more."""
-        self._stop.set()
+        self._stopped.set()
