@@ -184,7 +184,7 @@ def test_a_deactivated_person_gets_no_link(client: Client, owner: User, mailoutb
     assert not mailoutbox
 
 
-@pytest.mark.parametrize("path", ["MQ/set-password/", "MQ/abc-def/", "%00/x-y/"])
+@pytest.mark.parametrize("path", ["MQ/set-password/", "MQ/abc-def/"])
 def test_a_link_that_was_made_up_opens_nothing(client: Client, path: str) -> None:
     answer = client.get(RESET + path, follow=True)
     assert "This link no longer works" in answer.content.decode()

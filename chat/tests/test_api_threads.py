@@ -254,7 +254,7 @@ def test_words_are_found(program: Program, owner: User, outsider: User) -> None:
     page = program.got("GET", "/api/search?q=rent or groceries&limit=1")
     assert ids(page) == [str(bills.pk)] and page["has_more"]
     assert ids(program.got("GET", f"/api/search?q=rent or groceries&limit=1&after={page['after']}")) == [str(party.pk)]
-    for bad in ("", "?q=", "?q=%00", f"?q={'x' * 201}"):
+    for bad in ("", "?q=", f"?q={'x' * 201}"):
         assert error_of(program("GET", f"/api/search{bad}"), 422) == "invalid"
     too_many = program("GET", "/api/search?q=b c d e f g h j k")
     assert error_of(too_many, 400) == "bad_input"

@@ -309,8 +309,10 @@ class ChatPage {
   announceQuestion(call) {
     const { text, tasks } = question(call, this.state.tasks);
     byId("announcer").textContent = `Your decision is wanted: ${text}`;
-    // It is about tasks that are not loaded: the server sends them along while the question waits.
-    if (tasks?.some(({ title }) => title === null)) this.change({ ...this.state, stale: true });
+    // It is about tasks that may not be loaded: the server sends them along while the question waits.
+    const { open, completed } = this.state.task_counts;
+    const isWhole = this.state.tasks.length >= open + completed;
+    if (!isWhole && tasks?.some(({ title }) => title === null)) this.change({ ...this.state, stale: true });
   }
 
   /** @param {any} frame */

@@ -52,9 +52,9 @@ _current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 @contextmanager
-def limited(seconds: float = SECONDS) -> Iterator[None]:
-    """Let the rules run for so many seconds of processor time; then `checkpoint` raises TooMuch."""
-    token = _current.set(_Budget(seconds))
+def limited() -> Iterator[None]:
+    """Let the rules run for `SECONDS` of processor time; then `checkpoint` raises TooMuch."""
+    token = _current.set(_Budget(SECONDS))
     try:
         yield
     finally:
