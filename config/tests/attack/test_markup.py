@@ -142,7 +142,7 @@ def say_everywhere(person: Person, markup: str) -> str:
     with person.program() as program:
         thread = program.post("/api/chatkit/threads", json={"title": markup[:100]}).json()["thread_id"]
         program.post(
-            f"/api/chatkit/threads/{thread}/messages", json={"text": f"Add a task: {markup}"}
+            f"/api/chatkit/threads/{thread}/messages", json={"text": f"Add a task: {markup[:80]}"}
         ).raise_for_status()
         program.post("/api/tasks", json={"title": markup[:100], "description": markup[:1000]})
     person.browser.request_api("POST", "/api/auth/tokens", json={"name": markup[:100], "scopes": ["chat"]})
