@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import json
 import os
 import socket
@@ -68,6 +69,10 @@ async def test_a_cancelled_request_returns_its_connection(
     await asyncio.to_thread(threads.shutdown)
     # A backend ends a moment after its connection was closed.
     await asyncio.to_thread(eventually, lambda: _connections(database) <= before, what="all connections closed")
+    # Here, and not in a later test.
+    requests.clear()
+    del request
+    gc.collect()
 
 
 def _connections(database: LiveDatabase) -> set[int]:
