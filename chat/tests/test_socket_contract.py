@@ -35,7 +35,8 @@ def stored(server: ServerProcess, conversation_id: object) -> int:
 
 
 async def test_a_conversation_that_is_not_there_yet_is_ready(socket: LiveSocket) -> None:
-    assert socket.frames == [{"type": "ready", "protocol": 1, "conversation": None, "turns": []}]
+    ready = {"type": "ready", "protocol": 1, "conversation": None, "turns": [], "tasks_revision": 0}
+    assert socket.frames == [ready]
 
 
 async def test_a_message_is_acknowledged_answered_and_shown(socket: LiveSocket) -> None:
