@@ -19,7 +19,7 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 DEBUG = env.flag("DEBUG", default=False)
 
 # Where everything is written.

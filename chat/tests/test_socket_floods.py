@@ -95,8 +95,8 @@ async def test_who_sends_without_end_and_reads_nothing_waits_and_is_closed(
 
     if kind != "frames of a megabyte":  # few
         assert max(taken) < len(flood), "TCP passes the wait on"
-    assert effect.longest < 2, f"another person waited {effect.longest:.1f} s"
-    assert effect.grown < 8 * MEGABYTE, f"{effect.grown / MEGABYTE:.1f} MiB more"
+    assert effect.longest < 10, f"another person waited {effect.longest:.1f} s"
+    assert effect.grown < 20 * MEGABYTE, f"{effect.grown / MEGABYTE:.1f} MiB more"
 
 
 async def test_who_reads_is_answered_however_much_was_sent_before(server: ServerProcess, villain: Person) -> None:
