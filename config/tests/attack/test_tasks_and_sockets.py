@@ -183,7 +183,6 @@ async def test_150_sockets_opened_at_once(person: Person) -> None:
     assert sum(opened) <= 20, f"{sum(opened)} sockets"
 
 
-@quick
 async def test_150_streams_opened_at_once(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
     turn_id = await _waiting_turn(person, thread)
