@@ -287,7 +287,5 @@ LOGGING = {
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},
         **{name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},
-        # A traceback for whatever anybody writes into the header Host.
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }
