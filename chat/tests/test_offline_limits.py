@@ -249,6 +249,32 @@ def test_titles_that_nearly_match_cost_no_more_than_the_budget() -> None:
     assert seconds_for([user(f"finish {'a' * 47} {'b' * 47}"), looked, output]) < FAR_TOO_LONG
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I bought the milk",
+        "rename buy milk to buy oat milk",
+        "I bought milk, bread, a cake and tickets, called mother and wrote the letter",
+    ],
+)
+def test_an_ordinary_message_is_understood_among_a_thousand_tasks(
+    message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "SECONDS", 60.0)
+    dice = random.Random(1)
+    verbs, nouns = ("buy", "call", "pay", "write", "fix"), ("milk", "bread", "cake", "mother", "letter", "rent", "car")
+    titles = [f"{dice.choice(verbs)} {dice.choice(nouns)} {dice.choice(nouns)} for Tom" for _ in range(1000)]
+    tasks = [{"number": number, "title": title} for number, title in enumerate(titles, 1)]
+    looked = listed(0, 0)[0] | {"arguments": "{}"}
+    output = {
+        "type": "function_call_output",
+        "call_id": "c",
+        "output": json.dumps({"ok": True, "tasks": tasks, "total": 1000}),
+    }
+    # About 0.03 s without coverage, of the 0.1 s that a message may take.
+    assert seconds_for([user(message), looked, output]) < 0.2
+
+
 async def test_of_a_long_list_only_the_open_tasks_are_looked_through() -> None:
     asked = user("I finished task milk 3")
     (again,) = await answer(asked, *listed(100, 5000))

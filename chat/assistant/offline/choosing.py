@@ -148,7 +148,7 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
         return Choice(tuple(task.number for task in several))
     if ref.around and len(named := mentioned(phrase, right)) == 1:
         return Choice((named[0].number,))
-    wrong = [task for task in everything if task not in right]
+    wrong = [task for task in everything if among != "all" and task.is_completed != (among == "completed")]
     other = match(phrase, wrong, literal=ref.literal).sure
     if other:
         return Choice(otherwise=other)
@@ -165,7 +165,12 @@ def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work
 def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
     parts = [part for part in _AND.split(re.sub(r"\bboth\s+", "", phrase, flags=re.I)) if part.strip()]
-    found = [match(part, tasks).sure for part in parts]
-    if len(parts) < 2 or any(len(sure) != 1 for sure in found):
+    if len(parts) < 2:
         return []
-    return list({sure[0].number: sure[0] for sure in found}.values())
+    named: dict[int, Task] = {}
+    for part in parts:
+        sure = match(part, tasks).sure
+        if len(sure) != 1:
+            return []
+        named[sure[0].number] = sure[0]
+    return list(named.values())

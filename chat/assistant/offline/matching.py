@@ -253,8 +253,9 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
         return Match()
     levels: dict[int, list[Task]] = {}
     whole = phrase.strip().lower()
+    found = _Found(wanted)
     for task in tasks:
-        level = 0 if task.title.strip().lower() == whole else _level(wanted, key_words(task.title), phrase)
+        level = 0 if task.title.strip().lower() == whole else _level(found, key_words(task.title), phrase)
         if level == 3 and literal:
             level = 9
         if level is not None:
@@ -280,24 +281,39 @@ def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
     return match(text, tasks).sure or tuple(task for task in tasks if whole(task))
 
 
-def _level(wanted: Sequence[str], title: Sequence[str], phrase: str) -> int | None:
+class _Found(dict[str, frozenset[str]]):
+    """For each word of a title, the words of a phrase that it is alike to. Many titles have the same words."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        super().__init__()
+        self.wanted = wanted
+
+    def __missing__(self, word: str) -> frozenset[str]:
+        checkpoint()
+        self[word] = frozenset(other for other in self.wanted if alike(other, word))
+        return self[word]
+
+
+def _level(found: _Found, title: Sequence[str], phrase: str) -> int | None:
     """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
-    checkpoint()
-    meant = [word for word in wanted if word not in _LIGHT or word in title]
-    wanted = meant or wanted
-    have = [word for word in wanted if any(alike(word, other) for other in title)]
-    met = [word for word in title if any(alike(word, other) for other in wanted)]
+    if not any(found[word] for word in title):
+        return None
+    wanted = [word for word in found.wanted if word not in _LIGHT or word in title] or found.wanted
+    kin = [found[word].intersection(wanted) for word in title]
+    there = frozenset[str]().union(*kin)
+    have = sum(word in there for word in wanted)
+    met = sum(map(bool, kin))
     if not have or not met:
         return None
-    if len(have) == len(wanted):
-        return 1 if len(met) == len(title) else 2
-    if len(met) == len(title):
+    if have == len(wanted):
+        return 1 if met == len(title) else 2
+    if met == len(title):
         core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else ()
         if core and _covers(title, core):
             return 3
         if wanted[0] in _FETCHING and _covers(title, wanted[1:]) and title[0] not in _FETCHING:
             return 3
-    return 9 if 2 * len(have) >= len(wanted) or 2 * len(met) >= len(title) else None
+    return 9 if 2 * have >= len(wanted) or 2 * met >= len(title) else None
 
 
 def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
