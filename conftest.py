@@ -10,7 +10,7 @@ from django.test import AsyncClient, Client
 
 from chat.api import caller
 from chat.models import User
-from config.tests.support import PASSWORD, LiveDatabase, MeasuredServer, ServerProcess, database, prepare
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare
 
 # Half a second for each sign-in is for people who guess passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -93,6 +93,6 @@ def live_database(_migrated_template: str) -> Iterator[LiveDatabase]:
 @pytest.fixture
 def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
     """A real server process, which a test may kill and start again."""
-    process = MeasuredServer(live_database, tmp_path)
+    process = ServerProcess(live_database, tmp_path)
     yield process
     process.kill9()

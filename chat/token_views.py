@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from chat import tokens
 from chat.exceptions import NotFound, ThreadkeeperError
 from chat.models import User
-from chat.models.token import NAME_LENGTH, Scope
+from chat.models.token import NAME_LENGTH
 from chat.tokens import NewToken
 from chat.views import PersonRequest
 
@@ -44,8 +44,7 @@ class TokenForm(forms.Form):
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [
             (scope.value, f"{str(scope.label)[:1].upper()}{str(scope.label)[1:]}".replace("'", "’"))
-            for scope in Scope
-            if scope != Scope.SESSIONS or user.is_staff
+            for scope in tokens.scopes_of(user)
         ]
 
     def save(self) -> NewToken | None:

@@ -35,10 +35,15 @@ class NewToken:
     key: str
 
 
+def scopes_of(user: User) -> list[Scope]:
+    """Return the scopes that a token of this user can have."""
+    return [scope for scope in Scope if scope != Scope.SESSIONS or user.is_staff]
+
+
 def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewToken:
     """Make a token for a program. Raise BadToken, Conflict where there are too many.
 
-    A scope opens nothing that the person may not do themselves.
+    A scope opens nothing that the person may not do themselves, and only staff may have that of sessions.
     """
     name = " ".join(name.split())
     if not name:
@@ -52,7 +57,7 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
         _lock(user)
         if _living(user).count() >= AT_MOST:
             raise Conflict(f"There are {AT_MOST} tokens already; revoke one that is not needed.")
-        return _make(user=user, name=name, scopes=_known(scopes), expires_at=expires_at)
+        return _make(user=user, name=name, scopes=_allowed(user, scopes), expires_at=expires_at)
 
 
 def make_by_sign_in(user: User) -> NewToken:
@@ -60,7 +65,6 @@ def make_by_sign_in(user: User) -> NewToken:
 
     It ends with the password, as every login does. Where there are too many, the one that was made first ends.
     """
-    scopes = [scope for scope in Scope if scope != Scope.SESSIONS or user.is_staff]
     with transaction.atomic():
         _lock(user)
         living = _living(user)
@@ -70,7 +74,7 @@ def make_by_sign_in(user: User) -> NewToken:
         return _make(
             user=user,
             name=SIGN_IN,
-            scopes=scopes,
+            scopes=scopes_of(user),
             expires_at=timezone.now() + timedelta(days=settings.API_SIGN_IN_DAYS),
             signed_in_by=user.get_session_auth_hash(),
         )
@@ -97,10 +101,10 @@ def _make(
     return NewToken(token, key)
 
 
-def _known(scopes: Iterable[str]) -> set[str]:
-    asked = set(scopes)
-    if not asked or not asked <= set(Scope.values):
-        raise BadToken("A token has one or more of these scopes: " + ", ".join(Scope.values) + ".")
+def _allowed(user: User, scopes: Iterable[str]) -> set[str]:
+    asked, allowed = set(scopes), scopes_of(user)
+    if not asked or not asked <= set(allowed):
+        raise BadToken("A token has one or more of these scopes: " + ", ".join(allowed) + ".")
     return asked
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from chat.exceptions import ThreadkeeperError
+from chat.exceptions import RateLimited, ThreadkeeperError
 from chat.forms import OwnPasswordMixin, own_password_field
 from chat.models import User
 from chat.views import PersonRequest
@@ -63,7 +63,8 @@ def export(request: PersonRequest) -> HttpResponseBase:
         export_person(request.user.pk, to=file, actor=of_user(request.user))
     except ThreadkeeperError as error:
         file.close()
-        return _data_page(request, DeleteAccountForm(request=request), trouble=error.detail, status=503)
+        status = 429 if isinstance(error, RateLimited) else 503
+        return _data_page(request, DeleteAccountForm(request=request), trouble=error.detail, status=status)
     return download(request, file, person=request.user)
 
 

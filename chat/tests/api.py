@@ -1,16 +1,14 @@
 """How tests call the API."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from chat import tokens
 from chat.models import User
-from chat.models.token import Scope
 
 
 def bearer(user: User, *scopes: str) -> dict[str, str]:
     """Make a token with these scopes, or with all, and return the header that shows it."""
-    return shown(tokens.make(user=user, name="test", scopes=_or_all(scopes)).key)
+    return shown(tokens.make(user=user, name="test", scopes=scopes or tokens.scopes_of(user)).key)
 
 
 def shown(key: str) -> dict[str, str]:
@@ -27,7 +25,3 @@ def error_of(answer: Any, status: int) -> str:
     assert {"code", "detail"} <= set(body["error"]) <= {"code", "detail", "fields"}
     assert body["error"]["detail"].endswith((".", "!"))
     return str(body["error"]["code"])
-
-
-def _or_all(scopes: Iterable[str]) -> list[str]:
-    return list(scopes) or Scope.values

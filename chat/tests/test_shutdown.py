@@ -15,7 +15,7 @@ from chat.tests.model_server import ModelServer, Request, says
 from chat.tests.model_server.script import Step
 from chat.turns.ownership import LEASE
 from config.server import DRAIN_SECONDS, SERVICE_RESTART
-from config.tests.support import LiveDatabase, MeasuredServer, ServerProcess, free_port
+from config.tests.support import LiveDatabase, ServerProcess, free_port
 
 pytestmark = pytest.mark.service
 
@@ -31,7 +31,7 @@ def model_port() -> int:
 def server(live_database: LiveDatabase, tmp_path: Path, model_port: int) -> Iterator[ServerProcess]:
     """A server whose model is the test's."""
     model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "AGENT_GUARDRAIL": "off"}
-    process = MeasuredServer(live_database, tmp_path, **model)
+    process = ServerProcess(live_database, tmp_path, **model)
     yield process
     process.kill9()
 

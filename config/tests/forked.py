@@ -26,7 +26,7 @@ class Forked:
     """A module run as a program; the methods are those of `subprocess.Popen`."""
 
     def __init__(self, module: str, *words: str, env: Mapping[str, str], cwd: Path, output: Path) -> None:
-        _begin()
+        forkserver.ensure_running()
         how = (module, words, dict(env), str(cwd), str(output))
         self._process: BaseProcess = _context.Process(target=_run, args=how, daemon=True)
         self._process.start()
@@ -57,15 +57,6 @@ class Forked:
     def kill(self) -> None:
         """End it."""
         self.send_signal(signal.SIGKILL)
-
-
-def _begin() -> None:
-    """Start the process that has the imports ready, without what would have its children's coverage measured."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_")}
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.update(kept)
 
 
 def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str) -> None:

@@ -33,8 +33,6 @@ INHERITED = (
     "LC_ALL",
     "TMPDIR",
     "VIRTUAL_ENV",
-    "COVERAGE_PROCESS_CONFIG",
-    "COVERAGE_PROCESS_START",
 )
 SECONDS = 30.0
 PASSWORD = "correct horse battery"
@@ -148,9 +146,6 @@ def prepare(url: str, data_dir: Path) -> None:
 class ServerProcess:
     """A real `python -m config.server`, or of another module, on a free port; it answers once this returns."""
 
-    # Coverage of a server that is killed would be lost, and only make it slower.
-    ends_in_order = False
-
     def __init__(
         self, database: LiveDatabase, data_dir: Path, *, program: str = "config.server", **variables: str
     ) -> None:
@@ -173,13 +168,7 @@ class ServerProcess:
     def launch(self) -> None:
         """Start the process without waiting until it answers."""
         env = clean_environment(**self.variables)
-        words = ("--port", str(self.port))
-        self.process: Forked | subprocess.Popen[bytes]
-        if not (self.ends_in_order and "COVERAGE_PROCESS_CONFIG" in env):
-            self.process = Forked(self.program, *words, env=env, cwd=ROOT, output=self.log)
-            return
-        with open(self.log, "ab") as output:
-            self.process = spawn([sys.executable, "-m", self.program, *words], env=env, output=output, cwd=ROOT)
+        self.process = Forked(self.program, "--port", str(self.port), env=env, cwd=ROOT, output=self.log)
 
     def _start(self) -> None:
         self.launch()
@@ -235,12 +224,6 @@ class ServerProcess:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
         with contextlib.closing(self.client(email, password)) as browser:
             return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-
-
-class MeasuredServer(ServerProcess):
-    """A server that ends in good order, at least now and then: where coverage is measured, its own is."""
-
-    ends_in_order = True
 
 
 class Up:

@@ -91,8 +91,6 @@ def _as_ordinary_user(tmp_path: Path, folder: Path) -> "subprocess.CompletedProc
         nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
         command = ["setpriv", *nobody, *command]
     env = clean_environment(DATA_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
-    # Such a user could not write what it measures.
-    env.pop("COVERAGE_PROCESS_CONFIG", None)
     ended = subprocess.run(
         command,
         cwd=ROOT,

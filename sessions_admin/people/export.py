@@ -22,6 +22,7 @@ from django.utils import timezone
 from chat import logins, tokens
 from chat.exceptions import NotFound
 from chat.infra.database_limits import long_statements
+from chat.infra.limits import ConcurrencyLimit
 from chat.memory.maintenance import SessionFile, opened
 from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.conversation import Role
@@ -32,6 +33,8 @@ from sessions_admin.people import accounts, personal_data
 PAGE = 100  # rows that are read at once
 DOCUMENT = "everything.json"
 FORMAT = 1
+
+_exports = ConcurrencyLimit(1, "Another export of this data is being made; please wait until it has finished.")
 
 OnProgress = Callable[[int, int], None]
 
@@ -71,18 +74,23 @@ def export_person(
     """Write everything about a person into a file; of anybody but themself, the audit keeps who took it, and why.
 
     Whoever calls hands the file over after this has returned only. Raise NotFound, BadInput where somebody else gives
-    no reason, Conflict where they may not, MemoryUnavailable.
+    no reason, Conflict where they may not, RateLimited while another export of the person is made, MemoryUnavailable.
     """
     person = User.objects.filter(pk=person_id).first()
     if person is None:
         raise NotFound("There is no such person.")
-    if actor == str(person_id):
+    with _exports.hold(str(person_id)):
+        return _export(person, to, actor, reason, on_progress)
+
+
+def _export(person: User, to: IO[bytes], actor: str, reason: str, on_progress: OnProgress) -> Exported:
+    if actor == str(person.pk):
         return _written(person, to, on_progress)
-    with audit.attempt(Action.EXPORT, actor=actor, person=person_id, reason=reason):
+    with audit.attempt(Action.EXPORT, actor=actor, person=person.pk, reason=reason):
         accounts.check_may_touch(person, actor=actor)
         exported = _written(person, to, on_progress)
         counts = {name: count for name, count in exported.as_json().items() if name != "person"}
-        audit.disclose(Action.EXPORT, actor=actor, person=person_id, reason=reason, counts=counts)
+        audit.disclose(Action.EXPORT, actor=actor, person=person.pk, reason=reason, counts=counts)
     return exported
 
 

@@ -36,10 +36,12 @@ def token_of(db: None) -> TokenOf:
     """Make a token of staff who may do some things."""
 
     def make(*codenames: str, is_staff: bool = True, scopes: tuple[str, ...] = ("sessions",)) -> Headers:
-        user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=is_staff)
+        user = User.objects.create_user(f"staff{User.objects.count()}@example.com", PASSWORD, is_staff=True)
         user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
         assert user.user_permissions.count() == len(codenames)
-        return bearer(user, *scopes)
+        headers = bearer(user, *scopes)
+        User.objects.filter(pk=user.pk).update(is_staff=is_staff)
+        return headers
 
     return make
 

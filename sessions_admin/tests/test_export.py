@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from chat import tokens
-from chat.exceptions import BadInput, Conflict
+from chat.exceptions import BadInput, Conflict, RateLimited
 from chat.models import AgentSession, Conversation, Message, Quarantined, Task, TaskCounter, User
 from chat.models.conversation import Role
 from chat.models.sql import change
@@ -53,6 +53,20 @@ def exported(person: User, **how: Any) -> tuple[dict[str, Any], dict[str, str]]:
         assert archive.testzip() is None
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
     return json.loads(texts.pop(export.DOCUMENT)), texts
+
+
+def test_one_export_of_a_person_is_made_at_a_time(owner: User, outsider: User, party: AgentSession) -> None:
+    refused: list[str] = []
+
+    def another(done: int, total: int) -> None:
+        exported(outsider)
+        with pytest.raises(RateLimited) as error:
+            exported(owner)
+        refused.append(error.value.detail)
+
+    exported(owner, on_progress=another)
+    assert refused == ["Another export of this data is being made; please wait until it has finished."]
+    exported(owner)
 
 
 def test_everything_about_the_person_is_in_it(owner: User, party: AgentSession) -> None:

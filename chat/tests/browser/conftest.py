@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from chat.tests.browser.stage import Stage
-from config.tests.support import PASSWORD, LiveDatabase, MeasuredServer, ServerProcess, database, eventually
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, eventually
 
 # It is the machine that decides how long a step takes here, not the page.
 expect.set_options(timeout=15_000)
@@ -57,7 +57,7 @@ def chromium() -> Iterator[Browser]:
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server for one module; each test has people of its own in it."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
-        process = MeasuredServer(LiveDatabase(url), tmp_path_factory.mktemp("site"))
+        process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"))
         yield process
         process.terminate()
 
