@@ -186,7 +186,8 @@ def test_it_has_thirty_seconds(_migrated_template: str, tmp_path: Path) -> None:
 def test_connections_that_only_wait_give_way(server: ServerProcess) -> None:
     waiting = [connected(server) for _ in range(50)]
     for client in waiting[::2]:
-        client.sendall(b"GET /heal")
+        with suppress(ConnectionError):  # the first have given way already
+            client.sendall(b"GET /heal")
     try:
         for _ in range(3):
             assert httpx.get(f"{server.url}/healthz", timeout=2).status_code == 200

@@ -40,7 +40,7 @@ class Faulty:
 
 
 REASONS = {
-    "loop": "the event loop has been in block_the_loop",
+    "loop": "the event loop has been in sleep_in_the_loop",
     "pool": "wait for a database connection, and none was returned",
     "threads": "wait for database, and none was returned",
 }

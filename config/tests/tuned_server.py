@@ -31,7 +31,12 @@ def tune(words: str) -> None:
 
 def block_the_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Keep the event loop from running."""
-    loop.call_soon_threadsafe(time.sleep, 60)
+    loop.call_soon_threadsafe(sleep_in_the_loop)
+
+
+def sleep_in_the_loop() -> None:
+    """Sleep where nothing else can run."""
+    time.sleep(60)
 
 
 def lose_connections(loop: asyncio.AbstractEventLoop) -> None:

@@ -28,7 +28,7 @@ COLUMNS = {
     "jsonb": "jsonb_build_object('a', t)",
     "bytea": "convert_to(t, 'UTF8')",
     "text[]": "ARRAY['x', t]",
-    "tsvector": "to_tsvector('simple', t)",
+    "tsvector": "array_to_tsvector(ARRAY[lower(t)])",
 }
 
 
