@@ -10,8 +10,9 @@ async def prune(store: SessionStore, session_id: str, *, limit: int) -> int:
 
     To be called between turns. Raise MemoryUnavailable.
     """
-    rows = await store.rows(session_id)
-    ids = [rows[index].id for index in surplus([row.item for row in rows], limit)]
-    if ids:
+    stored = await store.read(session_id)
+    ids = [stored.ids[index] for index in surplus(stored.items, limit)]
+    if ids and stored.is_intact:  # what another program wrote this moment is first taken over by the next turn
         await store.write(Delete(session_id, ids))
-    return len(ids)
+        return len(ids)
+    return 0

@@ -1,4 +1,4 @@
-"""The session file: the SDK's own schema to the letter, one side table beside it, and how it is opened.
+"""The session file: the SDK's own schema to the letter, two side tables beside it, and how it is opened.
 
 The SDK's `SQLiteSession` opens the same file and reads the same items (agents/memory/sqlite_session.py).
 """
@@ -9,6 +9,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chat.memory import digest
+
+# The turn that last wrote, by its attempt, and the last row before it: who may write, and where a replay cuts.
+TURNS = """
+    CREATE TABLE IF NOT EXISTS threadkeeper_turns (
+        session_id TEXT PRIMARY KEY,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        base INTEGER NOT NULL
+    )
+"""
+SIDE_TABLES = {"threadkeeper_turns": TURNS, "threadkeeper_digests": digest.SCHEMA}
 SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS agent_sessions (
@@ -27,15 +39,7 @@ SCHEMA = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS idx_agent_messages_session_id ON agent_messages (session_id, id)",
-    # The turn that last wrote, by its attempt, and the last row before it: who may write, and where a replay cuts.
-    """
-    CREATE TABLE IF NOT EXISTS threadkeeper_turns (
-        session_id TEXT PRIMARY KEY,
-        turn INTEGER NOT NULL,
-        attempt INTEGER NOT NULL,
-        base INTEGER NOT NULL
-    )
-    """,
+    *SIDE_TABLES.values(),
 )
 
 
@@ -118,6 +122,11 @@ def connect_to_read(path: Path, *, busy_ms: int) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=busy_ms / 1000
     )
     connection.text_factory = _text
+    # A file of another program, or of an earlier version, may be without them.
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    for table, statement in SIDE_TABLES.items():
+        if table not in there:
+            connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
     return connection
 
 

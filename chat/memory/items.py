@@ -95,7 +95,6 @@ def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int
     """
     wrong = {index: "is no item" for index, item in enumerate(items) if not is_item(item)}
     wrong |= _unpaired(items, wrong, frozenset(awaiting))
-    wrong |= _repeated(items, wrong)
     wrong |= _torn(items, wrong)
     return wrong | _stranded_reasoning(items, wrong)
 
@@ -130,20 +129,6 @@ def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset
             found[index] = "answers no open call"
     unanswered = [index for call_id, index in open_calls.items() if call_id not in awaiting]
     return found | dict.fromkeys(unanswered, "is not answered")
-
-
-def _repeated(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
-    """Find a person's message that stands directly after itself: what a run that was tried again leaves behind."""
-    found = {}
-    before: Item | None = None
-    for index, item in enumerate(items):
-        if index in wrong:
-            continue
-        if before is not None and is_user_message(item) and item == before:
-            found[index] = "repeats the message before it"
-        else:
-            before = item
-    return found
 
 
 def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:

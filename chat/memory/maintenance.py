@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory import file, statements
+from chat.memory import digest, file, statements
 from chat.memory.items import Item, surplus
-from chat.memory.statements import Clear, Delete, Fence, Replace, Size, Stored, Write
+from chat.memory.statements import Clear, Delete, Fence, Replace, Seal, Size, Stored, Write
 from chat.memory.store import LOCK_BUDGET
 
 # One parameter, however many sessions.
@@ -27,17 +27,16 @@ _MEASURE = (
 # Whatever is kept of sessions whose ids begin in one way; what follows “_conv_” is smaller than “_conv`”.
 _OF_PERSON = " UNION ".join(
     f"SELECT session_id FROM {table} WHERE session_id >= ?1 || '_conv_' AND session_id < ?1 || '_conv`'"  # noqa: S608
-    for table in ("agent_messages", "agent_sessions", "threadkeeper_turns")
+    for table in statements.TABLES
 )
-_REMOVE = (
-    "DELETE FROM agent_messages WHERE session_id IN (SELECT value FROM json_each(?))",
-    "DELETE FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))",
-    "DELETE FROM threadkeeper_turns WHERE session_id IN (SELECT value FROM json_each(?))",
-)
+_REMOVE = [
+    f"DELETE FROM {table} WHERE session_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+    for table in statements.TABLES
+]
 # Each table is asked for the next ones by its own index: a row may stand in one of them alone.
 _NEXT = " UNION ".join(
     f"SELECT * FROM (SELECT DISTINCT session_id FROM {table} WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)"  # noqa: S608
-    for table in ("agent_sessions", "agent_messages", "threadkeeper_turns")
+    for table in statements.TABLES
 )
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
 # Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone while the disk writes,
@@ -184,11 +183,20 @@ class SessionFile:
         return self.measure([session_id])[session_id]
 
     def replace(self, session_id: str, items: Sequence[Item], fence: Fence | None) -> Size:
-        """Put other items in the place of all there are; `fence` is the turn that they end with."""
+        """Put other items in the place of all there are; `fence` is the turn that they end with, if any."""
         with _failures_named():
-            writes = [Clear(session_id)]
-            self._commit(*writes, *([Replace(session_id, fence, items)] if fence else []))
+            self._commit(Clear(session_id), *([Replace(session_id, fence, items)] if items else []))
         return self.measure([session_id])[session_id]
+
+    def altered(self, session_ids: Sequence[str]) -> list[str]:
+        """Return those sessions whose rows are not known to be what we wrote last."""
+        with _failures_named():
+            return digest.altered(self._connection, session_ids)
+
+    def seal(self, session_id: str) -> None:
+        """Take the rows that are there for ours."""
+        with _failures_named():
+            self._commit(Seal(session_id))
 
     def give_back(self) -> Iterator[int]:
         """Give the space of what was removed back to the disk, a little at a time; yield how many pages are left.

@@ -1,27 +1,33 @@
 """Open a session for a turn: cut back to where the turn begins, mended or rebuilt where something is wrong with it."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from chat.bridge import in_database
-from chat.memory.items import Item, faults, repair
-from chat.memory.quarantine import quarantine, suspects_in
+from chat.memory.adoption import CHANGED, Recorded, adopt, comparison
+from chat.memory.items import Item, faults
+from chat.memory.quarantine import Suspect, quarantine, suspects_in
 from chat.memory.rebuild import LastTurn, rebuild
-from chat.memory.statements import Begin, Fence, Replace, Row, Stored
+from chat.memory.statements import Begin, Fence, Replace, Seal, Stored
 from chat.memory.store import SessionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it."""
+    """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it.
+
+    `has_adopted` tells, where no turn is remembered, that the record has items of another program.
+    """
 
     session_id: str
     conversation_id: uuid.UUID
     fence: Fence
     replaces: int | None
     last: LastTurn | None
+    has_adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +44,17 @@ class Opened:
 
 async def open_session(store: SessionStore, place: Place) -> Opened:
     """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
-    found = _found(await store.read(place.session_id), place)
-    if not found.is_sound:
-        suspects = suspects_in(found.stored, found.rows, found.wrong)
-        await in_database(quarantine, place.session_id, suspects)
+    found = await _found(await store.read(place.session_id), place)
+    if found.suspects:
+        await in_database(quarantine, place.session_id, found.suspects)
+    if found.added:
+        await in_database(adopt, place.conversation_id, found.added)
     if found.is_usable(place):
+        if not found.stored.is_intact:
+            await store.write(Seal(place.session_id))
         if found.begun:
             await store.write(Begin(place.session_id, place.fence, (), place.replaces))
         return Opened(found.items)
-    if found.is_all_there_is(place):
-        mended = repair(found.items)
-        await store.write(Replace(place.session_id, place.fence, mended))
-        return Opened(mended)
     rebuilt = await in_database(_rebuilt, found, place)
     await store.write(Replace(place.session_id, place.fence, rebuilt.items))
     return rebuilt
@@ -57,55 +62,60 @@ async def open_session(store: SessionStore, place: Place) -> Opened:
 
 def foresee(stored: Stored, place: Place) -> Opened:
     """Return what `open_session` would make of a session that is stored like this, and change nothing."""
-    found = _found(stored, place)
-    if found.is_usable(place):
-        return Opened(found.items)
-    return Opened(repair(found.items)) if found.is_all_there_is(place) else _rebuilt(found, place)
+    found = _compared(stored, place)
+    return Opened(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the file has for a turn: the rows up to where it begins, and which of them are at fault."""
+    """What the file has for a turn: the items up to where it begins, what is wrong, and what the record does not have.
+
+    A session that only we have written is not compared with the record.
+    """
 
     stored: Stored
     begun: bool
-    rows: list[Row]
     items: list[Item]
-    wrong: dict[int, str]
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether every row is an item in its place."""
-        return not (self.stored.bad or self.wrong)
+    suspects: list[Suspect]
+    added: list[Recorded]
+    is_faithful: bool
 
     def is_usable(self, place: Place) -> bool:
         """Tell whether the items can be given as they are."""
-        return self.is_sound and (self.begun or _is_in_step(self.stored, place))
-
-    def is_all_there_is(self, place: Place) -> bool:
-        """Tell whether the record knows nothing of what they tell, so that they are to be mended."""
-        return place.last is None and (self.begun or self.stored.last is None)
+        return self.is_faithful and not self.suspects and (self.begun or _is_in_step(self.stored, place))
 
 
-def _found(stored: Stored, place: Place) -> _Found:
+async def _found(stored: Stored, place: Place) -> _Found:
+    if stored.is_intact and not stored.bad:
+        return _compared(stored, place)
+    return await in_database(_compared, stored, place)
+
+
+def _compared(stored: Stored, place: Place) -> _Found:
     begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
     begun = begun and not _was_emptied(stored)
     rows = [row for row in stored.rows if not begun or row.id <= stored.base]
-    items = [row.item for row in rows]
-    return _Found(stored, begun, rows, items, faults(items))
+    wrong = faults([row.item for row in rows])
+    suspects = suspects_in(stored, rows, wrong)
+    if stored.is_intact:
+        return _Found(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
+    sound = [row for index, row in enumerate(rows) if index not in wrong]
+    found = comparison(place.conversation_id, stored, sound, before=place.fence.turn)
+    suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
+    return _Found(stored, begun, [row.item for row in rows], suspects, found.added, found.is_faithful)
 
 
-def _rebuilt(found: _Found, place: Place) -> Opened:
+def _rebuilt(found: _Found, place: Place, also: Sequence[Recorded] = ()) -> Opened:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
-    rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit)
-    was_lost = not found.is_sound or _is_behind(found.stored, place)
+    rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit, also=also)
+    was_lost = bool(found.suspects) or not found.is_faithful or _is_behind(found.stored, place)
     return Opened(rebuilt.items, None if rebuilt.items == found.items else rebuilt.pruned, was_lost)
 
 
 def _is_in_step(stored: Stored, place: Place) -> bool:
     """Tell whether the file ends with the attempt with which the record does."""
     if place.last is None:
-        return stored.last is None
+        return stored.last is None and (bool(stored.ids) or not place.has_adopted)
     return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
 
 

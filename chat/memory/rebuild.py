@@ -1,19 +1,21 @@
 """The memory of a conversation from its record: what the session was given, turn by turn."""
 
+import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Func, IntegerField, Sum
 
+from chat.memory.adoption import Recorded, adopted, newest_first, remembered
 from chat.memory.items import Item, repair, window
 from chat.memory.statements import Fence
-from chat.models import AgentSession, Conversation, Turn
+from chat.models import AgentSession
 from chat.models.sql import select
-from chat.models.turn import ACTIVE, TurnQuerySet
 
 LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField())
 
-# The newest row of `_remembered`, which every turn asks for.
+# The newest row of `remembered`, which every turn asks for.
 _LAST = """
 SELECT t.seq, t.attempt, t.warning FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 WHERE t.conversation_id = %(conversation)s AND t.seq < %(before)s AND t.seq > c.memory_from
@@ -48,20 +50,21 @@ def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
     return LastTurn(Fence(seq, attempt), warning == "context_unavailable")
 
 
-def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int) -> Rebuilt:
+def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int, also: Sequence[Recorded] = ()) -> Rebuilt:
     """Return what the session should hold before a turn: the items of the current turns in order, within the limit.
 
-    Earlier versions do not count, and nothing behind the conversation's `memory_from` does.
+    What other programs added stands where they added it; `also` is what of that is not kept yet. Earlier versions do
+    not count, and nothing behind the conversation's `memory_from` does.
     """
-    turns = _remembered(conversation_id, before)
     taken: list[list[Item]] = []
-    for items in turns.order_by("-seq").values_list("items", flat=True)[: limit + 1]:
-        taken.append(items)
+    for recorded in newest_first(conversation_id, before, also):
+        taken.append([item for _, item in recorded])
         if sum(map(len, taken)) > limit:
             break
     kept = window(repair([item for items in reversed(taken) for item in items]), limit)
-    total: int | None = turns.aggregate(total=Sum(LENGTH))["total"]
-    return Rebuilt(kept, (total or 0) - len(kept))
+    total: int | None = remembered(conversation_id, before).aggregate(total=Sum(LENGTH))["total"]
+    brought = sum(len(json.loads(items)) for items in adopted(conversation_id, before).values_list("items", flat=True))
+    return Rebuilt(kept, (total or 0) + brought + len(also) - len(kept))
 
 
 def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
@@ -70,16 +73,10 @@ def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
     left = session.values_list("item_count", flat=True).first()
     begins = None
     if left is not None:
-        newest_first = _remembered(conversation_id).annotate(length=LENGTH).order_by("-seq")
-        for turn_id, length in newest_first.values_list("pk", "length")[: left + 1]:
+        turns = remembered(conversation_id).annotate(length=LENGTH).order_by("-seq")
+        for turn_id, length in turns.values_list("pk", "length")[: left + 1]:
             left -= length
             if left < 0:
                 break
             begins = turn_id
     return begins
-
-
-def _remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
-    memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
-    ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, superseded_by=None)
-    return ended.exclude(status__in=ACTIVE).exclude(items=[])

@@ -7,9 +7,11 @@ from agents import TResponseInputItem
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import resolve_session_limit
 
+from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
 from chat.memory.items import Item
 from chat.memory.opening import Opened, Place, open_session
+from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Append, Begin, Clear, Delete, Fence
 from chat.memory.store import SessionStore
 
@@ -92,8 +94,29 @@ class AgentSessionMemory(SessionABC):
     async def rewrite(self, items: Sequence[Item]) -> None:
         """Put items in the place of what this turn has added; needs a fence."""
         assert self._fence is not None
+        await self._set_others_aside()
         self.given = [cast(TResponseInputItem, item) for item in items]
         await self._write(Begin(self.session_id, self._fence, items))
+
+    async def _set_others_aside(self) -> None:
+        """Keep what another program has written while this turn was at work, which is cut off with what it added."""
+        if self.unavailable:
+            return
+        try:
+            stored = await self._store.read(self.session_id)
+        except MemoryUnavailable as error:
+            self._degrade(error)
+            return
+        if stored.is_intact:
+            return
+        ours = [*self.given]
+        suspects = [
+            Suspect(row.id, row.item, "was written while a turn was at work")
+            for row in stored.rows
+            if row.id > stored.base and row.item not in ours
+        ]
+        if suspects:
+            await in_database(quarantine, self.session_id, suspects)
 
     async def _write(self, what: Append | Begin | Clear | Delete) -> Item | None:
         if self.unavailable:

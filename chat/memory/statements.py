@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chat.exceptions import OutdatedAttempt
+from chat.memory import digest
 from chat.memory.items import Item, is_item
 
 # What one write of a batch may bring on; anything else is the matter of the file.
@@ -47,13 +48,18 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row."""
+    """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row.
+
+    `is_intact` tells that the rows are those that we wrote last, by their digest; `is_sealed` that there is a digest.
+    """
 
     ids: list[int] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     last: Fence | None = None
     base: int = 0
+    is_intact: bool = True
+    is_sealed: bool = False
 
     @property
     def rows(self) -> list[Row]:
@@ -93,10 +99,10 @@ class Begin:
 
 @dataclass(slots=True)
 class Replace:
-    """Put other items in the place of all there are; the turn of the fence begins after them."""
+    """Put other items in the place of all there are; the turn of the fence, if any, begins after them."""
 
     session_id: str
-    fence: Fence
+    fence: Fence | None
     items: Sequence[Item]
 
 
@@ -115,18 +121,29 @@ class Clear:
     session_id: str
 
 
-Write = Append | Begin | Replace | Delete | Clear
+@dataclass(slots=True)
+class Seal:
+    """Take the rows that are there for ours: whoever asks has compared them with the record."""
 
+    session_id: str
+
+
+Write = Append | Begin | Replace | Delete | Clear | Seal
+
+# Whatever the file has of a session.
+TABLES = ("agent_messages", "agent_sessions", "threadkeeper_turns", "threadkeeper_digests")
+
+_ANY_ROW = "SELECT 1 FROM agent_messages WHERE session_id = ? LIMIT 1"
 # All items of a session in one text, so that they are decoded at once; for group_concat SQLite keeps the order of a
 # subquery.
 _JOINED = """
     WITH wanted (session_id) AS (VALUES {marks})
-    SELECT session_id, turn, attempt, base,
+    SELECT session_id, turn, attempt, base, crc, adler,
         (SELECT group_concat(id) FROM (
             SELECT id FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id)),
         (SELECT group_concat(message_data) FROM (
             SELECT message_data FROM agent_messages AS m WHERE m.session_id = wanted.session_id ORDER BY id))
-    FROM wanted LEFT JOIN threadkeeper_turns USING (session_id)
+    FROM wanted LEFT JOIN threadkeeper_turns USING (session_id) LEFT JOIN threadkeeper_digests USING (session_id)
 """
 _ROWS = """
     SELECT id, message_data, turn, attempt, base
@@ -139,17 +156,23 @@ def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str
     """Return sessions by id; those that are not there are empty."""
     found = {session_id: Stored() for session_id in session_ids}
     query = _JOINED.format(marks=",".join(["(?)"] * len(found)))
-    for session_id, turn, attempt, base, ids, texts in connection.execute(query, list(found)).fetchall():
+    for session_id, turn, attempt, base, crc, adler, ids, texts in connection.execute(query, list(found)).fetchall():
+        last, seal = _last(turn, attempt, base), None if crc is None else (crc, adler)
         if ids is None:
-            found[session_id] = Stored([], [], [], *_last(turn, attempt, base))
+            found[session_id] = Stored([], [], [], *last, is_intact=seal is None, is_sealed=seal is not None)
             continue
         row_ids = [int(row_id) for row_id in ids.split(",")]
         items = _decoded_together(texts)
         if items is None or len(items) != len(row_ids):
             found[session_id] = _read_singly(connection, session_id)
         else:
-            found[session_id] = Stored(row_ids, items, [], *_last(turn, attempt, base))
+            is_intact = seal is not None and digest.of_joined(_encoded(texts)) == seal
+            found[session_id] = Stored(row_ids, items, [], *last, is_intact=is_intact, is_sealed=seal is not None)
     return found
+
+
+def _encoded(texts: str | bytes) -> bytes:
+    return texts if isinstance(texts, bytes) else texts.encode()
 
 
 def _decoded_together(texts: str | bytes) -> list[Item] | None:
@@ -177,7 +200,10 @@ def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
             bad.append(BadRow(row_id, _readable(data)))
         else:
             rows.append(Row(row_id, item))
-    return Stored([row.id for row in rows], [row.item for row in rows], bad, *last)
+    is_sealed = digest.stored(connection, session_id) is not None
+    is_intact = digest.is_intact(connection, session_id)
+    ids, items = [row.id for row in rows], [row.item for row in rows]
+    return Stored(ids, items, bad, *last, is_intact=is_intact, is_sealed=is_sealed)
 
 
 def _last(turn: int | None, attempt: int, base: int) -> tuple[Fence | None, int]:
@@ -260,26 +286,39 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
     return results
 
 
-def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete | Clear) -> Item | None:
+def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete | Clear | Seal) -> Item | None:
     if isinstance(write, Clear):
-        for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
+        for table in TABLES:
             connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
         return None
-    if isinstance(write, Delete):
-        return _delete(connection, write)
-    if isinstance(write, Replace):
-        connection.execute("DELETE FROM agent_messages WHERE session_id = ?", (write.session_id,))
-        connection.execute("DELETE FROM threadkeeper_turns WHERE session_id = ?", (write.session_id,))
-        _append(connection, [Append(write.session_id, None, write.items)])
-        _append(connection, [Append(write.session_id, write.fence, ())])
+    if isinstance(write, Seal):
+        digest.write(connection, write.session_id, digest.computed(connection, write.session_id))
         return None
+    if isinstance(write, Replace):
+        for table in ("agent_messages", "threadkeeper_turns", "threadkeeper_digests"):
+            connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
+        _append(connection, [Append(write.session_id, None, write.items)])
+        if write.fence is not None:
+            _append(connection, [Append(write.session_id, write.fence, ())])
+        return None
+    # What is taken from rows of which some are not ours leaves rows that are not known to be ours.
+    was_intact = digest.is_intact(connection, write.session_id)
+    result = _delete(connection, write) if isinstance(write, Delete) else None
+    if isinstance(write, Begin):
+        _cut(connection, write)
+    kept = digest.computed(connection, write.session_id) if was_intact else None
+    digest.write(connection, write.session_id, kept)
+    if isinstance(write, Begin):
+        _append(connection, [Append(write.session_id, write.fence, write.items)])
+    return result
+
+
+def _cut(connection: sqlite3.Connection, write: Begin) -> None:
     connection.execute(
         "DELETE FROM agent_messages WHERE session_id = ?1 AND id > ("
         " SELECT base FROM threadkeeper_turns WHERE session_id = ?1 AND turn IN (?2, ?3))",
         (write.session_id, write.fence.turn, write.replaces),
     )
-    _append(connection, [Append(write.session_id, write.fence, write.items)])
-    return None
 
 
 def _delete(connection: sqlite3.Connection, write: Delete) -> Item | None:
@@ -322,4 +361,17 @@ def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
             " ON CONFLICT (session_id) DO UPDATE SET updated_at = CURRENT_TIMESTAMP",
             [(append.session_id,) for append in appends if append.items],
         )
+        _extend_digests(connection, rows)
         connection.executemany("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", rows)
+
+
+def _extend_digests(connection: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> None:
+    """Count rows that are about to be added; what was there before is not read."""
+    added: dict[str, list[bytes]] = {}
+    for session_id, text in rows:
+        added.setdefault(session_id, []).append(text.encode())
+    for session_id, texts in added.items():
+        known = digest.stored(connection, session_id)
+        if known is None and connection.execute(_ANY_ROW, (session_id,)).fetchone():
+            continue  # rows of somebody else
+        digest.write(connection, session_id, digest.extended(known or digest.EMPTY, texts))

@@ -3,13 +3,14 @@
 from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message
 from chat.models.search import MessageVector, TitleVector
-from chat.models.session import AgentSession, Quarantined
+from chat.models.session import AdoptedItems, AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
 from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.models.user import FormerEmail, User
 
 __all__ = [
+    "AdoptedItems",
     "AgentSession",
     "ApiToken",
     "AttemptCount",

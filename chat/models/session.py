@@ -113,6 +113,26 @@ class AgentSession(models.Model):
         return self.held_at is not None and (self.held_until is None or self.held_until > timezone.now())
 
 
+class AdoptedItems(models.Model):
+    """Items that another program wrote into the session file, kept so that a session that is rebuilt has them again.
+
+    PostgreSQL deletes them with the conversation, whoever deletes that.
+    """
+
+    conversation = models.ForeignKey(Conversation, models.DO_NOTHING, related_name="adopted", db_constraint=False)
+    after_turn = models.PositiveIntegerField(help_text="The `seq` of the turn that they follow; 0 before the first.")
+    items = models.TextField(help_text="A JSON array in ASCII: jsonb cannot hold all that a session can.")
+    is_forgotten = models.BooleanField(default=False, help_text="No rebuild includes them: staff cleared the session.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["after_turn", "pk"]
+        verbose_name_plural = "adopted items"
+
+    def __str__(self) -> str:
+        return f"items after turn {self.after_turn}"
+
+
 class Quarantined(models.Model):
     """Something of the session file that could not be used: a row of a session, or (without one) a whole file."""
 

@@ -18,6 +18,7 @@ from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
 from chat.memory.session import AgentSessionMemory
+from chat.memory.statements import Seal
 from chat.memory.store import SessionStore
 from chat.models import Quarantined
 from chat.tests.conftest import Chat
@@ -160,6 +161,7 @@ async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionSt
     await by_advanced_sqlite(store.path, "a", [said(str(n)) for n in range(6)])
     assert rows_beside(store.path) == 6
 
+    await store.write(Seal("a"))
     await prune(store, "a", limit=4)
     assert rows_beside(store.path) == 4
     await AgentSessionMemory("a", store).clear_session()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chat.assistant.context import KeptCall
+from chat.memory.adoption import adopted
 from chat.memory.identity import SessionId
 from chat.memory.opening import Place
 from chat.memory.rebuild import last_turn
@@ -42,12 +43,15 @@ def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
     ((time_zone, allowed, pruned, held),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
+    is_first = turn.seq == 1 and turn.attempt == 1
+    last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
     place = Place(
         session_id=str(SessionId(turn.user_id, turn.conversation_id)),
         conversation_id=turn.conversation_id,
         fence=Fence(turn.seq, turn.attempt),
         replaces=turn.replaces.seq if turn.replaces else None,
-        last=last_turn(turn.conversation_id, before=turn.seq) if turn.seq > 1 else None,
+        last=last,
+        has_adopted=last is None and not is_first and adopted(turn.conversation_id, turn.seq).exists(),
     )
     return Brief(
         hold=hold_of(turn),

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.infra.storable import storable
 from chat.memory.mirror import reflect_closing
 from chat.models import Message, ToolCall, Turn
 from chat.models.conversation import Role
@@ -46,7 +47,7 @@ def close(turn: Turn, *, now: datetime) -> Closed:
         turn.attempt += 1
     turn.status, turn.ended_at = Status.STOPPED, now
     turn.owner = turn.lease_until = None
-    turn.items = journals.storable(journals.as_items(turn.prompt.text, journal)) if journal.steps else []
+    turn.items = storable(journals.as_items(turn.prompt.text, journal)) if journal.steps else []
     turn.usage = journal.usage
     turn.save(update_fields=["status", "ended_at", "attempt", "owner", "lease_until", "items", "usage"])
     reflect_closing(turn.conversation_id, now=now)

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from chat.infra.storable import storable
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.mirror import reflect
@@ -19,7 +20,6 @@ from chat.models.turn import Status
 from chat.search.index import index_message
 from chat.turns.claim import claim_locked
 from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
-from chat.turns.journal import storable
 from chat.turns.ownership import HELD, Hold
 
 _END = f"""

@@ -5,7 +5,6 @@ calls.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
 from chat.exceptions import ThreadkeeperError, TurnLost
+from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
@@ -26,8 +26,6 @@ from chat.turns.ownership import HELD, Hold
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse
 
-# PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair; a model may say either.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _RECORD = f"""
 INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
 SELECT id, %(n)s, %(output)s, %(usage)s, %(duration_ms)s, %(now)s FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
@@ -93,15 +91,6 @@ class Journal:
 def join_texts(texts: Sequence[str]) -> str:
     """Join what several responses of a turn said into one text."""
     return PARTING.join(text for text in texts if text)
-
-
-def storable(value: Any) -> Any:
-    """Return a JSON value with a mark in the place of each character that cannot be stored."""
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {storable(name): storable(part) for name, part in value.items()}
-    return [storable(part) for part in value] if isinstance(value, list) else value
 
 
 def load(turn: Turn) -> Journal:

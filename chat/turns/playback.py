@@ -16,8 +16,9 @@ from openai.types.responses import (
 from chat.assistant.retrying import Retrying
 from chat.assistant.unique_ids import UniqueIds
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
+from chat.infra.storable import storable
 from chat.turns.events import TextDelta, TurnResumed
-from chat.turns.journal import PARTING, Journal, storable
+from chat.turns.journal import PARTING, Journal
 from chat.turns.log import TurnLog
 
 

@@ -26,7 +26,7 @@ from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
 from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
 from sessions_admin.samples import sample
-from sessions_admin.sessions.lifecycle import release_ended
+from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_ended
 
 __all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
 
@@ -188,6 +188,8 @@ def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
     with transaction.atomic(durable=True):
         sleeping = _locked(run, chosen)
         ids = [session.session_id for session in sleeping]
+        if not run.dry_run:
+            keep_what_others_wrote(file, {session.session_id: session.conversation for session in sleeping})
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)
         if runs.was_taken_up(run):
             sizes = _with_lost(sizes, sleeping)
@@ -202,6 +204,7 @@ class _Sleeping(NamedTuple):
 
     pk: int
     session_id: str
+    conversation: uuid.UUID
     items: int
     bytes: int
 
@@ -237,7 +240,9 @@ def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
     ours = list(conversations.values_list("pk", flat=True))
     expired = AgentSession.objects.expired(run.cutoff).filter(pk__in=chosen, conversation__in=ours)
     locked = expired.select_for_update(no_key=True, of=("self",))
-    return [_Sleeping(*row) for row in locked.values_list("pk", "session_id", "item_count", "byte_count")]
+    return [
+        _Sleeping(*row) for row in locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
+    ]
 
 
 def _record(run: CleanupRun, sleeping: Sequence[_Sleeping], sizes: dict[str, Size], *, examined: int) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chat.infra.storable import storable
 from chat.memory.items import Item, faults, is_call, is_output, is_reasoning
 from chat.memory.statements import BadRow, Stored
 from chat.models import Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
-from chat.turns.journal import storable
 
 BAD = "holds no item"
 

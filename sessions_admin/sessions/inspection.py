@@ -16,6 +16,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from chat.exceptions import MemoryUnavailable, NotFound
+from chat.memory.adoption import adopted
 from chat.memory.maintenance import opened_to_read
 from chat.memory.opening import Place, foresee
 from chat.memory.rebuild import first_remembered, last_turn
@@ -174,12 +175,14 @@ def _course(session: AgentSession, stored: Stored, held: list[Entry]) -> tuple[C
     if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
         return Course.AT_WORK, held
     following = session.conversation.last_seq + 1
+    last = last_turn(conversation_id, before=following)
     place = Place(
         session_id=session.session_id,
         conversation_id=conversation_id,
         fence=Fence(following, 1),
         replaces=None,
-        last=last_turn(conversation_id, before=following),
+        last=last,
+        has_adopted=last is None and adopted(conversation_id, following).exists(),
     )
     given = foresee(stored, place).items
     if given == stored.items and not stored.bad:

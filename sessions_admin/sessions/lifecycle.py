@@ -4,7 +4,7 @@ Each locks the conversation, so that it never meets a turn, changes both stores,
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.exceptions import BadInput, Conflict, NotFound
+from chat.memory.adoption import forget, take_over
 from chat.memory.maintenance import SessionFile, opened
 from chat.memory.rebuild import last_turn, rebuild
 from chat.memory.statements import Size
@@ -57,6 +58,7 @@ def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int |
     """
     with _locked(session_id, Action.PRUNE, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
+        keep_what_others_wrote(file, {session_id: session.conversation_id})
         size = file.prune(session_id, settings.AGENT_SESSION_MAX_MESSAGES if limit is None else limit)
         pruned = session.pruned_count + max(before.items - size.items, 0)
         return _done(session, Action.PRUNE, actor, reason, before, size, pruned_count=pruned)
@@ -73,6 +75,7 @@ def clear_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
         conversation.save(update_fields=["memory_from"])
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             before = file.remove([session_id])[session_id]
+        forget(conversation.pk)
         return _done(session, Action.CLEAR, actor, reason, before, NOTHING, pruned_count=0, gone_at=timezone.now())
 
 
@@ -85,6 +88,7 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
         _locked(session_id, Action.EXPIRE, actor, reason, unless_held=True) as session,
         opened(settings.AGENT_SESSION_DB_PATH) as file,
     ):
+        keep_what_others_wrote(file, {session_id: session.conversation_id})
         before = file.remove([session_id])[session_id]
         pruned = session.pruned_count + before.items
         return _done(
@@ -96,6 +100,7 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
     """Fill a session again from the record. Raise NotFound, Conflict, MemoryUnavailable."""
     with _locked(session_id, Action.REBUILD, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
+        keep_what_others_wrote(file, {session_id: session.conversation_id})
         size, left_out = fill_again(file, session_id, session.conversation)
         gone = None if size.items else timezone.now()
         return _done(
@@ -109,6 +114,14 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
             gone_at=gone,
             last_error="",
         )
+
+
+def keep_what_others_wrote(file: SessionFile, conversations: Mapping[str, uuid.UUID]) -> None:
+    """Keep with the record what only the file has of sessions, by their ids, whose conversations are locked."""
+    altered = file.altered(list(conversations))
+    for session_id, kept in file.look(altered).items():
+        if take_over(conversations[session_id], session_id, kept.stored):
+            file.seal(session_id)
 
 
 def fill_again(file: SessionFile, session_id: str, conversation: Conversation) -> tuple[Size, int]:

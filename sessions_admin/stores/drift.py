@@ -31,6 +31,7 @@ class Drift(TextChoices):
     AHEAD = "ahead", "Remembers what is not in the record any more"
     NO_ITEM = "no_item", "Has rows that are no items"
     UNSOUND = "unsound", "Has items that a model would refuse"
+    ALTERED = "altered", "Written to by another program"
     UNLISTED = "unlisted", "Has items, but no row among the sessions"
     LEFTOVER = "leftover", "Gone, but side rows of it are left"
     FOREIGN = "foreign", "Not an id of ours; never touched"
@@ -127,7 +128,8 @@ def is_doubtful(record: Record, kept: Kept) -> bool:
     """Tell whether the items have to be compared with the record one by one."""
     if record.last is None or not kept.size.items:
         return False
-    return record.last.is_missing or record.mirror is None or record.mirror.size != kept.size
+    differs = record.mirror is None or record.mirror.size != kept.size
+    return differs or record.last.is_missing or not kept.stored.is_intact
 
 
 def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
@@ -163,6 +165,7 @@ def _of_mirror(record: Record, kept: Kept) -> list[Drift]:
 def _of_items(kept: Kept) -> list[Drift]:
     found = [Drift.NO_ITEM] if kept.stored.bad else []
     found += [Drift.UNSOUND] if faults(kept.stored.items) else []
+    found += [Drift.ALTERED] if kept.stored.is_sealed and not kept.stored.is_intact else []
     return found if kept.is_listed else [*found, Drift.UNLISTED]
 
 

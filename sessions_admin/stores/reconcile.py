@@ -8,7 +8,7 @@ under the same lock.
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -16,10 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.exceptions import InvalidSessionId
+from chat.memory.adoption import take_over
 from chat.memory.identity import SessionId
-from chat.memory.items import Item, faults
+from chat.memory.items import Item
 from chat.memory.maintenance import Kept, SessionFile, opened
-from chat.memory.quarantine import quarantine, suspects_in
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation
@@ -282,27 +282,11 @@ class _Reconciling:
             return fill_again(self.file, name, conversation)
         if Drift.UNLISTED in found:
             self.file.enlist(name)
-        if not SPOILT.isdisjoint(found):
-            self._quarantine(name, kept)
-            if record.last is None and kept.stored.last is None:
-                return self._mended(name), session.pruned_count  # of another program: the record has none of it
+        is_faithful = take_over(record.conversation_id, name, kept.stored)
+        if not (is_faithful and SPOILT.isdisjoint(found)):
             return fill_again(self.file, name, conversation)
+        self.file.seal(name)
         return kept.size, session.pruned_count + max(session.item_count - kept.size.items, 0)
-
-    def _mended(self, name: str) -> Size:
-        """Take from a session what is no item and what does not fit; what goes can leave something else alone."""
-        while True:
-            kept = self.file.look([name])[name]
-            wrong = [kept.stored.ids[index] for index in faults(kept.stored.items)]
-            gone = [*wrong, *(bad.id for bad in kept.stored.bad)]
-            if not gone:
-                return kept.size
-            self.file.drop(name, gone)
-
-    def _quarantine(self, name: str, kept: Kept) -> None:
-        wrong: Mapping[int, str] = faults(kept.stored.items)
-        if kept.stored.bad or wrong:
-            quarantine(name, suspects_in(kept.stored, kept.stored.rows, wrong))
 
     # -- write down
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
 from chat.memory.identity import SessionId
+from chat.memory.statements import TABLES
 from chat.models import AgentSession, Conversation, Quarantined, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
@@ -57,7 +58,7 @@ def moved_to_somebody_else(session: AgentSession, path: Path) -> None:
 
 
 def emptied(session: AgentSession, path: Path) -> None:
-    for table in ("agent_messages", "agent_sessions", "threadkeeper_turns"):
+    for table in TABLES:
         sql(path, f"DELETE FROM {table} WHERE session_id = ?", session.session_id)  # noqa: S608
 
 
@@ -75,6 +76,12 @@ def missed_by_the_store(session: AgentSession, path: Path) -> None:
     sql(path, f"DELETE FROM agent_messages WHERE {NEWEST}")  # noqa: S608
     size = sum(len(row) for row in rows(session, path))
     AgentSession.objects.filter(pk=session.pk).update(item_count=5, byte_count=size)
+
+
+def swapped(session: AgentSession, path: Path) -> None:
+    (first,), (second,) = sql(path, "SELECT id FROM agent_messages WHERE session_id = ? LIMIT 2", session.session_id)
+    for old, new in ((first, -1), (second, first), (-1, second)):
+        sql(path, "UPDATE agent_messages SET id = ? WHERE id = ?", new, old)
 
 
 def rows(session: AgentSession, path: Path) -> list[str]:
@@ -100,19 +107,27 @@ HURT: dict[str, tuple[Hurt, set[Drift]]] = {
     "a later attempt": (file("UPDATE threadkeeper_turns SET attempt = 2 WHERE session_id = ?"), {Drift.AHEAD}),
     "the record went on": (one_more_turn, {Drift.BEHIND, Drift.STALE}),
     "cleared, but there": (forgotten, {Drift.AHEAD}),
-    "the store missed a reply": (missed_by_the_store, {Drift.BEHIND}),
+    "the store missed a reply": (missed_by_the_store, {Drift.BEHIND, Drift.ALTERED}),
     "a row lost in the middle": (
         file("DELETE FROM agent_messages WHERE id = (SELECT max(id) - 3 FROM agent_messages) AND session_id = ?"),
-        {Drift.COUNTS, Drift.BEHIND},
+        {Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
     "a row that is no item": (
         file(f"UPDATE agent_messages SET message_data = 'no' WHERE {NEWEST} AND session_id = ?"),  # noqa: S608
-        {Drift.NO_ITEM, Drift.COUNTS, Drift.BEHIND},
+        {Drift.NO_ITEM, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
     "a call that nothing answers": (
         file(f"UPDATE agent_messages SET message_data = ? WHERE {NEWEST} AND session_id = ?", CALL),  # noqa: S608
-        {Drift.UNSOUND, Drift.COUNTS, Drift.BEHIND},
+        {Drift.UNSOUND, Drift.COUNTS, Drift.BEHIND, Drift.ALTERED},
     ),
+    "a text changed to one of its length": (
+        file(
+            f"UPDATE agent_messages SET message_data = replace(message_data, 'reply', 'lying')"  # noqa: S608
+            f" WHERE {NEWEST} AND session_id = ?"
+        ),
+        {Drift.ALTERED, Drift.BEHIND},
+    ),
+    "two rows swapped": (swapped, {Drift.ALTERED, Drift.BEHIND}),
     "no row among the sessions": (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
 }
 
@@ -265,7 +280,7 @@ def test_sessions_that_were_pruned_or_brought_from_elsewhere_are_not_drift(owner
     )
     mirror(item_count=7)(brought, session_file)
 
-    assert set(compare(repair=True).found) == {"counts"}, "their bytes were not counted"
+    assert set(compare(repair=True).found) == {"counts", "altered"}, "their bytes were not counted"
     assert stored(session_file, brought.session_id)[0] == 7, "and nothing of them is lost"
     assert compare().found == {}
 

@@ -1,0 +1,70 @@
+"""A digest of a session's rows, kept beside them in the file: whether somebody else has written since we last did.
+
+CRC-32 and Adler-32 together: both go on from their last value, so that adding a row reads no other. They find what a
+fault or another program changes; somebody who wants to deceive could write the digest, too.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+
+# Of no rows.
+EMPTY = (0, 1)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS threadkeeper_digests (
+    session_id TEXT PRIMARY KEY,
+    crc INTEGER NOT NULL,
+    adler INTEGER NOT NULL
+)
+"""
+_WRITE = "INSERT OR REPLACE INTO threadkeeper_digests (session_id, crc, adler) VALUES (?, ?, ?)"
+_DELETE = "DELETE FROM threadkeeper_digests WHERE session_id = ?"
+_READ = "SELECT crc, adler FROM threadkeeper_digests WHERE session_id = ?"
+# As bytes: a row may hold no text.
+_ROWS = "SELECT CAST(message_data AS BLOB) FROM agent_messages WHERE session_id = ? ORDER BY id"
+
+Digest = tuple[int, int]
+
+
+def extended(digest: Digest, rows: Iterable[bytes]) -> Digest:
+    """Return the digest of a session to whose end rows were added."""
+    crc, adler = digest
+    for row in rows:
+        # A row is told from its neighbours by a byte that JSON cannot begin with.
+        crc, adler = zlib.crc32(row, zlib.crc32(b",", crc)), zlib.adler32(row, zlib.adler32(b",", adler))
+    return crc, adler
+
+
+def of_joined(texts: bytes) -> Digest:
+    """Return the digest of rows that are joined by commas."""
+    return extended(EMPTY, [texts])
+
+
+def stored(connection: sqlite3.Connection, session_id: str) -> Digest | None:
+    """Return the digest that was written last; None where there is none."""
+    found: Digest | None = connection.execute(_READ, (session_id,)).fetchone()
+    return found
+
+
+def computed(connection: sqlite3.Connection, session_id: str) -> Digest:
+    """Return the digest of the rows that are there."""
+    return extended(EMPTY, (row for (row,) in connection.execute(_ROWS, (session_id,))))
+
+
+def is_intact(connection: sqlite3.Connection, session_id: str) -> bool:
+    """Tell whether the rows are those that we wrote last; a session of which there is nothing is."""
+    return (stored(connection, session_id) or EMPTY) == computed(connection, session_id)
+
+
+def write(connection: sqlite3.Connection, session_id: str, digest: Digest | None) -> None:
+    """Keep a digest; none where it is not known whose the rows are, nor where there are no rows."""
+    if digest is None or digest == EMPTY:
+        connection.execute(_DELETE, (session_id,))
+    else:
+        connection.execute(_WRITE, (session_id, *digest))
+
+
+def altered(connection: sqlite3.Connection, session_ids: Sequence[str]) -> list[str]:
+    """Return those sessions of which the rows are not those that we wrote last."""
+    return [session_id for session_id in session_ids if not is_intact(connection, session_id)]
