@@ -200,6 +200,10 @@ def _conversations(person: User, file: SessionFile, tally: _Tally) -> Iterator[d
         yield _row(conversation, *names) | {
             "turns": _turns(conversation, tally),
             "session": _session(conversation, file, tally),
+            "written_by_other_programs": [
+                _row(row, "after_turn", "is_forgotten", "created_at") | {"items": json.loads(row.items)}
+                for row in conversation.adopted.all()
+            ],
         }
         tally.passed()
 

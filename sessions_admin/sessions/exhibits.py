@@ -12,7 +12,7 @@ from typing import Any
 from chat.infra.storable import storable
 from chat.memory.items import Item, faults, is_call, is_output, is_reasoning
 from chat.memory.statements import BadRow, Stored
-from chat.models import Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
+from chat.models import AdoptedItems, Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
 
 BAD = "holds no item"
 
@@ -88,6 +88,17 @@ class TurnShown:
     ended_at: datetime | None
     steps: list[Step]
     calls: list[Call]
+    items: list[Entry]  # that the session was given of it
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Items that another program wrote into the session file."""
+
+    after_turn: int
+    created_at: datetime
+    is_forgotten: bool  # by clearing
+    items: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,12 @@ def journal_of(conversation: Conversation, *, newest: int | None) -> list[TurnSh
     return [_turn(turn) for turn in _newest(turns.order_by("-seq"), newest)]
 
 
+def adopted_by(conversation: Conversation) -> list[Adopted]:
+    """Return what other programs wrote into a conversation's session, in its order."""
+    rows = AdoptedItems.objects.filter(conversation=conversation)
+    return [Adopted(row.after_turn, row.created_at, row.is_forgotten, entries(json.loads(row.items))) for row in rows]
+
+
 def set_aside_of(session_id: str) -> list[SetAside]:
     """Return a session's rows in quarantine, the newest first."""
     rows = Quarantined.objects.filter(session_id=session_id).order_by("-pk")
@@ -229,6 +246,7 @@ def _turn(turn: Turn) -> TurnShown:
         ended_at=turn.ended_at,
         steps=[_step(step) for step in turn.steps.all()],
         calls=[_call(call) for call in turn.tool_calls.all()],
+        items=entries(turn.items),
     )
 
 

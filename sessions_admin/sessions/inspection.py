@@ -26,7 +26,7 @@ from chat.models.turn import HOLDING, Decision
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.sessions import exhibits
-from sessions_admin.sessions.exhibits import Entry, Said, SetAside, TurnShown
+from sessions_admin.sessions.exhibits import Adopted, Entry, Said, SetAside, TurnShown
 
 NEWEST = 200  # turns, and messages, that a page is to hold
 
@@ -94,6 +94,7 @@ class Inspection:
     messages: int  # in all; the oldest may be left out
     journal: list[TurnShown]
     turns: int
+    adopted: list[Adopted]
     quarantine: list[SetAside]
 
     def as_json(self) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
         messages=Message.objects.filter(conversation=conversation, position__isnull=False).count(),
         journal=exhibits.journal_of(conversation, newest=newest),
         turns=Turn.objects.filter(conversation=conversation).count(),
+        adopted=exhibits.adopted_by(conversation),
         quarantine=exhibits.set_aside_of(session.session_id),
     )
 
