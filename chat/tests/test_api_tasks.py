@@ -182,7 +182,7 @@ def test_nobody_and_no_token_that_ended_gets_in(program: Program, owner: User) -
 
 def test_a_token_without_the_scope_is_told_which_it_lacks(owner: User) -> None:
     task = create_task(user_id=owner.pk, title="Buy milk")
-    program = Program(owner, "chat", "sessions")
+    program = Program(owner, "chat")
     for method, path, body in every_operation(task.pk):
         answer = program.ask(method, path, body)
         assert error_of(answer, 403) == "forbidden", (method, path)

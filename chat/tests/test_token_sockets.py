@@ -70,7 +70,7 @@ async def test_a_token_that_is_not_good_for_it_opens_nothing(
     shared_server: ServerProcess, person: Person, key: str, code: int
 ) -> None:
     if key == "tasks":
-        _, key = make_token(shared_server, person, "tasks", "sessions")
+        _, key = make_token(shared_server, person, "tasks")
     async with program(shared_server, key, beside=person) as socket:
         assert await socket.closed() == code
         assert socket.frames == []

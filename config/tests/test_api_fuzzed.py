@@ -94,7 +94,7 @@ def sekret(owner: User, given_session: GivenSession) -> dict[str, str]:
     conversation = given_session(owner, title=SECRET).conversation
     turn = talk.say(conversation, f"Buy a {SECRET} cake", SECRET, calls=1)
     task = tasks.create_task(user_id=owner.pk, title=SECRET)
-    token = tokens.make(user=owner, name=SECRET, scopes=Scope.values).token
+    token = tokens.make(user=owner, name=SECRET, scopes=tokens.scopes_of(owner)).token
     found = {
         "thread_id": conversation.pk,
         "message_id": turn.prompt_id,
