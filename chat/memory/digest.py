@@ -65,6 +65,10 @@ def write(connection: sqlite3.Connection, session_id: str, digest: Digest | None
         connection.execute(_WRITE, (session_id, *digest))
 
 
-def altered(connection: sqlite3.Connection, session_ids: Sequence[str]) -> list[str]:
-    """Return those sessions of which the rows are not those that we wrote last."""
-    return [session_id for session_id in session_ids if not is_intact(connection, session_id)]
+def altered(connection: sqlite3.Connection, session_ids: Sequence[str], *, sealed: bool = False) -> list[str]:
+    """Return those sessions of which the rows are not those that we wrote last; of `sealed` ones only, if asked for."""
+    return [
+        session_id
+        for session_id in session_ids
+        if not is_intact(connection, session_id) and not (sealed and stored(connection, session_id) is None)
+    ]

@@ -188,10 +188,13 @@ class SessionFile:
             self._commit(Clear(session_id), *([Replace(session_id, fence, items)] if items else []))
         return self.measure([session_id])[session_id]
 
-    def altered(self, session_ids: Sequence[str]) -> list[str]:
-        """Return those sessions whose rows are not known to be what we wrote last."""
+    def altered(self, session_ids: Sequence[str], *, sealed: bool = False) -> list[str]:
+        """Return those sessions whose rows are not known to be what we wrote last.
+
+        With `sealed`, leave out those of which nothing is known: of another program alone, or of an earlier version.
+        """
         with _failures_named():
-            return digest.altered(self._connection, session_ids)
+            return digest.altered(self._connection, session_ids, sealed=sealed)
 
     def seal(self, session_id: str) -> None:
         """Take the rows that are there for ours."""

@@ -12,7 +12,7 @@ import time_machine
 from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
 from agents.memory.session import SessionABC
-from agents.testing import ScriptedModel, assistant_message
+from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from chat.bridge import in_database
 from chat.memory.bounds import prune
@@ -110,6 +110,49 @@ async def test_a_session_under_the_id_of_a_new_conversation_is_remembered_there(
     assert script.last_call is not None
     given = [item.get("content") for item in script.last_call.input if item.get("role") == "user"]
     assert given == ["Remind me to call Ada.", "Whom was I to call?", "Thanks"]
+
+
+@pytest.mark.parametrize("written", [by_sqlite, by_async_sqlite, by_advanced_sqlite])
+async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
+    chat: Chat, script: ScriptedModel, written: Callable[[Path, str, list[TResponseInputItem]], Awaitable[None]]
+) -> None:
+    path, session_id = chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id))
+    script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 5)])
+    await written(path, session_id, TALK)
+    await chat.reply("One")
+    await chat.settled()
+    await written(path, session_id, [said("Between")])
+    await chat.reply("Two")
+    await chat.settled()
+
+    with closing(sqlite3.connect(path)) as connection, connection:
+        broken = "UPDATE agent_messages SET message_data = 'broken' WHERE id = (SELECT min(id) FROM agent_messages)"
+        connection.execute(broken)
+    await chat.reply("Three")
+    await chat.settled()
+    path.unlink()
+    await chat.reply("Four")
+
+    for call in script.calls[-2:]:
+        given = [item.get("content") for item in call.input if item.get("role") == "user"]
+        assert given[:4] == ["Remind me to call Ada.", "One", "Between", "Two"]
+
+
+async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
+    await by_sqlite(chat.runner.store.path, session_id, TALK)
+    script.extend(
+        [ModelStep.raise_error(ValueError("no answer")), [assistant_message("Yes.")], [assistant_message("Good.")]]
+    )
+
+    for text in ("Hello?", "Hello?", "Thanks"):
+        await chat.say(text)
+        await chat.settled()
+
+    assert script.last_call is not None
+    given = [item.get("content") for item in script.last_call.input if item.get("role") == "user"]
+    assert given == ["Remind me to call Ada.", "Hello?", "Hello?", "Thanks"]
+    assert not await in_database(Quarantined.objects.exists)
 
 
 async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: ScriptedModel) -> None:

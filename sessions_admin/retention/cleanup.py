@@ -31,6 +31,7 @@ from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_en
 __all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
 
 BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
+CHECKED = 1_000  # sessions that a run compares with their digests
 LINES = 10  # that a run's log has of its batches, however many there are
 
 OnProgress = Callable[[int, int], None]
@@ -125,6 +126,7 @@ class _Work:
             release_ended(actor=runs.SCHEDULE)
         retain(self.run, go_on=self.go_on)
         if not self.run.dry_run:
+            self.check_some()
             self.give_space_back(before)
             sample()
 
@@ -159,6 +161,20 @@ class _Work:
             self.on_progress(done, len(chosen))
         if taken < done:
             runs.tell(self.run, f"{_sessions(done - taken)} left alone: somebody was there, or had come back.")
+
+    def check_some(self) -> None:
+        """Compare sessions with their digests, other ones in each run."""
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            ids = file.next_ids(f"user_{uuid.uuid4()}", CHECKED) or file.next_ids("", CHECKED)
+            altered = 0
+            for start in range(0, len(ids), BATCH):
+                self.go_on()
+                altered += len(file.altered(ids[start : start + BATCH], sealed=True))
+        if altered:
+            runs.tell(
+                self.run,
+                f"Another program has written to {altered:,} of {_sessions(len(ids))} looked at; reconcile them.",
+            )
 
     def give_space_back(self, before: int) -> None:
         """Shrink the file, a little at a time."""

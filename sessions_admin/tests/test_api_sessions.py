@@ -198,6 +198,7 @@ def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
     assert [said["text"] for said in seen["conversation"]] == ["Buy a cake", "Bought."]
     assert [turn["calls"][0]["name"] for turn in seen["journal"]] == ["create_task"]
     assert set(seen) == {
+        "adopted",
         "session_id", "email", "title", "at", "memory", "conversation", "messages", "journal", "turns", "quarantine",
     }  # fmt: skip
     record = AuditRecord.objects.get()

@@ -14,6 +14,7 @@ from chat.models.turn import Status
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import BATCH, cleanup, forecast
 from sessions_admin.tests.conftest import GivenSession, give_turn, stored
+from sessions_admin.tests.talks import sql
 
 
 def test_a_session_that_was_silent_for_eight_days_is_removed_from_the_store_and_gone_in_the_mirror(
@@ -194,3 +195,16 @@ def test_an_interruption_ends_the_run_too(given_session: GivenSession, owner: Us
 
 def _runs() -> list[CleanupRun]:
     return list(CleanupRun.objects.order_by("created_at"))
+
+
+def test_sessions_that_another_program_has_written_to_are_told_of(
+    given_session: GivenSession, session_file: Path, owner: User
+) -> None:
+    given_session(owner, idle=timedelta(0))
+    cleanup(trigger=Trigger.COMMAND)
+    sql(session_file, "UPDATE agent_messages SET message_data = upper(message_data)")
+    cleanup(trigger=Trigger.COMMAND)
+
+    after, before = (str(run.log) for run in CleanupRun.objects.order_by("-created_at"))
+    assert "Another program" not in before
+    assert "Another program has written to 1 of 1 session looked at" in after
