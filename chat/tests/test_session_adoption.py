@@ -1,5 +1,7 @@
 """What the SDK's own sessions have written is taken over, or it is known what becomes of it (docs/operations.md)."""
 
+import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -17,10 +19,11 @@ from agents.testing import ModelStep, ScriptedModel, assistant_message
 from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
+from chat.memory.maintenance import opened_to_read
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Seal
 from chat.memory.store import SessionStore
-from chat.models import Quarantined
+from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
@@ -136,6 +139,33 @@ async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
     for call in script.calls[-2:]:
         given = [item.get("content") for item in call.input if item.get("role") == "user"]
         assert given[:4] == ["Remind me to call Ada.", "One", "Between", "Two"]
+
+
+async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Chat, script: ScriptedModel) -> None:
+    path, session_id = chat.runner.store.path, str(SessionId(chat.user.pk, chat.conversation_id))
+    script.extend([[assistant_message(f"Reply {n}.")] for n in range(1, 4)])
+    await by_sqlite(path, session_id, TALK)
+    await chat.reply("One")
+    await chat.settled()
+    await in_database(lambda: AdoptedItems.objects.all().delete())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM threadkeeper_digests")
+    before = await chat.session()
+
+    await chat.reply("Two")
+    await chat.settled()
+
+    assert (await chat.session())[: len(before)] == before
+    (adopted,) = await in_database(lambda: list(AdoptedItems.objects.values_list("after_turn", "items")))
+    assert (adopted[0], json.loads(adopted[1])) == (0, TALK)
+    assert await in_database(lambda: [turn.warning for turn in Turn.objects.all()]) == ["", ""]
+
+
+def test_a_file_without_our_tables_can_be_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    asyncio.run(by_sqlite(path, "a", TALK))
+    with opened_to_read(path) as file:
+        assert file.look(["a"])["a"].stored.items == TALK
 
 
 async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:
