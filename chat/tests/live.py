@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
-from chat.tests.model_server import ModelServer
-from config.tests.support import LiveDatabase, ServerProcess, database, free_port
+from chat.tests.model_server import ModelServer, says
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
 
 Frame = dict[str, Any]
 
@@ -76,6 +77,14 @@ async def endpoint(scripted_server: ScriptedServer) -> AsyncIterator[ModelServer
     """The endpoint of that server's model, with a script that the test writes."""
     async with ModelServer(port=scripted_server.endpoint_port) as model:
         yield model
+        # What is still under way would be answered by the script of the next test.
+        model.play(*[says("Over.")] * 20)
+        model.release()
+        active = "SELECT 1 FROM chat_turn WHERE status IN ('queued', 'running')"
+        ended = partial(
+            eventually, lambda: not scripted_server.server.database.query(active), what="the end of all turns"
+        )
+        await asyncio.to_thread(ended)
 
 
 @dataclass
