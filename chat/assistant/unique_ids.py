@@ -1,9 +1,11 @@
-"""Make sure that no id of a response stands in the conversation already.
+"""Make sure that each id of a response can be kept, and that none stands in the conversation already.
 
 Some providers begin at `call_0` in each response. The SDK joins calls and items by their ids over the whole history, so
 that a repeated one would take the place of the old.
 """
 
+import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,9 +13,18 @@ from typing import Any
 from agents import TResponseInputItem
 from agents.items import TResponseStreamEvent
 from agents.models.fake_id import FAKE_RESPONSES_ID
-from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent
+from openai.types.responses import (
+    ResponseCompletedEvent,
+    ResponseFunctionToolCall,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+)
 
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
+from chat.infra.storable import storable
+
+# What every API takes back and the journal can hold.
+_CALL_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 class UniqueIds(WrappedModel):
@@ -31,6 +42,16 @@ class UniqueIds(WrappedModel):
                 yield event
 
 
+def _storable(arguments: str) -> str:
+    """Return a call's arguments with a mark in the place of each character that cannot be stored."""
+    try:
+        given = json.loads(arguments)
+    except ValueError:
+        return arguments
+    kept = storable(given)
+    return arguments if kept == given else json.dumps(kept)
+
+
 class _Names:
     """Remembers which ids are taken, and what was chosen for each place of the response."""
 
@@ -40,6 +61,8 @@ class _Names:
         self._chosen: dict[tuple[int, str, str], str] = {}
 
     def make_unique(self, item: Any, place: int) -> None:
+        if isinstance(item, ResponseFunctionToolCall):
+            item.arguments = _storable(item.arguments)
         for key in ("id", "call_id"):
             name = getattr(item, key, None)
             if name and name != FAKE_RESPONSES_ID:
@@ -49,8 +72,12 @@ class _Names:
         known = self._chosen.get((place, key, name))
         if known is not None:
             return known
-        prefix = name.partition("_")[0]
-        chosen = name if (key, name) not in self._taken else f"{prefix}_{uuid.uuid4().hex}"
+        if key == "call_id" and not _CALL_ID.fullmatch(name):
+            chosen = f"call_{uuid.uuid4().hex}"
+        elif (key, name) in self._taken:
+            chosen = f"{name.partition('_')[0]}_{uuid.uuid4().hex}"
+        else:
+            chosen = name
         self._taken.add((key, chosen))
         # Seen again under either name in a later event of the same place.
         self._chosen[place, key, name] = self._chosen[place, key, chosen] = chosen

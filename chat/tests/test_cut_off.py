@@ -60,7 +60,7 @@ async def test_after_three_deaths_it_fails_with_a_sentence(start_runner: StartRu
 
     assert isinstance(last, TurnFailed)
     assert (last.code, last.retryable) == ("cut_off", True)
-    assert last.detail == "The server stopped three times while it was answering this."
+    assert last.detail == "This was interrupted three times while it was being answered."
     assert not script.calls, "it was not tried once more"
     assert await status_of(turn) == (Status.FAILED, 4, 3)
 

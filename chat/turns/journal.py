@@ -5,6 +5,7 @@ calls.
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
 from chat.exceptions import ThreadkeeperError, TurnLost
+from chat.infra.database_limits import is_transient
 from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
@@ -25,6 +27,8 @@ from chat.turns.ownership import HELD, Hold
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse
+
+logger = logging.getLogger(__name__)
 
 _RECORD = f"""
 INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
@@ -199,6 +203,11 @@ def _attempted(effect: Callable[[], Effect]) -> Effect:
             return effect()
     except ThreadkeeperError as refusal:
         return Effect({"ok": False, "error": refusal.code, "detail": refusal.detail})
+    except DatabaseError as error:
+        if is_transient(error) or isinstance(error.__cause__, IdleInTransactionSessionTimeout):
+            raise
+        logger.warning("What a tool call asked for cannot be stored: %s", type(error.__cause__).__name__)
+        return Effect({"ok": False, "error": "invalid", "detail": "This cannot be stored."})
 
 
 def save_text(hold: Hold, text: str) -> None:
@@ -269,9 +278,13 @@ def assistant_item(text: str) -> Item:
 def parsed(arguments: str) -> Any:
     """Return a call's arguments as they are stored."""
     try:
-        return storable(json.loads(arguments or "{}"))
+        return storable(json.loads(arguments or "{}", parse_constant=_no_constant))
     except ValueError:
         return storable(arguments)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON.")
 
 
 def tool_view(call: ToolCall) -> ToolView:

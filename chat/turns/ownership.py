@@ -117,10 +117,11 @@ def take_over(
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
         assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
+        # One that this process let fall counts like a death: whatever the cause, nothing is tried for ever.
         has_fallen = turn.owner == owner and turn.pk in fallen
         if not has_fallen and turn.lease_until > now and _is_locked(turn.owner):
             continue
-        deaths = turn.cut_off + (not has_fallen)
+        deaths = turn.cut_off + 1
         if suspected and SUSPECT <= deaths < DEADLY:
             continue
         # Of two processes that try at once, the second finds another owner.

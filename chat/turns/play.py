@@ -69,6 +69,8 @@ T = TypeVar("T")
 # Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
 MAX_STEPS = 24
 
+BROKEN = ("internal", "Something went wrong while answering.")
+
 # Made once: the SDK looks at the types of all its fields each time.
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 
@@ -102,7 +104,7 @@ class Play:
         if not brief.allowed:
             return await self._failed("forbidden", "This account has been closed.")
         if self.turn.cut_off >= DEADLY:
-            return await self._failed("cut_off", "The server stopped three times while it was answering this.")
+            return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
         self._announce(brief.journal)
         memory = self._memory = AgentSessionMemory(
             brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
@@ -139,7 +141,12 @@ class Play:
 
     async def broken(self) -> Ending:
         """Say how the turn ended when something went wrong that nobody foresaw."""
-        return await self._failed("internal", "Something went wrong while answering.")
+        return await self._failed(*BROKEN)
+
+    def lost(self) -> Ending:
+        """Say how the turn ended when what it did cannot be stored."""
+        code, detail = BROKEN
+        return Ending(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
 
     async def stopped(self) -> Ending:
         """Say how the turn ended when it was stopped: what was seen stays, and the session is told so.

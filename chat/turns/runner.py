@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from chat import notices
 from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
+from chat.infra.database_limits import is_transient
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
 from chat.memory.mirror import reflect_pruning
@@ -218,8 +219,7 @@ class TurnRunner:
         try:
             ending = await self._outcome(play, running)
             if ending is not None:
-                ends = self._wait if ending.status == Status.WAITING else self._end
-                following = await ends(play, ending)
+                following = await self._written(play, ending)
                 await self._tidy(turn, ending)
         except TurnLost:
             logger.info("Turn %s is carried on elsewhere.", turn.pk)
@@ -256,10 +256,20 @@ class TurnRunner:
             ending = running.playing.result()
             return await play.stopped() if running.stopping and ending.status == Status.WAITING else ending
         await play.settle()
-        if isinstance(error, TurnLost | DatabaseError | OSError):
+        if isinstance(error, TurnLost | OSError) or is_transient(error):
             raise error
         logger.error("Turn %s failed.", play.turn.pk, exc_info=error)
         return await play.broken()
+
+    async def _written(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+        """Write an ending; where it can never be written, that the turn failed."""
+        try:
+            return await (self._wait if ending.status == Status.WAITING else self._end)(play, ending)
+        except DatabaseError as error:
+            if is_transient(error):
+                raise
+            logger.exception("The end of turn %s cannot be stored.", play.turn.pk)
+            return await self._end(play, play.lost())
 
     async def _end(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
         """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
