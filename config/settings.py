@@ -60,11 +60,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "config",  # before django_q, whose command for the worker it replaces
     "django_q",
     "axes",
     "csp",
     "ninja",  # for the scripts of the API's documentation
-    "config",
     "chat",
     "sessions_admin",
 ]
@@ -251,6 +251,8 @@ Q_CLUSTER = {
     "max_attempts": 3,
     "catch_up": False,
     "poll": 1,
+    # The worker calls it itself, and reports that it did (sessions_admin/cluster.py).
+    "scheduler": False,
     "save_limit": 500,
     "label": "Worker",
     "log_level": "WARNING",

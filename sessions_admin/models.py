@@ -103,6 +103,7 @@ class Action(models.TextChoices):
     RECONCILE = "reconcile"
     BACKUP = "backup"
     RESTORE = "restore"
+    CONFIRM_CLOCK = "confirm_clock"
 
 
 class AuditRecord(models.Model):
@@ -179,3 +180,31 @@ class StoreSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M}: {self.sessions:,} sessions"
+
+
+class WorkerHeartbeat(models.Model):
+    """A worker, and when it was last seen at work: by the clock of its machine that nobody sets, and the database's."""
+
+    cluster = models.UUIDField(primary_key=True, help_text="Of django-q2.")
+    pid = models.PositiveIntegerField()
+    pid_space = models.CharField(max_length=150, help_text="Among whose processes; empty where that is not known.")
+    clock = models.CharField(max_length=100, help_text="Whose seconds are counted; empty where that is not known.")
+    beat_seconds = models.FloatField()
+    beat_at = models.DateTimeField()
+    pass_seconds = models.FloatField(help_text="When it last queued everything in the schedule that was due.")
+    pass_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"worker {self.pid}"
+
+
+class ClockReference(models.Model):
+    """What the wall clock of a machine said at a moment, from which its jumps are measured."""
+
+    clock = models.CharField(max_length=100, unique=True, help_text="One start of one machine.")
+    wall = models.DateTimeField()
+    seconds = models.FloatField(help_text="What the clock that nobody sets said at that moment.")
+    jump = models.DurationField(help_text="By how much the wall clock has jumped since, as last measured.")
+
+    def __str__(self) -> str:
+        return f"{self.clock}: {self.jump}"

@@ -1,26 +1,39 @@
 """What the worker runs: synchronous, with plain dicts as results, since anything else vanishes on the way back."""
 
+from collections.abc import Callable
+
 from chat.accounts import sign_in_log
+from sessions_admin import clock
+from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import Trigger
-from sessions_admin.retention.cleanup import carry_out, cleanup, look_after
+from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, look_after
 from sessions_admin.samples import sample
 from sessions_admin.stores.reconcile import reconcile
 
 
 def daily_cleanup() -> dict[str, object]:
     """Clean up because it is time, and forget old sign-ins."""
-    sign_in_log.expire()
-    return cleanup(trigger=Trigger.SCHEDULE).as_json()
+    if not clock.doubt():
+        sign_in_log.expire()
+    return _unless_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))
 
 
 def requested_cleanup(run_id: str) -> dict[str, object]:
     """Clean up, or preview it, because somebody asked."""
-    return carry_out(run_id).as_json()
+    return _unless_doubted(lambda: carry_out(run_id))
 
 
 def look_after_runs() -> dict[str, object]:
     """Take up a clean-up whose process was killed, or end it."""
-    report = look_after()
+    return _unless_doubted(look_after)
+
+
+def _unless_doubted(work: Callable[[], CleanupReport | None]) -> dict[str, object]:
+    """Return the report of a clean-up, or why the clock kept it from one: the run itself says so too."""
+    try:
+        report = work()
+    except ClockDoubted as error:
+        return {"refused": error.detail}
     return report.as_json() if report else {}
 
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from chat import shelf
 from chat.exceptions import ThreadkeeperError
 from chat.models import User
-from sessions_admin import schedules
+from sessions_admin import audit, clock, schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.permissions import RUN as MAY_RUN
@@ -29,6 +29,7 @@ from sessions_admin.retention.conversations import forecast_conversations
 LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"
 RUN, PREVIEW = "sessions_admin_cleanuprun_run", "sessions_admin_cleanuprun_preview"
+CONFIRM_CLOCK = "sessions_admin_cleanuprun_confirm_clock"
 STOP, PROGRESS = "sessions_admin_cleanuprun_stop", "sessions_admin_cleanuprun_progress"
 TEMPLATES = "admin/sessions_admin/cleanuprun"
 
@@ -88,6 +89,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return [
             path("run/", view(self._asking(dry_run=False)), name=RUN),
             path("preview/", view(self._asking(dry_run=True)), name=PREVIEW),
+            path("confirm-clock/", view(self._confirm_clock), name=CONFIRM_CLOCK),
             path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
             path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
             *super().get_urls(),
@@ -151,6 +153,18 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             told = "It has stopped." if at_once else "It stops when it is through with what it is at."
             self.message_user(request, told, messages.SUCCESS)
         return redirect(DETAIL, run_id)
+
+    def _confirm_clock(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_run_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        assert isinstance(request.user, User)
+        clock.confirm(actor=audit.of_user(request.user))
+        self.message_user(
+            request, "The clock is trusted again; the next clean-up removes what is due.", messages.SUCCESS
+        )
+        return redirect("admin:index")
 
     def _asking(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:
         def ask(request: HttpRequest) -> HttpResponse:

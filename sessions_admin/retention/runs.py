@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Func, JSONField, QuerySet, Value
+from django.db.models import F, Func, JSONField, Q, QuerySet, Value
 from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound, ThreadkeeperError
@@ -23,6 +23,7 @@ from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
 
 PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for so long is dead
+AHEAD = timedelta(minutes=10)  # and so is one whose heartbeat is later than now: the clock was put back
 TAKEN_UP = "Taken up again: it had stopped without a word."
 TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
 SILENT = "It stopped without a word."
@@ -289,7 +290,9 @@ def _times_taken_up(run: CleanupRun) -> int:
 
 
 def _dead() -> "QuerySet[CleanupRun]":
-    return CleanupRun.objects.filter(status__in=UNDER_WAY, heartbeat_at__lt=timezone.now() - PULSE)
+    now = timezone.now()
+    silent = Q(heartbeat_at__lt=now - PULSE) | Q(heartbeat_at__gt=now + AHEAD)
+    return CleanupRun.objects.filter(silent, status__in=UNDER_WAY)
 
 
 def _with_line(sentence: str) -> Func:

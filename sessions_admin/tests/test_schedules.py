@@ -2,11 +2,13 @@
 
 import pydoc
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 from django.conf import settings as configured
 from django.db import transaction
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 from pytest_django import Settings
@@ -77,6 +79,77 @@ def test_one_that_was_missed_while_nothing_ran_stays_due() -> None:
     schedules.ensure()
 
     assert daily().next_run == missed
+
+
+def test_one_that_is_overdue_stays_so_where_the_hour_is_changed(settings: Settings) -> None:
+    schedules.ensure()
+    missed = datetime.now(UTC) - timedelta(hours=5)
+    Schedule.objects.update(next_run=missed)
+    settings.AGENT_SESSION_CLEANUP_HOUR = 13
+
+    schedules.ensure()
+
+    assert (daily().cron, daily().next_run) == ("0 13 * * *", missed)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_runs_follows_an_hour_that_is_changed_beside_it(settings: Settings) -> None:
+    with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False) as clock:
+        schedules.ensure()
+        settings.AGENT_SESSION_CLEANUP_HOUR = 13
+        schedules.ensure()
+        clock.move_to("2026-05-01 13:00:01+00:00")
+        scheduler()
+        assert [queued.task["func"] for queued in OrmQ.objects.all()].count(schedules.DAILY) == 1
+    assert daily().next_run == datetime(2026, 5, 2, 13, tzinfo=UTC)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["an hour is left out", "an hour comes twice"])
+@pytest.mark.parametrize("hour", [1, 2])
+def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Settings, day: str, hour: int) -> None:
+    settings.AGENT_SESSION_CLEANUP_HOUR = hour
+    berlin = ZoneInfo("Europe/Berlin")
+    begin = datetime.fromisoformat(f"{day} 00:00").replace(tzinfo=UTC) - timedelta(days=1)
+    due = []
+    with time_machine.travel(begin.astimezone(berlin), tick=False) as clock:
+        schedules.ensure()
+        for minutes in range(0, 3 * 24 * 60, 30):
+            clock.move_to((begin + timedelta(minutes=minutes, seconds=1)).astimezone(berlin))
+            scheduler()
+            due += [begin + timedelta(minutes=minutes) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
+            OrmQ.objects.all().delete()
+    # The hour is one of UTC, whatever the zone of the machine.
+    assert due == [begin + timedelta(days=n, hours=hour) for n in range(3)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_again() -> None:
+    schedules.ensure()
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        scheduler()
+    waiting, taken = list(OrmQ.objects.order_by("pk"))[:2]
+    retry = timedelta(seconds=Conf.RETRY)
+    OrmQ.objects.filter(pk=taken.pk).update(lock=datetime.now(UTC) + retry)
+
+    schedules.put_right()
+
+    minutely = Schedule.objects.get(func=schedules.MINUTELY)
+    assert minutely.next_run <= datetime.now(UTC) + timedelta(minutes=1)
+    assert daily().next_run <= datetime.now(UTC) + timedelta(days=1)
+    waiting.refresh_from_db()
+    taken.refresh_from_db()
+    assert waiting.lock <= datetime.now(UTC) < taken.lock, "one that the worker has just taken is left to it"
+
+
+def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
+    with time_machine.travel("2026-05-01 01:59:00+00:00", tick=False) as clock:
+        schedules.ensure()
+        clock.move_to("2026-05-01 02:00:01+00:00")
+        Schedule.objects.update(next_run=datetime(2026, 5, 2, 2, tzinfo=UTC))
+        clock.move_to("2026-05-01 01:50:00+00:00")
+        schedules.put_right()
+    assert daily().next_run == datetime(2026, 5, 2, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("broken", [{"next_run": None}, {"schedule_type": Schedule.ONCE}, {"cron": "0 5 * * *"}])

@@ -4,6 +4,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
+from sessions_admin import clock
+from sessions_admin.audit import of_shell
 from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
@@ -21,11 +23,16 @@ class Command(ShellCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would be removed")
         parser.add_argument("--older-than", type=duration, metavar="7d", help="instead of AGENT_SESSION_RETENTION_DAYS")
+        parser.add_argument(
+            "--confirm-clock", action="store_true", help="trust the clock, where it jumped or is behind the newest row"
+        )
         parser.add_argument("--by-user", action="store_true", help="say of each person how much, the most first")
         parser.add_argument("--json", action="store_true", help="print the report for programs, by user too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         how = {"dry_run": options["dry_run"], "older_than": options["older_than"]}
+        if options["confirm_clock"]:
+            clock.confirm(actor=of_shell())
         with self.failures_told(), interruption() as told:
             report = cleanup(
                 trigger=Trigger.COMMAND, on_progress=self.print_progress, told_to_stop=told.is_there, **how
