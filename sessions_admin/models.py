@@ -56,6 +56,9 @@ class CleanupRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    details_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it is no longer known which sessions and conversations it took."
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -104,10 +107,12 @@ class Action(models.TextChoices):
     BACKUP = "backup"
     RESTORE = "restore"
     CONFIRM_CLOCK = "confirm_clock"
+    EXPIRE_AUDIT = "expire_audit"
 
 
 class AuditRecord(models.Model):
-    """What somebody did to a session or a person. Never changed, never removed: a trigger of the database sees to it.
+    """What somebody did to a session or a person. Never changed, and removed after AUDIT_DAYS only, if that is set: a
+    trigger of the database sees to it.
 
     Ids only: no address, no title, no word of a conversation.
     """
@@ -131,7 +136,7 @@ class AuditRecord(models.Model):
 
 
 class CleanedSession(models.Model):
-    """One session that a run removed, or that a preview would remove."""
+    """One session that a run removed, or one of the first that a preview would remove."""
 
     run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="sessions")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -148,7 +153,7 @@ class CleanedSession(models.Model):
 
 
 class CleanedConversation(models.Model):
-    """One conversation that a run moved to the trash or purged, or that a preview would."""
+    """One conversation that a run moved to the trash or purged, or one of the first that a preview would."""
 
     run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="conversations")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

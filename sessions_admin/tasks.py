@@ -7,6 +7,7 @@ from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import Trigger
 from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, look_after
+from sessions_admin.retention.records import Expired, expire_records
 from sessions_admin.samples import sample
 from sessions_admin.stores.reconcile import reconcile
 
@@ -28,13 +29,18 @@ def look_after_runs() -> dict[str, object]:
     return _unless_doubted(look_after)
 
 
-def _unless_doubted(work: Callable[[], CleanupReport | None]) -> dict[str, object]:
-    """Return the report of a clean-up, or why the clock kept it from one: the run itself says so too."""
+def _unless_doubted(work: Callable[[], CleanupReport | Expired | None]) -> dict[str, object]:
+    """Return a report, or why the clock kept it from being done: the dashboard says so too."""
     try:
         report = work()
     except ClockDoubted as error:
         return {"refused": error.detail}
     return report.as_json() if report else {}
+
+
+def expire_old_records() -> dict[str, object]:
+    """Remove what is older than it is to be kept: of clean-ups, and of the audit if so set."""
+    return _unless_doubted(expire_records)
 
 
 def compare_stores(*, repair: bool, actor: str, reason: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -97,8 +98,12 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the buttons to those who may use them."""
-        may_run = {"has_run_permission": self.has_run_permission(request)}
-        return super().changelist_view(request, {**(extra_context or {}), **may_run})
+        shown = {
+            "has_run_permission": self.has_run_permission(request),
+            "details_days": settings.CLEANUP_DETAILS_DAYS,
+            "runs_days": settings.CLEANUP_RUNS_DAYS,
+        }
+        return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -111,6 +116,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
                 "people": people_page(run.pk, request.GET.get("people")),
                 "sessions": sessions_page(run.pk, request.GET.get("page")),
                 "conversations": conversations_page(run.pk, request.GET.get("conversations")),
+                "sample": runs.SAMPLE,
+                "details_days": settings.CLEANUP_DETAILS_DAYS,
                 "may_open_sessions": request.user.has_perm("chat.view_agentsession"),
             }
             extra_context = {**(extra_context or {}), **shown}

@@ -131,6 +131,9 @@ class _Work:
     told_to_stop: ToldToStop
 
     def do(self) -> None:
+        if self.run.dry_run and runs.was_taken_up(self.run):
+            # It has kept a sample only, and cannot tell what it has counted.
+            runs.begin_anew(self.run)
         if self.run.dry_run and (doubt := clock.doubt()):
             runs.tell(self.run, str(doubt))
         self.check_clock()
@@ -162,10 +165,8 @@ class _Work:
         assert self.run.cutoff
         # In the order in which they fell silent, which is about where they lie in the file.
         expired = AgentSession.objects.expired(self.run.cutoff).order_by("last_activity_at", "pk")
-        # One that was taken up has some behind it already; a preview would find them again.
-        chosen = list(
-            expired.exclude(session_id__in=self.run.sessions.values("session_id")).values_list("pk", flat=True)
-        )
+        # One that was taken up has some behind it already.
+        chosen = list(expired.values_list("pk", flat=True))
         runs.choose(self.run, len(chosen))
         runs.tell(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
@@ -286,7 +287,9 @@ def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
 def _record(run: CleanupRun, sleeping: Sequence[_Sleeping], sizes: dict[str, Size], *, examined: int) -> None:
     held = [sizes[session.session_id] for session in sleeping]
     items, size = [one.items for one in held], [one.bytes for one in held]
-    change(_RECORD, {"run": run.pk, "pks": [session.pk for session in sleeping], "items": items, "bytes": size})
+    pks = [session.pk for session in sleeping]
+    named = runs.left_to_name(run, run.sessions.all(), len(pks))
+    change(_RECORD, {"run": run.pk, "pks": pks[:named], "items": items[:named], "bytes": size[:named]})
     runs.count(
         run,
         examined=examined,

@@ -48,9 +48,7 @@ def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda don
     # The clock was checked against the run's beginning.
     now = run.started_at or timezone.now()
     stages = [(to_purge(now), _purge), (to_trash(now), _trash)]
-    # A preview that was taken up again would find what it has listed already.
-    listed = run.conversations.values("conversation_id")
-    chosen = [list(due.exclude(pk__in=listed).order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
+    chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     if total:
         runs.tell(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
@@ -93,6 +91,7 @@ def _trash(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
 
 
 def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged: bool) -> None:
+    named = runs.left_to_name(run, run.conversations.all(), len(conversations))
     CleanedConversation.objects.bulk_create(
         CleanedConversation(
             run=run,
@@ -102,5 +101,5 @@ def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged
             messages=row.last_position,
             updated_at=row.updated_at,
         )
-        for row in conversations
+        for row in conversations[:named]
     )

@@ -10,6 +10,7 @@ its last heartbeat: taking it up moves the heartbeat, and who had it before noti
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Func, JSONField, Q, QuerySet, Value
@@ -24,6 +25,7 @@ from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trig
 
 PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for so long is dead
 AHEAD = timedelta(minutes=10)  # and so is one whose heartbeat is later than now: the clock was put back
+SAMPLE = 100  # sessions, and as many conversations, that a preview names
 TAKEN_UP = "Taken up again: it had stopped without a word."
 TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
 SILENT = "It stopped without a word."
@@ -227,6 +229,22 @@ def count(run: CleanupRun, **more: int) -> None:
     """Add to a run's figures, within the transaction of what is counted. Raise TakenForDead."""
     if not _ours(run).update(**{name: F(name) + number for name, number in more.items()}):
         raise TakenForDead
+
+
+def left_to_name(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
+    """Return how many more rows a run keeps that has named some: a preview keeps a sample."""
+    return max(min(more, SAMPLE - named.count()), 0) if run.dry_run else more
+
+
+def begin_anew(run: CleanupRun) -> None:
+    """Count a preview from nothing. Raise TakenForDead."""
+    counted = ("examined", "removed_sessions", "removed_items", "removed_bytes")
+    with transaction.atomic():
+        run.sessions.all().delete()
+        run.conversations.all().delete()
+        nothing = dict.fromkeys((*counted, "trashed_conversations", "purged_conversations"), 0)
+        if not _ours(run).update(**nothing):
+            raise TakenForDead
 
 
 def choose(run: CleanupRun, number: int) -> None:

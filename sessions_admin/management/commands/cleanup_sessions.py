@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -9,7 +10,7 @@ from sessions_admin.audit import of_shell
 from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
-from sessions_admin.retention.cleaned import by_person
+from sessions_admin.retention.cleaned import PersonLine, by_person, due_by_person
 from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 LINE = "{sessions:>8,}  {items:>10,}  {size:>12}  {email}"
@@ -38,7 +39,7 @@ class Command(ShellCommand):
                 trigger=Trigger.COMMAND, on_progress=self.print_progress, told_to_stop=told.is_there, **how
             )
         if options["json"]:
-            people = [line.as_json() for line in by_person(report.run_id)]
+            people = [line.as_json() for line in _by_person(report)]
             self.print_json(report.as_json() | {"by_user": people})
         else:
             self._tell(report, by_user=options["by_user"])
@@ -60,10 +61,16 @@ class Command(ShellCommand):
             self.stdout.write(f"Left {_sessions(report.held)} because held.")
         if report.freed_bytes:
             self.stdout.write(f"Gave {filesizeformat(report.freed_bytes)} back to the disk.")
-        for line in by_person(report.run_id) if by_user else ():
+        for line in _by_person(report) if by_user else ():
             self.stdout.write(
                 LINE.format(sessions=line.sessions, items=line.items, size=filesizeformat(line.bytes), email=line.email)
             )
+
+
+def _by_person(report: CleanupReport) -> Iterator[PersonLine]:
+    if report.dry_run and report.cutoff:
+        return due_by_person(report.cutoff)
+    return by_person(report.run_id)
 
 
 def _conversations(number: int) -> str:
