@@ -10,7 +10,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.utils import timezone
 from django_q import cluster
 from django_q.models import Schedule
@@ -64,7 +64,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
             self._begin()
             passed = now >= self._next_pass and self._keep_schedule()
             heartbeat.beat(self.cluster_id, pid=self.parent_pid, passed=passed)
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("The worker cannot report (%s).", type(error).__name__)
             connections.close_all()
 
@@ -73,7 +73,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
         super().stop()
         try:
             heartbeat.forget(self.cluster_id)
-        except DatabaseError:
+        except Error:
             logger.warning("The database is away; the worker is taken for one that was killed.")
 
     def _begin(self) -> None:

@@ -77,7 +77,7 @@ def put_right() -> None:
     with transaction.atomic():
         ahead = Schedule.objects.filter(schedule_type=Schedule.CRON, next_run__gt=now).select_for_update()
         for schedule in ahead:
-            if schedule.next_run > _after_next(schedule.cron, now):
+            if croniter.is_valid(schedule.cron) and schedule.next_run > _after_next(schedule.cron, now):
                 schedule.next_run = schedule.calculate_next_run()
                 schedule.save(update_fields=["next_run"])
     # A task that was taken is locked for `retry` seconds.

@@ -114,10 +114,10 @@ def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Setting
     due = []
     with time_machine.travel(begin.astimezone(berlin), tick=False) as clock:
         schedules.ensure()
-        for minutes in range(0, 3 * 24 * 60, 30):
-            clock.move_to((begin + timedelta(minutes=minutes, seconds=1)).astimezone(berlin))
+        for hours in range(3 * 24):
+            clock.move_to((begin + timedelta(hours=hours, seconds=1)).astimezone(berlin))
             scheduler()
-            due += [begin + timedelta(minutes=minutes) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
+            due += [begin + timedelta(hours=hours) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
             OrmQ.objects.all().delete()
     # The hour is one of UTC, whatever the zone of the machine.
     assert due == [begin + timedelta(days=n, hours=hour) for n in range(3)]
@@ -140,6 +140,13 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_aga
     waiting.refresh_from_db()
     taken.refresh_from_db()
     assert waiting.lock <= datetime.now(UTC) < taken.lock, "one that the worker has just taken is left to it"
+
+
+def test_a_schedule_that_cannot_be_read_is_left_alone() -> None:
+    later = datetime.now(UTC) + timedelta(days=80)
+    Schedule.objects.bulk_create([Schedule(func="a.b", schedule_type=Schedule.CRON, cron="nonsense", next_run=later)])
+    schedules.put_right()
+    assert Schedule.objects.get(func="a.b").next_run == later
 
 
 def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
