@@ -26,6 +26,18 @@ def needs_database(words: list[str]) -> bool:
     return bool(words) and words[0] not in NO_DATABASE and not {"--help", "-h", "--version"} & set(words)
 
 
+def run(argv: list[str]) -> None:
+    """Carry out a command on a database that this version knows. Raise CannotStart."""
+    import django
+    from django.core.management import execute_from_command_line
+
+    from config.versions import refuse_later_database
+
+    django.setup()
+    refuse_later_database()
+    execute_from_command_line(argv)
+
+
 def main() -> None:
     """Hand the command line to Django; without DATABASE_URL, with the data folder's own server running meanwhile."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -36,17 +48,20 @@ def main() -> None:
     from config.postgres import EmbeddedPostgresError, start
 
     words = sys.argv[1:]
-    if settings.DATABASE_URL or not needs_database(words):
+    if not needs_database(words):
         # Without a server, the history of migrations cannot be compared.
         warnings.filterwarnings("ignore", message="Got an error checking a consistent migration history")
         execute_from_command_line(sys.argv)
+        return
+    if settings.DATABASE_URL:
+        run(sys.argv)
         return
     try:
         server = start(settings.EMBEDDED_POSTGRES_DIR)
     except EmbeddedPostgresError as error:
         raise CannotStart(str(error)) from error
     try:
-        execute_from_command_line(sys.argv)
+        run(sys.argv)
     finally:
         server.stop(wait_for_guests=True)
 

@@ -50,12 +50,13 @@ class HealthReply(Schema):
     database: bool
     sessions: bool
     worker: bool
+    schedule: bool
     version: str
 
 
 @api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=Anybody(), tags=["health"])
 def get_health(request: HttpRequest) -> Status[HealthReply]:
-    """Say whether everything works: the record, the sessions' file, and a worker."""
+    """Say whether everything works: the record, the sessions' file, a worker and its schedule."""
     found = health()
     status = "ready" if found.ready else "not ready"
     return Status(200 if found.ready else 503, HealthReply(status=status, version=settings.VERSION, **asdict(found)))

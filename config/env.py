@@ -77,9 +77,9 @@ def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> 
     )
 
 
-def optional_whole(name: str, *, least: int = 0) -> int | None:
-    """Return the variable as a whole number, or None where it is unset."""
-    return whole(name, 0, least=least) if text(name) else None
+def optional_whole(name: str, *, least: int = 0, most: int = 2**31 - 1) -> int | None:
+    """Return the variable as a whole number within bounds, or None where it is unset."""
+    return whole(name, 0, least=least, most=most) if text(name) else None
 
 
 def _within(number: int, least: int, most: int) -> int:

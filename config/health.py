@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import Error, connection
-from django_q.status import Stat
 
 from chat.bridge import in_database
+from sessions_admin.heartbeat import workers
 
 T = TypeVar("T")
 
@@ -23,20 +23,22 @@ PROBES = ("/healthz", "/readyz")
 # How long a probe waits for the answer, which is used again for the next ones; in seconds.
 ANSWER_WITHIN, FRESH = 3.0, 1.0
 NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
+NO_SCHEDULE = "The worker runs, but nothing in its schedule gets into the queue; its log says why."
 
 
 @dataclass(frozen=True)
 class Health:
-    """What works: the record, the sessions' file, and a worker somewhere."""
+    """What works: the record, the sessions' file, a worker somewhere, and its schedule."""
 
     database: bool
     sessions: bool
     worker: bool
+    schedule: bool
 
     @property
     def ready(self) -> bool:
         """Whether all of it works."""
-        return self.database and self.sessions and self.worker
+        return self.database and self.sessions and self.worker and self.schedule
 
     @property
     def problems(self) -> list[str]:
@@ -44,19 +46,24 @@ class Health:
         said = [] if self.database else ["The database does not answer."]
         said += [] if self.sessions else ["The session store cannot be opened."]
         # Where the database is away, nothing is known of the worker.
-        return said + ([NO_WORKER] if self.database and not self.worker else [])
+        if self.database and not self.schedule:
+            said.append(NO_SCHEDULE if self.worker else NO_WORKER)
+        return said
 
 
 def health() -> Health:
     """Try everything that a turn and a clean-up need."""
-    database, worker = _look_at_database()
-    return Health(database=database, sessions=_works(_open_sessions), worker=worker)
+    database, worker, schedule = _look_at_database()
+    return Health(database=database, sessions=_works(_open_sessions), worker=worker, schedule=schedule)
 
 
-def _look_at_database() -> tuple[bool, bool]:
-    database = _works(_ask_database)
-    # The worker's status is kept in the database.
-    return database, database and _works(_find_worker)
+def _look_at_database() -> tuple[bool, bool, bool]:
+    """Return whether the database answers, and whether a worker runs and keeps its schedule."""
+    try:
+        found = workers()
+    except Error:
+        return _works(_ask_database), False, False
+    return True, any(worker.is_alive for worker in found), any(worker.keeps_schedule for worker in found)
 
 
 def _works(attempt: Callable[[], bool]) -> bool:
@@ -82,11 +89,6 @@ def _open_sessions() -> bool:
     return True
 
 
-def _find_worker() -> bool:
-    # A status that is not renewed disappears by itself after three seconds.
-    return bool(Stat.get_all())
-
-
 class _Look(Generic[T]):
     """A question that may hang: asked once at a time, and its answer is used for a second."""
 
@@ -109,7 +111,7 @@ class Probes:
     """Answers at `/healthz` and `/readyz`, for any Host, without Django: whatever keeps its threads busy."""
 
     def __init__(self) -> None:
-        self._database = _Look(lambda: in_database(_look_at_database), unanswered=(False, False))
+        self._database = _Look(lambda: in_database(_look_at_database), unanswered=(False, False, False))
         self._sessions = _Look(lambda: asyncio.to_thread(_works, _open_sessions), unanswered=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -125,8 +127,8 @@ class Probes:
             await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
 
     async def _health(self) -> Health:
-        (database, worker), sessions = await asyncio.gather(self._database.answer(), self._sessions.answer())
-        return Health(database=database, sessions=sessions, worker=worker)
+        (database, worker, schedule), sessions = await asyncio.gather(self._database.answer(), self._sessions.answer())
+        return Health(database=database, sessions=sessions, worker=worker, schedule=schedule)
 
 
 async def _send(send: Any, status: int, content: dict[str, object], *headers: tuple[bytes, bytes]) -> None:

@@ -21,8 +21,10 @@ class FirstAdmin:
 
 def prepare() -> FirstAdmin | None:
     """Bring the database up to date; return the admin's sign-in if this made one. Raise CannotStart."""
+    from config.versions import refuse_later_database
     from sessions_admin import schedules
 
+    refuse_later_database()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     schedules.ensure()

@@ -265,6 +265,7 @@ def serve(host: str, port: int, parent: int | None = None) -> Server:
     """
     listener = bind(host, port)
     _set_up()
+    _refuse_later_database()
     loop = daphne.server.twisted_loop
     asyncio.set_event_loop(loop)
     gauges = _lend(loop)
@@ -292,6 +293,12 @@ def _set_up() -> None:
     # Each connection takes a descriptor, and many systems allow 1,024 unless more are asked for.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _refuse_later_database() -> None:
+    from config.versions import refuse_later_database
+
+    refuse_later_database()
 
 
 def _lend(loop: asyncio.AbstractEventLoop) -> list[Gauge]:

@@ -20,6 +20,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
 VERSION = "0.6.0"
+MOST_DAYS = 36_500  # a date so long ago is one still
+AUDIT_DAYS_AT_LEAST = 30  # younger records the database keeps in any case
 DEBUG = env.flag("DEBUG", default=False)
 
 # Where everything is written.
@@ -60,11 +62,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "config",  # before django_q, whose command for the worker it replaces
     "django_q",
     "axes",
     "csp",
     "ninja",  # for the scripts of the API's documentation
-    "config",
     "chat",
     "sessions_admin",
 ]
@@ -211,8 +213,12 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", _mail.user if "@" in _mail.u
 # The assistant's memory.
 AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_DIR / "agent_sessions.db"))).resolve()
 AGENT_SESSION_MAX_MESSAGES = env.whole("AGENT_SESSION_MAX_MESSAGES", 200, least=4)
-AGENT_SESSION_RETENTION_DAYS = env.whole("AGENT_SESSION_RETENTION_DAYS", 7, least=1)
-CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least=1)
+AGENT_SESSION_RETENTION_DAYS = env.whole("AGENT_SESSION_RETENTION_DAYS", 7, least=1, most=MOST_DAYS)
+CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least=1, most=MOST_DAYS)
+# How long it is known which sessions and conversations a clean-up took, what it did, and who did what.
+CLEANUP_DETAILS_DAYS = env.whole("CLEANUP_DETAILS_DAYS", 90, least=1, most=MOST_DAYS)
+CLEANUP_RUNS_DAYS = env.whole("CLEANUP_RUNS_DAYS", 730, least=1, most=MOST_DAYS)
+AUDIT_DAYS = env.optional_whole("AUDIT_DAYS", least=AUDIT_DAYS_AT_LEAST, most=MOST_DAYS)
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 
 # The model. With neither key nor address, the built-in offline model answers.
@@ -251,6 +257,8 @@ Q_CLUSTER = {
     "max_attempts": 3,
     "catch_up": False,
     "poll": 1,
+    # The worker calls it itself, and reports that it did (sessions_admin/cluster.py).
+    "scheduler": False,
     "save_limit": 500,
     "label": "Worker",
     "log_level": "WARNING",

@@ -19,7 +19,6 @@ import psycopg
 from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connections
-from django_q.status import Stat
 
 from config import postgres
 from config.checks import TAG
@@ -29,13 +28,14 @@ from config.preparation import FirstAdmin, prepare
 from config.processes import spawn
 from config.runtime.probe import Pace, Probe
 from config.server import bind
+from sessions_admin.heartbeat import workers
 
 Say = Callable[[str], None]
 
 SECONDS_TO_SERVE = 60.0
 SECONDS_TO_ANSWER = 5.0
 SERVER_PACE = Pace(every=2, patience=20, to_start=SECONDS_TO_SERVE)
-WORKER_PACE = Pace(every=10, patience=60, to_start=120)
+WORKER_PACE = Pace(every=10, patience=40, to_start=120)
 # A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
 SECONDS_TO_STOP = 12.0
 # How much less than the server the worker is asked to run where both could: nobody waits for it.
@@ -273,10 +273,10 @@ class Supervisor:
 
 
 def _reports(worker: Service) -> bool | None:
-    """Return whether a worker reports, as it does twice a second, or None where the database cannot be asked."""
+    """Return whether a worker reports, as it does every few seconds, or None where the database cannot be asked."""
     process = worker.process
     try:
-        return process is not None and any(status.pid == process.pid for status in Stat.get_all())
+        return process is not None and any(one.pid == process.pid and one.is_here and one.is_alive for one in workers())
     except DatabaseError:
         return None
     finally:

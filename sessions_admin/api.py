@@ -203,6 +203,7 @@ class CleanupRunReply(Schema):
     purged: int = Field(description="Conversations deleted for good.")
     seconds: float | None
     error: str
+    details_removed_at: datetime | None = Field(description="Since when it is not known which sessions it took.")
     log: list[LogLineReply]
 
 
@@ -256,5 +257,6 @@ def _run(run: CleanupRun) -> CleanupRunReply:
         created_at=run.created_at,
         started_at=run.started_at,
         ended_at=run.ended_at,
+        details_removed_at=run.details_removed_at,
         log=[LogLineReply(at=line.at, sentence=line.sentence) for line in runs.log_of(run)],
     )

@@ -56,6 +56,9 @@ class CleanupRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    details_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it is no longer known which sessions and conversations it took."
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -103,10 +106,13 @@ class Action(models.TextChoices):
     RECONCILE = "reconcile"
     BACKUP = "backup"
     RESTORE = "restore"
+    CONFIRM_CLOCK = "confirm_clock"
+    EXPIRE_AUDIT = "expire_audit"
 
 
 class AuditRecord(models.Model):
-    """What somebody did to a session or a person. Never changed, never removed: a trigger of the database sees to it.
+    """What somebody did to a session or a person. Never changed, and removed after AUDIT_DAYS only, if that is set: a
+    trigger of the database sees to it.
 
     Ids only: no address, no title, no word of a conversation.
     """
@@ -130,7 +136,7 @@ class AuditRecord(models.Model):
 
 
 class CleanedSession(models.Model):
-    """One session that a run removed, or that a preview would remove."""
+    """One session that a run removed, or one of the first that a preview would remove."""
 
     run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="sessions")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -147,7 +153,7 @@ class CleanedSession(models.Model):
 
 
 class CleanedConversation(models.Model):
-    """One conversation that a run moved to the trash or purged, or that a preview would."""
+    """One conversation that a run moved to the trash or purged, or one of the first that a preview would."""
 
     run = models.ForeignKey(CleanupRun, on_delete=models.CASCADE, related_name="conversations")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -179,3 +185,31 @@ class StoreSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M}: {self.sessions:,} sessions"
+
+
+class WorkerHeartbeat(models.Model):
+    """A worker, and when it was last seen at work: by the clock of its machine that nobody sets, and the database's."""
+
+    cluster = models.UUIDField(primary_key=True, help_text="Of django-q2.")
+    pid = models.PositiveIntegerField()
+    pid_space = models.CharField(max_length=150, help_text="Among whose processes; empty where that is not known.")
+    clock = models.CharField(max_length=100, help_text="Whose seconds are counted; empty where that is not known.")
+    beat_seconds = models.FloatField()
+    beat_at = models.DateTimeField()
+    pass_seconds = models.FloatField(help_text="When it last queued everything in the schedule that was due.")
+    pass_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"worker {self.pid}"
+
+
+class ClockReference(models.Model):
+    """What the wall clock of a machine said at a moment, from which its jumps are measured."""
+
+    clock = models.CharField(max_length=100, unique=True, help_text="One start of one machine.")
+    wall = models.DateTimeField()
+    seconds = models.FloatField(help_text="What the clock that nobody sets said at that moment.")
+    jump = models.DurationField(help_text="By how much the wall clock has jumped since, as last measured.")
+
+    def __str__(self) -> str:
+        return f"{self.clock}: {self.jump}"

@@ -1,15 +1,19 @@
 """What the worker does, and when: every day, every minute, and when somebody asks for it."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from croniter import croniter
 from django.conf import settings
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.db import connection, transaction
-from django_q.models import Schedule
-from django_q.status import Stat
+from django.utils import timezone
+from django_q.conf import Conf
+from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
 from chat.models import User
+from sessions_admin import heartbeat
 from sessions_admin.models import CleanupRun, Trigger
 from sessions_admin.retention import runs
 from sessions_admin.samples import sample
@@ -18,6 +22,8 @@ DAILY = "sessions_admin.tasks.daily_cleanup"
 MINUTELY = "sessions_admin.tasks.look_after_runs"
 REQUESTED = "sessions_admin.tasks.requested_cleanup"
 SAMPLE = "sessions_admin.tasks.hourly_sample"
+EXPIRE = "sessions_admin.tasks.expire_old_records"
+AHEAD = timedelta(minutes=5)  # so long after its time a task may be unlocked, however clocks differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,14 @@ def regular() -> tuple[Regular, ...]:
     unkept = "q_options={'save': False}"
     return (
         Regular(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
+        Regular(EXPIRE, "Remove old records of clean-ups", f"30 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
         Regular(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
     )
 
 
 def ensure() -> None:
     """Have each regular task in the worker's schedule once, when the settings say."""
+    put_right()
     with transaction.atomic():
         _let_one_in()
         for one in regular():
@@ -55,11 +63,34 @@ def _ensure(one: Regular) -> None:
     for double in doubles:
         double.delete()
     wanted = (Schedule.CRON, one.cron, one.kwargs)
-    # One that is overdue stays so: it is made up for as soon as a worker runs.
     if (schedule.schedule_type, schedule.cron, schedule.kwargs) != wanted or schedule.next_run is None:
         schedule.schedule_type, schedule.cron, schedule.kwargs = wanted
-        schedule.next_run = schedule.calculate_next_run()
+        # One that is overdue stays so: it is made up for as soon as a worker runs.
+        if schedule.next_run is None or schedule.next_run > timezone.now():
+            schedule.next_run = schedule.calculate_next_run()
         schedule.save()
+
+
+def put_right() -> None:
+    """Bring back what a clock that was ahead for a while has put off: regular tasks, and what waits in the queue."""
+    now = timezone.now()
+    with transaction.atomic():
+        ahead = Schedule.objects.filter(schedule_type=Schedule.CRON, next_run__gt=now).select_for_update()
+        for schedule in ahead:
+            if croniter.is_valid(schedule.cron) and schedule.next_run > _after_next(schedule.cron, now):
+                schedule.next_run = schedule.calculate_next_run()
+                schedule.save(update_fields=["next_run"])
+    # A task that was taken is locked for `retry` seconds.
+    retry = timedelta(seconds=Conf.RETRY)
+    OrmQ.objects.filter(lock__gt=now + retry + AHEAD).update(lock=now)
+
+
+def _after_next(cron: str, now: datetime) -> datetime:
+    """Return when a task is due for the second time from now on."""
+    times = croniter(cron, now)
+    times.get_next()
+    after: datetime = times.get_next(datetime)
+    return after
 
 
 def ensure_samples() -> None:
@@ -84,8 +115,8 @@ def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:
 
 
 def has_worker() -> bool:
-    """Tell whether a worker runs somewhere. A status that is not renewed for three seconds disappears by itself."""
-    return bool(Stat.get_all())
+    """Tell whether a worker runs somewhere."""
+    return any(worker.is_alive for worker in heartbeat.workers())
 
 
 def _let_one_in() -> None:

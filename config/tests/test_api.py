@@ -28,7 +28,7 @@ def operations() -> dict[str, dict[str, object]]:
 
 def test_health_says_what_works(client: Client) -> None:
     answer = client.get("/api/health")
-    assert set(answer.json()) == {"status", "database", "sessions", "worker", "version"}
+    assert set(answer.json()) == {"status", "database", "sessions", "worker", "schedule", "version"}
     assert answer.json()["version"] == settings.VERSION
     # In a test there is no worker.
     assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (503, "not ready", False)

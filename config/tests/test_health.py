@@ -3,24 +3,24 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
+import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from django.core.cache import cache
+import time_machine
 from django.db import DatabaseError, connection
-from django_q.brokers import get_broker
-from django_q.conf import Conf
-from django_q.signing import SignedPackage
+from django.db.models import F
 from pytest_django.fixtures import Settings
 
 from config import asgi, health
 from config.health import Probes
 from config.tests.support import LiveDatabase, with_name
+from sessions_admin import heartbeat
+from sessions_admin.models import WorkerHeartbeat
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +31,9 @@ def session_file(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def worker(db: None) -> Iterator[None]:
-    """The sign of life that a cluster leaves in the cache."""
-    get_broker().set_stat(f"{Conf.Q_STAT}:a", SignedPackage.dumps(SimpleNamespace(pid=1), True), 60)
-    yield
-    cache.clear()
+def worker(db: None) -> None:
+    """A worker that has just reported."""
+    heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
 
 
 async def probe(path: str, method: str = "GET", **headers: str) -> httpx.Response:
@@ -59,7 +57,7 @@ async def test_the_process_lives_whatever_the_database_does() -> None:
 async def test_all_of_it_works(transactional_db: None, worker: None) -> None:
     answer = await probe("/readyz", Host="10.0.0.1:8000")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "database": True, "sessions": True, "worker": True}
+    assert answer.json() == {"status": "ready", "database": True, "sessions": True, "worker": True, "schedule": True}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -71,6 +69,7 @@ async def test_no_worker(transactional_db: None) -> None:
         "database": True,
         "sessions": True,
         "worker": False,
+        "schedule": False,
         "detail": "No worker is running: clean-ups and everything else that is left to it wait.",
     }
 
@@ -81,7 +80,7 @@ async def test_a_database_that_hangs_is_asked_once_and_not_waited_for(
     monkeypatch.setattr(health, "ANSWER_WITHIN", 0.2)
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
     with psycopg.connect(database.url) as lock:
-        lock.execute("LOCK TABLE django_cache")
+        lock.execute("LOCK TABLE sessions_admin_workerheartbeat")
         answers = await asyncio.gather(*(probe("/readyz") for _ in range(30)))
         assert {(answer.status_code, answer.json()["database"]) for answer in answers} == {(503, False)}
         waiting = (
@@ -118,5 +117,37 @@ def test_a_database_that_is_gone(worker: None) -> None:
 
     with connection.execute_wrapper(fail):
         found = health.health()
-    assert found == health.Health(database=False, sessions=True, worker=False)
+    assert found == health.Health(database=False, sessions=True, worker=False, schedule=False)
     assert found.problems == ["The database does not answer."], "and of the worker nothing is known"
+
+
+@pytest.mark.parametrize(
+    ("is_here", "beat", "passed", "expected"),
+    [
+        (True, 6, 40, []),
+        (True, 30, 40, [health.NO_WORKER]),
+        (True, 6, 130, [health.NO_SCHEDULE]),
+        (False, 6, 40, []),
+        (False, 30, 40, [health.NO_WORKER]),
+        (False, -3600, 40, [health.NO_WORKER]),
+        (False, 6, 130, [health.NO_SCHEDULE]),
+    ],
+)
+def test_a_worker_is_known_by_what_it_did_and_when(
+    worker: None, is_here: bool, beat: int, passed: int, expected: list[str]
+) -> None:
+    # One reads the clock that nobody sets, the other, on another machine, that of the database. A step of the wall
+    # clock of this process changes neither.
+    ago = {
+        "beat_seconds": F("beat_seconds") - beat,
+        "pass_seconds": F("pass_seconds") - passed,
+        "beat_at": F("beat_at") - timedelta(seconds=beat),
+        "pass_at": F("pass_at") - timedelta(seconds=passed),
+    }
+    mine = ("beat_seconds", "pass_seconds") if is_here else ("beat_at", "pass_at")
+    WorkerHeartbeat.objects.update(**{name: ago[name] for name in mine})
+    if not is_here:
+        WorkerHeartbeat.objects.update(clock="of another machine", pid_space="")
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        assert health.health().problems == expected

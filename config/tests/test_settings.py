@@ -24,9 +24,9 @@ def refused(tmp_path: Path, name: str, value: str) -> str:
     [
         ("AGENT_SESSION_MAX_MESSAGES", "many", "a whole number from 4 to 2147483647"),
         ("AGENT_SESSION_MAX_MESSAGES", "3", "a whole number from 4 to 2147483647"),
-        ("AGENT_SESSION_RETENTION_DAYS", "-1", "a whole number from 1 to 2147483647"),
+        ("AGENT_SESSION_RETENTION_DAYS", "-1", "a whole number from 1 to 36500"),
         ("AGENT_SESSION_CLEANUP_HOUR", "24", "a whole number from 0 to 23"),
-        ("AGENT_SESSION_RETENTION_DAYS", "7.5", "a whole number from 1 to 2147483647"),
+        ("AGENT_SESSION_RETENTION_DAYS", "7.5", "a whole number from 1 to 36500"),
         ("DEBUG", "maybe", "one of on, off, true, false, yes, no, 1, 0"),
         ("AGENT_GUARDRAIL", "2", "one of on, off, true, false, yes, no, 1, 0"),
         ("SIGNUP", "invite", "one of open, closed"),

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
-from config.tests.support import ROOT, clean_environment, run
+from config.tests.support import ROOT, LiveDatabase, clean_environment, run
 
 pytestmark = pytest.mark.service
 
@@ -114,3 +115,36 @@ def test_an_admin_address_that_is_none(tmp_path: Path) -> None:
 def test_a_key_that_can_be_guessed(tmp_path: Path) -> None:
     said = refusal(tmp_path, "--port", "0", SECRET_KEY="secret")
     assert said.startswith("SECRET_KEY can be guessed. Use 50 random characters")
+
+
+BESIDE_UP = {
+    "the server": ("-m", "config.server", "--port", "0"),
+    "the worker": ("manage.py", "qcluster"),
+    "a clean-up": ("manage.py", "cleanup_sessions"),
+    "a migration": ("manage.py", "migrate"),
+    "a backup": ("manage.py", "backup", "never.zip"),
+    "a restore": ("manage.py", "restore", "never.zip", "--force"),
+    "a command of Django's": ("manage.py", "clearsessions"),
+}
+
+
+def test_a_database_of_a_later_version(live_database: LiveDatabase, tmp_path: Path) -> None:
+    add = "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())"
+    live_database.query(add, "chat", "0999_of_a_later_version")
+    live_database.query(add, "account", "0001_of_an_app_that_is_new_then")
+    given = {"DATABASE_URL": live_database.url}
+
+    said = refusal(tmp_path, "--port", "0", **given)
+
+    assert said == (
+        "A later version of Threadkeeper has migrated this database (account.0001_of_an_app_that_is_new_then, "
+        f"chat.0999_of_a_later_version), and this is {settings.VERSION}: start that version or a later one."
+    )
+    for words in BESIDE_UP.values():
+        ended = run(*words, DATA_DIR=str(tmp_path), **given)
+        assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (1, "", said), words
+    for words in (("check",), ("makemigrations", "--check", "--dry-run"), ("cleanup_sessions", "--help")):
+        ended = run("manage.py", *words, DATA_DIR=str(tmp_path), **given)
+        assert ended.returncode == 0, ended.stderr
+    for table in ("sessions_admin_auditrecord", "sessions_admin_cleanuprun", "sessions_admin_workerheartbeat"):
+        assert live_database.query(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -16,7 +17,7 @@ from django.utils.safestring import SafeString
 from chat import shelf
 from chat.exceptions import ThreadkeeperError
 from chat.models import User
-from sessions_admin import schedules
+from sessions_admin import audit, clock, schedules
 from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.permissions import RUN as MAY_RUN
@@ -29,6 +30,7 @@ from sessions_admin.retention.conversations import forecast_conversations
 LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"
 RUN, PREVIEW = "sessions_admin_cleanuprun_run", "sessions_admin_cleanuprun_preview"
+CONFIRM_CLOCK = "sessions_admin_cleanuprun_confirm_clock"
 STOP, PROGRESS = "sessions_admin_cleanuprun_stop", "sessions_admin_cleanuprun_progress"
 TEMPLATES = "admin/sessions_admin/cleanuprun"
 
@@ -88,6 +90,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return [
             path("run/", view(self._asking(dry_run=False)), name=RUN),
             path("preview/", view(self._asking(dry_run=True)), name=PREVIEW),
+            path("confirm-clock/", view(self._confirm_clock), name=CONFIRM_CLOCK),
             path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
             path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
             *super().get_urls(),
@@ -95,8 +98,12 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the buttons to those who may use them."""
-        may_run = {"has_run_permission": self.has_run_permission(request)}
-        return super().changelist_view(request, {**(extra_context or {}), **may_run})
+        shown = {
+            "has_run_permission": self.has_run_permission(request),
+            "details_days": settings.CLEANUP_DETAILS_DAYS,
+            "runs_days": settings.CLEANUP_RUNS_DAYS,
+        }
+        return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -109,6 +116,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
                 "people": people_page(run.pk, request.GET.get("people")),
                 "sessions": sessions_page(run.pk, request.GET.get("page")),
                 "conversations": conversations_page(run.pk, request.GET.get("conversations")),
+                "sample": runs.SAMPLE,
+                "details_days": settings.CLEANUP_DETAILS_DAYS,
                 "may_open_sessions": request.user.has_perm("chat.view_agentsession"),
             }
             extra_context = {**(extra_context or {}), **shown}
@@ -151,6 +160,18 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             told = "It has stopped." if at_once else "It stops when it is through with what it is at."
             self.message_user(request, told, messages.SUCCESS)
         return redirect(DETAIL, run_id)
+
+    def _confirm_clock(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_run_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        assert isinstance(request.user, User)
+        clock.confirm(actor=audit.of_user(request.user))
+        self.message_user(
+            request, "The clock is trusted again; the next clean-up removes what is due.", messages.SUCCESS
+        )
+        return redirect("admin:index")
 
     def _asking(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:
         def ask(request: HttpRequest) -> HttpResponse:

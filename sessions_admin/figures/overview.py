@@ -10,6 +10,8 @@ from django.utils import timezone
 from chat.memory.file import size_on_disk
 from chat.models.session import State
 from config.health import Health, health
+from sessions_admin import clock
+from sessions_admin.clock import Doubt
 from sessions_admin.figures import pulse, stats
 from sessions_admin.figures.pulse import Failure, NextCleanup, TurnQueue, WorkerQueue
 from sessions_admin.figures.stats import Day, StateCount, Weight
@@ -36,6 +38,7 @@ class Overview:
     worker: WorkerQueue
     cleanup: NextCleanup
     failures: Sequence[Failure]
+    clock: Doubt | None
 
     @property
     def kept(self) -> Sequence[StateCount]:
@@ -62,6 +65,8 @@ class Overview:
             said.append("No daily clean-up is scheduled; the next start of the server schedules it.")
         elif self.cleanup.is_overdue:
             said.append("The daily clean-up is overdue.")
+        if self.clock:
+            said.append(str(self.clock))
         return said
 
     def count(self, state: State) -> int:
@@ -97,6 +102,7 @@ class Overview:
                 "last": {"id": str(last.pk), "status": last.status, "ended_at": last.ended_at} if last else None,
             },
             "failures": [asdict(failure) for failure in self.failures],
+            "clock": str(self.clock) if self.clock else None,
         }
         return {name: _plain(value) for name, value in plain.items()}
 
@@ -117,6 +123,7 @@ def overview() -> Overview:
         worker=pulse.worker_queue(),
         cleanup=pulse.next_cleanup(),
         failures=pulse.failures(),
+        clock=clock.doubt(),
     )
 
 

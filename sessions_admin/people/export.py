@@ -29,6 +29,7 @@ from chat.models.conversation import Role
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
 from sessions_admin.people import accounts, personal_data
+from sessions_admin.retention.records import details_kept_since
 
 PAGE = 100  # rows that are read at once
 DOCUMENT = "everything.json"
@@ -150,6 +151,7 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             | {"at": row.run.created_at, "preview": row.run.dry_run}
             for row in _pages(CleanedConversation.objects.filter(user=person).select_related("run"), "pk")
         ),
+        "clean_ups_are_known_since": details_kept_since().date(),
         "who_looked": (asdict(look) for look in audit.looks_at(person.pk, limit=100_000)),
         "what_was_done_to_your_data": (_deed(record, person) for record in _audited(person)),
         "sign_ins": (

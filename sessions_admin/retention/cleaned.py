@@ -61,6 +61,14 @@ def by_person(run_id: uuid.UUID) -> Iterator[PersonLine]:
         yield PersonLine(**row)
 
 
+def due_by_person(cutoff: datetime) -> Iterator[PersonLine]:
+    """Yield the same of what a clean-up would take at this moment, by the mirror: a preview names a sample only."""
+    due = AgentSession.objects.expired(cutoff).order_by().values("user_id", email=F("user__email"))
+    people = due.annotate(sessions=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
+    for row in people.order_by("-bytes", "email").iterator(chunk_size=1000):
+        yield PersonLine(**row)
+
+
 def people_page(run_id: uuid.UUID, page: str | None) -> Page[PersonLine]:
     """Return a page of those lines."""
     return _page(_by_person(run_id), page, PersonLine)

@@ -21,6 +21,8 @@ from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from chat.models.sql import change
+from sessions_admin import clock
+from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
@@ -28,7 +30,16 @@ from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupRe
 from sessions_admin.samples import sample
 from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_ended
 
-__all__ = ["AlreadyRunning", "CleanupReport", "TakenForDead", "carry_out", "cleanup", "forecast", "look_after"]
+__all__ = [
+    "AlreadyRunning",
+    "CleanupReport",
+    "ClockDoubted",
+    "TakenForDead",
+    "carry_out",
+    "cleanup",
+    "forecast",
+    "look_after",
+]
 
 BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
 CHECKED = 1_000  # sessions that a run compares with their digests
@@ -68,8 +79,8 @@ def cleanup(
 ) -> CleanupReport:
     """Remove the sessions that have been inactive for `older_than` (default: the retention), and record it as a run.
 
-    `told_to_stop` is asked after each batch. Raise AlreadyRunning, TakenForDead, MemoryUnavailable; whatever is
-    raised ends the run as failed.
+    `told_to_stop` is asked after each batch. Raise AlreadyRunning, TakenForDead, ClockDoubted, MemoryUnavailable;
+    whatever is raised ends the run as failed.
     """
     runs.bury_the_dead()
     run = runs.ask(trigger=trigger, actor=actor, dry_run=dry_run)
@@ -120,6 +131,12 @@ class _Work:
     told_to_stop: ToldToStop
 
     def do(self) -> None:
+        if self.run.dry_run and runs.was_taken_up(self.run):
+            # It has kept a sample only, and cannot tell what it has counted.
+            runs.begin_anew(self.run)
+        if self.run.dry_run and (doubt := clock.doubt()):
+            runs.tell(self.run, str(doubt))
+        self.check_clock()
         before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
         self.clean_sessions()
         if not self.run.dry_run:
@@ -131,19 +148,25 @@ class _Work:
             sample()
 
     def go_on(self) -> None:
-        """Make sure between two pieces of work that there is to be a next one. Raise AskedToStop, TakenForDead."""
+        """Make sure between two pieces of work that there is to be a next one.
+
+        Raise AskedToStop, TakenForDead, ClockDoubted.
+        """
         if self.told_to_stop():
             runs.stop(self.run.pk)
         runs.beat(self.run)
+        self.check_clock()
+
+    def check_clock(self) -> None:
+        if not self.run.dry_run:
+            clock.check_began(self.run.started_at)
 
     def clean_sessions(self) -> None:
         assert self.run.cutoff
         # In the order in which they fell silent, which is about where they lie in the file.
         expired = AgentSession.objects.expired(self.run.cutoff).order_by("last_activity_at", "pk")
-        # One that was taken up has some behind it already; a preview would find them again.
-        chosen = list(
-            expired.exclude(session_id__in=self.run.sessions.values("session_id")).values_list("pk", flat=True)
-        )
+        # One that was taken up has some behind it already.
+        chosen = list(expired.values_list("pk", flat=True))
         runs.choose(self.run, len(chosen))
         runs.tell(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
@@ -264,7 +287,9 @@ def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
 def _record(run: CleanupRun, sleeping: Sequence[_Sleeping], sizes: dict[str, Size], *, examined: int) -> None:
     held = [sizes[session.session_id] for session in sleeping]
     items, size = [one.items for one in held], [one.bytes for one in held]
-    change(_RECORD, {"run": run.pk, "pks": [session.pk for session in sleeping], "items": items, "bytes": size})
+    pks = [session.pk for session in sleeping]
+    named = runs.left_to_name(run, run.sessions.all(), len(pks))
+    change(_RECORD, {"run": run.pk, "pks": pks[:named], "items": items[:named], "bytes": size[:named]})
     runs.count(
         run,
         examined=examined,

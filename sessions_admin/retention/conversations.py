@@ -6,7 +6,6 @@ A stage of a clean-up, recorded with it. A preview is the same code, and changes
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -46,11 +45,10 @@ def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda don
     Held and pinned ones stay, and those in which a turn has not ended. `go_on` is called before each batch, and raises
     where there is to be no more. Raise MemoryUnavailable, and what `go_on` raises.
     """
-    now = timezone.now()
+    # The clock was checked against the run's beginning.
+    now = run.started_at or timezone.now()
     stages = [(to_purge(now), _purge), (to_trash(now), _trash)]
-    # A preview that was taken up again would find what it has listed already.
-    listed = run.conversations.values("conversation_id")
-    chosen = [list(due.exclude(pk__in=listed).order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
+    chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     if total:
         runs.tell(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
@@ -58,7 +56,7 @@ def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda don
         for batch in _batches(ids):
             go_on()  # not in the transaction: whoever wants to stop the run would wait for its end
             with transaction.atomic(durable=True):
-                take(run, _locked(due, batch), now)
+                take(run, _locked(due, batch))
             done += len(batch)
             on_progress(done, total)
 
@@ -77,7 +75,7 @@ def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conv
     return list(due.filter(pk__in=list(locked.values_list("pk", flat=True))))
 
 
-def _purge(run: CleanupRun, conversations: Sequence[Conversation], now: datetime) -> None:
+def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=True)
     runs.count(run, purged_conversations=len(conversations))
     if conversations and not run.dry_run:
@@ -85,14 +83,15 @@ def _purge(run: CleanupRun, conversations: Sequence[Conversation], now: datetime
             remove_for_good(file, conversations)
 
 
-def _trash(run: CleanupRun, conversations: Sequence[Conversation], now: datetime) -> None:
+def _trash(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=False)
     runs.count(run, trashed_conversations=len(conversations))
     if not run.dry_run:
-        Conversation.objects.filter(pk__in=[row.pk for row in conversations]).update(trashed_at=now)
+        Conversation.objects.filter(pk__in=[row.pk for row in conversations]).update(trashed_at=timezone.now())
 
 
 def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged: bool) -> None:
+    named = runs.left_to_name(run, run.conversations.all(), len(conversations))
     CleanedConversation.objects.bulk_create(
         CleanedConversation(
             run=run,
@@ -102,5 +101,5 @@ def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged
             messages=row.last_position,
             updated_at=row.updated_at,
         )
-        for row in conversations
+        for row in conversations[:named]
     )

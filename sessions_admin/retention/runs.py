@@ -10,9 +10,10 @@ its last heartbeat: taking it up moves the heartbeat, and who had it before noti
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Func, JSONField, QuerySet, Value
+from django.db.models import F, Func, JSONField, Q, QuerySet, Value
 from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound, ThreadkeeperError
@@ -23,6 +24,8 @@ from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
 
 PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for so long is dead
+AHEAD = timedelta(minutes=10)  # and so is one whose heartbeat is later than now: the clock was put back
+SAMPLE = 100  # sessions, and as many conversations, that a preview names
 TAKEN_UP = "Taken up again: it had stopped without a word."
 TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
 SILENT = "It stopped without a word."
@@ -228,6 +231,22 @@ def count(run: CleanupRun, **more: int) -> None:
         raise TakenForDead
 
 
+def left_to_name(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
+    """Return how many more rows a run keeps that has named some: a preview keeps a sample."""
+    return max(min(more, SAMPLE - named.count()), 0) if run.dry_run else more
+
+
+def begin_anew(run: CleanupRun) -> None:
+    """Count a preview from nothing. Raise TakenForDead."""
+    counted = ("examined", "removed_sessions", "removed_items", "removed_bytes")
+    with transaction.atomic():
+        run.sessions.all().delete()
+        run.conversations.all().delete()
+        nothing = dict.fromkeys((*counted, "trashed_conversations", "purged_conversations"), 0)
+        if not _ours(run).update(**nothing):
+            raise TakenForDead
+
+
 def choose(run: CleanupRun, number: int) -> None:
     """Write how many sessions are to be looked at, besides those that have been. Raise TakenForDead."""
     if not _ours(run).update(total=F("examined") + number):
@@ -289,7 +308,9 @@ def _times_taken_up(run: CleanupRun) -> int:
 
 
 def _dead() -> "QuerySet[CleanupRun]":
-    return CleanupRun.objects.filter(status__in=UNDER_WAY, heartbeat_at__lt=timezone.now() - PULSE)
+    now = timezone.now()
+    silent = Q(heartbeat_at__lt=now - PULSE) | Q(heartbeat_at__gt=now + AHEAD)
+    return CleanupRun.objects.filter(silent, status__in=UNDER_WAY)
 
 
 def _with_line(sentence: str) -> Func:

@@ -27,17 +27,19 @@ from psycopg import sql
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
 from chat.models import AttemptCount, MessageVector, TitleVector
+from config.versions import unknown_migrations
 from sessions_admin import audit
-from sessions_admin.models import Action
+from sessions_admin.models import Action, ClockReference, WorkerHeartbeat
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
 from sessions_admin.stores.files import new_file
 
 # What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in;
-# and the search index, which a restore makes again.
+# what belongs to the machine; and the search index, which a restore makes again.
 LEFT_OUT: tuple[type[Model], ...] = (
     *(Session, OrmQ, QueueTask),
     *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount),
+    *(WorkerHeartbeat, ClockReference),
     *(MessageVector, TitleVector),
 )
 LOCK_BUDGET = 10_000  # ms
@@ -66,7 +68,8 @@ def backup(
 ) -> Backup:
     """Write a backup, and read it back. Raise Conflict where there is such a file, BadInput, MemoryUnavailable."""
     executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    is_behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if is_behind or unknown_migrations(executor.loader.applied_migrations):
         raise Conflict("The database is of another version than this program; start it once with `up`.")
     migrations = sorted([app, name] for app, name in executor.loader.applied_migrations)
     manifest = Manifest(settings.VERSION, timezone.now().isoformat(), migrations)

@@ -24,6 +24,7 @@ from psycopg import sql
 from chat.exceptions import BadInput, Conflict
 from config.exceptions import CannotStart
 from config.only_one import OnlyOne
+from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.stores import archive
@@ -120,8 +121,7 @@ def _no_server() -> Iterator[None]:
 
 
 def _check_known(manifest: Manifest) -> None:
-    disk = MigrationExecutor(connection).loader.disk_migrations
-    unknown = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in disk]
+    unknown = unknown_migrations((app, name) for app, name in manifest.migrations)
     if unknown or _numbers(manifest.version) > _numbers(settings.VERSION):
         raise Conflict(
             f"This backup was made by Threadkeeper {manifest.version}, and this is {settings.VERSION}: "

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from chat.models import AgentSession, Conversation, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import chat, offline_chat, script, start_runner
 from chat.turns.accept import accept
+from config.runtime import clocks
 from config.tests.support import PASSWORD
 
 # Fixtures of the chat, for what people notice of a clean-up.
@@ -73,6 +74,15 @@ def remember(path: Path, session_id: str, items: int) -> Size:
         return size
 
     return asyncio.run(write())
+
+
+@pytest.fixture
+def uncounted_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a machine without a clock that nobody sets: the test itself sets the other one."""
+    monkeypatch.setattr(clocks, "BOOT_ID", Path("/nowhere"))
+    clocks.machine_clock.cache_clear()
+    yield
+    clocks.machine_clock.cache_clear()
 
 
 @pytest.fixture

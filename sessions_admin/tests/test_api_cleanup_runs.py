@@ -42,7 +42,7 @@ def test_one_is_asked_for_and_read_when_it_is_done(
     run = CleanupRun.objects.get()
     nothing = dict.fromkeys(
         ("examined", "held", "sessions", "items", "bytes", "freed_bytes", "trashed", "purged"), 0
-    ) | dict.fromkeys(("started_at", "ended_at", "cutoff", "total", "seconds"))
+    ) | dict.fromkeys(("started_at", "ended_at", "cutoff", "total", "seconds", "details_removed_at"))
     assert asked.json() == nothing | {
         "run_id": str(run.pk),
         "status": "queued",

@@ -31,7 +31,7 @@ from chat.tests.conftest import Chat, StartRunner
 from config.only_one import OnlyOne
 from config.tests.support import LiveDatabase, database, run
 from sessions_admin.audit import of_shell
-from sessions_admin.models import AuditRecord, StoreSample
+from sessions_admin.models import AuditRecord, CleanupRun, StoreSample
 from sessions_admin.stores import archive
 from sessions_admin.stores.backup import backup, tables
 from sessions_admin.stores.reconcile import reconcile
@@ -244,12 +244,22 @@ def test_a_newer_backup_is_refused(copy: Path) -> None:
             restore(rewrite(copy, change), actor="os:root", force=True)
 
 
+def without_column(manifest: Manifest, members: dict[str, bytes], table: str, column: str) -> None:
+    """Take a column out of a table that had none of the name."""
+    columns = manifest["tables"][table]["columns"]
+    place = columns.index(column)
+    rows = [row.split(b"\t") for row in members[f"record/{table}"].splitlines()]
+    members[f"record/{table}"] = b"".join(b"\t".join(row[:place] + row[place + 1 :]) + b"\n" for row in rows)
+    del columns[place]
+
+
 def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, session_file: Path) -> None:
     def older(manifest: Manifest, members: dict[str, bytes]) -> None:
         manifest["version"] = "0.2.9"
         table = StoreSample._meta.db_table
         manifest["migrations"] = [pair for pair in manifest["migrations"] if pair < later or pair[0] != later[0]]
         del manifest["tables"][table], members[f"record/{table}"]
+        without_column(manifest, members, CleanupRun._meta.db_table, "details_removed_at")
 
     later = ["sessions_admin", "0007"]
     before = record()

@@ -2,11 +2,13 @@
 
 import pydoc
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 from django.conf import settings as configured
 from django.db import transaction
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 from pytest_django import Settings
@@ -29,7 +31,7 @@ def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
     schedule = daily()
     assert (schedule.func, schedule.schedule_type, schedule.cron) == (schedules.DAILY, Schedule.CRON, "0 2 * * *")
     assert schedule.repeats == -1
-    assert Schedule.objects.count() == 2
+    assert Schedule.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
@@ -43,7 +45,7 @@ def test_every_minute_it_is_looked_whether_a_run_was_cut_off_and_nothing_is_kept
     Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=3))
     scheduler()
     kept = {queued.task["func"]: queued.task.get("save") for queued in OrmQ.objects.all()}
-    assert kept == {schedules.DAILY: None, schedules.MINUTELY: False}
+    assert kept == {schedules.DAILY: None, schedules.EXPIRE: None, schedules.MINUTELY: False}
     assert all(callable(pydoc.locate(func)) for func in kept)
 
 
@@ -79,6 +81,85 @@ def test_one_that_was_missed_while_nothing_ran_stays_due() -> None:
     assert daily().next_run == missed
 
 
+def test_one_that_is_overdue_stays_so_where_the_hour_is_changed(settings: Settings) -> None:
+    schedules.ensure()
+    missed = datetime.now(UTC) - timedelta(hours=5)
+    Schedule.objects.update(next_run=missed)
+    settings.AGENT_SESSION_CLEANUP_HOUR = 13
+
+    schedules.ensure()
+
+    assert (daily().cron, daily().next_run) == ("0 13 * * *", missed)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_runs_follows_an_hour_that_is_changed_beside_it(settings: Settings) -> None:
+    with time_machine.travel("2026-05-01 12:30:00+00:00", tick=False) as clock:
+        schedules.ensure()
+        settings.AGENT_SESSION_CLEANUP_HOUR = 13
+        schedules.ensure()
+        clock.move_to("2026-05-01 13:00:01+00:00")
+        scheduler()
+        assert [queued.task["func"] for queued in OrmQ.objects.all()].count(schedules.DAILY) == 1
+    assert daily().next_run == datetime(2026, 5, 2, 13, tzinfo=UTC)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["an hour is left out", "an hour comes twice"])
+@pytest.mark.parametrize("hour", [1, 2])
+def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Settings, day: str, hour: int) -> None:
+    settings.AGENT_SESSION_CLEANUP_HOUR = hour
+    berlin = ZoneInfo("Europe/Berlin")
+    begin = datetime.fromisoformat(f"{day} 00:00").replace(tzinfo=UTC) - timedelta(days=1)
+    due = []
+    with time_machine.travel(begin.astimezone(berlin), tick=False) as clock:
+        schedules.ensure()
+        Schedule.objects.exclude(func=schedules.DAILY).delete()
+        for hours in range(3 * 24):
+            clock.move_to((begin + timedelta(hours=hours, seconds=1)).astimezone(berlin))
+            scheduler()
+            due += [begin + timedelta(hours=hours) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
+            OrmQ.objects.all().delete()
+    # The hour is one of UTC, whatever the zone of the machine.
+    assert due == [begin + timedelta(days=n, hours=hour) for n in range(3)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_again() -> None:
+    schedules.ensure()
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        scheduler()
+    waiting, taken = list(OrmQ.objects.order_by("pk"))[:2]
+    retry = timedelta(seconds=Conf.RETRY)
+    OrmQ.objects.filter(pk=taken.pk).update(lock=datetime.now(UTC) + retry)
+
+    schedules.put_right()
+
+    minutely = Schedule.objects.get(func=schedules.MINUTELY)
+    assert minutely.next_run <= datetime.now(UTC) + timedelta(minutes=1)
+    assert daily().next_run <= datetime.now(UTC) + timedelta(days=1)
+    waiting.refresh_from_db()
+    taken.refresh_from_db()
+    assert waiting.lock <= datetime.now(UTC) < taken.lock, "one that the worker has just taken is left to it"
+
+
+def test_a_schedule_that_cannot_be_read_is_left_alone() -> None:
+    later = datetime.now(UTC) + timedelta(days=80)
+    Schedule.objects.bulk_create([Schedule(func="a.b", schedule_type=Schedule.CRON, cron="nonsense", next_run=later)])
+    schedules.put_right()
+    assert Schedule.objects.get(func="a.b").next_run == later
+
+
+def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
+    with time_machine.travel("2026-05-01 01:59:00+00:00", tick=False) as clock:
+        schedules.ensure()
+        clock.move_to("2026-05-01 02:00:01+00:00")
+        Schedule.objects.update(next_run=datetime(2026, 5, 2, 2, tzinfo=UTC))
+        clock.move_to("2026-05-01 01:50:00+00:00")
+        schedules.put_right()
+    assert daily().next_run == datetime(2026, 5, 2, 2, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("broken", [{"next_run": None}, {"schedule_type": Schedule.ONCE}, {"cron": "0 5 * * *"}])
 def test_one_that_was_changed_by_hand_is_put_right(broken: dict[str, object]) -> None:
     schedules.ensure()
@@ -100,6 +181,7 @@ def test_doubles_are_removed_and_others_are_left_alone() -> None:
 
     assert sorted(Schedule.objects.values_list("func", flat=True)) == [
         schedules.DAILY,
+        schedules.EXPIRE,
         schedules.MINUTELY,
         "somebody.elses",
     ]
@@ -115,7 +197,7 @@ def test_two_that_start_at_once_make_one() -> None:
         assert other.thread.is_alive()
     other.join()
 
-    assert Schedule.objects.count() == 2
+    assert Schedule.objects.count() == 3
 
 
 def test_missed_days_are_not_made_up_for_one_by_one() -> None:

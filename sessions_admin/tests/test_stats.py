@@ -226,7 +226,7 @@ def test_the_command_prints_all_of_it(owner: User, session_file: Path, settings:
     assert (found["sessions"], found["items"], found["quarantined"]) == (1, 6, 1)
     assert found["states"]["quarantined"]["sessions"] == 1
     assert found["days"][-1] == {"date": date.today().isoformat(), "messages": 6, "sessions": 1}
-    assert found["health"] == {"database": True, "sessions": True, "worker": False}
+    assert found["health"] == {"database": True, "sessions": True, "worker": False, "schedule": False}
     lines = printed().splitlines()
     assert lines[0] == "Attention: No worker is running: clean-ups and everything else that is left to it wait."
     assert lines[1].startswith("1 sessions, 6 items; ")

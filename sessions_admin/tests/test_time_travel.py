@@ -99,7 +99,7 @@ LIVES: dict[str, tuple[dict[int, Deed], Life]] = {
 
 
 def test_over_seventy_days_each_conversation_ends_where_it_should(
-    owner: User, given_session: GivenSession, session_file: Path
+    owner: User, given_session: GivenSession, session_file: Path, uncounted_clock: None
 ) -> None:
     seen: dict[str, list[str]] = {name: [] for name in LIVES}
     with time_machine.travel(BEGIN, tick=False) as clock:

@@ -1,13 +1,16 @@
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
+from sessions_admin import clock
+from sessions_admin.audit import of_shell
 from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
-from sessions_admin.retention.cleaned import by_person
+from sessions_admin.retention.cleaned import PersonLine, by_person, due_by_person
 from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 LINE = "{sessions:>8,}  {items:>10,}  {size:>12}  {email}"
@@ -21,17 +24,22 @@ class Command(ShellCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would be removed")
         parser.add_argument("--older-than", type=duration, metavar="7d", help="instead of AGENT_SESSION_RETENTION_DAYS")
+        parser.add_argument(
+            "--confirm-clock", action="store_true", help="trust the clock, where it jumped or is behind the newest row"
+        )
         parser.add_argument("--by-user", action="store_true", help="say of each person how much, the most first")
         parser.add_argument("--json", action="store_true", help="print the report for programs, by user too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         how = {"dry_run": options["dry_run"], "older_than": options["older_than"]}
+        if options["confirm_clock"]:
+            clock.confirm(actor=of_shell())
         with self.failures_told(), interruption() as told:
             report = cleanup(
                 trigger=Trigger.COMMAND, on_progress=self.print_progress, told_to_stop=told.is_there, **how
             )
         if options["json"]:
-            people = [line.as_json() for line in by_person(report.run_id)]
+            people = [line.as_json() for line in _by_person(report)]
             self.print_json(report.as_json() | {"by_user": people})
         else:
             self._tell(report, by_user=options["by_user"])
@@ -53,10 +61,16 @@ class Command(ShellCommand):
             self.stdout.write(f"Left {_sessions(report.held)} because held.")
         if report.freed_bytes:
             self.stdout.write(f"Gave {filesizeformat(report.freed_bytes)} back to the disk.")
-        for line in by_person(report.run_id) if by_user else ():
+        for line in _by_person(report) if by_user else ():
             self.stdout.write(
                 LINE.format(sessions=line.sessions, items=line.items, size=filesizeformat(line.bytes), email=line.email)
             )
+
+
+def _by_person(report: CleanupReport) -> Iterator[PersonLine]:
+    if report.dry_run and report.cutoff:
+        return due_by_person(report.cutoff)
+    return by_person(report.run_id)
 
 
 def _conversations(number: int) -> str:

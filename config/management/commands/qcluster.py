@@ -1,0 +1,13 @@
+from typing import Any
+
+from django_q.management.commands import qcluster
+
+
+class Command(qcluster.Command):  # type: ignore[misc]  # untyped
+    help = "Run the worker: clean-ups and everything else that is scheduled or left to it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from sessions_admin.cluster import install
+
+        install()
+        super().handle(*args, **options)

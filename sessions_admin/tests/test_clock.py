@@ -1,0 +1,202 @@
+"""A clock that may be wrong keeps clean-ups from removing anything, until staff confirm it."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.db.models import F
+from django.test import Client
+from django.utils import timezone
+
+from chat.models import AgentSession, Conversation, User
+from config.runtime import clocks
+from sessions_admin import clock, tasks
+from sessions_admin.models import UNDER_WAY, Action, AuditRecord, CleanupRun, ClockReference, RunStatus, Trigger
+from sessions_admin.retention.cleanup import CleanupReport, ClockDoubted, cleanup, look_after
+from sessions_admin.tests.conftest import GivenSession, Hire
+
+WEEK = timedelta(days=8)
+CONFIRM = "/admin/sessions_admin/cleanuprun/confirm-clock/"
+
+
+@pytest.fixture
+def session(owner: User, given_session: GivenSession) -> AgentSession:
+    """A session that somebody spoke to yesterday, on a machine whose clock is known."""
+    clock.measure()
+    return given_session(owner, idle=timedelta(days=1))
+
+
+def is_there(session: AgentSession) -> bool:
+    """Tell whether the assistant still remembers the conversation."""
+    return AgentSession.objects.filter(pk=session.pk, gone_at=None).exists()
+
+
+def clean_up(*, dry_run: bool = False) -> CleanupReport:
+    """Clean up as the schedule does."""
+    return cleanup(trigger=Trigger.SCHEDULE, dry_run=dry_run)
+
+
+def start_anew(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Start the machine anew: its clock that nobody sets is another one."""
+    (folder / "boot_id").write_text("another start\n")
+    monkeypatch.setattr(clocks, "BOOT_ID", folder / "boot_id")
+    clocks.machine_clock.cache_clear()
+
+
+@pytest.fixture
+def off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """Let a test start the machine anew."""
+    return lambda: start_anew(monkeypatch, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _known_clock() -> Iterator[None]:
+    yield
+    clocks.machine_clock.cache_clear()
+
+
+def test_after_a_jump_forward_nothing_is_removed_until_staff_confirm(session: AgentSession) -> None:
+    with time_machine.travel(datetime.now().astimezone() + WEEK):
+        with pytest.raises(ClockDoubted, match=r"The clock was set forward by 8\.0 days while the machine ran\."):
+            clean_up()
+        assert is_there(session)
+        run = CleanupRun.objects.get()
+        assert (run.status, run.removed_sessions) == (RunStatus.FAILED, 0)
+        assert run.error.startswith("The clock was set forward by 8.0 days")
+
+        preview = clean_up(dry_run=True)
+        assert (preview.status, preview.sessions) == (RunStatus.DONE, 1)
+        assert "The clock was set forward" in str(CleanupRun.objects.get(pk=preview.run_id).log)
+
+        clock.confirm(actor="os:ada")
+        assert clean_up().sessions == 1
+    assert not is_there(session)
+    record = AuditRecord.objects.get(action=Action.CONFIRM_CLOCK)
+    assert (record.actor, record.result["doubt"][:37]) == ("os:ada", "The clock was set forward by 8.0 days")
+
+
+def test_a_clock_that_is_right_again_needs_nobody(session: AgentSession) -> None:
+    with time_machine.travel(datetime.now().astimezone() + WEEK):
+        assert clock.doubt()
+    assert clock.doubt() is None
+    assert clean_up().status == RunStatus.DONE
+
+
+def test_a_clock_behind_the_newest_row_is_confirmed_for_the_rows_that_are_there(session: AgentSession) -> None:
+    AgentSession.objects.update(last_activity_at=timezone.now() + timedelta(minutes=4))
+    assert clean_up().status == RunStatus.DONE, "clocks differ a little"
+    AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
+    with pytest.raises(ClockDoubted, match=r"The clock is 8\.0 days behind the newest row"):
+        clean_up()
+
+    clock.confirm(actor="os:ada")
+
+    assert clean_up().status == RunStatus.DONE
+    AgentSession.objects.update(last_activity_at=timezone.now() + WEEK + timedelta(hours=1))
+    with pytest.raises(ClockDoubted):
+        clean_up()
+
+
+def test_a_machine_that_was_off_for_a_week_cleans_up(session: AgentSession, off: Callable[[], None]) -> None:
+    off()
+    with time_machine.travel(datetime.now().astimezone() + WEEK):
+        assert clean_up().sessions == 1
+
+
+def test_a_machine_that_was_suspended_for_a_week_cleans_up(session: AgentSession) -> None:
+    # Both clocks have counted that week.
+    ClockReference.objects.update(wall=F("wall") - WEEK, seconds=F("seconds") - WEEK.total_seconds())
+    AgentSession.objects.update(last_activity_at=timezone.now() - WEEK)
+    assert clean_up().sessions == 1
+
+
+def test_a_jump_is_not_forgotten_when_the_machine_is_started_anew(
+    session: AgentSession, off: Callable[[], None]
+) -> None:
+    with time_machine.travel(datetime.now().astimezone() + WEEK):
+        clock.measure()
+        off()
+        with pytest.raises(ClockDoubted):
+            clean_up()
+    assert is_there(session)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_jump_while_a_run_is_under_way_stops_it(owner: User, given_session: GivenSession, session_file: Path) -> None:
+    clock.measure()
+    session = given_session(owner)
+    Conversation.objects.update(updated_at=timezone.now() - timedelta(days=25))
+    with time_machine.travel(datetime.now().astimezone()) as traveller:
+        asked: list[datetime] = []
+
+        def jump() -> bool:
+            asked.append(timezone.now())
+            traveller.shift(WEEK)
+            return False
+
+        with pytest.raises(ClockDoubted):
+            cleanup(trigger=Trigger.SCHEDULE, told_to_stop=jump)
+    assert len(asked) == 1
+    assert is_there(session)
+    assert not Conversation.objects.filter(trashed_at__isnull=False).exists()
+
+
+def test_a_run_that_began_while_the_clock_was_ahead_is_taken_up_by_nobody_and_keeps_nothing_out(
+    session: AgentSession,
+) -> None:
+    then = timezone.now() + WEEK
+    began = {"cutoff": then - timedelta(days=7), "started_at": then, "heartbeat_at": then}
+    CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, **began)
+
+    with pytest.raises(ClockDoubted, match="The clock was put back since this began"):
+        look_after()
+
+    assert is_there(session)
+    assert not CleanupRun.objects.filter(status__in=UNDER_WAY).exists()
+    assert clean_up().status == RunStatus.DONE
+
+
+def test_the_schedule_says_that_it_did_nothing_instead_of_failing_again_and_again(session: AgentSession) -> None:
+    with time_machine.travel(datetime.now().astimezone() + WEEK):
+        assert str(tasks.daily_cleanup()["refused"]).startswith("The clock was set forward")
+    assert CleanupRun.objects.count() == 1
+
+
+def test_the_dashboard_shows_it_and_staff_who_run_clean_ups_confirm_it(
+    session: AgentSession, viewer_client: Client, hire: Hire
+) -> None:
+    runs_it = hire("view_agentsession", "run_cleanup")
+    AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
+
+    assert "behind the newest row" in viewer_client.get("/admin/").text
+    assert CONFIRM not in viewer_client.get("/admin/").text
+    assert viewer_client.post(CONFIRM).status_code == 403
+    assert f'action="{CONFIRM}"' in runs_it.get("/admin/").text
+    assert runs_it.get(CONFIRM).status_code == 405
+    assert clock.doubt()
+
+    assert runs_it.post(CONFIRM, follow=True).status_code == 200
+    assert clock.doubt() is None
+    assert "behind the newest row" not in viewer_client.get("/admin/").text
+
+
+def test_the_command_refuses_and_has_an_option_to_confirm(session: AgentSession) -> None:
+    AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
+    with pytest.raises(CommandError, match="--confirm-clock"):
+        call_command("cleanup_sessions")
+    assert "The clock is" in call_command_output("session_stats")
+
+    call_command("cleanup_sessions", "--confirm-clock", stdout=StringIO())
+
+    assert AuditRecord.objects.filter(action=Action.CONFIRM_CLOCK, actor__startswith="os:").count() == 1
+
+
+def call_command_output(*words: str) -> str:
+    """Return what a command prints."""
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
