@@ -1,5 +1,6 @@
 """Whatever a model answers and whatever the database refuses, the turn ends, and the next message is answered."""
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from django.db import connection
 
 from chat.bridge import in_database
-from chat.models import Turn
+from chat.models import Task, Turn
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.turns.ownership import DEADLY
@@ -101,3 +102,18 @@ async def test_what_fails_again_and_again_is_given_up(
     turn = await in_database(Turn.objects.get)
     assert (turn.status, turn.error_code, turn.attempt) == (Status.FAILED, "cut_off", DEADLY + 1)
     assert await chat.reply("Still there?") == "Yes."
+
+
+async def test_calls_of_one_response_are_carried_out_in_their_order(chat: Chat, script: ScriptedModel) -> None:
+    titles = [f"thing {n}" for n in range(8)]
+    calls = [function_call("create_task", json.dumps({"title": title}), call_id=title[-1]) for title in titles]
+    script.extend([calls, [assistant_message("All there.")]])
+    await chat.reply("Add them")
+    await chat.settled()
+
+    assert await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True))) == titles
+    ((items, journal),) = await in_database(
+        lambda: [(turn.items, [call.call_id for call in turn.tool_calls.all()]) for turn in Turn.objects.all()]
+    )
+    outputs = [item["call_id"] for item in items if item.get("type") == "function_call_output"]
+    assert outputs == journal == [title[-1] for title in titles]

@@ -22,6 +22,7 @@ from agents import (
     Runner,
     RunResultStreaming,
     Tool,
+    ToolExecutionConfig,
     Usage,
 )
 from agents.tool_context import ToolContext
@@ -72,7 +73,12 @@ MAX_STEPS = 24
 BROKEN = ("internal", "Something went wrong while answering.")
 
 # Made once: the SDK looks at the types of all its fields each time.
-RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
+# One call after another: what a model lists in an order is to be done in that order.
+RUN_CONFIG = RunConfig(
+    tracing_disabled=True,
+    tool_not_found_behavior="return_error_to_model",
+    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
+)
 
 
 class Play:
