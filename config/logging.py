@@ -145,10 +145,10 @@ def describe_traceback(error: BaseException, seen: frozenset[int] = frozenset())
 
 def capture_uncaught() -> None:
     """Send to the log what Python and twisted would write to stderr by themselves: errors that nothing has caught."""
-    from twisted.logger import STDLibLogObserver, globalLogBeginner
+    from twisted.logger import STDLibLogObserver, globalLogPublisher
 
     observer: Any = STDLibLogObserver()
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+    globalLogPublisher.addObserver(observer)  # daphne begins the logging itself
     logger = logging.getLogger(__name__)
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
