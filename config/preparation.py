@@ -21,14 +21,18 @@ class FirstAdmin:
 
 def prepare() -> FirstAdmin | None:
     """Bring the database up to date; return the admin's sign-in if this made one. Raise CannotStart."""
+    from chat.memory.removal import finish_deletions
     from config.versions import refuse_later_database
     from sessions_admin import schedules
+    from sessions_admin.stores.leftovers import remove_leftovers
 
     refuse_later_database()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     schedules.ensure()
     schedules.ensure_samples()
+    remove_leftovers(is_alone=True)
+    finish_deletions(seconds=1)  # nobody of ours reads the session file now; the worker signs off what waited for it
     return _first_admin()
 
 

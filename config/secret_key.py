@@ -11,7 +11,7 @@ def secret_key_in(folder: Path) -> str:
     """Return the key kept in a folder, made at the first call; its file is readable by its owner only."""
     path = folder / "secret_key"
     if not path.exists():
-        descriptor, draft = tempfile.mkstemp(dir=folder)
+        descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".secret_key-")
         with open(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(50))
         # A link appears whole or not at all: of two processes that start at once, both read the first one's key.

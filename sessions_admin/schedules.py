@@ -21,6 +21,7 @@ from sessions_admin.samples import sample
 DAILY = "sessions_admin.tasks.daily_cleanup"
 MINUTELY = "sessions_admin.tasks.look_after_runs"
 REQUESTED = "sessions_admin.tasks.requested_cleanup"
+FINISH = "sessions_admin.tasks.finish_deletions"
 SAMPLE = "sessions_admin.tasks.hourly_sample"
 EXPIRE = "sessions_admin.tasks.expire_old_records"
 AHEAD = timedelta(minutes=5)  # so long after its time a task may be unlocked, however clocks differ
@@ -44,6 +45,7 @@ def regular() -> tuple[Regular, ...]:
         Regular(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
         Regular(EXPIRE, "Remove old records of clean-ups", f"30 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
         Regular(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
+        Regular(FINISH, "Finish deletions from the session file", "* * * * *", unkept),
     )
 
 

@@ -3,20 +3,30 @@
 from collections.abc import Callable
 
 from chat.accounts import sign_in_log
+from chat.memory import removal
 from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import Trigger
+from sessions_admin.people.sign_off import sign_off_finished
 from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, look_after
 from sessions_admin.retention.records import Expired, expire_records
 from sessions_admin.samples import sample
+from sessions_admin.stores.leftovers import remove_leftovers
 from sessions_admin.stores.reconcile import reconcile
 
 
 def daily_cleanup() -> dict[str, object]:
-    """Clean up because it is time, and forget old sign-ins."""
+    """Clean up because it is time, forget old sign-ins, and remove what killed processes have left behind."""
     if not clock.doubt():
         sign_in_log.expire()
+        remove_leftovers()
     return _unless_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))
+
+
+def finish_deletions(*, seconds: float = removal.PATIENCE_OF_WORKER) -> dict[str, object]:
+    """Finish what was deleted while something read the session file, and sign off the erasures that waited for it."""
+    is_finished = removal.finish_deletions(seconds=seconds)
+    return {"is_finished": is_finished, "signed_off": sign_off_finished()}
 
 
 def requested_cleanup(run_id: str) -> dict[str, object]:

@@ -82,7 +82,7 @@ def delete_account(request: PersonRequest) -> HttpResponse:
     except ThreadkeeperError as error:
         return _data_page(request, form, trouble=error.detail, status=409)
     logout(request)
-    return render(request, "accounts/goodbye.html", {"held": report.held_conversations})
+    return render(request, "accounts/goodbye.html", {"held": report.held_conversations, "pending": report.pending})
 
 
 def _data_page(request: PersonRequest, form: forms.Form, *, trouble: str = "", status: int = 200) -> HttpResponse:

@@ -10,6 +10,11 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _FORM = re.compile(f"user_({_UUID})_conv_({_UUID})")
 
 
+def printable(stored: str | bytes) -> str:
+    """Return an id as text; bytes that are not UTF-8 are spelled out."""
+    return stored if isinstance(stored, str) else stored.decode(errors="backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionId:
     """Whose session it is, and of which conversation."""
@@ -21,9 +26,9 @@ class SessionId:
         return f"user_{self.user_id}_conv_{self.conversation_id}"
 
     @classmethod
-    def parse(cls, text: str) -> "SessionId":
-        """Read an id; raise InvalidSessionId where it is not of the form."""
-        match = _FORM.fullmatch(text)
+    def parse(cls, text: str | bytes) -> "SessionId":
+        """Read an id; raise InvalidSessionId where it is not of the form, or not even text."""
+        match = _FORM.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise InvalidSessionId(f"“{text[:120]}” is not a session id.")
+            raise InvalidSessionId(f"“{printable(text)[:120]}” is not a session id.")
         return cls(uuid.UUID(match[1]), uuid.UUID(match[2]))

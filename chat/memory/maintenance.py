@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import digest, file, statements
-from chat.memory.items import Item, surplus
+from chat.memory.items import Item, is_item, surplus
 from chat.memory.statements import Clear, Delete, Fence, Replace, Seal, Size, Stored, Write
 from chat.memory.store import LOCK_BUDGET
 
@@ -24,29 +24,40 @@ _MEASURE = (
     "SELECT session_id, count(*), sum(length(CAST(message_data AS BLOB))) FROM agent_messages"
     " WHERE session_id IN (SELECT value FROM json_each(?)) GROUP BY session_id"
 )
-# Whatever is kept of sessions whose ids begin in one way; what follows “_conv_” is smaller than “_conv`”.
-_OF_PERSON = " UNION ".join(
-    f"SELECT session_id FROM {table} WHERE session_id >= ?1 || '_conv_' AND session_id < ?1 || '_conv`'"  # noqa: S608
+# A row may stand in one of the tables alone; each is asked by its own index.
+_BETWEEN = " UNION ".join(
+    f"SELECT session_id, typeof(session_id) FROM {table} WHERE session_id >= ?1 AND session_id < ?2"  # noqa: S608
     for table in statements.TABLES
 )
-_REMOVE = [
-    f"DELETE FROM {table} WHERE session_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+_ANY_BETWEEN = "SELECT " + " OR ".join(  # noqa: S608
+    f"EXISTS (SELECT 1 FROM {table} WHERE session_id >= ?1 AND session_id < ?2)"  # noqa: S608
     for table in statements.TABLES
-]
-# Each table is asked for the next ones by its own index: a row may stand in one of them alone.
+)
 _NEXT = " UNION ".join(
-    f"SELECT * FROM (SELECT DISTINCT session_id FROM {table} WHERE session_id > ?1 ORDER BY session_id LIMIT ?2)"  # noqa: S608
+    f"SELECT * FROM (SELECT DISTINCT session_id, typeof(session_id) FROM {table}"  # noqa: S608
+    " WHERE session_id > {after} ORDER BY session_id LIMIT ?2)"
     for table in statements.TABLES
 )
+_AS_TEXT = "CAST(? AS TEXT)"
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
 # Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone while the disk writes,
 # and for at least so long that those who wait for it notice.
 AT_ONCE = 10  # sessions
 PAGES_AT_ONCE = 128
 LEFT_ALONE = 0.002  # seconds
+# Truncating the log keeps writers out while it waits for a reader. So it waits for a moment only, again and again.
+PATIENCE = 1.0  # seconds, for readers
+TRUNCATED_WITHIN_MS, TRUNCATED_AGAIN_AFTER = 50, 0.05
 # A file that cannot give back in pieces is written anew, where that takes less than a second or so.
 REWRITTEN_UP_TO = 64 * 2**20
 INCREMENTAL = 2
+
+
+class BlobId(bytes):
+    """A session id that is no text for SQLite. One that is, but is not UTF-8, is plain bytes."""
+
+
+StoredId = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +88,36 @@ class SessionFile:
             sizes = {session_id: Size(items, size) for session_id, items, size in found}
         return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
 
-    def of_person(self, user_id: uuid.UUID) -> list[str]:
-        """Return the ids of all sessions of a person that there is anything of, with or without a conversation."""
+    def of_person(self, user_id: uuid.UUID) -> list[StoredId]:
+        """Return the ids of all sessions of a person that there is anything of, with or without a conversation.
+
+        Those that another program has written in another letter case, or with something else behind, are found too.
+        """
         with _failures_named():
-            return sorted(row[0] for row in self._connection.execute(_OF_PERSON, (f"user_{user_id}",)))
+            spellings = [""]
+            for letter in f"user_{user_id}_conv_":
+                longer = [f"{text}{case}" for text in spellings for case in sorted({letter, letter.upper()})]
+                spellings = [text for text in longer if self._is_any_between(text, _end_of(text))]
+            found = [
+                row
+                for text in spellings
+                for row in self._connection.execute(_BETWEEN, (text, _end_of(text))).fetchall()
+            ]
+        return [_stored_id(*row) for row in found]
+
+    def _is_any_between(self, begin: str, end: str) -> bool:
+        ((found,),) = self._connection.execute(_ANY_BETWEEN, (begin, end)).fetchall()
+        return bool(found)
+
+    def size_of(self, session_id: StoredId) -> Size:
+        """Return how much one session holds, whatever its id is."""
+        query = (
+            "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"  # noqa: S608 - our own words
+            f" FROM agent_messages WHERE session_id = {_parameter(session_id)}"
+        )
+        with _failures_named():
+            ((items, size),) = self._connection.execute(query, (session_id,)).fetchall()
+        return Size(items, size)
 
     def count_rows(self, terms: Sequence[str]) -> dict[str, list[int]]:
         """Return for each column of each table how many rows hold each text, in any letter case of ASCII."""
@@ -101,28 +138,49 @@ class SessionFile:
         (counts,) = found.fetchall()
         return list(counts)
 
-    def items(self, session_id: str) -> list[Item]:
+    def items(self, session_id: StoredId) -> list[Item]:
         """Return a session's items; rows that hold none are left out."""
         with _failures_named():
-            return statements.read(self._connection, [session_id])[session_id].items
+            if isinstance(session_id, str):
+                return statements.read(self._connection, [session_id])[session_id].items
+            query = f"SELECT message_data FROM agent_messages WHERE session_id = {_parameter(session_id)} ORDER BY id"  # noqa: S608
+            rows = self._connection.execute(query, (session_id,)).fetchall()
+        return [item for (data,) in rows if (item := _item_in(data)) is not None]
 
-    def shred(self, session_ids: Sequence[str]) -> None:
+    def shred(self, session_ids: Sequence[StoredId]) -> None:
         """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
         self._remove(session_ids, secure_delete="ON")
 
-    def settle(self) -> None:
+    def settle(self, *, seconds: float = PATIENCE) -> bool:
         """Leave nothing to read of what was removed, now or before: neither free pages nor the write-ahead log.
 
-        As far as nobody reads meanwhile, and the file is one that can give space back.
+        Return whether nothing is left. Pages are given back for so many seconds, then a reader is waited for as long:
+        what it reads stays in the file and in its log.
         """
-        for _ in self.give_back():
-            pass
-
-    def next_ids(self, after: str, limit: int) -> list[str]:
-        """Return the ids that follow one in the order of bytes, of whatever table has a row of theirs."""
+        deadline = time.monotonic() + seconds
         with _failures_named():
-            found = self._connection.execute(f"{_NEXT} ORDER BY session_id LIMIT ?2", (after, limit)).fetchall()
-        return [session_id for (session_id,) in found]
+            for _ in self._give_pages_back():
+                if time.monotonic() > deadline:
+                    return False
+            return self._empty_log(seconds)
+
+    def next_ids(self, after: StoredId, limit: int) -> list[StoredId]:
+        """Return the ids that follow one in the order of bytes, of whatever table has a row of theirs.
+
+        Ids that are not UTF-8 are bytes (see `StoredId`).
+        """
+        query = f"{_NEXT.format(after=_parameter(after).replace('?', '?1'))} ORDER BY session_id LIMIT ?2"
+        with _failures_named():
+            return [_stored_id(*row) for row in self._connection.execute(query, (after, limit)).fetchall()]
+
+    def unlisted_ids(self) -> list[StoredId]:
+        """Return the ids of sessions that have items, but no row among the sessions."""
+        query = (
+            "SELECT DISTINCT session_id, typeof(session_id) FROM agent_messages AS m"
+            " WHERE NOT EXISTS (SELECT 1 FROM agent_sessions AS s WHERE s.session_id = m.session_id)"
+        )
+        with _failures_named():
+            return [_stored_id(*row) for row in self._connection.execute(query).fetchall()]
 
     def count(self) -> int:
         """Count the sessions."""
@@ -159,18 +217,20 @@ class SessionFile:
         """
         sizes = self.measure(session_ids)
         # What expires is no secret: the record has it still. But it may not be left between others' rows, where it
-        # would outlive the person's erasure; pages that are free as a whole are given back by then.
-        self._remove(session_ids, secure_delete="FAST")
+        # would outlive the person's erasure; pages that are free as a whole are given back by then, in most files.
+        self._remove(session_ids, secure_delete="FAST" if self._gives_back_in_pieces() else "ON")
         return sizes
 
-    def _remove(self, session_ids: Sequence[str], *, secure_delete: str) -> None:
+    def _remove(self, session_ids: Sequence[StoredId], *, secure_delete: str) -> None:
         with _failures_named():
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
             with self._without_waiting_for_the_disk() as wait_for_the_disk:
                 for few in _in_pieces(session_ids):
                     with self._writing_briefly():
-                        for statement in _REMOVE:
-                            self._connection.execute(statement, (json.dumps(few),))
+                        for session_id in few:
+                            for table in statements.TABLES:
+                                query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
+                                self._connection.execute(query, (session_id,))
                     wait_for_the_disk()
 
     def prune(self, session_id: str, limit: int) -> Size:
@@ -188,13 +248,15 @@ class SessionFile:
             self._commit(Clear(session_id), *([Replace(session_id, fence, items)] if items else []))
         return self.measure([session_id])[session_id]
 
-    def altered(self, session_ids: Sequence[str], *, sealed: bool = False) -> list[str]:
+    def altered(self, session_ids: Sequence[StoredId], *, sealed: bool = False) -> list[str]:
         """Return those sessions whose rows are not known to be what we wrote last.
 
         With `sealed`, leave out those of which nothing is known: of another program alone, or of an earlier version.
         """
         with _failures_named():
-            return digest.altered(self._connection, session_ids, sealed=sealed)
+            # We write none whose id is not UTF-8.
+            texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
+            return digest.altered(self._connection, texts, sealed=sealed)
 
     def seal(self, session_id: str) -> None:
         """Take the rows that are there for ours."""
@@ -207,13 +269,41 @@ class SessionFile:
         A file that was begun without room for that is written anew, if it is small enough; then it has room.
         """
         with _failures_named():
-            if self._pragma("auto_vacuum") == INCREMENTAL:
-                yield from self._give_back_in_pieces()
-            elif self._pragma("freelist_count") and self._bytes_in_use() <= REWRITTEN_UP_TO:
-                self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                self._connection.execute("VACUUM")
+            yield from self._give_pages_back()
             # What a reader still needs of the log stays; the next one who writes goes on with it.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._empty_log(PATIENCE)
+
+    def _give_pages_back(self) -> Iterator[int]:
+        if self._gives_back_in_pieces():
+            yield from self._give_back_in_pieces()
+        elif self._pragma("freelist_count") and self._bytes_in_use() <= REWRITTEN_UP_TO:
+            self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            self._connection.execute("VACUUM")
+
+    def _gives_back_in_pieces(self) -> bool:
+        return self._pragma("auto_vacuum") == INCREMENTAL
+
+    def _empty_log(self, seconds: float) -> bool:
+        """Take the log over into the file and empty it, once readers let that be; return whether it is empty."""
+        deadline = time.monotonic() + seconds
+        while not (is_empty := self._truncate_log()) and time.monotonic() < deadline:
+            time.sleep(TRUNCATED_AGAIN_AFTER)
+        return is_empty
+
+    def _truncate_log(self) -> bool:
+        before = self._pragma("busy_timeout")
+        # Most is copied while others write; what keeps them out has little left to do.
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._connection.execute(f"PRAGMA busy_timeout={TRUNCATED_WITHIN_MS}")
+        try:
+            ((is_busy, _, _),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            return False
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout={before}")
+        return not is_busy
 
     def _give_back_in_pieces(self) -> Iterator[int]:
         with self._without_waiting_for_the_disk() as wait_for_the_disk:
@@ -285,7 +375,28 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _in_pieces(session_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def _item_in(data: str | bytes) -> Item | None:
+    try:
+        item = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return item if is_item(item) else None
+
+
+def _end_of(beginning: str) -> str:
+    """Return the first text behind all that begin in one way."""
+    return beginning[:-1] + chr(ord(beginning[-1]) + 1)
+
+
+def _parameter(session_id: StoredId) -> str:
+    return _AS_TEXT if isinstance(session_id, bytes) and not isinstance(session_id, BlobId) else "?"
+
+
+def _stored_id(session_id: StoredId, kind: str) -> StoredId:
+    return BlobId(session_id) if kind == "blob" and isinstance(session_id, bytes) else session_id
+
+
+def _in_pieces(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
     for start in range(0, len(session_ids), AT_ONCE):
         yield session_ids[start : start + AT_ONCE]
 

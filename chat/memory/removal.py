@@ -1,11 +1,28 @@
-"""Delete conversations for good, from both stores."""
+"""Delete conversations for good, from both stores, until nothing of them can be read in the session file.
 
+What is deleted stays in SQLite's log as long as somebody reads. So each deletion is noted in its own transaction, and
+finished after it: at once if that is possible, otherwise by the worker.
+"""
+
+import logging
 from collections.abc import Sequence
 
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory.aside import remove_set_aside, set_aside_files
 from chat.memory.identity import SessionId
-from chat.memory.maintenance import SessionFile
-from chat.models import Conversation
+from chat.memory.maintenance import PATIENCE, SessionFile, opened
+from chat.models import Conversation, PendingDeletion
 from chat.models.sql import change
+
+logger = logging.getLogger(__name__)
+
+FINISH = "chat.memory.removal.finish_deletions"
+PATIENCE_OF_WORKER = 10.0  # seconds, of each minute
 
 # The queryset's own way loads every row that refers to another one.
 _TURNS = "SELECT id FROM chat_turn WHERE conversation_id = ANY(%(ids)s)"
@@ -26,8 +43,59 @@ def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) ->
     The file comes last, right before the caller commits: who is cut off between the two leaves a conversation whose
     session is missing, as an expired one's is. Raise MemoryUnavailable.
     """
+    if not conversations:
+        return
     sessions = [str(SessionId(conversation.user_id, conversation.pk)) for conversation in conversations]
     values = {"ids": [conversation.pk for conversation in conversations], "sessions": sessions}
     for statement in _DELETE:
         change(statement, values)
+    noted = note_deletion(sessions)
     file.shred(sessions)
+    transaction.on_commit(lambda: _finish_or_enqueue(noted), robust=True)
+
+
+def note_deletion(terms: Sequence[str]) -> PendingDeletion:
+    """Note within the caller's transaction that what is deleted may still be read in the session file."""
+    has_copies = bool(set_aside_files(settings.AGENT_SESSION_DB_PATH))
+    return PendingDeletion.objects.create(terms=list(terms) if has_copies else [])
+
+
+def finish_deletions(*, seconds: float = PATIENCE_OF_WORKER) -> bool:
+    """Make sure that nothing can be read of what was deleted; return whether that is so.
+
+    A reader of the session file is waited for that long. Whatever cannot be done now is left for the next call.
+    """
+    pending = list(PendingDeletion.objects.filter(finished_at=None).order_by("pk"))
+    try:
+        return not pending or _finish(pending, seconds)
+    except (MemoryUnavailable, OSError) as error:
+        logger.warning("Deleted data cannot be removed from the session file yet: %s", error)
+        return False
+
+
+def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:
+    path, rows = settings.AGENT_SESSION_DB_PATH, PendingDeletion.objects.filter(pk__in=[row.pk for row in pending])
+    if terms := sorted({term for row in pending for term in row.terms}):
+        remove_set_aside(path, terms)
+        rows.update(terms=[])
+    if path.exists():
+        with opened(path) as file:
+            if not file.settle(seconds=seconds):
+                return False
+    rows.filter(report=None).delete()
+    rows.update(finished_at=timezone.now())
+    return True
+
+
+def _finish_or_enqueue(noted: PendingDeletion) -> None:
+    """Finish a deletion that was committed. Where an earlier one waits for a reader, each later batch tries once."""
+    is_first = not PendingDeletion.objects.filter(pk__lt=noted.pk, finished_at=None).exists()
+    # Searching copies takes its time.
+    is_done = not noted.terms and finish_deletions(seconds=PATIENCE if is_first else 0)
+    if not is_done and is_first:
+        enqueue()
+
+
+def enqueue(task: str = FINISH) -> None:
+    """Have the worker finish deletions; it looks every minute, too."""
+    async_task(task, task_name="Finish a deletion", group="deletion")

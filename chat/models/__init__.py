@@ -2,6 +2,7 @@
 
 from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message
+from chat.models.deletion import PendingDeletion
 from chat.models.search import MessageVector, TitleVector
 from chat.models.session import AdoptedItems, AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
@@ -18,6 +19,7 @@ __all__ = [
     "FormerEmail",
     "Message",
     "MessageVector",
+    "PendingDeletion",
     "Quarantined",
     "Task",
     "TaskCounter",

@@ -265,6 +265,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             raise Conflict("Your own account can be deleted on the page “Your data”.")
         report = erase_person(person.pk, actor=_actor(request), reason=reason, seconds=PAGE_SECONDS)
         said = "but what is held." if report.held_conversations else "and nothing is left."
+        said = "and one part is pending." if report.pending else said
         self.message_user(request, f"The person was erased, {said}", messages.SUCCESS)  # no address: messages stay
         return redirect("admin:chat_user_erased", report.person)
 

@@ -23,6 +23,14 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def size(text: str) -> int:
+    """Read a size in bytes such as 500M, 20G or 1T."""
+    match = re.fullmatch(r"([1-9]\d{0,11})([KMGT]?)", text.strip().upper(), re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a size such as 500M or 20G.")
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
+
+
 class ShellCommand(BaseCommand):
     """A command over one function of ours."""
 

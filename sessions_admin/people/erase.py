@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -19,9 +20,11 @@ from django.utils.dateparse import parse_datetime
 
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.infra.database_limits import long_statements
+from chat.memory import removal
+from chat.memory.aside import set_aside_files
 from chat.memory.maintenance import SessionFile, opened
 from chat.memory.removal import remove_for_good
-from chat.models import AgentSession, Conversation, Turn, User
+from chat.models import AgentSession, Conversation, PendingDeletion, Turn, User
 from chat.models.session import is_held
 from chat.models.turn import Status
 from sessions_admin import audit
@@ -30,10 +33,15 @@ from sessions_admin.people import accounts, personal_data
 from sessions_admin.people.beyond_reach import BeyondReach, beyond_reach
 from sessions_admin.people.personal_data import Count, Subject
 from sessions_admin.people.remains import Remains, search
+from sessions_admin.people.sign_off import sign_off_of
+from sessions_admin.stores.leftovers import remove_leftovers
 
 BATCH = 50  # conversations that go at once
 PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
-IN_RECORD = ("person", "actor", "reason", "at", "dry_run")  # of a report, what an audit record has itself
+# Of a report, what an audit record has itself, and what is looked up.
+IN_RECORD = ("person", "actor", "reason", "at", "dry_run", "pending", "finished_at")
+PATIENCE_FOR_READERS = 3.0  # seconds, for those of the session file
+FINISH = "sessions_admin.tasks.finish_deletions"
 
 OnProgress = Callable[[int, int], None]
 
@@ -54,7 +62,9 @@ class Erasure:
     """The report of an erasure, signed off by who did it; of a preview, with everything still there.
 
     `remains` is what a search of both stores found afterwards, `unsearched` the tables that it had no time for or could
-    not read. It holds no address and no text.
+    not read. While it is `pending`, what was removed can still be read in the session file or its log, since something
+    reads that file; the worker finishes the erasure then, and searches them again for the id. It holds no address and
+    no text.
     """
 
     person: str
@@ -64,7 +74,9 @@ class Erasure:
     dry_run: bool
     lines: tuple[Line, ...]
     held_conversations: int
-    set_aside_files: int  # corrupt session files, from which one person's part cannot be taken
+    set_aside_files: int  # corrupt session files that hold neither the id nor an address, or something that is held
+    pending: bool = False
+    finished_at: datetime | None = None  # where it was pending
     remains: tuple[Remains, ...] = ()
     unsearched: tuple[str, ...] = ()
     beyond_reach: tuple[BeyondReach, ...] = ()
@@ -81,7 +93,8 @@ class Erasure:
 
     def as_json(self) -> dict[str, object]:
         """Give it as a plain dict."""
-        return asdict(self) | {"at": self.at.isoformat(), "left": self.left}
+        finished_at = self.finished_at.isoformat() if self.finished_at else None
+        return asdict(self) | {"at": self.at.isoformat(), "finished_at": finished_at, "left": self.left}
 
 
 @long_statements()
@@ -123,8 +136,10 @@ def erase_person(
         _await_turns(person_id)
         _remove_conversations(person_id, file, on_progress)
         subject = _remove_the_rest(person_id, file)
-        file.settle()
-        return _finish(subject, file, before, actor=actor, reason=reason, seconds=seconds)
+        removal.note_deletion([str(person_id)])
+        is_pending = not removal.finish_deletions(seconds=PATIENCE_FOR_READERS)
+        remove_leftovers()
+        return _finish(subject, file, before, actor=actor, reason=reason, seconds=seconds, is_pending=is_pending)
 
 
 def newest_report(person_id: uuid.UUID) -> Erasure | None:
@@ -133,7 +148,13 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
     record = ended.order_by("-pk").first()
     if record is None:
         return None
-    kept = record.result
+    kept, finished = record.result, sign_off_of(record)
+    remains = [Remains(**each) for each in kept.get("remains", ())]
+    unsearched = list(kept.get("unsearched", ()))
+    if finished is not None:
+        bytes_now = [Remains(**each) for each in finished.result["remains"]]
+        remains = [each for each in remains if not each.is_of_bytes] + bytes_now
+        unsearched += finished.result["unsearched"]
     return Erasure(
         person=record.person,
         actor=record.actor,
@@ -143,8 +164,10 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
         lines=tuple(Line(**line) for line in kept["lines"]),
         held_conversations=kept["held_conversations"],
         set_aside_files=kept["set_aside_files"],
-        remains=tuple(Remains(**each) for each in kept.get("remains", ())),
-        unsearched=tuple(kept.get("unsearched", ())),
+        pending=PendingDeletion.objects.filter(report=record.pk).exists(),
+        finished_at=finished.at if finished else None,
+        remains=tuple(remains),
+        unsearched=tuple(unsearched),
         beyond_reach=tuple(BeyondReach(**each) for each in kept.get("beyond_reach", ())),
     )
 
@@ -211,7 +234,7 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
 def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
     subject = personal_data.subject(User.objects.get(pk=person_id))
     # Sessions that no conversation knows of.
-    file.shred([session_id for session_id in file.of_person(person_id) if session_id not in subject.held_sessions])
+    file.shred([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
     for rows in personal_data.of_nobody_else(subject).values():
         rows.delete()
     runs = personal_data.runs_naming(subject)
@@ -221,7 +244,14 @@ def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
 
 
 def _finish(
-    subject: Subject, file: SessionFile, before: list[Count], *, actor: str, reason: str, seconds: float | None
+    subject: Subject,
+    file: SessionFile,
+    before: list[Count],
+    *,
+    actor: str,
+    reason: str,
+    seconds: float | None,
+    is_pending: bool,
 ) -> Erasure:
     """Remove the account, or what can be spared of it, count and search again and sign it off: all or nothing.
 
@@ -238,12 +268,18 @@ def _finish(
         else:
             person.delete()
         after = personal_data.count(subject, file)
-        report = _report(subject, before, after, file, actor=actor, reason=reason, seconds=seconds)
+        how: Any = {"actor": actor, "reason": reason, "seconds": seconds, "is_pending": is_pending}
+        report = _report(subject, before, after, file, **how)
         if report.left:
             left = ", ".join(line.kind for line in report.lines if line.after > line.held)
             raise Conflict(f"Something was added meanwhile ({left}); the account is closed, so erase it again.")
         kept = {name: value for name, value in asdict(report).items() if name not in IN_RECORD}
-        audit.record(Action.ERASE, actor=actor, person=subject.id, reason=reason, **kept, at=report.at.isoformat())
+        record = audit.record(
+            Action.ERASE, actor=actor, person=subject.id, reason=reason, **kept, at=report.at.isoformat()
+        )
+        if is_pending:
+            PendingDeletion.objects.create(report=record.pk)
+            removal.enqueue(FINISH)
     return report
 
 
@@ -257,8 +293,8 @@ def _report(
     reason: str,
     seconds: float | None,
     dry_run: bool = False,
+    is_pending: bool = False,
 ) -> Erasure:
-    aside = settings.AGENT_SESSION_DB_PATH
     found = {(count.store, count.kind): count.there for count in before}
     searched = search(subject.terms, file, seconds=seconds)
     return Erasure(
@@ -269,7 +305,8 @@ def _report(
         dry_run=dry_run,
         lines=tuple(Line(c.store, c.kind, found.get((c.store, c.kind), 0), c.there, c.held) for c in after),
         held_conversations=len(subject.held),
-        set_aside_files=sum(1 for _ in aside.parent.glob(f"{aside.name}.corrupt-*[0-9]")),
+        set_aside_files=len(set_aside_files(settings.AGENT_SESSION_DB_PATH)),
+        pending=is_pending,
         remains=tuple(searched.found),
         unsearched=tuple(searched.unsearched),
         beyond_reach=beyond_reach(),

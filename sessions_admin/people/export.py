@@ -23,6 +23,7 @@ from chat import logins, tokens
 from chat.exceptions import NotFound
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
+from chat.memory.identity import printable
 from chat.memory.maintenance import SessionFile, opened
 from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.conversation import Role
@@ -263,7 +264,7 @@ def _strays(person: User, file: SessionFile, tally: _Tally) -> Iterator[dict[str
         if session_id not in known:
             items = file.items(session_id)
             tally.items += len(items)
-            yield {"session_id": session_id, "items": items}
+            yield {"session_id": printable(session_id), "items": items}
 
 
 def _audited(person: User) -> Iterator[AuditRecord]:

@@ -16,9 +16,10 @@ from django_q.models import OrmQ, Schedule
 from django_q.models import Task as QueueTask
 
 from chat import logins
-from chat.memory.identity import SessionId
-from chat.memory.maintenance import SessionFile
+from chat.memory.identity import SessionId, printable
+from chat.memory.maintenance import SessionFile, StoredId
 from chat.models import (
+    AdoptedItems,
     AgentSession,
     ApiToken,
     Conversation,
@@ -69,6 +70,10 @@ class Subject:
         """Return the ids of the sessions of what is held."""
         return [str(SessionId(self.id, conversation)) for conversation in sorted(self.held)]
 
+    def holds(self, session_id: StoredId) -> bool:
+        """Tell whether a session of the file is held, in whatever letter case its id is written."""
+        return printable(session_id).lower() in self.held_sessions
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -116,6 +121,7 @@ def _of_conversations(person: Subject) -> dict[str, tuple[Rows, str]]:
         "turns": (Turn.objects.filter(conversation__user=person.id), "conversation"),
         "model responses": (TurnStep.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
         "tool calls": (ToolCall.objects.filter(turn__conversation__user=person.id), "turn__conversation"),
+        "items of other programs": (AdoptedItems.objects.filter(conversation__user=person.id), "conversation"),
         "sessions' metadata": (AgentSession.objects.filter(user=person.id), "conversation"),
     }
 
@@ -178,11 +184,10 @@ def _elsewhere(person: Subject) -> Iterator[Count]:
 
 def _remembered(person: Subject, file: SessionFile) -> Iterator[Count]:
     ids = file.of_person(person.id)
-    sizes = file.measure(ids)
-    held = [session_id for session_id in ids if session_id in set(person.held_sessions)]
+    items = [file.size_of(session_id).items for session_id in ids]
+    held = [count for session_id, count in zip(ids, items, strict=True) if person.holds(session_id)]
     yield Count(MEMORY, "sessions", len(ids), len(held))
-    items = sum(size.items for size in sizes.values())
-    yield Count(MEMORY, "items", items, sum(sizes[session_id].items for session_id in held))
+    yield Count(MEMORY, "items", sum(items), sum(held))
 
 
 def _log_entries(person: Subject) -> QuerySet[LogEntry]:

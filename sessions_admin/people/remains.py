@@ -20,11 +20,13 @@ from chat.exceptions import MemoryUnavailable
 from chat.memory.file_search import count_in_files
 from chat.memory.maintenance import SessionFile
 from sessions_admin.people.terms import Terms
+from sessions_admin.stores.leftovers import temporary_files
 
 PAGES_AT_FIRST, PAGES_AT_MOST = 16, 16_384
 NO_END = 2**32 - 1  # the highest number of a page
 AT_LEAST, AT_MOST = 0.05, 0.25  # seconds that a statement is to take
 AUDIT = "sessions_admin_auditrecord"
+OF_BYTES = ", bytes"
 
 # Every column of every table that may hold text, those of other programs in the database included.
 _COLUMNS = """
@@ -55,6 +57,11 @@ class Remains:
     def stays(self) -> bool:
         """Whether it is the audit's, which is never changed and knows people by id."""
         return self.place.startswith(f"{AUDIT}.") and not self.addresses
+
+    @property
+    def is_of_bytes(self) -> bool:
+        """Whether it is a file, of which the bytes were searched."""
+        return self.place.endswith(OF_BYTES)
 
 
 @dataclass(slots=True)
@@ -198,18 +205,34 @@ def _either(tests: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(" OR ").join(tests)
 
 
-# The session file.
+# The session file, those that were set aside, and whatever else of ours may hold a copy.
+
+
+def search_files(terms: Terms) -> tuple[list[Remains], list[str]]:
+    """Search the bytes of files; return what was found, and what could not be searched."""
+    search = Search(terms)
+    _search_bytes(search)
+    return search.found, search.unsearched
 
 
 def _search_file(search: Search, file: SessionFile) -> None:
     path: Path = settings.AGENT_SESSION_DB_PATH
-    # Those that were set aside too; the last is an index of the log, without content.
-    files = [each for each in sorted(path.parent.glob(f"{path.name}*")) if not each.name.endswith("-shm")]
-    literals, counted = search.terms.literals, search.terms.counted
     try:
-        for column, counts in file.count_rows(literals).items():
-            search.add(f"{path.name}: {column}", *counted(counts))
-        for each, counts in count_in_files(files, literals).items():
-            search.add(f"{each.name}, bytes", *counted(counts))
-    except (MemoryUnavailable, OSError):
+        for column, counts in file.count_rows(search.terms.literals).items():
+            search.add(f"{path.name}: {column}", *search.terms.counted(counts))
+    except MemoryUnavailable:
+        search.unsearched.append(path.name)
+        return
+    _search_bytes(search)
+
+
+def _search_bytes(search: Search) -> None:
+    path: Path = settings.AGENT_SESSION_DB_PATH
+    # The last is an index of the log, without content.
+    beside = [each for each in sorted(path.parent.glob(f"{path.name}*")) if not each.name.endswith("-shm")]
+    named = {each: each.name for each in beside} | {each: str(each) for each in temporary_files()}
+    try:
+        for each, counts in count_in_files(list(named), search.terms.literals).items():
+            search.add(f"{named[each]}{OF_BYTES}", *search.terms.counted(counts))
+    except OSError:
         search.unsearched.append(path.name)

@@ -3,20 +3,33 @@ file that it is, and a manifest that says what must be in it."""
 
 import hashlib
 import json
+import re
+import shutil
 import sqlite3
+import stat
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.dateparse import parse_datetime
+from pydantic import TypeAdapter
 
 from chat.exceptions import BadInput
 
-FORMAT = 1
+FORMAT, READ_FORMATS = 2, (1, 2)  # in the first, the manifest does not have the sizes
 MANIFEST, MEMORY, TABLES = "manifest.json", "agent_sessions.db", "record/"
 CHUNK = 1024 * 1024  # bytes
+# What an archive may unpack to where nobody has set a limit: text is seldom packed more tightly.
+PLAUSIBLE_RATIO, ALWAYS_PLAUSIBLE = 50, 2**30
+MANIFEST_LIMIT = 4 * 2**20  # bytes
+MEMBERS_LIMIT = 1_000
+ENCRYPTED = 0x1
 COUNTED = ("agent_sessions", "agent_messages", "threadkeeper_turns")
 
 
@@ -39,6 +52,7 @@ class Manifest:
     tables: dict[str, Table] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)  # rows by table
     sha256: dict[str, str] = field(default_factory=dict)  # by member
+    sizes: dict[str, int] = field(default_factory=dict)  # by member, unpacked
 
     @property
     def rows(self) -> int:
@@ -60,6 +74,7 @@ class Writer:
             member = Member(out)
             yield member
         self.manifest.sha256[name] = member.digest.hexdigest()
+        self.manifest.sizes[name] = member.size
 
     def close(self) -> None:
         """Write the manifest."""
@@ -72,10 +87,12 @@ class Member:
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
         self.digest = hashlib.sha256()
+        self.size = 0
 
     def write(self, piece: bytes | memoryview) -> None:
         """Add a piece."""
         self.digest.update(piece)
+        self.size += len(piece)
         self._out.write(piece)
 
 
@@ -98,8 +115,10 @@ class Archive:
     def check(self, folder: Path) -> Path:
         """Read all of it, and open the copy of the memory, which is put into a folder; return where."""
         copy = folder / MEMORY
-        if set(self.manifest.sha256) != {MEMORY, *(TABLES + name for name in self.manifest.tables)}:
-            raise BadInput("This backup is damaged: its parts are not those that it names.")
+        needed, free = self._archive.getinfo(MEMORY).file_size, shutil.disk_usage(folder).free
+        if needed > free:
+            sizes = f"{_size(needed)}, and {_size(free)} are free in {folder.parent}"
+            raise BadInput(f"There is no room to unpack this backup: its memory has {sizes}.")
         for name, table in self.manifest.tables.items():
             # A row is a line: line ends within are spelled out.
             lines = sum(piece.count(b"\n") for piece in self._checked(TABLES + name))
@@ -113,9 +132,13 @@ class Archive:
         return copy
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield a member a piece at a time."""
+        """Yield a member a piece at a time, never more than the archive's directory announces."""
+        left = self._archive.getinfo(name).file_size
         with _damage_named(), self._archive.open(name) as member:
             while piece := member.read(CHUNK):
+                left -= len(piece)
+                if left < 0:
+                    raise BadInput(f"This backup is damaged: {name} is larger than it says.")
                 yield piece
 
     def _checked(self, name: str) -> Iterator[bytes]:
@@ -128,18 +151,74 @@ class Archive:
 
 
 @contextmanager
-def opened(file: Path | IO[bytes]) -> Iterator[Archive]:
-    """Open a backup. Raise BadInput where it is none, or of a form that is not known here."""
+def opened(file: Path | IO[bytes], *, limit: int | None = None) -> Iterator[Archive]:
+    """Open a backup, and unpack nothing but its manifest.
+
+    Raise BadInput where it is none, of a form that is not known here, or would unpack to more than `limit` bytes (by
+    default, to more than is plausible for its size).
+    """
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise BadInput(f"{file} is no file.")  # a pipe, for which one could wait for ever
     with _damage_named():
         archive = ZipFile(file)
     with archive:
-        yield Archive(archive, _manifest(archive))
+        _check_directory(archive, limit)
+        manifest = _manifest(archive)
+        _check_members(archive, manifest)
+        yield Archive(archive, manifest)
+
+
+def _check_directory(archive: ZipFile, limit: int | None) -> None:
+    """Check what the archive's directory says, before anything is unpacked. Raise BadInput."""
+    members = archive.infolist()
+    if len(members) > MEMBERS_LIMIT:
+        raise BadInput("This is no backup of Threadkeeper: it has too many parts.")
+    if any(member.flag_bits & ENCRYPTED for member in members):
+        raise BadInput("This archive is encrypted: decrypt it first, a backup itself has no password.")
+    if len({member.filename for member in members}) < len(members):
+        raise BadInput("This is no backup of Threadkeeper: two of its parts have the same name.")
+    if any(_is_odd(member) for member in members):
+        raise BadInput("This is no backup of Threadkeeper: it has parts of an unknown kind.")
+    packed, unpacked = sum(member.compress_size for member in members), sum(member.file_size for member in members)
+    allowed = max(ALWAYS_PLAUSIBLE, PLAUSIBLE_RATIO * packed) if limit is None else limit
+    if unpacked > allowed:
+        raise BadInput(
+            f"This archive has {_size(packed)} and unpacks to {_size(unpacked)}, more than the {_size(allowed)} that"
+            " are allowed; if it is your backup, allow more with --max-size."
+        )
+
+
+def _is_odd(member: ZipInfo) -> bool:
+    """Tell whether a member is nothing that a backup has: a link, a folder, or packed in another way."""
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    return (
+        not member.filename
+        or member.is_dir()
+        or kind not in (0, stat.S_IFREG)
+        or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED)
+    )
+
+
+def _check_members(archive: ZipFile, manifest: Manifest) -> None:
+    """Check that an archive has what its manifest names, and nothing else. Raise BadInput."""
+    wanted = {MEMORY, *(TABLES + name for name in manifest.tables)}
+    sizes = {member.filename: member.file_size for member in archive.infolist() if member.filename != MANIFEST}
+    if not set(manifest.sha256) == set(sizes) == wanted or (manifest.format > 1 and manifest.sizes != sizes):
+        raise BadInput("This backup is damaged: its parts are not those that it names.")
+
+
+def _size(size: int) -> str:
+    return filesizeformat(size).replace("\xa0", " ")
 
 
 def count_memory(path: Path) -> dict[str, int]:
     """Open a copy of the memory, check that it is whole, and count its rows. Raise BadInput."""
     try:
         with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if missing := [name for name in COUNTED if name not in tables]:
+                raise BadInput(f"The session file is damaged: it has no table {missing[0]}.")
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             if found != "ok":
                 raise BadInput(f"The session file is damaged: {found}.")
@@ -150,22 +229,46 @@ def count_memory(path: Path) -> dict[str, int]:
 
 
 def _manifest(archive: ZipFile) -> Manifest:
+    with _damage_named():
+        if archive.getinfo(MANIFEST).file_size > MANIFEST_LIMIT:
+            raise BadInput("This is no backup of Threadkeeper: its manifest is too large.")
+        text = archive.read(MANIFEST)
     try:
-        with _damage_named():
-            given = json.loads(archive.read(MANIFEST))
-        if given["format"] != FORMAT:
+        # Strictly, and however deep it is nested.
+        form = TypeAdapter(dict[str, object]).validate_json(text).get("format")
+        if isinstance(form, int) and form not in READ_FORMATS:
             raise BadInput("This backup was made by another version of Threadkeeper, in a form that is not known here.")
-        tables = {name: Table(**table) for name, table in given.pop("tables").items()}
-        return Manifest(**given, tables=tables)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput("This is no backup of Threadkeeper.") from error
+        manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
+        is_plausible = _is_plausible(manifest)
+    except ValueError as error:
+        raise BadInput("This is no backup of Threadkeeper: its manifest is none of ours.") from error
+    if not is_plausible:
+        raise BadInput("This is no backup of Threadkeeper: its manifest is none of ours.")
+    return manifest
+
+
+def _is_plausible(manifest: Manifest) -> bool:
+    names = [*manifest.tables, *(column for table in manifest.tables.values() for column in table.columns)]
+    return (
+        all(re.fullmatch(r"\w+", name, re.ASCII) for name in names)
+        and all(len(key) == 2 for key in manifest.migrations)
+        and re.fullmatch(r"[\w.+-]{1,40}", manifest.version, re.ASCII) is not None
+        and parse_datetime(manifest.made_at) is not None
+    )
+
+
+# What reading a zip file raises where it is none, damaged, or made to confuse.
+_OF_DAMAGE = (
+    *(BadZipFile, ZlibError, EOFError, LookupError, NotImplementedError, RuntimeError),
+    *(ValueError, OverflowError, struct.error),
+)
 
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
     try:
         yield
-    except (BadZipFile, ZlibError, EOFError, KeyError, NotImplementedError) as error:
+    except _OF_DAMAGE as error:
         raise BadInput(f"This is no backup, or a damaged one: {error}.") from error
     except OSError as error:
         raise BadInput(f"The backup cannot be read: {error.strerror or error}.") from error

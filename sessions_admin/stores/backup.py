@@ -6,11 +6,11 @@ a copy of what the record says, and the next turn of a session that is behind it
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from axes.models import AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog
@@ -26,13 +26,14 @@ from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
-from chat.models import AttemptCount, MessageVector, TitleVector
+from chat.models import AttemptCount, MessageVector, PendingDeletion, TitleVector
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, ClockReference, WorkerHeartbeat
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
 from sessions_admin.stores.files import new_file
+from sessions_admin.stores.temporary import temporary_folder
 
 # What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in;
 # what belongs to the machine; and the search index, which a restore makes again.
@@ -41,6 +42,7 @@ LEFT_OUT: tuple[type[Model], ...] = (
     *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount),
     *(WorkerHeartbeat, ClockReference),
     *(MessageVector, TitleVector),
+    PendingDeletion,  # of the file as it is, of which a backup has a copy without a log
 )
 LOCK_BUDGET = 10_000  # ms
 
@@ -74,11 +76,11 @@ def backup(
     migrations = sorted([app, name] for app, name in executor.loader.applied_migrations)
     manifest = Manifest(settings.VERSION, timezone.now().isoformat(), migrations)
     with new_file(path, force=force) as file:
-        with TemporaryDirectory(dir=path.parent, prefix=".backup-") as folder:
+        with temporary_folder("backup", path.parent) as folder:
             with archive.written(file, manifest) as writer:
-                _copy(writer, Path(folder), on_progress)
-            with archive.opened(file) as written:
-                (check := Path(folder) / "check").mkdir()
+                _copy(writer, folder, on_progress)
+            with archive.opened(file, limit=sys.maxsize) as written:
+                (check := folder / "check").mkdir()
                 written.check(check)
         size = file.seek(0, 2)
         sessions, items = manifest.memory["agent_sessions"], manifest.memory["agent_messages"]

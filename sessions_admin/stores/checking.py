@@ -1,9 +1,11 @@
-"""Is the session file sound: its pages, its tables, and every list of items in it? Nothing is changed."""
+"""Is the session file sound: its pages, its tables, and every list of our items in it? Nothing is changed.
+
+Other programs may keep sessions of their own in the file. They are counted, and not judged.
+"""
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -13,9 +15,11 @@ from django.conf import settings
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.memory.maintenance import Kept, SessionFile, opened
-from chat.models import Turn
+from chat.memory.maintenance import Kept, SessionFile, StoredId, opened
+from chat.models import PendingDeletion, Turn
 from chat.models.turn import HOLDING
+from sessions_admin.stores.leftovers import Leftover, find_leftovers
+from sessions_admin.stores.temporary import temporary_folder
 
 PAGE = 250
 TABLES = ("agent_sessions", "agent_messages")
@@ -34,17 +38,24 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was looked at, and what was found. A session that somebody is at work on is not judged."""
+    """What was looked at, and what was found. A session that somebody is at work on is not judged.
+
+    `foreign` sessions have ids that are not ours. `leftovers` are what killed processes have left behind, and
+    `pending_deletions` what was deleted while something read the file, which does so still.
+    """
 
     exists: bool
     sessions: int
     items: int
     busy: int
     faults: tuple[Fault, ...]
+    foreign: int = 0
+    leftovers: tuple[Leftover, ...] = ()
+    pending_deletions: int = 0
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong with the file."""
         return not self.faults
 
     def as_json(self) -> dict[str, object]:
@@ -57,31 +68,43 @@ def check(*, on_progress: OnProgress = lambda done, total: None) -> CheckReport:
 
     A file that is no database is a fault, and so is one that SQLite finds corrupt; then its items are not looked at.
     """
-    path = Path(settings.AGENT_SESSION_DB_PATH)
+    path, leftovers = Path(settings.AGENT_SESSION_DB_PATH), tuple(find_leftovers())
     if not path.exists():
-        return CheckReport(False, 0, 0, 0, ())
+        return CheckReport(False, 0, 0, 0, (), leftovers=leftovers)
     found = [Fault("", detail) for detail in _of_file(path)]
     if any(fault.detail.startswith("SQLite: ") for fault in found):
-        return CheckReport(True, 0, 0, 0, tuple(found))
-    sessions = items = busy = 0
+        return CheckReport(True, 0, 0, 0, tuple(found), leftovers=leftovers)
+    sessions = items = busy = foreign = 0
     with opened(path) as file:
+        found += [Fault(str(name), "has items, but no row among the sessions") for name in _ours(file.unlisted_ids())]
         total = file.count()
-        for page in _pages(file):
+        for ids in _pages(file):
+            page = file.look(_ours(ids))
             wrong = {name: detail for name, kept in page.items() if (detail := _of_items(kept))}
             at_work = _busy(list(wrong)) if wrong else set()
             found += [Fault(name, detail) for name, detail in wrong.items() if name not in at_work]
             busy += len(at_work)
             sessions += len(page)
+            foreign += len(ids) - len(page)
             items += sum(kept.size.items for kept in page.values())
-            on_progress(min(sessions, total), total)
-    return CheckReport(True, sessions, items, busy, tuple(found))
+            on_progress(min(sessions + foreign, total), total)
+    pending = PendingDeletion.objects.filter(finished_at=None).count()
+    return CheckReport(True, sessions, items, busy, tuple(found), foreign, leftovers, pending)
 
 
-def _pages(file: SessionFile) -> Iterator[dict[str, Kept]]:
-    after = ""
+def _pages(file: SessionFile) -> Iterator[list[StoredId]]:
+    after: StoredId = ""
     while ids := file.next_ids(after, PAGE):
         after = ids[-1]
-        yield file.look(ids)
+        yield ids
+
+
+def _ours(ids: Sequence[StoredId]) -> list[str]:
+    ours = []
+    for name in ids:
+        with suppress(InvalidSessionId):
+            ours.append(str(SessionId.parse(name)))
+    return ours
 
 
 def _of_file(path: Path) -> Iterator[str]:
@@ -95,7 +118,6 @@ def _of_file(path: Path) -> Iterator[str]:
                 if said != "ok":
                     yield f"SQLite: {said}"
             shape = _shape(file)
-            headless = file.execute("PRAGMA foreign_key_check(agent_messages)").fetchall()
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
@@ -104,8 +126,6 @@ def _of_file(path: Path) -> Iterator[str]:
     for table, columns in _sdk_shape().items():
         if shape.get(table) and shape[table] != columns:
             yield f"The table {table} is not the SDK’s: it has {shape[table]} where the SDK has {columns}."
-    if headless:
-        yield f"{len(headless)} items belong to sessions that have no row in agent_sessions."
 
 
 def _shape(file: sqlite3.Connection) -> dict[str, list[tuple[str, str, int, int]]]:
@@ -123,8 +143,8 @@ def _sdk_shape() -> dict[str, list[tuple[str, str, int, int]]]:
     """Return the columns of the tables that the SDK's own class makes."""
     from agents import SQLiteSession  # two seconds, for which no other command need wait
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sdk.db"
+    with temporary_folder("check", settings.DATA_DIR) as folder:
+        path = folder / "sdk.db"
         SQLiteSession("one", path).close()
         with closing(sqlite3.connect(path)) as file:
             return _shape(file)
@@ -140,11 +160,6 @@ def _of_items(kept: Kept) -> str:
 
 def _busy(names: Sequence[str]) -> set[str]:
     """Return those of the sessions in whose conversation a turn runs or waits."""
-    by_conversation = {}
-    for name in names:
-        try:
-            by_conversation[SessionId.parse(name).conversation_id] = name
-        except InvalidSessionId:
-            continue
+    by_conversation = {SessionId.parse(name).conversation_id: name for name in names}
     holding = Turn.objects.filter(conversation__in=by_conversation, status__in=HOLDING)
     return {by_conversation[found] for found in holding.values_list("conversation_id", flat=True)}

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
 from chat.exceptions import BadInput, Conflict
+from sessions_admin.stores.temporary import noted
 
 
 @contextmanager
@@ -18,6 +19,16 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
     """
     _check_free(path, force=force)
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    with noted("draft", draft), _new(draft, path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        _check_free(path, force=force)
+        draft.replace(path)
+
+
+@contextmanager
+def _new(draft: Path, path: Path) -> Iterator[IO[bytes]]:
     try:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -25,15 +36,10 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _check_free(path, force=force)
-        draft.replace(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
 def _check_free(path: Path, *, force: bool) -> None:

@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from chat.exceptions import InvalidSessionId
 from chat.memory.adoption import take_over
-from chat.memory.identity import SessionId
+from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
-from chat.memory.maintenance import Kept, SessionFile, opened
+from chat.memory.maintenance import Kept, SessionFile, StoredId, opened
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation
@@ -155,7 +155,7 @@ class _Reconciling:
 
     def go_through_the_file(self) -> None:
         """Look at every session that the file has a row of."""
-        after = ""
+        after: StoredId = ""
         while ids := self.file.next_ids(after, PAGE):
             after = ids[-1]
             ours = self._ours(ids)
@@ -185,14 +185,16 @@ class _Reconciling:
             self.conversations += len(page)
             self._tell()
 
-    def _ours(self, ids: Sequence[str]) -> dict[str, SessionId]:
+    def _ours(self, ids: Sequence[StoredId]) -> dict[str, SessionId]:
         ours = {}
         for name in ids:
             try:
-                ours[name] = SessionId.parse(name)
-            except (InvalidSessionId, TypeError):
+                session_id = SessionId.parse(name)
+            except InvalidSessionId:
                 self.foreign += 1
-                self._name(Finding(str(name), (Drift.FOREIGN,), 0, 0))
+                self._name(Finding(printable(name), (Drift.FOREIGN,), 0, 0))
+            else:
+                ours[str(session_id)] = session_id
         return ours
 
     def _tell(self) -> None:

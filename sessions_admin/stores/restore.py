@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -30,6 +29,9 @@ from sessions_admin.models import Action
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import TABLES, Archive, Manifest
 from sessions_admin.stores.backup import copy_statement
+from sessions_admin.stores.leftovers import remove_leftovers
+from sessions_admin.stores.swap import swapping
+from sessions_admin.stores.temporary import temporary_folder
 
 OnProgress = Callable[[int, int], None]
 
@@ -65,26 +67,26 @@ def restore(
     actor: str,
     force: bool = False,
     dry_run: bool = False,
+    limit: int | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Restored:
     """Put a backup in place; `force` replaces what is there. The audit of what it brings goes on with this.
 
-    Raise BadInput where it is damaged, Conflict where a server runs, the backup is newer than this program or the
+    It may unpack to `limit` bytes, by default to what is plausible for its own size. Raise BadInput where it is damaged
+    or too large, Conflict where a server runs, the backup is newer than this program or the
     database is not empty.
     """
     target = settings.AGENT_SESSION_DB_PATH
-    with (
-        _no_server(),
-        archive.opened(path) as backup,
-        TemporaryDirectory(dir=target.parent, prefix=".restore-") as folder,
-    ):
+    with _no_server(), archive.opened(path, limit=limit) as backup:
         manifest = backup.manifest
         _check_known(manifest)
-        memory = backup.check(Path(folder))
-        if not force and not _is_empty():
-            raise Conflict("There are people in this database already; --force replaces all that is there.")
+        _check_may_replace(force=force)
         if not dry_run:
-            _put_in_place(backup, memory, actor=actor, on_progress=on_progress)
+            remove_leftovers(is_alone=True)  # before the audit, by which they are judged, is replaced
+        with temporary_folder("restore", target.parent) as folder:
+            memory = backup.check(folder)
+            if not dry_run:
+                _put_in_place(backup, memory, actor=actor, on_progress=on_progress)
     return Restored(
         made_at=manifest.made_at,
         version=manifest.version,
@@ -133,6 +135,11 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
+def _check_may_replace(*, force: bool) -> None:
+    if not force and not _is_empty():
+        raise Conflict("There are people in this database already; --force replaces all that is there.")
+
+
 def _is_empty() -> bool:
     with connection.cursor() as cursor:
         if "chat_user" not in connection.introspection.table_names(cursor):
@@ -147,9 +154,10 @@ def _is_empty() -> bool:
 def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnProgress) -> None:
     manifest = backup.manifest
     made: dict[str, object] = {"made_at": manifest.made_at, "version": manifest.version, "rows": manifest.rows}
+    made["folder"] = memory.parent.name  # by which a restore that is killed now is known to be committed
     try:
         with (
-            _swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
+            swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
             transaction.atomic(durable=True),
             connection.cursor() as cursor,
         ):
@@ -230,31 +238,6 @@ def _set_sequences(cursor: Any) -> None:
     models = apps.get_models(include_auto_created=True)
     for statement in connection.ops.sequence_reset_sql(no_style(), models):
         cursor.execute(statement)
-
-
-@contextmanager
-def _swapping(target: Path, *, aside: Path) -> Iterator[Callable[[Path], None]]:
-    """Give what puts a session file in the place of another; where the rest then fails, that one is put back."""
-    moved: list[tuple[Path, Path]] = []
-    swapped = False
-
-    def swap(new: Path) -> None:
-        nonlocal swapped
-        for path in (target, *(target.with_name(target.name + suffix) for suffix in ("-wal", "-shm"))):
-            if path.exists():
-                moved.append((path, path.replace(aside / f"old-{path.name}")))
-        new.chmod(0o600)
-        new.replace(target)
-        swapped = True
-
-    try:
-        yield swap
-    except BaseException:
-        if swapped:
-            target.unlink()
-        for path, old in moved:
-            old.replace(path)
-        raise
 
 
 def _first_line(error: Exception) -> str:

@@ -84,6 +84,8 @@ def rewrite(path: Path, change: Callable[[Manifest, dict[str, bytes]], None]) ->
     manifest = json.loads(members.pop(archive.MANIFEST))
     change(manifest, members)
     manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+    sizes = {name: len(data) for name, data in members.items()}
+    manifest |= {"sizes": sizes} if manifest["format"] > 1 else {}
     with ZipFile(changed := path.with_name("changed.zip"), "w") as new:
         for name, data in members.items():
             new.writestr(name, data)
@@ -255,7 +257,8 @@ def without_column(manifest: Manifest, members: dict[str, bytes], table: str, co
 
 def test_an_older_backup_is_brought_up_to_date(party: AgentSession, copy: Path, session_file: Path) -> None:
     def older(manifest: Manifest, members: dict[str, bytes]) -> None:
-        manifest["version"] = "0.2.9"
+        manifest["version"], manifest["format"] = "0.2.9", 1
+        del manifest["sizes"]
         table = StoreSample._meta.db_table
         manifest["migrations"] = [pair for pair in manifest["migrations"] if pair < later or pair[0] != later[0]]
         del manifest["tables"][table], members[f"record/{table}"]

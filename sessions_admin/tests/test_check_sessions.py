@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from chat.models import AgentSession, User
 from chat.models.turn import Status
 from sessions_admin.models import AuditRecord
-from sessions_admin.stores.checking import check
+from sessions_admin.stores.checking import Fault, check
 from sessions_admin.tests.conftest import give_turn
 from sessions_admin.tests.talks import sql, talked
 
@@ -48,6 +48,9 @@ def test_a_sound_file_is_said_to_be(owner: User, session_file: Path) -> None:
         "items": 6,
         "busy": 0,
         "faults": [],
+        "foreign": 0,
+        "leftovers": [],
+        "pending_deletions": 0,
         "is_sound": True,
     }
 
@@ -60,15 +63,14 @@ def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
 def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
-    sql(session_file, "INSERT INTO agent_sessions (session_id) VALUES ('another')")
     output = json.dumps({"type": "function_call_output", "call_id": "c", "output": ""})
-    sql(session_file, "INSERT INTO agent_messages (session_id, message_data) VALUES ('another', ?)", output)
+    insert = "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)"
+    sql(session_file, insert, session.session_id, output)
 
     printed, failed = run("check_sessions")
 
-    assert f"{session.session_id}: row 3 holds no item\n" in printed
-    assert "another: row 7 answers no open call\n" in printed, "ids that are not ours are looked at as well"
-    assert failed.startswith("2 faults.")
+    assert f"{session.session_id}: row 3 holds no item; row 7 answers no open call\n" in printed
+    assert failed == "1 fault. `reconcile_sessions --repair` mends those of sessions."
 
 
 def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_file: Path) -> None:
@@ -115,10 +117,10 @@ def test_tables_that_are_not_the_sdks_are_told_of(owner: User, session_file: Pat
 
 
 def test_items_without_their_session_are_told_of(owner: User, session_file: Path) -> None:
-    talked(owner, session_file)
+    session = talked(owner, session_file)
     sql(session_file, "DELETE FROM agent_sessions")
 
-    assert details() == ["6 items belong to sessions that have no row in agent_sessions."]
+    assert check().faults == (Fault(session.session_id, "has items, but no row among the sessions"),)
 
 
 # Comparing the stores.

@@ -27,7 +27,17 @@ from chat.accounts.mail import may_send
 from chat.exceptions import Conflict
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
-from chat.models import AgentSession, Conversation, FormerEmail, Quarantined, Task, TaskCounter, Turn, User
+from chat.models import (
+    AdoptedItems,
+    AgentSession,
+    Conversation,
+    FormerEmail,
+    Quarantined,
+    Task,
+    TaskCounter,
+    Turn,
+    User,
+)
 from chat.models.turn import Status
 from chat.tests import talk
 from config.tests.support import PASSWORD
@@ -60,6 +70,7 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         CleanedConversation.objects.create(
             run=run, user=person, conversation_id=uuid.uuid4(), is_purged=True, messages=2, updated_at=timezone.now()
         )
+        AdoptedItems.objects.create(conversation=session.conversation, after_turn=0, items='["sekret"]')
         Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
         remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # that no conversation knows of
         Task.objects.create(user=person, number=TaskCounter.take(person.pk), title="Buy the sekret cake")
@@ -206,7 +217,7 @@ def test_what_is_held_stays_and_the_rest_goes(
     assert (report.left, report.held_conversations) == (0, 1)
     assert {line.kind for line in report.lines if line.held} == {
         "account", "former addresses", "conversations", "messages", "turns", "model responses", "tool calls",
-        "sessions' metadata", "quarantined rows", "sessions", "items",
+        "sessions' metadata", "quarantined rows", "sessions", "items", "items of other programs",
     }  # fmt: skip
     assert stored(session_file, held.session_id)[0] == 4
     assert stored(session_file, fresh.session_id) == [0, 0, 0]

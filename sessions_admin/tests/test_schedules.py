@@ -31,7 +31,7 @@ def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
     schedule = daily()
     assert (schedule.func, schedule.schedule_type, schedule.cron) == (schedules.DAILY, Schedule.CRON, "0 2 * * *")
     assert schedule.repeats == -1
-    assert Schedule.objects.count() == 3
+    assert Schedule.objects.count() == len(schedules.regular())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -45,7 +45,7 @@ def test_every_minute_it_is_looked_whether_a_run_was_cut_off_and_nothing_is_kept
     Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=3))
     scheduler()
     kept = {queued.task["func"]: queued.task.get("save") for queued in OrmQ.objects.all()}
-    assert kept == {schedules.DAILY: None, schedules.EXPIRE: None, schedules.MINUTELY: False}
+    assert kept == {schedules.DAILY: None, schedules.EXPIRE: None, schedules.MINUTELY: False, schedules.FINISH: False}
     assert all(callable(pydoc.locate(func)) for func in kept)
 
 
@@ -182,6 +182,7 @@ def test_doubles_are_removed_and_others_are_left_alone() -> None:
     assert sorted(Schedule.objects.values_list("func", flat=True)) == [
         schedules.DAILY,
         schedules.EXPIRE,
+        schedules.FINISH,
         schedules.MINUTELY,
         "somebody.elses",
     ]
@@ -197,7 +198,7 @@ def test_two_that_start_at_once_make_one() -> None:
         assert other.thread.is_alive()
     other.join()
 
-    assert Schedule.objects.count() == 3
+    assert Schedule.objects.count() == len(schedules.regular())
 
 
 def test_missed_days_are_not_made_up_for_one_by_one() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.stores.checking import check
+from sessions_admin.stores.checking import CheckReport, check
 
 
 class Command(ShellCommand):
@@ -22,5 +22,21 @@ class Command(ShellCommand):
                 self.stdout.write(f"{fault.session_id or 'The file'}: {fault.detail}")
             looked = f"{report.sessions:,} sessions, {report.items:,} items"
             self.stdout.write(f"{looked}: sound." if report.is_sound else looked)
+            if report.foreign:
+                self.stdout.write(f"{report.foreign:,} sessions of other programs, left alone.")
+            if report.pending_deletions:
+                self.stdout.write(
+                    f"{report.pending_deletions:,} deletions are pending: something reads the file, so what was "
+                    "deleted can still be read in it or in its log. The worker looks every minute."
+                )
+            for left in report.leftovers:
+                self.stdout.write(f"Left behind, and removed by the next start or clean-up: {left.path} ({left.label})")
         if not report.is_sound:
-            raise CommandError(f"{len(report.faults):,} faults. `reconcile_sessions --repair` mends those of sessions.")
+            raise CommandError(_advice(report))
+
+
+def _advice(report: CheckReport) -> str:
+    faults = f"{len(report.faults):,} fault{'s' * (len(report.faults) > 1)}."
+    if any(fault.session_id for fault in report.faults):
+        faults += " `reconcile_sessions --repair` mends those of sessions."
+    return faults

@@ -1,36 +1,42 @@
+import uuid
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from chat.exceptions import NotFound
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
 from sessions_admin.people import accounts
-from sessions_admin.people.erase import Erasure, erase_person, preview_erasure
+from sessions_admin.people.erase import Erasure, erase_person, newest_report, preview_erasure
 
 
 class Command(ShellCommand):
     help = "Remove everything about a person from both stores, but what is held, and report what was there and is left."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("email", metavar="EMAIL")
+        parser.add_argument("email", metavar="EMAIL", help="with --report, the id of somebody who was erased")
         parser.add_argument("--reason", default="By command.", help="what the audit and the report are to say")
         parser.add_argument("--yes", action="store_true", help="do not ask first")
-        parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would be removed")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--dry-run", action="store_true", help="remove nothing, say what would be removed")
+        what.add_argument("--report", action="store_true", help="remove nothing, show the newest report as it is now")
         parser.add_argument("--json", action="store_true", help="print the report for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with self.failures_told():
-            person = accounts.find(options["email"])
-            if options["dry_run"]:
-                report = preview_erasure(person.pk)
-            else:
-                self._ask(person.email, yes=options["yes"])
-                how = {"reason": options["reason"], "on_progress": self.print_progress}
-                report = erase_person(person.pk, actor=of_shell(), **how)
+            report = _report(options["email"]) if options["report"] else self._erase(options)
         if options["json"]:
             self.print_json(report.as_json())
         else:
             self._print(report)
+
+    def _erase(self, options: dict[str, Any]) -> Erasure:
+        person = accounts.find(options["email"])
+        if options["dry_run"]:
+            return preview_erasure(person.pk)
+        self._ask(person.email, yes=options["yes"])
+        how = {"reason": options["reason"], "on_progress": self.print_progress}
+        return erase_person(person.pk, actor=of_shell(), **how)
 
     def _ask(self, email: str, *, yes: bool) -> None:
         if yes:
@@ -52,8 +58,17 @@ class Command(ShellCommand):
         elif report.held_conversations:
             held = report.held_conversations
             self.stdout.write(f"{held:,} held conversation{'s' * (held > 1)} stay, and the closed account with them.")
-        else:
+        elif not report.pending:
             self.stdout.write("Nothing is left but the audit.")
+        if report.pending:
+            self.stdout.write(
+                "Pending: something reads the session file, so what was removed can still be read in it or in its log. "
+                f"The worker finishes it as soon as it can; `erase_user --report {report.person}` shows whether it has."
+            )
+        if report.finished_at:
+            self.stdout.write(
+                f"The session file was cleared, and searched for the id, at {report.finished_at:%Y-%m-%d %H:%M} UTC."
+            )
         if report.set_aside_files:
             self.stdout.write("Corrupt session files that were set aside may hold more; please remove them.")
         self._print_search(report)
@@ -70,3 +85,13 @@ class Command(ShellCommand):
         self.stdout.write("Beyond the reach of an erasure:")
         for limit in report.beyond_reach:
             self.stdout.write(f"  {limit.what}: until {limit.until}.")
+
+
+def _report(person: str) -> Erasure:
+    try:
+        report = newest_report(uuid.UUID(person))
+    except ValueError:
+        report = newest_report(accounts.find(person).pk)
+    if report is None:
+        raise NotFound("There is no report of an erasure of this person.")
+    return report

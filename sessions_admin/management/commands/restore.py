@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
-from sessions_admin.management.shell import ShellCommand
+from sessions_admin.management.shell import ShellCommand, size
 from sessions_admin.stores.restore import restore
 
 
@@ -15,12 +15,18 @@ class Command(ShellCommand):
         parser.add_argument("file", metavar="FILE", type=Path)
         parser.add_argument("--force", action="store_true", help="replace all that is there")
         parser.add_argument("--dry-run", action="store_true", help="check the backup, and whether it could be restored")
+        parser.add_argument(
+            "--max-size",
+            metavar="SIZE",
+            type=size,
+            help="how much it may unpack to, such as 20G; else 50 times its size",
+        )
         parser.add_argument("--json", action="store_true", help="print for programs what was restored")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with self.failures_told():
-            how = {"force": options["force"], "dry_run": options["dry_run"], "on_progress": self.print_progress}
-            done = restore(options["file"], actor=of_shell(), **how)
+            how = {name: options[name] for name in ("force", "dry_run")} | {"on_progress": self.print_progress}
+            done = restore(options["file"], actor=of_shell(), limit=options["max_size"], **how)
         if options["json"]:
             self.print_json(done.as_json())
             return

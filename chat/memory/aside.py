@@ -1,0 +1,45 @@
+"""Session files that were found corrupt and set aside: what they hold of somebody goes when that is deleted."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.utils import timezone
+
+from chat.memory.file_search import count_in_files
+from chat.models import AgentSession, Quarantined
+from chat.models.session import is_held
+
+logger = logging.getLogger(__name__)
+
+REMOVED = "The session file was corrupt; what was kept of it was removed when somebody's data was deleted."
+
+
+def set_aside_files(path: Path) -> dict[Path, list[Path]]:
+    """Return the session files that were set aside, each with its parts: itself, and what SQLite keeps beside it."""
+    files: dict[Path, list[Path]] = {}
+    for part in sorted(path.parent.glob(f"{path.name}.corrupt-*")):
+        name = part.name.removesuffix("-wal").removesuffix("-shm")
+        files.setdefault(part.with_name(name), []).append(part)
+    return files
+
+
+def remove_set_aside(path: Path, terms: Sequence[str]) -> None:
+    """Remove the files set aside that have one of the terms in their bytes; one that a held session is in stays.
+
+    A part of a corrupt file cannot be taken out of it. Raise OSError where a file cannot be read or removed.
+    """
+    for file, parts in set_aside_files(path).items():
+        if not _holds(parts, terms):
+            continue
+        held = AgentSession.objects.filter(is_held(timezone.now())).values_list("session_id", flat=True)
+        if _holds(parts, list(held)):
+            logger.warning("A file that was set aside holds deleted data and a held session, and stays: %s", file.name)
+            continue
+        for part in parts:
+            part.unlink(missing_ok=True)
+        Quarantined.objects.filter(session_id="", content=str(file)).update(reason=REMOVED)
+
+
+def _holds(parts: Sequence[Path], terms: Sequence[str]) -> bool:
+    return any(any(counts) for counts in count_in_files(parts, terms).values())

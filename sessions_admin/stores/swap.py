@@ -1,0 +1,65 @@
+"""Put one session file in the place of another, so that a process that is killed half-way can be undone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import connection
+
+from chat.memory.file import remove_log
+from sessions_admin.models import Action, AuditRecord
+
+OLD = "old-"
+BESIDE = ("", "-wal", "-shm")
+
+
+@contextmanager
+def swapping(target: Path, *, aside: Path) -> Iterator[Callable[[Path], None]]:
+    """Give what puts a session file in the place of another; where the rest then fails, that one is put back."""
+    moved: list[tuple[Path, Path]] = []
+    swapped = False
+
+    def swap(new: Path) -> None:
+        nonlocal swapped
+        for suffix in BESIDE:
+            path = target.with_name(target.name + suffix)
+            if path.exists():
+                moved.append((path, path.replace(aside / f"{OLD}{path.name}")))
+        new.chmod(0o600)
+        new.replace(target)
+        swapped = True
+
+    try:
+        yield swap
+    except BaseException:
+        if swapped:
+            target.unlink()
+        for path, old in moved:
+            old.replace(path)
+        raise
+
+
+def has_old(target: Path, *, aside: Path) -> bool:
+    """Tell whether a folder holds the file that another one was put in the place of."""
+    return any((aside / f"{OLD}{target.name}{suffix}").exists() for suffix in BESIDE)
+
+
+def undo_cut_off(target: Path, *, aside: Path) -> None:
+    """Put the old session file back where the restore that moved it into a folder was killed before it committed."""
+    if not has_old(target, aside=aside) or _is_committed(aside.name, target):
+        return
+    if (aside / f"{OLD}{target.name}").exists():
+        remove_log(target)
+    for suffix in BESIDE:
+        old = aside / f"{OLD}{target.name}{suffix}"
+        if old.exists():
+            old.replace(target.with_name(target.name + suffix))
+
+
+def _is_committed(folder: str, target: Path) -> bool:
+    """Tell whether a restore was committed. One whose end the server has not seen yet is waited for, by its locks."""
+    if len(folder) == len(".restore-12345678"):  # of an earlier release, which did not write down its folder
+        return target.exists()
+    if AuditRecord._meta.db_table not in connection.introspection.table_names():
+        return False
+    return AuditRecord.objects.filter(action=Action.RESTORE, result__backup__folder=folder).exists()

@@ -1,0 +1,223 @@
+"""What is deleted for good cannot be read in any byte of the session file, its log or a copy, however it is deleted."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from chat import conversations
+from chat.memory import removal
+from chat.memory.aside import set_aside_files
+from chat.models import AgentSession, Conversation, PendingDeletion, Quarantined, User
+from sessions_admin.models import Trigger
+from sessions_admin.people import erase
+from sessions_admin.people.erase import erase_person, newest_report
+from sessions_admin.retention.cleanup import cleanup
+from sessions_admin.sessions.lifecycle import hold_session
+from sessions_admin.stores.backup import backup
+from sessions_admin.stores.checking import check
+from sessions_admin.tasks import finish_deletions
+from sessions_admin.tests.conftest import GivenSession, remember
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Begins to read, reports that, and ends when its input is closed.
+READING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM agent_messages").fetchall()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def read_by_another_process(path: Path) -> Iterator[None]:
+    command = [sys.executable, "-c", READING, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"reading\n"
+            yield
+        finally:
+            process.stdin.close()
+            process.wait(30)
+
+
+def is_readable(word: str, path: Path) -> bool:
+    """Tell whether a word is in the bytes of the file, its free pages, its log, or a copy that was set aside."""
+    return any(word.encode() in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal, "PATIENCE", 0.1)
+    monkeypatch.setattr(erase, "PATIENCE_FOR_READERS", 0.1)
+
+
+@pytest.fixture
+def thrown_away(owner: User, given_session: GivenSession) -> AgentSession:
+    """A conversation in the trash for long, with a session of several pages."""
+    session = given_session(owner, items=200)
+    Conversation.objects.update(trashed_at=timezone.now() - timedelta(days=90))
+    return session
+
+
+def _purge(session: AgentSession) -> None:
+    conversations.purge(user_id=session.user_id, conversation_id=session.conversation_id)
+
+
+def _empty_trash(session: AgentSession) -> None:
+    conversations.empty_trash(user_id=session.user_id)
+
+
+def _clean_up(session: AgentSession) -> None:
+    # Only what it deletes for good, and not the session before: that is what a purge alone does.
+    AgentSession.objects.update(last_activity_at=timezone.now())
+    assert cleanup(trigger=Trigger.COMMAND).status == "done"
+
+
+def _erase(session: AgentSession) -> None:
+    erase_person(session.user_id, actor="os:root", reason="asked for it")
+
+
+WAYS: list[Callable[[AgentSession], None]] = [_purge, _empty_trash, _clean_up, _erase]
+
+
+@pytest.mark.parametrize("delete", WAYS)
+def test_it_is_gone_at_once(
+    delete: Callable[[AgentSession], None], thrown_away: AgentSession, session_file: Path
+) -> None:
+    remember(session_file, "another's", 1)
+    assert is_readable(thrown_away.session_id, session_file)
+
+    delete(thrown_away)
+
+    assert not is_readable(thrown_away.session_id, session_file)
+    assert not is_readable("message 199 of", session_file)
+    assert not PendingDeletion.objects.exists()
+    assert not OrmQ.objects.filter().exists()
+
+
+@pytest.mark.parametrize("delete", WAYS)
+def test_while_somebody_reads_it_is_left_to_the_worker(
+    delete: Callable[[AgentSession], None], thrown_away: AgentSession, session_file: Path
+) -> None:
+    with read_by_another_process(session_file):
+        delete(thrown_away)
+        assert not Conversation.objects.exists()
+        assert is_readable(thrown_away.session_id, session_file)
+        assert finish_deletions(seconds=0.1)["is_finished"] is False
+        assert {queued.task["func"] for queued in OrmQ.objects.all()} <= {removal.FINISH, erase.FINISH}
+        assert OrmQ.objects.exists()
+
+    assert finish_deletions(seconds=0.1)["is_finished"] is True
+    assert not is_readable(thrown_away.session_id, session_file)
+    assert not is_readable("message 199 of", session_file)
+    assert not PendingDeletion.objects.exists()
+
+
+def test_somebody_who_chats_can_write_while_the_worker_waits_for_a_reader(
+    thrown_away: AgentSession, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def write_instead_of_a_pause(_: float) -> None:
+        written.append(remember(session_file, "another's", 1).items)
+
+    with read_by_another_process(session_file):
+        _purge(thrown_away)
+        monkeypatch.setattr("chat.memory.maintenance.time.sleep", write_instead_of_a_pause)
+        assert not removal.finish_deletions(seconds=0.5)
+    assert written
+
+
+def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
+    owner: User, thrown_away: AgentSession, session_file: Path, staff_client: Client
+) -> None:
+    page = f"/admin/chat/user/{owner.pk}/erased/"
+
+    def printed(*options: str) -> str:
+        call_command("erase_user", str(owner.pk), "--report", *options, stdout=(out := StringIO()))
+        return out.getvalue()
+
+    with read_by_another_process(session_file):
+        report = erase_person(owner.pk, actor="os:root", reason="asked for it")
+        finish_deletions(seconds=0.1)
+        assert report.pending
+        assert newest_report(owner.pk) == report
+        assert any(each.place.startswith("agent_sessions.db") for each in report.remains)
+        assert json.loads(printed("--json"))["pending"] is True
+        assert "Pending: " in printed()
+        assert "Nothing is left" not in printed()
+        assert 'data-testid="pending"' in staff_client.get(page).content.decode()
+
+    finish_deletions()
+
+    finished = newest_report(owner.pk)
+    assert finished is not None and not finished.pending and finished.finished_at
+    assert not [each for each in finished.remains if each.place.startswith("agent_sessions.db")]
+    assert json.loads(printed("--json"))["pending"] is False
+    assert "Nothing is left but the audit." in printed()
+    assert 'data-testid="pending"' not in staff_client.get(page).content.decode()
+
+
+def _set_aside(path: Path, *words: str) -> Path:
+    copy = path.with_name(f"{path.name}.corrupt-20260101T000000000000")
+    copy.write_bytes(b"not sqlite at all")
+    copy.with_name(f"{copy.name}-wal").write_bytes(" ".join(words).encode())
+    Quarantined.objects.create(content=str(copy), reason="The session file was corrupt; this is where it is kept.")
+    return copy
+
+
+@pytest.mark.parametrize("delete", WAYS)
+def test_a_file_that_was_set_aside_goes_with_its_log_where_it_holds_what_is_deleted(
+    delete: Callable[[AgentSession], None], thrown_away: AgentSession, outsider: User, session_file: Path
+) -> None:
+    copy = _set_aside(session_file, thrown_away.session_id.upper(), str(outsider.pk))
+
+    delete(thrown_away)
+    finish_deletions()
+
+    assert set_aside_files(session_file) == {}
+    assert "was removed" in Quarantined.objects.get(content=str(copy)).reason
+    assert not PendingDeletion.objects.exists()
+
+
+@pytest.mark.parametrize("words", ["held", "others"])
+def test_one_stays_that_holds_somebodys_held_session_or_nothing_of_this(
+    words: str, thrown_away: AgentSession, outsider: User, given_session: GivenSession, session_file: Path
+) -> None:
+    held = given_session(outsider, idle=timedelta(0))
+    hold_session(held.session_id, actor="os:root", reason="a court asked")
+    copy = _set_aside(session_file, held.session_id, thrown_away.session_id if words == "held" else "")
+
+    _purge(thrown_away)
+    finish_deletions()
+
+    assert set(set_aside_files(session_file)) == {copy}
+    assert not PendingDeletion.objects.exists()
+
+
+def test_what_is_pending_is_reported_by_a_check_and_not_backed_up(
+    thrown_away: AgentSession, session_file: Path, tmp_path: Path, settings: Settings
+) -> None:
+    with read_by_another_process(session_file):
+        _purge(thrown_away)
+        assert check().pending_deletions == 1
+        made: Any = backup(tmp_path / "copy.zip", actor="os:root")
+    assert PendingDeletion.objects.exists()
+    assert made.items == 0
