@@ -5,6 +5,7 @@ import asyncio
 from config.tests.attack.clients import Person, open_socket
 from config.tests.attack.marks import on_product, quick
 from config.tests.attack.product import Product, Watch
+from config.tests.attack.test_markup import MARKUP
 
 pytestmark = on_product
 
@@ -34,6 +35,8 @@ WORST = [
     "?" * 10_000,
     "\n" * 9_999 + "x",
     "rename a to b to " * 580,
+    "\n\n".join(MARKUP),
+    "add a task called " + " and ".join(MARKUP),
 ]
 
 
