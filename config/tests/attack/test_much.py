@@ -49,7 +49,7 @@ def test_exports_at_once_do_not_keep_others_out(product: Product, hoarder: Perso
 
     # One is made at a time; the others learn that, and none is left without an answer.
     async def export() -> list[int]:
-        async with many_clients(product, timeout=120) as client:
+        async with many_clients(product, timeout=300) as client:
             headers = {"Cookie": hoarder.browser.cookie, "Referer": product.origin + "/"}
             data = {"csrfmiddlewaretoken": hoarder.browser.cookies["csrftoken"]}
             posts = (client.post("/settings/data/export/", data=data, headers=headers) for _ in range(24))
