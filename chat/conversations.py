@@ -25,6 +25,7 @@ from chat.models.turn import ACTIVE, Status
 from chat.search.index import index_title
 from chat.shelf import ConversationLine, line_of
 from chat.turns.closing import close
+from chat.turns.place import make_conversation
 
 BATCH = 100
 HELD = "Your administrator has asked to keep this chat for now."
@@ -73,14 +74,15 @@ class _Own:
 def begin(*, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "") -> ConversationLine:
     """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
 
-    With an id that is the person's already nothing changes. Raise NotFound where it is another's, BadInput, TooLong.
+    With an id that is the person's already nothing changes. Raise NotFound where it is another's, BadInput, TooLong,
+    TooManyConversations.
     """
-    fresh = Conversation(user_id=user_id, title=title_of(title), updated_at=timezone.now())
-    fresh.pk = conversation_id or fresh.pk
-    Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
-    with _own(user_id, fresh.pk) as own:
-        index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
-        return line_of(own.row)
+    title, key = title_of(title), conversation_id or uuid.uuid4()
+    with transaction.atomic():
+        make_conversation(user_id=user_id, conversation_id=key, now=timezone.now(), title=title)
+        with _own(user_id, key) as own:
+            index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
+            return line_of(own.row)
 
 
 def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationLine:

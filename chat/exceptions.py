@@ -13,8 +13,10 @@ ThreadkeeperError
 +-- Conflict
 |   +-- AlreadyCompleted
 |   +-- TooManyTasks
+|   +-- TooManyConversations
 |   +-- NotConfirmed
 +-- RateLimited
+|   +-- TooManyAtOnce   the person has as many requests of this kind under way as they may
 +-- ServerBusy          the server does as much of this at once as it can
 +-- TimedOut            it takes longer than it may
 +-- TurnLost            the turn belongs to another process by now
@@ -118,6 +120,15 @@ class TooManyTasks(Conflict):
         super().__init__(f"The list holds {limit:,} tasks, and no more fit. Delete some to make room.")
 
 
+class TooManyConversations(Conflict):
+    """The person has as many conversations as they may."""
+
+    code = "too_many_conversations"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit:,} chats, and no more fit. Delete some for good to make room.")
+
+
 class NotConfirmed(Conflict):
     """It was not confirmed, or something else was."""
 
@@ -132,6 +143,10 @@ class RateLimited(ThreadkeeperError):
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class TooManyAtOnce(RateLimited):
+    """The person has as many requests under way as they may."""
 
 
 class ServerBusy(ThreadkeeperError):

@@ -119,7 +119,8 @@ def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> di
 
 def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:
     """Return the frame that tells of an error, by a code that clients know."""
-    code = error.code if error.code in CODES else BadFrame.code
+    codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
+    code = next((code for code in codes if code in CODES), BadFrame.code)
     frame: dict[str, Any] = {"type": "error", "code": code, "detail": error.detail}
     if client_id is not None:
         frame["client_id"] = str(client_id)

@@ -13,6 +13,7 @@ from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
+from django.db import DatabaseError, InterfaceError
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
 
@@ -22,6 +23,7 @@ from chat.bridge import in_database
 from chat.connected import Connected, Pass, Slot
 from chat.exceptions import NotFound, NotSignedIn, RateLimited, ThreadkeeperError
 from chat.infra.client_address import client_address, limit_key
+from chat.infra.database_limits import is_transient
 from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
 from chat.models.token import Scope as TokenScope
@@ -40,6 +42,10 @@ NOT_SIGNED_IN, NOT_ALLOWED, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
 TELL_EVERY = 0.2  # seconds, at most: what changes all the time is not sent all the time
+# Turns that a client may ask to follow at once, those that have not ended among them. The server follows those by
+# itself, and no more of them exist than QUEUE_PER_CONVERSATION and one.
+FOLLOWED_AT_ONCE = 32
+ENDED_REMEMBERED = 100  # turns: they are not followed again because their message is repeated
 PATH = re.compile(r"/ws/chat/([0-9a-fA-F-]{36})/")
 
 Scope = dict[str, Any]
@@ -108,7 +114,10 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels' own also looks after connections of the one thread that all sockets share; here nobody uses it.
-        await getattr(self, get_handler_name(message))(message)
+        try:
+            await getattr(self, get_handler_name(message))(message)
+        except (DatabaseError, InterfaceError) as error:
+            await self._fail(error)
 
     async def connect(self) -> None:
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
@@ -196,6 +205,12 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.closed = True
         await super().close(code, reason)
 
+    async def _fail(self, error: Exception) -> None:
+        """Close the socket after an error of the database: a page opens it again, and sends its messages again."""
+        level = logging.WARNING if is_transient(error) else logging.ERROR
+        logger.log(level, "A socket is closed, because the database failed: %s", error.__cause__ or error)
+        await self.close(BROKEN)
+
     async def login_ended(self) -> None:
         """Close the socket: its login or token does not hold any more."""
         await self.close(NOT_SIGNED_IN)
@@ -240,6 +255,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                 await runner.stop(**of_theirs, turn_id=frame.turn_id)
             case LogFollow():
                 await in_database(reading.check_turn, **of_theirs, turn_id=frame.turn_id)
+                self._check_followers(frame.turn_id)
                 self._follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
             case LogAck():
                 self.window.acknowledged(str(frame.turn_id), frame.attempt, frame.n)
@@ -268,10 +284,20 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     # -- followers
 
+    def _check_followers(self, turn_id: uuid.UUID) -> None:
+        """Raise RateLimited where one more turn would be too many; to follow one anew is always possible."""
+        others = sum(not task.done() for followed, task in self.followers.items() if followed != turn_id)
+        if others >= FOLLOWED_AT_ONCE:
+            detail = f"A socket follows at most {FOLLOWED_AT_ONCE} turns at once; please read some to their end first."
+            raise RateLimited(detail, retry_after=5)
+
     def _follow(self, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> None:
         """Begin to follow a turn; a follower that there was is replaced."""
-        if (before := self.followers.get(turn_id)) is not None:
+        if (before := self.followers.pop(turn_id, None)) is not None:
             before.cancel()
+        ended = [followed for followed, task in self.followers.items() if task.done()]
+        for followed in ended[:-ENDED_REMEMBERED]:
+            del self.followers[followed]
         self.followers[turn_id] = asyncio.create_task(self._kept(self._pass_on(turn_id, attempt, after)))
 
     async def _pass_on(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
@@ -291,6 +317,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             return  # deleted meanwhile
         except TimeoutError:
             await self.close(TOO_SLOW)
+        except (DatabaseError, InterfaceError) as error:
+            await self._fail(error)
         except Exception:
             # Whatever it is: nobody is to wait for what never comes.
             logger.exception("A socket cannot be kept up to date.")

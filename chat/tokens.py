@@ -140,6 +140,13 @@ def find(key: str) -> ApiToken:
     return token
 
 
+def whose(key: str) -> uuid.UUID | None:
+    """Return whom a key was given to, whether or not it still holds, or None."""
+    if len(key) > LONGEST:
+        return None
+    return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
+
+
 def _note_use(token: ApiToken, now: datetime) -> None:
     before = now - USE_NOTED_EVERY
     if token.last_used_at is None or token.last_used_at < before:

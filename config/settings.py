@@ -240,6 +240,9 @@ SOCKETS_PER_USER = env.whole("SOCKETS_PER_USER", 20, least=1)
 QUEUE_PER_CONVERSATION = env.whole("QUEUE_PER_CONVERSATION", 20, least=1)
 TOKENS_PER_DAY = env.optional_whole("TOKENS_PER_DAY", least=1)
 TASKS_PER_USER = env.whole("TASKS_PER_USER", 10_000, least=1)
+CONVERSATIONS_PER_USER = env.whole("CONVERSATIONS_PER_USER", 50_000, least=1)
+# Of pages and the API at once; others find a thread meanwhile.
+REQUESTS_PER_USER = env.whole("REQUESTS_PER_USER", min(8, REQUEST_THREADS // 2), least=1)
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
 
 # Programs. Requests are counted by each server process on its own: a person's, and those of nobody by address.

@@ -70,12 +70,3 @@ def parse(entry: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _peer_of_scope(scope: Scope) -> str:
-    peer = scope.get("client")
-    return str(peer[0]) if peer else ""
-
-
-def _header_of_scope(scope: Scope) -> str:
-    return ",".join(value.decode("latin1") for name, value in scope["headers"] if name == FORWARDED_FOR)

@@ -1,11 +1,12 @@
 """How much of something one client may have at once, counted in this process."""
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from chat.exceptions import RateLimited
+from chat.exceptions import TooManyAtOnce
 
 
 class ConcurrencyLimit:
@@ -19,10 +20,10 @@ class ConcurrencyLimit:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Count a key as in use while the block runs. Raise RateLimited at once if it is in use too often."""
+        """Count a key as in use while the block runs. Raise TooManyAtOnce if it is in use too often."""
         with self._lock:
             if self._held[key] >= self._most:
-                raise RateLimited(self._detail, retry_after=1)
+                raise TooManyAtOnce(self._detail, retry_after=1)
             self._held[key] += 1
         try:
             yield
@@ -31,3 +32,29 @@ class ConcurrencyLimit:
                 self._held[key] -= 1
                 if not self._held[key]:
                     del self._held[key]
+
+
+class FairQueue:
+    """Lets each key in at most so many times at once; so many others of it wait in the event loop."""
+
+    def __init__(self, at_once: Callable[[], int], waiting: int, detail: str) -> None:
+        self._at_once = at_once
+        self._waiting = waiting
+        self._detail = detail
+        self._places: dict[str, asyncio.Semaphore] = {}
+        self._counts: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Wait for the key's turn, and hold its place while the block runs. Raise TooManyAtOnce if too many wait."""
+        at_once = self._at_once()
+        if self._counts[key] >= at_once + self._waiting:
+            raise TooManyAtOnce(self._detail, retry_after=1)
+        self._counts[key] += 1
+        try:
+            async with self._places.setdefault(key, asyncio.Semaphore(at_once)):
+                yield
+        finally:
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key], self._places[key]

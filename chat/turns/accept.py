@@ -37,7 +37,7 @@ def accept(
 
     `runner` is the process that carries the turn out at once where the conversation is idle; without one the turn
     waits in the queue. The conversation is made by its first message. The same `client_id` again changes nothing.
-    Raise EmptyText, TooLong, BadInput, NotFound, RateLimited.
+    Raise EmptyText, TooLong, BadInput, NotFound, TooManyConversations, RateLimited.
     """
     check_text(text)
     with transaction.atomic():

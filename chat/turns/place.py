@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat.exceptions import Conflict, NotFound, RateLimited
+from chat.exceptions import Conflict, NotFound, RateLimited, TooManyConversations
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
 from chat.models.sql import ENDS_WHEN_IDLE, change, select
@@ -24,6 +24,8 @@ SELECT c.title, c.last_seq, c.last_position, {ENDS_WHEN_IDLE}
 FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
 WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
 """  # noqa: S608 - our own words
+# Nobody else makes conversations of the person until the transaction ends.
+_MAKING = "SELECT pg_advisory_xact_lock(hashtextextended('conversations of ' || %(user)s::text, 0))"
 _LOOK = """
 SELECT
     (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
@@ -159,14 +161,32 @@ class Place:
         return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
 
 
+def make_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "") -> None:
+    """Make a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
+
+    Every conversation is made here.
+    """
+    select(_MAKING, {"user": user_id})
+    if Conversation.objects.filter(pk=conversation_id).exists():
+        return
+    limit = settings.CONVERSATIONS_PER_USER
+    if Conversation.objects.owned_by(user_id)[limit - 1 : limit].exists():
+        raise TooManyConversations(limit)
+    fresh = Conversation(pk=conversation_id, user_id=user_id, title=title, updated_at=now)
+    # Somebody else may make one with this id at the same moment.
+    Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+
+
 def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> Place:
-    """Lock a conversation, made first where there is none, and look at what is under way. Raise NotFound."""
+    """Lock a conversation, made first where there is none, and look at what is under way.
+
+    Raise NotFound, TooManyConversations.
+    """
     now = timezone.now()
     values = {"user": user_id, "conversation": conversation_id, "client": client_id}
     locked = select(_LOCK, values)
     if not locked and make:
-        fresh = Conversation(pk=conversation_id, user_id=user_id, updated_at=now)
-        Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+        make_conversation(user_id=user_id, conversation_id=conversation_id, now=now)
         locked = select(_LOCK, values)
     if not locked:
         raise NotFound("There is no such conversation.")

@@ -1,13 +1,15 @@
-"""Let requests that check or set a password wait for their turn: a limited number per address, and a few at a time.
+"""Let requests wait for their turn: those of one person for each other, and those that check or set a password.
 
-A password hash takes a core for a good part of a second, and a view keeps its thread meanwhile. The requests wait in
-the event loop, once their body has arrived, and hold neither a thread nor a database connection.
+Views keep a thread and a database connection, and there are few. Of each person only some are answered at once, so
+that others find a thread whatever one of them asks for. A password hash takes a core for a good part of a second:
+a limited number per address, and a few at a time. The requests wait in the event loop, once their body has arrived,
+and hold neither a thread nor a database connection.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
@@ -18,35 +20,52 @@ from chat.accounts.hashing import AT_ONCE, RETRY_AFTER
 from chat.api.throttle import Throttle
 from chat.exceptions import RateLimited, ServerBusy
 from chat.infra.client_address import client_address, limit_key
+from chat.infra.limits import FairQueue
+from chat.web.requesters import Requesters
 
 # POST requests to these paths; the links in mails are below the last one of the first.
 ANONYMOUS = ("/accounts/login/", "/accounts/signup/", "/api/auth/login", "/api/auth/register", "/accounts/reset/")
 SIGNED_IN = ("/accounts/password/", "/settings/", "/settings/data/delete/")
 WAITING, WAITING_PER_ADDRESS = 128, 64  # requests, in this process
+WAITING_PER_PERSON = 100  # beside those that are answered: a person may have many tabs load at once
+TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 
 class QueueingHandler(ASGIHandler):
-    """Django's handler, with a queue before views that hash passwords."""
+    """Django's handler, with a queue for each person, and one before views that hash passwords."""
 
     def __init__(self) -> None:
         super().__init__()
         self._throttle = Throttle(lambda: settings.SIGN_INS_PER_MINUTE)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting: Counter[str] = Counter()
+        self._requesters = Requesters()
+        self._people = FairQueue(lambda: settings.REQUESTS_PER_USER, WAITING_PER_PERSON, TOO_MANY)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        is_anonymous = request.path.startswith(ANONYMOUS)
-        if request.method != "POST" or not (is_anonymous or request.path in SIGNED_IN):
-            return await super().get_response_async(request)
-        address = limit_key(client_address(request))
         try:
-            if is_anonymous:
-                self._throttle.count(address)
-            async with self._turn(address):
+            async with await self._turn_of_person(request), self._turn_to_hash(request):
                 return await super().get_response_async(request)
         except (RateLimited, ServerBusy) as error:
             request.refused = error  # type: ignore[attr-defined]  # for the middleware that answers it
             return await super().get_response_async(request)
+
+    async def _turn_of_person(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
+        """Return the turn of whoever is signed in; files need none, and a page loads many at once."""
+        if request.path.startswith(settings.STATIC_URL):
+            return nullcontext()
+        person = await self._requesters.find(request)
+        return nullcontext() if person is None else self._people.turn(str(person))
+
+    def _turn_to_hash(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
+        """Return the turn of a request that hashes a password. Raise RateLimited."""
+        is_anonymous = request.path.startswith(ANONYMOUS)
+        if request.method != "POST" or not (is_anonymous or request.path in SIGNED_IN):
+            return nullcontext()
+        address = limit_key(client_address(request))
+        if is_anonymous:
+            self._throttle.count(address)
+        return self._turn(address)
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from chat.api.errors import reply_to
 from chat.api.middleware import ROOT
-from chat.exceptions import RateLimited, ServerBusy
+from chat.exceptions import RateLimited, ServerBusy, TooManyAtOnce
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 AsyncAnswer = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
@@ -42,7 +42,13 @@ def refusal(request: HttpRequest, error: RateLimited | ServerBusy) -> HttpRespon
     if request.path.startswith(ROOT):
         return reply_to(error)
     status = 429 if isinstance(error, RateLimited) else 503
-    context = {"status": status, "seconds": error.retry_after, "minutes": math.ceil(error.retry_after / 60)}
+    detail = error.detail if isinstance(error, TooManyAtOnce) else ""
+    context = {
+        "status": status,
+        "detail": detail,
+        "seconds": error.retry_after,
+        "minutes": math.ceil(error.retry_after / 60),
+    }
     response = render(request, "refused.html", context, status=status)
     response["Retry-After"] = str(error.retry_after)
     response["Cache-Control"] = "no-store"

@@ -113,6 +113,10 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         super().serverAccept(subprotocol)
         self._continue_soon()
 
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - daphne's name
+        """Close the socket with any code; autobahn reserves 1011, the server's failure, for itself."""
+        self.sendCloseFrame(code=1000 if code is None else code)
+
     # -- to the client
 
     async def deliver(self, message: Message) -> None:

@@ -47,6 +47,19 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
   }
 });
 
+/**
+ * Split a text into blocks; one that is nested too deeply for the parser is a single block, shown as it was written.
+ * @param {string} text
+ * @returns {any[] & {links: object}}
+ */
+function blocksOf(text) {
+  try {
+    return /** @type {any} */ (marked.lexer(text));
+  } catch {
+    return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
+  }
+}
+
 /** A text as it is being written. */
 export class MarkdownView {
   constructor() {
@@ -67,7 +80,7 @@ export class MarkdownView {
     if (text === this.text && final === this.final) return;
     this.text = text;
     this.final = final;
-    const tokens = /** @type {any[] & {links: object}} */ (marked.lexer(text));
+    const tokens = blocksOf(text);
     const links = JSON.stringify(tokens.links);
     // A definition of a link changes blocks whose text is the same.
     if (links !== this.links) this.blocks = [];
@@ -88,8 +101,12 @@ export class MarkdownView {
     const same = known?.raw === token.raw;
     if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
     const element = h("div", { class: "block" });
-    element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
-    finish(element, final);
+    try {
+      element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
+      finish(element, final);
+    } catch {
+      element.replaceChildren(h("div", { class: "unparsed" }, token.raw));
+    }
     return { raw: token.raw, element, final };
   }
 

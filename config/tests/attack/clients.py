@@ -140,7 +140,7 @@ def new_person(product: Product, name: str = "person", *, staff: bool = False) -
     browser = Browser(product)
     answer = browser.sign_in(email)
     assert answer.status_code == 302, answer.text
-    _, token = new_token(browser, "chat", "tasks")
+    _, token = new_token(browser, "chat", "tasks", *(["sessions"] if staff else []))
     return Person(product, user_id, email, browser, token)
 
 

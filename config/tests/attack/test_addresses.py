@@ -1,5 +1,6 @@
 """Who is asking: no client chooses the address that it is counted under, or the name that links are made of."""
 
+import asyncio
 import contextlib
 
 import httpx
@@ -12,6 +13,8 @@ from config.tests.attack.product import HOST, ORIGIN, Product
 
 pytestmark = on_product
 
+# Requests at once: more than an address may make in the minute that a busy machine takes for them.
+MANY = 250
 ODD_ADDRESSES = [
     "1.2.3.4:5678",
     "unknown",
@@ -42,26 +45,27 @@ def test_odd_addresses_never_end_in_an_error(product: Product) -> None:
 
 async def test_what_a_client_puts_before_the_proxy_s_entry_does_not_count(product: Product) -> None:
     async with many_clients(product) as client:
-        answers = [await client.get("/api/tasks", headers={"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(130)]
-    assert [answer.status_code for answer in answers[:100]] == [401] * 100
-    assert answers[-1].status_code == 429
+        requests = (client.get("/api/tasks", headers={"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(MANY))
+        statuses = [answer.status_code for answer in await asyncio.gather(*requests)]
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) >= 120
 
 
 async def test_nobody_is_limited_for_somebody_else(product: Product) -> None:
     victim = "203.0.113.9"
     async with many_clients(product) as attacker:
-        for _ in range(130):
-            await attacker.get("/api/tasks", headers={"X-Forwarded-For": victim})
+        forged = (attacker.get("/api/tasks", headers={"X-Forwarded-For": victim}) for _ in range(MANY))
+        assert 429 in {answer.status_code for answer in await asyncio.gather(*forged)}
     async with many_clients(product, address=victim) as client:
         assert (await client.get("/api/tasks")).status_code == 401
 
 
 async def test_addresses_of_one_ipv6_network_count_together(product: Product) -> None:
-    statuses = []
-    for n in range(130):
+    async def request(n: int) -> int:
         async with many_clients(product, address=f"2001:db8:1:2::{n:x}") as client:
-            statuses.append((await client.get("/api/tasks")).status_code)
-    assert statuses[-1] == 429
+            return (await client.get("/api/tasks")).status_code
+
+    assert 429 in await asyncio.gather(*map(request, range(MANY)))
 
 
 @quick

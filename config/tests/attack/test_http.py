@@ -99,7 +99,8 @@ def test_no_method_ends_in_an_error(product: Product) -> None:
     for path in ("/", "/healthz", "/accounts/login/", "/api/tasks", "/api/auth/login", "/mcp", "/static/css/app.css"):
         for method in METHODS:
             answer = exchange(product, head(method, path, "Connection: close", "Content-Length: 0").encode(), 3)
-            if any(status >= 500 for status in statuses(answer)):
+            # 501 refuses a method that the server does not know.
+            if any(status >= 500 and status != 501 for status in statuses(answer)):
                 failed.append((method, path))
     assert failed == []
 

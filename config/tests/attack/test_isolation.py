@@ -227,6 +227,8 @@ def test_mcp_s_arguments_name_nobody_else(belongings: Belongings, person: Person
 
 def test_a_token_opens_what_its_scopes_name(person: Person) -> None:
     tokens = {scope: new_token(person.browser, scope)[1] for scope in ("chat", "tasks")}
+    of_staff = {"name": "Program", "scopes": ["chat", "sessions"]}
+    assert person.browser.request_api("POST", "/api/auth/tokens", json=of_staff).status_code == 400
     opened = {"chat": "/api/chatkit/threads", "tasks": "/api/tasks"}
     paths = [*opened.values(), "/api/search?q=x", "/api/auth/tokens", "/api/sessions"]
     for scope, key in tokens.items():

@@ -86,6 +86,19 @@ DEEP = {
     "addresses": "a@" * 10_000 + "b.test",
     "tildes": "~~a" * 8_000,
 }
+# Another turn like the first one of a conversation, with another reply.
+REPLY = """
+WITH given AS (SELECT %s::text AS reply, %s::int AS n, gen_random_uuid() AS turn, gen_random_uuid() AS prompt),
+first AS (SELECT t.* FROM chat_turn t WHERE t.conversation_id = %s ORDER BY seq LIMIT 1),
+turn AS (
+    INSERT INTO chat_turn SELECT (jsonb_populate_record(NULL::chat_turn, to_jsonb(first) || jsonb_build_object(
+        'id', turn, 'prompt_id', prompt, 'client_id', gen_random_uuid(), 'seq', 100 + n))).* FROM first, given
+)
+INSERT INTO chat_message SELECT (jsonb_populate_record(NULL::chat_message, to_jsonb(m) || jsonb_build_object(
+    'id', CASE role WHEN 'user' THEN prompt ELSE gen_random_uuid() END, 'turn_id', turn, 'client_id', NULL,
+    'position', 100 + 2 * n + (role = 'assistant')::int, 'text', CASE role WHEN 'user' THEN 'Hello' ELSE reply END
+))).* FROM given, chat_message m, first WHERE m.turn_id = first.id
+"""
 DANGEROUS = """() => [...document.querySelectorAll("main *, body *")].filter((element) =>
     [...element.attributes].some((attribute) =>
         attribute.name.startsWith("on") ||
@@ -165,13 +178,16 @@ def test_nothing_that_is_written_runs(context: BrowserContext, writer: Person) -
         page.wait_for_load_state("networkidle")
         assert page.evaluate(DANGEROUS) == [], path
         page.close()
-    # One by one, as each may open what another one closes.
-    for markup in MARKUP:
-        query("UPDATE chat_message SET text = %s WHERE conversation_id = %s AND role = 'assistant'", markup, thread)
-        page = open_page(context, writer, f"/c/{thread}/", faults)
-        expect(page.get_by_test_id("message").last).to_be_visible(timeout=15_000)
-        assert page.evaluate(DANGEROUS) == [], markup
-        page.close()
+    # Each by itself as well, as it may open what another one closes.
+    for n, markup in enumerate(MARKUP, 1):
+        query(REPLY, markup, n, thread)
+    page = open_page(context, writer, f"/c/{thread}/", faults)
+    expect(page.locator('[data-testid="message"][data-role="assistant"]')).to_have_count(
+        len(MARKUP) + 1, timeout=15_000
+    )
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(DANGEROUS) == []
+    page.close()
     assert begun
     assert faults == []
 

@@ -47,13 +47,13 @@ def test_pages_of_somebody_with_many_conversations_are_bounded(product: Product,
 def test_exports_at_once_do_not_keep_others_out(product: Product, hoarder: Person, victim: Person) -> None:
     server = product.server
 
+    # One is made at a time; the others learn that, and none is left without an answer.
     async def export() -> list[int]:
-        async with many_clients(product, timeout=120) as client:
+        async with many_clients(product, timeout=300) as client:
             headers = {"Cookie": hoarder.browser.cookie, "Referer": product.origin + "/"}
             data = {"csrfmiddlewaretoken": hoarder.browser.cookies["csrftoken"]}
             posts = (client.post("/settings/data/export/", data=data, headers=headers) for _ in range(24))
-            done = await asyncio.gather(*posts, return_exceptions=True)
-            return [one.status_code for one in done if isinstance(one, httpx.Response)]
+            return [answer.status_code for answer in await asyncio.gather(*posts)]
 
     async def others() -> list[float]:
         loop, seconds = asyncio.get_running_loop(), []
@@ -70,7 +70,7 @@ def test_exports_at_once_do_not_keep_others_out(product: Product, hoarder: Perso
 
     with Watch(lambda: private_memory([server]) + spooled(server), every=0.2) as memory:
         statuses, seconds = asyncio.run(both())
-    assert 200 in statuses and set(statuses) <= {200, 409, 429, 503}, statuses
+    assert 200 in statuses and set(statuses) <= {200, 429}, statuses
     assert sorted(seconds)[2] < 8, seconds
     assert memory.growth < 400, f"{memory.growth:.0f} MB"
 

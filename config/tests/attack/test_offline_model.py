@@ -5,6 +5,7 @@ import asyncio
 from config.tests.attack.clients import Person, open_socket
 from config.tests.attack.marks import on_product, quick
 from config.tests.attack.product import Product, Watch
+from config.tests.attack.test_markup import MARKUP
 
 pytestmark = on_product
 
@@ -34,18 +35,25 @@ WORST = [
     "?" * 10_000,
     "\n" * 9_999 + "x",
     "rename a to b to " * 580,
+    "\n\n".join(MARKUP),
+    "add a task called " + " and ".join(MARKUP),
 ]
 
 
 async def hold_up(product: Product, person: Person, texts: list[str], *, within: float) -> Watch:
     """Send messages and wait for their replies, while the event loop is measured."""
     with Watch(product.healthz_seconds) as health:
-        async with open_socket(person) as socket:
-            for text in texts:
-                accepted = await socket.accepted(await socket.message(text), within=within)
-                end = await socket.end_of(accepted["turn"]["id"], within=within)
-                assert end["type"] == "turn.finished", end
+        await have_answered(person, texts, within=within)
     return health
+
+
+async def have_answered(person: Person, texts: list[str], *, within: float) -> None:
+    """Send messages one after another and wait for their replies."""
+    async with open_socket(person, open_timeout=within) as socket:
+        for text in texts:
+            accepted = await socket.accepted(await socket.message(text), within=within)
+            end = await socket.end_of(accepted["turn"]["id"], within=within)
+            assert end["type"] == "turn.finished", end
 
 
 @quick
@@ -64,13 +72,12 @@ async def test_messages_of_any_repeated_words(product: Product, person: Person, 
 async def test_many_of_them_at_once(product: Product, person: Person, victim: Person) -> None:
     """The rules run beside each other; somebody else is answered meanwhile."""
 
-    async def one() -> None:
-        await hold_up(product, person, WORST[:1], within=90)
-
-    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
-        for _ in range(10):
-            group.create_task(one())
-        async with open_socket(victim) as socket:
-            accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
-            end = await socket.end_of(accepted["turn"]["id"], within=60)
+    with Watch(product.healthz_seconds) as health:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(have_answered(person, WORST[:1], within=90))
+            async with open_socket(victim, open_timeout=60) as socket:
+                accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
+                end = await socket.end_of(accepted["turn"]["id"], within=60)
     assert "milk" in end["message"]["text"]
+    health.check_latency()

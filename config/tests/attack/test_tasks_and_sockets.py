@@ -185,12 +185,13 @@ async def test_150_sockets_opened_at_once(person: Person) -> None:
 
 async def test_150_streams_opened_at_once(person: Person) -> None:
     thread = await asyncio.to_thread(person.new_thread)
-    turn_id = await _waiting_turn(person, thread)
+    turn_id, last_event = await _waiting_turn(person, thread)
     path = f"/api/chatkit/threads/{thread}/turns/{turn_id}/events"
 
     async def open_one(stack: contextlib.AsyncExitStack, program: httpx.AsyncClient) -> int:
         answer = await stack.enter_async_context(
-            program.stream("GET", path, headers={"Last-Event-ID": "1-1000"}, timeout=60)
+            # Behind the last event a stream stays open until somebody decides.
+            program.stream("GET", path, headers={"Last-Event-ID": last_event}, timeout=60)
         )
         return answer.status_code
 
@@ -200,11 +201,11 @@ async def test_150_streams_opened_at_once(person: Person) -> None:
     assert statuses.count(200) <= 20, f"{statuses.count(200)} streams"
 
 
-async def _waiting_turn(person: Person, thread: str) -> str:
-    """Have the assistant ask for an approval; return the id of the turn that waits."""
+async def _waiting_turn(person: Person, thread: str) -> tuple[str, str]:
+    """Have the assistant ask for an approval; return the id of the turn that waits, and that of its last event."""
     async with open_socket(person, thread) as socket:
         await socket.reply("Add a task to buy milk")
         await socket.reply("Add a task to buy bread")
         accepted = await socket.accepted(await socket.message("Delete all my tasks"))
-        await socket.until(lambda frame: frame["type"] == "approval.requested")
-    return str(accepted["turn"]["id"])
+        asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+    return str(accepted["turn"]["id"]), f"{asked['attempt']}-{asked['n']}"

@@ -1,0 +1,68 @@
+"""What a client cannot be blamed for, or cannot go on with: too many turns followed at once, a database that fails."""
+
+import uuid
+
+import pytest
+
+from chat.sockets import FOLLOWED_AT_ONCE
+from chat.tests.live import open_socket, sign_in
+from config.tests.support import LiveDatabase, ServerProcess
+
+pytestmark = pytest.mark.service
+
+SIZE = 100_000  # characters of a reply: a few of them fill what a socket may leave unacknowledged
+COPY = """
+INSERT INTO chat_turn SELECT (jsonb_populate_record(t, jsonb_build_object(
+    'id', gen_random_uuid(), 'client_id', gen_random_uuid(), 'seq', 1000 + n, 'text', repeat('x', %s)
+))).* FROM chat_turn t, generate_series(1, %s) n WHERE t.id = %s RETURNING id::text
+"""
+
+
+def ended_turns(database: LiveDatabase, turn_id: str, count: int) -> list[str]:
+    """Write turns like one that has ended, with long replies; return their ids."""
+    return [copy for (copy,) in database.query(COPY, SIZE, count, turn_id)]
+
+
+async def test_a_socket_follows_a_bounded_number_of_turns(shared_server: ServerProcess) -> None:
+    person, conversation_id = sign_in(shared_server), uuid.uuid4()
+    async with open_socket(shared_server, person, conversation_id) as socket:
+        log = await socket.say("hello")
+    turns = ended_turns(shared_server.database, log[-1]["turn_id"], FOLLOWED_AT_ONCE + 3)
+    async with open_socket(shared_server, person, conversation_id, acknowledges=False) as socket:
+        # The first two fill the window; all others wait for it.
+        for turn_id in turns:
+            await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
+        error = await socket.error()
+        assert error["code"] == "rate_limited" and "at most 32 turns" in error["detail"]
+        assert error["retry_after"] > 0
+        # One of those is followed anew; and once they are read, so is the one that was refused.
+        await socket.send("log.follow", turn_id=turns[2], attempt=0, after=0)
+        await socket.pong()
+        assert socket.kinds().count("error") == 1
+        read: set[str] = set()
+        while len(read) < len(turns) - 1:
+            frame = await socket.until(lambda frame: frame.get("turn_id") in set(turns) - read)
+            read.add(frame["turn_id"])
+            await socket.send("log.ack", turn_id=frame["turn_id"], attempt=frame["attempt"], n=frame["n"])
+        await socket.send("log.follow", turn_id=turns[-1], attempt=0, after=0)
+        assert len((await socket.end_of(turns[-1]))["text"]) == SIZE
+
+
+async def test_a_database_that_fails_closes_the_socket_in_one_line(server: ServerProcess) -> None:
+    person, conversation_id, client_id = sign_in(server), uuid.uuid4(), uuid.uuid4()
+    server.database.query("ALTER TABLE chat_messagevector RENAME TO elsewhere")
+    async with open_socket(server, person, conversation_id) as socket:
+        await socket.message("hello", client_id)
+        assert await socket.closed() == 1011
+    server.database.query("ALTER TABLE chat_conversation RENAME TO chat_conversation_elsewhere")
+    async with open_socket(server, person, conversation_id) as socket:
+        assert await socket.closed() == 1011
+    server.database.query("ALTER TABLE chat_conversation_elsewhere RENAME TO chat_conversation")
+    server.database.query("ALTER TABLE elsewhere RENAME TO chat_messagevector")
+    # A page comes back, and sends what was not acknowledged again.
+    async with open_socket(server, person, conversation_id) as socket:
+        accepted = await socket.accepted(await socket.message("hello", client_id))
+        await socket.end_of(accepted["turn"]["id"])
+    lines = [line for line in server.output.splitlines() if "A socket is closed" in line]
+    assert len(lines) == 2 and all("UndefinedTable (SQLSTATE 42P01)" in line for line in lines), server.output
+    assert "Traceback" not in server.output

@@ -1,0 +1,53 @@
+"""Whom a request is made for, known before it is answered, so that a limit for each person can count it."""
+
+import uuid
+from collections import OrderedDict
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest
+
+from chat import logins, tokens
+from chat.api.middleware import ROOT
+
+REMEMBERED = 10_000  # logins and tokens
+
+
+class Requesters:
+    """People by their login's cookie or token. Whose one is never changes, so each is looked up once."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, uuid.UUID] = OrderedDict()
+
+    async def find(self, request: HttpRequest) -> uuid.UUID | None:
+        """Return the person, or None for anybody else, and while the database cannot be asked."""
+        bearer = _bearer(request)
+        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "") if bearer is None else ""
+        credential = cookie if bearer is None else f"Bearer {bearer}"
+        if (known := self._known.get(credential)) is not None:
+            self._known.move_to_end(credential)
+            return known
+        if not credential:
+            return None
+        try:
+            person = await sync_to_async(_look_up)(bearer, cookie)
+        except (DatabaseError, InterfaceError):
+            return None
+        if person is not None:
+            self._known[credential] = person
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return person
+
+
+def _bearer(request: HttpRequest) -> str | None:
+    """Return a program's token; pages look at the cookie only."""
+    return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path.startswith(ROOT) else None
+
+
+def _look_up(bearer: str | None, cookie: str) -> uuid.UUID | None:
+    if bearer is not None:
+        return tokens.whose(bearer)
+    user = logins.signed_in(cookie)
+    return None if user is None else user.pk
