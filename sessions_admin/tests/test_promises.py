@@ -35,7 +35,7 @@ async def remembered(chat: Chat) -> list[TResponseInputItem]:
 
 
 def spoken(items: list[TResponseInputItem]) -> list[object]:
-    return [item["content"] for item in items if item.get("role") == "user"]
+    return [item.get("content") for item in items if item.get("role") == "user"]
 
 
 async def talk(chat: Chat, script: ScriptedModel, *texts: str) -> None:
