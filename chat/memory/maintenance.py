@@ -149,7 +149,7 @@ class SessionFile:
 
     def shred(self, session_ids: Sequence[StoredId]) -> None:
         """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
-        self._remove(session_ids, secure_delete="ON")
+        self._remove(session_ids, is_secret=True)
 
     def settle(self, *, seconds: float = PATIENCE) -> bool:
         """Leave nothing to read of what was removed, now or before: neither free pages nor the write-ahead log.
@@ -200,11 +200,6 @@ class SessionFile:
             session_id: Kept(stored[session_id], sizes[session_id], session_id in listed) for session_id in session_ids
         }
 
-    def drop(self, session_id: str, row_ids: Sequence[int]) -> None:
-        """Remove rows of a session."""
-        with _failures_named():
-            self._commit(Delete(session_id, row_ids))
-
     def enlist(self, session_id: str) -> None:
         """Give a session its row among the sessions where it has none."""
         with _failures_named():
@@ -218,11 +213,12 @@ class SessionFile:
         sizes = self.measure(session_ids)
         # What expires is no secret: the record has it still. But it may not be left between others' rows, where it
         # would outlive the person's erasure; pages that are free as a whole are given back by then, in most files.
-        self._remove(session_ids, secure_delete="FAST" if self._gives_back_in_pieces() else "ON")
+        self._remove(session_ids, is_secret=False)
         return sizes
 
-    def _remove(self, session_ids: Sequence[StoredId], *, secure_delete: str) -> None:
+    def _remove(self, session_ids: Sequence[StoredId], *, is_secret: bool) -> None:
         with _failures_named():
+            secure_delete = "FAST" if not is_secret and self._gives_back_in_pieces() else "ON"
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
             with self._without_waiting_for_the_disk() as wait_for_the_disk:
                 for few in _in_pieces(session_ids):

@@ -21,7 +21,18 @@ from chat.memory.maintenance import opened
 from chat.memory.mirror import reflect
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
-from chat.models import AgentSession, Conversation, Message, Quarantined, Task, ToolCall, Turn, TurnStep, User
+from chat.models import (
+    AdoptedItems,
+    AgentSession,
+    Conversation,
+    Message,
+    Quarantined,
+    Task,
+    ToolCall,
+    Turn,
+    TurnStep,
+    User,
+)
 from chat.models.search import MessageVector, TitleVector
 from chat.models.turn import SUPERSEDED, Decision, Status
 from chat.tests import talk
@@ -280,7 +291,7 @@ def test_emptying_the_trash_takes_ones_own_and_leaves_what_is_held_or_at_work(
 
 def test_all_tables_that_refer_to_a_conversation_are_known_to_its_removal() -> None:
     # PostgreSQL deletes the rows of these with the ones that they refer to.
-    cascading: set[type[Model]] = {MessageVector, TitleVector}
+    cascading: set[type[Model]] = {AdoptedItems, MessageVector, TitleVector}
     known: set[type[Model]] = {Conversation}
     found = known
     while found:
