@@ -113,7 +113,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         if run is not None:
             shown = {
                 **self._told(request, run),
-                "people": people_page(run.pk, request.GET.get("people")),
+                "people": people_page(run, request.GET.get("people")),
                 "sessions": sessions_page(run.pk, request.GET.get("page")),
                 "conversations": conversations_page(run.pk, request.GET.get("conversations")),
                 "sample": runs.SAMPLE,

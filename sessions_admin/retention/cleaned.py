@@ -10,7 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 
 from chat.models import AgentSession
-from sessions_admin.models import CleanedConversation, CleanedSession
+from sessions_admin.models import CleanedConversation, CleanedSession, CleanupRun
 
 PER_PAGE = 100
 
@@ -55,23 +55,15 @@ class ConversationTaken:
     updated_at: datetime
 
 
-def by_person(run_id: uuid.UUID) -> Iterator[PersonLine]:
-    """Yield a line a person, whoever it took most of first."""
-    for row in _by_person(run_id).iterator(chunk_size=1000):
+def by_person(run: CleanupRun) -> Iterator[PersonLine]:
+    """Yield a line a person, whoever it took most of first; of a preview, what its clean-up would take now."""
+    for row in _by_person(run).iterator(chunk_size=1000):
         yield PersonLine(**row)
 
 
-def due_by_person(cutoff: datetime) -> Iterator[PersonLine]:
-    """Yield the same of what a clean-up would take at this moment, by the mirror: a preview names a sample only."""
-    due = AgentSession.objects.expired(cutoff).order_by().values("user_id", email=F("user__email"))
-    people = due.annotate(sessions=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
-    for row in people.order_by("-bytes", "email").iterator(chunk_size=1000):
-        yield PersonLine(**row)
-
-
-def people_page(run_id: uuid.UUID, page: str | None) -> Page[PersonLine]:
+def people_page(run: CleanupRun, page: str | None) -> Page[PersonLine]:
     """Return a page of those lines."""
-    return _page(_by_person(run_id), page, PersonLine)
+    return _page(_by_person(run), page, PersonLine)
 
 
 def sessions_page(run_id: uuid.UUID, page: str | None) -> Page[SessionTaken]:
@@ -95,9 +87,20 @@ def conversations_page(run_id: uuid.UUID, page: str | None) -> Page[Conversation
     return _page(rows, page, ConversationTaken)
 
 
-def _by_person(run_id: uuid.UUID) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
+def _by_person(run: CleanupRun) -> "QuerySet[Any, Mapping[str, Any]]":
+    return _due_by_person(run.cutoff) if run.dry_run and run.cutoff else _taken_by_person(run)
+
+
+def _due_by_person(cutoff: datetime) -> "QuerySet[AgentSession, Mapping[str, Any]]":
+    """Ask the mirror: a preview keeps a sample only."""
+    due = AgentSession.objects.expired(cutoff).order_by().values("user_id", email=F("user__email"))
+    people = due.annotate(sessions=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
+    return people.order_by("-bytes", "email")
+
+
+def _taken_by_person(run: CleanupRun) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
     # Renamed first: a sum that is called like its column would be summed again.
-    taken = CleanedSession.objects.filter(run=run_id).annotate(each_items=F("items"), each_bytes=F("bytes"))
+    taken = CleanedSession.objects.filter(run=run).annotate(each_items=F("items"), each_bytes=F("bytes"))
     people = taken.values("user_id", email=F("user__email"))
     return people.annotate(sessions=Count("pk"), items=Sum("each_items"), bytes=Sum("each_bytes")).order_by(
         "-bytes", "email"

@@ -10,7 +10,8 @@ from sessions_admin.audit import of_shell
 from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
-from sessions_admin.retention.cleaned import PersonLine, by_person, due_by_person
+from sessions_admin.retention import runs
+from sessions_admin.retention.cleaned import PersonLine, by_person
 from sessions_admin.retention.cleanup import CleanupReport, cleanup
 
 LINE = "{sessions:>8,}  {items:>10,}  {size:>12}  {email}"
@@ -68,9 +69,7 @@ class Command(ShellCommand):
 
 
 def _by_person(report: CleanupReport) -> Iterator[PersonLine]:
-    if report.dry_run and report.cutoff:
-        return due_by_person(report.cutoff)
-    return by_person(report.run_id)
+    return by_person(runs.find(report.run_id))
 
 
 def _conversations(number: int) -> str:
