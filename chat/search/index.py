@@ -27,18 +27,19 @@ INSERT INTO chat_titlevector (conversation_id, vector)
 SELECT id, vector::tsvector FROM unnest(%(ids)s::uuid[], %(vectors)s::text[]) title (id, vector)
 ON CONFLICT (conversation_id) DO UPDATE SET vector = excluded.vector
 """
-# In the order of the primary keys, so that all batches together go through the table once. A row that is being
-# deleted is left alone.
+# In the order of the primary keys, so that all batches together go through both tables once: else PostgreSQL reads the
+# vectors from their beginning for each batch. A row that is being deleted is left alone.
 _MISSING_MESSAGES = """
 SELECT m.id, m.conversation_id, m.created_at, c.user_id, left(m.text, %(characters)s)
 FROM chat_message m JOIN chat_conversation c ON c.id = m.conversation_id
 WHERE m.id > %(after)s AND m.position IS NOT NULL
-    AND NOT EXISTS (SELECT FROM chat_messagevector v WHERE v.message_id = m.id)
+    AND NOT EXISTS (SELECT FROM chat_messagevector v WHERE v.message_id = m.id AND v.message_id > %(after)s)
 ORDER BY m.id LIMIT %(batch)s FOR KEY SHARE OF m SKIP LOCKED
 """
 _MISSING_TITLES = """
 SELECT c.id, c.user_id, c.title FROM chat_conversation c
-WHERE c.id > %(after)s AND c.title <> '' AND NOT EXISTS (SELECT FROM chat_titlevector t WHERE t.conversation_id = c.id)
+WHERE c.id > %(after)s AND c.title <> '' AND NOT EXISTS (
+    SELECT FROM chat_titlevector t WHERE t.conversation_id = c.id AND t.conversation_id > %(after)s)
 ORDER BY c.id LIMIT %(batch)s FOR KEY SHARE OF c SKIP LOCKED
 """
 

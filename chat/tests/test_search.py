@@ -18,7 +18,7 @@ from chat import conversations
 from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
 from chat.models import Conversation, Message, MessageVector, TitleVector, Turn, User
 from chat.models.conversation import Role
-from chat.search import services
+from chat.search import index, services
 from chat.search.index import index_missing
 from chat.search.lexemes import MAX_POSITIONS, MAX_TOKENS, vector
 from chat.search.query import MAX_TERMS, parse
@@ -339,11 +339,8 @@ def test_the_index_leads_to_one_persons_rows_only(owner: User, outsider: User) -
     }  # fmt: skip
 
 
-def bitmap_scans(plan: dict[str, object]) -> Iterator[dict[str, object]]:
-    if plan["Node Type"] == "Bitmap Index Scan":
-        yield plan
-    for part in plan.get("Plans", []):  # type: ignore[attr-defined]
-        yield from bitmap_scans(part)
+def bitmap_scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (node for node in nodes(plan) if node["Node Type"] == "Bitmap Index Scan")
 
 
 # How the index is kept.
@@ -373,6 +370,27 @@ def test_what_an_earlier_version_wrote_is_indexed_afterwards(owner: User, outsid
     assert snapshot() == before
     assert index_missing() == 0
     assert found(owner, "balloons") == found(owner, "party") == ["Party"]
+
+
+def test_a_batch_reads_no_vector_of_batches_before_it(owner: User) -> None:
+    # It took longer with each batch, and a million messages took hours.
+    written(owner, *(f"message {number}" for number in range(20)))
+    keys = list(MessageVector.objects.order_by("pk").values_list("pk", flat=True))
+    MessageVector.objects.filter(pk=keys[-1]).delete()
+    with connection.cursor() as cursor:
+        # A merge is what PostgreSQL chooses once there are many.
+        cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off")
+        statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {index._MISSING_MESSAGES}"
+        cursor.execute(statement, {"after": keys[-3], "batch": 500, "characters": 100})
+        ((((explained,),),)) = cursor.fetchall()
+    read = [node["Actual Rows"] for node in nodes(explained["Plan"]) if node.get("Alias") == "v"]
+    assert read == [1]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
 
 
 def snapshot() -> list[tuple[object, ...]]:
