@@ -234,6 +234,18 @@ async def file_lost(held: Held) -> None:
 
 
 @remover
+async def file_replaced(held: Held) -> None:
+    await held.chat.runner.store.close()
+    held.path.unlink()
+    session = SQLiteSession(held.session_id, held.path)
+    await session.add_items([{"role": "user", "content": "of another file"}])
+    session.close()
+    held.chat.runner.store = type(held.chat.runner.store)(held.path)
+    await held.say("Go on")
+    assert any("of another file" in item for item in await in_database(held.everything))
+
+
+@remover
 async def file_corrupt(held: Held) -> None:
     held.path.write_bytes(b"no database" * 1000)
     await held.say("Go on")
