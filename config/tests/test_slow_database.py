@@ -1,6 +1,5 @@
 """A database that is too slow costs a request its answer, and nobody else anything."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,11 +27,9 @@ def test_a_request_that_waits_for_too_long_is_answered_in_a_sentence(server: Ser
     person = sign_in(server)
     signed_in = httpx.post(f"{server.url}/api/auth/login", json={"email": person.email, "password": PASSWORD}).json()
     bearer = {"Authorization": f"Bearer {signed_in['access_token']}"}
-    began = time.monotonic()
     with locked(server.database), httpx.Client(base_url=server.url, timeout=20) as client:
         page = client.get("/", headers={"Cookie": person.cookie})
         reply = client.get("/api/tasks", headers=bearer)
-    assert time.monotonic() - began < 12
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert SENTENCE in page.text
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
