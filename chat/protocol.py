@@ -57,7 +57,7 @@ class MessageEdit(_Frame):
 class ApprovalDecide(_Frame):
     type: Literal["approval.decide"]
     turn_id: uuid.UUID
-    call_id: str = Field(max_length=128)
+    call_id: Annotated[str, Field(max_length=128, pattern=r"^[^\x00]*$")]
     approve: StrictBool
 
 

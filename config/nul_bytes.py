@@ -5,8 +5,9 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
 
 NUL = "\0"
 
@@ -32,12 +33,21 @@ class RefuseNulMiddleware:
     def _check_form(self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object) -> None:
         # Views for programs read the body themselves.
         if request.method == "POST" and not getattr(view, "csrf_exempt", False):
-            _refuse_nul(_texts(request.POST))
+            _refuse_nul(_texts(_form_of(request)))
 
     async def _check_form_later(
         self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
     ) -> None:
         self._check_form(request, view, args, kwargs)
+
+
+def _form_of(request: HttpRequest) -> QueryDict:
+    try:
+        return request.POST
+    except BadRequest:
+        # Whoever answers this must not fail at the same form again.
+        request._post, request._files = QueryDict(), MultiValueDict()  # type: ignore[attr-defined]
+        raise
 
 
 def _texts(fields: Any) -> Iterable[str]:

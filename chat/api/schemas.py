@@ -5,9 +5,11 @@ from typing import Annotated
 from ninja import Field, Schema
 from pydantic import AfterValidator
 
+from chat.infra.storable import storable
+
 
 def _storable(text: str) -> str:
-    if "\x00" in text:
+    if storable(text) != text:
         raise ValueError("It has a character that cannot be stored.")
     return text
 
@@ -19,7 +21,7 @@ def needs_text(value: object) -> object:
     return value
 
 
-# PostgreSQL takes no NUL.
+# PostgreSQL takes no NUL, and UTF-8 no half of a surrogate pair.
 Text = Annotated[str, AfterValidator(_storable)]
 
 

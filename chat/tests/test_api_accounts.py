@@ -72,6 +72,7 @@ def test_where_sign_up_is_closed_nobody_registers(client: Client, settings: Sett
         ({"email": "no address", "password": PASSWORD}, "email"),
         ({"email": "a\0b@example.com", "password": PASSWORD}, "email"),
         ({"email": "ada@example.com"}, "password"),
+        ({"email": "ada@example.com", "password": "\ud800abcdefgh"}, "password"),
         ({"email": "ada@example.com", "password": 12345678}, "password"),
     ],
 )

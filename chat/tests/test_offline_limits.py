@@ -306,3 +306,7 @@ async def test_what_is_recalled_of_long_messages_stays_short() -> None:
     reply = said(await answer(*before, user("what have I asked so far?")))
     assert "50. “49 xxx" in reply
     assert len(reply) < 50_000
+
+
+async def test_a_day_that_no_calendar_has_is_asked_for_again() -> None:
+    assert "out of reach" in said(await answer(user("postpone task 1 by 99999999999 days"), *listed(1, 1)))

@@ -184,6 +184,7 @@ async def test_a_ping_is_answered(socket: LiveSocket) -> None:
         ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": "x"}, "not_found"),
         ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": " "}, "empty"),
         ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": True}, "not_found"),
+        ("approval.decide", {"turn_id": NOBODY, "call_id": "\0", "approve": True}, "bad_frame"),
         ("message.send", {"client_id": NOBODY}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": 5}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": ""}, "empty"),

@@ -68,3 +68,10 @@ def test_of_a_program(method: str, address: str, body: Any, staff_client: Client
 
     assert answer.status_code in (400, 401, 403, 422)
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-7"])
+async def test_a_form_in_another_charset_is_refused_in_a_sentence(charset: str) -> None:
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    answer = await AsyncClient().post("/accounts/login/", data="username=x", content_type=kind)
+    assert answer.status_code == 400

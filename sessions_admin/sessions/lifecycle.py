@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -26,6 +26,7 @@ from sessions_admin.audit import REASON_LENGTH
 from sessions_admin.models import Action
 
 NOTHING = Size(0, 0)
+LONGEST_HOLD = timedelta(days=36_500)
 BUSY = "The assistant is at work in this conversation, or waits for the person's decision."
 HELD = "This session is held; release it first."
 NOT_HELD = "This session is not held."
@@ -143,6 +144,8 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
     now = timezone.now()
     if until is not None and until <= now:
         raise BadInput("A hold cannot end in the past.")
+    if until is not None and until > now + LONGEST_HOLD:
+        raise BadInput("A hold ends within 100 years, or has no end.")
     with _locked(session_id, Action.HOLD, actor, reason, unless_busy=False) as session:
         size = Size(session.item_count, session.byte_count)
         held = {"held_at": now, "held_until": until, "hold_reason": reason.strip()[:REASON_LENGTH]}

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,10 @@ def test_a_hold_that_makes_no_sense_is_refused(given_session: GivenSession, owne
         lifecycle.hold_session(session.session_id, actor=BY, reason=" ")
     with pytest.raises(BadInput, match="past"):
         lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=timezone.now())
+    # In a zone behind UTC PostgreSQL would store a year that Python cannot read.
+    beyond = datetime.max.replace(tzinfo=UTC)
+    with pytest.raises(BadInput, match="100 years"):
+        lifecycle.hold_session(session.session_id, actor=BY, reason="x", until=beyond)
     with pytest.raises(Conflict, match="not held"):
         lifecycle.release_session(session.session_id, actor=BY)
     (tried,) = AuditRecord.objects.all()  # what lacks a reason is no attempt

@@ -17,6 +17,7 @@ _TOO_HARD = (
     "I couldn't make sense of all that at once. Please tell me less at a time: one or two things, in short sentences."
 )
 _TOO_MANY = "You have {:,} open tasks, too many for me to find one by its name. Please tell me its number."
+_TOO_FAR = "That date is out of reach. Which day do you mean?"
 _NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again later."
 
 
@@ -32,6 +33,8 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
         return _played(instructions, turns, tools)
     except TooMuch:
         return _TOO_LONG if turns[-1].made else _TOO_HARD
+    except OverflowError:
+        return _TOO_FAR
     except TooManyTasks as many:
         return _TOO_MANY.format(many.count)
 
