@@ -8,11 +8,10 @@ from typing import Any
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
-from pydantic import AwareDatetime
 
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Moment, Text
 from chat.exceptions import Forbidden
 from chat.models import AgentSession, User
 from chat.models.session import State
@@ -92,7 +91,7 @@ class Hold(Schema):
     """Why a session is kept, and how long."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
-    until: AwareDatetime | None = Field(None, description="Until it is released, where there is none.")
+    until: Moment | None = Field(None, description="Until it is released, where there is none.")
 
 
 class OutcomeReply(Schema):

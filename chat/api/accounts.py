@@ -10,13 +10,13 @@ from django.core.validators import validate_email
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator
 
 from chat import accounts, tokens
 from chat.accounts import mail
 from chat.api.caller import Anybody, SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Text, needs_text
+from chat.api.schemas import ErrorReply, Moment, Text
 from chat.models import ApiToken, User
 from chat.models.email import MAX_LENGTH, normalize_email
 from chat.models.token import NAME_LENGTH
@@ -84,7 +84,7 @@ class TokenBody(Schema):
 
     name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])
     scopes: list[Literal["chat", "tasks", "sessions"]] = Field(min_length=1, max_length=3, examples=[["tasks"]])
-    expires_at: Annotated[AwareDatetime, BeforeValidator(needs_text)] | None = Field(
+    expires_at: Moment | None = Field(
         None, description="Within ten years; null for a token that holds until it is revoked."
     )
 

@@ -1,9 +1,10 @@
 """What several routers say in the same words."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from ninja import Field, Schema
-from pydantic import AfterValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from chat.infra.storable import storable
 
@@ -21,6 +22,15 @@ def needs_text(value: object) -> object:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC, or the last or first one there is: PostgreSQL knows neither all offsets nor all years."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return (datetime.max if moment.year > 1 else datetime.min).replace(tzinfo=UTC)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(needs_text), AfterValidator(_in_utc)]
 # PostgreSQL takes no NUL, and UTF-8 no half of a surrogate pair.
 Text = Annotated[str, AfterValidator(_storable)]
 

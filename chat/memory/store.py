@@ -259,6 +259,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _settle(waiting: _Waiting[Any], result: object) -> None:
     if waiting.done.done():
         return
+    if isinstance(result, sqlite3.Error):
+        result = MemoryUnavailable(f"The session store cannot be used: {result}")
     if isinstance(result, Exception):
         waiting.done.set_exception(result)
     else:

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,13 @@ async def test_white_space_round_an_item_is_no_fault_but_more_than_an_item_is(st
     connection.close()
 
     assert await texts(store, "a") == ["first", "second"]
+
+
+async def test_a_file_that_refuses_a_write_is_one_that_cannot_be_used(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "sessions.db")
+    await store.write(Append("a", None, [{"role": "user", "content": "one"}]))
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON agent_messages BEGIN SELECT raise(abort, 'no'); END")
+    with pytest.raises(MemoryUnavailable):
+        await store.write(Append("a", None, [{"role": "user", "content": "two"}]))
+    await store.close()

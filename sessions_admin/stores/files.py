@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from django.conf import settings
+
 from chat.exceptions import BadInput, Conflict
+from chat.memory.file import log_of
 from sessions_admin.stores.temporary import noted
 
 
@@ -45,5 +48,8 @@ def _new(draft: Path, path: Path) -> Iterator[IO[bytes]]:
 def _check_free(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise Conflict(f"{path} is a folder.")
+    memory = settings.AGENT_SESSION_DB_PATH
+    if path.resolve() in {each.resolve() for each in (memory, log_of(memory), settings.DATA_DIR / "secret_key")}:
+        raise Conflict(f"{path} is a file that this site works with.")
     if path.exists() and not force:
         raise Conflict(f"{path} is there already; --force writes over it.")

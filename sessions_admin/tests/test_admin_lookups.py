@@ -148,3 +148,10 @@ def test_no_value_for_the_pages_of_our_own_is_an_error(staff_client: Client, giv
     answers = {page: staff_client.get(page).status_code for page in pages}
 
     assert {page: status for page, status in answers.items() if status not in (200, 302, 400)} == {}
+
+
+def test_a_row_that_cannot_be_is_chosen_in_vain(client: Client, staff: User) -> None:
+    User.objects.filter(pk=staff.pk).update(is_superuser=True)
+    client.force_login(staff)
+    answer = client.post("/admin/chat/agentsession/", {"action": "prune", "_selected_action": "x"})
+    assert answer.status_code == 400

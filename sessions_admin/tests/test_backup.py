@@ -417,3 +417,10 @@ def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: 
     with pytest.raises((CommandError, BadInput)):
         command("backup", tmp_path / "copy.zip")
     assert not (tmp_path / "copy.zip").exists()
+
+
+def test_no_backup_is_written_over_a_file_that_the_site_works_with(party: AgentSession, session_file: Path) -> None:
+    before = session_file.read_bytes()
+    with pytest.raises(Conflict, match="works with"):
+        backup(session_file, actor="os:root", force=True)
+    assert session_file.read_bytes() == before
