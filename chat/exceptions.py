@@ -23,6 +23,7 @@ ThreadkeeperError
 |   +-- OutdatedAttempt a later attempt has written to the session
 +-- MemoryUnavailable   the session store cannot be used at the moment
 +-- Unavailable         the database is too slow, or away
+|   +-- ServerStopping  the server takes nothing more
 +-- InvalidSessionId
 +-- BadExtraTools       what AGENT_EXTRA_TOOLS names is no list of tools
 +-- ModelFailed         the model's endpoint did not answer as it should
@@ -184,6 +185,10 @@ class Unavailable(ThreadkeeperError):
 
     def __init__(self) -> None:
         super().__init__("This does not work at the moment; please try again.")
+
+
+class ServerStopping(Unavailable):
+    """The server is about to stop; another process takes over."""
 
 
 class OutdatedAttempt(TurnLost):

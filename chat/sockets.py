@@ -21,7 +21,7 @@ from chat import frame_limits, logins, notices, protocol, tokens
 from chat.api.caller import by_address
 from chat.bridge import in_database
 from chat.connected import Connected, Pass, Slot
-from chat.exceptions import NotFound, NotSignedIn, RateLimited, ThreadkeeperError
+from chat.exceptions import NotFound, NotSignedIn, RateLimited, ServerStopping, ThreadkeeperError
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.database_limits import is_transient
 from chat.infra.request_origin import header, is_same_origin
@@ -38,6 +38,7 @@ from chat.turns.follow import follow
 logger = logging.getLogger(__name__)
 
 NOT_SIGNED_IN, NOT_ALLOWED, NOT_THEIRS, TOO_SLOW, TOO_MANY, UNUSABLE, BROKEN = 4401, 4403, 4404, 4408, 4429, 4400, 1011
+SERVICE_RESTART = 1012
 
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
@@ -118,6 +119,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             await getattr(self, get_handler_name(message))(message)
         except (DatabaseError, InterfaceError) as error:
             await self._fail(error)
+        except ServerStopping:
+            await self.close(SERVICE_RESTART)
 
     async def connect(self) -> None:
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
@@ -228,6 +231,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             return
         try:
             await self._handle(frame)
+        except ServerStopping:
+            raise
         except ThreadkeeperError as error:
             await self._send(protocol.error_frame(error, getattr(frame, "client_id", None)))
 
@@ -317,6 +322,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             return  # deleted meanwhile
         except TimeoutError:
             await self.close(TOO_SLOW)
+        except ServerStopping:
+            await self.close(SERVICE_RESTART)
         except (DatabaseError, InterfaceError) as error:
             await self._fail(error)
         except Exception:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from chat.bridge import in_database
+from chat.memory.file import connect_to_read
 from sessions_admin.heartbeat import workers
 
 T = TypeVar("T")
@@ -22,6 +23,13 @@ T = TypeVar("T")
 PROBES = ("/healthz", "/readyz")
 # How long a probe waits for the answer, which is used again for the next ones; in seconds.
 ANSWER_WITHIN, FRESH = 3.0, 1.0
+# What a turn needs of the session file.
+COLUMNS = {
+    "agent_sessions": "session_id, updated_at",
+    "agent_messages": "id, session_id, message_data",
+    "threadkeeper_turns": "session_id, turn, attempt, base",
+    "threadkeeper_digests": "session_id, crc, adler",
+}
 NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
 NO_SCHEDULE = "The worker runs, but nothing in its schedule gets into the queue; its log says why."
 
@@ -80,12 +88,17 @@ def _ask_database() -> bool:
 
 
 def _open_sessions() -> bool:
-    path = Path(settings.AGENT_SESSION_DB_PATH)
+    path = Path(settings.AGENT_SESSION_DB_PATH).resolve()
     if not path.exists():
-        # It is made by the first message.
+        # The first message creates it.
         return os.access(path.parent, os.W_OK)
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as file:
-        file.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if not path.is_file():
+        return False  # a pipe would block whoever opens it
+    with closing(connect_to_read(path, busy_ms=1000)) as file:
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        for table, columns in COLUMNS.items():
+            if table in tables:
+                file.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - our own names
     return True
 
 

@@ -20,6 +20,7 @@ def daily_cleanup() -> dict[str, object]:
     if not clock.doubt():
         sign_in_log.expire()
         remove_leftovers()
+        removal.remove_released_copies()
     return _unless_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))
 
 

@@ -17,7 +17,7 @@ from django.http import StreamingHttpResponse
 
 from chat.api.telling import Place, Teller
 from chat.connected import Connected, Slot
-from chat.exceptions import NotFound
+from chat.exceptions import NotFound, ServerStopping
 from chat.turns import process
 from chat.turns.follow import follow
 
@@ -110,8 +110,8 @@ class TurnStream(OpenStream):
                             return
                     if self._teller.is_done:
                         return
-        except NotFound:
-            return  # deleted meanwhile
+        except (NotFound, ServerStopping):
+            return  # deleted meanwhile, or to be asked for again
         except Exception:
             # Whatever it is: the program comes back, and is told then.
             logger.exception("A stream cannot be kept up to date.")

@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from django.conf import settings
+
 from chat.exceptions import TooManyAtOnce
+
+WAITING_PER_PERSON = 100  # requests, beside those that are answered: a person may have many tabs load at once
+TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 
 class ConcurrencyLimit:
@@ -58,3 +63,7 @@ class FairQueue:
             self._counts[key] -= 1
             if not self._counts[key]:
                 del self._counts[key], self._places[key]
+
+
+# Pages, API and MCP together.
+requests_by_person = FairQueue(lambda: settings.REQUESTS_PER_USER, WAITING_PER_PERSON, TOO_MANY)

@@ -9,9 +9,10 @@ from starlette.types import Message, Receive, Scope, Send
 from chat import tokens
 from chat.api.caller import by_address, by_person
 from chat.bridge import in_database
-from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError, Unavailable
+from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError, TooManyAtOnce, Unavailable
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.database_limits import is_transient
+from chat.infra.limits import requests_by_person
 from chat.infra.request_origin import header, is_allowed_host, is_same_origin
 from chat.mcp import service
 from chat.mcp.calls import acting_for
@@ -46,7 +47,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         acting_for.set(token.user_id)
         in_events = prefers_events(header(scope, b"accept"))
-        await answers.answer(scope, receive, _kept_by_nobody(send), in_events=in_events)
+        try:
+            async with requests_by_person.turn(str(token.user_id)):
+                await answers.answer(scope, receive, _kept_by_nobody(send), in_events=in_events)
+        except TooManyAtOnce as error:
+            await _refuse(send, *_status_of(error), error)
 
 
 async def _token(scope: Scope) -> ApiToken:

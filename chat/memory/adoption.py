@@ -115,6 +115,18 @@ def comparison(conversation_id: uuid.UUID, stored: Stored, rows: Sequence[Row], 
     return found
 
 
+def unknown(conversation_id: uuid.UUID, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows whose items the record does not have in any version."""
+    spare = Counter(map(_key, _known(conversation_id, 4 * len(rows) + 200)))
+    found: list[Row] = []
+    for row in rows:
+        key = _key(row.item)
+        spare[key] -= 1
+        if spare[key] < 0:
+            found.append(row)
+    return found
+
+
 def take_over(conversation_id: uuid.UUID, session_id: str, stored: Stored, *, before: int = 2**31 - 1) -> bool:
     """Keep what only the session has: in the record what is sound, in quarantine what is not.
 

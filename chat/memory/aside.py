@@ -24,21 +24,25 @@ def set_aside_files(path: Path) -> dict[Path, list[Path]]:
     return files
 
 
-def remove_set_aside(path: Path, terms: Sequence[str]) -> None:
-    """Remove the files set aside that have one of the terms in their bytes; one that a held session is in stays.
+def remove_set_aside(path: Path, terms: Sequence[str]) -> bool:
+    """Remove the files set aside that contain one of the terms; return whether none of them stays.
 
-    A part of a corrupt file cannot be taken out of it. Raise OSError where a file cannot be read or removed.
+    A part of a corrupt file cannot be removed, so a file that also contains a held session stays until the hold is
+    released. Raise OSError where a file cannot be read or removed.
     """
+    is_complete = True
     for file, parts in set_aside_files(path).items():
         if not _holds(parts, terms):
             continue
         held = AgentSession.objects.filter(is_held(timezone.now())).values_list("session_id", flat=True)
         if _holds(parts, list(held)):
             logger.warning("A file that was set aside holds deleted data and a held session, and stays: %s", file.name)
+            is_complete = False
             continue
         for part in parts:
             part.unlink(missing_ok=True)
         Quarantined.objects.filter(session_id="", content=str(file)).update(reason=REMOVED)
+    return is_complete
 
 
 def _holds(parts: Sequence[Path], terms: Sequence[str]) -> bool:

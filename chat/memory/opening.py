@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from chat.bridge import in_database
-from chat.memory.adoption import CHANGED, Recorded, adopt, comparison
+from chat.memory.adoption import CHANGED, Recorded, adopt, comparison, unknown
 from chat.memory.items import Item, faults
-from chat.memory.quarantine import Suspect, quarantine, suspects_in
+from chat.memory.quarantine import MEANWHILE, Suspect, quarantine, suspects_in
 from chat.memory.rebuild import LastTurn, rebuild
 from chat.memory.statements import Begin, Fence, Replace, Seal, Stored
 from chat.memory.store import SessionStore
@@ -102,7 +102,15 @@ def _compared(stored: Stored, place: Place) -> _Found:
     sound = [row for index, row in enumerate(rows) if index not in wrong]
     found = comparison(place.conversation_id, stored, sound, before=place.fence.turn)
     suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
-    return _Found(stored, begun, [row.item for row in rows], suspects, found.added, found.is_faithful)
+    added = found.added
+    if begun and stored.last is not None:
+        # A turn that is replaced or begins again takes the rows after its beginning away.
+        foreign = unknown(place.conversation_id, [row for row in stored.rows if row.id > stored.base])
+        if stored.last.turn != place.fence.turn:
+            added = [*added, *(Recorded(stored.last.turn, row.item) for row in foreign)]
+        elif stored.is_sealed:
+            suspects += [Suspect(row.id, row.item, MEANWHILE) for row in foreign]
+    return _Found(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
 
 
 def _rebuilt(found: _Found, place: Place, also: Sequence[Recorded] = ()) -> Opened:

@@ -13,6 +13,8 @@ from chat.models.session import QUARANTINED
 
 logger = logging.getLogger(__name__)
 
+MEANWHILE = "was written while a turn was at work"
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:

@@ -73,16 +73,25 @@ def finish_deletions(*, seconds: float = PATIENCE_OF_WORKER) -> bool:
         return False
 
 
+def remove_released_copies() -> None:
+    """Remove the corrupt session files with deleted data that stayed because of a hold which is released by now."""
+    waiting = PendingDeletion.objects.exclude(finished_at=None).exclude(terms=[])
+    terms = sorted({term for row in waiting for term in row.terms})
+    if terms and remove_set_aside(settings.AGENT_SESSION_DB_PATH, terms):
+        waiting.filter(report=None).delete()
+        waiting.update(terms=[])
+
+
 def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:
     path, rows = settings.AGENT_SESSION_DB_PATH, PendingDeletion.objects.filter(pk__in=[row.pk for row in pending])
-    if terms := sorted({term for row in pending for term in row.terms}):
-        remove_set_aside(path, terms)
+    terms = sorted({term for row in pending for term in row.terms})
+    if remove_set_aside(path, terms):
         rows.update(terms=[])
     if path.exists():
         with opened(path) as file:
             if not file.settle(seconds=seconds):
                 return False
-    rows.filter(report=None).delete()
+    rows.filter(report=None, terms=[]).delete()
     rows.update(finished_at=timezone.now())
     return True
 

@@ -11,7 +11,7 @@ from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
 from chat.memory.items import Item
 from chat.memory.opening import Opened, Place, open_session
-from chat.memory.quarantine import Suspect, quarantine
+from chat.memory.quarantine import MEANWHILE, Suspect, quarantine
 from chat.memory.statements import Append, Begin, Clear, Delete, Fence
 from chat.memory.store import SessionStore
 
@@ -111,7 +111,7 @@ class AgentSessionMemory(SessionABC):
             return
         ours = [*self.given]
         suspects = [
-            Suspect(row.id, row.item, "was written while a turn was at work")
+            Suspect(row.id, row.item, MEANWHILE)
             for row in stored.rows
             if row.id > stored.base and row.item not in ours
         ]

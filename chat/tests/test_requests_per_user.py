@@ -18,6 +18,13 @@ pytestmark = pytest.mark.service
 AT_ONCE = 2
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chat_task'::regclass"
 TABS = 24
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+LIST_TASKS = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "list_tasks", "arguments": {}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +48,11 @@ async def test_requests_of_one_person_wait_for_each_other_and_nobody_else_waits(
         token = (await client.post("/api/auth/login", json=credentials)).json()["access_token"]
         with psycopg.connect(narrow_server.database.url) as lock:
             lock.execute("LOCK TABLE chat_task")
-            # By a login and by a token: it is one person.
+            # By a login, by a token and by MCP: it is one person.
             bearer = {"Authorization": f"Bearer {token}"}
             requests = [client.get("/") for _ in range(8)]
             requests += [client.get("/api/tasks", headers=bearer) for _ in range(8)]
+            requests += [client.post("/mcp", headers=bearer | ACCEPT, json=LIST_TASKS) for _ in range(8)]
             sent = [asyncio.create_task(request) for request in requests]
             query = narrow_server.database.query
             await asyncio.to_thread(eventually, lambda: query(WAITING) == [(AT_ONCE,)], what="requests that wait")

@@ -20,8 +20,10 @@ from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
 from chat.memory.maintenance import opened_to_read
+from chat.memory.opening import Place, open_session
+from chat.memory.rebuild import LastTurn
 from chat.memory.session import AgentSessionMemory
-from chat.memory.statements import Seal
+from chat.memory.statements import Append, Fence, Seal
 from chat.memory.store import SessionStore
 from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
@@ -139,6 +141,34 @@ async def test_what_the_sdk_wrote_outlives_damage_and_a_lost_file(
     for call in script.calls[-2:]:
         given = [item.get("content") for item in call.input if item.get("role") == "user"]
         assert given[:4] == ["Remind me to call Ada.", "One", "Between", "Two"]
+
+
+async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_staff(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    store, session_id = chat.runner.store, str(SessionId(chat.user.pk, chat.conversation_id))
+    script.extend([[assistant_message("Reply 1.")]])
+    await chat.reply("One")
+    await chat.settled()
+    before = await chat.session()
+    last = (await store.read(session_id)).last
+    assert last is not None
+    await store.write(Append(session_id, Fence(last.turn + 1, 1), [{"role": "user", "content": "Two"}]))
+    await by_sqlite(store.path, session_id, [said("Meanwhile")])
+
+    fence = Fence(last.turn + 1, 2)
+    place = Place(
+        session_id=session_id,
+        conversation_id=chat.conversation_id,
+        fence=fence,
+        replaces=None,
+        last=LastTurn(last, is_missing=False),
+    )
+    opened = await open_session(store, place)
+
+    assert opened.items == before
+    kept = await in_database(lambda: list(Quarantined.objects.values_list("content", flat=True)))
+    assert any("Meanwhile" in content for content in kept)
 
 
 async def test_a_session_of_a_version_without_digests_goes_on_as_it_was(chat: Chat, script: ScriptedModel) -> None:

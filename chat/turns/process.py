@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat.bridge import in_database
+from chat.exceptions import ServerStopping
 
 if TYPE_CHECKING:
     from chat.turns.runner import TurnRunner
@@ -48,7 +49,7 @@ async def drain(seconds: float) -> None:
 
 
 def current() -> "TurnRunner":
-    """Return the process's runner."""
+    """Return the process's runner. Raise ServerStopping where it has stopped, or was never started."""
     if _runner is None:
-        raise RuntimeError("No turns are run in this process.")
+        raise ServerStopping()
     return _runner

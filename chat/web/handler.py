@@ -20,15 +20,13 @@ from chat.accounts.hashing import AT_ONCE, RETRY_AFTER
 from chat.api.throttle import Throttle
 from chat.exceptions import RateLimited, ServerBusy
 from chat.infra.client_address import client_address, limit_key
-from chat.infra.limits import FairQueue
+from chat.infra.limits import requests_by_person
 from chat.web.requesters import Requesters
 
 # POST requests to these paths; the links in mails are below the last one of the first.
 ANONYMOUS = ("/accounts/login/", "/accounts/signup/", "/api/auth/login", "/api/auth/register", "/accounts/reset/")
 SIGNED_IN = ("/accounts/password/", "/settings/", "/settings/data/delete/")
 WAITING, WAITING_PER_ADDRESS = 128, 64  # requests, in this process
-WAITING_PER_PERSON = 100  # beside those that are answered: a person may have many tabs load at once
-TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 
 class QueueingHandler(ASGIHandler):
@@ -40,7 +38,6 @@ class QueueingHandler(ASGIHandler):
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting: Counter[str] = Counter()
         self._requesters = Requesters()
-        self._people = FairQueue(lambda: settings.REQUESTS_PER_USER, WAITING_PER_PERSON, TOO_MANY)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -55,7 +52,7 @@ class QueueingHandler(ASGIHandler):
         if request.path.startswith(settings.STATIC_URL):
             return nullcontext()
         person = await self._requesters.find(request)
-        return nullcontext() if person is None else self._people.turn(str(person))
+        return nullcontext() if person is None else requests_by_person.turn(str(person))
 
     def _turn_to_hash(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
         """Return the turn of a request that hashes a password. Raise RateLimited."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,20 @@ def test_a_session_file_that_is_none(worker: None, session_file: Path) -> None:
     session_file.write_text("this is no database, and long enough to be seen as none" * 20)
     found = health.health()
     assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
+
+
+@pytest.mark.parametrize("thing", ["dangling link", "pipe", "other tables", "encrypted"])
+def test_something_else_where_the_session_file_belongs(worker: None, session_file: Path, thing: str) -> None:
+    if thing == "dangling link":
+        session_file.symlink_to(session_file.parent / "missing" / "agent_sessions.db")
+    elif thing == "pipe":
+        os.mkfifo(session_file)
+    elif thing == "other tables":
+        with closing(sqlite3.connect(session_file)) as file:
+            file.execute("CREATE TABLE agent_messages (mine TEXT)")
+    else:
+        session_file.write_bytes(os.urandom(8192))
+    assert not health.health().sessions
 
 
 def test_a_session_file_that_is_one(worker: None, session_file: Path) -> None:

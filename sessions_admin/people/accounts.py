@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from chat import logins, notices, tokens
-from chat.exceptions import BadInput, Conflict, NotFound
+from chat.exceptions import BadInput, Conflict, NotFound, ServerStopping
 from chat.models import Turn, User
 from chat.models.turn import ACTIVE
 from chat.turns import process
@@ -127,7 +127,7 @@ def _stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID)
     turn = {"user_id": user_id, "conversation_id": conversation_id, "turn_id": turn_id}
     try:
         runner = process.current()
-    except RuntimeError:  # not in a server
+    except ServerStopping:  # not in a server
         ask_to_stop(**turn)
     else:
         async_to_sync(runner.stop)(**turn)

@@ -25,7 +25,7 @@ from config.exceptions import CannotStart
 from config.only_one import OnlyOne
 from config.versions import unknown_migrations
 from sessions_admin import audit
-from sessions_admin.models import Action
+from sessions_admin.models import Action, AuditRecord
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import TABLES, Archive, Manifest
 from sessions_admin.stores.backup import copy_statement
@@ -55,6 +55,7 @@ class Restored:
     rows: int
     sessions: int
     items: int
+    erased_since: tuple[str, ...]  # the ids of people who were erased after the backup was made
 
     def as_json(self) -> dict[str, object]:
         """Give it as a plain dict."""
@@ -81,6 +82,7 @@ def restore(
         manifest = backup.manifest
         _check_known(manifest)
         _check_may_replace(force=force)
+        erased_since = _erased_since(manifest.made_at)  # before the audit is replaced
         if not dry_run:
             remove_leftovers(is_alone=True)  # before the audit, by which they are judged, is replaced
         with temporary_folder("restore", target.parent) as folder:
@@ -95,6 +97,7 @@ def restore(
         rows=manifest.rows,
         sessions=manifest.memory["agent_sessions"],
         items=manifest.memory["agent_messages"],
+        erased_since=erased_since,
     )
 
 
@@ -112,7 +115,7 @@ def _no_server() -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute(_SERVED)
             served = cursor.fetchone()[0]
-            if "chat_turn" in connection.introspection.table_names(cursor):
+            if _has_table(cursor, "chat_turn"):
                 cursor.execute(_LEASED)
                 served |= cursor.fetchone()[0]
         if served:
@@ -142,10 +145,23 @@ def _check_may_replace(*, force: bool) -> None:
 
 def _is_empty() -> bool:
     with connection.cursor() as cursor:
-        if "chat_user" not in connection.introspection.table_names(cursor):
+        if not _has_table(cursor, "chat_user"):
             return True
         cursor.execute("SELECT EXISTS (SELECT FROM chat_user)")
         return not cursor.fetchone()[0]
+
+
+def _erased_since(made_at: str) -> tuple[str, ...]:
+    """Return the ids of the people who were erased after a moment, as far as the audit goes back."""
+    with connection.cursor() as cursor:
+        if not _has_table(cursor, AuditRecord._meta.db_table):
+            return ()
+    erased = audit.done().filter(action=Action.ERASE, at__gt=made_at).order_by("person")
+    return tuple(erased.values_list("person", flat=True).distinct())
+
+
+def _has_table(cursor: Any, name: str) -> bool:
+    return name in connection.introspection.table_names(cursor)
 
 
 # The work.

@@ -32,6 +32,7 @@ from config.only_one import OnlyOne
 from config.tests.support import LiveDatabase, database, run
 from sessions_admin.audit import of_shell
 from sessions_admin.models import AuditRecord, CleanupRun, StoreSample
+from sessions_admin.people.erase import erase_person
 from sessions_admin.stores import archive
 from sessions_admin.stores.backup import backup, tables
 from sessions_admin.stores.reconcile import reconcile
@@ -302,6 +303,18 @@ def test_a_database_with_people_in_it_is_replaced_only_by_force(
 
     assert "Restored the backup of" in command("restore", copy, "--force")
     assert Conversation.objects.get().title.startswith("Party")
+
+
+def test_people_who_were_erased_since_are_named(
+    copy: Path, session_file: Path, owner: User, outsider: User
+) -> None:
+    erase_person(owner.pk, actor="os:root", reason="asked for it")
+
+    call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(printed := StringIO()))
+
+    assert User.objects.filter(pk=owner.pk).exists()
+    assert str(owner.pk) in printed.getvalue()
+    assert str(outsider.pk) not in printed.getvalue()
 
 
 async def test_it_is_refused_while_a_server_works_with_the_database(

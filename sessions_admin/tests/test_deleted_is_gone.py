@@ -25,10 +25,10 @@ from sessions_admin.models import Trigger
 from sessions_admin.people import erase
 from sessions_admin.people.erase import erase_person, newest_report
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.sessions.lifecycle import hold_session
+from sessions_admin.sessions.lifecycle import hold_session, release_session
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.checking import check
-from sessions_admin.tasks import finish_deletions
+from sessions_admin.tasks import daily_cleanup, finish_deletions
 from sessions_admin.tests.conftest import GivenSession, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -198,7 +198,7 @@ def test_a_file_that_was_set_aside_goes_with_its_log_where_it_holds_what_is_dele
 
 
 @pytest.mark.parametrize("words", ["held", "others"])
-def test_one_stays_that_holds_somebodys_held_session_or_nothing_of_this(
+def test_a_copy_stays_that_has_nothing_of_this_or_a_held_session_until_its_release(
     words: str, thrown_away: AgentSession, outsider: User, given_session: GivenSession, session_file: Path
 ) -> None:
     held = given_session(outsider, idle=timedelta(0))
@@ -209,6 +209,14 @@ def test_one_stays_that_holds_somebodys_held_session_or_nothing_of_this(
     finish_deletions()
 
     assert set(set_aside_files(session_file)) == {copy}
+    assert not PendingDeletion.objects.filter(finished_at=None).exists()
+    daily_cleanup()
+    assert set(set_aside_files(session_file)) == {copy}
+
+    release_session(held.session_id, actor="os:root", reason="the case is closed")
+    daily_cleanup()
+
+    assert set(set_aside_files(session_file)) == (set() if words == "held" else {copy})
     assert not PendingDeletion.objects.exists()
 
 

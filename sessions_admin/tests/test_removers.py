@@ -179,6 +179,15 @@ async def the_reply_regenerated(held: Held) -> None:
 
 
 @remover
+async def the_reply_regenerated_after_rows_of_another_program(held: Held) -> None:
+    session = SQLiteSession(held.session_id, held.path)
+    await session.add_items([{"role": "user", "content": "after the reply"}])
+    session.close()
+    await the_reply_regenerated(held)
+    assert any("after the reply" in item for item in await in_database(held.everything))
+
+
+@remover
 async def the_same_message_again(held: Held) -> None:
     held.script.enqueue(ModelStep.raise_error(ValueError("no answer")))
     await held.chat.say("Fourth")

@@ -27,6 +27,11 @@ class Command(ShellCommand):
         with self.failures_told():
             how = {name: options[name] for name in ("force", "dry_run")} | {"on_progress": self.print_progress}
             done = restore(options["file"], actor=of_shell(), limit=options["max_size"], **how)
+        if done.erased_since:
+            self.stderr.write(
+                "These people were erased after this backup was made and may be in it. Erase them again with "
+                f"erase_user ID: {', '.join(done.erased_since)}."
+            )
         if options["json"]:
             self.print_json(done.as_json())
             return
