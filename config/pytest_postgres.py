@@ -31,6 +31,8 @@ FOREIGN = (
 )
 
 PREFIX = "threadkeeper-tests-"
+# Attacks wait more than they compute: each of their groups has a process of its own.
+GROUPS_OF_ATTACKS = 4
 
 _folder: Path | None = None
 _server: EmbeddedPostgres | None = None
@@ -73,7 +75,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run everything in one process more than there are cores, since many tests wait; run what is named in this one."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
-    return (os.cpu_count() or 1) + 1
+    return GROUPS_OF_ATTACKS if config.option.markexpr == "attack" else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)

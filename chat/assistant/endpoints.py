@@ -18,6 +18,7 @@ from openai.types.responses import (
 )
 from pydantic import BaseModel, ValidationError
 
+from chat.assistant.model_config import ModelConfig
 from chat.assistant.retrying import BrokenStream
 
 Input = str | list[TResponseInputItem]
@@ -51,6 +52,10 @@ class ResponsesModel(OpenAIResponsesModel):
     Reasoning is stored with the name of its model. Another one is sent the conversation without it, since the API
     refuses a request with reasoning that it cannot decrypt.
     """
+
+    def __init__(self, config: ModelConfig, client: AsyncOpenAI) -> None:
+        super().__init__(config.model, client)
+        self.config = config
 
     async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
@@ -125,6 +130,10 @@ class CompletionsModel(OpenAIChatCompletionsModel):
     The SDK asks for a reason to finish at OpenAI's own address only: elsewhere half a reply would be stored as a whole
     one, and the first of several calls would act.
     """
+
+    def __init__(self, config: ModelConfig, client: AsyncOpenAI) -> None:
+        super().__init__(config.model, client)
+        self.config = config
 
     async def _fetch_response(self, *args: Any, **kwargs: Any) -> Any:
         fetched: Any = await super()._fetch_response(*args, **kwargs)

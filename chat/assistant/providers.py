@@ -7,6 +7,7 @@ from django.conf import settings
 
 from chat.assistant.configured import is_offline
 from chat.assistant.endpoints import Client, CompletionsModel, ResponsesModel
+from chat.assistant.model_config import default
 from chat.assistant.offline.model import OfflineModel
 
 
@@ -14,16 +15,17 @@ def build_model() -> Model:
     """Make the model that the settings name."""
     if is_offline():
         return OfflineModel()
+    config = default()
     client = Client(
         # Endpoints of one's own often want no key, the client always does.
-        api_key=settings.OPENAI_API_KEY or "none",
-        base_url=settings.OPENAI_BASE_URL or None,
+        api_key=config.api_key or "none",
+        base_url=config.base_url or None,
         timeout=settings.AGENT_MODEL_TIMEOUT,
         max_retries=0,  # retried by chat.assistant.retrying, which also sees a stream that breaks
     )
-    if settings.AGENT_API == "chat_completions":
-        return CompletionsModel(model=settings.AGENT_MODEL, openai_client=client)
-    return ResponsesModel(model=settings.AGENT_MODEL, openai_client=client)
+    if config.api == "chat_completions":
+        return CompletionsModel(config, client)
+    return ResponsesModel(config, client)
 
 
 def model_settings() -> ModelSettings:

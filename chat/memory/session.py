@@ -111,9 +111,7 @@ class AgentSessionMemory(SessionABC):
             return
         ours = [*self.given]
         suspects = [
-            Suspect(row.id, row.item, MEANWHILE)
-            for row in stored.rows
-            if row.id > stored.base and row.item not in ours
+            Suspect(row.id, row.item, MEANWHILE) for row in stored.rows if row.id > stored.base and row.item not in ours
         ]
         if suspects:
             await in_database(quarantine, self.session_id, suspects)

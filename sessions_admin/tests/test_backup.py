@@ -305,9 +305,7 @@ def test_a_database_with_people_in_it_is_replaced_only_by_force(
     assert Conversation.objects.get().title.startswith("Party")
 
 
-def test_people_who_were_erased_since_are_named(
-    copy: Path, session_file: Path, owner: User, outsider: User
-) -> None:
+def test_people_who_were_erased_since_are_named(copy: Path, session_file: Path, owner: User, outsider: User) -> None:
     erase_person(owner.pk, actor="os:root", reason="asked for it")
 
     call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(printed := StringIO()))

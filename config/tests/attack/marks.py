@@ -2,8 +2,14 @@
 
 import pytest
 
-# One after another in one process, for they share a product whose memory and answers they measure.
-on_product = [pytest.mark.service, pytest.mark.xdist_group("attack")]
-# Beside them, those that end or suspend parts of a product, or wait for long.
-on_processes = [pytest.mark.service, pytest.mark.xdist_group("attack on processes")]
+
+def _group(name: str) -> list[pytest.MarkDecorator]:
+    """Run tests one after another in one process: they share a product whose memory and answers they measure."""
+    return [pytest.mark.service, pytest.mark.xdist_group(name)]
+
+
+on_product = _group("attack")
+with_much = _group("attack with much")
+on_processes = _group("attack on processes")
+on_connections = _group("attack on connections")
 quick = pytest.mark.quick

@@ -10,10 +10,10 @@ import uuid
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from config.tests.attack.clients import Person, connect_socket, open_socket
-from config.tests.attack.marks import on_product
+from config.tests.attack.marks import with_much
 from config.tests.attack.product import Product, Watch, private_memory
 
-pytestmark = on_product
+pytestmark = with_much
 
 ID = "00000000-0000-0000-0000-000000000000"
 ODD = [

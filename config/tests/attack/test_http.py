@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Person
-from config.tests.attack.marks import on_product
+from config.tests.attack.marks import with_much
 from config.tests.attack.product import HOST, Product, Watch, private_memory
 from config.tests.attack.raw import connect, head
 
-pytestmark = on_product
+pytestmark = with_much
 
 PATHS = [
     "/%00",

@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, s
 
 from chat.tests.browser.conftest import ARGUMENTS
 from config.tests.attack.clients import Person, new_person
-from config.tests.attack.marks import on_processes
+from config.tests.attack.marks import on_connections
 from config.tests.attack.product import Product
 from config.tests.attack.staff import lists_of, new_staff
 
-pytestmark = [*on_processes, pytest.mark.browser]
+pytestmark = [*on_connections, pytest.mark.browser]
 
 EVIL = "https://evil.test"
 MARKUP = [

@@ -11,11 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config.tests.attack.clients import Browser, Person, connect_socket, many_clients, new_person, open_socket
-from config.tests.attack.marks import on_product
+from config.tests.attack.marks import with_much
 from config.tests.attack.product import Product, Watch, private_memory, spooled
 from config.tests.attack.test_tasks_and_sockets import add_tasks
 
-pytestmark = on_product
+pytestmark = with_much
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 
 from config.tests.attack.clients import Person, many_clients, new_person, open_socket
-from config.tests.attack.marks import on_product
+from config.tests.attack.marks import with_much
 from config.tests.attack.product import Product
 
-pytestmark = on_product
+pytestmark = with_much
 
 
 async def at_the_same_moment(person: Person, count: int, method: str, path: str, **how: Any) -> list[int]:
