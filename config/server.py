@@ -147,7 +147,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self._loop.add_signal_handler(number, self.shut_down)
         self.ws_factory.protocol = BoundedWebSocket
         # Who sends too much is told so by a close code, not left with a connection that broke.
-        self.ws_factory.setProtocolOptions(failByDrop=False)
+        # The application refuses origins, "null" among them.
+        self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
         self._listener.setblocking(False)
         self.http_factory = Factory(self)
         self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)

@@ -6,7 +6,10 @@ import uuid
 
 import pytest
 from agents.testing import ScriptedModel, assistant_message
+from channels.testing import WebsocketCommunicator
+from django.test import AsyncClient
 
+from chat.sockets import application
 from chat.tests.conftest import Chat
 from chat.turns import beginning
 from chat.turns.finish import Ended, Ending, finish
@@ -34,3 +37,14 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
     await chat.runner.drain(0)
 
     assert under_way == ["begun", "ended"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_socket_of_a_server_that_is_stopping_is_closed_for_a_restart(async_owner_client: AsyncClient) -> None:
+    cookie = "; ".join(f"{name}={value.value}" for name, value in async_owner_client.cookies.items())
+    headers = [(b"cookie", cookie.encode()), (b"origin", b"http://testserver"), (b"host", b"testserver")]
+    socket = WebsocketCommunicator(application, f"/ws/chat/{uuid.uuid4()}/", headers=headers)
+
+    assert (await socket.connect())[0]
+
+    assert await socket.receive_output() == {"type": "websocket.close", "code": 1012}

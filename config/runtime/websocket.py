@@ -108,11 +108,10 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._is_asked = True
         return super().onConnect(request)
 
-    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802,N803
-        """Refuse the handshake. Drop the connection afterwards, since daphne resumes its transport after this call."""
-        self.wasNotCleanReason = reason
-        self.sendHttpErrorResponse(code, reason, responseHeaders)
-        twisted_loop.call_soon(self.dropConnection)
+    def onClose(self, *args: Any) -> None:  # noqa: N802 - autobahn's name
+        """Tell the application that the socket is closed, if it knows of it."""
+        if self._is_asked:
+            super().onClose(*args)
 
     def serverAccept(self, subprotocol: str | None = None) -> None:  # noqa: N802 - daphne's name
         """Accept the socket, and process what the client has sent already."""

@@ -279,6 +279,25 @@ def test_each_has_its_status(server: ServerProcess, sent: bytes, status: int) ->
     assert talk(server, sent).status == status
 
 
+HANDSHAKE = ("Upgrade: websocket", "Connection: Upgrade")
+VERSION, KEY = "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [((VERSION, KEY, "Origin: null"), 403), ((VERSION,), 400), ((KEY, "Sec-WebSocket-Version: 7"), 400)],
+    ids=["origin", "no key", "version"],
+)
+def test_a_handshake_that_is_refused_is_no_error_of_the_server(
+    server: ServerProcess, headers: tuple[str, ...], status: int
+) -> None:
+    path = "GET /ws/chat/00000000-0000-4000-8000-000000000000/"
+    before = len(server.output)
+    answer = talk(server, request(path, *HANDSHAKE, *headers))
+    assert (answer.status, answer.is_closed) == (status, True)
+    assert "Unhandled" not in server.output[before:]
+
+
 def test_a_client_does_not_choose_where_links_lead(server: ServerProcess) -> None:
     answer = talk(server, request("GET /", "Daphne-Root-Path: //evil.example", CLOSE))
     assert answer.status == 302
