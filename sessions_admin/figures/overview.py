@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Min
 from django.utils import timezone
 
 from chat.memory.file import size_on_disk
+from chat.models import PendingDeletion
 from chat.models.session import State
 from config.health import Health, health
 from sessions_admin import clock
@@ -39,6 +41,7 @@ class Overview:
     cleanup: NextCleanup
     failures: Sequence[Failure]
     clock: Doubt | None
+    oldest_deletion_at: datetime | None  # of those whose text can still be read in the session file
 
     @property
     def kept(self) -> Sequence[StateCount]:
@@ -65,6 +68,12 @@ class Overview:
             said.append("No daily clean-up is scheduled; the next start of the server schedules it.")
         elif self.cleanup.is_overdue:
             said.append("The daily clean-up is overdue.")
+        if self.oldest_deletion_at and self.oldest_deletion_at < self.at - BEHIND:
+            said.append(
+                "Deleted text can still be read in the session file, since "
+                f"{self.oldest_deletion_at:%Y-%m-%d %H:%M} UTC: a process keeps the file open for reading. "
+                "Close it; the worker then finishes the deletion."
+            )
         if self.clock:
             said.append(str(self.clock))
         return said
@@ -103,6 +112,7 @@ class Overview:
             },
             "failures": [asdict(failure) for failure in self.failures],
             "clock": str(self.clock) if self.clock else None,
+            "oldest_deletion_at": self.oldest_deletion_at,
         }
         return {name: _plain(value) for name, value in plain.items()}
 
@@ -124,6 +134,7 @@ def overview() -> Overview:
         cleanup=pulse.next_cleanup(),
         failures=pulse.failures(),
         clock=clock.doubt(),
+        oldest_deletion_at=PendingDeletion.objects.filter(finished_at=None).aggregate(at=Min("created_at"))["at"],
     )
 
 

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from chat.models import AgentSession, User
+from chat.models import AgentSession, PendingDeletion, User
 from sessions_admin import heartbeat, schedules
 from sessions_admin.models import StoreSample
 from sessions_admin.samples import sample
@@ -67,6 +67,14 @@ def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path
 def test_an_absent_worker_is_said_first(session_file: Path, viewer_client: Client) -> None:
     assert NO_WORKER in words(viewer_client)
     assert "Worker is absent" in words(viewer_client)
+
+
+def test_a_deletion_that_a_reader_holds_up_is_reported(session_file: Path, viewer_client: Client) -> None:
+    PendingDeletion.objects.create()
+    assert "Deleted text can still be read" not in words(viewer_client)
+
+    PendingDeletion.objects.update(created_at=timezone.now() - timedelta(minutes=6))
+    assert "Deleted text can still be read in the session file, since" in words(viewer_client)
 
 
 def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
