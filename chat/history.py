@@ -86,6 +86,7 @@ class ShownTurn:
     prompt: ShownMessage
     reply: ShownMessage | None  # once there is one
     text: str
+    reasoning: str
     warning: str
     error_code: str
     error_detail: str
@@ -125,6 +126,7 @@ class ShownTurn:
             "prompt": self.prompt.as_json(),
             "reply": self.reply.as_json() if self.reply else None,
             "text": self.text if self.is_active else "",
+            "reasoning": self.reasoning,
             "tools": [call.as_json() for call in self.tools],
             "warning": {"code": self.warning, "detail": self.warning_detail} if self.warning else None,
             "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
@@ -243,6 +245,7 @@ def _turns(
             prompt=_message(turn.prompt),
             reply=replies.get(turn.pk),
             text=turn.text,
+            reasoning=turn.reasoning,
             warning=turn.warning,
             error_code=turn.error_code,
             error_detail=turn.error_detail,

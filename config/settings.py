@@ -228,6 +228,8 @@ AGENT_MODEL = env.text("AGENT_MODEL", "gpt-5-mini")
 AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions")
 # Seconds to connect, and between two pieces of a stream: reasoning models are silent for a while.
 AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
+# Whether reasoning is sent back with later requests: as the endpoint turns out to need it, always, or never.
+AGENT_REASONING = env.choice("AGENT_REASONING", "auto", "auto", "return", "omit")
 # What a request to the model may hold, in tokens: older turns are left out of it.
 AGENT_CONTEXT_TOKENS = env.whole("AGENT_CONTEXT_TOKENS", 32_000, least=1_000)
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)

@@ -1,8 +1,8 @@
 """What a run of the agent is given besides the conversation."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -50,5 +50,11 @@ class TurnContext:
     act_apart: ActApart
     # Calls about which the person was asked before: they wait no more.
     settled: frozenset[str] = frozenset()
+    # Outputs of the calls that are not run as they are, by the calls' ids.
+    refused: Mapping[str, str] = field(default_factory=dict)
     # What earlier versions of the turn did and stays done.
     kept: Sequence[KeptCall] = ()
+
+    def needs_no_approval(self, call_id: str) -> bool:
+        """Tell whether a call waits for nobody: it was decided about, or is not run."""
+        return call_id in self.settled or call_id in self.refused

@@ -1,6 +1,7 @@
 """The SDK's two models, where they take too much for granted about the endpoint."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -8,42 +9,107 @@ from urllib.parse import urlsplit
 from agents import ModelResponse, OpenAIChatCompletionsModel, OpenAIResponsesModel, TResponseInputItem
 from agents.items import TResponseStreamEvent
 from agents.models.fake_id import FAKE_RESPONSES_ID
-from openai import AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk
-from openai.types.responses import (
-    ResponseCompletedEvent,
-    ResponseOutputItemDoneEvent,
-    ResponseReasoningItem,
-    ResponseTextDeltaEvent,
-)
-from pydantic import BaseModel, ValidationError
+from openai import APIStatusError, AsyncOpenAI, AsyncStream
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemDoneEvent, ResponseTextDeltaEvent
+from pydantic import ValidationError
 
-from chat.assistant.model_config import ModelConfig
+from chat.assistant.model_config import ModelConfig, learned
 from chat.assistant.retrying import BrokenStream
+from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk, repaired_completion, unmarked
+from chat.assistant.validation.history import is_of, prepared, with_reasoning
+from chat.assistant.validation.items import sign
+
+logger = logging.getLogger(__name__)
 
 Input = str | list[TResponseInputItem]
 
+# In lower case, what endpoints write when a request lacks the reasoning of earlier responses: DeepSeek, Kimi, and the
+# Responses API.
+_LACKS_REASONING = (
+    ("reasoning_content", "missing"),
+    ("reasoning_content", "must be passed back"),
+    ("thinking", "must be passed back"),
+    ("without its required 'reasoning' item",),
+)
+# The types of items that have an equivalent in Chat Completions.
+_CONVERTED = frozenset({"message", "function_call", "function_call_output"})
+
 
 class Client(AsyncOpenAI):
-    """The client, but quick to read what there is most of: pieces of text."""
+    """The client, but quick to read what there is most of: pieces of text. Chunks of no valid shape are repaired."""
 
     def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
         """Read one event; the client would try a piece of text with all the kinds of events that there are."""
-        quick = _kind_of(data)
-        if quick is not None:
+        if cast_to is ChatCompletionChunk:
+            return repaired_chunk(data)
+        if cast_to is ChatCompletion:
+            data = repaired_completion(data)
+        elif isinstance(data, dict) and data.get("type") == "response.output_text.delta":
             try:
-                return quick.model_validate(data)
+                return ResponseTextDeltaEvent.model_validate(data)
             except ValidationError:
                 pass  # the client is more lenient
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 
-def _kind_of(data: object) -> type[BaseModel] | None:
-    if not isinstance(data, dict):
-        return None
-    if data.get("type") == "response.output_text.delta":
-        return ResponseTextDeltaEvent
-    return ChatCompletionChunk if data.get("object") == "chat.completion.chunk" else None
+class _Reasoning:
+    """Whether an endpoint gets reasoning back: as configured, or as its refusals show."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+
+    @property
+    def is_returned(self) -> bool:
+        if self._config.reasoning == "auto":
+            return learned(self._config.name).needs_reasoning
+        return self._config.reasoning == "return"
+
+    @property
+    def is_omitted(self) -> bool:
+        return self._config.reasoning == "omit"
+
+    def learn(self, error: APIStatusError) -> bool:
+        """Take a refusal into account; return whether the request is worth repeating with reasoning."""
+        text = f"{error.message} {error.body}".lower()
+        lacks = any(all(word in text for word in words) for words in _LACKS_REASONING)
+        if not lacks or error.status_code not in (400, 422) or self._config.reasoning != "auto" or self.is_returned:
+            return False
+        learned(self._config.name).needs_reasoning = True
+        logger.info("The model %s requires the reasoning of earlier responses.", self._config.name)
+        return True
+
+
+def _origin(config: ModelConfig, client: AsyncOpenAI) -> str:
+    """Return the name by which items that come from an endpoint are known."""
+    return f"{config.model} at {urlsplit(str(client.base_url)).hostname}"
+
+
+async def _stream(
+    ask: Callable[[], AsyncIterator[TResponseStreamEvent]], reasoning: _Reasoning, origin: str
+) -> AsyncIterator[TResponseStreamEvent]:
+    """Yield signed events; a request that is refused for want of reasoning is repeated with it."""
+    stream: Any = ask()
+    try:
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield _signed(event, origin)
+        return
+    except APIStatusError as error:  # comes before the first event only
+        if not reasoning.learn(error):
+            raise
+    stream = ask()
+    async with aclosing(stream) as events:
+        async for event in events:
+            yield _signed(event, origin)
+
+
+def _signed(event: TResponseStreamEvent, origin: str) -> TResponseStreamEvent:
+    if isinstance(event, ResponseOutputItemDoneEvent):
+        sign([event.item], origin)
+    elif isinstance(event, ResponseCompletedEvent):
+        sign(getattr(event.response, "output", None), origin)
+    return event
 
 
 class ResponsesModel(OpenAIResponsesModel):
@@ -56,23 +122,21 @@ class ResponsesModel(OpenAIResponsesModel):
     def __init__(self, config: ModelConfig, client: AsyncOpenAI) -> None:
         super().__init__(config.model, client)
         self.config = config
+        self._origin = _origin(config, client)
+        self._reasoning = _Reasoning(config)
 
     async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
-        self._sign(response.output)
+        sign(response.output, self._origin)
         return response
 
-    async def stream_response(
+    def stream_response(
         self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any
     ) -> AsyncIterator[TResponseStreamEvent]:
-        stream: Any = super().stream_response(system_instructions, self._readable(input), *args, **kwargs)
-        async with aclosing(stream) as events:
-            async for event in events:
-                if isinstance(event, ResponseOutputItemDoneEvent):
-                    self._sign([event.item])
-                elif isinstance(event, ResponseCompletedEvent):
-                    self._sign(event.response.output)
-                yield event
+        ask = super().stream_response
+        return _stream(
+            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._reasoning, self._origin
+        )
 
     def _build_response_create_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Hand the client the items and the tools as they are.
@@ -86,39 +150,39 @@ class ResponsesModel(OpenAIResponsesModel):
         built["extra_body"] = {**(extra if isinstance(extra, dict) else {}), **as_they_are}
         return built
 
-    @property
-    def _name(self) -> str:
-        return f"{self.model} at {urlsplit(str(self._client.base_url)).hostname}"
-
-    def _sign(self, output: Iterable[object]) -> None:
-        for item in output:
-            if isinstance(item, ResponseReasoningItem):
-                item.provider_data = {"model": self._name}  # type: ignore[attr-defined]  # where the SDK keeps such things
-
     def _readable(self, given: Input) -> Input:
         """Return the input without what another model thought, and without our own signatures."""
         if isinstance(given, str):
             return given
-        return cast(list[TResponseInputItem], list(self._read(cast(Sequence[dict[str, Any]], given))))
+        return cast(list[TResponseInputItem], list(self._read(prepared(cast(Any, given), self._origin))))
 
-    def _read(self, items: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    def _read(self, items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         dropped = False
         for item in items:
-            if item.get("type") == "reasoning":
-                dropped = (item.get("provider_data") or {}).get("model") != self._name
+            kind = item.get("type")
+            if kind == "reasoning":
+                dropped = not self._is_readable(item)
                 if not dropped:
-                    yield {key: value for key, value in item.items() if key != "provider_data"}
-            elif item.get("type") == "function_call" and dropped:
+                    yield _plain(item)
+            elif kind == "function_call" and dropped:
                 # By its id the API would miss the reasoning before it.
-                yield {key: value for key, value in item.items() if key != "id"}
+                yield {key: value for key, value in _plain(item).items() if key != "id"}
             else:
-                dropped = dropped and item.get("type") == "function_call_output"
-                yield _plain(item) if item.get("id") == FAKE_RESPONSES_ID else item
+                dropped = dropped and kind == "function_call_output"
+                yield _plain(item)
+
+    def _is_readable(self, item: Mapping[str, Any]) -> bool:
+        if self._reasoning.is_omitted or not is_of(item, self._origin) or item.get("id") == FAKE_RESPONSES_ID:
+            return False
+        return bool(item.get("encrypted_content")) or self._reasoning.is_returned
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item that Chat Completions left as the Responses API's types want it: a reply without an id is text."""
-    if item.get("type") != "message":
+    """Return an item as the Responses API's types want it: a reply without an id of the API's is text."""
+    item.pop("provider_data", None)
+    if item.get("type") != "message" or str(item.get("id")).startswith("msg"):
+        return item
+    if item.get("role") != "assistant" or not isinstance(item["content"], list):
         return item
     said = "".join(str(part.get("text") or part.get("refusal") or "") for part in item["content"])
     return {"role": item["role"], "content": said}
@@ -132,8 +196,28 @@ class CompletionsModel(OpenAIChatCompletionsModel):
     """
 
     def __init__(self, config: ModelConfig, client: AsyncOpenAI) -> None:
-        super().__init__(config.model, client)
+        super().__init__(config.model, client, should_replay_reasoning_content=lambda _: True)
         self.config = config
+        self._origin = _origin(config, client)
+        self._reasoning = _Reasoning(config)
+
+    async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
+        response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
+        sign(response.output, self._origin)
+        return response
+
+    async def stream_response(
+        self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        ask = super().stream_response
+        stream: Any = _stream(
+            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._reasoning, self._origin
+        )
+        async with aclosing(stream) as events:
+            async for event in events:
+                if isinstance(event, ResponseCompletedEvent):
+                    unmarked(event.response.output)
+                yield event
 
     async def _fetch_response(self, *args: Any, **kwargs: Any) -> Any:
         fetched: Any = await super()._fetch_response(*args, **kwargs)
@@ -141,6 +225,32 @@ class CompletionsModel(OpenAIChatCompletionsModel):
             return fetched
         response, stream = fetched
         return response, _Finished(stream)
+
+    def _readable(self, given: Input) -> Input:
+        """Return the input as the SDK converts it: with reasoning only for an endpoint that gets it back."""
+        if isinstance(given, str):
+            return given
+        items = list(self._read(prepared(cast(Any, given), self._origin)))
+        return cast(list[TResponseInputItem], list(with_reasoning(items)) if self._reasoning.is_returned else items)
+
+    def _read(self, items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for item in items:
+            ours = is_of(item, self._origin)
+            if ours:
+                item["provider_data"] = {**item["provider_data"], "model": self.model}  # as the SDK notes it
+            kind = item.get("type", "message")
+            if kind == "reasoning" and self._reasoning.is_returned and ours:
+                yield _summarized(item)
+            elif kind in _CONVERTED:
+                yield item
+
+
+def _summarized(item: dict[str, Any]) -> dict[str, Any]:
+    """Return reasoning where the SDK looks for the `reasoning_content` of a message: in the summary."""
+    if item.get("summary") or "_chat_completions_reasoning_field" in item["provider_data"]:
+        return item
+    summary = [{"type": "summary_text", "text": part.get("text")} for part in item.get("content") or ()]
+    return {**item, "summary": summary}
 
 
 class _Finished:
@@ -152,8 +262,12 @@ class _Finished:
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         finished = False
+        indexes = ToolCallIndexes()
         async for chunk in self._stream:
-            finished = finished or any(choice.finish_reason for choice in chunk.choices or ())
+            for choice in chunk.choices:
+                finished = finished or bool(choice.finish_reason)
+                if choice.delta.tool_calls:
+                    indexes.repair(choice.delta.tool_calls)
             yield chunk
         if not finished:
             raise BrokenStream

@@ -133,7 +133,7 @@ def _journaled(tool: FunctionTool) -> FunctionTool:
 
     async def asks(context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str) -> bool:
         """Tell whether a person must decide first: not where they have. When in doubt they must."""
-        if call_id in context.context.settled:
+        if context.context.needs_no_approval(call_id):
             return False
         try:
             return tool.needs_approval is True or await tool.needs_approval(context, arguments, call_id)  # type: ignore[operator]

@@ -21,6 +21,7 @@ from chat.assistant import extra
 from chat.assistant.context import TurnContext
 from chat.assistant.providers import model_settings
 from chat.assistant.relevance import judge
+from chat.assistant.validation.model import ValidModel
 from chat.memory.items import is_user_message
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> 
     )
     besides = extra.configured().described
     question = QUESTION + (BESIDES.format(tools=besides) if besides else "")
-    judge_agent = Agent(name="Relevance", instructions=question, model=model, model_settings=model_settings())
+    valid = ValidModel(model)
+    judge_agent = Agent(name="Relevance", instructions=question, model=valid, model_settings=model_settings())
     try:
         async with asyncio.timeout(VERDICT_TIMEOUT):
             result = await Runner.run(judge_agent, transcript, max_turns=1, run_config=RunConfig(tracing_disabled=True))

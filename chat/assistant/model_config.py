@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 from django.conf import settings
 
@@ -49,4 +49,5 @@ def default() -> ModelConfig:
         api_key=settings.OPENAI_API_KEY,
         api="chat_completions" if settings.AGENT_API == "chat_completions" else "responses",
         context_tokens=settings.AGENT_CONTEXT_TOKENS,
+        reasoning=cast(Reasoning, settings.AGENT_REASONING),
     )

@@ -57,7 +57,7 @@ class TaskTool(BaseModel):
         cls, context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str
     ) -> bool:
         """Tell whether a person must decide first: not where they have, nor where the call cannot be carried out."""
-        if call_id in context.context.settled:
+        if context.context.needs_no_approval(call_id):
             return False
         try:
             cls.model_validate(arguments)

@@ -52,7 +52,7 @@ from chat.chatkit.telling import Telling
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
 from chat.models.turn import Status
 from chat.turns import process
-from chat.turns.events import WARNINGS, Event, LastEvent, TurnQueued, Warned, is_retryable
+from chat.turns.events import WARNINGS, Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable
 from chat.turns.follow import follow
 from chat.turns.log import Picture
 
@@ -263,7 +263,7 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
 async def _told(turn: TurnView, telling: Telling, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
     """Follow a turn's log and tell of its items, until it ends or waits for a decision."""
     picture = Picture()
-    picture.text = turn.text
+    picture.fold(TextDelta(turn.text, 0))
     picture.tools = {tool["call_id"]: tool for tool in turn.tools}
     warned = ""
     async with aclosing(follow(process.current().logs, turn.id)) as log:

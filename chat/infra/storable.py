@@ -11,12 +11,17 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def storable(value: Any) -> Any:
     """Return a JSON value with a mark in the place of each character that cannot be stored.
 
-    A number that JSON does not have becomes a text.
+    The two halves of a surrogate pair become their character. A number that JSON does not have becomes a text.
     """
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return _storable_text(value) if _UNSTORABLE.search(value) else value
     if isinstance(value, dict):
         return {storable(name): storable(part) for name, part in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return [storable(part) for part in value] if isinstance(value, list) else value
+
+
+def _storable_text(text: str) -> str:
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\0", "\ufffd")

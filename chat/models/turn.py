@@ -75,6 +75,9 @@ class Turn(models.Model):
     stop_asked = models.BooleanField(default=False, db_default=False, help_text="Its process is to stop it.")
 
     text = models.TextField(blank=True, help_text="The reply so far, saved twice a second.")
+    reasoning = models.TextField(
+        blank=True, default="", db_default="", help_text="What the model thought, as the page shows it."
+    )
     items = models.JSONField(default=list, help_text="What the session was given during the turn.")
     usage = models.JSONField(null=True, blank=True)
     warning = models.CharField(max_length=32, blank=True)

@@ -68,7 +68,8 @@ def ask(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> A
         turn = Turn.objects.with_all_to_begin().get(pk=hold.turn_id)
         turn.status, turn.owner, turn.lease_until, turn.cut_off = Status.WAITING, None, None, 0
         turn.text, turn.usage, turn.warning = ending.text, ending.usage, ending.warning
-        turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "usage", "warning"])
+        turn.reasoning = ending.reasoning
+        turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "reasoning", "usage", "warning"])
         session_id = SessionId(conversation.user_id, conversation.id)
         reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)

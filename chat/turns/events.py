@@ -90,6 +90,15 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """Reasoning, which is no part of the reply, and the offset in characters at which it begins."""
+
+    type: ClassVar = "reasoning.delta"
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToolStarted:
     type: ClassVar = "tool.started"
     call_id: str
@@ -134,12 +143,13 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class TurnResumed:
-    """The text beyond `at` is written anew."""
+    """The text beyond `at` is written anew; the reasoning, if there is any, goes on."""
 
     type: ClassVar = "turn.resumed"
     text: str
     tools: list[ToolView]
     at: int
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,7 @@ class Snapshot:
     code: str | None = None
     detail: str | None = None
     warning: WarningView | None = None
+    reasoning: str | None = None
 
 
 LastEvent = TurnFinished | TurnStopped | TurnFailed
@@ -184,6 +195,7 @@ Event = (
     TurnQueued
     | TurnStarted
     | TextDelta
+    | ReasoningDelta
     | ToolStarted
     | ToolFinished
     | ApprovalRequested

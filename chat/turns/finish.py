@@ -24,8 +24,9 @@ from chat.turns.ownership import HELD, Hold
 
 _END = f"""
 WITH ended AS (
-    UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, items = %(items)s,
-        usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s, error_detail = %(error_detail)s
+    UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, reasoning = %(reasoning)s,
+        items = %(items)s, usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s,
+        error_detail = %(error_detail)s
     WHERE {HELD} RETURNING id
 ), said AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
@@ -51,6 +52,7 @@ class Ending:
     error_code: str = ""
     error_detail: str = ""
     asks: Sequence[ApprovalRequested] = ()
+    reasoning: str = ""
 
     @property
     def trouble(self) -> str:
@@ -81,6 +83,7 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
             position=message.position if message else last_position,
             status=ending.status,
             text=ending.text,
+            reasoning=ending.reasoning,
             items=Jsonb(storable(list(ending.items))),
             usage=Jsonb(ending.usage),
             warning=ending.warning,

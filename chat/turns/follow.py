@@ -148,5 +148,6 @@ def _look(turn_id: uuid.UUID) -> _Look:
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
         warning=warning_view(turn.warning),
+        reasoning=turn.reasoning or None,
     )
     return _Look(turn.attempt, turn.status, snapshot)

@@ -63,6 +63,13 @@ class Step:
         parts = [part for item in self.output if item.get("type") == "message" for part in item.get("content", [])]
         return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
 
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered, as far as it can be read."""
+        thoughts = [item for item in self.output if item.get("type") == "reasoning"]
+        parts = [part for item in thoughts for part in item.get("summary") or item.get("content") or ()]
+        return join_texts([str(part.get("text") or "") for part in parts])
+
 
 @dataclass(frozen=True, slots=True)
 class Journal:
@@ -75,6 +82,11 @@ class Journal:
     def text(self) -> str:
         """The text of all complete responses, as the page shows it."""
         return join_texts([step.text for step in self.steps])
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of all complete responses, as the page shows it."""
+        return join_texts([step.reasoning for step in self.steps])
 
     @property
     def usage(self) -> dict[str, int]:
@@ -210,9 +222,10 @@ def _attempted(effect: Callable[[], Effect]) -> Effect:
         return Effect({"ok": False, "error": "invalid", "detail": "This cannot be stored."})
 
 
-def save_text(hold: Hold, text: str) -> None:
-    """Save the reply so far, for whoever comes after a crash. Raise TurnLost."""
-    hold.write(f"UPDATE chat_turn SET text = %(text)s WHERE {HELD}", text=text)  # noqa: S608 - our own words
+def save_text(hold: Hold, text: str, reasoning: str) -> None:
+    """Save the reply and the reasoning so far, for whoever comes after a crash. Raise TurnLost."""
+    statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {HELD}"  # noqa: S608 - our own words
+    hold.write(statement, text=text, reasoning=reasoning)
 
 
 def copy_journal(source: Turn, target: Turn) -> None:

@@ -14,6 +14,7 @@ from chat.turns.events import (
     ApprovalRequested,
     Event,
     LastEvent,
+    ReasoningDelta,
     Snapshot,
     TextDelta,
     ToolFinished,
@@ -40,33 +41,52 @@ class Entry:
     event: Event
 
 
-class Picture:
-    """What there is to see of a turn: its reply so far, its calls, and what the person was warned of."""
+class _Growing:
+    """A text that grows at its end, or is written anew from an offset."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []  # of the text; joined when somebody asks
-        self._length = 0
+        self._pieces: list[str] = []  # joined when somebody asks
+        self.length = 0
+
+    @property
+    def whole(self) -> str:
+        text = "".join(self._pieces)
+        self._pieces = [text]
+        return text
+
+    def write(self, text: str, at: int) -> None:
+        if at != self.length:
+            self._pieces = [self.whole[:at]]
+            self.length = len(self._pieces[0])
+        self._pieces.append(text)
+        self.length += len(text)
+
+
+class Picture:
+    """What there is to see of a turn: its reply so far, its reasoning, its calls, and what the person was warned of."""
+
+    def __init__(self) -> None:
+        self._text = _Growing()
+        self._reasoning = _Growing()
         self.tools: dict[str, ToolView] = {}
         self.warning: WarningView | None = None
 
     @property
     def text(self) -> str:
         """The reply so far."""
-        text = "".join(self._pieces)
-        self._pieces = [text]
-        return text
+        return self._text.whole
 
-    @text.setter
-    def text(self, text: str) -> None:
-        self._pieces, self._length = [text], len(text)
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return self._reasoning.whole
 
     def fold(self, event: Event) -> None:
         """Take in what was said."""
         if isinstance(event, TextDelta):
-            if event.at != self._length:
-                self.text = self.text[: event.at]
-            self._pieces.append(event.text)
-            self._length += len(event.text)
+            self._text.write(event.text, event.at)
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.write(event.text, event.at)
         elif isinstance(event, ToolStarted):
             shown = self._call(event.call_id)
             shown["name"], shown["arguments"] = event.name, event.arguments
@@ -86,7 +106,8 @@ class Picture:
         elif isinstance(event, Warned):
             self.warning = {"code": event.code, "detail": event.detail}
         elif isinstance(event, TurnResumed | Snapshot):
-            self.text = event.text
+            self._text.write(event.text, 0)
+            self._reasoning.write(event.reasoning or "", 0)
             self.tools = {tool["call_id"]: tool.copy() for tool in event.tools}
             if isinstance(event, Snapshot):
                 self.warning = event.warning
@@ -142,18 +163,18 @@ class TurnLog(Picture):
         size = end = 0
         for n, event in enumerate(islice(self._events, after, None), start=after + 1):
             last = entries[-1].event if entries else None
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta | ReasoningDelta):
                 if size > READ_AT_ONCE:
                     break
                 size += len(event.text)
-                joins = isinstance(last, TextDelta) and event.at == end
+                joins = type(last) is type(event) and event.at == end
                 end = event.at + len(event.text)
                 if joins and last is not None:
                     pieces.append(event.text)
                     entries[-1] = Entry(n, last)
                     continue
             _complete(entries, pieces)
-            pieces = [event.text] if isinstance(event, TextDelta) else []
+            pieces = [event.text] if isinstance(event, TextDelta | ReasoningDelta) else []
             entries.append(Entry(n, event))
         _complete(entries, pieces)
         return entries
@@ -174,14 +195,15 @@ class TurnLog(Picture):
 
     def snapshot(self, status: str) -> Snapshot:
         """Return all there is to see at the moment."""
-        return Snapshot(status, self.text, list(self.tools.values()), warning=self.warning)
+        tools, reasoning = list(self.tools.values()), self.reasoning or None
+        return Snapshot(status, self.text, tools, warning=self.warning, reasoning=reasoning)
 
 
 def _complete(entries: list[Entry], pieces: list[str]) -> None:
     """Put the collected pieces of text into the last entry."""
     if len(pieces) > 1:
         last = entries[-1].event
-        assert isinstance(last, TextDelta)  # noqa: S101
+        assert isinstance(last, TextDelta | ReasoningDelta)  # noqa: S101
         entries[-1] = replace(entries[-1], event=replace(last, text="".join(pieces)))
 
 

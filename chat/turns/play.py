@@ -1,8 +1,9 @@
 """Play one turn: run the agent over the session and the journal, and say how it ended."""
 
 import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
@@ -22,6 +23,7 @@ from agents import (
     Runner,
     RunResultStreaming,
     Tool,
+    ToolErrorFormatterArgs,
     ToolExecutionConfig,
     Usage,
 )
@@ -35,6 +37,7 @@ from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.guardrail import build_guardrail
 from chat.assistant.relevance import REFUSAL
+from chat.assistant.validation.model import NO_ANSWER
 from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.memory.items import Item
@@ -72,14 +75,6 @@ MAX_STEPS = 24
 
 BROKEN = ("internal", "Something went wrong while answering.")
 
-# Made once: the SDK looks at the types of all its fields each time.
-# One call after another: what a model lists in an order is to be done in that order.
-RUN_CONFIG = RunConfig(
-    tracing_disabled=True,
-    tool_not_found_behavior="return_error_to_model",
-    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
-)
-
 
 class Play:
     """One attempt at a turn in this process."""
@@ -96,6 +91,7 @@ class Play:
         self._brief = brief
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
+        self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
         self._was_lost = False  # the session, and rebuilt from the record
         self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
 
@@ -125,6 +121,7 @@ class Play:
                 self._was_lost = True
                 self._warn("context_rebuilt")
         model = PlaybackModel(self._model, brief.journal, self.log)
+        self._invalid = model.refused
         try:
             await self._run(brief, model, memory)
         except InputGuardrailTripwireTriggered:
@@ -141,8 +138,8 @@ class Play:
             return await self._failed("model_error", "The assistant's answer could not be used.")
         if asks := self._asks():
             return await self._waiting(asks)
-        if not self.log.text:
-            return await self._failed("model_error", "The assistant gave no answer.")
+        if not self.log.text.strip():
+            return await self._failed("model_error", NO_ANSWER)
         return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
 
     async def broken(self) -> Ending:
@@ -182,7 +179,7 @@ class Play:
         self._result = Runner.run_streamed(
             build_agent(model, guardrail),
             brief.prompt,
-            context=self._context(brief),
+            context=self._context(brief, model.refused),
             max_turns=MAX_STEPS,
             hooks=_Journaling(self, model),
             session=memory,
@@ -192,7 +189,7 @@ class Play:
         async for _ in self._result.stream_events():
             pass  # what is worth showing goes to the log where it arises
 
-    def _context(self, brief: Brief) -> TurnContext:
+    def _context(self, brief: Brief, refused: Mapping[str, str]) -> TurnContext:
         pruned = brief.pruned if self._pruned is None else self._pruned
         return TurnContext(
             user_id=self.turn.user_id,
@@ -201,10 +198,13 @@ class Play:
             act=self._act,
             act_apart=self._act_apart,
             settled=brief.journal.settled,
+            refused=refused,
             kept=brief.kept,
         )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
+        if (refusal := self._invalid.get(call.id)) is not None:
+            effect = partial(Effect, json.loads(refusal))
         output = await self._journaled(journals.perform, self._known().hold, call, effect)
         await self._acted(call, output)
         return output
@@ -213,7 +213,8 @@ class Play:
         hold = self._known().hold
         output = await self._journaled(journals.begin, hold, call)
         if output is None:
-            task = asyncio.ensure_future(body())
+            refusal = self._invalid.get(call.id)
+            task = asyncio.ensure_future(body() if refusal is None else _answer(refusal))
             self._apart.add(task)
             task.add_done_callback(partial(self._ended, call))
             output = await self._journaled(journals.complete, hold, call, await task)
@@ -254,7 +255,8 @@ class Play:
         if self.turn.attempt > 1 or journal.steps:
             # The text was saved now and then, so that it may go beyond the journal or end before it.
             text = journal.text + self.turn.text[len(journal.text) :]
-            self.log.append(TurnResumed(text, journal.tools, len(journal.text)))
+            reasoning = journal.reasoning or None
+            self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
 
     def _warn_of_memory(self) -> None:
         self._warn("context_unavailable")
@@ -310,6 +312,7 @@ class Play:
         return Ending(
             status=status,
             text=self.log.text,
+            reasoning=self.log.reasoning,
             items=items,
             usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
             size=size,
@@ -349,6 +352,30 @@ class _Journaling(RunHooks[TurnContext]):
         if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
             arguments = journals.parsed(context.tool_arguments)
             self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+
+
+async def _answer(output: str) -> str:
+    return output
+
+
+def _not_found(error: ToolErrorFormatterArgs[Any]) -> str | None:
+    """Return the output of a call of a tool that there is not."""
+    if error.kind != "tool_not_found":
+        return None
+    context: TurnContext = error.run_context.context
+    detail = f"There is no tool “{error.tool_name}”. Call one of your tools by its name."
+    not_found = json.dumps({"ok": False, "error": "unknown_tool", "detail": detail}, ensure_ascii=False)
+    return context.refused.get(error.call_id, not_found)
+
+
+# Made once: the SDK looks at the types of all its fields each time.
+# One call after another: what a model lists in an order is to be done in that order.
+RUN_CONFIG = RunConfig(
+    tracing_disabled=True,
+    tool_not_found_behavior="return_error_to_model",
+    tool_error_formatter=_not_found,
+    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
+)
 
 
 def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandlerResult:

@@ -9,15 +9,17 @@ from agents.items import TResponseStreamEvent
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
+    ResponseReasoningTextDeltaEvent,
     ResponseRefusalDeltaEvent,
     ResponseTextDeltaEvent,
 )
 
 from chat.assistant.retrying import Retrying
-from chat.assistant.unique_ids import UniqueIds
+from chat.assistant.validation.items import refusals
+from chat.assistant.validation.model import ValidModel
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
-from chat.infra.storable import storable
-from chat.turns.events import TextDelta, TurnResumed
+from chat.exceptions import ModelFailed
+from chat.turns.events import ReasoningDelta, TextDelta, TurnResumed
 from chat.turns.journal import PARTING, Journal
 from chat.turns.log import TurnLog
 
@@ -26,11 +28,13 @@ class PlaybackModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log."""
 
     def __init__(self, model: Model, journal: Journal, log: TurnLog) -> None:
-        super().__init__(Retrying(UniqueIds(model), self._restart))
+        super().__init__(Retrying(ValidModel(model, self._retract), self._restart))
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
         self._said = 0  # and of this one, with what parts it from those
+        self._reasoned_before = 0  # characters of the reasoning of the steps before
+        self.refused: dict[str, str] = {}  # outputs of the calls that are not run as they are, by their ids
         self.step = 0
         self.from_journal = False
         self._asked_at = 0.0
@@ -43,25 +47,42 @@ class PlaybackModel(WrappedModel):
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
         self._before, self._said = self._before + self._said, 0
+        self._reasoned_before = len(self._log.reasoning)
         self._asked_at = time.monotonic()
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
             self._said = len(self._parted(step.text))
+            self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)
             return
-        async with closed_after(ask()) as events:
-            async for event in events:
-                if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent) and event.delta:
-                    self._say(storable(event.delta))
-                elif isinstance(event, ResponseCompletedEvent):
-                    self._drop_rest()
-                yield event
+        try:
+            async with closed_after(ask()) as events:
+                async for event in events:
+                    self._show(event)
+                    yield event
+        except ModelFailed:
+            self._drop_rest()
+            raise
+
+    def _show(self, event: TResponseStreamEvent) -> None:
+        if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
+            self._say(event.delta)
+        elif isinstance(event, ResponseReasoningTextDeltaEvent):
+            self._think(event.delta)
+        elif isinstance(event, ResponseCompletedEvent):
+            self.refused |= refusals(event.response.output)
+            self._drop_rest()
 
     def _say(self, text: str) -> None:
         text = text if self._said else self._parted(text)
         self._log.append(TextDelta(text, self._before + self._said))
         self._said += len(text)
+
+    def _think(self, text: str) -> None:
+        at = len(self._log.reasoning)
+        between = PARTING if 0 < self._reasoned_before == at else ""
+        self._log.append(ReasoningDelta(between + text, at))
 
     def _parted(self, text: str) -> str:
         """Part the beginning of a step from the steps before."""
@@ -69,9 +90,18 @@ class PlaybackModel(WrappedModel):
 
     def _restart(self) -> None:
         """Take back what a broken response said: it is written anew."""
+        if self._said or len(self._log.reasoning) > self._reasoned_before:
+            self._resume(self._log.reasoning[: self._reasoned_before])
+
+    def _retract(self) -> None:
+        """Take back what a response said before it turned out to be none of the reply."""
         if self._said:
-            self._said = 0
-            self._log.append(TurnResumed(self._log.text, list(self._log.tools.values()), self._before))
+            self._resume(self._log.reasoning)
+
+    def _resume(self, reasoning: str) -> None:
+        self._said = 0
+        tools = list(self._log.tools.values())
+        self._log.append(TurnResumed(self._log.text, tools, self._before, reasoning or None))
 
     def _drop_rest(self) -> None:
         """Take away what a broken response said and the one in its place did not write anew."""

@@ -326,12 +326,12 @@ class TurnRunner:
                 self._begin(turn)
 
     async def _save_text(self, play: Play) -> None:
-        saved = play.log.text
+        saved = play.log.text, play.log.reasoning
         while True:
             await asyncio.sleep(SAVE_EVERY)
-            if (text := play.log.text) != saved:
+            if (text := (play.log.text, play.log.reasoning)) != saved:
                 try:
-                    await in_database(save_text, hold_of(play.turn), text)
+                    await in_database(save_text, hold_of(play.turn), *text)
                 except (DatabaseError, TurnLost):
                     continue  # the end of the turn says the same more loudly
                 saved = text

@@ -217,7 +217,18 @@ def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, obje
     Plain dicts: rows as objects refer to each other, and would pile up until the collector of garbage comes.
     """
     names = (
-        *("id", "seq", "status", "replaces_id", "superseded_by_id", "prompt_id", "items", "usage", "warning"),
+        *(
+            "id",
+            "seq",
+            "status",
+            "replaces_id",
+            "superseded_by_id",
+            "prompt_id",
+            "reasoning",
+            "items",
+            "usage",
+            "warning",
+        ),
         *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
     )
     step = ("n", "output", "usage", "duration_ms", "created_at")

@@ -64,7 +64,7 @@ async def test_the_person_is_asked_and_what_was_changed_is_kept_as_it_was(online
     assert event.arguments == {"numbers": [1, 2], "days": 7}
 
     endpoint.play(says("A week later."))
-    await online.decide(accepted.turn, "call_1", True)
+    await online.decide(accepted.turn, event.call_id, True)
     assert isinstance((await online.log(accepted.turn))[-1].event, TurnFinished)
 
     assert await in_database(lambda: set(Task.objects.values_list("due_date", flat=True))) == {date(2026, 3, 18)}
@@ -76,10 +76,10 @@ async def test_the_person_is_asked_and_what_was_changed_is_kept_as_it_was(online
 async def test_nobody_elses_tasks_are_reached(online: Chat, endpoint: ModelServer, outsider: User) -> None:
     await in_database(lambda: tasks.create_task(user_id=outsider.pk, title="Secret", due_date=DUE))
     endpoint.play(calls(Call("postpone_tasks", {"numbers": [1], "days": 7}, "call_1")))
-    accepted, _ = await online.asked("a week later, please")
+    accepted, event = await online.asked("a week later, please")
 
     endpoint.play(says("There is none."))
-    await online.decide(accepted.turn, "call_1", True)
+    await online.decide(accepted.turn, event.call_id, True)
     await online.log(accepted.turn)
 
     assert json.loads(endpoint.requests[1].outputs["call_1"])["detail"] == "There is no task 1."

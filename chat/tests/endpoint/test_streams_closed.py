@@ -10,7 +10,7 @@ from openai.types.responses import ResponseErrorEvent
 
 from chat.assistant import retrying
 from chat.assistant.retrying import Retrying
-from chat.assistant.unique_ids import UniqueIds
+from chat.assistant.validation.model import ValidModel
 from chat.exceptions import ModelFailed
 from chat.turns.journal import Journal
 from chat.turns.log import TurnLog
@@ -45,7 +45,7 @@ async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeyp
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
     streams = Streams()
     restarts: list[list[bool]] = []
-    model = Retrying(UniqueIds(ScriptedModel()), lambda: restarts.append(list(streams.closed)))
+    model = Retrying(ValidModel(ScriptedModel()), lambda: restarts.append(list(streams.closed)))
 
     with pytest.raises(ModelFailed):
         async for _ in model.watch([], streams.ask):
@@ -56,11 +56,13 @@ async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeyp
     assert all(streams.closed)
 
 
-@pytest.mark.parametrize("layer", ["ids", "playback"])
+@pytest.mark.parametrize("layer", ["validation", "playback"])
 async def test_who_leaves_a_layer_closes_what_is_below(layer: str) -> None:
     streams = Streams()
     log = TurnLog(uuid.uuid4(), 1)
-    model = UniqueIds(ScriptedModel()) if layer == "ids" else PlaybackModel(ScriptedModel(), Journal([], []), log)
+    model = (
+        ValidModel(ScriptedModel()) if layer == "validation" else PlaybackModel(ScriptedModel(), Journal([], []), log)
+    )
 
     watched = model.watch([], streams.ask)
     await anext(watched)
