@@ -97,6 +97,7 @@ class Play:
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._was_lost = False  # the session, and rebuilt from the record
+        self._was_shortened = False  # a request, for its size
         self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
 
     async def play(self) -> Ending:
@@ -124,7 +125,7 @@ class Play:
             if opened.was_lost:
                 self._was_lost = True
                 self._warn("context_rebuilt")
-        model = PlaybackModel(self._model, brief.journal, self.log)
+        model = PlaybackModel(self._model, brief.journal, self.log, brief.sent, self._warn_of_shortening)
         try:
             await self._run(brief, model, memory)
         except InputGuardrailTripwireTriggered:
@@ -259,6 +260,11 @@ class Play:
     def _warn_of_memory(self) -> None:
         self._warn("context_unavailable")
 
+    def _warn_of_shortening(self) -> None:
+        if not self._was_shortened:
+            self._was_shortened = True
+            self._warn("context_shortened")
+
     def _warn(self, code: WarningCode) -> None:
         self.log.append(Warned(code, WARNINGS[code]))
 
@@ -320,7 +326,9 @@ class Play:
     def _warning(self, unavailable: bool) -> str:
         if unavailable:
             return "context_unavailable"
-        return "context_rebuilt" if self._was_lost else ""
+        if self._was_lost:
+            return "context_rebuilt"
+        return "context_shortened" if self._was_shortened else ""
 
 
 class _Journaling(RunHooks[TurnContext]):
@@ -341,6 +349,7 @@ class _Journaling(RunHooks[TurnContext]):
             n=self._model.step,
             response=response,
             duration_ms=self._model.duration_ms,
+            sent=self._model.sent,
         )
         if self._play.turn.cut_off:
             await in_database(journals.survived, hold_of(self._play.turn))
