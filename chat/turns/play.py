@@ -30,6 +30,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat import notices
+from chat.assistant import outputs
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
@@ -197,7 +198,10 @@ class Play:
         pruned = brief.pruned if self._pruned is None else self._pruned
         return TurnContext(
             user_id=self.turn.user_id,
+            conversation_id=self.turn.conversation_id,
+            seq=self.turn.seq,
             now=brief.now,
+            output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
             act=self._act,
             act_apart=self._act_apart,
