@@ -44,10 +44,14 @@ class TurnContext:
     """Whom the agent acts for, and how its tools act. The model sees none of it and can change none of it."""
 
     user_id: uuid.UUID
+    conversation_id: uuid.UUID
+    seq: int  # the turn's place in the conversation
     now: datetime  # when the turn was accepted, in the person's zone
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
     act_apart: ActApart
+    # Characters of JSON that an output for the model may have; None: as many as there are.
+    output_limit: int | None = None
     # Calls about which the person was asked before: they wait no more.
     settled: frozenset[str] = frozenset()
     # Outputs of the calls that are not run as they are, by the calls' ids.

@@ -6,7 +6,7 @@ output that the model can talk about; anything else ends the turn.
 
 import uuid
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from agents import FunctionTool, RunContextWrapper
 from agents.strict_schema import ensure_strict_json_schema
@@ -16,10 +16,13 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from chat import tasks
 from chat.assistant.context import Call, Effect, TurnContext
+from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
 from chat.models.task import Priority, Task
+from chat.search.conversation import search_conversation
 
 LIST_LIMIT = 50
+MESSAGE_LIMIT = 10
 MOST = 2**31 - 1  # what a column of numbers holds
 
 Number = Field(description="The task's number, as shown in the list.")
@@ -28,8 +31,8 @@ DueTime = Field(default=None, description="The time of day it is due, HH:MM on a
 PriorityField = Field(default=None, description="How much it matters. Normal unless the person says so.")
 
 
-class TaskTool(BaseModel):
-    """Something the assistant can do with the person's task list."""
+class AssistantTool(BaseModel):
+    """Something the assistant can do in a turn."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,8 +40,8 @@ class TaskTool(BaseModel):
     needs_approval: ClassVar[bool] = False
 
     @abstractmethod
-    def act(self, user_id: uuid.UUID) -> Effect:
-        """Do it for a person; raise a ThreadkeeperError where it cannot be done."""
+    def act_in(self, turn: TurnContext) -> Effect:
+        """Do it for the person whose turn it is; raise a ThreadkeeperError where it cannot be done."""
 
     @classmethod
     def function_tool(cls) -> FunctionTool:
@@ -70,12 +73,13 @@ class TaskTool(BaseModel):
         turn = context.context
 
         def effect() -> Effect:
-            return cls.read(arguments).act(turn.user_id)
+            done = cls.read(arguments).act_in(turn)
+            return Effect(bounded(done.output, turn.output_limit), done.before)
 
         return await turn.act(Call(context.tool_call_id, cls.name, arguments), effect)
 
     @classmethod
-    def read(cls, arguments: str) -> "TaskTool":
+    def read(cls, arguments: str) -> Self:
         """Read arguments, which are JSON. Raise BadTask."""
         try:
             return cls.model_validate_json(arguments or "{}")
@@ -83,6 +87,17 @@ class TaskTool(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "arguments"
             raise BadTask(f"{where}: {first['msg']}") from None
+
+
+class TaskTool(AssistantTool):
+    """Something the assistant can do with the person's task list."""
+
+    @abstractmethod
+    def act(self, user_id: uuid.UUID) -> Effect:
+        """Do it for a person; raise a ThreadkeeperError where it cannot be done."""
+
+    def act_in(self, turn: TurnContext) -> Effect:
+        return self.act(turn.user_id)
 
 
 class CreateTask(TaskTool):
@@ -205,7 +220,56 @@ class DeleteTasks(TaskTool):
         return Effect({"ok": True, "tasks": as_they_were, "missing": missing}, {"tasks": as_they_were})
 
 
-TOOLS: tuple[type[TaskTool], ...] = (CreateTask, ListTasks, GetTask, CompleteTask, UpdateTask, DeleteTask, DeleteTasks)
+class SearchConversation(AssistantTool):
+    """Find what was said before in this conversation, also what you no longer see of it."""
+
+    name = "search_conversation"
+    query: str | None = Field(
+        default=None, description="One to three words that are in the message. Without any, all messages are listed."
+    )
+    order: Literal["oldest", "newest"] | None = Field(
+        default=None, description="The oldest messages first, or the newest; the newest unless given."
+    )
+    said_by: Literal["user", "assistant"] | None = Field(
+        default=None, description="Whose messages; of both if not given."
+    )
+    limit: int | None = Field(default=None, description="How many at most, 1 to 50; 10 unless given.")
+    offset: int | None = Field(default=None, description="How many to pass over, when there are more.")
+
+    def act_in(self, turn: TurnContext) -> Effect:
+        offset = min(max(self.offset or 0, 0), MOST)
+        found = search_conversation(
+            user_id=turn.user_id,
+            conversation_id=turn.conversation_id,
+            before=turn.seq,
+            words=self.query or "",
+            said_by=self.said_by,
+            order=self.order or "newest",
+            limit=min(max(self.limit or MESSAGE_LIMIT, 1), 50),
+            offset=offset,
+        )
+        messages = [
+            {
+                "position": message.position,
+                "said_by": message.role,
+                "said_at": message.created_at.astimezone(turn.now.tzinfo).isoformat(timespec="minutes"),
+                "text": message.text,
+            }
+            for message in found.messages
+        ]
+        return Effect({"ok": True, "messages": messages, "total": found.total, "offset": offset})
+
+
+TOOLS: tuple[type[AssistantTool], ...] = (
+    CreateTask,
+    ListTasks,
+    GetTask,
+    CompleteTask,
+    UpdateTask,
+    DeleteTask,
+    DeleteTasks,
+    SearchConversation,
+)
 
 
 class ShownTask(TypedDict):

@@ -7,6 +7,7 @@ without its call, a call without its output, or a call without the reasoning bef
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 Item = Mapping[str, Any]
@@ -63,23 +64,48 @@ def unit_starts(items: Sequence[Item], start: int, end: int) -> list[int]:
     return starts
 
 
-def surplus(items: Sequence[Item], limit: int) -> list[int]:
+def surplus(items: Sequence[Item], limit: int, sizes: Sequence[int] | None = None) -> list[int]:
     """Return the indexes to prune so that at most `limit` items stay: whole user turns from the old end.
 
-    Of one turn that is longer than the limit, the user's message and its newest units stay.
+    With `sizes`, one for each item, the sizes of those that stay add up to at most `limit`. Of one turn that is longer
+    than the limit, the user's message and its newest units stay.
     """
-    if len(items) <= limit:
+    if (len(items) if sizes is None else sum(sizes)) <= limit:
         return []
+    from_here = [*accumulate(reversed(sizes or [1] * len(items)), initial=0)][::-1]
     starts = turn_starts(items)
     for start in starts:
-        if len(items) - start <= limit:
+        if from_here[start] <= limit:
             return list(range(start))
     last = starts[-1] if starts else 0
     kept_head = 1 if starts else 0
+    left = limit - (from_here[last] - from_here[last + kept_head])
     for start in unit_starts(items, last + kept_head, len(items)):
-        if len(items) - start <= limit - kept_head:
+        if from_here[start] <= left:
             return [*range(last), *range(last + kept_head, start)]
     return [*range(last), *range(last + kept_head, len(items))]
+
+
+def surplus_of_request(
+    items: Sequence[Item], limit: int, sizes: Sequence[int], *, turns: int | None = None
+) -> list[int]:
+    """Return the indexes to leave out of a request so that the sizes of the rest add up to at most `limit`.
+
+    What is left out is a quarter more than it must be, and stays left out: `turns` is how many user turns a shortened
+    request held before. So the beginning of a request changes only now and then, which endpoints that cache it need.
+    The newest message stays, and with it the newest unit of its turn, even where these are longer than the limit.
+    """
+    starts = turn_starts(items)
+    if turns is not None and sum(sizes) > limit and turns <= len(starts):
+        begin = starts[-turns]
+        if sum(sizes[begin:]) <= limit:
+            return list(range(begin))
+    gone = surplus(items, limit, sizes) and surplus(items, limit * 3 // 4, sizes)
+    if gone and starts and gone[-1] > starts[-1]:  # the newest turn is shortened only as far as it must be
+        gone = surplus(items, limit, sizes)
+        units = unit_starts(items, starts[-1] + 1, len(items))
+        gone = [index for index in gone if not units or index < units[-1]]
+    return gone
 
 
 def window(items: Sequence[Item], limit: int) -> list[Item]:

@@ -15,7 +15,7 @@ DESCRIPTION_LENGTH = 1_000
 
 
 # The tools after which the list is as it was.
-LOOKS = frozenset({"list_tasks", "get_task"})
+LOOKS = frozenset({"list_tasks", "get_task", "search_conversation"})
 
 
 class Priority(models.IntegerChoices):

@@ -124,6 +124,12 @@ class TurnStep(models.Model):
     n = models.PositiveIntegerField()
     output = models.JSONField(help_text="The raw output items.")
     usage = models.JSONField()
+    sent_estimate = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Our estimate of the request's tokens, to compare with those reported."
+    )
+    sent_turns = models.PositiveIntegerField(
+        null=True, blank=True, help_text="User turns in the request, where older ones were left out for their size."
+    )
     duration_ms = models.PositiveIntegerField()
     is_void = models.BooleanField(
         default=False, db_default=False, help_text="The SDK could not use it, nor will it when it is played again."

@@ -123,7 +123,7 @@ def search(*, user_id: uuid.UUID, words: str, limit: int, after: Place | None = 
     query = parse(words)
     if not query.alternatives:
         return []
-    with _searches.hold(str(user_id)), _time_limit():
+    with _searches.hold(str(user_id)), time_limit():
         return [_hit(row, query) for row in _Search(user_id, query, limit + 1).run(after)]
 
 
@@ -225,7 +225,7 @@ def _after(place: Place | None) -> dict[str, object]:
 
 
 @contextmanager
-def _time_limit() -> Iterator[None]:
+def time_limit() -> Iterator[None]:
     """Limit each statement of a block to SECONDS. Raise TimedOut."""
     try:
         with statement_timeout(SECONDS):

@@ -131,7 +131,7 @@ async def test_the_model_is_given_tools_and_instructions(chat: Chat, script: Scr
     assert call is not None
     assert call.system_instructions is not None
     assert "- note: Note a text.\nNote what {people} say.\nAt once.\n" in str(call.system_instructions)
-    assert [tool.name for tool in call.tools][-2:] == ["delete_tasks", "note"]
+    assert [tool.name for tool in call.tools][-2:] == ["search_conversation", "note"]
 
 
 async def test_the_offline_model_goes_on_in_a_conversation_with_other_tools(

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from chat.bridge import in_database
 from chat.memory.bounds import prune
 from chat.memory.identity import SessionId
-from chat.memory.items import is_call, is_output, is_user_message, surplus, turn_starts
+from chat.memory.items import is_call, is_output, is_user_message, surplus, surplus_of_request, turn_starts, unit_starts
 from chat.memory.rebuild import first_remembered
 from chat.memory.statements import Append
 from chat.memory.store import SessionStore
@@ -79,6 +79,35 @@ def test_what_is_left_is_within_the_limit_and_well_formed(items: Items, limit: i
     assert not surplus(left, limit), "a second time changes nothing"
     assert is_user_message(left[0])
     assert left[0]["content"].startswith("turn")
+
+
+@given(histories(), st.data())
+def test_a_request_is_within_its_size_but_for_what_is_newest(items: Items, data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 50), min_size=len(items), max_size=len(items)))
+    limit = data.draw(st.integers(0, sum(sizes)))
+
+    gone = set(surplus_of_request(items, limit, sizes))
+
+    left = [index for index in range(len(items)) if index not in gone]
+    last = turn_starts(items)[-1]
+    newest = [last, *range(([last + 1, *unit_starts(items, last + 1, len(items))])[-1], len(items))]
+    assert set(newest) <= set(left)
+    assert sum(sizes[index] for index in left) <= limit or left == newest
+    assert not faults([items[index] for index in left])
+    assert is_user_message(items[left[0]])
+
+
+@given(histories(), st.integers(1, 20), st.integers(1, 400))
+def test_a_request_begins_where_the_one_before_did_as_long_as_that_fits(items: Items, turns: int, limit: int) -> None:
+    sizes = [10] * len(items)
+    starts = turn_starts(items)
+
+    gone = surplus_of_request(items, limit, sizes, turns=turns)
+
+    if sum(sizes) <= limit:
+        assert gone == []
+    elif turns <= len(starts) and (len(items) - starts[-turns]) * 10 <= limit:
+        assert gone == list(range(starts[-turns]))
 
 
 @given(histories())

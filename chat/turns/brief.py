@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chat.assistant.context import KeptCall
+from chat.assistant.sent import Sent
 from chat.memory.adoption import adopted
 from chat.memory.identity import SessionId
 from chat.memory.opening import Place
@@ -17,9 +18,16 @@ from chat.turns.journal import Journal
 from chat.turns.ownership import Hold, hold_of
 
 _READ = """
-SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0)
+SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), last.*
 FROM chat_turn t JOIN chat_user u ON u.id = t.user_id
 LEFT JOIN chat_agentsession s ON s.conversation_id = t.conversation_id
+LEFT JOIN LATERAL (
+    SELECT step.sent_estimate, (step.usage->>'input_tokens')::int, step.sent_turns
+    FROM chat_turn before JOIN chat_turnstep step ON step.turn_id = before.id
+    WHERE before.conversation_id = t.conversation_id AND before.seq < t.seq AND before.superseded_by_id IS NULL
+        AND NOT step.is_void
+    ORDER BY before.seq DESC, step.n DESC LIMIT 1
+) last ON true
 WHERE t.id = %(turn)s
 """
 
@@ -37,11 +45,12 @@ class Brief:
     journal: Journal
     kept: list[KeptCall]
     allowed: bool
+    sent: Sent | None  # the last request of the turn before
 
 
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
-    ((time_zone, allowed, pruned, held),) = select(_READ, {"turn": turn.pk})
+    ((time_zone, allowed, pruned, held, *sent),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     is_first = turn.seq == 1 and turn.attempt == 1
     last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
@@ -63,4 +72,5 @@ def read_brief(turn: Turn) -> Brief:
         journal=Journal([], []) if fresh else journals.load(turn),
         kept=journals.kept(turn) if turn.replaces_id else [],
         allowed=allowed,
+        sent=journals.sent_of(*sent),
     )

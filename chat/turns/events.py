@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Literal, TypedDict
 
 from chat.models import Message
 
-WarningCode = Literal["context_unavailable", "context_rebuilt"]
+WarningCode = Literal["context_unavailable", "context_rebuilt", "context_shortened"]
 WARNINGS: dict[str, str] = {
     "context_unavailable": "Context temporarily unavailable",
     "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
+    "context_shortened": "Answered without the beginning of this conversation",
 }
 
 

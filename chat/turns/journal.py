@@ -17,6 +17,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
+from chat.assistant.sent import Sent
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
 from chat.infra.storable import storable
@@ -31,9 +32,11 @@ if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, woul
 logger = logging.getLogger(__name__)
 
 _RECORD = f"""
-INSERT INTO chat_turnstep (turn_id, n, output, usage, duration_ms, created_at)
-SELECT id, %(n)s, %(output)s, %(usage)s, %(duration_ms)s, %(now)s FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
+INSERT INTO chat_turnstep (turn_id, n, output, usage, sent_estimate, sent_turns, duration_ms, created_at)
+SELECT id, %(n)s, %(output)s, %(usage)s, %(sent_estimate)s, %(sent_turns)s, %(duration_ms)s, %(now)s
+FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
 ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = excluded.usage,
+    sent_estimate = excluded.sent_estimate, sent_turns = excluded.sent_turns,
     duration_ms = excluded.duration_ms, created_at = excluded.created_at, is_void = false
     WHERE chat_turnstep.is_void
 """  # noqa: S608 - our own words
@@ -56,6 +59,7 @@ class Step:
 
     output: list[dict[str, Any]]
     usage: dict[str, int]
+    sent: Sent | None = None
 
     @property
     def text(self) -> str:
@@ -111,20 +115,30 @@ def join_texts(texts: Sequence[str]) -> str:
 
 def load(turn: Turn) -> Journal:
     """Read a turn's journal."""
-    steps = [Step(step.output, step.usage) for step in TurnStep.objects.filter(turn=turn, is_void=False)]
+    steps = [
+        Step(step.output, step.usage, sent_of(step.sent_estimate, step.usage.get("input_tokens"), step.sent_turns))
+        for step in TurnStep.objects.filter(turn=turn, is_void=False)
+    ]
     return Journal(steps, [tool_view(call) for call in ToolCall.objects.filter(turn=turn)])
 
 
-def record_step(hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int) -> None:
+def record_step(hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None) -> None:
     """Write a complete response, before any of its calls runs. Raise TurnLost."""
     hold.write(
         _RECORD,
         n=n,
         output=Jsonb(storable([item.model_dump(mode="json", exclude_unset=True) for item in response.output])),
         usage=Jsonb({"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens}),
+        sent_estimate=sent.estimate if sent else None,
+        sent_turns=sent.turns if sent else None,
         duration_ms=duration_ms,
         now=timezone.now(),
     )
+
+
+def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent | None:
+    """Return the request that a step answers, as its row has it; None where it was not counted."""
+    return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
 def survived(hold: Hold) -> None:

@@ -32,6 +32,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat import notices
+from chat.assistant import outputs
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
@@ -93,6 +94,7 @@ class Play:
         self._result: RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
         self._was_lost = False  # the session, and rebuilt from the record
+        self._was_shortened = False  # a request, for its size
         self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
 
     async def play(self) -> Ending:
@@ -120,7 +122,7 @@ class Play:
             if opened.was_lost:
                 self._was_lost = True
                 self._warn("context_rebuilt")
-        model = PlaybackModel(self._model, brief.journal, self.log)
+        model = PlaybackModel(self._model, brief.journal, self.log, brief.sent, self._warn_of_shortening)
         self._invalid = model.refused
         try:
             await self._run(brief, model, memory)
@@ -193,7 +195,10 @@ class Play:
         pruned = brief.pruned if self._pruned is None else self._pruned
         return TurnContext(
             user_id=self.turn.user_id,
+            conversation_id=self.turn.conversation_id,
+            seq=self.turn.seq,
             now=brief.now,
+            output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
             act=self._act,
             act_apart=self._act_apart,
@@ -261,6 +266,11 @@ class Play:
     def _warn_of_memory(self) -> None:
         self._warn("context_unavailable")
 
+    def _warn_of_shortening(self) -> None:
+        if not self._was_shortened:
+            self._was_shortened = True
+            self._warn("context_shortened")
+
     def _warn(self, code: WarningCode) -> None:
         self.log.append(Warned(code, WARNINGS[code]))
 
@@ -323,7 +333,9 @@ class Play:
     def _warning(self, unavailable: bool) -> str:
         if unavailable:
             return "context_unavailable"
-        return "context_rebuilt" if self._was_lost else ""
+        if self._was_lost:
+            return "context_rebuilt"
+        return "context_shortened" if self._was_shortened else ""
 
 
 class _Journaling(RunHooks[TurnContext]):
@@ -344,6 +356,7 @@ class _Journaling(RunHooks[TurnContext]):
             n=self._model.step,
             response=response,
             duration_ms=self._model.duration_ms,
+            sent=self._model.sent,
         )
         if self._play.turn.cut_off:
             await in_database(journals.survived, hold_of(self._play.turn))

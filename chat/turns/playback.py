@@ -1,7 +1,7 @@
 """The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from agents import Model, TResponseInputItem
@@ -14,7 +14,9 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
+from chat.assistant.context_window import WithinContext
 from chat.assistant.retrying import Retrying
+from chat.assistant.sent import Sent
 from chat.assistant.validation.items import refusals
 from chat.assistant.validation.model import ValidModel
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
@@ -25,10 +27,21 @@ from chat.turns.log import TurnLog
 
 
 class PlaybackModel(WrappedModel):
-    """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log."""
+    """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
 
-    def __init__(self, model: Model, journal: Journal, log: TurnLog) -> None:
-        super().__init__(Retrying(ValidModel(model, self._retract), self._restart))
+    `sent` and `on_shortened` are those of `WithinContext`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        journal: Journal,
+        log: TurnLog,
+        sent: Sent | None = None,
+        on_shortened: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._window = WithinContext(model, sent, on_shortened)
+        super().__init__(Retrying(ValidModel(self._window, self._retract), self._restart))
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
@@ -44,6 +57,11 @@ class PlaybackModel(WrappedModel):
         """How long the last response has taken."""
         return int((time.monotonic() - self._asked_at) * 1000)
 
+    @property
+    def sent(self) -> Sent | None:
+        """The request that the last response answers; None where the model has no limit."""
+        return self._window.sent
+
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
         self._before, self._said = self._before + self._said, 0
@@ -52,6 +70,7 @@ class PlaybackModel(WrappedModel):
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
+            self._window.replay(step.sent)
             self._said = len(self._parted(step.text))
             self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)

@@ -14,6 +14,7 @@ const WORDS = {
   update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
   delete_task: { doing: "Deleting a task", did: "Deleted", not: "Could not delete the task" },
   delete_tasks: { doing: "Deleting tasks", did: "Deleted", not: "Could not delete the tasks" },
+  search_conversation: { doing: "Searching this conversation", did: "Searched", not: "Could not search this conversation" },
 };
 
 /**
@@ -71,6 +72,7 @@ function what(call, output, plain) {
     return (total === 1 ? `one ${kind}task` : `${total === 0 ? "no" : total} ${kind}tasks`) + missing;
   }
   if (call.name === "list_tasks") return "your tasks";
+  if (call.name === "search_conversation") return "this conversation";
   return WORDS[call.name] ? "the task" : plain;
 }
 
@@ -105,7 +107,7 @@ function ordered(_, value) {
 }
 
 // What only looked at something is shown more quietly than what changed it.
-const LOOKS = new Set(["list_tasks", "get_task"]);
+const LOOKS = new Set(["list_tasks", "get_task", "search_conversation"]);
 const ICONS = { waiting: "clock", running: "retry", done: "check", failed: "alert", declined: "close" };
 
 /**

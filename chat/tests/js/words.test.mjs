@@ -63,6 +63,8 @@ test("a tool call is a sentence", () => {
   assert.equal(sentence(call("list_tasks", { ok: true, tasks: [], total: 0, status: "all" })).text, "Looked at no tasks");
   assert.equal(sentence(call("send_mail", { sent: true })).text, "Used send mail");
   assert.equal(sentence(call("send_mail", undefined, { error: "down" })).state, "failed");
+  assert.equal(sentence(call("search_conversation", { ok: true, messages: [], total: 0 })).text, "Searched this conversation");
+  assert.equal(sentence(call("delete_tasks", { ok: true, tasks: [1], total: 90, more: 89, missing: [] })).text, "Deleted 90 tasks");
   assert.equal(sentence({ call_id: "c", name: "get_task", arguments: "{}", output: "not json" }).text, "Looked at the task");
 });
 
@@ -100,6 +102,7 @@ test("looking at something, and failing to do something, changes nothing", () =>
   const ok = JSON.stringify({ ok: true });
   assert.equal(changed(call("create_task", { ok: true })), true);
   assert.equal(changed(call("list_tasks", { ok: true })), false);
+  assert.equal(changed(call("search_conversation", { ok: true, messages: [] })), false);
   assert.equal(changed(call("create_task", { ok: false })), false);
   assert.equal(changed(call("create_task", undefined)), false);
   assert.equal(changed(deletion([1], { approval: "approved", by: "u", output: ok })), true);

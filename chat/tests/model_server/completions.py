@@ -63,6 +63,9 @@ class CompletionsWire:
         """Return the chunks by which the API says that it will not finish."""
         if fault == "incomplete":
             return list(self._closing("length"))
+        if fault == "overflow":
+            body = error_body("Context size has been exceeded.", kind="server_error", code=None)
+            return [Piece(b"data: %s\n\n" % json.dumps(body).encode())]
         refused = fault == "refused"
         kind, code = ("invalid_request_error", "invalid_prompt") if refused else ("server_error", "server_error")
         body = error_body("It did not work out.", kind=kind, code=code)

@@ -11,6 +11,7 @@ from openai.types.responses import (
     ResponseContentPartDoneEvent,
     ResponseCreatedEvent,
     ResponseError,
+    ResponseErrorEvent,
     ResponseFailedEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseFunctionCallArgumentsDoneEvent,
@@ -75,6 +76,10 @@ class ResponsesWire:
             return [
                 self._piece(ResponseIncompleteEvent(type="response.incomplete", response=unfinished, **self._next()))
             ]
+        if fault == "overflow":
+            message = "Your input exceeds the context window of this model."
+            error = ResponseErrorEvent(type="error", code="context_length_exceeded", message=message, **self._next())
+            return [self._piece(error)]
         failed = self._response("failed", code="invalid_prompt" if fault == "refused" else "server_error")
         return [self._piece(ResponseFailedEvent(type="response.failed", response=failed, **self._next()))]
 

@@ -17,6 +17,7 @@ Fault = Literal[
     "failed",  # the provider says that it failed
     "refused",  # the provider says that it will not, and would not another time
     "incomplete",  # the provider says that the answer grew too long
+    "overflow",  # the provider says that the context is full
 ]
 
 

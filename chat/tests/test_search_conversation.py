@@ -1,0 +1,207 @@
+"""The assistant finds what was said in its conversation, however long ago, and nothing of any other."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from agents.testing import ScriptedModel, assistant_message, function_call
+from pytest_django import Settings
+
+from chat import tasks
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import Conversation, Message, ToolCall, User
+from chat.search.conversation import LONGEST
+from chat.tests.conftest import Chat
+
+
+async def say(chat: Chat, script: ScriptedModel, *texts: str) -> None:
+    """Say each text, answered by "Yes."."""
+    for text in texts:
+        script.enqueue([assistant_message(f"Yes: {text[:40]}")])
+        await chat.reply(text)
+        await chat.settled()
+
+
+async def output_of(chat: Chat, script: ScriptedModel, tool: str = "search_conversation", **arguments: Any) -> Any:
+    """Have the model call a tool; return its output."""
+    script.extend([[function_call(tool, arguments, call_id=f"call_{uuid.uuid4().hex}")], [assistant_message("Done.")]])
+    await chat.reply("Look it up")
+    await chat.settled()
+    return json.loads((await in_database(ToolCall.objects.latest, "pk")).output or "")
+
+
+async def found(chat: Chat, script: ScriptedModel, **arguments: Any) -> list[str]:
+    """Return the texts that a search finds."""
+    output = await output_of(chat, script, **arguments)
+    assert output["ok"], output
+    return [message["text"] for message in output["messages"]]
+
+
+async def test_words_find_messages_of_both_the_newest_first(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "The dentist is on Elm Street", "Buy milk", "The dentist moved")
+
+    assert await found(chat, script, query="dentist") == [
+        "Yes: The dentist moved",
+        "The dentist moved",
+        "Yes: The dentist is on Elm Street",
+        "The dentist is on Elm Street",
+    ]
+    assert await found(chat, script, query="dentist elm", said_by="user") == ["The dentist is on Elm Street"]
+    assert await found(chat, script, query="plumber") == []
+
+
+async def test_without_words_the_first_messages_are_listed_and_not_the_question(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    await say(chat, script, "one", "two")
+
+    assert await found(chat, script, order="oldest", said_by="user") == ["one", "two"]
+    assert await found(chat, script, order="oldest", limit=1, offset=1) == ["Yes: one"]
+
+
+async def test_nothing_of_another_conversation_or_person_is_found(
+    chat: Chat, script: ScriptedModel, outsider: User
+) -> None:
+    await say(Chat(chat.runner, chat.user, uuid.uuid4()), script, "secret elsewhere")
+    await say(Chat(chat.runner, outsider, uuid.uuid4()), script, "secret of an outsider")
+    await say(chat, script, "hello")
+
+    assert await found(chat, script, query="secret") == []
+    assert await found(chat, script, said_by="user") == ["Look it up", "hello"]
+
+
+async def test_an_earlier_version_is_not_found(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "about the dentist", "and more")
+    first = await in_database(Message.objects.get, text="about the dentist")
+    script.enqueue([assistant_message("Yes.")])
+    accepted = await chat.edit(first.pk, "about the plumber")
+    await chat.log(accepted.turn)
+    await chat.settled()
+
+    assert await found(chat, script, order="oldest") == ["about the plumber", "Yes."]
+    assert await found(chat, script, query="dentist") == []
+
+
+async def test_a_reply_that_is_written_anew_keeps_its_question(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "about the dentist")
+    turn = (await in_database(Message.objects.select_related("turn").get, text="about the dentist")).turn
+    script.enqueue([assistant_message("Another answer.")])
+    await chat.log((await chat.retry(turn)).turn)
+    await chat.settled()
+
+    assert await found(chat, script, order="oldest") == ["about the dentist", "Another answer."]
+
+
+async def test_nothing_before_the_memory_was_cleared_is_found(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "before", "between", "after")
+    await in_database(Conversation.objects.filter(pk=chat.conversation_id).update, memory_from=2)
+
+    assert await found(chat, script, order="oldest", said_by="user") == ["after"]
+    assert await found(chat, script, query="before") == []
+
+
+async def test_what_was_pruned_is_found(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
+    settings.AGENT_SESSION_MAX_MESSAGES = 4
+    await say(chat, script, *(f"message {n}" for n in range(6)))
+    session_id = str(SessionId(chat.user.pk, chat.conversation_id))
+    assert len(await chat.runner.store.rows(session_id)) == 4
+
+    assert await found(chat, script, order="oldest", said_by="user", limit=1) == ["message 0"]
+
+
+@pytest.mark.parametrize("query", ["x" * 300, " ".join(f"word{n}" for n in range(20))])
+async def test_a_query_that_cannot_be_used_is_an_output(chat: Chat, script: ScriptedModel, query: str) -> None:
+    output = await output_of(chat, script, query=query)
+
+    assert output["ok"] is False
+    assert "search" in output["detail"].lower()
+
+
+async def test_a_search_changes_nothing_and_asks_nobody(chat: Chat, script: ScriptedModel) -> None:
+    await output_of(chat, script)
+
+    call = await in_database(ToolCall.objects.get)
+    assert (call.name, call.decision, call.changed_something) == ("search_conversation", "", False)
+
+
+async def test_a_long_message_is_shown_where_it_matches(chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, "filler " * 900 + "dentist " + "filler " * 300)
+
+    (text,) = await found(chat, script, query="dentist", said_by="user")
+    assert "dentist" in text
+    (beginning,) = await found(chat, script, order="oldest", said_by="user", limit=1)
+    assert len(beginning) == LONGEST + 1
+
+
+# -- what a model is sent at once
+
+
+@pytest.fixture
+def bounded(settings: Settings) -> None:
+    """A model that has a context."""
+    settings.OPENAI_API_KEY = "sk-test"
+    settings.AGENT_GUARDRAIL = False
+
+
+def _many_tasks(user: User) -> None:
+    for n in range(1, 91):
+        tasks.create_task(user_id=user.pk, title=f"Task {n}", description="note " * 20)
+
+
+async def test_a_list_that_is_too_long_is_read_page_by_page(bounded: None, chat: Chat, script: ScriptedModel) -> None:
+    await in_database(_many_tasks, chat.user)
+
+    numbers: list[int] = []
+    offset = 0
+    while offset is not None:
+        page = await output_of(chat, script, "list_tasks", limit=100, offset=offset)
+        assert len(json.dumps(page, ensure_ascii=False)) <= 8_000
+        assert page["total"] == 90
+        numbers += [task["number"] for task in page["tasks"]]
+        assert page.get("more", 0) == 90 - len(numbers)
+        offset = page.get("next_offset")
+
+    assert numbers == list(range(1, 91))
+
+
+async def test_what_was_deleted_together_is_counted_and_kept_whole_for_undoing(
+    bounded: None, chat: Chat, script: ScriptedModel
+) -> None:
+    await in_database(_many_tasks, chat.user)
+    script.extend(
+        [
+            [function_call("delete_tasks", {"numbers": list(range(1, 91))}, call_id="call_1")],
+            [assistant_message("Done.")],
+        ]
+    )
+    accepted, asked = await chat.asked("Delete all")
+    await chat.decide(accepted.turn, asked.call_id, True)
+    await chat.log(accepted.turn)
+    await chat.settled()
+
+    call = await in_database(ToolCall.objects.get)
+    output = json.loads(call.output or "")
+    assert len(call.output or "") <= 8_000
+    assert (output["total"], output["more"]) == (90, 90 - len(output["tasks"]))
+    assert "next_offset" not in output
+    assert len((call.before or {})["tasks"]) == 90
+
+
+async def test_messages_are_bounded_too(bounded: None, chat: Chat, script: ScriptedModel) -> None:
+    await say(chat, script, *(f"{n} " + "word " * 600 for n in range(4)))
+
+    output = await output_of(chat, script, order="oldest", said_by="user")
+
+    assert len(json.dumps(output, ensure_ascii=False)) <= 8_000
+    assert (len(output["messages"]), output["more"], output["next_offset"]) == (2, 2, 2)
+
+
+async def test_the_offline_model_is_sent_all(chat: Chat, script: ScriptedModel) -> None:
+    await in_database(_many_tasks, chat.user)
+
+    page = await output_of(chat, script, "list_tasks", limit=100)
+
+    assert len(page["tasks"]) == 90
+    assert "more" not in page
