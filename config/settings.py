@@ -230,6 +230,8 @@ AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions"
 AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
 # What a request to the model may hold, in tokens: older turns are left out of it.
 AGENT_CONTEXT_TOKENS = env.whole("AGENT_CONTEXT_TOKENS", 32_000, least=1_000)
+# Parameters of a request that the endpoint refuses; it learns others by itself.
+AGENT_OMIT = env.items("AGENT_OMIT", env.parameter)
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
 # Tools and instructions of whoever runs this. Imported once models are there: config.checks says what is wrong.
 AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")

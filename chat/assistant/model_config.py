@@ -49,4 +49,5 @@ def default() -> ModelConfig:
         api_key=settings.OPENAI_API_KEY,
         api="chat_completions" if settings.AGENT_API == "chat_completions" else "responses",
         context_tokens=settings.AGENT_CONTEXT_TOKENS,
+        omit=frozenset(settings.AGENT_OMIT),
     )

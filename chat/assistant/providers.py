@@ -5,8 +5,9 @@ from functools import cache
 from agents import Model, ModelSettings
 from django.conf import settings
 
+from chat.assistant.adapting import AdaptingClient
 from chat.assistant.configured import is_offline
-from chat.assistant.endpoints import Client, CompletionsModel, ResponsesModel
+from chat.assistant.endpoints import CompletionsModel, ResponsesModel
 from chat.assistant.model_config import default
 from chat.assistant.offline.model import OfflineModel
 
@@ -16,7 +17,8 @@ def build_model() -> Model:
     if is_offline():
         return OfflineModel()
     config = default()
-    client = Client(
+    client = AdaptingClient(
+        config,
         # Endpoints of one's own often want no key, the client always does.
         api_key=config.api_key or "none",
         base_url=config.base_url or None,
