@@ -4,9 +4,12 @@ import logging
 from typing import Any
 
 import openai
+from openai import AsyncStream
 from openai._models import FinalRequestOptions
+from openai._response import AsyncAPIResponse
 
 from chat.assistant.endpoints import Client
+from chat.assistant.failures import NoApi
 from chat.assistant.model_config import ModelConfig, learned
 from chat.assistant.parameters import normal, refused, without
 
@@ -24,11 +27,11 @@ class AdaptingClient(Client):
         self._config = config
 
     async def request(self, cast_to: Any, options: FinalRequestOptions, **kwargs: Any) -> Any:
-        """Send a request, again while the endpoint refuses parameters of it. Raise what the client raises."""
+        """Send a request, again while the endpoint refuses parameters of it. Raise what the client raises, NoApi."""
         while True:
             omitted = self._omitted
             try:
-                return await super().request(cast_to, options, **kwargs)
+                return await _checked(await super().request(cast_to, options, **kwargs))
             except openai.APIStatusError as error:
                 names = refused(error.status_code, error.body, without(_body(options), omitted)) - omitted
                 if not names:
@@ -46,6 +49,16 @@ class AdaptingClient(Client):
     @property
     def _omitted(self) -> frozenset[str]:
         return frozenset(map(normal, self._config.omit)) | learned(self._config.name).omit
+
+
+async def _checked(response: Any) -> Any:
+    """Return a response that is not a page for people. Raise NoApi."""
+    if isinstance(response, AsyncStream | AsyncAPIResponse):
+        http = response.response if isinstance(response, AsyncStream) else response.http_response
+        if "text/html" in http.headers.get("content-type", ""):
+            await http.aclose()
+            raise NoApi
+    return response
 
 
 def _body(options: FinalRequestOptions) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
-from chat.assistant.retrying import Retrying
+from chat.assistant.retrying import Retry, Retrying
 from chat.assistant.unique_ids import UniqueIds
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.infra.storable import storable
-from chat.turns.events import TextDelta, TurnResumed
+from chat.turns.events import ModelRetrying, TextDelta, TurnResumed
 from chat.turns.journal import PARTING, Journal
 from chat.turns.log import TurnLog
 
@@ -26,7 +26,7 @@ class PlaybackModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log."""
 
     def __init__(self, model: Model, journal: Journal, log: TurnLog) -> None:
-        super().__init__(Retrying(UniqueIds(model), self._restart))
+        super().__init__(Retrying(UniqueIds(model), self._restart, self._retrying))
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
@@ -66,6 +66,10 @@ class PlaybackModel(WrappedModel):
     def _parted(self, text: str) -> str:
         """Part the beginning of a step from the steps before."""
         return PARTING + text if text and self._before else text
+
+    def _retrying(self, retry: Retry) -> None:
+        detail = f"The model does not answer. Retrying, {retry.attempt} of {retry.of}."
+        self._log.append(ModelRetrying(retry.attempt, retry.of, round(retry.seconds, 1), detail))
 
     def _restart(self) -> None:
         """Take back what a broken response said: it is written anew."""

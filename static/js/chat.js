@@ -202,6 +202,7 @@ class ChatPage {
     if (frame.type === "ready") this.ready(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
     if (frame.type === "approval.requested") this.announceQuestion(frame);
+    if (frame.type === "model.retrying") byId("announcer").textContent = frame.detail;
     if (frame.type === "approval.decided") this.deciding.delete(frame.call_id);
   }
 
