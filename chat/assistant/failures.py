@@ -1,4 +1,4 @@
-"""What is wrong with a model's endpoint, and what to do about it, in sentences without the key or the text of an answer."""
+"""What is wrong with a model's endpoint and what to do about it: sentences without the key or an answer's text."""
 
 import json
 import math

@@ -341,6 +341,7 @@ class _Journaling(RunHooks[TurnContext]):
             n=self._model.step,
             response=response,
             duration_ms=self._model.duration_ms,
+            model=self._model.name,
         )
         if self._play.turn.cut_off:
             await in_database(journals.survived, hold_of(self._play.turn))

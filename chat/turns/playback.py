@@ -13,6 +13,8 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
+from chat.assistant.fallback import FirstAvailable
+from chat.assistant.providers import alternatives
 from chat.assistant.retrying import Retry, Retrying
 from chat.assistant.unique_ids import UniqueIds
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
@@ -26,7 +28,10 @@ class PlaybackModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log."""
 
     def __init__(self, model: Model, journal: Journal, log: TurnLog) -> None:
-        super().__init__(Retrying(UniqueIds(model), self._restart, self._retrying))
+        self._models = FirstAvailable(
+            alternatives(model), lambda each: Retrying(UniqueIds(each), self._restart, self._retrying)
+        )
+        super().__init__(self._models)
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
@@ -34,6 +39,11 @@ class PlaybackModel(WrappedModel):
         self.step = 0
         self.from_journal = False
         self._asked_at = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the model that gave the last response."""
+        return self._models.name
 
     @property
     def duration_ms(self) -> int:
