@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from chat.assistant.model_config import check_name
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
 from chat.infra.database_limits import long_statements
 from chat.memory.maintenance import opened
@@ -71,15 +72,23 @@ class _Own:
             raise Conflict(HELD)
 
 
-def begin(*, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "") -> ConversationLine:
+def begin(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "", model: str = ""
+) -> ConversationLine:
     """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
 
-    With an id that is the person's already nothing changes. Raise NotFound where it is another's, BadInput, TooLong,
-    TooManyConversations.
+    Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
+    where it is another's, BadInput, TooLong, TooManyConversations.
     """
     title, key = title_of(title), conversation_id or uuid.uuid4()
     with transaction.atomic():
-        make_conversation(user_id=user_id, conversation_id=key, now=timezone.now(), title=title)
+        make_conversation(
+            user_id=user_id,
+            conversation_id=key,
+            now=timezone.now(),
+            title=title,
+            model=check_name(model) if model else "",
+        )
         with _own(user_id, key) as own:
             index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
             return line_of(own.row)
@@ -94,6 +103,23 @@ def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> Con
         own.row.title = title
         own.row.save(update_fields=["title"])
         return own.moved()
+
+
+def change(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str | None = None, model: str | None = None
+) -> ConversationLine:
+    """Change a conversation's title, or the model that answers from the next turn on.
+
+    Raise NotFound, Conflict in the trash, BadInput, TooLong.
+    """
+    name = None if model is None else check_name(model)
+    with transaction.atomic():
+        if title is not None:
+            rename(user_id=user_id, conversation_id=conversation_id, title=title)
+        with _not_in_trash(user_id, conversation_id) as own:
+            own.row.model = own.row.model if name is None else name
+            own.row.save(update_fields=["model"])
+            return own.moved()
 
 
 def title_of(text: str) -> str:

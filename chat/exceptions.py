@@ -216,10 +216,14 @@ class BadExtraTools(ThreadkeeperError):
 
 
 class ModelFailed(ThreadkeeperError):
-    """The model's endpoint did not answer as it should; `retryable` says whether another try may help."""
+    """The model's endpoint did not answer as it should.
+
+    `retryable`: the same request may succeed soon. `unavailable`: another model may answer it.
+    """
 
     code = "model_error"
 
-    def __init__(self, detail: str, *, retryable: bool) -> None:
+    def __init__(self, detail: str, *, retryable: bool, unavailable: bool = False) -> None:
         super().__init__(detail)
         self.retryable = retryable
+        self.unavailable = unavailable

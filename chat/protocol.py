@@ -34,6 +34,7 @@ class MessageSend(_Frame):
     type: Literal["message.send"]
     client_id: uuid.UUID
     text: str
+    model: Annotated[str, Field(max_length=255)] = ""  # of a conversation that this message begins
 
 
 class TurnStop(_Frame):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
+from chat.assistant.model_config import name_in_use
 from chat.models import Conversation, User
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import IN_TRASH, leaving, purge_on, trash_on
@@ -32,6 +33,7 @@ class ConversationLine:
     held: bool = False  # staff keep it
     trash_on: datetime | None = None  # when it goes to the trash by itself, once that is near
     purge_on: datetime | None = None  # when it is deleted for good, where it is in the trash and not held
+    model: str = ""  # the name of the model that answers in it; empty for the offline model
 
     def as_json(self) -> dict[str, Json]:
         """Give the `conversation` of frames."""
@@ -45,6 +47,7 @@ class ConversationLine:
             "trashed": self.trashed,
             "trash_on": self.trash_on.isoformat() if self.trash_on else None,
             "purge_on": self.purge_on.isoformat() if self.purge_on else None,
+            "model": self.model or None,
         }
 
 
@@ -85,6 +88,7 @@ def line_of(row: Conversation) -> ConversationLine:
         held=held,
         trash_on=trash_on(row, held=held, now=timezone.now()),
         purge_on=purge_on(row, held=held),
+        model=name_in_use(row.model),
     )
 
 

@@ -247,7 +247,9 @@ class ChatSocket(AsyncWebsocketConsumer):
         runner = process.current()
         match frame:
             case MessageSend():
-                await self._accepted(runner.send(**of_theirs, client_id=frame.client_id, text=frame.text))
+                await self._accepted(
+                    runner.send(**of_theirs, client_id=frame.client_id, text=frame.text, model=frame.model)
+                )
             case MessageEdit():
                 await self._accepted(
                     runner.edit(**of_theirs, message_id=frame.message_id, client_id=frame.client_id, text=frame.text)

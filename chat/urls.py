@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from chat import shelf_views, token_views, views
+from chat import model_views, shelf_views, token_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/state/", views.conversation_state, name="conversation_state"),
     path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
     path("c/<uuid:conversation_id>/shelf/", shelf_views.put, name="shelf"),
+    path("c/<uuid:conversation_id>/model/", model_views.choose, name="model"),
     path("trash/", shelf_views.trash, name="trash"),
     path("trash/keep/", shelf_views.keep_all, name="keep_all"),
     path("trash/empty/", shelf_views.empty, name="empty_trash"),

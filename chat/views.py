@@ -26,6 +26,7 @@ from django.views.generic import FormView
 from chat import accounts, forms, history, shelf
 from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
+from chat.assistant.model_config import configured, name_in_use
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.task_panel import OPEN_SHOWN, is_overdue
@@ -108,12 +109,20 @@ def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
             "page": page,
             "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
             "state": page.as_json(),
-            "model": describe(),
+            **_models(page),
             "examples": EXAMPLES,
             "text_limit": USER_TEXT_LENGTH,
             "now": now,
         }
         return render(request, "chat/chat.html", context)
+
+
+def _models(page: history.ChatPage) -> dict[str, Any]:
+    """Return what the page shows of models: the one that answers and, where there are several, all of them."""
+    models = configured()
+    chosen = page.conversation.model if page.conversation else name_in_use("")
+    label = next((model.label or model.name for model in models if model.name == chosen), describe())
+    return {"model": label, "chosen_model": chosen, "models": models if len(models) > 1 else ()}
 
 
 class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema, Status
 
-from chat.api import accounts, chatkit, errors, search, tasks, threads, turns
+from chat.api import accounts, chatkit, errors, models, search, tasks, threads, turns
 from chat.api.bodies import JsonParser, JsonRenderer
 from chat.api.caller import Anybody, SignedIn
 from chat.api.openapi import DescribedAPI
@@ -38,6 +38,7 @@ api.add_router("/tasks", tasks.router)
 api.add_router("/chatkit", chatkit.router)
 api.add_router("/chatkit/threads", threads.router)
 api.add_router("/chatkit/threads", turns.router)
+api.add_router("/models", models.router)
 api.add_router("/search", search.router)
 api.add_router("/sessions", staff.sessions)
 api.add_router("/cleanup-runs", staff.cleanup_runs)

@@ -108,6 +108,13 @@ def items(name: str, parse: Callable[[str], str]) -> list[str]:
     return parsed(name, [], lambda value: [parse(item.strip()) for item in value.split(",") if item.strip()])
 
 
+def parameter(value: str) -> str:
+    """Return the name of a parameter of a request. Raise Unusable."""
+    if not all(part.isidentifier() for part in value.split(".")):
+        raise Unusable("it must be a comma-separated list of names such as store or tools.strict")
+    return value
+
+
 def url(name: str, *schemes: str) -> str:
     """Return the variable, a URL with one of the schemes, or an empty string where it is unset."""
     return parsed(name, "", lambda value: check_url(value, *schemes))

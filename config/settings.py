@@ -9,6 +9,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from config import env, url_settings
+from config.models_file import ModelsFile, read_models
 from config.postgres import url_of
 from config.runtime.database import TCP, LimitedConnection
 from config.secret_key import secret_key_in
@@ -232,6 +233,15 @@ AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
 AGENT_REASONING = env.choice("AGENT_REASONING", "auto", "auto", "return", "omit")
 # What a request to the model may hold, in tokens: older turns are left out of it.
 AGENT_CONTEXT_TOKENS = env.whole("AGENT_CONTEXT_TOKENS", 32_000, least=1_000)
+# Parameters of a request that the endpoint refuses; it learns others by itself.
+AGENT_OMIT = env.items("AGENT_OMIT", env.parameter)
+# Several models, the default first; then the settings above count for none of them but AGENT_CONTEXT_TOKENS.
+_models = (
+    read_models(BASE_DIR / env.text("AGENT_MODELS"), context_tokens=AGENT_CONTEXT_TOKENS)
+    if env.text("AGENT_MODELS")
+    else ModelsFile()
+)
+AGENT_MODELS, AGENT_CURRENCY = _models.models, _models.currency
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
 # Tools and instructions of whoever runs this. Imported once models are there: config.checks says what is wrong.
 AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")

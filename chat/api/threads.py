@@ -4,18 +4,19 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from ninja import Body, Field, Query, Router, Schema, Status
-from pydantic import WithJsonSchema
+from pydantic import WithJsonSchema, model_validator
 
 from chat import conversations, export, notices
 from chat import threads as record
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import MOST, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Text
+from chat.assistant.model_config import NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
 from chat.shelf import ConversationLine
@@ -24,6 +25,7 @@ from chat.threads import Said, Thread, UnderWay, Where
 router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 
 Title = Annotated[Text, Field(max_length=TITLE_LENGTH, examples=["Groceries"])]
+ModelName = Annotated[Text, Field(max_length=NAME_LENGTH, examples=["fast"])]
 CONFLICT = {409: ErrorReply}
 
 
@@ -31,12 +33,20 @@ class NewThread(Schema):
     """What a thread begins with."""
 
     title: Annotated[Title | None, Field(description="Without one, the first message gives it.")] = None
+    model: Annotated[ModelName | None, Field(description="Without one, the default answers.")] = None
 
 
-class Rename(Schema):
-    """What changes of a thread."""
+class ThreadChange(Schema):
+    """What changes of a thread; what is not given stays."""
 
-    title: Annotated[Title, Field(min_length=1)]
+    title: Annotated[Annotated[Title, Field(min_length=1)] | None, Field()] = None
+    model: Annotated[ModelName | None, Field(description="It answers from the next turn on.")] = None
+
+    @model_validator(mode="after")
+    def _has_something(self) -> Self:
+        if self.title is None and self.model is None:
+            raise ValueError("give a title or a model")
+        return self
 
 
 class ThreadMade(Schema):
@@ -56,6 +66,7 @@ class ThreadLine(ThreadMade):
     trashed: bool
     trash_on: datetime | None = Field(description="When it goes to the trash by itself, once that is within a week.")
     purge_on: datetime | None = Field(description="When it is deleted for good, where it is in the trash.")
+    model: str | None = Field(description="The name of the model that answers; null for the built-in one.")
 
 
 class MessageReply(Schema):
@@ -113,7 +124,7 @@ FILE = {"description": "A file.", "content": {"text/markdown": {"schema": {"type
 @router.post("", response={201: ThreadMade})
 def create_thread(request: HttpRequest, body: Annotated[NewThread, Body()] = NewThread()) -> Status[ThreadMade]:  # noqa: B008
     """Begin a thread; it may have a title, else its first message gives it one."""
-    line = conversations.begin(user_id=caller(request).user.pk, title=body.title or "")
+    line = conversations.begin(user_id=caller(request).user.pk, title=body.title or "", model=body.model or "")
     _tell(request, line.id)
     return Status(201, ThreadMade(thread_id=line.id, title=line.title, created_at=line.created_at))
 
@@ -136,9 +147,11 @@ def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) ->
 
 
 @router.patch("/{thread_id}", response={200: ThreadLine, **CONFLICT})
-def rename_thread(request: HttpRequest, thread_id: uuid.UUID, body: Rename) -> ThreadLine:
-    """Give a thread another title."""
-    line = conversations.rename(user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title)
+def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange) -> ThreadLine:
+    """Give a thread another title, or let another model answer in it."""
+    line = conversations.change(
+        user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title, model=body.model
+    )
     _tell(request, thread_id)
     return line_reply(line)
 
@@ -210,6 +223,7 @@ def line_reply(line: ConversationLine) -> ThreadLine:
         trashed=line.trashed,
         trash_on=line.trash_on,
         purge_on=line.purge_on,
+        model=line.model or None,
     )
 
 

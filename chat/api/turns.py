@@ -106,7 +106,7 @@ async def send_message(
     with open_streams.reserved(pass_of(request)) as slot:
         await in_database(reading.check_conversation, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
-        accepted = await process.current().send(**theirs, client_id=client_id, text=body.text)
+        accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
         return TurnStream(slot, thread_id, accepted.turn.pk, place_of(last_event_id))
 
 

@@ -4,12 +4,11 @@ import copy
 from datetime import datetime
 from functools import cache
 
-from agents import Agent, InputGuardrail, Model, RunContextWrapper, Tool
+from agents import Agent, InputGuardrail, Model, ModelSettings, RunContextWrapper, Tool
 from django.conf import settings
 
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
-from chat.assistant.providers import model_settings
 from chat.assistant.tools import TOOLS
 
 INSTRUCTIONS = """\
@@ -55,7 +54,7 @@ def build_agent(model: Model, guardrail: InputGuardrail[TurnContext] | None) -> 
     """Make the agent that answers with a model."""
     agent = copy.copy(_prototype(settings.AGENT_EXTRA_TOOLS))
     agent.model = model
-    agent.model_settings = model_settings()
+    agent.model_settings = ModelSettings()  # what is asked of an endpoint comes with its model
     agent.input_guardrails = [guardrail] if guardrail else []
     return agent
 

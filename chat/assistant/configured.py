@@ -1,13 +1,15 @@
-"""Which model is configured, told without loading what talks to it."""
+"""Which models are configured, without loading what talks to them."""
 
 from django.conf import settings
 
 
 def is_offline() -> bool:
-    """Tell whether no model endpoint is configured."""
-    return not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL)
+    """Return whether no model endpoint is configured."""
+    return not (settings.AGENT_MODELS or settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL)
 
 
 def describe() -> str:
-    """Say which model answers, for people."""
-    return "Built-in offline model" if is_offline() else str(settings.AGENT_MODEL)
+    """Return the name of the model that answers unless another is chosen, for people."""
+    if is_offline():
+        return "Built-in offline model"
+    return str(settings.AGENT_MODELS[0]["label"] if settings.AGENT_MODELS else settings.AGENT_MODEL)

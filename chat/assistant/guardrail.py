@@ -82,7 +82,7 @@ async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> 
     besides = extra.configured().described
     question = QUESTION + (BESIDES.format(tools=besides) if besides else "")
     valid = ValidModel(model)
-    judge_agent = Agent(name="Relevance", instructions=question, model=valid, model_settings=model_settings())
+    judge_agent = Agent(name="Relevance", instructions=question, model=valid, model_settings=model_settings(model))
     try:
         async with asyncio.timeout(VERDICT_TIMEOUT):
             result = await Runner.run(judge_agent, transcript, max_turns=1, run_config=RunConfig(tracing_disabled=True))

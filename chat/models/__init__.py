@@ -8,6 +8,7 @@ from chat.models.session import AdoptedItems, AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
 from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
+from chat.models.usage import ModelUsage
 from chat.models.user import FormerEmail, User
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FormerEmail",
     "Message",
     "MessageVector",
+    "ModelUsage",
     "PendingDeletion",
     "Quarantined",
     "Task",

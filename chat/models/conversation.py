@@ -13,6 +13,7 @@ models.TextField.register_lookup(Length)
 
 TITLE_LENGTH = 100
 USER_TEXT_LENGTH = 10_000
+MODEL_NAME_LENGTH = 255
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -38,6 +39,13 @@ class Conversation(models.Model):
     last_position = models.PositiveIntegerField(default=0)
     memory_from = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Set by clearing: no turn up to this one is remembered again."
+    )
+    model = models.CharField(
+        max_length=MODEL_NAME_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The model that was chosen; the default where it is empty or not configured any more.",
     )
 
     # Where it lies: beside the others, or on top of them, or out of sight, or on its way out.

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from chat.models.conversation import Conversation, Message
+from chat.models.conversation import MODEL_NAME_LENGTH, Conversation, Message
 from chat.models.task import LOOKS
 
 
@@ -64,6 +64,13 @@ class Turn(models.Model):
     client_id = models.UUIDField()
     seq = models.PositiveIntegerField(help_text="Its place in the conversation's queue.")
     status = models.CharField(max_length=7, choices=Status.choices)
+    model = models.CharField(
+        max_length=MODEL_NAME_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The model that was chosen when it began.",
+    )
 
     owner = models.UUIDField(null=True, blank=True, help_text="The server process that runs it.")
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -131,6 +138,19 @@ class TurnStep(models.Model):
         null=True, blank=True, help_text="User turns in the request, where older ones were left out for their size."
     )
     duration_ms = models.PositiveIntegerField()
+    model = models.CharField(
+        max_length=MODEL_NAME_LENGTH, blank=True, default="", db_default="", help_text="The model that gave it."
+    )
+    # Without a check, which would be verified on a long table.
+    input_tokens = models.BigIntegerField(default=0, db_default=0)
+    output_tokens = models.BigIntegerField(default=0, db_default=0)
+    cost = models.DecimalField(
+        max_digits=20,
+        decimal_places=10,
+        null=True,
+        blank=True,
+        help_text="At the price of that moment, if any.",
+    )
     is_void = models.BooleanField(
         default=False, db_default=False, help_text="The SDK could not use it, nor will it when it is played again."
     )

@@ -13,6 +13,7 @@ from agents.testing import ModelCall, ModelStep, ScriptedModel
 from openai.types.responses import ResponseTextDeltaEvent
 
 from chat.assistant.offline.model import OfflineModel
+from chat.assistant.providers import Choose
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.store import SessionStore
@@ -160,8 +161,9 @@ async def start_runner(transactional_db: None, tmp_path: Path) -> AsyncIterator[
     """Start runners, each as a server process would; the same session file for all."""
     runners: list[TurnRunner] = []
 
-    async def begin(model: Model | None = None) -> TurnRunner:
-        runner = TurnRunner(model=model or OfflineModel(), store=SessionStore(tmp_path / "sessions.db"))
+    async def begin(model: Model | None = None, choose: Choose | None = None) -> TurnRunner:
+        one = model or OfflineModel()
+        runner = TurnRunner(choose=choose or (lambda name: one), store=SessionStore(tmp_path / "sessions.db"))
         runners.append(runner)
         await runner.start()
         return runner

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import time_machine
@@ -24,8 +24,8 @@ T = TypeVar("T")
 HERE = uuid.uuid4()
 
 
-def send(user: User, conversation_id: uuid.UUID, text: str = "hi", **more: uuid.UUID) -> Accepted:
-    given = {"client_id": uuid.uuid4(), "runner": HERE, **more}
+def send(user: User, conversation_id: uuid.UUID, text: str = "hi", **more: Any) -> Accepted:
+    given: dict[str, Any] = {"client_id": uuid.uuid4(), "runner": HERE, **more}
     return accept(user_id=user.pk, conversation_id=conversation_id, text=text, **given)
 
 

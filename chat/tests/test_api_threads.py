@@ -29,6 +29,7 @@ LINE = {
     "trashed",
     "trash_on",
     "purge_on",
+    "model",
 }
 MESSAGE = {"message_id", "role", "content", "created_at", "position", "turn_id"}
 

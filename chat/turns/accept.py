@@ -31,12 +31,19 @@ class Accepted:
 
 
 def accept(
-    *, user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, text: str, runner: uuid.UUID | None = None
+    *,
+    user_id: uuid.UUID,
+    conversation_id: uuid.UUID,
+    client_id: uuid.UUID,
+    text: str,
+    model: str = "",
+    runner: uuid.UUID | None = None,
 ) -> Accepted:
     """Store a message and the turn that will answer it, in one transaction.
 
     `runner` is the process that carries the turn out at once where the conversation is idle; without one the turn
-    waits in the queue. The conversation is made by its first message. The same `client_id` again changes nothing.
+    waits in the queue. The conversation is made by its first message, with the `model` that answers it. The same
+    `client_id` again changes nothing.
     Raise EmptyText, TooLong, BadInput, NotFound, TooManyConversations, RateLimited.
     """
     check_text(text)
@@ -46,6 +53,7 @@ def accept(
             return _accepted(place.known, is_new=False)
         place.check_limits()
         place.close_waiting()
+        place.choose_model(model)
         place.title = place.title or title_from(text)
         turn = place.new_turn()
         turn.prompt = place.new_message(turn, text)

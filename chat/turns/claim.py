@@ -5,6 +5,7 @@ import uuid
 from django.db import transaction
 from django.utils import timezone
 
+from chat.assistant.model_config import name_in_use
 from chat.models import Turn
 from chat.models.sql import ENDS_WHEN_IDLE, select
 from chat.models.turn import Status
@@ -12,8 +13,8 @@ from chat.turns.ownership import LEASE
 
 _LOCK = f"SELECT {ENDS_WHEN_IDLE} FROM chat_conversation WHERE id = %(conversation)s FOR NO KEY UPDATE"  # noqa: S608
 _FIRST = """
-SELECT id, status FROM chat_turn
-WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting') ORDER BY seq LIMIT 1
+SELECT t.id, t.status, c.model FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE t.conversation_id = %(conversation)s AND t.status IN ('queued', 'running', 'waiting') ORDER BY t.seq LIMIT 1
 """
 
 
@@ -33,7 +34,8 @@ def claim_locked(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None
     turn = Turn.objects.with_all_to_begin().get(pk=first[0][0])
     now = timezone.now()
     turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE, now
-    turn.save(update_fields=["status", "owner", "lease_until", "started_at"])
+    turn.model = turn.model or name_in_use(first[0][2])  # one that began before keeps its own
+    turn.save(update_fields=["status", "owner", "lease_until", "started_at", "model"])
     return turn
 
 

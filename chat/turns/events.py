@@ -143,6 +143,17 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRetrying:
+    """The model does not answer and is asked again in some seconds; no snapshot holds it."""
+
+    type: ClassVar = "model.retrying"
+    attempt_n: int
+    of: int
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnResumed:
     """The text beyond `at` is written anew; the reasoning, if there is any, goes on."""
 
@@ -202,6 +213,7 @@ Event = (
     | ApprovalRequested
     | ApprovalDecided
     | Warned
+    | ModelRetrying
     | TurnResumed
     | Snapshot
     | LastEvent

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, transaction
@@ -17,6 +18,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
+from chat.assistant.model_config import configured
 from chat.assistant.sent import Sent
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
@@ -32,13 +34,30 @@ if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, woul
 logger = logging.getLogger(__name__)
 
 _RECORD = f"""
-INSERT INTO chat_turnstep (turn_id, n, output, usage, sent_estimate, sent_turns, duration_ms, created_at)
-SELECT id, %(n)s, %(output)s, %(usage)s, %(sent_estimate)s, %(sent_turns)s, %(duration_ms)s, %(now)s
+INSERT INTO chat_turnstep (
+    turn_id, n, output, usage, sent_estimate, sent_turns, duration_ms, model, input_tokens, output_tokens, cost,
+    created_at
+)
+SELECT id, %(n)s, %(output)s, %(usage)s, %(sent_estimate)s, %(sent_turns)s, %(duration_ms)s, %(model)s,
+    %(input_tokens)s, %(output_tokens)s, %(cost)s, %(now)s
 FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
 ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = excluded.usage,
     sent_estimate = excluded.sent_estimate, sent_turns = excluded.sent_turns,
-    duration_ms = excluded.duration_ms, created_at = excluded.created_at, is_void = false
+    duration_ms = excluded.duration_ms, model = excluded.model, input_tokens = excluded.input_tokens,
+    output_tokens = excluded.output_tokens, cost = excluded.cost, created_at = excluded.created_at, is_void = false
     WHERE chat_turnstep.is_void
+"""  # noqa: S608 - our own words
+# The day's sum is written with the step, so that neither is counted without the other.
+_RECORD_AND_COUNT = f"""
+WITH step AS ({_RECORD} RETURNING turn_id)
+INSERT INTO chat_modelusage (user_id, day, model, responses, input_tokens, output_tokens, cost)
+SELECT t.user_id, %(day)s, %(model)s, 1, %(input_tokens)s, %(output_tokens)s, %(cost)s
+FROM step JOIN chat_turn t ON t.id = step.turn_id
+ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.responses + 1,
+    input_tokens = chat_modelusage.input_tokens + excluded.input_tokens,
+    output_tokens = chat_modelusage.output_tokens + excluded.output_tokens,
+    cost = CASE WHEN excluded.cost IS NULL THEN chat_modelusage.cost
+        ELSE coalesce(chat_modelusage.cost, 0) + excluded.cost END
 """  # noqa: S608 - our own words
 # Between what several responses of a turn said.
 PARTING = "\n\n"
@@ -122,17 +141,30 @@ def load(turn: Turn) -> Journal:
     return Journal(steps, [tool_view(call) for call in ToolCall.objects.filter(turn=turn)])
 
 
-def record_step(hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None) -> None:
-    """Write a complete response, before any of its calls runs. Raise TurnLost."""
+def record_step(
+    hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None, model: str = ""
+) -> None:
+    """Write a complete response with the model that gave it and its cost, before any of its calls runs.
+
+    What a configured model was asked is added to the person's day. Raise TurnLost.
+    """
+    config = next((config for config in configured() if config.name == model), None)
+    usage = response.usage
+    now = timezone.now()
     hold.write(
-        _RECORD,
+        _RECORD if config is None else _RECORD_AND_COUNT,
         n=n,
+        model=model,
+        day=now.astimezone(UTC).date(),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost=config.cost(usage.input_tokens, usage.output_tokens) if config else None,
         output=Jsonb(storable([item.model_dump(mode="json", exclude_unset=True) for item in response.output])),
         usage=Jsonb({"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens}),
         sent_estimate=sent.estimate if sent else None,
         sent_turns=sent.turns if sent else None,
         duration_ms=duration_ms,
-        now=timezone.now(),
+        now=now,
     )
 
 
@@ -249,6 +281,8 @@ def copy_journal(source: Turn, target: Turn) -> None:
     """
     for step in source.steps.filter(is_void=False):
         step.pk, step.turn = None, target
+        # It was paid for once.
+        step.input_tokens, step.output_tokens, step.cost = 0, 0, None
         step._state.adding = True
         step.save()
     for call in source.tool_calls.exclude(decided_by=SUPERSEDED):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from chat.assistant.model_config import name_in_use
 from chat.exceptions import Conflict, NotFound, RateLimited, TooManyConversations
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
@@ -20,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
 _LOCK = f"""
-SELECT c.title, c.last_seq, c.last_position, {ENDS_WHEN_IDLE}
+SELECT c.title, c.last_seq, c.last_position, c.model, {ENDS_WHEN_IDLE}
 FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
 WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
 """  # noqa: S608 - our own words
@@ -66,7 +67,7 @@ WHERE moved.id = chat_message.id AND moved.position <> chat_message.position
 _STORE = """
 WITH moved AS (
     UPDATE chat_conversation
-    SET title = %(title)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s,
+    SET title = %(title)s, model = %(model)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s,
         archived_at = NULL, trashed_at = NULL
     WHERE id = %(conversation)s
 ), said AS (
@@ -74,10 +75,10 @@ WITH moved AS (
     SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
     WHERE %(is_said)s
 )
-INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, owner, lease_until,
-    attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
-VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(client)s, %(seq)s, %(status)s, %(owner)s,
-    %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, model, owner,
+    lease_until, attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
+VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(client)s, %(seq)s, %(status)s,
+    %(turn_model)s, %(owner)s, %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
 """
 
 
@@ -92,6 +93,7 @@ class Place:
     title: str
     last_seq: int
     last_position: int
+    model: str
     stored_title: str = ""
     known: Turn | None = None  # what was accepted with the same `client_id`
     active: int = 0
@@ -122,6 +124,11 @@ class Place:
                 hours = max(round(wait / 3600), 1)
                 detail = f"That is more than {limit:,} tokens a day; please go on in {hours} hour{'s' * (hours > 1)}."
                 raise RateLimited(detail, retry_after=wait)
+
+    def choose_model(self, name: str) -> None:
+        """Take the model that a person chose before the first message; one that is not configured is let pass."""
+        if self.last_seq == 0 and name and name_in_use(name) == name:
+            self.model = name
 
     def check_idle(self) -> None:
         """Close a turn that waits; raise Conflict where one runs or is queued."""
@@ -161,7 +168,9 @@ class Place:
         return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
 
 
-def make_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "") -> None:
+def make_conversation(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "", model: str = ""
+) -> None:
     """Make a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
 
     Every conversation is made here.
@@ -172,7 +181,7 @@ def make_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID, now: da
     limit = settings.CONVERSATIONS_PER_USER
     if Conversation.objects.owned_by(user_id)[limit - 1 : limit].exists():
         raise TooManyConversations(limit)
-    fresh = Conversation(pk=conversation_id, user_id=user_id, title=title, updated_at=now)
+    fresh = Conversation(pk=conversation_id, user_id=user_id, title=title, model=model, updated_at=now)
     # Somebody else may make one with this id at the same moment.
     Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
 
@@ -190,7 +199,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
         locked = select(_LOCK, values)
     if not locked:
         raise NotFound("There is no such conversation.")
-    place = Place(user_id, conversation_id, client_id, now, *locked[0][:3])
+    place = Place(user_id, conversation_id, client_id, now, *locked[0][:4])
     place.stored_title = place.title
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
     ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
@@ -204,12 +213,15 @@ def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
     if runner is not None and not place.active:
         turn.status, turn.owner = Status.RUNNING, runner
         turn.lease_until, turn.started_at = place.now + LEASE, place.now
+        turn.model = name_in_use(place.model)
     values = {
         "conversation": place.conversation_id,
         "user": place.user_id,
         "client": place.client_id,
         "now": place.now,
         "title": place.title,
+        "model": place.model,
+        "turn_model": turn.model,
         "position": place.last_position,
         "message": turn.prompt.pk,
         "text": turn.prompt.text,

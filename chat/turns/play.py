@@ -357,6 +357,7 @@ class _Journaling(RunHooks[TurnContext]):
             response=response,
             duration_ms=self._model.duration_ms,
             sent=self._model.sent,
+            model=self._model.name,
         )
         if self._play.turn.cut_off:
             await in_database(journals.survived, hold_of(self._play.turn))

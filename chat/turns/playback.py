@@ -15,13 +15,15 @@ from openai.types.responses import (
 )
 
 from chat.assistant.context_window import WithinContext
-from chat.assistant.retrying import Retrying
+from chat.assistant.fallback import FirstAvailable
+from chat.assistant.providers import alternatives, name_of
+from chat.assistant.retrying import Retry, Retrying
 from chat.assistant.sent import Sent
 from chat.assistant.validation.items import refusals
 from chat.assistant.validation.model import ValidModel
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
-from chat.turns.events import ReasoningDelta, TextDelta, TurnResumed
+from chat.turns.events import ModelRetrying, ReasoningDelta, TextDelta, TurnResumed
 from chat.turns.journal import PARTING, Journal
 from chat.turns.log import TurnLog
 
@@ -40,8 +42,10 @@ class PlaybackModel(WrappedModel):
         sent: Sent | None = None,
         on_shortened: Callable[[], None] = lambda: None,
     ) -> None:
-        self._window = WithinContext(model, sent, on_shortened)
-        super().__init__(Retrying(ValidModel(self._window, self._retract), self._restart))
+        self._models = FirstAvailable(alternatives(model), self._wrapped)
+        super().__init__(self._models)
+        self._new_window = lambda each: WithinContext(each, sent, on_shortened)
+        self._windows: dict[str, WithinContext] = {}  # by the name of the model
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
@@ -53,6 +57,11 @@ class PlaybackModel(WrappedModel):
         self._asked_at = 0.0
 
     @property
+    def name(self) -> str:
+        """The name of the model that gave the last response."""
+        return self._models.name
+
+    @property
     def duration_ms(self) -> int:
         """How long the last response has taken."""
         return int((time.monotonic() - self._asked_at) * 1000)
@@ -60,7 +69,7 @@ class PlaybackModel(WrappedModel):
     @property
     def sent(self) -> Sent | None:
         """The request that the last response answers; None where the model has no limit."""
-        return self._window.sent
+        return self._window_of(self._models.model).sent
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
@@ -70,7 +79,7 @@ class PlaybackModel(WrappedModel):
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
-            self._window.replay(step.sent)
+            self._window_of(self._models.model).replay(step.sent)
             self._said = len(self._parted(step.text))
             self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)
@@ -83,6 +92,16 @@ class PlaybackModel(WrappedModel):
         except ModelFailed:
             self._drop_rest()
             raise
+
+    def _wrapped(self, model: Model) -> Model:
+        valid = ValidModel(self._window_of(model), self._retract)
+        return Retrying(valid, self._restart, self._retrying)
+
+    def _window_of(self, model: Model) -> WithinContext:
+        name = name_of(model)
+        if name not in self._windows:
+            self._windows[name] = self._new_window(model)
+        return self._windows[name]
 
     def _show(self, event: TResponseStreamEvent) -> None:
         if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
@@ -106,6 +125,10 @@ class PlaybackModel(WrappedModel):
     def _parted(self, text: str) -> str:
         """Part the beginning of a step from the steps before."""
         return PARTING + text if text and self._before else text
+
+    def _retrying(self, retry: Retry) -> None:
+        detail = f"The model does not answer. Retrying, {retry.attempt} of {retry.of}."
+        self._log.append(ModelRetrying(retry.attempt, retry.of, round(retry.seconds, 1), detail))
 
     def _restart(self) -> None:
         """Take back what a broken response said: it is written anew."""

@@ -11,23 +11,26 @@ from chat.bridge import in_database
 from chat.exceptions import ServerStopping
 
 if TYPE_CHECKING:
+    from chat.assistant.providers import Models
     from chat.turns.runner import TurnRunner
 
+_models: "Models | None" = None
 _runner: "TurnRunner | None" = None
 
 
 async def start() -> None:
     """Begin to run turns; what was cut off is taken up. Raise BadExtraTools."""
-    global _runner  # noqa: PLW0603 - one a process, as long as the process
+    global _runner, _models  # noqa: PLW0603 - one a process, as long as the process
     # Here, for who runs no turns (the worker, commands) knows this module too, and need not wait two seconds for these.
     from chat.assistant import extra
-    from chat.assistant.providers import build_model
+    from chat.assistant.providers import Models
     from chat.memory.store import SessionStore
     from chat.turns.runner import TurnRunner
 
     extra.configured()
+    _models = Models()
     _runner = TurnRunner(
-        model=build_model(), store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
+        choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
     )
     await _runner.start()
 
@@ -41,11 +44,14 @@ async def _tell_staff(moved: Path) -> None:
 
 
 async def drain(seconds: float) -> None:
-    """Let running turns end for a few seconds, then let go of them and of the session store."""
-    global _runner  # noqa: PLW0603
+    """Let running turns end for a few seconds, then let go of them, of the session store and of the models."""
+    global _runner, _models  # noqa: PLW0603
     if _runner is not None:
         await _runner.drain(seconds)
         _runner = None
+    if _models is not None:
+        await _models.close()
+        _models = None
 
 
 def current() -> "TurnRunner":

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents import Model
 from django.conf import settings
 from django.db import DatabaseError
 
 from chat import notices
+from chat.assistant.providers import Choose
 from chat.bridge import in_database, outcome
 from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
 from chat.infra.database_limits import is_transient
@@ -60,11 +60,11 @@ class _Running:
 class TurnRunner:
     """Carries out turns in this process; also takes up what processes that are gone have left."""
 
-    def __init__(self, *, model: Model, store: SessionStore) -> None:
+    def __init__(self, *, choose: Choose, store: SessionStore) -> None:
         self.owner = uuid.uuid4()
         self.logs = Logs(self.owner)
         self.store = store
-        self._model = model
+        self.choose = choose
         self._running: dict[uuid.UUID, _Running] = {}
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
         self._let_fall: set[uuid.UUID] = set()  # the database was away; taken up again as soon as it is back
@@ -77,11 +77,11 @@ class TurnRunner:
     # -- what callers use
 
     async def send(
-        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, text: str
+        self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, text: str, model: str = ""
     ) -> Accepted:
         """Accept a message and begin its turn where the conversation is idle. Raise what `accept` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        return await outcome(self._take(lambda runner: accept(**given, text=text, runner=runner)))
+        return await outcome(self._take(lambda runner: accept(**given, text=text, model=model, runner=runner)))
 
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
@@ -199,7 +199,7 @@ class TurnRunner:
     def _begin(self, turn: Turn, brief: Brief | None = None) -> None:
         log = self.logs.open(turn.pk, turn.attempt)
         log.running = True
-        play = Play(turn, model=self._model, store=self.store, log=log, brief=brief)
+        play = Play(turn, model=self.choose(turn.model), store=self.store, log=log, brief=brief)
         running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
         running.task = asyncio.create_task(self._live(play, running))
         self._living.add(running.task)

@@ -29,6 +29,7 @@ def refused(tmp_path: Path, name: str, value: str) -> str:
         ("AGENT_SESSION_RETENTION_DAYS", "7.5", "a whole number from 1 to 36500"),
         ("DEBUG", "maybe", "one of on, off, true, false, yes, no, 1, 0"),
         ("AGENT_GUARDRAIL", "2", "one of on, off, true, false, yes, no, 1, 0"),
+        ("AGENT_OMIT", "store,tools.0", "a comma-separated list of names such as store or tools.strict"),
         ("SIGNUP", "invite", "one of open, closed"),
         ("AGENT_API", "assistants", "one of responses, chat_completions"),
         ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),

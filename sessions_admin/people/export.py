@@ -25,7 +25,7 @@ from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
 from chat.memory.identity import printable
 from chat.memory.maintenance import SessionFile, opened
-from chat.models import AgentSession, Conversation, Message, Task, ToolCall, Turn, TurnStep, User
+from chat.models import AgentSession, Conversation, Message, ModelUsage, Task, ToolCall, Turn, TurnStep, User
 from chat.models.conversation import Role
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
@@ -123,6 +123,8 @@ class _Tally:
         self.on_progress(self.conversations, max(self.total, self.conversations))
 
 
+_USAGE = ("day", "model", "responses", "input_tokens", "output_tokens", "cost")
+
 # The document. What is an iterator is written as an array while it is read.
 
 
@@ -136,6 +138,7 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
         "account": _account(person),
         "former_addresses": (_row(row, "email", "changed_at") for row in person.former_emails.order_by("pk")),
         "tasks": _tasks(person, tally),
+        "model_usage": (_row(row, *_USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
         "conversations": _conversations(person, file, tally),
         "memory_without_conversation": _strays(person, file, tally),
         "quarantined": (
@@ -217,21 +220,11 @@ def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, obje
     Plain dicts: rows as objects refer to each other, and would pile up until the collector of garbage comes.
     """
     names = (
-        *(
-            "id",
-            "seq",
-            "status",
-            "replaces_id",
-            "superseded_by_id",
-            "prompt_id",
-            "reasoning",
-            "items",
-            "usage",
-            "warning",
-        ),
+        *("id", "seq", "status", "model", "replaces_id", "superseded_by_id", "prompt_id", "reasoning", "items"),
+        *("usage", "warning"),
         *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
     )
-    step = ("n", "output", "usage", "duration_ms", "created_at")
+    step = ("n", "output", "usage", "duration_ms", "model", "cost", "created_at")
     call = ("call_id", "name", "arguments", "decision", "decided_by", "output", "error", "before", "created_at")
     for page in _paged(Turn.objects.filter(conversation=conversation).values(*names), "seq"):
         ids = [turn["id"] for turn in page]

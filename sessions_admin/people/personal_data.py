@@ -25,6 +25,7 @@ from chat.models import (
     Conversation,
     FormerEmail,
     Message,
+    ModelUsage,
     Quarantined,
     Task,
     TaskCounter,
@@ -130,6 +131,7 @@ def of_nobody_else(person: Subject) -> dict[str, Rows]:
     """Return the rows that go with a person, held conversations or not."""
     return {
         "tasks": Task.objects.filter(user=person.id),
+        "model usage": ModelUsage.objects.filter(user=person.id),
         "task counter": TaskCounter.objects.filter(user=person.id),
         "clean-up entries of sessions": CleanedSession.objects.filter(user=person.id),
         "clean-up entries of conversations": CleanedConversation.objects.filter(user=person.id),

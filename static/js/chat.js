@@ -6,6 +6,7 @@ import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
 import { closeAll, setUpDrawers } from "./drawers.js";
+import { ModelChoice } from "./model.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
@@ -54,6 +55,11 @@ class ChatPage {
       changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
       signedOut: () => this.showTrouble("signed out"),
       zone,
+    });
+    this.model = new ModelChoice({
+      changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
+      signedOut: () => this.showTrouble("signed out"),
+      warn: (detail) => this.warn(detail),
     });
     const draft = new Draft(this.state.conversation ? id : "new");
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.stop() }, draft);
@@ -107,7 +113,7 @@ class ChatPage {
 
   /** @param {string} text */
   send(text) {
-    const item = this.outbox.add({ text });
+    const item = this.outbox.add({ text, ...this.model?.chosen });
     this.connection?.send(frameOf(item));
     this.scroll?.follow();
     this.composer?.focus();
@@ -202,6 +208,7 @@ class ChatPage {
     if (frame.type === "ready") this.ready(frame);
     if (hasEnded({ status: frame.type?.replace("turn.", "").replace("finished", "done") })) this.announce(frame);
     if (frame.type === "approval.requested") this.announceQuestion(frame);
+    if (frame.type === "model.retrying") byId("announcer").textContent = frame.detail;
     if (frame.type === "approval.decided") this.deciding.delete(frame.call_id);
   }
 
@@ -379,6 +386,7 @@ class ChatPage {
     this.tasks?.show(state);
     this.conversations?.show(state.conversations, state.conversation_id);
     this.shelf?.show(state);
+    this.model?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     const title = state.conversation?.title || "New chat";
@@ -389,10 +397,10 @@ class ChatPage {
 }
 
 /** @param {import("./outbox.js").Unsent} item */
-function frameOf({ client_id, text, edit_of, retry_of }) {
+function frameOf({ client_id, text, edit_of, retry_of, model }) {
   if (retry_of !== null) return { type: "turn.retry", client_id, turn_id: retry_of };
   if (edit_of !== null) return { type: "message.edit", client_id, message_id: edit_of, text };
-  return { type: "message.send", client_id, text };
+  return { type: "message.send", client_id, text, ...(model && { model }) };
 }
 
 new ChatPage().start();

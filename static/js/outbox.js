@@ -10,6 +10,7 @@
  * @property {string | null} text      of a message
  * @property {string | null} edit_of   the message in whose place it is said
  * @property {string | null} retry_of  the turn that is to be tried again
+ * @property {string} [model]          that answers in a chat which the message begins
  * @property {string | null} refused   why the server did not take it
  */
 
@@ -74,10 +75,11 @@ export class Outbox {
     return this.items.some((item) => item.refused === null);
   }
 
-  /** @param {{text?: string, edit_of?: string, retry_of?: string}} what */
-  add({ text, edit_of, retry_of }) {
+  /** @param {{text?: string, edit_of?: string, retry_of?: string, model?: string}} what */
+  add({ text, edit_of, retry_of, model }) {
     const item = {
       client_id: newId(), text: text ?? null, edit_of: edit_of ?? null, retry_of: retry_of ?? null, refused: null,
+      ...(model && { model }),
     };
     this.set([...this.items, item]);
     return item;

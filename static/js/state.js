@@ -9,7 +9,7 @@
 
 /**
  * @typedef {{id: string, title: string, created_at: string, updated_at: string, pinned: boolean, archived: boolean,
- *   trashed: boolean, trash_on: string | null, purge_on: string | null}} Conversation
+ *   trashed: boolean, trash_on: string | null, purge_on: string | null, model?: string | null}} Conversation
  * @typedef {{task_id: string, number: number, title: string, description: string, due: string | null,
  *   priority: string, is_completed: boolean, completed_at: string | null}} Task
  *

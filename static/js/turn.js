@@ -24,6 +24,7 @@
  * @property {ToolCall[]} tools
  * @property {Notice | null} warning
  * @property {Notice | null} error
+ * @property {string} [retrying]       that the model is asked again, until something comes of it
  * @property {string | null} replaces  the turn whose place it took
  * @property {string[]} versions       the turns of this place, oldest first, itself among them
  * @property {ToolCall[]} kept         what earlier versions did, and what stays done
@@ -75,11 +76,15 @@ export function wasSeen(turn, frame) {
 
 /**
  * Take an entry of the log into account.
- * @param {Turn} turn
+ * @param {Turn} before
  * @param {any} frame
  * @returns {Turn}
  */
-export function applied(turn, frame) {
+export function applied(before, frame) {
+  if (frame.type === "model.retrying") return { ...before, retrying: frame.detail };
+  const { retrying, ...rest } = before;
+  // What a broken response showed is taken back before the model is asked again.
+  const turn = retrying !== undefined && frame.type === "turn.resumed" ? before : rest;
   switch (frame.type) {
     case "turn.queued":
       return { ...turn, status: "queued" };

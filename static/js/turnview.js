@@ -140,6 +140,7 @@ export class TurnView {
     if (turn.tools.length) parts.push(this.tools.element);
     if (turn.reply || turn.text) parts.push(this.reply, this.again.question);
     else if (turn.status === "running") parts.push(thinking());
+    if (turn.retrying) parts.push(retrying(turn.retrying));
     parts.push(...this.questions(turn, where));
     if (turn.status === "queued" && where.ahead > 0) parts.push(queued(where.ahead));
     if (turn.status === "waiting" && this.cards.size === 0) parts.push(h("p", { class: "ending" }, icon("clock"), "Waiting for your decision"));
@@ -333,6 +334,11 @@ function memoryStart() {
 function thinking() {
   return h("p", { class: "thinking", "data-testid": "thinking" },
     h("span", { class: "thinking__dots", "aria-hidden": true }, h("i"), h("i"), h("i")), "Thinking");
+}
+
+/** @param {string} detail */
+function retrying(detail) {
+  return h("p", { class: "warning", "data-testid": "retrying" }, icon("retry"), h("span", {}, detail));
 }
 
 /** @param {number} ahead */

@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant import retrying
+from chat.assistant import model_config, retrying
 from chat.assistant.providers import build_model
 from chat.models import User
 from chat.tests.conftest import Chat, StartRunner
@@ -46,6 +46,7 @@ def configured(
     endpoint: ModelServer, api: Api, patience: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The product pointed at the endpoint, with pauses that a test has time for."""
+    model_config.learned.cache_clear()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # the client heeds a developer's proxy
     settings.OPENAI_API_KEY = KEY
     settings.OPENAI_BASE_URL = endpoint.url

@@ -16,6 +16,7 @@ from chat.tests.model_server import (
     Call,
     HttpError,
     ModelServer,
+    Page,
     Request,
     Rule,
     Step,
@@ -23,21 +24,30 @@ from chat.tests.model_server import (
     calls,
     says,
 )
+from chat.turns.events import ModelRetrying
 
 FINAL: dict[str, tuple[Step, str]] = {
-    "400": (HttpError(400, "Bad."), "The model's endpoint did not accept the request."),
-    "401": (HttpError(401, "Who?", "invalid_api_key"), "The model's endpoint refused the key that is configured."),
-    "403": (HttpError(403, "No."), "The model's endpoint refused access."),
-    "404": (HttpError(404, "What?"), "The model's endpoint does not know the model that is configured."),
-    "422": (HttpError(422, "Bad."), "The model's endpoint did not accept the request."),
-    "no money left": (
-        HttpError(429, "Pay.", "insufficient_quota"),
-        "What may be spent at the model's endpoint is spent.",
+    "400": (HttpError(400, "Bad."), "manage.py check_model"),
+    "a wrong key": (HttpError(401, "Who?", "invalid_api_key"), "OPENAI_API_KEY"),
+    "a wrong key at Gemini": (HttpError(400, "API key not valid. Please pass a valid API key."), "OPENAI_API_KEY"),
+    "403": (HttpError(403, "No."), "refuses access"),
+    "an unknown model": (HttpError(404, "The model `x` does not exist.", "model_not_found"), "AGENT_MODEL"),
+    "a model that is not pulled": (HttpError(404, "model 'x' not found, try pulling it first"), "AGENT_MODEL"),
+    "a deployment that is not there": (HttpError(404, "No such deployment.", "DeploymentNotFound"), "AGENT_MODEL"),
+    "no such path": (HttpError(404, "404 page not found"), "OPENAI_BASE_URL"),
+    "422": (HttpError(422, "Bad."), "manage.py check_model"),
+    "no money left": (HttpError(429, "Pay.", "insufficient_quota"), "credit"),
+    "no money left, as others put it": (HttpError(402, "Insufficient Balance"), "credit"),
+    "no tools": (HttpError(400, "registry.ollama.ai/library/gemma3:4b does not support tools"), "cannot call tools"),
+    "tools turned off": (
+        HttpError(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        "cannot call tools",
     ),
-    "refused in the stream": (
-        says("Well", "...", fault="refused", after=1),
-        "The model's endpoint did not accept the request.",
+    "content": (
+        HttpError(400, "The response was filtered due to Azure OpenAI's content management policy.", "content_filter"),
+        "in other words",
     ),
+    "refused in the stream": (says("Well", "...", fault="refused", after=1), "did not accept the request"),
 }
 
 
@@ -52,18 +62,20 @@ async def broken(request: Request) -> Step:
     return HttpError(500)
 
 
-@pytest.mark.parametrize(("step", "sentence"), FINAL.values(), ids=FINAL.keys())
-async def test_what_another_try_cannot_mend_fails_at_once(
-    online: Chat, endpoint: ModelServer, step: Step, sentence: str
+@pytest.mark.parametrize(("step", "what_to_do"), FINAL.values(), ids=FINAL.keys())
+async def test_what_another_try_cannot_mend_fails_at_once_and_names_what_to_do(
+    online: Chat, endpoint: ModelServer, step: Step, what_to_do: str
 ) -> None:
     endpoint.play(step)
 
     failure = failure_of(await events_of(online, "hi"))
 
-    assert (failure.code, failure.detail, failure.retryable) == ("model_error", sentence, True)
+    assert (failure.code, failure.retryable) == ("model_error", True)
+    assert what_to_do in failure.detail
+    assert failure.detail.endswith((".", "”."))
     assert len(endpoint.requests) == 1
     turn = await in_database(Turn.objects.get)
-    assert (turn.status, turn.error_detail) == (Status.FAILED, sentence)
+    assert (turn.status, turn.error_detail) == (Status.FAILED, failure.detail)
     assert not await in_database(Message.objects.filter(role="assistant").exists)
 
 
@@ -90,6 +102,35 @@ async def test_after_the_budget_the_turn_fails_with_a_sentence(
 
     assert (failure.detail, failure.retryable) == ("The model's endpoint cannot be reached at the moment.", True)
     assert len(endpoint.requests) > 2
+
+
+async def test_a_request_is_retried_five_times_and_each_retry_is_shown(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.rule = broken
+
+    events = await events_of(online, "hi")
+
+    assert len(endpoint.requests) == 6
+    retries = [event for event in events if isinstance(event, ModelRetrying)]
+    assert [(event.attempt_n, event.of) for event in retries] == [(n, 5) for n in range(1, 6)]
+    assert retries[1].detail == "The model does not answer. Retrying, 2 of 5."
+
+
+async def test_a_busy_endpoint_that_asks_for_more_time_than_there_is_is_not_waited_for(
+    online: Chat, endpoint: ModelServer
+) -> None:
+    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": "90"}))
+
+    failure = failure_of(await events_of(online, "hi"))
+
+    assert failure.detail.endswith("Please try again in 2 minutes.")
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_page_for_people_is_no_answer(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(Page("<!doctype html><title>Welcome</title>"))
+
+    assert "OPENAI_BASE_URL" in failure_of(await events_of(online, "hi")).detail
+    assert len(endpoint.requests) == 1
 
 
 async def test_nobody_listening_is_a_sentence_too(online: Chat, endpoint: ModelServer, small_budget: None) -> None:

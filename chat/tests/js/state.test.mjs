@@ -285,3 +285,14 @@ test("frames nobody knows change nothing", () => {
   const state = nothing();
   assert.equal(play(state, { type: "later.invention" }, { type: "error", code: "x", detail: "y" }), state);
 });
+
+test("that the model is asked again is shown until something comes of it", () => {
+  const retry = (n, k) => log(n, "model.retrying", { attempt_n: k, of: 5, seconds: 1, detail: `Retrying, ${k} of 5.` });
+  const state = play(nothing(), accepted(), log(1, "turn.started"), retry(2, 1));
+  assert.equal(state.turns[0].retrying, "Retrying, 1 of 5.");
+  const again = play(state, log(3, "turn.resumed", { text: "", tools: [], at: 0 }), retry(4, 2));
+  assert.equal(again.turns[0].retrying, "Retrying, 2 of 5.");
+  const written = play(again, log(5, "text.delta", { text: "Done", at: 0 }));
+  assert.equal("retrying" in written.turns[0], false);
+  assert.equal("retrying" in play(again, log(5, "turn.failed", { code: "x", detail: "y" })).turns[0], false);
+});

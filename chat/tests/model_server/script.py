@@ -95,11 +95,18 @@ class HttpError:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A page for people, as a web server answers whose address was taken for a model's."""
+
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hangup:
     """The connection goes away before a word is said."""
 
 
-Step = Answer | HttpError | Hangup
+Step = Answer | HttpError | Hangup | Page
 Rule = Callable[[Request], Awaitable[Step]]
 
 

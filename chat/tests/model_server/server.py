@@ -11,7 +11,7 @@ from chat.tests.model_server.http import Connection, RawRequest
 from chat.tests.model_server.pieces import error_body
 from chat.tests.model_server.request import PATHS, Request
 from chat.tests.model_server.responses import ResponsesWire
-from chat.tests.model_server.script import Answer, Hangup, HttpError, Rule, Step
+from chat.tests.model_server.script import Answer, Hangup, HttpError, Page, Rule, Step
 
 BROKEN_EVENT = b'data: {"type": "response.output_text.del\n\n'
 
@@ -138,6 +138,8 @@ class ModelServer:
     async def _answer(self, request: Request, step: Step, connection: Connection) -> None:
         if isinstance(step, Hangup):
             connection.cut()
+        elif isinstance(step, Page):
+            await connection.answer(200, step.html.encode(), {"content-type": "text/html; charset=utf-8"})
         elif isinstance(step, HttpError):
             kind = "server_error" if step.status >= 500 else "invalid_request_error"
             body = error_body(step.message, kind=kind, code=step.code)

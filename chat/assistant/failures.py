@@ -1,0 +1,182 @@
+"""What is wrong with a model's endpoint and what to do about it: sentences without the key or an answer's text."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import openai
+
+from chat.exceptions import ModelFailed
+
+
+class BrokenStream(Exception):
+    """A stream ended without its response; `code` is the provider's name of the reason, if it gave one."""
+
+    def __init__(self, code: str | None = None) -> None:
+        super().__init__(code or "no reason given")
+        self.code = code
+
+
+class NoApi(Exception):
+    """Something else than a model's API answers at the configured address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of failure: its sentence, whether the same request may succeed later, or at another model."""
+
+    detail: str
+    retryable: bool = False
+    unavailable: bool = True
+
+    def failure(self, wait: float = 0.0) -> ModelFailed:
+        """Make the failure; `wait` is how many seconds the endpoint asks to be left alone."""
+        detail = f"{self.detail} Please try again in {_spoken(wait)}." if wait else self.detail
+        return ModelFailed(detail, retryable=self.retryable, unavailable=self.unavailable)
+
+
+KEY = Kind(
+    "The model's endpoint refuses the key. An administrator needs to check OPENAI_API_KEY, or the model's api_key_env."
+)
+ACCESS = Kind("The model's endpoint refuses access. An administrator needs to check what the key may be used for.")
+NO_CREDIT = Kind("The credit at the model's endpoint is used up. An administrator needs to add some there.")
+NO_MODEL = Kind("The model's endpoint does not know the model. An administrator needs to check AGENT_MODEL.")
+NO_API = Kind(
+    "There is no model's API at the configured address. An administrator needs to check OPENAI_BASE_URL, which usually "
+    "ends with /v1, and AGENT_API."
+)
+NO_TOOLS = Kind(
+    "The model cannot call tools, which this assistant needs. An administrator needs to choose another one, or to turn "
+    "tool calls on at its server."
+)
+BUSY = Kind("The model's endpoint is busy at the moment.", retryable=True)
+UNREACHABLE = Kind("The model's endpoint cannot be reached at the moment.", retryable=True)
+BROKEN = Kind("The model's answer broke off.", retryable=True)
+CONTEXT = Kind("This is too long for the model. Please send a shorter message, or begin a new chat.", unavailable=False)
+CONTENT = Kind("The model's provider refuses to answer this. Please say it in other words.", unavailable=False)
+TOO_LONG = Kind("The model's answer grew too long and was broken off; please ask for less at once.", unavailable=False)
+REFUSED = Kind(
+    "The model's endpoint did not accept the request. An administrator can test it with “manage.py check_model”.",
+    unavailable=False,
+)
+UNKNOWN = Kind("The assistant could not finish this reply.", unavailable=False)
+
+# The provider's code of a failure, in the answer's body or in an event of the stream.
+CODES: dict[str, Kind] = {
+    "insufficient_quota": NO_CREDIT,
+    "billing_hard_limit_reached": NO_CREDIT,
+    "billing_not_active": NO_CREDIT,
+    "invalid_api_key": KEY,
+    "model_not_found": NO_MODEL,
+    "DeploymentNotFound": NO_MODEL,
+    "context_length_exceeded": CONTEXT,
+    "exceed_context_size_error": CONTEXT,
+    "content_filter": CONTENT,
+    "content_policy_violation": CONTENT,
+    "bio_policy": CONTENT,
+    "misalignment_policy_violation": CONTENT,
+    "rate_limit_exceeded": BUSY,
+    "invalid_prompt": REFUSED,
+    "invalid_request_error": REFUSED,
+}
+# Where a code is missing or means anything: words of the body, for some statuses.
+WORDS: tuple[tuple[frozenset[int], re.Pattern[str], Kind], ...] = tuple(
+    (frozenset(statuses), re.compile(pattern, re.IGNORECASE), kind)
+    for statuses, pattern, kind in (
+        ((400, 403), r"api key (?:not valid|not found|expired)|api_key_invalid", KEY),
+        ((400, 403, 429), r"credit balance is too low|insufficient balance|insufficient credit", NO_CREDIT),
+        (
+            (400, 404, 422),
+            r"not support (?:tool|function)|support tool use|tool choice requires|tools param requires",
+            NO_TOOLS,
+        ),
+        ((400, 413, 422), r"maximum context length|context (?:size|window|length)|prompt is too long", CONTEXT),
+        (
+            (400, 403),
+            r"content[ _](?:management )?polic|content[ _]filter|ResponsibleAIPolicy|PROHIBITED_CONTENT",
+            CONTENT,
+        ),
+        ((400, 404), r"\bmodel\b.{0,200}(?:not found|not exist|unknown)|(?:invalid|unknown|no such) model", NO_MODEL),
+        ((404,), r"\bmodels?\b|deployment", NO_MODEL),
+    )
+)
+STATUSES: dict[int, Kind] = {
+    401: KEY,
+    402: NO_CREDIT,
+    403: ACCESS,
+    404: NO_API,
+    405: NO_API,
+    413: CONTEXT,
+    429: BUSY,
+}
+AGAIN = frozenset({408, 409, 425, 429})
+
+
+def explain(error: Exception) -> ModelFailed:
+    """Return what went wrong with a model, as a failure with a sentence that says what to do."""
+    if isinstance(error, ModelFailed):
+        return error
+    kind = _kind(error)
+    return kind.failure(retry_after(error) if kind is BUSY else 0.0)
+
+
+def _kind(error: Exception) -> Kind:
+    if isinstance(error, openai.APIStatusError):
+        return _status_kind(error)
+    if isinstance(error, openai.APIConnectionError | TimeoutError):
+        return UNREACHABLE
+    if isinstance(error, BrokenStream | openai.APIError):
+        names = (error.code, getattr(error, "type", None))
+        return next((CODES[name] for name in names if name in CODES), BROKEN)
+    if isinstance(error, NoApi):
+        return NO_API
+    # An event that is no JSON, or no text, is as broken as one that never came.
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or type(error).__module__.startswith("http"):
+        return BROKEN
+    return UNKNOWN
+
+
+def _status_kind(error: openai.APIStatusError) -> Kind:
+    status, code = error.status_code, error.code
+    if code in CODES and CODES[code] is not REFUSED and status < 500:
+        return CODES[code]
+    text = _text(error.body)
+    for statuses, pattern, kind in WORDS:
+        if status in statuses and pattern.search(text):
+            return kind
+    if status >= 500 or status in AGAIN:
+        return STATUSES.get(status, UNREACHABLE)
+    return STATUSES.get(status, REFUSED)
+
+
+def _text(body: object) -> str:
+    """Return the words of an error's body; none where it is a page for people, which may be about anything."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    return "" if text.lstrip().startswith("<") else text
+
+
+def retry_after(error: Exception) -> float:
+    """Return how many seconds an endpoint asks to be left alone; 0 where it does not, or for nothing sensible."""
+    headers: Mapping[str, str] = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            wait = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        return max(wait, 0.0) if math.isfinite(wait) else 0.0
+    try:
+        return max(parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _spoken(seconds: float) -> str:
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size or size == 1:
+            count = max(math.ceil(seconds / size), 1)
+            return f"{count} {name}{'s' * (count > 1)}"
+    raise AssertionError(seconds)

@@ -1,0 +1,72 @@
+"""What an endpoint refuses is left out of the same turn's request, and of all later ones."""
+
+import pytest
+from pytest_django import Settings
+
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
+from chat.tests.model_server import Api, HttpError, ModelServer, Request, Rule, Step, says
+from chat.turns.events import TurnResumed
+
+UNKNOWN = {"responses": "include", "chat_completions": "stream_options"}
+
+
+def strict(*names: str) -> Rule:
+    """Make a rule that refuses parameters, one at a time."""
+
+    async def rule(request: Request) -> Step:
+        for name in names:
+            if name in request.body:
+                return HttpError(400, f"Unknown parameter: '{name}'.", "unknown_parameter")
+        return says("Hello")
+
+    return rule
+
+
+async def test_a_refused_parameter_is_left_out_at_once_and_later(online: Chat, endpoint: ModelServer, api: Api) -> None:
+    name = UNKNOWN[api]
+    endpoint.rule = strict(name)
+
+    events = await events_of(online, "hi")
+    assert reply_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, TurnResumed)], "there is nothing to see of it"
+    assert [name in request.body for request in endpoint.requests] == [True, False]
+
+    assert reply_of(await events_of(online, "hi again")) == "Hello"
+    assert [name in request.body for request in endpoint.requests] == [True, False, False]
+
+
+async def test_several_are_left_out_one_after_the_other(online: Chat, endpoint: ModelServer, api: Api) -> None:
+    names = ["store", "include"] if api == "responses" else ["stream_options"]
+    endpoint.rule = strict(*names)
+
+    assert reply_of(await events_of(online, "hi")) == "Hello"
+    assert len(endpoint.requests) == len(names) + 1
+
+
+async def test_an_endpoint_that_refuses_what_is_not_sent_any_more_is_not_asked_for_ever(
+    online: Chat, endpoint: ModelServer, api: Api
+) -> None:
+    async def rule(request: Request) -> Step:
+        return HttpError(400, f"Unknown parameter: '{UNKNOWN[api]}'.")
+
+    endpoint.rule = rule
+
+    failure_of(await events_of(online, "hi"))
+    assert len(endpoint.requests) == 2
+
+
+class TestConfigured:
+    @pytest.fixture
+    def configured(self, configured: None, settings: Settings, api: Api) -> None:
+        # The Responses API wants `strict` in a tool.
+        settings.AGENT_OMIT = ["store", "include"] if api == "responses" else ["stream_options", "strict"]
+
+    async def test_parameters_that_are_set_are_never_sent(self, online: Chat, endpoint: ModelServer, api: Api) -> None:
+        endpoint.play(says("Hello"))
+
+        assert reply_of(await events_of(online, "hi")) == "Hello"
+        (request,) = endpoint.requests
+        assert request.body.keys().isdisjoint({"store", "include", "stream_options"})
+        assert request.tool_names
+        assert ("'strict'" in str(request.body["tools"])) == (api == "responses")

@@ -1,0 +1,244 @@
+"""Several models: chosen per conversation, kept within a turn, and one in the place of another that is unavailable."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from pytest_django import Settings
+
+from chat import conversations
+from chat.assistant import model_config, retrying
+from chat.assistant.providers import Models
+from chat.bridge import in_database
+from chat.models import Turn, TurnStep, User
+from chat.tests.conftest import Chat, StartRunner
+from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry
+from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
+from chat.turns.events import ModelRetrying
+from config.models_file import ModelEntry
+
+
+def entry(name: str, endpoint: ModelServer, *fallback: str, api: str = "responses") -> ModelEntry:
+    """Configure a model at an endpoint."""
+    return {
+        "name": name,
+        "label": name.title(),
+        "model": f"stub-{name}",
+        "base_url": endpoint.url,
+        "api_key": KEY,
+        "api": api,
+        "context_tokens": 32_000,
+        "reasoning": "auto",
+        "omit": [],
+        "input_price": None,
+        "output_price": None,
+        "fallback": list(fallback),
+    }
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[ModelServer]:
+    """Another endpoint."""
+    async with ModelServer(key=KEY) as server:
+        yield server
+    assert server.problems == []
+
+
+@pytest.fixture
+async def several(
+    endpoint: ModelServer,
+    second: ModelServer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    start_runner: StartRunner,
+    owner: User,
+) -> AsyncIterator[Chat]:
+    """The owner in a conversation that may be answered by two models; the second takes the place of the first."""
+    model_config.learned.cache_clear()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
+    settings.AGENT_GUARDRAIL = False
+    settings.AGENT_MODEL_TIMEOUT = 10
+    settings.AGENT_MODELS = (entry("fast", endpoint, "slow"), entry("slow", second, api="chat_completions"))
+    models = Models()
+    runner = await start_runner(choose=models.choose)
+    yield Chat(runner, owner, uuid.uuid4())
+    await runner.drain(1)
+    await models.close()
+
+
+async def choose(chat: Chat, name: str) -> None:
+    await in_database(conversations.change, user_id=chat.user.pk, conversation_id=chat.conversation_id, model=name)
+
+
+async def steps() -> list[str]:
+    """Return which models answered, in their order."""
+    return await in_database(lambda: list(TurnStep.objects.order_by("pk").values_list("model", flat=True)))
+
+
+async def always_down(request: Request) -> Step:
+    return HttpError(503)
+
+
+async def test_the_default_answers_until_another_is_chosen(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
+    endpoint.play(says("I am fast."))
+    second.play(says("I am slow."))
+
+    assert reply_of(await events_of(several, "hi")) == "I am fast."
+    await choose(several, "slow")
+    assert reply_of(await events_of(several, "hi")) == "I am slow."
+
+    assert [request.model for request in endpoint.requests + second.requests] == ["stub-fast", "stub-slow"]
+    assert endpoint.requests[0].body["store"] is False
+    assert second.requests[0].wants_usage
+    assert await steps() == ["fast", "slow"]
+
+
+async def test_the_first_message_may_bring_its_model(several: Chat, second: ModelServer) -> None:
+    second.play(says("I am slow."))
+
+    accepted = await several.runner.send(
+        user_id=several.user.pk,
+        conversation_id=several.conversation_id,
+        client_id=uuid.uuid4(),
+        text="hi",
+        model="slow",
+    )
+
+    assert reply_of(await events_after(several, accepted)) == "I am slow."
+
+
+async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
+    several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
+) -> None:
+    second.play(says("I am slow."))
+    endpoint.play(says("I am fast."))
+    await several.runner.send(
+        user_id=several.user.pk,
+        conversation_id=several.conversation_id,
+        client_id=uuid.uuid4(),
+        text="hi",
+        model="slow",
+    )
+    await several.settled()
+
+    settings.AGENT_MODELS = (entry("fast", endpoint),)
+
+    assert reply_of(await events_of(several, "hi")) == "I am fast."
+
+
+async def test_a_turn_keeps_the_model_with_which_it_began(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
+    endpoint.play(calls(Call("create_task", {"title": "Tea"})), calls(Call("create_task", {"title": "Cups"})))
+    endpoint.play(calls(Call("delete_tasks", {"numbers": [1, 2]})), says("As you wish."))
+    accepted, asked = await several.asked("add tea and cups, and take them off again")
+    await choose(several, "slow")
+
+    await several.decide(accepted.turn, asked.call_id, False)
+    await events_after(several, accepted)
+
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.model, second.requests) == ("done", "fast", [])
+
+
+async def test_a_queued_turn_takes_the_model_that_is_chosen_when_it_begins(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
+    endpoint.hold()
+    endpoint.play(says("I am fast."))
+    second.play(says("I am slow."))
+    first = await several.send("one")
+    queued = await several.send("two")
+
+    await choose(several, "slow")
+    endpoint.release()
+    await several.log(first.turn)
+
+    assert reply_of(await events_after(several, queued)) == "I am slow."
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        HttpError(503),
+        HttpError(429, "Slow down.", headers={"retry-after": "90"}),
+        HttpError(429, "Pay.", "insufficient_quota"),
+        HttpError(401, "Who?", "invalid_api_key"),
+        HttpError(404, "The model does not exist.", "model_not_found"),
+    ],
+    ids=["down", "busy", "no credit", "wrong key", "no such model"],
+)
+async def test_another_model_answers_where_the_chosen_one_cannot(
+    several: Chat, endpoint: ModelServer, second: ModelServer, step: Step
+) -> None:
+    async def rule(request: Request) -> Step:
+        return step
+
+    endpoint.rule = rule
+    second.play(says("I am slow."), says("Still here."))
+
+    assert reply_of(await events_of(several, "hi")) == "I am slow."
+    assert await steps() == ["slow"]
+
+    asked = len(endpoint.requests)
+    assert reply_of(await events_of(several, "and now?")) == "Still here."
+    assert len(endpoint.requests) == asked, "for a minute the unavailable model is not asked first"
+
+
+async def test_a_model_that_refuses_connections_is_unavailable(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
+    await endpoint.refuse()
+    second.play(says("I am slow."))
+
+    events = await events_of(several, "hi")
+
+    assert reply_of(events) == "I am slow."
+    assert [event for event in events if isinstance(event, ModelRetrying)]
+
+
+@pytest.mark.parametrize(
+    "step", [HttpError(400, "Bad."), HttpError(400, "No.", "content_filter")], ids=["refused", "content"]
+)
+async def test_what_the_request_is_to_blame_for_goes_to_no_other_model(
+    several: Chat, endpoint: ModelServer, second: ModelServer, step: Step
+) -> None:
+    endpoint.play(step)
+
+    failure_of(await events_of(several, "hi"))
+
+    assert second.requests == []
+
+
+async def test_a_response_that_has_begun_is_not_continued_by_another_model(
+    several: Chat, endpoint: ModelServer, second: ModelServer
+) -> None:
+    endpoint.play(says("Half ", "of it", fault="cut", after=1))
+    endpoint.rule = always_down
+
+    failure_of(await events_of(several, "hi"))
+
+    assert second.requests == []
+
+
+async def test_another_model_goes_on_after_a_tool(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
+    endpoint.play(Answer(parts=(Text(("One moment.",)), Call("create_task", {"title": "Tea"}))))
+    endpoint.rule = always_down
+    second.play(says("Added."))
+
+    assert reply_of(await events_of(several, "add tea")) == "One moment.\n\nAdded."
+    assert await steps() == ["fast", "slow"]
+
+
+async def test_all_are_unavailable(several: Chat, endpoint: ModelServer, second: ModelServer) -> None:
+    endpoint.rule = second.rule = always_down
+    accepted = await several.send("hi")
+
+    assert "cannot be reached" in failure_of(await events_after(several, accepted)).detail
+
+    second.rule = None
+    second.play(says("I am slow."))
+    assert reply_of(await events_after(several, await retry(several, accepted))) == "I am slow."
