@@ -7,6 +7,7 @@ from chat.tests.model_server.script import (
     Fault,
     Hangup,
     HttpError,
+    Raw,
     Reasoning,
     Refusal,
     Rule,
@@ -16,6 +17,7 @@ from chat.tests.model_server.script import (
     says,
 )
 from chat.tests.model_server.server import ModelServer
+from chat.tests.model_server.strict import Strictness
 
 __all__ = [
     "Answer",
@@ -25,11 +27,13 @@ __all__ = [
     "Hangup",
     "HttpError",
     "ModelServer",
+    "Raw",
     "Reasoning",
     "Refusal",
     "Request",
     "Rule",
     "Step",
+    "Strictness",
     "Text",
     "calls",
     "says",
