@@ -8,6 +8,7 @@ from chat.tests.model_server.script import (
     Hangup,
     HttpError,
     Page,
+    Raw,
     Reasoning,
     Refusal,
     Rule,
@@ -17,6 +18,7 @@ from chat.tests.model_server.script import (
     says,
 )
 from chat.tests.model_server.server import ModelServer
+from chat.tests.model_server.strict import Strictness
 
 __all__ = [
     "Answer",
@@ -27,11 +29,13 @@ __all__ = [
     "HttpError",
     "ModelServer",
     "Page",
+    "Raw",
     "Reasoning",
     "Refusal",
     "Request",
     "Rule",
     "Step",
+    "Strictness",
     "Text",
     "calls",
     "says",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 LARGEST_BODY = 32 * 1024 * 1024
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,10 @@ class Connection:
         """Send a whole answer of JSON."""
         await self.answer(status, json.dumps(body).encode(), headers)
 
-    async def begin_stream(self) -> None:
-        """Begin an answer that comes in events."""
-        self._head(200, {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"})
+    async def begin_stream(self, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Begin an answer that comes in pieces: events, unless the headers name another content type."""
+        content_type = {"content-type": "text/event-stream; charset=utf-8"}
+        self._head(status, {**content_type, **(headers or {}), "transfer-encoding": "chunked"})
         await self._writer.drain()
 
     async def send(self, data: bytes) -> None:
@@ -83,7 +85,7 @@ class Connection:
 
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         lines = [
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         self._writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))

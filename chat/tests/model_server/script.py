@@ -106,7 +106,17 @@ class Hangup:
     """The connection goes away before a word is said."""
 
 
-Step = Answer | HttpError | Hangup | Page
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer as bytes, sent as they are: each piece is a chunk of the HTTP body."""
+
+    pieces: tuple[bytes, ...]
+    status: int = 200
+    content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Step = Answer | HttpError | Hangup | Page | Raw
 Rule = Callable[[Request], Awaitable[Step]]
 
 

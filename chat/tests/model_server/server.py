@@ -11,7 +11,8 @@ from chat.tests.model_server.http import Connection, RawRequest
 from chat.tests.model_server.pieces import error_body
 from chat.tests.model_server.request import PATHS, Request
 from chat.tests.model_server.responses import ResponsesWire
-from chat.tests.model_server.script import Answer, Hangup, HttpError, Page, Rule, Step
+from chat.tests.model_server.script import Answer, Hangup, HttpError, Page, Raw, Rule, Step
+from chat.tests.model_server.strict import Strictness
 
 BROKEN_EVENT = b'data: {"type": "response.output_text.del\n\n'
 
@@ -22,19 +23,24 @@ class ModelServer:
     `script` is played first, then `rule` answers; a request that neither has an answer to is a problem. `requests`
     holds what was asked, `problems` what a provider would have refused, `strays` what was not for a model at all;
     `connected` counts the connections there were, and `hung_up` the streams that the client left before their end.
+    With `strict` it refuses what the strictest providers refuse, in their words, and `refused` holds these words.
     While it is held, streams stand still before their next word; `release` lets so many more go, or all.
     """
 
-    def __init__(self, *, port: int = 0, key: str | None = None, rule: Rule | None = None) -> None:
+    def __init__(
+        self, *, port: int = 0, key: str | None = None, rule: Rule | None = None, strict: Strictness | None = None
+    ) -> None:
         self.script: deque[Step] = deque()
         self.rule = rule
         self.requests: list[Request] = []
         self.problems: list[str] = []
+        self.refused: list[str] = []
         self.strays: list[str] = []
         self.connected = 0
         self.hung_up = 0
         self._port = port
         self._key = key
+        self._strict = strict
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._let_go: int | None = None
@@ -126,6 +132,9 @@ class ModelServer:
         await self._answer(request, await self._step(request), connection)
 
     async def _step(self, request: Request) -> Step:
+        if self._strict is not None and (refusal := self._strict.refusal(request)):
+            self.refused.append(refusal)
+            return HttpError(400, refusal)
         problems = request.problems()
         if not problems and self.script:
             return self.script.popleft()
@@ -144,6 +153,8 @@ class ModelServer:
             kind = "server_error" if step.status >= 500 else "invalid_request_error"
             body = error_body(step.message, kind=kind, code=step.code)
             await connection.answer_json(step.status, body, step.headers)
+        elif isinstance(step, Raw):
+            await _raw(step, connection)
         elif request.stream:
             await _stream(request, step, connection, self._may_go)
         else:
@@ -153,6 +164,14 @@ class ModelServer:
 def wire(request: Request, answer: Answer) -> ResponsesWire | CompletionsWire:
     """Put an answer into the format in which it was asked for."""
     return ResponsesWire(request, answer) if request.api == "responses" else CompletionsWire(request, answer)
+
+
+async def _raw(step: Raw, connection: Connection) -> None:
+    await connection.begin_stream(step.status, {"content-type": step.content_type, **step.headers})
+    for piece in step.pieces:
+        await connection.send(piece)
+    with suppress(ConnectionError):  # the client need not wait for the end
+        await connection.end_stream()
 
 
 async def _whole(request: Request, answer: Answer, connection: Connection) -> None:

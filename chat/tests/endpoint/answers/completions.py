@@ -1,0 +1,315 @@
+"""Chunks of Chat Completions as endpoints send them: choices, deltas, usage, reasons to finish, reasoning."""
+
+from chat.tests.endpoint.answers.entry import (
+    ALL_RIGHT,
+    DONE,
+    USAGE,
+    Entry,
+    bare,
+    calling,
+    calls,
+    chat,
+    chat_calls,
+    chunk,
+    says,
+    stream,
+    whole,
+)
+from chat.tests.model_server import Raw, Strictness
+
+ROLE = chunk({"role": "assistant", "content": ""})
+HELLO = chunk(says("Hello."))
+STOP = chunk(finish="stop")
+WHOLE = {"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}
+PART = {"prompt_tokens": 11, "total_tokens": 11}
+SAFE = {"hate": {"filtered": False, "severity": "safe"}}
+
+
+def thinking(text: str) -> dict[str, object]:
+    """Return a part that Mistral's models think in."""
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+
+def finishing(reason: object, *deltas: object) -> Raw:
+    """Return a stream that finishes for a reason."""
+    return stream(ROLE, *map(chunk, deltas), bare(choices=[{"index": 0, "delta": {}, "finish_reason": reason}]))
+
+
+CHUNKS = {
+    "a first chunk without choices": Entry(
+        report="https://github.com/AbanteAI/archive-old-cli-mentat/issues/429",
+        chat=stream(
+            bare(id="", model="", object="", created=0, choices=[], prompt_filter_results=[SAFE]),
+            ROLE,
+            HELLO,
+            STOP,
+            end=DONE,
+        ),
+        reply="Hello.",
+    ),
+    "a choice without a delta": Entry(
+        report="https://github.com/langchain-ai/langchain/issues/18977",
+        chat=stream(
+            ROLE,
+            HELLO,
+            STOP,
+            bare(id="", choices=[{"index": 0, "finish_reason": None, "content_filter_results": SAFE}]),
+            end=DONE,
+        ),
+        reply="Hello.",
+    ),
+    "a delta that is null": Entry(
+        report="https://github.com/microsoft/agent-framework/pull/5734",
+        chat=stream(ROLE, HELLO, bare(choices=[{"index": 0, "delta": None, "finish_reason": "stop"}]), end=DONE),
+        reply="Hello.",
+    ),
+    "a last chunk without the field of choices": Entry(
+        report="https://github.com/awslabs/llmeter/pull/34",
+        chat=stream(ROLE, HELLO, STOP, bare(usage=USAGE), end=DONE),
+        reply="Hello.",
+    ),
+    "no role and no content to begin with": Entry(
+        report="https://github.com/heurist-network/miner-release/pull/18",
+        chat=stream(chunk({"content": None}), HELLO, STOP, end=DONE),
+        reply="Hello.",
+    ),
+    "an empty role": Entry(
+        report="https://github.com/anomalyco/opencode/issues/28427",
+        chat=chat({"role": "", "content": "Hello."}),
+        reply="Hello.",
+    ),
+    "no id and a fraction of a second": Entry(
+        report="https://github.com/kevinhermawan/swift-llm-chat-openai/pull/19",
+        chat=stream(HELLO | {"id": None, "created": 1.5, "model": None}, STOP | {"id": None}, end=DONE),
+        reply="Hello.",
+    ),
+    "several choices": Entry(
+        report="https://github.com/openai/openai-agents-python/issues/3313",
+        chat=stream(
+            ROLE,
+            HELLO,
+            bare(choices=[{"index": 1, "delta": says("Good day."), "finish_reason": None}]),
+            STOP,
+            end=DONE,
+        ),
+        reply=None,
+    ),
+    "probabilities that are infinite": Entry(
+        report="https://github.com/sgl-project/sglang/pull/20323",
+        chat=stream(
+            ROLE,
+            bare(
+                choices=[
+                    {
+                        "index": 0,
+                        "delta": says("Hello."),
+                        "logprobs": {"content": [{"token": "Hello", "logprob": float("-inf"), "top_logprobs": []}]},
+                        "finish_reason": None,
+                    }
+                ]
+            ),
+            STOP,
+            end=DONE,
+        ),
+        reply=None,
+    ),
+    "two reasons to finish": Entry(
+        report="https://github.com/xusenlinzy/api-for-open-llm/issues/193",
+        chat=stream(ROLE, HELLO, chunk(finish="function_call"), STOP, end=DONE),
+        reply="Hello.",
+    ),
+    "a whole message in place of a delta": Entry(
+        report="https://github.com/decolua/9router/issues/3492",
+        chat=stream(bare(choices=[WHOLE]), end=DONE),
+        reply=None,
+    ),
+    "a whole answer to who asked for a stream": Entry(
+        report="https://github.com/Amm1rr/WebAI-to-API/issues/55",
+        chat=whole(
+            bare(
+                object="chat.completion",
+                choices=[WHOLE],
+                usage=USAGE,
+            )
+        ),
+        reply=None,
+    ),
+}
+
+USAGES = {
+    "usage without choices": Entry(
+        report="https://github.com/datawhalechina/hello-agents/issues/425",
+        chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=USAGE), end=DONE),
+        reply="Hello.",
+    ),
+    "usage without numbers": Entry(
+        report="https://github.com/openai/openai-agents-python/issues/1179",
+        chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE)), end=DONE),
+        reply="Hello.",
+    ),
+    "usage in part": Entry(
+        report="https://github.com/theopenco/llmgateway/pull/2861",
+        chat=stream(ROLE, HELLO | {"usage": {"prompt_tokens_details": {"cached_tokens": 0}}}, STOP, end=DONE),
+        reply="Hello.",
+    ),
+    "usage in every chunk": Entry(
+        report="https://github.com/vercel/ai/issues/2763",
+        chat=stream(*(one | {"usage": PART} for one in (ROLE, HELLO, STOP)), end=DONE),
+        reply="Hello.",
+    ),
+    "no usage": Entry(
+        report="https://github.com/fr0ster/llm-agent/issues/39",
+        chat=stream(ROLE, HELLO | {"usage": None}, STOP | {"usage": None}, end=DONE),
+        reply="Hello.",
+    ),
+}
+
+FINISHES = {
+    "no reason to finish": Entry(
+        report="https://github.com/anomalyco/opencode/issues/43882",
+        chat=stream(ROLE, HELLO, end=DONE),
+        reply=None,
+    ),
+    "an empty reason to finish in every chunk": Entry(
+        report="https://github.com/ollama/ollama/issues/4357",
+        chat=stream(chunk(says("Hel"), finish=""), chunk(says("lo."), finish=""), STOP, end=DONE),
+        reply="Hello.",
+    ),
+    "a reason to finish that is the word null": Entry(
+        report="https://github.com/PowerShell/AIShell/issues/350",
+        chat=stream(chunk(says("Hel"), finish="null"), chunk(says("lo."), finish="null"), STOP, end=DONE),
+        reply="Hello.",
+    ),
+    "an unknown reason to finish": Entry(
+        report="https://github.com/openai/openai-dotnet/pull/267",
+        chat=finishing("eos", says("Hello.")),
+        reply="Hello.",
+    ),
+    "no end but a reason to finish": Entry(
+        report="https://github.com/ikawrakow/ik_llama.cpp/issues/467",
+        chat=stream(ROLE, HELLO, STOP),
+        reply="Hello.",
+    ),
+    "the length reached": Entry(
+        report="https://github.com/nexpeakcore/deepseek-harness-pr-review/pull/19",
+        chat=finishing("length", says("Hel")),
+        reply="Hel",
+    ),
+    "the length reached before a word": Entry(
+        report="https://github.com/ModelEngine-Group/nexent/pull/3688",
+        chat=finishing("length"),
+        reply="",
+    ),
+    "withheld by a filter": Entry(
+        report="https://github.com/promptfoo/promptfoo/pull/2822",
+        chat=finishing("content_filter"),
+        reply=None,
+    ),
+    "withheld by a filter, with an empty refusal": Entry(
+        report="https://github.com/Azure-Samples/azure-search-openai-demo/issues/2076",
+        chat=finishing("content_filter", {"content": None, "refusal": ""}),
+        reply=None,
+    ),
+    "broken off by a filter": Entry(
+        report="https://github.com/experientiallabs/experiential/pull/962",
+        chat=finishing("content_filter", says("Hel")),
+        reply=None,
+    ),
+    "nothing at all": Entry(
+        report="https://github.com/earendil-works/pi/issues/8462",
+        chat=chat(),
+        reply=None,
+    ),
+    "white space alone": Entry(
+        report="https://github.com/NousResearch/hermes-agent/pull/18139",
+        chat=chat(says("\n\n"), says(" ")),
+        reply=None,
+    ),
+}
+
+CONTENT = {
+    "a list of parts": Entry(
+        report="https://github.com/databricks/appkit/pull/559",
+        chat=chat(says([{"type": "text", "text": "Hel"}]), says([{"type": "text", "text": "lo."}])),
+        reply="Hello.",
+    ),
+    "a list of parts with thoughts": Entry(
+        report="https://github.com/BerriAI/litellm/issues/16272",
+        chat=chat(says([thinking("They greet.")]), says([thinking(" So do I.")]), says("Hello.")),
+        reply="Hello.",
+    ),
+    "a list of parts with references": Entry(
+        report="https://github.com/meilisearch/meilisearch/pull/6327",
+        chat=chat(says([{"type": "reference", "reference_ids": [1]}, {"type": "text", "text": "Hello."}])),
+        reply="Hello.",
+    ),
+    "reasoning_content": Entry(
+        report="https://github.com/nbramia/LifeOS/pull/568",
+        chat=chat({"content": None, "reasoning_content": "They greet."}, says("Hello.")),
+        reply="Hello.",
+    ),
+    "reasoning": Entry(
+        report="https://github.com/NVIDIA/TensorRT-LLM/issues/9256",
+        chat=chat({"content": "", "reasoning": "They greet."}, says("Hello.")),
+        reply="Hello.",
+    ),
+    "reasoning alone": Entry(
+        report="https://github.com/modelscope/ms-swift/pull/9881",
+        chat=chat({"content": None, "reasoning_content": "They greet."}),
+        reply=None,
+    ),
+    "reasoning before a call, for an endpoint that does not know the field": Entry(
+        report="https://github.com/openyak/openyak/pull/128",
+        chat=chat_calls({"content": None, "reasoning_content": "They want tea."}, calls(calling())),
+        tasks=("Tea",),
+    ),
+    "reasoning before a call, for an endpoint that wants it back": Entry(
+        report="https://github.com/JohnnyZ93/oai-compatible-copilot/issues/215",
+        chat=chat_calls({"content": None, "reasoning_content": "They want tea."}, calls(calling())),
+        tasks=("Tea",),
+        strict=Strictness(reasoning="required"),
+    ),
+    "thoughts in tags": Entry(
+        report="https://github.com/bytedance/deer-flow/pull/3218",
+        chat=chat(says("<think>They greet.</think>\n\nHello.")),
+        reply="Hello.",
+    ),
+    "thoughts in tags that are split": Entry(
+        report="https://github.com/QwenLM/qwen-code/pull/6794",
+        chat=chat(*map(says, ("<th", "ink>They", " greet.</", "think>", "\n\nHello", "."))),
+        reply="Hello.",
+    ),
+    "thoughts that do not end": Entry(
+        report="https://github.com/QwenLM/qwen-code/pull/8818",
+        chat=chat(says("<think>They greet.")),
+        reply=None,
+    ),
+    "an end of thoughts without their beginning": Entry(
+        report="https://github.com/sgl-project/sglang/pull/36285",
+        chat=chat(says("They greet.\n</think>\n\nHello.")),
+        reply=None,
+    ),
+    "thoughts in tags before a call": Entry(
+        report="https://github.com/QwenLM/qwen-code/pull/6033",
+        chat=chat_calls(says("<think>They want tea.</think>"), calls(calling())),
+        reply=ALL_RIGHT,
+        tasks=("Tea",),
+    ),
+    "half a character": Entry(
+        report="https://github.com/Kohaku-Lab/KohakuTerrarium/pull/48",
+        chat=chat(says("Tea \ud83c."), says(" Done.")),
+        reply="Tea \ufffd. Done.",
+    ),
+    "a character in two halves": Entry(
+        report="https://github.com/elizaOS/eliza/pull/30919",
+        chat=chat(says("Tea \ud83c"), says("\udf75 Done.")),
+        reply="Tea 🍵 Done.",
+    ),
+    "a NUL": Entry(
+        report="https://github.com/BerriAI/litellm/issues/21290",
+        chat=chat(says("Te\0a")),
+        reply="Te\ufffda",
+    ),
+}
+
+COMPLETIONS = CHUNKS | USAGES | FINISHES | CONTENT

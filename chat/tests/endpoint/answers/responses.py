@@ -1,0 +1,291 @@
+"""Events of the Responses API as endpoints send them: missing, empty, unknown and doubled."""
+
+from chat.tests.endpoint.answers.entry import (
+    CREATED,
+    DONE,
+    Entry,
+    added,
+    completed,
+    delta,
+    done,
+    event,
+    function,
+    items,
+    message,
+    response,
+    stream,
+)
+
+HELLO = message("Hello.")
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+LONG = "x" * 192
+WITHOUT_OUTPUT = {key: value for key, value in response().items() if key != "output"}
+MILK = function('{"title": "Milk"}', id="fc_2", call_id="call_2")
+FILTERED = response(status="incomplete", incomplete_details={"reason": "content_filter"})
+
+EVENTS = {
+    "a response without deltas": Entry(
+        report="https://github.com/Sophomoresty/gemini-web2api/pull/57",
+        responses=stream(CREATED, completed(HELLO)),
+        reply="Hello.",
+    ),
+    "a call without events": Entry(
+        report="https://github.com/NVIDIA-NeMo/Switchyard/pull/777",
+        responses=stream(CREATED, completed(function())),
+        tasks=("Tea",),
+    ),
+    "an item that is done, and a response without it": Entry(
+        report="https://github.com/open-webui/open-webui/pull/27800",
+        responses=stream(CREATED, added(HELLO | {"content": []}), delta("Hello."), done(HELLO), completed()),
+        reply="Hello.",
+    ),
+    "an item that is done without deltas, and a response without it": Entry(
+        report="https://github.com/BerriAI/litellm/pull/32724",
+        responses=stream(CREATED, done(HELLO), completed()),
+        reply="Hello.",
+    ),
+    "a call that is done, and a response without it": Entry(
+        report="https://github.com/QuantumNous/new-api/issues/4362",
+        responses=stream(CREATED, added(function("")), done(function()), completed()),
+        tasks=("Tea",),
+    ),
+    "deltas alone": Entry(
+        report="https://github.com/vllm-project/vllm/pull/30223",
+        responses=stream(CREATED, delta("Hel"), delta("lo."), completed()),
+        reply=None,
+    ),
+    "a response without the field of output": Entry(
+        report="https://github.com/ENTERPILOT/GoModel/pull/831",
+        responses=stream(CREATED, delta("Hello."), done(HELLO), event("completed", response=WITHOUT_OUTPUT)),
+        reply="Hello.",
+    ),
+    "heartbeats": Entry(
+        report="https://github.com/openai/openai-node/issues/1964",
+        responses=stream(
+            CREATED, {"type": "keepalive", "sequence_number": 2}, delta("Hello."), done(HELLO), completed(HELLO)
+        ),
+        reply="Hello.",
+    ),
+    "events that nobody knows": Entry(
+        report="https://github.com/OpenRouterTeam/python-sdk/issues/266",
+        responses=stream(
+            CREATED,
+            {"type": "codex.rate_limits", "plan_type": "plus"},
+            event("keep_alive"),
+            delta("Hello."),
+            done(HELLO),
+            completed(HELLO),
+        ),
+        reply="Hello.",
+    ),
+    "events without their fields": Entry(
+        report="https://github.com/diegosouzapw/OmniRoute/issues/14330",
+        responses=stream(
+            'data: {"type":"response.in_progress"}\n\n',
+            'data: {"type":"response.output_text.delta","delta":"Hello."}\n\n',
+            done(HELLO),
+            completed(HELLO),
+        ),
+        reply="Hello.",
+    ),
+    "a response without an id, a model and a time": Entry(
+        report="https://github.com/Oaklight/llm-rosetta/issues/56",
+        responses=stream(
+            delta("Hello."),
+            event("completed", response={"status": "completed", "output": [HELLO], "usage": None}),
+        ),
+        reply="Hello.",
+    ),
+    "no usage": Entry(
+        report="https://github.com/LionSR/TeXRA/pull/1857",
+        responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO, usage=None)),
+        reply="Hello.",
+    ),
+    "an end as Chat Completions have it": Entry(
+        report="https://github.com/UOR-Foundation/uor-r4/pull/692",
+        responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO), end=DONE),
+        reply="Hello.",
+    ),
+    "no end": Entry(
+        report="https://github.com/caozhiyuan/copilot-api/issues/307",
+        responses=stream(CREATED, added(HELLO | {"content": []}), delta("Hel")),
+    ),
+}
+
+ITEMS = {
+    "an item that nobody knows": Entry(
+        report="https://github.com/Menci/Floway/pull/248",
+        responses=items({"id": "cm_1", "type": "program", "fingerprint": "f"}, message("Hello.", id="msg_2")),
+        reply="Hello.",
+    ),
+    "an empty message before a call": Entry(
+        report="https://github.com/vllm-project/vllm/pull/29947",
+        responses=items(HELLO | {"content": []}, function()),
+        tasks=("Tea",),
+    ),
+    "an empty response id": Entry(
+        report="https://github.com/inferencerlabs/inferencer-feedback/issues/42",
+        responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO, id="", object="")),
+        reply="Hello.",
+    ),
+    "neither places nor ids": Entry(
+        report="https://github.com/ggml-org/llama.cpp/issues/20607",
+        responses=stream(
+            CREATED,
+            event("output_item.added", item=function("", id=None)),
+            event("output_item.done", item=function(id=None)),
+            completed(function(id=None)),
+        ),
+        tasks=("Tea",),
+    ),
+    "ids in deltas that are not the item's, beyond the limit": Entry(
+        report="https://github.com/databricks/unity-gateway/issues/99",
+        responses=stream(
+            CREATED,
+            added(HELLO),
+            delta("Hello.", item_id=f"msg_{LONG}"),
+            done(HELLO),
+            completed(HELLO, id=f"resp_{LONG}"),
+        ),
+        reply="Hello.",
+    ),
+    "a message id beyond the limit": Entry(
+        report="https://github.com/NousResearch/hermes-agent/issues/27038",
+        responses=items(message("Hello.", id=f"msg_{LONG}")),
+        reply="Hello.",
+    ),
+    "reasoning without a summary": Entry(
+        report="https://github.com/newo-ether/Agora/issues/141",
+        responses=items({"id": "rs_1", "type": "reasoning", "encrypted_content": "gAAA"}, HELLO),
+        reply="Hello.",
+    ),
+    "reasoning whose content is null": Entry(
+        report="https://github.com/vllm-project/vllm/pull/24788",
+        responses=items(REASONING | {"content": None, "encrypted_content": None}, HELLO),
+        reply="Hello.",
+    ),
+    "thoughts that were cut off, as a complete response": Entry(
+        report="https://github.com/jundot/omlx/pull/2817",
+        responses=items(REASONING, HELLO | {"content": []}),
+        reply=None,
+    ),
+    "reasoning that leads to nothing": Entry(
+        report="https://github.com/vercel/ai/issues/7099",
+        responses=items(REASONING),
+        reply=None,
+    ),
+    "reasoning between two calls": Entry(
+        report="https://github.com/TanStack/ai/pull/1347",
+        responses=items(
+            REASONING,
+            function(),
+            REASONING | {"id": "rs_2"},
+            MILK,
+        ),
+        tasks=("Tea", "Milk"),
+    ),
+    "reasoning behind the message": Entry(
+        report="https://github.com/continuedev/continue/issues/8933",
+        responses=items(HELLO, REASONING),
+        reply="Hello.",
+    ),
+    "reasoning before a call that cannot be": Entry(
+        report="https://github.com/0xPlaygrounds/rig/issues/751",
+        responses=items(REASONING, function("{", name="")),
+    ),
+    "nothing at all": Entry(
+        report="https://github.com/google/adk-python/pull/5636",
+        responses=items(),
+        reply=None,
+    ),
+    "white space alone": Entry(
+        report="https://github.com/vllm-project/vllm/pull/36445",
+        responses=items(message("\n\n")),
+        reply=None,
+    ),
+    "half a character": Entry(
+        report="https://github.com/UKGovernmentBEIS/inspect_ai/pull/3802",
+        responses=items(message("Tea \ud83c.")),
+        reply="Tea \ufffd.",
+    ),
+    "a character in two halves": Entry(
+        report="https://github.com/elizaOS/eliza/issues/30904",
+        responses=stream(
+            CREATED,
+            added(HELLO | {"content": []}),
+            delta("Tea \ud83c"),
+            delta("\udf75"),
+            done(message("Tea \ud83c\udf75")),
+            completed(message("Tea \ud83c\udf75")),
+        ),
+        reply="Tea 🍵",
+    ),
+    "a NUL": Entry(
+        report="https://github.com/EratoLab/erato/issues/145",
+        responses=items(message("Te\0a")),
+        reply="Te\ufffda",
+    ),
+    "thoughts in tags": Entry(
+        report="https://github.com/aaif-goose/goose/pull/8635",
+        responses=items(message("<think>They greet.</think>\n\nHello.")),
+        reply="Hello.",
+    ),
+}
+
+ENDS = {
+    "a failure without a reason": Entry(
+        report="https://github.com/modelship-ai/modelship/pull/187",
+        responses=stream(CREATED, 'data: {"type":"response.failed","response":{"status":"failed","error":null}}\n\n'),
+    ),
+    "a rate limit as a failed response": Entry(
+        report="https://github.com/earendil-works/pi/pull/1458",
+        responses=stream(
+            CREATED,
+            event(
+                "failed",
+                response=response(status="failed", error={"code": "rate_limit_exceeded", "message": "Too many."}),
+            ),
+        ),
+    ),
+    "an error event": Entry(
+        report="https://github.com/diegosouzapw/OmniRoute/pull/13476",
+        responses=stream(CREATED, {"type": "error", "code": "server_error", "message": "Oh.", "param": None}),
+    ),
+    "an error event with the error inside": Entry(
+        report="https://github.com/QwenLM/qwen-code/pull/11523",
+        responses=stream(
+            CREATED, {"type": "error", "sequence_number": 0, "error": {"type": "upstream_error", "message": "Oh."}}
+        ),
+    ),
+    "an error as Chat Completions have it": Entry(
+        report="https://github.com/openai/openai-python/issues/2699",
+        responses=stream(CREATED, 'data: {"error":{"message":"Too many.","code":"429"}}\n\n'),
+    ),
+    "two objects in one event": Entry(
+        report="https://github.com/Wei-Shaw/sub2api/issues/1471",
+        responses=stream(
+            CREATED, 'data: {"type":"response.comp\ndata: {"type":"error","message":"stream_read_error"}\n\n'
+        ),
+    ),
+    "an answer that grew too long": Entry(
+        report="https://github.com/unslothai/unsloth/pull/10225",
+        responses=stream(
+            CREATED,
+            delta("Hel"),
+            event(
+                "incomplete", response=response(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+            ),
+        ),
+        reply=None,
+    ),
+    "an answer that a filter ends": Entry(
+        report="https://github.com/LTplus-AG/ifc-lite/pull/559",
+        responses=stream(
+            CREATED,
+            event("incomplete", response=FILTERED),
+        ),
+        reply=None,
+    ),
+}
+
+RESPONSES = EVENTS | ITEMS | ENDS

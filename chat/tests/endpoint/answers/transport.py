@@ -1,0 +1,187 @@
+"""What is about neither format: errors, pages, framing, headers."""
+
+import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from chat.tests.endpoint.answers.completions import HELLO, ROLE, STOP
+from chat.tests.endpoint.answers.entry import DONE, Both, Entry, bare, chunk, completed, delta, says, stream, whole
+from chat.tests.endpoint.answers.entry import message as output
+from chat.tests.model_server import Raw
+
+PAGE = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
+BUSY = {"error": {"message": "Rate limit reached.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
+LONG_AGO = format_datetime(datetime(2015, 10, 21, 7, 28, tzinfo=UTC), usegmt=True)
+FAR_OFF = format_datetime(datetime(2115, 10, 21, 7, 28, tzinfo=UTC), usegmt=True)
+SEPARATED = "data: " + json.dumps(chunk(says("a\u2028b\u0085c")), ensure_ascii=False) + "\n\n"
+LITERAL = json.dumps(chunk(says("Größe 🍵")), ensure_ascii=False).encode()
+
+
+def both(answer: Raw) -> Both:
+    """Return one answer for both APIs."""
+    return {"chat": answer, "responses": answer}
+
+
+def busy(**headers: str) -> Both:
+    """Return an answer of an endpoint that is busy, for both APIs."""
+    return both(whole(BUSY, 429, **headers))
+
+
+FRAMING = {
+    "comments": Entry(
+        report="https://github.com/deepnoodle-ai/dive/pull/206",
+        chat=stream(": OPENROUTER PROCESSING\n\n", ROLE, ": ping\n\n", HELLO, STOP, end=DONE),
+        responses=stream(": OPENROUTER PROCESSING\n\n", delta("Hello."), completed(output("Hello."))),
+        reply="Hello.",
+    ),
+    "comments as data": Entry(
+        report="https://github.com/mnfst/llm-gateway/issues/2053",
+        chat=stream("data: : OPENROUTER PROCESSING\n\n", ROLE, HELLO, STOP, end=DONE),
+        responses=stream("data: : OPENROUTER PROCESSING\n\n", delta("Hello."), completed(output("Hello."))),
+        reply=None,
+    ),
+    "a blank line behind a comment": Entry(
+        report="https://github.com/theopenco/llmgateway/pull/2334",
+        chat=stream("id: 1\n", ROLE, ": ping\n\n\n\n", HELLO, STOP, end=DONE),
+        reply=None,
+    ),
+    "no space behind the colon, and carriage returns": Entry(
+        report="https://github.com/Routstr/routstr-core/pull/543",
+        chat=stream(*(f"data:{json.dumps(one)}\r\n\r\n" for one in (ROLE, HELLO, STOP)), end="data:[DONE]\r\n\r\n"),
+        reply="Hello.",
+    ),
+    "a character that is cut by the network": Entry(
+        report="https://github.com/xberg-io/liter-llm/issues/152",
+        chat=stream(ROLE, b"data: " + LITERAL[:-60], LITERAL[-60:-57], LITERAL[-57:] + b"\n\n", STOP, end=DONE),
+        reply="Größe 🍵",
+    ),
+    "a byte that is no character": Entry(
+        report="https://github.com/abetlen/llama-cpp-python/pull/118",
+        chat=stream(ROLE, b"data: " + LITERAL.replace(b"\xf0", b"") + b"\n\n", STOP, end=DONE),
+        reply=None,
+    ),
+    "a line separator within a text": Entry(
+        report="https://github.com/open-metadata/OpenMetadata/issues/29531",
+        chat=stream(ROLE, SEPARATED, STOP, end=DONE),
+        reply="a\u2028b\u0085c",
+    ),
+    "an empty body": Entry(
+        report="https://github.com/earendil-works/pi/issues/2537",
+        **both(Raw(())),
+    ),
+    "nothing but the end": Entry(
+        report="https://github.com/earendil-works/pi/issues/8473",
+        chat=stream(end=DONE),
+    ),
+}
+
+ERRORS = {
+    "an error in the stream": Entry(
+        report="https://github.com/aaif-goose/goose/pull/8027",
+        chat=stream(ROLE, HELLO, 'data: {"error": {"message": "Internal server error", "code": 500}}\n\n', end=DONE),
+    ),
+    "an error in a chunk without choices": Entry(
+        report="https://github.com/diegosouzapw/OmniRoute/pull/8210",
+        chat=stream(
+            bare(choices=[], error={"code": 502, "message": "Worker limit reached", "metadata": {}}),
+            end=DONE,
+        ),
+    ),
+    "an error in a chunk with a reason to finish": Entry(
+        report="https://github.com/langchain-ai/langchainjs/pull/11579",
+        chat=stream(
+            ROLE, HELLO, chunk(says(""), "error") | {"error": {"code": "server_error", "message": "Gone."}}, end=DONE
+        ),
+    ),
+    "an error of nothing but a code": Entry(
+        report="https://github.com/QuantumNous/new-api/issues/6643",
+        chat=stream('data: {"error":{"message":"rate limited","code":"rate_limit_exceeded"}}\n\n'),
+    ),
+    "an error that is text": Entry(
+        report="https://github.com/bigduu/Bamboo-agent/pull/98",
+        **both(stream('data: {"error": "The model crashed."}\n\n')),
+    ),
+    "an error whose code is a list": Entry(
+        report="https://github.com/ray-project/ray/issues/64833",
+        **both(whole({"error": {"message": "Bad.", "code": [500], "type": {"a": 1}}}, 500)),
+    ),
+    "an error in a stream whose code is an object": Entry(
+        report="https://github.com/ray-project/ray/issues/64833",
+        **both(stream('data: {"error": {"message": "Bad.", "code": {"status": 429}, "type": []}}\n\n')),
+    ),
+    "an error with status 200": Entry(
+        report="https://github.com/majiayu000/litellm-rs/issues/170",
+        **both(whole({"error": {"message": "Provider returned error", "code": 502}})),
+        reply=None,
+    ),
+    "a page with status 200": Entry(
+        report="https://github.com/lynote-ai/humanize-text/issues/55",
+        **both(whole(PAGE, 200, "text/html")),
+        reply=None,
+    ),
+    "a page with status 502": Entry(
+        report="https://github.com/Significant-Gravitas/AutoGPT/issues/944",
+        **both(whole(PAGE, 502, "text/html")),
+    ),
+    "a page with status 403": Entry(
+        report="https://github.com/letta-ai/letta-code/pull/2136",
+        **both(whole(PAGE, 403, "text/html")),
+        reply="",
+    ),
+    "an error that is detail alone": Entry(
+        report="https://github.com/openai/openai-node/issues/1734",
+        **both(whole({"detail": "422: The model gpt-5-gibberish does not exist."}, 422)),
+        reply="",
+    ),
+    "an error that is a string": Entry(
+        report="https://github.com/PsycherosAI/Psycheros/issues/44",
+        **both(whole({"error": "Insufficient balance", "requiredBalance": 0.0035, "status": 402}, 402)),
+        reply="",
+    ),
+    "overloaded": Entry(
+        report="https://github.com/anthropics/claude-code/issues/3558",
+        **both(whole({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 529)),
+    ),
+    "overloaded with 503": Entry(
+        report="https://github.com/waylaidwanderer/node-chatgpt-api/issues/34",
+        **both(whole({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)),
+    ),
+}
+
+LIMITS = {
+    "busy, in a list": Entry(
+        report="https://github.com/n4ze3m/page-assist/issues/406",
+        **both(whole([{"error": {"code": 429, "message": "Exhausted.", "status": "RESOURCE_EXHAUSTED"}}], 429)),
+    ),
+    "busy, in JSON in JSON": Entry(
+        report="https://github.com/voideditor/void/issues/557",
+        **both(whole({"error": {"message": json.dumps(BUSY), "code": 429, "status": "Too Many Requests"}}, 429)),
+    ),
+    "busy for no time": Entry(
+        report="https://github.com/pulseaiclub/phi/pull/30",
+        **busy(retry_after="0"),
+    ),
+    "busy for milliseconds": Entry(
+        report="https://github.com/botpress/botpress/pull/15145",
+        **busy(retry_after_ms="5"),
+    ),
+    "busy until a date": Entry(
+        report="https://github.com/interviewstreet/hiring-agent/issues/386",
+        **busy(retry_after=LONG_AGO),
+    ),
+    "busy for a time that cannot be read": Entry(
+        report="https://github.com/CopilotKit/CopilotKit/pull/3842",
+        **busy(retry_after="soon, NaN"),
+    ),
+    "busy for a time that is no number": Entry(
+        report="https://github.com/sourcegraph/cody/pull/2152",
+        **busy(retry_after="nan"),
+    ),
+    "busy for a century": Entry(
+        report="https://github.com/fjgbue/claude-delegator-deepseek-mcp/pull/64",
+        **busy(retry_after=FAR_OFF),
+        reply="",
+    ),
+}
+
+TRANSPORT = FRAMING | ERRORS | LIMITS
