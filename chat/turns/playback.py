@@ -44,7 +44,7 @@ class PlaybackModel(WrappedModel):
     ) -> None:
         self._models = FirstAvailable(alternatives(model), self._wrapped)
         super().__init__(self._models)
-        self._new_window = lambda each: WithinContext(each, sent, on_shortened)
+        self._sent_before, self._on_shortened = sent, on_shortened
         self._windows: dict[str, WithinContext] = {}  # by the name of the model
         self._journal = journal
         self._log = log
@@ -100,7 +100,7 @@ class PlaybackModel(WrappedModel):
     def _window_of(self, model: Model) -> WithinContext:
         name = name_of(model)
         if name not in self._windows:
-            self._windows[name] = self._new_window(model)
+            self._windows[name] = WithinContext(model, self._sent_before, self._on_shortened)
         return self._windows[name]
 
     def _show(self, event: TResponseStreamEvent) -> None:
