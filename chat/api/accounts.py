@@ -16,7 +16,7 @@ from chat import accounts, tokens
 from chat.accounts import mail
 from chat.api.caller import Anybody, SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Moment, Text
+from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.models import ApiToken, User
 from chat.models.email import MAX_LENGTH, normalize_email
 from chat.models.token import NAME_LENGTH
@@ -49,7 +49,7 @@ Address = Annotated[
 Password = Annotated[Text, Field(min_length=1, max_length=1_000, json_schema_extra={"format": "password"})]
 
 
-class Credentials(Schema):
+class Credentials(Input):
     """What people sign in with."""
 
     email: Address
@@ -79,7 +79,7 @@ class Me(Schema):
     is_active: bool
 
 
-class TokenBody(Schema):
+class TokenBody(Input):
     """A token to be made."""
 
     name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])

@@ -2,17 +2,18 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AfterValidator, StrictBool
+from ninja.schema import DjangoGetter
+from pydantic import AfterValidator, StrictBool, model_validator
 
 from chat import notices, tasks
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import Page, Paging, page, place_cursor
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.exceptions import BadTask
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
@@ -44,7 +45,7 @@ Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra=DUE_SCHEMA)]
 PriorityWord = Literal["low", "normal", "high"]
 
 
-class NewTask(Schema):
+class NewTask(Input):
     """A task to be put on the list."""
 
     title: Title
@@ -54,14 +55,29 @@ class NewTask(Schema):
     is_completed: StrictBool = False
 
 
-class TaskChanges(Schema):
-    """What to change of a task; what is not there stays as it is."""
+class TaskChanges(Input):
+    """What to change of a task; what is not there stays as it is.
+
+    No field has a default in the description: generated clients would send it with each change. The other fields of a
+    task are ignored, so that a client may send back what it was given.
+    """
 
     title: Title = Field(default_factory=str)
     description: Description = Field(default_factory=str)
-    due: Due | None = Field(None, description="Null takes the date away; a date without a time takes the time away.")
-    priority: PriorityWord = "normal"
-    is_completed: StrictBool = False
+    due: Due | None = Field(
+        default_factory=lambda: None, description="Null takes the date away; a date without a time takes the time away."
+    )
+    priority: PriorityWord = Field(default_factory=lambda: "normal")
+    is_completed: StrictBool = Field(default_factory=bool)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_fixed(cls, given: Any) -> Any:
+        values = given._obj if isinstance(given, DjangoGetter) else given
+        if not isinstance(values, dict):
+            return given
+        fixed = TaskReply.model_fields.keys() - cls.model_fields.keys()
+        return {name: value for name, value in values.items() if name not in fixed}
 
     def as_changes(self) -> Changes:
         """Say it as the list's function takes it."""

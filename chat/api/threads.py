@@ -15,7 +15,7 @@ from chat import conversations, export, notices
 from chat import threads as record
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import MOST, Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
 from chat.shelf import ConversationLine
@@ -27,13 +27,13 @@ Title = Annotated[Text, Field(max_length=TITLE_LENGTH, examples=["Groceries"])]
 CONFLICT = {409: ErrorReply}
 
 
-class NewThread(Schema):
+class NewThread(Input):
     """What a thread begins with."""
 
     title: Annotated[Title | None, Field(description="Without one, the first message gives it.")] = None
 
 
-class Rename(Schema):
+class Rename(Input):
     """What changes of a thread."""
 
     title: Annotated[Title, Field(min_length=1)]

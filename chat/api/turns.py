@@ -4,13 +4,13 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Field, Header, Router, Schema
+from ninja import Field, Header, Router
 from pydantic import StrictBool
 
 from chat import threads as record
 from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.api.streams import EVENTS, TurnStream, open_streams
 from chat.api.telling import place_of
 from chat.api.threads import TurnLine
@@ -73,13 +73,13 @@ LastEventId = Annotated[
 ]
 
 
-class NewMessage(Schema):
+class NewMessage(Input):
     """What is said."""
 
     text: Text = Field(min_length=1, max_length=USER_TEXT_LENGTH, examples=["Remind me to pay rent by Friday"])
 
 
-class Decision(Schema):
+class Decision(Input):
     """What is decided about a call."""
 
     approve: StrictBool
