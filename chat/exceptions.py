@@ -3,6 +3,7 @@
 ThreadkeeperError
 +-- BadInput
 |   +-- UnknownParameters
+|   +-- KeyReused
 |   +-- EmptyText
 |   +-- TooLong
 |   +-- BadTask
@@ -58,6 +59,15 @@ class UnknownParameters(BadInput):
         names = [name[:50] for name in names[:5]]
         super().__init__(f"There is no such parameter: {', '.join(names)}.")
         self.fields = dict.fromkeys(names, "There is no such parameter")
+
+
+class KeyReused(BadInput):
+    """An idempotency key was used for another request before."""
+
+    code = "key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This key was used for another request before. Use a new one for each request.")
 
 
 class EmptyText(BadInput):

@@ -22,6 +22,7 @@ RETRY_AFTER = 5  # seconds, where the database was too slow or away
 STATUS: Mapping[type[Exception], int] = {
     exceptions.BadInput: 400,
     exceptions.UnknownParameters: 422,
+    exceptions.KeyReused: 422,
     exceptions.NotSignedIn: 401,
     exceptions.Forbidden: 403,
     exceptions.NotFound: 404,

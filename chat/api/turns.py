@@ -15,6 +15,7 @@ from chat.api.streams import EVENTS, TurnStream, open_streams
 from chat.api.telling import place_of
 from chat.api.threads import TurnLine
 from chat.bridge import in_database
+from chat.exceptions import BadInput, KeyReused
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.models.token import Scope
 from chat.turns import process, reading
@@ -73,6 +74,11 @@ LastEventId = Annotated[
 ]
 
 
+RESUMED_WITHOUT_KEY = (
+    "A stream is resumed with the “Idempotency-Key” of the message; without one this would send the message again."
+)
+
+
 class NewMessage(Input):
     """What is said."""
 
@@ -102,11 +108,15 @@ async def send_message(
     last_event_id: LastEventId = "",
 ) -> TurnStream:
     """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
+    if last_event_id and not idempotency_key:
+        raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(pass_of(request)) as slot:
         await in_database(reading.check_conversation, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text)
+        if accepted.message["text"] != body.text:
+            raise KeyReused
         return TurnStream(slot, thread_id, accepted.turn.pk, place_of(last_event_id))
 
 
@@ -141,6 +151,8 @@ async def retry_turn(
         client_id=_client_id(thread_id, idempotency_key),
     )
     turn = accepted.turn
+    if turn.replaces_id != turn_id:
+        raise KeyReused
     return NewTurn.model_validate(
         {
             "turn_id": turn.pk,
