@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from asgiref.sync import async_to_sync
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, StrictBool, model_validator
 
 from chat import notices, tasks
 from chat.api.caller import SignedIn, caller
+from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, page, place_cursor
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.exceptions import BadTask
@@ -124,11 +126,13 @@ def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply
 
 
 @router.post("", response={201: TaskReply, 409: ErrorReply})
-def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
+def create_task(request: HttpRequest, body: NewTask, idempotency_key: CreationKey = "") -> Status[TaskReply]:
     """Put a task on the list. 409 where it is full."""
+    user_id = caller(request).user.pk
     due_date, due_time = tasks.parse_due(body.due)
-    task = tasks.create_task(
-        user_id=caller(request).user.pk,
+    create = partial(
+        tasks.create_task,
+        user_id=user_id,
         title=body.title,
         description=body.description,
         due_date=due_date,
@@ -136,7 +140,16 @@ def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
         priority=body.priority,
         completed=body.is_completed,
     )
-    return Status(201, _told(task))
+    task, is_new = once(
+        user_id,
+        "create_task",
+        idempotency_key,
+        body,
+        create=create,
+        id_of=lambda task: task.pk,
+        find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
+    )
+    return Status(201, _told(task) if is_new else _shown(task))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)

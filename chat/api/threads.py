@@ -14,6 +14,7 @@ from pydantic import WithJsonSchema
 from chat import conversations, export, notices
 from chat import threads as record
 from chat.api.caller import SignedIn, caller
+from chat.api.idempotency import CreationKey, once
 from chat.api.paging import MOST, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.models.conversation import TITLE_LENGTH
@@ -111,10 +112,24 @@ FILE = {"description": "A file.", "content": {"text/markdown": {"schema": {"type
 
 
 @router.post("", response={201: ThreadMade})
-def create_thread(request: HttpRequest, body: Annotated[NewThread, Body()] = NewThread()) -> Status[ThreadMade]:  # noqa: B008
+def create_thread(
+    request: HttpRequest,
+    body: Annotated[NewThread, Body()] = NewThread(),  # noqa: B008
+    idempotency_key: CreationKey = "",
+) -> Status[ThreadMade]:
     """Begin a thread; it may have a title, else its first message gives it one."""
-    line = conversations.begin(user_id=caller(request).user.pk, title=body.title or "")
-    _tell(request, line.id)
+    user_id = caller(request).user.pk
+    line, is_new = once(
+        user_id,
+        "create_thread",
+        idempotency_key,
+        body,
+        create=lambda: conversations.begin(user_id=user_id, title=body.title or ""),
+        id_of=lambda line: line.id,
+        find=lambda thread_id: conversations.begin(user_id=user_id, conversation_id=thread_id),
+    )
+    if is_new:
+        _tell(request, line.id)
     return Status(201, ThreadMade(thread_id=line.id, title=line.title, created_at=line.created_at))
 
 
