@@ -2,6 +2,8 @@
 
 ThreadkeeperError
 +-- BadInput
+|   +-- UnknownParameters
+|   +-- KeyReused
 |   +-- EmptyText
 |   +-- TooLong
 |   +-- BadTask
@@ -29,6 +31,8 @@ ThreadkeeperError
 +-- ModelFailed         the model's endpoint did not answer as it should
 """
 
+from collections.abc import Sequence
+
 
 class ThreadkeeperError(Exception):
     """A failure with a code for programs and a sentence for people."""
@@ -44,6 +48,26 @@ class BadInput(ThreadkeeperError):
     """What was sent cannot be used."""
 
     code = "bad_input"
+
+
+class UnknownParameters(BadInput):
+    """A request has query parameters that its operation does not describe."""
+
+    code = "invalid"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        names = [name[:50] for name in names[:5]]
+        super().__init__(f"There is no such parameter: {', '.join(names)}.")
+        self.fields = dict.fromkeys(names, "There is no such parameter")
+
+
+class KeyReused(BadInput):
+    """An idempotency key was used for another request before."""
+
+    code = "key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This key was used for another request before. Use a new one for each request.")
 
 
 class EmptyText(BadInput):

@@ -4,12 +4,13 @@ from dataclasses import asdict
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from ninja import Schema, Status
 
 from chat.api import accounts, chatkit, errors, models, search, tasks, threads, turns
 from chat.api.bodies import JsonParser, JsonRenderer
 from chat.api.caller import Anybody, SignedIn
-from chat.api.openapi import DescribedAPI
+from chat.api.openapi import DescribedAPI, with_known_parameters
 from config.health import health
 from sessions_admin import api as staff
 
@@ -33,6 +34,7 @@ api = DescribedAPI(
     renderer=JsonRenderer(),
 )
 errors.install(api)
+api.add_decorator(with_known_parameters, mode="view")
 api.add_router("/auth", accounts.router)
 api.add_router("/tasks", tasks.router)
 api.add_router("/chatkit", chatkit.router)
@@ -63,6 +65,7 @@ def get_health(request: HttpRequest) -> Status[HealthReply]:
     return Status(200 if found.ready else 503, HealthReply(status=status, version=settings.VERSION, **asdict(found)))
 
 
+@csrf_exempt
 def unknown(request: HttpRequest) -> HttpResponse:
     """Answer at every other address of the API's."""
     return errors.error_reply(404)

@@ -11,7 +11,7 @@ from ninja import Field, Path, Query, Router, Schema, Status
 
 from chat.api.caller import SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Moment, Text
+from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Forbidden
 from chat.models import AgentSession, User
 from chat.models.session import State
@@ -75,19 +75,19 @@ class Looking(Schema):
     )
 
 
-class InspectionReason(Schema):
+class InspectionReason(Input):
     """Why the items of a session are inspected."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
 
 
-class Why(Schema):
+class Why(Input):
     """What the audit is to say."""
 
     reason: Text = Field("", max_length=REASON_LENGTH)
 
 
-class Hold(Schema):
+class Hold(Input):
     """Why a session is kept, and how long."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
@@ -167,7 +167,7 @@ def release_session(request: HttpRequest, session_id: SessionId, why: Why | None
     return lifecycle.release_session(session_id, actor=_manager(request), reason=_said(why))
 
 
-class Wanted(Schema):
+class Wanted(Input):
     """Which clean-up is asked for."""
 
     dry_run: bool = Field(description="A preview: the same run, which removes nothing.")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from chat.accounts import sign_in_log
+from chat.api import idempotency
 from chat.memory import removal
 from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
@@ -19,6 +20,7 @@ def daily_cleanup() -> dict[str, object]:
     """Clean up because it is time, forget old sign-ins, and remove what killed processes have left behind."""
     if not clock.doubt():
         sign_in_log.expire()
+        idempotency.forget_expired()
         remove_leftovers()
         removal.remove_released_copies()
     return _unless_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))

@@ -15,8 +15,10 @@ from pydantic import AfterValidator
 from chat import accounts, tokens
 from chat.accounts import mail
 from chat.api.caller import Anybody, SignedIn, caller
+from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Moment, Text
+from chat.api.schemas import ErrorReply, Input, Moment, Text
+from chat.exceptions import Conflict
 from chat.models import ApiToken, User
 from chat.models.email import MAX_LENGTH, normalize_email
 from chat.models.token import NAME_LENGTH
@@ -49,7 +51,7 @@ Address = Annotated[
 Password = Annotated[Text, Field(min_length=1, max_length=1_000, json_schema_extra={"format": "password"})]
 
 
-class Credentials(Schema):
+class Credentials(Input):
     """What people sign in with."""
 
     email: Address
@@ -79,7 +81,7 @@ class Me(Schema):
     is_active: bool
 
 
-class TokenBody(Schema):
+class TokenBody(Input):
     """A token to be made."""
 
     name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])
@@ -158,12 +160,22 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
-def create_token(request: HttpRequest, body: TokenBody) -> Status[NewTokenReply]:
+def create_token(request: HttpRequest, body: TokenBody, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
     """Make a token for a program. Its key is shown this once.
 
-    A scope opens nothing that the person may not do themselves. 409 where there are a hundred already.
+    A scope opens nothing that the person may not do themselves. 409 where there are a hundred already, and where the
+    idempotency key has made a token before.
     """
-    made = tokens.make(user=caller(request).user, name=body.name, scopes=body.scopes, expires_at=body.expires_at)
+    user = caller(request).user
+    made, _ = once(
+        user.pk,
+        "create_token",
+        idempotency_key,
+        body,
+        create=lambda: tokens.make(user=user, name=body.name, scopes=body.scopes, expires_at=body.expires_at),
+        id_of=lambda made: made.token.pk,
+        find=_already_made,
+    )
     return Status(201, NewTokenReply(**_shown(made.token).model_dump(), access_token=made.key))
 
 
@@ -172,6 +184,10 @@ def revoke_token(request: HttpRequest, token_id: uuid.UUID) -> Status[None]:
     """Revoke a token: it opens nothing any more, and what is open with it ends."""
     tokens.revoke(user_id=caller(request).user.pk, token_id=token_id)
     return Status(204, None)
+
+
+def _already_made(token_id: uuid.UUID) -> NewToken:
+    raise Conflict(f"This request has made the token {token_id}, whose key was shown once. Revoke it and make another.")
 
 
 def _signed_in(made: NewToken) -> SignedInReply:

@@ -11,7 +11,7 @@ from ninja.utils import check_csrf
 from chat import tokens
 from chat.api.throttle import Throttle
 from chat.connected import Pass
-from chat.exceptions import Forbidden, NotSignedIn
+from chat.exceptions import Forbidden, NotSignedIn, UnknownParameters
 from chat.infra.client_address import client_address, limit_key
 from chat.models import ApiToken, User
 from chat.models.token import Scope
@@ -40,6 +40,13 @@ class CsrfFailed(Forbidden):
         super().__init__("With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken.")
 
 
+def check_parameters(request: HttpRequest) -> None:
+    """Raise UnknownParameters where a request has some that its operation does not describe."""
+    known: frozenset[str] = getattr(request, "known_parameters", frozenset())
+    if unknown := [name for name in request.GET if name not in known]:
+        raise UnknownParameters(unknown)
+
+
 class SignedIn:
     """Lets in whoever is signed in; where a scope is named, a token needs to have it. For `auth=` of a router.
 
@@ -64,6 +71,7 @@ class SignedIn:
             raise Forbidden(f"This token lacks the scope “{self.scope}”.")
         if self.themselves and caller.token is not None and not caller.token.signed_in_by:
             raise Forbidden("For this one needs to sign in with the password; a token that was made by name cannot.")
+        check_parameters(request)
         return caller
 
 
@@ -73,6 +81,7 @@ class Anybody:
     def __call__(self, request: HttpRequest) -> bool:
         """Return true. Raise RateLimited."""
         by_address.count(address_of(request))
+        check_parameters(request)
         return True
 
 

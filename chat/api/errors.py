@@ -15,11 +15,14 @@ from chat.infra.database_limits import is_transient, summary
 
 logger = logging.getLogger(__name__)
 
+NO_SUCH_FIELD = "There is no such field"
 RETRY_AFTER = 5  # seconds, where the database was too slow or away
 
 # The nearest class in an exception's line of descent counts.
 STATUS: Mapping[type[Exception], int] = {
     exceptions.BadInput: 400,
+    exceptions.UnknownParameters: 422,
+    exceptions.KeyReused: 422,
     exceptions.NotSignedIn: 401,
     exceptions.Forbidden: 403,
     exceptions.NotFound: 404,
@@ -113,7 +116,8 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         elif source == "body":
             place = ["body"]
         # What a check of ours says comes with a prefix.
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = NO_SUCH_FIELD if error.get("type") == "extra_forbidden" else str(error["msg"])
+        message = message.removeprefix("Value error, ")
         said.setdefault(".".join(map(str, place)) or str(source), message)
     return said
 

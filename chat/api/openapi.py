@@ -1,11 +1,15 @@
 """The API's description of itself: what ninja writes, and what holds for all operations alike."""
 
+from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.http import HttpRequest
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
+from ninja.params.models import QueryModel
 
 from chat.api.caller import SignedIn
 from chat.api.errors import SAID
@@ -43,6 +47,9 @@ class Description(OpenAPISchema):
         for status in _failures(operation, details):
             responses.setdefault(status, _failure(status))
         details["responses"] = {str(status): responses[status] for status in sorted(responses)}
+        details.setdefault("security", [])  # whoever asks
+        for parameter in details["parameters"]:
+            _tidy(parameter)
         return details
 
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:
@@ -67,6 +74,20 @@ class Description(OpenAPISchema):
         return {"schemas": self.schemas, "securitySchemes": SCHEMES}
 
 
+def with_known_parameters(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Note for each request which query parameters its operation describes; whoever lets it in refuses others."""
+    operation: Operation = run.__self__  # type: ignore[attr-defined]
+    models = [model for model in operation.models if issubclass(model, QueryModel)]
+    known = frozenset(name for model in models for name in model.__ninja_flatten_map__)
+
+    @wraps(run)
+    def noting(request: HttpRequest, **values: Any) -> Any:
+        request.known_parameters = known  # type: ignore[attr-defined]
+        return run(request, **values)
+
+    return noting
+
+
 class DescribedAPI(NinjaAPI):
     """An API whose operations are called what their functions are, and whose description is complete."""
 
@@ -81,6 +102,13 @@ class DescribedAPI(NinjaAPI):
         """Describe everything."""
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
         return Description(self, prefix)
+
+
+def _tidy(parameter: dict[str, Any]) -> None:
+    """Leave examples to the schema, and take out a default that stands for none: clients would send it."""
+    parameter.pop("examples", None)
+    if parameter["schema"].get("default") in ("", None):
+        parameter["schema"].pop("default", None)
 
 
 def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:

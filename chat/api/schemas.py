@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict
 
 from chat.infra.storable import storable
 
@@ -33,6 +33,12 @@ def _in_utc(moment: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, BeforeValidator(needs_text), AfterValidator(_in_utc)]
 # PostgreSQL takes no NUL, and UTF-8 no half of a surrogate pair.
 Text = Annotated[str, AfterValidator(_storable)]
+
+
+class Input(Schema):
+    """The body of a request; a field that is not described is refused by its name."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Problem(Schema):

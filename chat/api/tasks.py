@@ -2,17 +2,20 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AfterValidator, StrictBool
+from ninja.schema import DjangoGetter
+from pydantic import AfterValidator, StrictBool, model_validator
 
 from chat import notices, tasks
 from chat.api.caller import SignedIn, caller
+from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, page, place_cursor
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.exceptions import BadTask
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
@@ -44,7 +47,7 @@ Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra=DUE_SCHEMA)]
 PriorityWord = Literal["low", "normal", "high"]
 
 
-class NewTask(Schema):
+class NewTask(Input):
     """A task to be put on the list."""
 
     title: Title
@@ -54,14 +57,29 @@ class NewTask(Schema):
     is_completed: StrictBool = False
 
 
-class TaskChanges(Schema):
-    """What to change of a task; what is not there stays as it is."""
+class TaskChanges(Input):
+    """What to change of a task; what is not there stays as it is.
+
+    No field has a default in the description: generated clients would send it with each change. The other fields of a
+    task are ignored, so that a client may send back what it was given.
+    """
 
     title: Title = Field(default_factory=str)
     description: Description = Field(default_factory=str)
-    due: Due | None = Field(None, description="Null takes the date away; a date without a time takes the time away.")
-    priority: PriorityWord = "normal"
-    is_completed: StrictBool = False
+    due: Due | None = Field(
+        default_factory=lambda: None, description="Null takes the date away; a date without a time takes the time away."
+    )
+    priority: PriorityWord = Field(default_factory=lambda: "normal")
+    is_completed: StrictBool = Field(default_factory=bool)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_fixed(cls, given: Any) -> Any:
+        values = given._obj if isinstance(given, DjangoGetter) else given
+        if not isinstance(values, dict):
+            return given
+        fixed = TaskReply.model_fields.keys() - cls.model_fields.keys()
+        return {name: value for name, value in values.items() if name not in fixed}
 
     def as_changes(self) -> Changes:
         """Say it as the list's function takes it."""
@@ -108,11 +126,13 @@ def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply
 
 
 @router.post("", response={201: TaskReply, 409: ErrorReply})
-def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
+def create_task(request: HttpRequest, body: NewTask, idempotency_key: CreationKey = "") -> Status[TaskReply]:
     """Put a task on the list. 409 where it is full."""
+    user_id = caller(request).user.pk
     due_date, due_time = tasks.parse_due(body.due)
-    task = tasks.create_task(
-        user_id=caller(request).user.pk,
+    create = partial(
+        tasks.create_task,
+        user_id=user_id,
         title=body.title,
         description=body.description,
         due_date=due_date,
@@ -120,7 +140,16 @@ def create_task(request: HttpRequest, body: NewTask) -> Status[TaskReply]:
         priority=body.priority,
         completed=body.is_completed,
     )
-    return Status(201, _told(task))
+    task, is_new = once(
+        user_id,
+        "create_task",
+        idempotency_key,
+        body,
+        create=create,
+        id_of=lambda task: task.pk,
+        find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
+    )
+    return Status(201, _told(task) if is_new else _shown(task))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)

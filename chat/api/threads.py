@@ -14,8 +14,9 @@ from pydantic import WithJsonSchema, model_validator
 from chat import conversations, export, notices
 from chat import threads as record
 from chat.api.caller import SignedIn, caller
+from chat.api.idempotency import CreationKey, once
 from chat.api.paging import MOST, Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.assistant.model_config import NAME_LENGTH
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
@@ -29,18 +30,20 @@ ModelName = Annotated[Text, Field(max_length=NAME_LENGTH, examples=["fast"])]
 CONFLICT = {409: ErrorReply}
 
 
-class NewThread(Schema):
+class NewThread(Input):
     """What a thread begins with."""
 
     title: Annotated[Title | None, Field(description="Without one, the first message gives it.")] = None
     model: Annotated[ModelName | None, Field(description="Without one, the default answers.")] = None
 
 
-class ThreadChange(Schema):
+class ThreadChange(Input):
     """What changes of a thread; what is not given stays."""
 
-    title: Annotated[Annotated[Title, Field(min_length=1)] | None, Field()] = None
-    model: Annotated[ModelName | None, Field(description="It answers from the next turn on.")] = None
+    title: Annotated[Title, Field(min_length=1)] | None = Field(default_factory=lambda: None)
+    model: ModelName | None = Field(
+        default_factory=lambda: None, description="It answers from the next turn on."
+    )
 
     @model_validator(mode="after")
     def _has_something(self) -> Self:
@@ -122,10 +125,24 @@ FILE = {"description": "A file.", "content": {"text/markdown": {"schema": {"type
 
 
 @router.post("", response={201: ThreadMade})
-def create_thread(request: HttpRequest, body: Annotated[NewThread, Body()] = NewThread()) -> Status[ThreadMade]:  # noqa: B008
+def create_thread(
+    request: HttpRequest,
+    body: Annotated[NewThread, Body()] = NewThread(),  # noqa: B008
+    idempotency_key: CreationKey = "",
+) -> Status[ThreadMade]:
     """Begin a thread; it may have a title, else its first message gives it one."""
-    line = conversations.begin(user_id=caller(request).user.pk, title=body.title or "", model=body.model or "")
-    _tell(request, line.id)
+    user_id = caller(request).user.pk
+    line, is_new = once(
+        user_id,
+        "create_thread",
+        idempotency_key,
+        body,
+        create=lambda: conversations.begin(user_id=user_id, title=body.title or "", model=body.model or ""),
+        id_of=lambda line: line.id,
+        find=lambda thread_id: conversations.begin(user_id=user_id, conversation_id=thread_id),
+    )
+    if is_new:
+        _tell(request, line.id)
     return Status(201, ThreadMade(thread_id=line.id, title=line.title, created_at=line.created_at))
 
 

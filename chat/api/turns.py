@@ -4,17 +4,18 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Field, Header, Router, Schema
+from ninja import Field, Header, Router
 from pydantic import StrictBool
 
 from chat import threads as record
 from chat.api.caller import SignedIn, caller, pass_of
 from chat.api.openapi import events
-from chat.api.schemas import ErrorReply, Text
+from chat.api.schemas import ErrorReply, Input, Text
 from chat.api.streams import EVENTS, TurnStream, open_streams
 from chat.api.telling import place_of
 from chat.api.threads import TurnLine
 from chat.bridge import in_database
+from chat.exceptions import BadInput, KeyReused
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.models.token import Scope
 from chat.turns import process, reading
@@ -73,13 +74,18 @@ LastEventId = Annotated[
 ]
 
 
-class NewMessage(Schema):
+RESUMED_WITHOUT_KEY = (
+    "A stream is resumed with the “Idempotency-Key” of the message; without one this would send the message again."
+)
+
+
+class NewMessage(Input):
     """What is said."""
 
     text: Text = Field(min_length=1, max_length=USER_TEXT_LENGTH, examples=["Remind me to pay rent by Friday"])
 
 
-class Decision(Schema):
+class Decision(Input):
     """What is decided about a call."""
 
     approve: StrictBool
@@ -102,11 +108,15 @@ async def send_message(
     last_event_id: LastEventId = "",
 ) -> TurnStream:
     """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
+    if last_event_id and not idempotency_key:
+        raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(pass_of(request)) as slot:
         await in_database(reading.check_conversation, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
+        if accepted.message["text"] != body.text:
+            raise KeyReused
         return TurnStream(slot, thread_id, accepted.turn.pk, place_of(last_event_id))
 
 
@@ -141,6 +151,8 @@ async def retry_turn(
         client_id=_client_id(thread_id, idempotency_key),
     )
     turn = accepted.turn
+    if turn.replaces_id != turn_id:
+        raise KeyReused
     return NewTurn.model_validate(
         {
             "turn_id": turn.pk,

@@ -3,6 +3,7 @@
 from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message
 from chat.models.deletion import PendingDeletion
+from chat.models.idempotency import IdempotentRequest
 from chat.models.search import MessageVector, TitleVector
 from chat.models.session import AdoptedItems, AgentSession, Quarantined
 from chat.models.task import Task, TaskCounter
@@ -20,6 +21,7 @@ __all__ = [
     "FormerEmail",
     "Message",
     "MessageVector",
+    "IdempotentRequest",
     "ModelUsage",
     "PendingDeletion",
     "Quarantined",

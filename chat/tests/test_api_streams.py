@@ -130,6 +130,10 @@ async def test_a_key_is_acted_on_once(program: Program, script: ScriptedModel, k
     assert again.events == first.events
     rest = await program.say("hi", Idempotency_Key=sent, Last_Event_ID=first.events[-2].id)
     assert rest.events == first.events[-1:]
+    other = await program("POST", "/messages", {"text": "something else"}, Idempotency_Key=sent)
+    assert error_of(other, 422) == "key_reused"
+    without = await program("POST", "/messages", {"text": "hi"}, Last_Event_ID=first.events[-2].id)
+    assert error_of(without, 400) == "bad_input"
     assert await in_database(Turn.objects.count) == 1
     script.enqueue([assistant_message("Twice.")])
     assert (await program.say("hi")).text == "Twice."

@@ -3,10 +3,13 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
+from openapi_spec_validator import validate
 
 from chat.models import User
 from chat.tests.api import bearer, error_of
@@ -75,9 +78,9 @@ def test_every_operation_has_a_name_for_generated_clients() -> None:
 
 def test_every_operation_needs_a_scope() -> None:
     for name, operation in operations().items():
-        security = operation.get("security", [{}])
+        security = operation["security"]
         assert isinstance(security, list)
-        assert security[0].get("bearer") or name in WITHOUT_SCOPE, name
+        assert any(way.get("bearer") for way in security) or name in WITHOUT_SCOPE, name
 
 
 def test_the_description_is_public_and_says_how_things_fail(client: Client) -> None:
@@ -89,6 +92,42 @@ def test_the_description_is_public_and_says_how_things_fail(client: Client) -> N
     assert me["security"] == [{"bearer": []}, {"cookie": []}]
     assert set(described["components"]["securitySchemes"]) == {"bearer", "cookie", "csrf"}
     assert described["components"]["schemas"]["Problem"]["required"] == ["code", "detail"]
+
+
+def test_the_description_is_valid() -> None:
+    validate(json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder)))
+
+
+def test_what_a_client_need_not_send_has_no_default_that_it_would_send() -> None:
+    schemas = api.get_openapi_schema()["components"]["schemas"]
+    changes = schemas["TaskChanges"]["properties"] | schemas["ThreadChange"]["properties"]
+    assert not [name for name, field in changes.items() if "default" in field]
+    parameters = [each for operation in operations().values() for each in parameters_of(operation)]
+    assert not [each["name"] for each in parameters if each["in"] == "header" and "default" in each["schema"]]
+    assert not [each["name"] for each in parameters if each["schema"].get("default") == ""]
+
+
+def parameters_of(operation: dict[str, object]) -> list[dict[str, Any]]:
+    found = operation["parameters"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_a_field_or_parameter_that_is_not_described_is_refused_by_name(client: Client, owner: User) -> None:
+    answer = client.post("/api/tasks", {"title": "Buy milk", "prio": "high"}, "application/json", headers=bearer(owner))
+    assert error_of(answer, 422) == "invalid"
+    assert answer.json()["error"]["fields"] == {"prio": "There is no such field"}
+    answer = client.get("/api/tasks?state=pending&limit=5", headers=bearer(owner))
+    assert error_of(answer, 422) == "invalid"
+    assert answer.json()["error"]["fields"] == {"state": "There is no such parameter"}
+    assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/api/tasks/"])
+def test_an_unknown_address_is_not_found_before_anything_else(owner: User, path: str) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    for method in (strict.post, strict.put, strict.patch, strict.delete):
+        assert error_of(method(path, headers=bearer(owner)), 404) == "not_found"
 
 
 def test_operations_are_in_the_contract() -> None:

@@ -65,7 +65,7 @@ class Trial:
         )
         @given(case=operation.as_strategy())
         def look(case: Any) -> None:
-            self.look(case, is_closed="security" in operation.definition.raw)
+            self.look(case, is_closed=bool(operation.definition.raw["security"]))
 
         look()
 

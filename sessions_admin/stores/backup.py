@@ -26,7 +26,7 @@ from psycopg import sql
 
 from chat.exceptions import Conflict, MemoryUnavailable
 from chat.memory.file import connect
-from chat.models import AttemptCount, MessageVector, PendingDeletion, TitleVector
+from chat.models import AttemptCount, IdempotentRequest, MessageVector, PendingDeletion, TitleVector
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, ClockReference, WorkerHeartbeat
@@ -39,7 +39,7 @@ from sessions_admin.stores.temporary import temporary_folder
 # what belongs to the machine; and the search index, which a restore makes again.
 LEFT_OUT: tuple[type[Model], ...] = (
     *(Session, OrmQ, QueueTask),
-    *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount),
+    *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount, IdempotentRequest),
     *(WorkerHeartbeat, ClockReference),
     *(MessageVector, TitleVector),
     PendingDeletion,  # of the file as it is, of which a backup has a copy without a log

@@ -1,0 +1,79 @@
+"""A request that creates something may be sent again with its key: it creates nothing again."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import httpx
+import pytest
+import time_machine
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+
+from chat import tokens
+from chat.api import idempotency
+from chat.models import ApiToken, Conversation, IdempotentRequest, Task, User
+from chat.tests.api import bearer, error_of
+from chat.tests.live import sign_in
+from config.tests.support import PASSWORD, ServerProcess
+
+CREATIONS: dict[str, tuple[dict[str, str], dict[str, str], type[Model]]] = {
+    "/api/tasks": ({"title": "Buy milk"}, {"title": "Buy bread"}, Task),
+    "/api/chatkit/threads": ({"title": "Groceries"}, {"title": "Errands"}, Conversation),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", CREATIONS)
+def test_a_key_creates_once(client: Client, owner: User, outsider: User, path: str) -> None:
+    body, other, model = CREATIONS[path]
+
+    def post(content: dict[str, str], key: str = "k1", user: User = owner) -> httpx.Response:
+        return client.post(path, content, "application/json", headers={**bearer(user), "Idempotency-Key": key})  # type: ignore[return-value]
+
+    first, again = post(body), post(body)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert error_of(post(other), 422) == "key_reused"
+    assert model._default_manager.count() == 1
+    assert post(body, key="k2").status_code == 201
+    assert post(other, user=outsider).status_code == 201
+    with time_machine.travel(timezone.now() + idempotency.LIFETIME + timedelta(minutes=1)):
+        assert post(other).status_code == 201
+        assert idempotency.forget_expired() == 2
+    assert IdempotentRequest.objects.count() == 1
+    assert model._default_manager.count() == 4
+
+
+@pytest.mark.django_db
+def test_a_token_is_made_once_and_its_key_is_not_stored(client: Client, owner: User) -> None:
+    headers = {"Authorization": f"Bearer {tokens.make_by_sign_in(owner).key}", "Idempotency-Key": "k1"}
+    body = {"name": "Script", "scopes": ["tasks"]}
+    answer = client.post("/api/auth/tokens", body, "application/json", headers=headers)
+    assert answer.status_code == 201
+    again = client.post("/api/auth/tokens", body, "application/json", headers=headers)
+    assert error_of(again, 409) == "conflict"
+    assert answer.json()["token_id"] in again.json()["error"]["detail"]
+    assert ApiToken.objects.filter(name="Script").count() == 1
+
+
+@pytest.mark.django_db
+def test_what_is_refused_uses_no_key(client: Client, owner: User) -> None:
+    headers = {**bearer(owner), "Idempotency-Key": "k1"}
+    assert client.post("/api/tasks", {"title": " "}, "application/json", headers=headers).status_code == 422
+    assert client.post("/api/tasks", {"title": "Buy milk"}, "application/json", headers=headers).status_code == 201
+
+
+@pytest.mark.service
+async def test_of_requests_at_once_one_creates(shared_server: ServerProcess) -> None:
+    person = sign_in(shared_server)
+    async with httpx.AsyncClient(base_url=shared_server.url, timeout=60) as client:
+        credentials = {"email": person.email, "password": PASSWORD}
+        token = (await client.post("/api/auth/login", json=credentials)).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid.uuid4())}
+        sent = [client.post("/api/tasks", json={"title": "Buy milk"}, headers=headers) for _ in range(8)]
+        answers = await asyncio.gather(*sent)
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["task_id"] for answer in answers}) == 1
+    assert shared_server.database.query("SELECT count(*) FROM chat_task WHERE user_id = %s", person.id) == [(1,)]
