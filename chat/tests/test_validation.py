@@ -265,7 +265,7 @@ async def test_arguments_that_are_meant_as_an_object_are_one(arguments: object, 
     assert refusals(seen.output) == {}
 
 
-@pytest.mark.parametrize("name", ["", None, "x" * 65, "create task", "créer", "a\0b", 7])
+@pytest.mark.parametrize("name", ["", None, "x" * 65, "create task", "créer", "a\0b", "apply_patch", 7])
 async def test_names_that_no_api_accepts_become_an_output(name: object) -> None:
     seen = await validated([completed(call(name, call_id=None))])
 
