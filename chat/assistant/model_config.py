@@ -32,6 +32,7 @@ class Learned:
     omit: set[str] = field(default_factory=set)  # parameters that it refuses
     context_tokens: int | None = None  # a limit that it has reported, or that was found
     needs_reasoning: bool = False  # it refuses a request without the reasoning of earlier steps
+    refuses_own_ids: bool = False  # it refuses ids of calls that it gave itself
 
 
 @cache

@@ -89,6 +89,20 @@ async def test_an_endpoint_that_requires_reasoning_gets_it_from_then_on(
     assert sent == [[], [None], ["A task."], ["A task.", "Done."]]
 
 
+async def test_an_endpoint_that_refuses_its_own_long_ids_gets_ours(online: Chat, endpoint: ModelServer) -> None:
+    async def rule(request: Request) -> Step:
+        if not request.outputs:
+            return Answer(parts=(Call("create_task", {"title": "Tea"}, "call_" + "x" * 195),))
+        if any(len(call_id) > 64 for call_id in request.outputs):
+            return HttpError(400, "Invalid 'messages[2].tool_calls[0].id': string too long.")
+        return Answer(parts=(Text(("Added.",)),))
+
+    endpoint.rule = rule
+    assert reply_of(await events_of(online, "add tea")) == "Added."
+    assert reply_of(await events_of(online, "thanks")) == "Added."
+    assert len(endpoint.requests) == 4
+
+
 async def test_one_that_still_refuses_fails_the_turn(online: Chat, endpoint: ModelServer) -> None:
     refused = HttpError(400, MISSING["Kimi"])
     endpoint.play(ANSWERS[0], refused, refused)
