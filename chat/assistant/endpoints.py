@@ -1,37 +1,28 @@
 """The SDK's two models, where they take too much for granted about the endpoint."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agents import ModelResponse, OpenAIChatCompletionsModel, OpenAIResponsesModel, TResponseInputItem
+from agents import ModelResponse, ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, TResponseInputItem
 from agents.items import TResponseStreamEvent
+from agents.models.chatcmpl_converter import Converter
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai import APIStatusError, AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemDoneEvent, ResponseTextDeltaEvent
 from pydantic import ValidationError
 
-from chat.assistant.model_config import ModelConfig, learned
+from chat.assistant.model_config import ModelConfig
 from chat.assistant.retrying import BrokenStream
 from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk, repaired_completion, unmarked
-from chat.assistant.validation.history import is_of, prepared, with_reasoning
+from chat.assistant.validation.history import is_of, prepared, with_reasoning, with_replies
 from chat.assistant.validation.items import sign
-
-logger = logging.getLogger(__name__)
+from chat.assistant.validation.needs import Needs
 
 Input = str | list[TResponseInputItem]
 
-# In lower case, what endpoints write when a request lacks the reasoning of earlier responses: DeepSeek, Kimi, and the
-# Responses API.
-_LACKS_REASONING = (
-    ("reasoning_content", "missing"),
-    ("reasoning_content", "must be passed back"),
-    ("thinking", "must be passed back"),
-    ("without its required 'reasoning' item",),
-)
 # The types of items that have an equivalent in Chat Completions.
 _CONVERTED = frozenset({"message", "function_call", "function_call_output"})
 
@@ -53,55 +44,27 @@ class Client(AsyncOpenAI):
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 
-class _Reasoning:
-    """Whether an endpoint gets reasoning back: as configured, or as its refusals show."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        self._config = config
-
-    @property
-    def is_returned(self) -> bool:
-        if self._config.reasoning == "auto":
-            return learned(self._config.name).needs_reasoning
-        return self._config.reasoning == "return"
-
-    @property
-    def is_omitted(self) -> bool:
-        return self._config.reasoning == "omit"
-
-    def learn(self, error: APIStatusError) -> bool:
-        """Take a refusal into account; return whether the request is worth repeating with reasoning."""
-        text = f"{error.message} {error.body}".lower()
-        lacks = any(all(word in text for word in words) for words in _LACKS_REASONING)
-        if not lacks or error.status_code not in (400, 422) or self._config.reasoning != "auto" or self.is_returned:
-            return False
-        learned(self._config.name).needs_reasoning = True
-        logger.info("The model %s requires the reasoning of earlier responses.", self._config.name)
-        return True
-
-
 def _origin(config: ModelConfig, client: AsyncOpenAI) -> str:
     """Return the name by which items that come from an endpoint are known."""
     return f"{config.model} at {urlsplit(str(client.base_url)).hostname}"
 
 
 async def _stream(
-    ask: Callable[[], AsyncIterator[TResponseStreamEvent]], reasoning: _Reasoning, origin: str
+    ask: Callable[[], AsyncIterator[TResponseStreamEvent]], needs: Needs, origin: str
 ) -> AsyncIterator[TResponseStreamEvent]:
-    """Yield signed events; a request that is refused for want of reasoning is repeated with it."""
-    stream: Any = ask()
-    try:
-        async with aclosing(stream) as events:
-            async for event in events:
-                yield _signed(event, origin)
-        return
-    except APIStatusError as error:  # comes before the first event only
-        if not reasoning.learn(error):
-            raise
-    stream = ask()
-    async with aclosing(stream) as events:
-        async for event in events:
-            yield _signed(event, origin)
+    """Yield signed events; a request whose refusal shows what the endpoint needs is repeated."""
+    while True:
+        sent = needs.known
+        stream: Any = ask()
+        try:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    yield _signed(event, origin)
+            return
+        except APIStatusError as error:  # comes before the first event only
+            needs.learn(error)
+            if needs.known == sent:
+                raise
 
 
 def _signed(event: TResponseStreamEvent, origin: str) -> TResponseStreamEvent:
@@ -123,7 +86,7 @@ class ResponsesModel(OpenAIResponsesModel):
         super().__init__(config.model, client)
         self.config = config
         self._origin = _origin(config, client)
-        self._reasoning = _Reasoning(config)
+        self._needs = Needs(config)
 
     async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
@@ -135,7 +98,7 @@ class ResponsesModel(OpenAIResponsesModel):
     ) -> AsyncIterator[TResponseStreamEvent]:
         ask = super().stream_response
         return _stream(
-            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._reasoning, self._origin
+            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._needs, self._origin
         )
 
     def _build_response_create_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -154,7 +117,10 @@ class ResponsesModel(OpenAIResponsesModel):
         """Return the input without what another model thought, and without our own signatures."""
         if isinstance(given, str):
             return given
-        return cast(list[TResponseInputItem], list(self._read(prepared(cast(Any, given), self._origin))))
+        return cast(
+            list[TResponseInputItem],
+            list(self._read(prepared(cast(Any, given), self._origin, own_ids=self._needs.own_ids))),
+        )
 
     def _read(self, items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         dropped = False
@@ -172,9 +138,9 @@ class ResponsesModel(OpenAIResponsesModel):
                 yield _plain(item)
 
     def _is_readable(self, item: Mapping[str, Any]) -> bool:
-        if self._reasoning.is_omitted or not is_of(item, self._origin) or item.get("id") == FAKE_RESPONSES_ID:
+        if self._needs.reasoning_omitted or not is_of(item, self._origin) or item.get("id") == FAKE_RESPONSES_ID:
             return False
-        return bool(item.get("encrypted_content")) or self._reasoning.is_returned
+        return bool(item.get("encrypted_content")) or self._needs.reasoning_returned
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +165,7 @@ class CompletionsModel(OpenAIChatCompletionsModel):
         super().__init__(config.model, client, should_replay_reasoning_content=lambda _: True)
         self.config = config
         self._origin = _origin(config, client)
-        self._reasoning = _Reasoning(config)
+        self._needs = Needs(config)
 
     async def get_response(self, system_instructions: Any, input: Input, *args: Any, **kwargs: Any) -> ModelResponse:
         response = await super().get_response(system_instructions, self._readable(input), *args, **kwargs)
@@ -211,7 +177,7 @@ class CompletionsModel(OpenAIChatCompletionsModel):
     ) -> AsyncIterator[TResponseStreamEvent]:
         ask = super().stream_response
         stream: Any = _stream(
-            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._reasoning, self._origin
+            lambda: ask(system_instructions, self._readable(input), *args, **kwargs), self._needs, self._origin
         )
         async with aclosing(stream) as events:
             async for event in events:
@@ -219,8 +185,12 @@ class CompletionsModel(OpenAIChatCompletionsModel):
                     unmarked(event.response.output)
                 yield event
 
-    async def _fetch_response(self, *args: Any, **kwargs: Any) -> Any:
-        fetched: Any = await super()._fetch_response(*args, **kwargs)
+    async def _fetch_response(
+        self, system_instructions: Any, input: Any, model_settings: ModelSettings, *args: Any, **kwargs: Any
+    ) -> Any:
+        if "gemini" not in self.model.lower() and any(map(_has_signature, input)):
+            model_settings = _with_signatures(system_instructions, input, model_settings)
+        fetched: Any = await super()._fetch_response(system_instructions, input, model_settings, *args, **kwargs)
         if not isinstance(fetched, tuple):
             return fetched
         response, stream = fetched
@@ -230,8 +200,8 @@ class CompletionsModel(OpenAIChatCompletionsModel):
         """Return the input as the SDK converts it: with reasoning only for an endpoint that gets it back."""
         if isinstance(given, str):
             return given
-        items = list(self._read(prepared(cast(Any, given), self._origin)))
-        return cast(list[TResponseInputItem], list(with_reasoning(items)) if self._reasoning.is_returned else items)
+        items = with_replies(self._read(prepared(cast(Any, given), self._origin, own_ids=self._needs.own_ids)))
+        return cast(list[TResponseInputItem], [*(with_reasoning(items) if self._needs.reasoning_returned else items)])
 
     def _read(self, items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for item in items:
@@ -239,10 +209,24 @@ class CompletionsModel(OpenAIChatCompletionsModel):
             if ours:
                 item["provider_data"] = {**item["provider_data"], "model": self.model}  # as the SDK notes it
             kind = item.get("type", "message")
-            if kind == "reasoning" and self._reasoning.is_returned and ours:
+            if kind == "reasoning" and self._needs.reasoning_returned and ours:
                 yield _summarized(item)
             elif kind in _CONVERTED:
                 yield item
+
+
+def _has_signature(item: object) -> bool:
+    return isinstance(item, Mapping) and bool((item.get("provider_data") or {}).get("thought_signature"))
+
+
+def _with_signatures(instructions: str | None, given: Any, model_settings: ModelSettings) -> ModelSettings:
+    """Return settings that send Gemini's signatures, as the SDK does for models with that name only."""
+    messages: list[Any] = Converter.items_to_messages(
+        given, model="gemini", should_replay_reasoning_content=lambda _: True
+    )
+    if instructions:
+        messages.insert(0, {"role": "system", "content": instructions})
+    return model_settings.resolve(ModelSettings(extra_body={"messages": messages}))
 
 
 def _summarized(item: dict[str, Any]) -> dict[str, Any]:

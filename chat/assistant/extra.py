@@ -26,6 +26,7 @@ from pydantic_core import to_jsonable_python
 
 from chat.assistant.context import Call, TurnContext
 from chat.assistant.tools import TOOLS, TaskTool
+from chat.assistant.validation.items import SDK_NAME
 from chat.exceptions import BadExtraTools
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if not NAME.fullmatch(name):
             raise ValueError(f"“{name}” is no name for a tool: up to 64 letters, digits, “_” and “-”")
+        if name.lower().startswith(SDK_NAME):
+            raise ValueError(f"“{name}” begins with “{SDK_NAME}”, the name of a tool of the SDK's own")
         if name in taken:
             raise ValueError(f"there are two tools of the name “{name}”")
         taken.add(name)

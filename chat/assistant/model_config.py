@@ -54,6 +54,7 @@ class Learned:
     context_tokens: int | None = None  # a limit that it has reported, or that was found
     needs_reasoning: bool = False  # it refuses a request without the reasoning of earlier steps
     away_until: float = 0.0  # on the monotonic clock: until then its fallbacks are asked first
+    refuses_own_ids: bool = False  # it refuses ids of calls that it gave itself
 
 
 @cache

@@ -235,7 +235,7 @@ def check_log(frames: list[Frame]) -> str:
     """Check that a log is whole, from its first entry to one end, and return its text."""
     seen, text = 0, ""
     for frame in frames:
-        covers_one = frame["type"] != "text.delta"
+        covers_one = not frame["type"].endswith(".delta")
         assert frame["n"] == seen + 1 if covers_one else frame["n"] > seen, (seen, frame)
         seen = frame["n"]
         if frame["type"] == "text.delta":

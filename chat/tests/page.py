@@ -43,7 +43,7 @@ class Shown:
             if (frame["attempt"], frame["n"]) <= (self.attempt, self.n):
                 return
             before = self.n if frame["attempt"] == self.attempt else 0
-            assert frame["type"] == "text.delta" or frame["n"] == before + 1, f"{self} misses entries before {frame}"
+            assert frame["type"].endswith(".delta") or frame["n"] == before + 1, f"{self} misses entries before {frame}"
         elif frame["attempt"] < self.attempt:
             return
         self._show(frame)

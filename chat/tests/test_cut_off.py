@@ -120,7 +120,7 @@ async def test_a_server_that_is_restarted_in_good_order_is_no_death(start_runner
     assert await status_of(turn) == (Status.RUNNING, 5, 0)
 
 
-async def test_a_step_that_the_sdk_cannot_use_is_asked_for_anew(
+async def test_a_response_that_cannot_be_used_is_asked_for_anew(
     start_runner: StartRunner, owner: User, script: ScriptedModel
 ) -> None:
     chat = Chat(await start_runner(script), owner, uuid.uuid4())
@@ -147,7 +147,7 @@ async def test_a_step_that_the_sdk_cannot_use_is_asked_for_anew(
     assert end.message["text"] == "Added."
     steps = await in_database(lambda: list(TurnStep.objects.order_by("pk").values_list("turn", "n", "is_void")))
     first, second = accepted.turn.pk, again.turn.pk
-    assert steps == [(first, 1, False), (first, 2, True), (second, 1, False), (second, 2, False)]
+    assert steps == [(first, 1, False), (second, 1, False), (second, 2, False)]
     assert await in_database(Task.objects.count) == 1
 
 

@@ -18,7 +18,7 @@ from openai.types.responses import (
 )
 
 from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk
-from chat.assistant.validation.history import LONGEST_OUTPUT, prepared, with_reasoning
+from chat.assistant.validation.history import LONGEST_OUTPUT, prepared, with_reasoning, with_replies
 from chat.assistant.validation.items import CALL_ID, refusals
 from chat.assistant.validation.model import ValidModel
 from chat.exceptions import ModelFailed
@@ -265,7 +265,7 @@ async def test_arguments_that_are_meant_as_an_object_are_one(arguments: object, 
     assert refusals(seen.output) == {}
 
 
-@pytest.mark.parametrize("name", ["", None, "x" * 65, "create task", "créer", "a\0b", 7])
+@pytest.mark.parametrize("name", ["", None, "x" * 65, "create task", "créer", "a\0b", "apply_patch", 7])
 async def test_names_that_no_api_accepts_become_an_output(name: object) -> None:
     seen = await validated([completed(call(name, call_id=None))])
 
@@ -359,6 +359,12 @@ def test_a_history_of_an_older_version_is_sent_with_valid_calls_and_replies() ->
 def test_a_long_output_is_sent_cut_with_a_note_of_how_much_is_missing(output: object) -> None:
     (item,) = sent(output_of("aaaaaaaaa", output))
     assert item["output"] == "x" * LONGEST_OUTPUT + "\n[123 more characters are left out.]"
+
+
+def test_a_message_behind_an_output_follows_a_reply() -> None:
+    user = {"role": "user", "content": "Hello"}
+    items = list(with_replies([user, call(), output_of("c1"), user]))
+    assert [item.get("role") for item in items] == ["user", None, None, "assistant", "user"]
 
 
 def test_where_reasoning_is_required_a_response_without_any_gets_a_placeholder() -> None:

@@ -21,6 +21,7 @@
  * @property {Message | null} prompt      that message
  * @property {Message | null} reply
  * @property {string} text    the reply so far, while there is no message of it
+ * @property {string} reasoning  what the model thought, which is no part of the reply
  * @property {ToolCall[]} tools
  * @property {Notice | null} warning
  * @property {Notice | null} error
@@ -47,7 +48,7 @@ export const isAwaited = (call) => call.approval === "awaiting";
  * @returns {Turn}
  */
 export function turnFrom(data) {
-  return { n: 0, replaces: null, versions: [data.id], kept: [], ...data };
+  return { n: 0, reasoning: "", replaces: null, versions: [data.id], kept: [], ...data };
 }
 
 /**
@@ -58,7 +59,7 @@ export function turnFrom(data) {
 export function emptyTurn(id) {
   return {
     id, status: "queued", attempt: 0, n: 0, prompt_id: null, prompt_text: "", prompt: null, reply: null, text: "",
-    tools: [], warning: null, error: null, replaces: null, versions: [id], kept: [],
+    reasoning: "", tools: [], warning: null, error: null, replaces: null, versions: [id], kept: [],
   };
 }
 
@@ -92,6 +93,8 @@ export function applied(before, frame) {
       return { ...turn, status: "running" };
     case "text.delta":
       return { ...turn, status: "running", text: written(turn.text, frame.text, frame.at) };
+    case "reasoning.delta":
+      return { ...turn, status: "running", reasoning: written(turn.reasoning, frame.text, frame.at) };
     case "tool.started":
       return { ...turn, status: "running", tools: called(turn.tools, frame) };
     case "tool.finished":
@@ -103,7 +106,7 @@ export function applied(before, frame) {
     case "warning":
       return { ...turn, warning: { code: frame.code, detail: frame.detail } };
     case "turn.resumed":
-      return { ...turn, status: "running", text: frame.text ?? "", tools: frame.tools ?? [] };
+      return resumed(turn, frame);
     case "turn.snapshot":
       return pictured(turn, frame);
     case "turn.finished":
@@ -122,13 +125,23 @@ export function applied(before, frame) {
  * @param {any} frame
  * @returns {Turn}
  */
-function pictured(turn, { status, text, tools, message, code, detail }) {
+function resumed(turn, { text, tools, reasoning }) {
+  return { ...turn, status: "running", text: text ?? "", tools: tools ?? [], reasoning: reasoning ?? "" };
+}
+
+/**
+ * @param {Turn} turn
+ * @param {any} frame
+ * @returns {Turn}
+ */
+function pictured(turn, { status, text, tools, message, code, detail, reasoning }) {
   const ended = hasEnded({ status });
   return {
     ...turn,
     status,
     text: ended ? "" : (text ?? ""),
     tools: tools ?? [],
+    reasoning: reasoning ?? "",
     reply: message ?? null,
     error: status === "failed" ? { code: code ?? "", detail: detail ?? "" } : null,
   };

@@ -6,6 +6,7 @@ import { copyButton, h, icon, place } from "./dom.js";
 import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
 import { saidAt } from "./time.js";
+import { Reasoning } from "./reasoning.js";
 import { ToolRow } from "./toolcalls.js";
 import { hasEnded } from "./turn.js";
 import { consequences, Regenerate, versionLinks } from "./versions.js";
@@ -51,6 +52,7 @@ export class TurnView {
     this.kept = new ToolRow("Done before and kept");
     this.keptRow = h("div", { class: "kept", "data-testid": "kept" }, h("span", { class: "kept__label" }, "Done before and kept:"), this.kept.element);
     this.markdown = new MarkdownView();
+    this.reasoning = new Reasoning();
     this.drawn = "";
     /** @type {Turn | null} */
     this.turn = null;
@@ -91,6 +93,7 @@ export class TurnView {
     const focused = this.focusedCall();
     this.kept.show(turn.kept);
     this.tools.show(turn.tools.filter((call) => where.questions[call.call_id] === undefined));
+    this.reasoning.show(turn.reasoning);
     this.showReply(turn, where);
     place(this.element, this.parts(turn, where));
     // What became of the question stands where one was.
@@ -138,6 +141,7 @@ export class TurnView {
     if (turn.kept.length) parts.push(this.keptRow);
     if (turn.warning) parts.push(warning(turn.warning.detail));
     if (turn.tools.length) parts.push(this.tools.element);
+    if (turn.reasoning) parts.push(this.reasoning.element);
     if (turn.reply || turn.text) parts.push(this.reply, this.again.question);
     else if (turn.status === "running") parts.push(thinking());
     if (turn.retrying) parts.push(retrying(turn.retrying));

@@ -4,7 +4,7 @@ Items may come from another model, from an older version or from another program
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agents.models.fake_id import FAKE_RESPONSES_ID
@@ -16,17 +16,19 @@ from chat.memory.items import is_output, is_reasoning, is_user_message
 LONGEST_OUTPUT = 8_000  # characters of a tool's output in a request; it is stored whole
 # Stands where an endpoint requires reasoning and there is none: the APIs take an empty text for a missing one.
 NO_REASONING = " "
+# Stands where a turn ended before its reply.
+NO_REPLY = "I did not finish this reply."
 
 Item = dict[str, Any]
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def prepared(items: Sequence[Mapping[str, Any]], origin: str) -> Iterator[Item]:
-    """Yield the items with valid calls and bounded outputs; an endpoint gets its own call ids back.
+def prepared(items: Sequence[Mapping[str, Any]], origin: str, *, own_ids: bool = True) -> Iterator[Item]:
+    """Yield the items with valid calls and bounded outputs; with `own_ids` an endpoint gets its own call ids back.
 
     `origin` is the endpoint's name in `provider_data`, which items from other endpoints lose.
     """
-    ids = _CallIds(origin)
+    ids = _CallIds(origin if own_ids else None)
     for item in items:
         kind = item.get("type", "message")
         if kind == "function_call":
@@ -39,12 +41,22 @@ def prepared(items: Sequence[Mapping[str, Any]], origin: str) -> Iterator[Item]:
             yield _without_data(item) if _origin(item) not in (None, origin) else dict(item)
 
 
-def is_of(item: Mapping[str, Any], origin: str) -> bool:
+def is_of(item: Mapping[str, Any], origin: str | None) -> bool:
     """Tell whether an item comes from an endpoint."""
-    return _origin(item) == origin
+    return origin is not None and _origin(item) == origin
 
 
-def with_reasoning(items: Sequence[Item]) -> Iterator[Item]:
+def with_replies(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items with a reply wherever a user's message follows an output: some APIs refuse that order."""
+    before: Item = {}
+    for item in items:
+        if is_output(before) and is_user_message(item):
+            yield {"role": "assistant", "content": NO_REPLY}
+        before = item
+        yield item
+
+
+def with_reasoning(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items with a placeholder wherever a response has no reasoning."""
     may_begin = True
     for item in items:
@@ -112,7 +124,7 @@ def _bounded(output: object) -> object:
 class _CallIds:
     """The ids of calls as an endpoint gets them."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str | None) -> None:
         self._origin = origin
         self._sent: dict[str, str] = {}
 

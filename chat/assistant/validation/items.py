@@ -35,6 +35,8 @@ Part = ResponseOutputText | ResponseOutputRefusal
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # The name of a call whose own name no API accepts.
 NO_NAME = "unknown_tool"
+# The SDK takes a call of such a name for one of a tool of its own, and raises where there is none.
+SDK_NAME = "apply_patch"
 # The only ids that all APIs accept: Mistral's wants exactly these.
 CALL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _CALL_ID_OF_OTHERS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -299,7 +301,7 @@ def flat(content: object) -> str:
 
 def _checked(name: object, arguments: object) -> tuple[str, str, str]:
     """Return a valid name, valid arguments, and the output of a call that cannot be run as it is, if that is so."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name.lower().startswith(SDK_NAME):
         called = f"“{_quoted(name)}”" if isinstance(name, str) and name else "without a name"
         return (
             NO_NAME,

@@ -20,14 +20,14 @@ from openai.types.completion_usage import CompletionUsage
 
 from chat.tests.model_server.pieces import Ids, Kind, Piece, encode, error_body
 from chat.tests.model_server.request import Request
-from chat.tests.model_server.script import Answer, Call, Part, Refusal, Text
+from chat.tests.model_server.script import Answer, Call, Part, Reasoning, Refusal, Text
 
 Finish = Literal["stop", "length", "tool_calls"]
 DONE = Piece(b"data: [DONE]\n\n", "closing")
 
 
 class CompletionsWire:
-    """One answer as the Chat Completions API gives it, streamed or whole. It has no word for reasoning."""
+    """One answer as the Chat Completions API gives it, streamed or whole; reasoning as DeepSeek and others do."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         ids = Ids(repeated=answer.repeated_ids)
@@ -102,6 +102,9 @@ class CompletionsWire:
     def _part_chunks(self, part: Part) -> Iterator[Piece]:
         if isinstance(part, Call):
             yield from self._call_chunks(part)
+        elif isinstance(part, Reasoning):
+            if part.summary:
+                yield self._chunk(ChoiceDelta.model_validate({"reasoning_content": part.summary}))
         elif isinstance(part, Text):
             field = "refusal" if isinstance(part, Refusal) else "content"
             for text in part.chunks:

@@ -1,0 +1,105 @@
+"""Turns whose model returns what is not valid end, and the conversation goes on."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from agents.items import TResponseStreamEvent
+from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from openai.types.responses import Response, ResponseCompletedEvent, ResponseTextDeltaEvent
+
+from chat.bridge import in_database
+from chat.models import Conversation, Task, ToolCall, Turn
+from chat.models.turn import Status
+from chat.tests.conftest import Chat
+from chat.turns.events import TextDelta, TurnFailed
+
+EMOJI = "\U0001f600"
+COMPLETED = ResponseCompletedEvent.construct(type="response.completed", response=Response.construct(id="r", output=[]))
+
+
+async def outputs(chat: Chat) -> list[str]:
+    """Return the errors of the calls that the session holds."""
+    return [json.loads(item["output"])["error"] for item in await chat.session() if "output" in item]
+
+
+async def test_the_model_can_call_again_after_an_invalid_call(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([function_call("create_task", '{"title": "Te', call_id="c1")])
+    script.enqueue([function_call("", "{}", call_id="c2"), function_call("make_tea", "{}", call_id="c3")])
+    script.extend([[assistant_message("I cannot.")], [assistant_message("Yes.")]])
+
+    assert await chat.reply("Add tea") == "I cannot."
+    await chat.settled()
+
+    calls = [item for item in await chat.session() if item.get("type") == "function_call"]
+    assert [(call["name"], call["arguments"]) for call in calls] == [
+        ("create_task", "{}"), ("unknown_tool", "{}"), ("make_tea", "{}"),
+    ]  # fmt: skip
+    assert await outputs(chat) == ["invalid_arguments", "unknown_tool", "unknown_tool"]
+    assert await in_database(Task.objects.count) == 0
+    assert (await in_database(ToolCall.objects.get)).arguments == {}
+    assert await chat.reply("Still there?") == "Yes."
+
+
+async def test_nobody_is_asked_about_an_invalid_call(chat: Chat, script: ScriptedModel) -> None:
+    script.enqueue([function_call("delete_tasks", '{"numbers": [1, 2]', call_id="c1")])
+    script.enqueue([assistant_message("Which ones?")])
+
+    assert await chat.reply("Delete both") == "Which ones?"
+
+
+async def test_an_invalid_call_stays_invalid_when_its_turn_is_tried_again(chat: Chat, script: ScriptedModel) -> None:
+    script.extend([[function_call("make tea", "{}", call_id="c1")], [assistant_message(" ")]])
+    accepted = await chat.send("Tea")
+    assert isinstance((await chat.log(accepted.turn))[-1].event, TurnFailed)
+    await chat.settled()
+
+    script.enqueue([assistant_message("There is none.")])
+    await chat.log((await chat.retry(accepted.turn)).turn)
+    await chat.settled()
+
+    assert await outputs(chat) == ["unknown_tool"]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+async def test_white_space_is_no_reply(chat: Chat, script: ScriptedModel, text: str) -> None:
+    script.extend([[assistant_message(text)], [assistant_message("Yes.")]])
+
+    failed = await chat.say("Hello")
+    assert isinstance(failed, TurnFailed)
+    assert (failed.detail, failed.retryable) == ("The assistant gave no answer.", True)
+    await chat.settled()
+    assert [item["role"] for item in await chat.session()] == ["user"]
+    assert await chat.reply("Still there?") == "Yes."
+
+
+async def test_a_pair_in_two_deltas_is_one_character_in_log_record_and_memory(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    async def stream(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
+        for text in ("Hi \ud83d", "\ude00"):
+            yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta=text)
+        yield COMPLETED
+
+    script.enqueue(ModelStep.stream(stream))
+    accepted = await chat.send("Hello")
+    entries = await chat.log(accepted.turn)
+    await chat.settled()
+
+    expected = f"Hi {EMOJI}"
+    assert "".join(entry.event.text for entry in entries if isinstance(entry.event, TextDelta)) == expected
+    assert (await in_database(Turn.objects.get)).text == expected
+    assert (await chat.session())[-1]["content"][0]["text"] == expected
+
+
+async def test_what_is_thought_is_not_in_the_title_nor_in_the_record_of_the_reply(
+    chat: Chat, script: ScriptedModel
+) -> None:
+    script.enqueue([assistant_message("<think>Secret.</think>\n\nHello.")])
+
+    assert await chat.reply("Hello") == "Hello."
+    await chat.settled()
+
+    turn = await in_database(Turn.objects.get)
+    assert (turn.status, turn.text, turn.reasoning) == (Status.DONE, "Hello.", "Secret.")
+    assert "Secret" not in (await in_database(Conversation.objects.get)).title
