@@ -34,6 +34,7 @@ from chat.assistant import outputs
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
+from chat.assistant.context_window import Window
 from chat.assistant.guardrail import build_guardrail
 from chat.assistant.relevance import REFUSAL
 from chat.bridge import in_database, outcome
@@ -126,7 +127,8 @@ class Play:
             if opened.was_lost:
                 self._was_lost = True
                 self._warn("context_rebuilt")
-        model = PlaybackModel(self._model, brief.journal, self.log, brief.sent, self._warn_of_shortening)
+        window = Window(brief.sent, self._warn_of_shortening)
+        model = PlaybackModel(self._model, brief.journal, self.log, window)
         try:
             await self._run(brief, model, memory)
         except InputGuardrailTripwireTriggered:

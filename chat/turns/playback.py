@@ -1,7 +1,7 @@
 """The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Model, TResponseInputItem
@@ -13,7 +13,7 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
-from chat.assistant.context_window import WithinContext
+from chat.assistant.context_window import Window, WithinContext
 from chat.assistant.retrying import Retrying
 from chat.assistant.sent import Sent
 from chat.assistant.unique_ids import UniqueIds
@@ -27,19 +27,12 @@ from chat.turns.log import TurnLog
 class PlaybackModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
 
-    `sent` and `on_shortened` are those of `WithinContext`.
+    `window` knows how much of the conversation the model is sent.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        journal: Journal,
-        log: TurnLog,
-        sent: Sent | None = None,
-        on_shortened: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._window = WithinContext(model, sent, on_shortened)
-        super().__init__(Retrying(UniqueIds(self._window), self._restart))
+    def __init__(self, model: Model, journal: Journal, log: TurnLog, window: Window | None = None) -> None:
+        self._window = window or Window()
+        super().__init__(Retrying(UniqueIds(WithinContext(model, self._window)), self._restart))
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before

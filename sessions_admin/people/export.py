@@ -220,7 +220,7 @@ def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, obje
         *("id", "seq", "status", "replaces_id", "superseded_by_id", "prompt_id", "items", "usage", "warning"),
         *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
     )
-    step = ("n", "output", "usage", "duration_ms", "created_at")
+    step = ("n", "output", "usage", "sent_estimate", "sent_turns", "duration_ms", "created_at")
     call = ("call_id", "name", "arguments", "decision", "decided_by", "output", "error", "before", "created_at")
     for page in _paged(Turn.objects.filter(conversation=conversation).values(*names), "seq"):
         ids = [turn["id"] for turn in page]
