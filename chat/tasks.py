@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
+from chat.infra.visible import has_visible
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
 
 Status = Literal["all", "pending", "completed"]
@@ -237,7 +238,7 @@ def _rank(word: PriorityWord) -> int:
 def _set_texts(task: Task, *, title: str | None, description: str | None) -> None:
     if title is not None:
         task.title = " ".join(title.split())
-        if not task.title:
+        if not has_visible(task.title):
             raise BadTask("A task needs a title.")
         if len(task.title) > TITLE_LENGTH:
             raise BadTask(f"A title has at most {TITLE_LENGTH} characters; this one has {len(task.title)}.")

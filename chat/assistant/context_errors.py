@@ -77,10 +77,14 @@ _CUT_OFF = "finish_reason='length'"
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """A request was too long; both numbers are in tokens, None where the endpoint gives none."""
+    """A request was too long; both numbers are in tokens, None where the endpoint gives none.
+
+    `is_refused` is false where it was accepted, and left no room to begin the answer.
+    """
 
     limit: int | None = None
     asked: int | None = None
+    is_refused: bool = True
 
 
 class ContextFull(Exception):
@@ -101,7 +105,7 @@ def read_wording(text: str) -> Exceeded | None:
         for name, digits in match.groupdict().items():
             if digits is not None and (number := int(digits.replace(",", ""))) >= LEAST:
                 numbers.setdefault(name, number)
-    return Exceeded(**numbers)
+    return Exceeded(numbers.get("limit"), numbers.get("asked"))
 
 
 def read_error(error: BaseException) -> Exceeded | None:
@@ -109,7 +113,7 @@ def read_error(error: BaseException) -> Exceeded | None:
     if isinstance(error, ContextFull):
         return error.exceeded
     if isinstance(error, ModelBehaviorError):  # nothing was written before the context was full
-        return Exceeded() if _CUT_OFF in str(error) else None
+        return Exceeded(is_refused=False) if _CUT_OFF in str(error) else None
     if not isinstance(error, openai.APIError):
         return None
     status = getattr(error, "status_code", None)
@@ -120,18 +124,18 @@ def read_error(error: BaseException) -> Exceeded | None:
     return Exceeded() if found is None and status == 413 else found
 
 
-def read_event(event: TResponseStreamEvent, *, is_first: bool) -> Exceeded | None:
+def read_event(event: TResponseStreamEvent, *, has_begun: bool) -> Exceeded | None:
     """Return what an event of a stream reports of an exceeded context.
 
-    `is_first` is true as long as nothing has been written: an answer that ends before it begins had no room.
+    `has_begun` tells whether something has been written: an answer that ends before that had no room.
     """
     if isinstance(event, ResponseErrorEvent):
         return read_wording(f"{event.code} {event.message}")
     if isinstance(event, ResponseFailedEvent) and event.response.error is not None:
         return read_wording(f"{event.response.error.code} {event.response.error.message}")
-    if isinstance(event, ResponseIncompleteEvent) and is_first:
+    if isinstance(event, ResponseIncompleteEvent) and not has_begun:
         reason = event.response.incomplete_details and event.response.incomplete_details.reason
-        return Exceeded() if reason == "max_output_tokens" else None
+        return Exceeded(is_refused=False) if reason == "max_output_tokens" else None
     return None
 
 

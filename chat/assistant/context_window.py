@@ -26,6 +26,7 @@ BYTES_PER_TOKEN = 3
 PER_ITEM = 4  # tokens of an item that are not its text
 MOST_FOR_ANSWER = 4_000  # tokens that are left for the answer; a quarter of a small context
 
+TOO_LONG_ANSWER = "The answer needs more room than the model has. Please ask for less at once."
 TOO_LONG_MESSAGE = "This message is too long for the model. Please send it in shorter parts."
 TOO_MUCH_READ = "What was read for this answer is too long for the model. Please ask for less at once."
 TOO_SMALL = "The model reads too little at once to answer. Please ask an administrator to configure a larger context."
@@ -56,28 +57,51 @@ class _Request:
         return [item for index, item in enumerate(self.items) if index not in gone]
 
 
-class WithinContext(WrappedModel):
-    """Sends as much of the conversation as the model's context holds; the session keeps the rest.
+class Window:
+    """What a turn knows of the sizes of its requests, whichever model they are sent to.
 
-    `sent` is the last request of the turn before. `on_shortened` is called where the beginning is left out for the
+    `before` is the last request of the turn before. `on_shortened` is called where the beginning is left out for the
     first time, and whenever a request begins later than the one before it. Since a quarter more is left out than must
-    be, most turns of a long conversation are answered without such a call. A model without a `ModelConfig` is sent all.
+    be, most turns of a long conversation are answered without such a call.
     """
 
-    def __init__(self, inner: Model, sent: Sent | None, on_shortened: Callable[[], None]) -> None:
-        super().__init__(inner)
-        config = getattr(inner, "config", None)
-        self._config = config if isinstance(config, ModelConfig) else None
-        self._on_shortened = on_shortened
-        self._turns = None if sent is None or sent.turns is None else sent.turns + 1
-        self._ratio = (sent and sent.ratio) or 1.0
+    def __init__(self, before: Sent | None = None, on_shortened: Callable[[], None] = lambda: None) -> None:
         self.sent: Sent | None = None  # the last request of this turn
+        self.turns = None if before is None or before.turns is None else before.turns + 1
+        self.ratio = (before and before.ratio) or 1.0
+        self._on_shortened = on_shortened
 
     def replay(self, sent: Sent | None) -> None:
         """Take a request of this turn from the journal for the last one."""
         if sent is not None:
-            self._shortened_to(sent.turns)
-            self._ratio = sent.ratio or self._ratio
+            self.ask(sent.turns)
+            self.ratio = sent.ratio or self.ratio
+
+    def ask(self, turns: int | None) -> None:
+        """Note how many user turns a request holds; None where nothing is left out."""
+        if turns is not None and (self.turns is None or turns < self.turns):
+            self._on_shortened()
+        self.turns = turns
+
+    def answered(self, estimate: int, tokens: int) -> None:
+        """Note that the request was answered, with its tokens as the endpoint counts them."""
+        self.sent = Sent(estimate, tokens, self.turns)
+        self.ratio = self.sent.ratio or self.ratio
+
+
+class WithinContext(WrappedModel):
+    """Sends as much of the conversation as the model's context holds; the session keeps the rest.
+
+    A model without a `ModelConfig` is sent all.
+    """
+
+    def __init__(self, inner: Model, window: Window) -> None:
+        super().__init__(inner)
+        config = getattr(inner, "config", None)
+        self._config = config if isinstance(config, ModelConfig) else None
+        self._window = window
+        self._cap: int | None = None  # tokens that were too many, in this turn
+        self._refused: int | None = None  # the same, and the model's limit if fewer are accepted
 
     def stream_response(
         self, system_instructions: Any, input: str | list[TResponseInputItem], *args: Any, **kwargs: Any
@@ -97,14 +121,14 @@ class WithinContext(WrappedModel):
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Yield the events of the answer, asked for with fewer items as long as the endpoint refuses them."""
         while True:
-            self._shortened_to(_turns_left(request))
-            is_first = True
+            self._window.ask(_turns_left(request))
+            has_begun = False
             try:
                 async with closed_after(ask(request)) as events:
                     async for event in events:
-                        if exceeded := read_event(event, is_first=is_first):
+                        if exceeded := read_event(event, has_begun=has_begun):
                             raise ContextFull(exceeded)
-                        is_first = is_first and event.type in _PRELIMINARY
+                        has_begun = has_begun or event.type not in _PRELIMINARY
                         self._note(request, event)
                         yield event
                 return
@@ -112,8 +136,9 @@ class WithinContext(WrappedModel):
                 exceeded = read_error(error)
                 if exceeded is None:
                     raise
-                request = self._shorter(request, exceeded)
-            if not is_first:
+                self._learn(request, exceeded, has_begun=has_begun)
+                request = self._shorter(request, has_begun=has_begun)
+            if has_begun:
                 raise BrokenStream from None  # what was written is taken back before it is written anew
 
     # -- sizes
@@ -121,58 +146,60 @@ class WithinContext(WrappedModel):
     @property
     def _limit(self) -> int:
         assert self._config is not None  # noqa: S101 - checked before anything is counted
-        known = learned(self._config.name).context_tokens
-        return min(self._config.context_tokens, known or self._config.context_tokens)
+        known = (self._config.context_tokens, learned(self._config.name).context_tokens, self._cap)
+        return min(limit for limit in known if limit is not None)
 
     def _room(self, request: _Request) -> int:
         """Return the size that the items may have."""
         room = self._limit - min(self._limit // 4, MOST_FOR_ANSWER)
-        return max(int(room / self._ratio) - request.fixed, 0)
+        return max(int(room / self._window.ratio) - request.fixed, 0)
 
     def _fitted(self, instructions: str | None, items: Sequence[Any], tools: Sequence[Any]) -> _Request:
         fixed = size_of(instructions or "") + sum(size_of_tool(tool) for tool in tools)
         request = _Request(instructions, items, [size_of(item) + PER_ITEM for item in items], fixed)
-        gone = surplus_of_request(items, self._room(request), request.sizes, turns=self._turns)
+        gone = surplus_of_request(items, self._room(request), request.sizes, turns=self._window.turns)
         return replace(request, gone=gone)
 
-    def _shorter(self, request: _Request, exceeded: Exceeded) -> _Request:
-        """Remember a limit, and return the request with fewer items. Raise ModelFailed where only the last are left."""
-        self._learn(request, exceeded)
+    def _shorter(self, request: _Request, *, has_begun: bool) -> _Request:
+        """Return the request with fewer items. Raise ModelFailed where only the newest are left."""
         room = self._room(request)
         while True:
             gone = surplus_of_request(request.items, room, request.sizes)
             if len(gone) > len(request.gone):
                 return replace(request, gone=gone)
             if not room:
-                raise ModelFailed(_sentence(request), retryable=False) from None
+                sentence = TOO_LONG_ANSWER if has_begun else _sentence(request)
+                raise ModelFailed(sentence, retryable=False) from None
             room = room * 3 // 4
 
-    def _learn(self, request: _Request, exceeded: Exceeded) -> None:
-        """Remember the model's limit: the one reported, or else the size that it refused."""
-        assert self._config is not None  # noqa: S101 - checked before anything is counted
-        if exceeded.asked:
-            self._ratio = Sent(request.estimate, exceeded.asked).ratio or self._ratio
-        tokens = exceeded.asked or int(request.estimate * self._ratio)
-        limit = exceeded.limit or tokens
-        if tokens < limit and not exceeded.asked:  # the request was larger than it was thought to be
-            self._ratio = min(self._ratio * limit / tokens, MOST_RATIO)
-        else:
-            limit = min(limit, tokens)
-        known = learned(self._config.name)
-        known.context_tokens = min(limit, known.context_tokens or limit)
+    # -- limits
 
-    # -- what is remembered of a request
+    def _learn(self, request: _Request, exceeded: Exceeded, *, has_begun: bool) -> None:
+        """Take what was too long into account: the limit that is reported, or else the size of the request."""
+        window = self._window
+        if exceeded.asked:
+            window.ratio = Sent(request.estimate, exceeded.asked).ratio or window.ratio
+        tokens = exceeded.asked or int(request.estimate * window.ratio)
+        if exceeded.limit and tokens < exceeded.limit and not (exceeded.asked or has_begun):
+            # The request was larger than it was thought to be.
+            window.ratio = min(window.ratio * exceeded.limit / tokens, MOST_RATIO)
+            tokens = exceeded.limit
+        self._cap = min(tokens, self._cap or tokens)
+        if exceeded.limit:
+            self._remember(min(exceeded.limit, exceeded.asked or exceeded.limit))
+        elif exceeded.is_refused and not has_begun:
+            self._refused = self._cap
 
     def _note(self, request: _Request, event: TResponseStreamEvent) -> None:
         if isinstance(event, ResponseCompletedEvent):
-            tokens = event.response.usage.input_tokens if event.response.usage else 0
-            self.sent = Sent(request.estimate, tokens, self._turns)
-            self._ratio = self.sent.ratio or self._ratio
+            self._window.answered(request.estimate, event.response.usage.input_tokens if event.response.usage else 0)
+            if self._refused is not None:
+                self._remember(self._refused)
 
-    def _shortened_to(self, turns: int | None) -> None:
-        if turns is not None and (self._turns is None or turns < self._turns):
-            self._on_shortened()
-        self._turns = turns
+    def _remember(self, limit: int) -> None:
+        assert self._config is not None  # noqa: S101 - checked before anything is counted
+        known = learned(self._config.name)
+        known.context_tokens = min(limit, known.context_tokens or limit)
 
 
 def size_of(value: object) -> int:

@@ -37,11 +37,6 @@ class FirstAvailable(Model):
         """The name of the model that is asked, or has answered."""
         return self._left[0].name
 
-    @property
-    def model(self) -> Model:
-        """The model that is asked, or has answered."""
-        return self._left[0].model
-
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         return await self._left[0].model.get_response(*args, **kwargs)
 

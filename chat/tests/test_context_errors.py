@@ -66,6 +66,20 @@ REPORTED: list[tuple[str, str, int | None, int | None]] = [
         4096,
         4390,
     ),
+    (  # LiteLLM in front of llama.cpp, Chat Completions
+        "",
+        "litellm.BadRequestError: OpenAIException - request (7032 tokens) exceeds the available context size (2048 "
+        "tokens), try increasing it. Received Model Group=smol\\nAvailable Model Group Fallbacks=None",
+        2048,
+        7032,
+    ),
+    (  # the same, Responses
+        "",
+        'OpenAIException - {\\"error\\":{\\"code\\":400,\\"message\\":\\"request (2048 tokens) exceeds the available '
+        'context size (2048 tokens), try increasing it\\"',
+        2048,
+        2048,
+    ),
     (
         "oobabooga/textgen/issues/7257",
         "{'code': 400, 'message': 'the request exceeds the available context size. try increasing the context size or "
@@ -227,7 +241,7 @@ def refused(status: int, body: object, message: str = "Error") -> openai.APIStat
         (refused(401, {"message": "context_length_exceeded"}), None),
         (
             ModelBehaviorError("Chat Completions stream terminated with finish_reason='length' but produced nothing"),
-            Exceeded(),
+            Exceeded(is_refused=False),
         ),
         (ModelBehaviorError("Tool x not found"), None),
         (ValueError("context_length_exceeded"), None),

@@ -148,10 +148,16 @@ async def test_titles_are_shown_as_they_were_typed() -> None:
     assert r"\*\*5\*\* \<b\>\*x\*\</b\>" in await text_of(user("show my tasks"), *listed)
 
 
-async def test_the_first_thing_asked_is_the_earliest_remembered_once_the_start_is_gone() -> None:
+async def test_the_first_thing_asked_is_looked_up_once_the_start_is_gone() -> None:
     items = user("add soap"), {"role": "assistant", "content": "Added."}, user("what was the first thing I asked?")
-    assert "add soap" in await text_of(*items)
-    assert "earliest I still remember" in await text_of(*items, instructions=FORGOTTEN)
+    assert "“add soap”" in await text_of(*items)
+
+    (call,) = await answer(*items, instructions=FORGOTTEN)
+    assert call.name == "search_conversation"
+    found = called("search_conversation", {"ok": True, "messages": [{"text": "add jam"}], "total": 9})
+    assert "was: “add jam”" in await text_of(*items, *found, instructions=FORGOTTEN)
+    failed = called("search_conversation", {"ok": False, "error": "timed_out"})
+    assert "earliest I still remember is: “add soap”" in await text_of(*items, *failed, instructions=FORGOTTEN)
 
 
 async def test_what_has_nothing_to_do_with_tasks_is_declined() -> None:

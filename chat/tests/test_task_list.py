@@ -38,6 +38,11 @@ def test_tasks_made_at_once_get_different_numbers(owner: User) -> None:
         assert sorted(threads.map(make, range(40))) == list(range(1, 41))
 
 
+@pytest.mark.parametrize("title", ["é", "e\u0301", "👩\u200d🚀", "!", "任务"])
+def test_a_title_in_which_something_can_be_seen_is_one(owner: User, title: str) -> None:
+    assert tasks.create_task(user_id=owner.pk, title=title).title == title
+
+
 def test_two_tasks_may_have_the_same_title(owner: User) -> None:
     for _ in range(2):
         tasks.create_task(user_id=owner.pk, title="same")
@@ -45,7 +50,7 @@ def test_two_tasks_may_have_the_same_title(owner: User) -> None:
     assert titles(owner) == ["same", "same"]
 
 
-@pytest.mark.parametrize("title", ["", "   ", "x" * 101, "nul \x00"])
+@pytest.mark.parametrize("title", ["", "   ", "\u200b\u2060", "\u3164 \u2800", "\ufe0f\u0301", "x" * 101, "nul \x00"])
 def test_a_title_has_1_to_100_characters(owner: User, title: str) -> None:
     with pytest.raises(BadTask):
         tasks.create_task(user_id=owner.pk, title=title)

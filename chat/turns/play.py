@@ -36,6 +36,7 @@ from chat.assistant import outputs
 from chat.assistant.agent import build_agent
 from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
+from chat.assistant.context_window import Window
 from chat.assistant.guardrail import build_guardrail
 from chat.assistant.relevance import REFUSAL
 from chat.assistant.validation.model import NO_ANSWER
@@ -122,7 +123,8 @@ class Play:
             if opened.was_lost:
                 self._was_lost = True
                 self._warn("context_rebuilt")
-        model = PlaybackModel(self._model, brief.journal, self.log, brief.sent, self._warn_of_shortening)
+        window = Window(brief.sent, self._warn_of_shortening)
+        model = PlaybackModel(self._model, brief.journal, self.log, window)
         self._invalid = model.refused
         try:
             await self._run(brief, model, memory)

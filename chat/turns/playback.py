@@ -1,7 +1,7 @@
 """The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Model, TResponseInputItem
@@ -14,7 +14,7 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
-from chat.assistant.context_window import WithinContext
+from chat.assistant.context_window import Window, WithinContext
 from chat.assistant.fallback import FirstAvailable
 from chat.assistant.providers import alternatives, name_of
 from chat.assistant.retrying import Retry, Retrying
@@ -31,21 +31,14 @@ from chat.turns.log import TurnLog
 class PlaybackModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
 
-    `sent` and `on_shortened` are those of `WithinContext`.
+    `window` knows how much of the conversation the model is sent.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        journal: Journal,
-        log: TurnLog,
-        sent: Sent | None = None,
-        on_shortened: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, model: Model, journal: Journal, log: TurnLog, window: Window | None = None) -> None:
+        self._window = window or Window()
+        self._within: dict[str, WithinContext] = {}  # by the name of the model
         self._models = FirstAvailable(alternatives(model), self._wrapped)
         super().__init__(self._models)
-        self._sent_before, self._on_shortened = sent, on_shortened
-        self._windows: dict[str, WithinContext] = {}  # by the name of the model
         self._journal = journal
         self._log = log
         self._before = 0  # characters shown of the steps before
@@ -69,7 +62,7 @@ class PlaybackModel(WrappedModel):
     @property
     def sent(self) -> Sent | None:
         """The request that the last response answers; None where the model has no limit."""
-        return self._window_of(self._models.model).sent
+        return self._window.sent
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
@@ -79,7 +72,7 @@ class PlaybackModel(WrappedModel):
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
-            self._window_of(self._models.model).replay(step.sent)
+            self._window.replay(step.sent)
             self._said = len(self._parted(step.text))
             self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)
@@ -94,14 +87,9 @@ class PlaybackModel(WrappedModel):
             raise
 
     def _wrapped(self, model: Model) -> Model:
-        valid = ValidModel(self._window_of(model), self._retract)
-        return Retrying(valid, self._restart, self._retrying)
-
-    def _window_of(self, model: Model) -> WithinContext:
-        name = name_of(model)
-        if name not in self._windows:
-            self._windows[name] = WithinContext(model, self._sent_before, self._on_shortened)
-        return self._windows[name]
+        """Return an alternative with what is done for each of its requests."""
+        within = self._within.setdefault(name_of(model), WithinContext(model, self._window))
+        return Retrying(ValidModel(within, self._retract), self._restart, self._retrying)
 
     def _show(self, event: TResponseStreamEvent) -> None:
         if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):

@@ -111,3 +111,14 @@ async def test_the_offline_model_still_knows_the_first_thing_that_was_asked(
 
     assert "add a task to buy groceries" in answer.lower()
     assert "groceries" in (await offline_chat.reply("show my tasks")).lower()
+
+
+async def test_the_offline_model_looks_up_what_it_was_filled_without(offline_chat: Chat, settings: Settings) -> None:
+    settings.AGENT_SESSION_MAX_MESSAGES = 4
+    for text in ("add buy soap", "hello", "thanks", "good morning"):
+        await offline_chat.reply(text)
+    await clean_up_a_week_later(offline_chat, settings)
+
+    assert await offline_chat.reply("What was the first thing I asked?") == (
+        "The first thing you asked was: “add buy soap”"
+    )

@@ -270,7 +270,7 @@ def _bare_ref(rest: str) -> str:
     while previous != rest:
         checkpoint()
         previous = rest
-        shorter = _without_connectors(rest).strip(" ,.;:!?-")
+        shorter = _EDGES.sub("", _without_connectors(rest))
         if not shorter and (pointed := re.match(r"(it|that|this)\b", rest, re.I)):
             return pointed[1]
         rest = re.sub(r"(?:'s)?\s+(?:due date|deadline|date|due|priority|time)$", "", shorter, flags=re.I)
@@ -290,6 +290,8 @@ def _without_connectors(text: str) -> str:
     return text[begin:tail] if end == len(text) else text[begin:]
 
 
+# Marks around what is pointed at; the minus of a number is none.
+_EDGES = re.compile(r"^(?:[ ,.;:!?]|-(?!\d))+|[ ,.;:!?-]+$")
 _IT_ALONE = re.compile(r"(?:it|that|this|them|those|both)(?: one| task)?", re.I)
 
 

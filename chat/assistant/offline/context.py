@@ -64,6 +64,7 @@ class Outcome:
     ok: bool = False
     task: Task | None = None
     tasks: tuple[Task, ...] = ()
+    messages: tuple[str, ...] = ()
     total: int = 0
     error: str = "unreadable"
     detail: str = ""
@@ -83,6 +84,7 @@ class Outcome:
             ok=raw.get("ok") is True,
             task=Task.read(raw.get("task")),
             tasks=tasks,
+            messages=tuple(str(entry["text"]) for entry in raw.get("messages") or () if _has_text(entry)),
             total=raw["total"] if isinstance(raw.get("total"), int) else len(tasks),
             error=str(raw.get("error") or ""),
             detail=str(raw.get("detail") or ""),
@@ -182,6 +184,10 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
     for turn in turns[:-1]:
         turn.over = True
     return turns or [Turn(said="")]
+
+
+def _has_text(entry: object) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get("text"), str)
 
 
 def _deleted(task: Task) -> Done:

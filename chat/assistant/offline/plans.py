@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import removing, replies, tellings, undoing
+from chat.assistant.offline import recounting, removing, replies, tellings, undoing
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
@@ -115,7 +115,7 @@ def _one(desk: Desk, wish: Wish) -> Work[str]:
         case Mention():
             return (yield from tellings.mention(desk, wish))
         case Recall():
-            return tellings.recall(desk, wish)
+            return (yield from recounting.recall(desk, wish))
         case Talk():
             return (yield from tellings.talk(desk, wish))
         case Answer():

@@ -54,6 +54,8 @@ _NUMBERS = re.compile(
     rf"(?:the\s+)?(?:{_MARKED}\s*)*({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?",
     re.I,
 )
+# A dash that stands apart begins an entry of a list: "complete - 1".
+_NEGATIVE = re.compile(rf"(?:the\s+)?(?:{_MARKED}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?", re.I)
 _RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)
 _IN_PLACES = re.compile(
     rf"(?:the\s+|my\s+)?((?:{_PLACE})(?:{_JOIN}(?:the\s+)?(?:{_PLACE}))*)"
@@ -153,13 +155,15 @@ def _count(word: str) -> int:
 @remembered
 def read_ref(text: str, now: datetime) -> Ref:
     """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
-    text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-")
+    text = re.sub(r"\s+", " ", text).strip(" ,.;:!?")
+    if found := _NEGATIVE.fullmatch(text):
+        return Ref(numbers=(int(found[1]),))
     text = re.sub(
         r"^(it|that|this|them|those|these|both)(?: (?:then|now|please|instead|though|anyway|again))+$",
         r"\1",
         text,
         flags=re.I,
-    )
+    ).strip(" ,.;:!?-")
     if not text:
         return Ref()
     text = _MANNER.sub("", text) or text

@@ -72,6 +72,18 @@ _RECALL_GONE = re.compile(
 )
 
 
+_RECALL_ABOUT = re.compile(
+    r"^(?:(?:and |so |please )*(?:what|when|where) (?:did|have) (?:i|we) (?:ever |already |last )*"
+    r"(?:(?:say|said|tell you|told you|ask|asked|ask you|asked you|write|wrote|written|talk|talked|speak|spoken|discuss|discussed)"
+    r" (?:to you )?about|mention(?:ed)?)"
+    r"|(?:did|have) (?:i|we) (?:ever |already )*(?:mention(?:ed)?|(?:say|said|write|written|tell you|told you) (?:something |anything )about)"
+    r"|(?:search|look through) (?:this|our|the) (?:chat|conversation) for)\s+(?P<about>\S.*?)"
+    r"(?: (?:in|during) (?:this|our) (?:chat|conversation)| (?:before|earlier|so far|again|already))*\W*$",
+    re.I,
+)
+_UNSAID = re.compile(r"(?:it|that|this|today|yesterday|so far|me|you)", re.I)
+
+
 _NAME_GIVEN = re.compile(
     r"^(?:please )?(?:you (?:can|may) )?(?:call me|my name is|my name's|i(?:'m| am) called)\s+(?!back|later|tomorrow|today|a\b|an\b|when|if|at|on|by|the\b|after)"
     r"(?P<name>[\w'-]+(?: [\w'-]+)?)$",
@@ -98,6 +110,8 @@ def recall(clause: str) -> Recall | None:
         return Recall(-1, gone=True)
     if _RECALL_REPLY.search(clause):
         return Recall(-1, reply=True)
+    if (found := _RECALL_ABOUT.match(clause)) and not _UNSAID.fullmatch(found["about"]):
+        return Recall(about=found["about"])
     if found := _RECALL_NTH.search(clause):
         return Recall(("first", "second", "third", "fourth", "fifth").index(found["nth"].lower()) + 1)
     if _RECALL_FIRST.search(clause) and re.search(

@@ -4,24 +4,21 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from chat.assistant.offline import recalling, replies
+from chat.assistant.offline import replies
 from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.choosing import choose, in_span
 from chat.assistant.offline.chores import CHORES
-from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.desk import MOST_READ, Call, Desk, Work
 from chat.assistant.offline.matching import alike, key_words, match, mentioned, stem
 from chat.assistant.offline.pointing import pointer_in
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.understanding import LONGEST
 from chat.assistant.offline.wishes import (
     Answer,
     Change,
     Inspect,
     Mention,
     Prefer,
-    Recall,
     Show,
     Slot,
     Span,
@@ -33,8 +30,6 @@ from chat.assistant.relevance import REFUSAL, judge, off_topic
 _PAGE = 50
 _MOST_COUNTED = 10
 _MOST_WORDS, _LONGEST_VAGUE, _FEW = 3, 200, 3
-# Characters: of all that is recalled together, and what each message gets of it at least.
-_MOST_RECALLED, _LEAST_RECALLED = 20_000, 100
 _TALK = {
     "hello": "Hello! What would you like to do with your tasks today? You can add, show, complete or change them.",
     "thanks": "You're welcome!",
@@ -205,49 +200,6 @@ def prefer(desk: Desk, wish: Prefer) -> Work[str]:
         words.append({"pending": "show only open tasks"}.get(wish.status, f"show {wish.status} tasks"))
     listed = yield from show(desk, Show(status=wish.status, sort=wish.sort))
     return f"All right: from now on I {' and '.join(words)}. {listed}"
-
-
-def recall(desk: Desk, wish: Recall) -> str:
-    """Repeat what was said before, as far as it is remembered."""
-    said = [turn.said for turn in desk.before]
-    if wish.name:
-        short = (text for text in said if len(text) <= LONGEST)
-        names = [given.text for text in short if (given := recalling.name_given(unwrap(text)))]
-        return f"You asked me to call you {replies.safe(names[-1])}." if names else "You haven't told me your name yet."
-    if wish.gone:
-        gone = next(
-            (turn for turn in reversed(desk.before) if any(call.name == "delete_task" for call in turn.calls)), None
-        )
-        tasks = [call.changed for call in gone.calls if call.name == "delete_task" and call.changed] if gone else []
-        if not tasks:
-            return "Nothing was deleted in this conversation, as far as I remember."
-        return f"Last deleted: {replies.joined([replies.named(task) for task in tasks])}. Say *undo* to bring it back."
-    if wish.reply:
-        replied = [turn.replied for turn in desk.before if turn.replied]
-        return (
-            f"I said:\n\n> {_cut(replied[-1], _MOST_RECALLED).replace(chr(10), chr(10) + '> ')}"
-            if replied
-            else "I haven't said anything yet."
-        )
-    if not said:
-        return "This is the first thing you have asked me in this conversation."
-    forgotten = desk.instructions.forgotten
-    if wish.whole:
-        most = max(_LEAST_RECALLED, _MOST_RECALLED // len(said))
-        listed = "\n".join(f"{place}. “{replies.safe(_cut(text, most))}”" for place, text in enumerate(said, 1))
-        return f"{'As far as I still remember, you' if forgotten else 'You'} said:\n\n{listed}"
-    if wish.place == -1:
-        return f"Just before this you said: “{replies.safe(said[-1])}”"
-    if wish.place > len(said):
-        return f"You have only said {len(said)} thing{'s' if len(said) > 1 else ''} before this."
-    if wish.place == 1:
-        lead = "The earliest I still remember is" if forgotten else "The first thing you asked was"
-        return f"{lead}: “{replies.safe(said[0])}”"
-    return f"{'Of what I still remember, that' if forgotten else 'That'} was: “{replies.safe(said[wish.place - 1])}”"
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def talk(desk: Desk, wish: Talk) -> Work[str]:

@@ -164,7 +164,7 @@ class Undo:
 class Recall:
     """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest.
 
-    With `gone` it is what was deleted last.
+    With `gone` it is what was deleted last, with `about` what was said about something.
     """
 
     place: int = 1
@@ -172,6 +172,7 @@ class Recall:
     reply: bool = False
     gone: bool = False
     name: bool = False
+    about: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
-                        "–": "-", "—": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
+                        "–": "-", "—": "-", "−": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
 
 _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
 

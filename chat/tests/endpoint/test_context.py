@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from agents.testing import ScriptedModel
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant.context_window import TOO_LONG_MESSAGE, TOO_MUCH_READ, TOO_SMALL, WithinContext
+from chat.assistant.context_window import TOO_LONG_ANSWER, TOO_LONG_MESSAGE, TOO_MUCH_READ, TOO_SMALL, Window
 from chat.assistant.model_config import learned
 from chat.assistant.providers import build_model
 from chat.assistant.sent import Sent
@@ -193,6 +192,27 @@ async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(limite
 
     assert reply_of(events) == "Now there is."
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]
+    assert learned("stub-1").context_tokens is None, "a long answer says nothing of the limit"
+
+
+async def test_an_answer_that_fills_the_context_by_itself_fails_with_a_sentence(
+    limited: Chat, endpoint: ModelServer
+) -> None:
+    endpoint.play(says("And on", " and on", fault="overflow", after=1))
+
+    assert failure_of(await events_of(limited, "Tell me all")).detail == TOO_LONG_ANSWER
+
+
+async def test_what_is_refused_whatever_its_size_is_no_limit(limited: Chat, endpoint: ModelServer) -> None:
+    endpoint.rule = echoing()
+    for turn in range(3):
+        await events_of(limited, f"Turn {turn}")
+    endpoint.rule = echoing(limit=0, refusal=HttpError(413, "Request Entity Too Large"))
+
+    failure_of(await events_of(limited, "Turn 3"))
+
+    assert learned("stub-1").context_tokens is None
+    assert users_in(endpoint.requests[-1]) == ["Turn 3"]
 
 
 async def test_a_message_that_is_too_long_by_itself_fails_with_a_sentence(limited: Chat, endpoint: ModelServer) -> None:
@@ -266,7 +286,7 @@ async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(limited: Chat,
 def test_what_the_journal_has_of_a_request_is_warned_of_again() -> None:
     """A turn may be resumed that asks the model nothing any more."""
     warned: list[str] = []
-    window = WithinContext(ScriptedModel(), Sent(900, 700, turns=4), lambda: warned.append("shortened"))
+    window = Window(Sent(900, 700, turns=4), lambda: warned.append("shortened"))
 
     window.replay(Sent(1_000, 800, turns=5))
     assert warned == [], "it begins where the turn before did"

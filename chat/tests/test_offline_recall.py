@@ -1,0 +1,124 @@
+"""The offline model looks up in the record what its memory does not hold any more."""
+
+import pytest
+from pytest_django import Settings
+
+from chat.bridge import in_database
+from chat.memory.identity import SessionId
+from chat.models import Conversation, Task, ToolCall
+from chat.tests.conftest import Chat
+
+FIRST = "What was the first thing I asked?"
+
+
+async def talked(chat: Chat, settings: Settings, *said: str) -> None:
+    """Say things, of which the session holds two turns only."""
+    settings.AGENT_SESSION_MAX_MESSAGES = 8
+    for text in said:
+        await chat.reply(text)
+        await chat.settled()
+
+
+MANY = ("add buy soap", "add fix the bike", "hello", "show my tasks", "thanks", "good morning")
+
+
+async def test_the_first_thing_asked_is_known_after_pruning(offline_chat: Chat, settings: Settings) -> None:
+    await talked(offline_chat, settings, *MANY)
+    session_id = str(SessionId(offline_chat.user.pk, offline_chat.conversation_id))
+    assert "add buy soap" not in str(await offline_chat.runner.store.rows(session_id)), "it was pruned"
+
+    assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
+    assert await offline_chat.reply("What was the second thing I asked?") == "That was: “add fix the bike”"
+
+
+async def test_the_first_thing_asked_is_known_when_the_file_is_lost(offline_chat: Chat, settings: Settings) -> None:
+    await talked(offline_chat, settings, *MANY)
+    offline_chat.runner.store.path.unlink()
+
+    assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
+
+
+async def test_the_first_thing_asked_is_known_while_the_file_cannot_be_used(
+    offline_chat: Chat, settings: Settings
+) -> None:
+    await talked(offline_chat, settings, *MANY)
+    offline_chat.runner.store.path.unlink()
+    offline_chat.runner.store.path.mkdir()
+
+    assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
+
+
+async def test_it_is_the_first_since_the_memory_was_cleared(offline_chat: Chat, settings: Settings) -> None:
+    await talked(offline_chat, settings, *MANY)
+    await in_database(Conversation.objects.filter(pk=offline_chat.conversation_id).update, memory_from=3)
+
+    assert await offline_chat.reply(FIRST) == "The first thing you asked was: “show my tasks”"
+
+
+async def test_in_a_new_conversation_it_is_this_one(offline_chat: Chat) -> None:
+    assert "the first thing you have asked me" in await offline_chat.reply(FIRST)
+
+
+async def test_all_that_was_said_is_listed(offline_chat: Chat, settings: Settings) -> None:
+    await talked(offline_chat, settings, *MANY)
+
+    listed = await offline_chat.reply("What have I said so far?")
+
+    assert all(text in listed for text in MANY)
+    assert listed.startswith("You said:")
+
+
+async def test_a_name_given_long_ago_is_known(offline_chat: Chat, settings: Settings) -> None:
+    await talked(offline_chat, settings, "call me Zebra", *MANY)
+
+    assert await offline_chat.reply("what is my name?") == "You asked me to call you Zebra."
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What did I say about soap?",
+        "when did I mention the soap?",
+        "did I ever mention soap",
+        "search this conversation for soap",
+    ],
+)
+async def test_what_was_said_about_something_is_found(offline_chat: Chat, settings: Settings, question: str) -> None:
+    await talked(offline_chat, settings, *MANY)
+
+    reply = await offline_chat.reply(question)
+
+    assert reply == "You said:\n\n1. “add buy soap”"
+    assert await in_database(Task.objects.count) == 2
+    assert [call.name for call in await in_database(lambda: list(ToolCall.objects.all()))][-1] == "search_conversation"
+
+
+async def test_what_was_never_said_is_not_found(offline_chat: Chat) -> None:
+    reply = await offline_chat.reply("What did I tell you about the dentist?")
+
+    assert reply == "I find nothing you said about “the dentist” in this conversation."
+
+
+# -- odd numbers and titles
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["complete -1", "mark task -1 as done", "complete −1", "delete -1", "move -1 to friday", "rename -1 to bread"],
+)
+async def test_a_negative_number_is_no_task(offline_chat: Chat, said: str) -> None:
+    await offline_chat.reply("add buy soap")
+    before = await in_database(Task.objects.values().get)
+
+    reply = await offline_chat.reply(said)
+
+    assert await in_database(Task.objects.values().get) == before
+    assert "no task" in reply
+
+
+@pytest.mark.parametrize("said", ["add \u200b", "add task: \u200b\u2060\u3164", "remind me to \u200b tomorrow"])
+async def test_a_title_of_which_nothing_can_be_seen_is_asked_for(offline_chat: Chat, said: str) -> None:
+    reply = await offline_chat.reply(said)
+
+    assert not await in_database(Task.objects.exists)
+    assert reply.endswith("?") or "title" in reply
