@@ -8,6 +8,7 @@ import warnings
 # These ask the database nothing that they could not do without. `up` starts one itself.
 NO_DATABASE = {
     "check",
+    "check_model",
     "collectstatic",
     "compilemessages",
     "diffsettings",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -38,6 +39,11 @@ class ModelConfig:
     input_price: Decimal | None = None
     output_price: Decimal | None = None
     fallback: tuple[str, ...] = ()  # the names of the models that answer where this one is unavailable
+
+    @property
+    def host(self) -> str:
+        """The host of the endpoint, which is all of its URL that may be shown."""
+        return urlsplit(self.base_url).hostname or "api.openai.com"
 
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal | None:
         """Return what tokens cost at the present prices, or None where there are none."""
