@@ -41,9 +41,7 @@ class ThreadChange(Input):
     """What changes of a thread; what is not given stays."""
 
     title: Annotated[Title, Field(min_length=1)] | None = Field(default_factory=lambda: None)
-    model: ModelName | None = Field(
-        default_factory=lambda: None, description="It answers from the next turn on."
-    )
+    model: ModelName | None = Field(default_factory=lambda: None, description="It answers from the next turn on.")
 
     @model_validator(mode="after")
     def _has_something(self) -> Self:

@@ -224,9 +224,7 @@ def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, obje
         *("usage", "warning"),
         *("error_code", "error_detail", "accepted_at", "started_at", "ended_at"),
     )
-    step = (
-        *("n", "output", "usage", "sent_estimate", "sent_turns", "duration_ms", "model", "cost", "created_at"),
-    )
+    step = (*("n", "output", "usage", "sent_estimate", "sent_turns", "duration_ms", "model", "cost", "created_at"),)
     call = ("call_id", "name", "arguments", "decision", "decided_by", "output", "error", "before", "created_at")
     for page in _paged(Turn.objects.filter(conversation=conversation).values(*names), "seq"):
         ids = [turn["id"] for turn in page]
