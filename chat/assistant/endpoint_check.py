@@ -20,7 +20,7 @@ from chat.assistant.model_config import Api, ModelConfig, learned
 from chat.assistant.providers import make_client, make_model, model_settings
 from chat.assistant.retrying import Retrying
 from chat.assistant.tools import TOOLS
-from chat.assistant.unique_ids import UniqueIds
+from chat.assistant.validation.model import ValidModel
 from chat.assistant.wrapping import closed_after
 from chat.exceptions import ModelFailed
 
@@ -238,7 +238,7 @@ class _Asked:
 
     async def _ask(self, items: list[Item], model: Model | None = None) -> _Answer:
         """Send a request as a turn does, with the product's own tools. Raise ModelFailed."""
-        asked = Retrying(UniqueIds(model or self._model), lambda: None)
+        asked = Retrying(ValidModel(model or self._model), lambda: None)
         answer = _Answer()
         stream = asked.stream_response(
             INSTRUCTIONS,
