@@ -8,13 +8,18 @@ from typing import Any
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether a text can be stored as it is."""
+    return ("\0" not in text) if text.isascii() else not _UNSTORABLE.search(text)
+
+
 def storable(value: Any) -> Any:
     """Return a JSON value with a mark in the place of each character that cannot be stored.
 
     The two halves of a surrogate pair become their character. A number that JSON does not have becomes a text.
     """
     if isinstance(value, str):
-        return _storable_text(value) if _UNSTORABLE.search(value) else value
+        return value if is_storable(value) else _storable_text(value)
     if isinstance(value, dict):
         return {storable(name): storable(part) for name, part in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

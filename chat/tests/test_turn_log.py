@@ -7,6 +7,7 @@ import pytest
 
 from chat.turns.events import (
     MessageView,
+    ReasoningDelta,
     Snapshot,
     TextDelta,
     ToolFinished,
@@ -73,6 +74,15 @@ def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> No
     log.append(TextDelta("found", 5))
 
     assert log.snapshot("running") == Snapshot("running", "kept found", [done])
+
+
+def test_reasoning_grows_apart_from_the_text_and_adjoining_pieces_are_read_as_one() -> None:
+    log = TurnLog(uuid.uuid4(), 1)
+    for event in (ReasoningDelta("Hm", 0), ReasoningDelta(", yes.", 2), TextDelta("Hel", 0), TextDelta("lo", 3)):
+        log.append(event)
+
+    assert [entry.event for entry in log.read(0)] == [ReasoningDelta("Hm, yes.", 0), TextDelta("Hello", 0)]
+    assert (log.snapshot("running").text, log.snapshot("running").reasoning) == ("Hello", "Hm, yes.")
 
 
 def test_a_snapshot_holds_text_and_tools() -> None:

@@ -73,7 +73,7 @@ def _placeholder() -> Item:
 
 def _origin(item: Mapping[str, Any]) -> str | None:
     data = item.get("provider_data")
-    return data.get("model") if isinstance(data, Mapping) else None
+    return data.get("model") if isinstance(data, dict) else None
 
 
 def _without_data(item: Mapping[str, Any]) -> Item:
@@ -86,13 +86,18 @@ def _call(item: Mapping[str, Any], ids: "_CallIds", origin: str) -> Item:
         call["provider_data"] = item["provider_data"]
     else:
         call.pop("id", None)  # APIs refuse the ids of others, and need none
+    if not (item.get("provider_data") or {}).get("call_id"):  # else it was validated when it came
+        _validate(call)
+    return call
+
+
+def _validate(call: Item) -> None:
     if not NAME.fullmatch(str(call.get("name"))):
         call["name"] = NO_NAME
     try:
         call["arguments"] = read_arguments(call.get("arguments"))
     except (ValueError, RecursionError):
         call["arguments"] = "{}"
-    return call
 
 
 def _reply(item: Mapping[str, Any]) -> Iterator[Item]:

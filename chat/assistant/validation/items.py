@@ -332,10 +332,6 @@ def read_arguments(arguments: object) -> str:
     return arguments if kept == values else json.dumps(kept)
 
 
-def _load(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-
-
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON.")
 
@@ -345,6 +341,9 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("The number is too large.")
     return number
+
+
+_load = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).decode
 
 
 def _quoted(value: object) -> str:

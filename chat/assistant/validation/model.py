@@ -28,7 +28,7 @@ from chat.assistant.validation.items import Output, OutputReader, message, thoug
 from chat.assistant.validation.text import Piece, ThinkSplitter
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
-from chat.infra.storable import storable
+from chat.infra.storable import is_storable, storable
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,9 @@ class ValidModel(WrappedModel):
         stream = _Stream(given, self._on_retract)
         async with closed_after(ask()) as events:
             async for event in events:
-                if isinstance(event, ResponseTextDeltaEvent):
+                if isinstance(event, ResponseTextDeltaEvent) and stream.take(event.delta):
+                    yield event
+                elif isinstance(event, ResponseTextDeltaEvent):
                     for valid in stream.text(event):
                         yield valid
                 elif isinstance(event, ResponseCompletedEvent):
@@ -92,6 +94,13 @@ class _Stream:
         self._thought: list[str] = []
         self._part: object = None  # the part of the reasoning that is arriving
         self._done: dict[int, object] = {}  # items, by their place
+
+    def take(self, delta: str) -> bool:
+        """Take a piece of text that is valid as it is, and return whether it is: nothing else is done for most."""
+        if self._half or not isinstance(delta, str) or not is_storable(delta) or not self._splitter.take(delta):
+            return False
+        self._replied.append(delta)
+        return True
 
     def text(self, event: ResponseTextDeltaEvent) -> Iterator[TResponseStreamEvent]:
         """Yield the next piece of the text."""

@@ -37,6 +37,13 @@ class ThinkSplitter:
         """The reply so far."""
         return "".join(self._reply)
 
+    def take(self, text: str) -> bool:
+        """Take the next part if it continues the reply as it is, as most do, and return whether it does."""
+        if self._thinking or self._held or not self._reply or "<" in text:
+            return False
+        self._reply.append(text)
+        return True
+
     def feed(self, text: str) -> Iterator[Piece]:
         """Yield the pieces that are certain by now."""
         if "<" not in text and not self._held:

@@ -40,6 +40,25 @@ def test_a_reply_streams_as_markdown_and_is_coloured_at_the_end(stage: Stage) ->
     expect(reply(stage.page).locator(".hljs-string")).to_have_text("'one'")
 
 
+def test_what_the_model_thinks_stands_collapsed_above_the_reply(stage: Stage) -> None:
+    turn = stage.accept(stage.say("hello"))
+    stage.log(turn, "reasoning.delta", text="🧵 Hm, ", at=0)
+    stage.log(turn, "reasoning.delta", text=ATTACKS, at=6)
+    thoughts = stage.page.get_by_test_id("reasoning")
+    expect(thoughts.locator("summary")).to_have_text("Thinking")
+    expect(thoughts.locator("div")).to_be_hidden()
+    thoughts.locator("summary").click()
+    expect(thoughts.locator("div")).to_have_text("🧵 Hm, " + ATTACKS)
+
+    stage.log(turn, "turn.resumed", text="", tools=[], at=0, reasoning="Yes.")
+    expect(thoughts.locator("div")).to_have_text("Yes.")
+    stage.write(turn, "Hello.")
+    stage.finish(turn, "Hello.")
+    expect(reply(stage.page)).to_contain_text("Hello.")
+    expect(reply(stage.page)).not_to_contain_text("Yes.")
+    expect(thoughts.locator("div")).to_be_visible()
+
+
 def test_nothing_that_is_streamed_or_stored_becomes_markup(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say(ATTACKS))

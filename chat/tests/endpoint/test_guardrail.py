@@ -66,7 +66,7 @@ async def test_the_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoi
         assert question.body["store"] is False
 
 
-@pytest.mark.parametrize("verdict", ["no", "No.", "**No**", " no, it has not"])
+@pytest.mark.parametrize("verdict", ["no", "No.", "**No**", " no, it has not", "<think>Yes? I see.</think>\n\nNo."])
 async def test_what_the_model_turns_away_is_refused_before_anything_is_seen(
     online: Chat, endpoint: ModelServer, verdict: str
 ) -> None:

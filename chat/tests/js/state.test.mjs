@@ -36,7 +36,7 @@ const loaded = () => ({
   turns: [
     {
       id: "t1", status: "done", attempt: 1, n: 0, prompt_id: "m1", prompt_text: "Add milk", prompt: { ...PROMPT, client_id: "x" },
-      reply: REPLY, text: "", tools: [{ ...CALL, output: "{}" }], warning: null, error: null, replaces: null, versions: ["t1"],
+      reply: REPLY, text: "", reasoning: "", tools: [{ ...CALL, output: "{}" }], warning: null, error: null, replaces: null, versions: ["t1"],
       kept: [],
     },
   ],
@@ -98,6 +98,16 @@ test("a later attempt writes the text anew from where it says", () => {
   assert.equal(state.turns[0].text, "Done and well");
   // What is left of the first attempt comes too late.
   assert.equal(receive(state, log(9, "text.delta", { text: "old", at: 0 }, 1)), state);
+});
+
+test("reasoning grows beside the text, and a later attempt or a snapshot replaces it", () => {
+  const before = play(nothing(), accepted(), log(1, "reasoning.delta", { text: "🎉 Hm", at: 0 }), log(2, "reasoning.delta", { text: ".", at: 4 }));
+  const thought = (/** @type {any[]} */ ...frames) => play(before, ...frames).turns[0].reasoning;
+  assert.deepEqual([thought(), before.turns[0].text], ["🎉 Hm.", ""]);
+  assert.equal(thought(log(3, "turn.resumed", { text: "", tools: [], at: 0, reasoning: "Yes" })), "Yes");
+  assert.equal(thought(log(3, "turn.resumed", { text: "", tools: [], at: 0 })), "");
+  assert.equal(thought(log(3, "turn.snapshot", { status: "done", text: "", tools: [], message: REPLY, reasoning: "Yes" })), "Yes");
+  assert.equal(thought(finished), "🎉 Hm.");
 });
 
 test("a snapshot replaces what is shown, whatever its number", () => {
