@@ -5,6 +5,7 @@ languages that are written without spaces. The endpoint reports how many tokens 
 makes the next estimate of the conversation more exact.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -21,6 +22,8 @@ from chat.assistant.sent import MOST_RATIO, Sent
 from chat.assistant.wrapping import WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 from chat.memory.items import is_user_message, surplus_of_request, turn_starts
+
+logger = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 3
 PER_ITEM = 4  # tokens of an item that are not its text
@@ -199,7 +202,9 @@ class WithinContext(WrappedModel):
     def _remember(self, limit: int) -> None:
         assert self._config is not None  # noqa: S101 - checked before anything is counted
         known = learned(self._config.name)
-        known.context_tokens = min(limit, known.context_tokens or limit)
+        if known.context_tokens is None or limit < known.context_tokens:
+            known.context_tokens = limit
+            logger.info("Requests to the model %s hold at most %s tokens from now on.", self._config.name, f"{limit:,}")
 
 
 def size_of(value: object) -> int:

@@ -27,6 +27,7 @@ from chat.memory.items import is_user_message
 logger = logging.getLogger(__name__)
 
 RECENT_ITEMS = 12
+MOST_OF_EACH = 2_000  # characters: what a message is about stands at its beginning
 VERDICT_TIMEOUT = 10.0  # seconds
 _NO = re.compile(r"\W*no\b", re.I)
 
@@ -77,7 +78,7 @@ def _text(item: Mapping[str, Any]) -> str:
 
 async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> bool:
     transcript = "\n".join(
-        f"{item['role']}: {_text(item)}" for item in items if item.get("role") in ("user", "assistant")
+        f"{item['role']}: {_text(item)[:MOST_OF_EACH]}" for item in items if item.get("role") in ("user", "assistant")
     )
     besides = extra.configured().described
     question = QUESTION + (BESIDES.format(tools=besides) if besides else "")

@@ -9,7 +9,7 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant.context_window import TOO_LONG_ANSWER, TOO_LONG_MESSAGE, TOO_MUCH_READ, TOO_SMALL, Window
+from chat.assistant.context_window import TOO_LONG_ANSWER, TOO_LONG_MESSAGE, TOO_MUCH_READ, TOO_SMALL, Window, size_of
 from chat.assistant.model_config import learned
 from chat.assistant.providers import build_model
 from chat.assistant.sent import Sent
@@ -180,6 +180,11 @@ async def test_a_full_context_in_the_midst_of_an_answer_takes_back_what_was_writ
     assert reply_of(events) == "All of it."
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]
     assert warnings(events) == ["context_shortened"]
+    assert isinstance(events[-1], TurnFinished)
+    assert events[-1].warning == {
+        "code": "context_shortened",
+        "detail": "Answered without the beginning of this conversation",
+    }
 
 
 async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(limited: Chat, endpoint: ModelServer) -> None:
@@ -281,6 +286,19 @@ async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(limited: Chat,
 
     assert (await in_database(Turn.objects.get, pk=accepted.turn.pk)).warning == "context_shortened"
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [
+        ("buy milk tomorrow", 5),
+        ("明天买牛奶", 5),
+        ({"type": "function_call", "arguments": '{"title": "Tea"}'}, 9),
+        ({"role": "user", "content": [{"type": "input_text", "text": "\ud83d"}]}, 5),
+    ],
+)
+def test_a_size_is_estimated_from_bytes_in_any_script(value: object, tokens: int) -> None:
+    assert size_of(value) == tokens
 
 
 def test_what_the_journal_has_of_a_request_is_warned_of_again() -> None:

@@ -66,6 +66,15 @@ async def test_the_model_is_asked_when_the_rules_are_unsure(online: Chat, endpoi
         assert question.body["store"] is False
 
 
+async def test_the_beginning_of_a_long_message_is_asked_about(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.rule = judging(says("Yes."), says("What would you like to add?"))
+
+    await events_of(online, UNSURE + " and on" * 1_300)
+
+    assert UNSURE in endpoint.requests[0].said
+    assert len(endpoint.requests[0].said) < 2_100, "a small context holds it"
+
+
 @pytest.mark.parametrize("verdict", ["no", "No.", "**No**", " no, it has not", "<think>Yes? I see.</think>\n\nNo."])
 async def test_what_the_model_turns_away_is_refused_before_anything_is_seen(
     online: Chat, endpoint: ModelServer, verdict: str
