@@ -10,8 +10,7 @@ from chat.tests.browser.conftest import Person, expect_state, say
 from chat.tests.browser.stage import Stage
 from chat.tests.model_server.script import says
 from chat.tests.model_server.threaded import ThreadedModelServer
-from config.pytest_postgres import database
-from config.tests.support import LiveDatabase, ServerProcess, eventually, free_port
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
 
 MODELS = """
 [[models]]
