@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 from django.views.generic import FormView
 
-from chat import accounts, forms, history, shelf
+from chat import accounts, forms, history, shelf, usage
 from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
 from chat.assistant.model_config import configured, name_in_use
@@ -300,4 +300,5 @@ def account_settings(request: PersonRequest) -> HttpResponse:
         return redirect("settings")
     status = 422 if email.is_bound or zone.is_bound else 200
     context = {"email_form": email, "zone_form": zone, "terms": shelf.terms()}
+    context["usage"] = usage.of_month(person.pk, now=timezone.now())
     return render(request, "accounts/settings.html", context, status=status)

@@ -1,6 +1,7 @@
 """Ask a model's endpoint ten things that the product does with it, and derive the settings that it needs."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -41,6 +42,7 @@ class Point:
     """One thing that was asked: "missing" is what an endpoint may lack, "failed" what the product needs."""
 
     name: str
+    api: Api
     outcome: Outcome
     seconds: float = 0.0
     note: str = ""
@@ -48,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of all points, and the settings to use."""
+    """What became of all points by an API, and the settings to use."""
 
     model: str
     points: tuple[Point, ...]
@@ -60,6 +62,11 @@ class Report:
     def is_usable(self) -> bool:
         """Whether nothing failed that the product needs."""
         return all(point.outcome in ("ok", "missing") for point in self.points)
+
+    @property
+    def speaks_nothing(self) -> bool:
+        """Whether there is no such API at the address."""
+        return self.points[0].note == NO_API.detail
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain dict."""
@@ -73,25 +80,29 @@ class Lacking(Exception):
 def check(config: ModelConfig, on_point: Callable[[Point], None] = lambda point: None) -> Report:
     """Ask an endpoint ten things, each reported as soon as it is known. Nothing is stored, no tool is carried out.
 
-    Where there is no such API at its address, the other one is tried.
+    Where the API that is configured lacks something that the product needs, the other one is tried too.
     """
     return asyncio.run(_check(config, on_point))
 
 
 async def _check(config: ModelConfig, on_point: Callable[[Point], None]) -> Report:
     other: Api = "chat_completions" if config.api == "responses" else "responses"
-    for tried in (config, replace(config, api=other)):
-        points: list[Point] = []
-        async for point in _points(tried):
-            if point.note == NO_API.detail and tried is config:
-                break
-            points.append(point)
-            on_point(point)
-        else:
-            break
+    report = await _check_api(config, on_point)
+    # Another kind of failure (a wrong key, no connection) would be the same by the other API.
+    if report.is_usable or any(point.outcome == "skipped" and not report.speaks_nothing for point in report.points):
+        return report
+    by_other = await _check_api(replace(config, api=other), on_point)
+    return by_other if by_other.is_usable or report.speaks_nothing else report
+
+
+async def _check_api(config: ModelConfig, on_point: Callable[[Point], None]) -> Report:
+    points = []
+    async for point in _points(config):
+        points.append(point)
+        on_point(point)
     knows = learned(config.name)
     reasoning = "return" if knows.needs_reasoning else config.reasoning
-    return Report(config.name, tuple(points), tried.api, tuple(sorted(config.omit | knows.omit)), reasoning)
+    return Report(config.name, tuple(points), config.api, tuple(sorted(config.omit | knows.omit)), reasoning)
 
 
 async def _points(config: ModelConfig) -> AsyncIterator[Point]:
@@ -102,11 +113,11 @@ async def _points(config: ModelConfig) -> AsyncIterator[Point]:
         answers = True
         for name, ask, is_needed in asked.points():
             if not answers:
-                yield Point(name, "skipped")
+                yield Point(name, config.api, "skipped")
                 continue
             begun = time.monotonic()
             outcome, note = await _outcome(ask, is_needed=is_needed)
-            yield Point(name, outcome, round(time.monotonic() - begun, 1), note)
+            yield Point(name, config.api, outcome, round(time.monotonic() - begun, 1), note)
             answers = outcome != "failed" or name != "stream"
     finally:
         await client.close()
@@ -172,6 +183,9 @@ class _Asked:
         self._called.calls = [call for call in self._called.calls if call.name == "create_task"]
         if not self._called.calls:
             raise Lacking("The model answers without calling the tool.")
+        if not all(_is_object(call.arguments) for call in self._called.calls):
+            self._called = _Answer()
+            raise Lacking("The call's arguments are no JSON object, or are cut off.")
         return "create_task"
 
     async def two_calls(self) -> str:
@@ -269,6 +283,13 @@ def _read(response: Response, answer: _Answer) -> None:
     answer.reasoning = sum(isinstance(item, ResponseReasoningItem) for item in response.output)
     if response.usage is not None:
         answer.tokens = response.usage.input_tokens, response.usage.output_tokens
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def _user(text: str) -> list[Item]:

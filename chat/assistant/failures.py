@@ -55,6 +55,7 @@ NO_TOOLS = Kind(
 )
 BUSY = Kind("The model's endpoint is busy at the moment.", retryable=True)
 UNREACHABLE = Kind("The model's endpoint cannot be reached at the moment.", retryable=True)
+FAILING = Kind("The model's endpoint fails at the moment.", retryable=True)
 BROKEN = Kind("The model's answer broke off.", retryable=True)
 CONTEXT = Kind("This is too long for the model. Please send a shorter message, or begin a new chat.", unavailable=False)
 CONTENT = Kind("The model's provider refuses to answer this. Please say it in other words.", unavailable=False)
@@ -149,7 +150,7 @@ def _status_kind(error: openai.APIStatusError) -> Kind:
         if status in statuses and pattern.search(text):
             return kind
     if status >= 500 or status in AGAIN:
-        return STATUSES.get(status, UNREACHABLE)
+        return STATUSES.get(status, FAILING)
     return STATUSES.get(status, REFUSED)
 
 

@@ -25,7 +25,7 @@ ODD_VALUES = ("(\\", "9" * 30)
 ODD_IDS = ("9" * 30, "-1", "_2", "%FF", "x" * 300, "1/2")
 
 
-def changelist(model: type[Model], **query: str) -> str:
+def changelist(model: type[Model], /, **query: str) -> str:
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     return f"{page}?{urlencode(query)}"
 

@@ -32,6 +32,7 @@ from chat.models import (
     AgentSession,
     Conversation,
     FormerEmail,
+    ModelUsage,
     Quarantined,
     Task,
     TaskCounter,
@@ -74,6 +75,9 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
         remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # that no conversation knows of
         Task.objects.create(user=person, number=TaskCounter.take(person.pk), title="Buy the sekret cake")
+        ModelUsage.objects.create(
+            user=person, day=timezone.now(), model="fast", responses=1, input_tokens=1, output_tokens=1
+        )
         person.groups.add(Group.objects.create(name=f"friends of {person.pk.hex}"))
         person.user_permissions.add(Permission.objects.get(codename="view_agentsession"))
         for password in (PASSWORD, "wrong"):

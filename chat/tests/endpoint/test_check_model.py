@@ -124,6 +124,38 @@ async def test_the_other_api_is_tried_where_there_is_no_such_path(configured: No
     assert report["api"] == "chat_completions"
 
 
+@pytest.mark.parametrize("api", ["responses"], indirect=True)
+async def test_the_other_api_is_tried_where_one_lacks_something(configured: None, endpoint: ModelServer) -> None:
+    async def rule(request: Request) -> Step:
+        if request.api == "responses" and len(request.items) > 100:
+            return HttpError(400, "Cannot determine type of 'item'")
+        return await able(request)
+
+    endpoint.rule = rule
+
+    report, is_usable = await run()
+
+    assert is_usable
+    assert report["api"] == "chat_completions"
+    assert outcomes(report)["long history"] == "ok"
+
+
+@pytest.mark.parametrize("arguments", ['{"title": "Te', '["Tea"]', ""])
+async def test_arguments_that_are_no_object_are_no_tool_call(
+    configured: None, endpoint: ModelServer, arguments: str
+) -> None:
+    async def rule(request: Request) -> Step:
+        add = "Add a task" in request.said and request.items[-1].get("role") == "user"
+        return Answer(parts=(Call("create_task", arguments, "call_1"),)) if add else await able(request)
+
+    endpoint.rule = rule
+
+    report, is_usable = await run()
+
+    assert not is_usable
+    assert outcomes(report)["tool call"] == "failed"
+
+
 async def test_it_prints_a_table_with_the_settings(configured: None, endpoint: ModelServer, api: Api) -> None:
     endpoint.rule = able
     out = StringIO()
@@ -132,7 +164,8 @@ async def test_it_prints_a_table_with_the_settings(configured: None, endpoint: M
 
     lines = out.getvalue().splitlines()
     assert lines[0] == "stub-1: stub-1 at 127.0.0.1"
-    assert [name for line, name in zip(lines[1:], NAMES, strict=False) if line.strip().startswith(name)] == NAMES
+    assert lines[2] == f"By {api}:"
+    assert [name for line, name in zip(lines[3:], NAMES, strict=False) if line.strip().startswith(name)] == NAMES
     assert f"  AGENT_API={api}" in lines
 
 

@@ -100,7 +100,7 @@ async def test_after_the_budget_the_turn_fails_with_a_sentence(
 
     failure = failure_of(await events_of(online, "hi"))
 
-    assert (failure.detail, failure.retryable) == ("The model's endpoint cannot be reached at the moment.", True)
+    assert (failure.detail, failure.retryable) == ("The model's endpoint fails at the moment.", True)
     assert len(endpoint.requests) > 2
 
 

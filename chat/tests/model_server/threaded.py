@@ -35,6 +35,11 @@ class ThreadedModelServer:
         self._loop.close()
 
     @property
+    def url(self) -> str:
+        """The base URL for the client."""
+        return self._server.url
+
+    @property
     def requests(self) -> list[Request]:
         """What was asked so far."""
         return self._server.requests

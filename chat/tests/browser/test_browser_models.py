@@ -1,0 +1,129 @@
+"""The choice of a model on the page: with the first message, later, by keyboard, in every tab, on a phone."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from chat.tests.browser.conftest import Person, expect_state, say
+from chat.tests.browser.stage import Stage
+from chat.tests.model_server.script import says
+from chat.tests.model_server.threaded import ThreadedModelServer
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually, free_port
+
+MODELS = """
+[[models]]
+name = "fast"
+label = "Fast"
+base_url = "{url}"
+fallback = ["slow"]
+
+[[models]]
+name = "slow"
+label = "Slow and thorough"
+base_url = "{url}"
+"""
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[ThreadedModelServer]:
+    with ThreadedModelServer(port=free_port()) as server:
+        server.always(says("Hel", "lo"))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(
+    models: ThreadedModelServer, _migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server with two models."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "models.toml").write_text(MODELS.format(url=models.url))
+    with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
+        file = str(folder / "models.toml")
+        process = ServerProcess(LiveDatabase(url), folder, AGENT_MODELS=file, AGENT_GUARDRAIL="off")
+        yield process
+        process.terminate()
+
+
+def asked(models: ThreadedModelServer) -> list[str]:
+    return [request.model for request in models.requests]
+
+
+def test_a_model_is_chosen_with_the_first_message_and_later(person: Person, models: ThreadedModelServer) -> None:
+    page = person.chat()
+    select = page.get_by_label("Model", exact=True)
+    expect(select).to_have_value("fast")
+    expect(page.locator("#bar-model")).to_have_text("Fast")
+    select.select_option("slow")
+    say(page, "hi")
+    assert asked(models)[-1] == "slow"
+    expect(page.locator("#bar-model")).to_have_text("Slow and thorough")
+
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect_state(other, "online")
+    expect(other.get_by_test_id("model")).to_have_value("slow")
+
+    select.focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#bar-model")).to_have_text("Fast")
+    expect(other.get_by_test_id("model")).to_have_value("fast")
+    say(other, "hi again")
+    assert asked(models)[-1] == "fast"
+    other.close()
+
+
+def test_a_choice_that_is_refused_is_taken_back(person: Person) -> None:
+    page = person.chat()
+    say(page, "hi")
+    page.route("**/model/", lambda route: route.abort())
+    page.get_by_test_id("model").select_option("slow")
+    expect(page.locator("#strip")).to_contain_text("The model was not changed")
+    expect(page.get_by_test_id("model")).to_have_value("fast")
+    person.faults.clear()  # the browser reports the connection that failed
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_choice_is_readable_on_a_phone(person: Person, scheme: str) -> None:
+    page = person.chat()
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    select = page.get_by_test_id("model")
+    expect(select).to_be_in_viewport()
+    box = select.bounding_box()
+    assert box is not None and box["height"] >= 32 and box["x"] + box["width"] <= 360
+    assert contrast(page) > 4.5
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def contrast(page: Page) -> float:
+    """Return the contrast of the select's text, as WCAG counts it."""
+    ratio: float = page.evaluate(
+        """() => {
+            const style = getComputedStyle(document.querySelector("#model"));
+            const light = (color) => {
+                const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255)
+                    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            };
+            const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => y - x);
+            return (a + 0.05) / (b + 0.05);
+        }"""
+    )
+    return ratio
+
+
+def test_a_retry_is_shown_and_announced_until_the_next_text(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say("hi"))
+    stage.log(turn, "turn.started")
+    detail = "The model does not answer. Retrying, 2 of 5."
+    stage.log(turn, "model.retrying", attempt_n=2, of=5, seconds=1.5, detail=detail)
+    expect(page.get_by_test_id("retrying")).to_have_text(detail)
+    expect(page.locator("#announcer")).to_have_text(detail)
+    stage.write(turn, "Hello")
+    expect(page.get_by_test_id("retrying")).to_have_count(0)
+    stage.finish(turn, "Hello")
+    eventually(lambda: page.locator("#announcer").inner_text() != detail, what="the end to be announced")

@@ -1,0 +1,55 @@
+"""What a person's turns have cost, by model."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import Sum
+
+from chat.assistant.model_config import configured
+from chat.models import ModelUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Sums for one model; `cost` is in AGENT_CURRENCY, and None where no response had a price."""
+
+    model: str  # for people
+    responses: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal | None
+
+    @property
+    def priced(self) -> str:
+        """The cost for people."""
+        return price(self.cost)
+
+
+def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
+    """Return a person's sums since the month (UTC) began, the most used model first."""
+    labels = {model.name: model.label or model.name for model in configured()}
+    rows = ModelUsage.objects.filter(user=user_id, day__gte=month_began(now)).values("model").order_by("model")
+    sums = rows.annotate(
+        total=Sum("responses"), given=Sum("input_tokens"), said=Sum("output_tokens"), price=Sum("cost")
+    )
+    found = [
+        Usage(labels.get(row["model"], row["model"]), row["total"], row["given"], row["said"], row["price"])
+        for row in sums
+    ]
+    return sorted(found, key=lambda usage: -usage.input_tokens - usage.output_tokens)
+
+
+def price(cost: Decimal | None) -> str:
+    """Return a sum of money for people: four places below ten, two above; a dash where there is none."""
+    if cost is None:
+        return "–"
+    return f"{cost:,.{4 if cost < 10 else 2}f} {settings.AGENT_CURRENCY}"
+
+
+def month_began(now: datetime) -> date:
+    """Return the first day of a moment's month, UTC."""
+    return now.astimezone(UTC).date().replace(day=1)

@@ -1,0 +1,37 @@
+"""What models were asked: tokens and cost per person and day, to be read only."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from chat.models import ModelUsage
+from chat.usage import price
+from sessions_admin.admin.shown import ReadOnlyAdmin
+
+
+@admin.register(ModelUsage)
+class ModelUsageAdmin(ReadOnlyAdmin[ModelUsage]):
+    """A person's day and model a row, the newest day first."""
+
+    list_display = fields = readonly_fields = (
+        "day",
+        "user",
+        "model",
+        "responses",
+        "input_tokens",
+        "output_tokens",
+        "price",
+    )
+    list_select_related = ("user",)
+    list_filter = ("model",)
+    search_fields = ("user__email",)
+    search_help_text = "E-mail address"
+    date_hierarchy = "day"
+    ordering = ("-day", "pk")
+
+    @admin.display(description="cost", ordering="cost")
+    def price(self, usage: ModelUsage) -> str:
+        return price(usage.cost)
+
+    def has_view_permission(self, request: HttpRequest, obj: ModelUsage | None = None) -> bool:
+        # It says of people how much they do: for those who see people.
+        return super().has_view_permission(request, obj) or request.user.has_perm("chat.view_user")

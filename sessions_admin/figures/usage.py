@@ -1,0 +1,51 @@
+"""What models were asked, per person and day."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, timedelta
+from decimal import Decimal
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from chat.models import ModelUsage
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """A person's day: sums over all models, or of one."""
+
+    day: date
+    email: str
+    model: str  # empty for all
+    responses: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as a plain dict; the cost is a decimal as text."""
+        cost = None if self.cost is None else str(self.cost)
+        return asdict(self) | {"day": self.day.isoformat(), "cost": cost}
+
+
+def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool = False) -> Iterator[UsageLine]:
+    """Yield sums per person and day (UTC), the newest day first; of one person, or per model too."""
+    since = (timezone.now() - within).astimezone(UTC).date()
+    rows = ModelUsage.objects.filter(day__gt=since)
+    if email is not None:
+        rows = rows.filter(user__email__iexact=email)
+    by = ("day", "user__email", "model") if by_model else ("day", "user__email")
+    sums = rows.values(*by).annotate(
+        total=Sum("responses"), given=Sum("input_tokens"), said=Sum("output_tokens"), price=Sum("cost")
+    )
+    for row in sums.order_by("-day", *by[1:]).iterator():
+        yield UsageLine(
+            row["day"],
+            row["user__email"],
+            row.get("model", ""),
+            row["total"],
+            row["given"],
+            row["said"],
+            row["price"],
+        )
