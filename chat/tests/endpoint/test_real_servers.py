@@ -1,4 +1,7 @@
-"""The whole product against a model's endpoint in a process of its own: talk, kill -9, and it still remembers."""
+"""The whole product against model endpoints in processes of their own: ours, llama.cpp's server and LiteLLM's proxy.
+
+A small model's answers are of little use; what the product does with them counts.
+"""
 
 import json
 import subprocess
@@ -9,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from chat.tests.live import open_socket, sign_in
+from chat.tests.endpoint.programs import LiteLlm, LlamaServer
+from chat.tests.evidence import Conversation
+from chat.tests.live import Frame, LiveSocket, is_end, open_socket, sign_in
 from chat.tests.model_server import Api
 from config.processes import spawn
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, eventually
@@ -98,3 +103,122 @@ def test_a_script_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     )
 
     assert (done.returncode, done.stderr) == (1, "A script is a list of objects.\n")
+
+
+# Other people's programs.
+
+MINUTES = 300.0
+TITLES = ["buy tea", "water the plants", "pay the rent", "wash the car"]
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    """llama.cpp's server with room for a long conversation."""
+    with LlamaServer(tmp_path_factory.mktemp("llama"), context=8192, longest=200) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def litellm(llama: LlamaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiteLlm]:
+    """LiteLLM's proxy in front of it."""
+    with LiteLlm(tmp_path_factory.mktemp("litellm"), llama.url) as server:
+        yield server
+
+
+# llama.cpp takes no item without a type: "Cannot determine type of 'item'".
+ITEMS = pytest.param("llama, responses", marks=pytest.mark.xfail(reason="items"))
+
+
+@pytest.fixture(params=["llama, chat_completions", ITEMS, "litellm, chat_completions"])
+def product(request: pytest.FixtureRequest, live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
+    """The product with one of them as its model's endpoint."""
+    program, api = request.param.split(", ")
+    url = request.getfixturevalue(program).url
+    server = _serve(live_database, tmp_path, url, AGENT_API=api, OPENAI_API_KEY=LiteLlm.KEY)
+    yield server
+    server.kill9()
+
+
+@pytest.mark.long
+async def test_twenty_turns_a_stop_and_a_kill_with_a_real_program(product: ServerProcess) -> None:
+    person, conversation = sign_in(product), uuid.uuid4()
+    evidence = Conversation(product.database, product.data_dir / "agent_sessions.db", person.id, conversation)
+
+    async with open_socket(product, person, conversation) as socket:
+        await socket.ready()
+        for title in TITLES:
+            assert (await _said(socket, f"Add a task to {title}"))["type"] == "turn.finished"
+        for n in range(13):
+            assert (await _said(socket, f"Thank you, {n}"))["type"] == "turn.finished"
+        stopped = await _begun(socket, "What is on my list?")
+        await socket.send("turn.stop", turn_id=stopped)
+        assert (await socket.end_of(stopped, within=MINUTES))["type"] == "turn.stopped"
+        await _begun(socket, "What is on my list, again?")
+    product.kill9()
+    product.restart()
+
+    async with open_socket(product, person, conversation) as socket:
+        await socket.ready()
+        assert (await _said(socket, "Add a task to post the letter"))["type"] == "turn.finished"
+    statuses = product.database.query("SELECT status FROM chat_turn ORDER BY seq")
+    assert [status for (status,) in statuses] == ["done"] * 17 + ["stopped", "done", "done"]
+    titles = [title.lower() for (title,) in product.database.query("SELECT title FROM chat_task")]
+    assert any("tea" in title for title in titles), titles
+    assert len(titles) == len(product.database.query("SELECT 1 FROM chat_toolcall WHERE name = 'create_task'"))
+    evidence.check_session()
+
+
+@pytest.mark.long
+@pytest.mark.xfail(reason="arguments", strict=False)
+async def test_calls_that_are_cut_off_at_the_longest_answer_spoil_no_conversation(
+    live_database: LiveDatabase, tmp_path: Path, api: Api
+) -> None:
+    with LlamaServer(tmp_path, context=8192, longest=24) as llama:
+        server = _serve(live_database, tmp_path, llama.url, AGENT_API=api)
+        try:
+            async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
+                await socket.ready()
+                await _said(socket, "Add a task to buy tea")
+                end = await _said(socket, "Thank you")
+        finally:
+            server.kill9()
+
+    assert end["type"] == "turn.finished", end
+
+
+@pytest.mark.long
+@pytest.mark.xfail(reason="context", strict=False)
+async def test_a_conversation_that_outgrows_the_context_goes_on(live_database: LiveDatabase, tmp_path: Path) -> None:
+    with LlamaServer(tmp_path, context=640, longest=80) as llama:
+        server = _serve(live_database, tmp_path, llama.url, AGENT_API="chat_completions")
+        try:
+            async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
+                await socket.ready()
+                ends = [await _said(socket, f"What is on my list, {n}?") for n in range(12)]
+        finally:
+            server.kill9()
+
+    assert [end["type"] for end in ends] == ["turn.finished"] * 12, ends[-1]
+
+
+def _serve(database: LiveDatabase, folder: Path, url: str, **variables: str) -> ServerProcess:
+    model = {"OPENAI_BASE_URL": url, "AGENT_MODEL": "smol", "AGENT_GUARDRAIL": "off", "AGENT_MODEL_TIMEOUT": "120"}
+    return ServerProcess(database, folder, **model, **variables)
+
+
+async def _said(socket: LiveSocket, text: str) -> Frame:
+    """Say something and return how its turn ended."""
+    accepted = await socket.accepted(await socket.message(text))
+    return await socket.end_of(accepted["turn"]["id"], within=MINUTES)
+
+
+async def _begun(socket: LiveSocket, text: str) -> str:
+    """Say something and return its turn as soon as the first words of the reply have come."""
+    turn_id: str = (await socket.accepted(await socket.message(text)))["turn"]["id"]
+
+    def speaks(frame: Frame) -> bool:
+        return frame.get("turn_id") == turn_id and (frame["type"] == "text.delta" or is_end(frame))
+
+    first = await socket.until(speaks, within=MINUTES)
+    assert first["type"] == "text.delta", first
+    return turn_id

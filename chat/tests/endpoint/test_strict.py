@@ -13,6 +13,7 @@ SYSTEM = {"role": "system", "content": "Keep the list."}
 USER = {"role": "user", "content": "Add tea"}
 TOOL = {"role": "tool", "tool_call_id": "call_1", "content": "{}"}
 REPLY = {"role": "assistant", "content": "Added."}
+MESSAGE = REPLY | {"type": "message"}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "{}"}
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 
@@ -55,12 +56,13 @@ ITEMS: dict[str, tuple[list[Item], str]] = {
     "an empty name": ([USER, function(name=""), OUTPUT], "Invalid 'input[1].name': empty string"),
     "a long call id": ([USER, function(call_id="a" * 65)], "Invalid 'input[1].call_id': string too long"),
     "a long item id": ([USER, function(id="a" * 65), OUTPUT], "Invalid 'input[1].id': string too long"),
-    "a repeated item id": ([USER, REASONING, REASONING, REPLY], "Duplicate item found with id rs_1"),
+    "a repeated item id": ([USER, REASONING, REASONING, MESSAGE], "Duplicate item found with id rs_1"),
     "an output without its call": ([USER, OUTPUT], "No tool call found for function call output"),
     "an output before its call": ([USER, OUTPUT, function()], "No tool call found for function call output"),
     "a call without its output": ([USER, function(), USER], "No tool output found for function call call_1"),
+    "an item without a type": ([USER, REPLY, USER], "Cannot determine type of 'item'"),
     "reasoning alone": ([USER, REASONING, USER], "without its required following item"),
-    "an empty reply": ([USER, {"role": "assistant", "content": ""}, USER], "Expected a message that is not empty"),
+    "an empty reply": ([USER, MESSAGE | {"content": ""}, USER], "Expected a message that is not empty"),
     "a field of ours": ([USER, function(provider_data={}), OUTPUT], "Unknown parameter: 'input[1].provider_data'"),
     "a NUL": ([{"role": "user", "content": "a\0b"}], "could not parse the JSON"),
 }
@@ -93,7 +95,7 @@ def test_messages_that_one_provider_does_not_take(strictness: Strictness, messag
 
 def test_a_sound_conversation_is_taken() -> None:
     messages = [SYSTEM, USER, calling(), TOOL, REPLY, USER]
-    items = [USER, REASONING, function(), OUTPUT, REPLY, USER]
+    items = [USER, REASONING, function(), OUTPUT, MESSAGE, USER]
 
     assert Strictness().refusal(Request("chat_completions", {"messages": messages})) is None
     assert Strictness().refusal(Request("responses", {"input": items})) is None

@@ -112,6 +112,8 @@ class Strictness:
         for n, item in enumerate(items):
             known = _known_keys(item)
             yield from (f"Unknown parameter: 'input[{n}].{key}'." for key in item.keys() - known)
+            if item.get("role") == "assistant" and "type" not in item:
+                yield "Cannot determine type of 'item'"  # llama.cpp
             if len(str(item.get("id") or "")) > _LONGEST:
                 yield f"Invalid 'input[{n}].id': string too long. Expected a string with maximum length {_LONGEST}."
             if item.get("type") == "function_call":
