@@ -195,12 +195,12 @@ def _valid(usage: object) -> ResponseUsage | None:
     """Return the tokens that a response took, as far as they are numbers."""
     if usage is None:
         return None
-    given, said = _count(usage, "input_tokens"), _count(usage, "output_tokens")
+    inputs_used, outputs_used = _count(usage, "input_tokens"), _count(usage, "output_tokens")
     inputs, outputs = getattr(usage, "input_tokens_details", None), getattr(usage, "output_tokens_details", None)
     return ResponseUsage(
-        input_tokens=given,
-        output_tokens=said,
-        total_tokens=_count(usage, "total_tokens") or given + said,
+        input_tokens=inputs_used,
+        output_tokens=outputs_used,
+        total_tokens=_count(usage, "total_tokens") or inputs_used + outputs_used,
         input_tokens_details=InputTokensDetails(
             cached_tokens=_count(inputs, "cached_tokens"), cache_write_tokens=_count(inputs, "cache_write_tokens")
         ),
