@@ -60,5 +60,5 @@ class TurnContext:
     kept: Sequence[KeptCall] = ()
 
     def needs_no_approval(self, call_id: str) -> bool:
-        """Tell whether a call waits for nobody: it was decided about, or is not run."""
+        """Return whether a call needs no decision: there is one, or the call is not run."""
         return call_id in self.settled or call_id in self.refused

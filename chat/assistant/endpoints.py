@@ -146,12 +146,14 @@ class ResponsesModel(OpenAIResponsesModel):
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item as the Responses API's types want it: a reply without an id of the API's is text."""
     item.pop("provider_data", None)
-    if item.get("type") != "message" or str(item.get("id")).startswith("msg"):
+    if item.get("type", "message") != "message" or str(item.get("id")).startswith("msg"):
         return item
-    if item.get("role") != "assistant" or not isinstance(item["content"], list):
+    if item.get("role") != "assistant":
         return item
-    said = "".join(str(part.get("text") or part.get("refusal") or "") for part in item["content"])
-    return {"role": item["role"], "content": said}
+    content = item["content"]
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or part.get("refusal") or "") for part in content)
+    return {"type": "message", "role": "assistant", "content": content}  # llama.cpp takes no reply without a type
 
 
 class CompletionsModel(OpenAIChatCompletionsModel):

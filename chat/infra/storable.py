@@ -9,7 +9,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether a text can be stored as it is."""
+    """Return whether a text can be stored as it is."""
     return ("\0" not in text) if text.isascii() else not _UNSTORABLE.search(text)
 
 

@@ -464,7 +464,7 @@ CALLS: dict[str, list[Json]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_parallel_calls_are_told_apart(name: str) -> None:
+def test_parallel_calls_are_separated(name: str) -> None:
     assert [(called, json.loads(arguments)) for called, arguments in joined(*CALLS[name])] == [
         ("a", {"n": 1}),
         ("b", {}),

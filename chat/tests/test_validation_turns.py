@@ -41,7 +41,7 @@ async def test_the_model_can_call_again_after_an_invalid_call(chat: Chat, script
     assert await chat.reply("Still there?") == "Yes."
 
 
-async def test_nobody_is_asked_about_an_invalid_call(chat: Chat, script: ScriptedModel) -> None:
+async def test_an_invalid_call_needs_no_approval(chat: Chat, script: ScriptedModel) -> None:
     script.enqueue([function_call("delete_tasks", '{"numbers": [1, 2]', call_id="c1")])
     script.enqueue([assistant_message("Which ones?")])
 

@@ -269,7 +269,7 @@ def _attempted(effect: Callable[[], Effect]) -> Effect:
 
 
 def save_text(hold: Hold, text: str, reasoning: str) -> None:
-    """Save the reply and the reasoning so far, for whoever comes after a crash. Raise TurnLost."""
+    """Save the reply and the reasoning so far, for the process that takes over after a crash. Raise TurnLost."""
     statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {HELD}"  # noqa: S608 - our own words
     hold.write(statement, text=text, reasoning=reasoning)
 

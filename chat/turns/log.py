@@ -45,7 +45,7 @@ class _Growing:
     """A text that grows at its end, or is written anew from an offset."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []  # joined when somebody asks
+        self._pieces: list[str] = []  # joined when they are read
         self.length = 0
 
     @property

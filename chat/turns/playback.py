@@ -124,7 +124,7 @@ class PlaybackModel(WrappedModel):
             self._resume(self._log.reasoning[: self._reasoned_before])
 
     def _retract(self) -> None:
-        """Take back what a response said before it turned out to be none of the reply."""
+        """Take back text that turned out to be no part of the reply."""
         if self._said:
             self._resume(self._log.reasoning)
 

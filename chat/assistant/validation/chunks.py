@@ -96,7 +96,7 @@ class _Call:
             delta.id = self._id
 
     def is_before(self, delta: ChoiceDeltaToolCall) -> bool:
-        """Tell whether a delta of the same index begins another call: by its id, or once this one is complete."""
+        """Return whether a delta of the same index begins another call: by its id, or once this one is complete."""
         name = delta.function.name if delta.function else None
         if not name or not self._name:
             return False
@@ -113,7 +113,7 @@ class _Call:
 
 
 def _is_odd(choice: Any) -> bool:
-    """Tell whether a choice is of the API's types, but has what the SDK does not read, or reads twice."""
+    """Return whether a choice is of the API's types, but has what the SDK does not read, or reads twice."""
     delta = choice.delta
     if delta.function_call is not None or choice.index != 0:
         return True

@@ -42,7 +42,7 @@ def prepared(items: Sequence[Mapping[str, Any]], origin: str, *, own_ids: bool =
 
 
 def is_of(item: Mapping[str, Any], origin: str | None) -> bool:
-    """Tell whether an item comes from an endpoint."""
+    """Return whether an item comes from an endpoint."""
     return origin is not None and _origin(item) == origin
 
 

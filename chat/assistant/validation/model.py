@@ -93,7 +93,7 @@ class _Stream:
         self._replied: list[str] = []
         self._thought: list[str] = []
         self._part: object = None  # the part of the reasoning that is arriving
-        self._done: dict[int, object] = {}  # items, by their place
+        self._done: list[object] = []  # items
 
     def take(self, delta: str) -> bool:
         """Take a piece of text that is valid as it is, and return whether it is: nothing else is done for most."""
@@ -118,7 +118,7 @@ class _Stream:
         elif isinstance(event, _THOUGHTS):
             yield from self._reason(event)
         elif isinstance(event, ResponseOutputItemDoneEvent):
-            self._done[len(self._done)] = event.item
+            self._done.append(event.item)
         elif isinstance(event, _ENDS + _PROGRESS):
             yield event
         elif (kind := getattr(event, "type", None)) not in _KNOWN:
@@ -130,7 +130,7 @@ class _Stream:
             yield from self._piece(piece, None)
         response = event.response = getattr(event, "response", None) or Response.model_construct(id="")
         given = getattr(response, "output", None)
-        output = OutputReader(self._given).read(given if isinstance(given, list) and given else self._done.values())
+        output = OutputReader(self._given).read(given if isinstance(given, list) and given else self._done)
         yield from self._missing(output)
         if output.is_empty:
             raise ModelFailed(NO_ANSWER, retryable=False)
@@ -195,12 +195,12 @@ def _valid(usage: object) -> ResponseUsage | None:
     """Return the tokens that a response took, as far as they are numbers."""
     if usage is None:
         return None
-    given, said = _count(usage, "input_tokens"), _count(usage, "output_tokens")
+    inputs_used, outputs_used = _count(usage, "input_tokens"), _count(usage, "output_tokens")
     inputs, outputs = getattr(usage, "input_tokens_details", None), getattr(usage, "output_tokens_details", None)
     return ResponseUsage(
-        input_tokens=given,
-        output_tokens=said,
-        total_tokens=_count(usage, "total_tokens") or given + said,
+        input_tokens=inputs_used,
+        output_tokens=outputs_used,
+        total_tokens=_count(usage, "total_tokens") or inputs_used + outputs_used,
         input_tokens_details=InputTokensDetails(
             cached_tokens=_count(inputs, "cached_tokens"), cache_write_tokens=_count(inputs, "cache_write_tokens")
         ),

@@ -4,7 +4,7 @@ import logging
 
 from openai import APIStatusError
 
-from chat.assistant.model_config import ModelConfig, learned
+from chat.assistant.model_config import Learned, ModelConfig, learned
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,10 @@ class Needs:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._learned = learned(config.name)
+
+    @property
+    def _learned(self) -> Learned:
+        return learned(self._config.name)
 
     @property
     def reasoning_returned(self) -> bool:
