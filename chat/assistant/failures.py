@@ -131,7 +131,7 @@ def _kind(error: Exception) -> Kind:
     if isinstance(error, openai.APIConnectionError | TimeoutError):
         return UNREACHABLE
     if isinstance(error, BrokenStream | openai.APIError):
-        names = (error.code, getattr(error, "type", None))
+        names = (_word(error.code), _word(getattr(error, "type", None)))
         return next((CODES[name] for name in names if name in CODES), BROKEN)
     if isinstance(error, NoApi):
         return NO_API
@@ -142,7 +142,7 @@ def _kind(error: Exception) -> Kind:
 
 
 def _status_kind(error: openai.APIStatusError) -> Kind:
-    status, code = error.status_code, error.code
+    status, code = error.status_code, _word(error.code)
     if code in CODES and CODES[code] is not REFUSED and status < 500:
         return CODES[code]
     text = _text(error.body)
@@ -152,6 +152,11 @@ def _status_kind(error: openai.APIStatusError) -> Kind:
     if status >= 500 or status in AGAIN:
         return STATUSES.get(status, FAILING)
     return STATUSES.get(status, REFUSED)
+
+
+def _word(code: object) -> str:
+    """Return a code of an error; endpoints also send numbers and objects."""
+    return code if isinstance(code, str) else ""
 
 
 def _text(body: object) -> str:
