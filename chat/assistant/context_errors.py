@@ -127,7 +127,7 @@ def read_error(error: BaseException) -> Exceeded | None:
 def read_event(event: TResponseStreamEvent, *, has_begun: bool) -> Exceeded | None:
     """Return what an event of a stream reports of an exceeded context.
 
-    `has_begun` tells whether something has been written: an answer that ends before that had no room.
+    `has_begun` is true once something has been written: an answer that ends before that had no room.
     """
     if isinstance(event, ResponseErrorEvent):
         return read_wording(f"{event.code} {event.message}")

@@ -240,7 +240,7 @@ def _turns_left(request: _Request) -> int | None:
 
 
 def _with_note(request: _Request) -> str | None:
-    """Return the instructions; they say that the beginning is not there where it was left out."""
+    """Return the instructions, with a note where the beginning is left out."""
     instructions = request.instructions
     if not request.gone or instructions is None or FORGOTTEN in instructions:
         return instructions
@@ -248,7 +248,7 @@ def _with_note(request: _Request) -> str | None:
 
 
 def _sentence(request: _Request) -> str:
-    """Say why the shortest request that there can be is refused."""
+    """Return why the shortest request that there can be is refused."""
     kept = request.kept
     if request.estimate - request.fixed < request.fixed // 2:
         return TOO_SMALL

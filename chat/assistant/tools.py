@@ -230,9 +230,7 @@ class SearchConversation(AssistantTool):
     order: Literal["oldest", "newest"] | None = Field(
         default=None, description="The oldest messages first, or the newest; the newest unless given."
     )
-    said_by: Literal["user", "assistant"] | None = Field(
-        default=None, description="Whose messages; of both if not given."
-    )
+    role: Literal["user", "assistant"] | None = Field(default=None, description="Whose messages; of both unless given.")
     limit: int | None = Field(default=None, description="How many at most, 1 to 50; 10 unless given.")
     offset: int | None = Field(default=None, description="How many to pass over, when there are more.")
 
@@ -243,7 +241,7 @@ class SearchConversation(AssistantTool):
             conversation_id=turn.conversation_id,
             before=turn.seq,
             words=self.query or "",
-            said_by=self.said_by,
+            role=self.role,
             order=self.order or "newest",
             limit=min(max(self.limit or MESSAGE_LIMIT, 1), 50),
             offset=offset,
@@ -251,8 +249,8 @@ class SearchConversation(AssistantTool):
         messages = [
             {
                 "position": message.position,
-                "said_by": message.role,
-                "said_at": message.created_at.astimezone(turn.now.tzinfo).isoformat(timespec="minutes"),
+                "role": message.role,
+                "created_at": message.created_at.astimezone(turn.now.tzinfo).isoformat(timespec="minutes"),
                 "text": message.text,
             }
             for message in found.messages

@@ -1,4 +1,4 @@
-"""Find what was said in one conversation: the record that its assistant may look into."""
+"""Find messages of one conversation, as far as its assistant may read them."""
 
 import uuid
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def search_conversation(
     conversation_id: uuid.UUID,
     before: int,
     words: str = "",
-    said_by: Role | None = None,
+    role: Role | None = None,
     order: Order = "newest",
     limit: int,
     offset: int = 0,
@@ -70,7 +70,7 @@ def search_conversation(
         "user": user_id,
         "conversation": conversation_id,
         "before": before,
-        "role": said_by,
+        "role": role,
         "query": query.as_tsquery(user_id) if query.alternatives else None,
         "limit": limit,
         "offset": offset,

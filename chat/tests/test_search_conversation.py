@@ -48,7 +48,7 @@ async def test_words_find_messages_of_both_the_newest_first(chat: Chat, script: 
         "Yes: The dentist is on Elm Street",
         "The dentist is on Elm Street",
     ]
-    assert await found(chat, script, query="dentist elm", said_by="user") == ["The dentist is on Elm Street"]
+    assert await found(chat, script, query="dentist elm", role="user") == ["The dentist is on Elm Street"]
     assert await found(chat, script, query="plumber") == []
 
 
@@ -57,7 +57,7 @@ async def test_without_words_the_first_messages_are_listed_and_not_the_question(
 ) -> None:
     await say(chat, script, "one", "two")
 
-    assert await found(chat, script, order="oldest", said_by="user") == ["one", "two"]
+    assert await found(chat, script, order="oldest", role="user") == ["one", "two"]
     assert await found(chat, script, order="oldest", limit=1, offset=1) == ["Yes: one"]
 
 
@@ -69,7 +69,7 @@ async def test_nothing_of_another_conversation_or_person_is_found(
     await say(chat, script, "hello")
 
     assert await found(chat, script, query="secret") == []
-    assert await found(chat, script, said_by="user") == ["Look it up", "hello"]
+    assert await found(chat, script, role="user") == ["Look it up", "hello"]
 
 
 async def test_an_earlier_version_is_not_found(chat: Chat, script: ScriptedModel) -> None:
@@ -98,7 +98,7 @@ async def test_nothing_before_the_memory_was_cleared_is_found(chat: Chat, script
     await say(chat, script, "before", "between", "after")
     await in_database(Conversation.objects.filter(pk=chat.conversation_id).update, memory_from=2)
 
-    assert await found(chat, script, order="oldest", said_by="user") == ["after"]
+    assert await found(chat, script, order="oldest", role="user") == ["after"]
     assert await found(chat, script, query="before") == []
 
 
@@ -108,7 +108,7 @@ async def test_what_was_pruned_is_found(chat: Chat, script: ScriptedModel, setti
     session_id = str(SessionId(chat.user.pk, chat.conversation_id))
     assert len(await chat.runner.store.rows(session_id)) == 4
 
-    assert await found(chat, script, order="oldest", said_by="user", limit=1) == ["message 0"]
+    assert await found(chat, script, order="oldest", role="user", limit=1) == ["message 0"]
 
 
 @pytest.mark.parametrize("query", ["x" * 300, " ".join(f"word{n}" for n in range(20))])
@@ -129,9 +129,9 @@ async def test_a_search_changes_nothing_and_asks_nobody(chat: Chat, script: Scri
 async def test_a_long_message_is_shown_where_it_matches(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "filler " * 900 + "dentist " + "filler " * 300)
 
-    (text,) = await found(chat, script, query="dentist", said_by="user")
+    (text,) = await found(chat, script, query="dentist", role="user")
     assert "dentist" in text
-    (beginning,) = await found(chat, script, order="oldest", said_by="user", limit=1)
+    (beginning,) = await found(chat, script, order="oldest", role="user", limit=1)
     assert len(beginning) == LONGEST + 1
 
 
@@ -192,7 +192,7 @@ async def test_what_was_deleted_together_is_counted_and_kept_whole_for_undoing(
 async def test_messages_are_bounded_too(bounded: None, chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, *(f"{n} " + "word " * 600 for n in range(4)))
 
-    output = await output_of(chat, script, order="oldest", said_by="user")
+    output = await output_of(chat, script, order="oldest", role="user")
 
     assert len(json.dumps(output, ensure_ascii=False)) <= 8_000
     assert (len(output["messages"]), output["more"], output["next_offset"]) == (2, 2, 2)

@@ -106,7 +106,7 @@ def _search(desk: Desk, **arguments: object) -> Work[tuple[str, ...] | None]:
 
 
 def _call(**arguments: object) -> Call:
-    return Call("search_conversation", {"said_by": "user", **arguments})
+    return Call("search_conversation", {"role": "user", **arguments})
 
 
 def _listed(said: Sequence[str]) -> str:
