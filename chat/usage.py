@@ -34,10 +34,10 @@ def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
     labels = {model.name: model.label or model.name for model in configured()}
     rows = ModelUsage.objects.filter(user=user_id, day__gte=month_began(now)).values("model").order_by("model")
     sums = rows.annotate(
-        total=Sum("responses"), given=Sum("input_tokens"), said=Sum("output_tokens"), price=Sum("cost")
+        total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
     )
     found = [
-        Usage(labels.get(row["model"], row["model"]), row["total"], row["given"], row["said"], row["price"])
+        Usage(labels.get(row["model"], row["model"]), row["total"], row["given"], row["generated"], row["price"])
         for row in sums
     ]
     return sorted(found, key=lambda usage: -usage.input_tokens - usage.output_tokens)

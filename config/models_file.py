@@ -43,7 +43,7 @@ class ModelsFile:
 
 
 class _Invalid(ValueError):
-    """A value cannot be used; the text says which and why, without the value."""
+    """A value cannot be used; the text names which and why, without the value."""
 
 
 def read_models(path: Path, *, context_tokens: int) -> ModelsFile:

@@ -74,7 +74,7 @@ class Report:
 
 
 class Lacking(Exception):
-    """The endpoint answers, but not as was asked; the text says how."""
+    """The endpoint answers, but not as was asked; the text is how."""
 
 
 def check(config: ModelConfig, on_point: Callable[[Point], None] = lambda point: None) -> Report:
@@ -208,16 +208,16 @@ class _Asked:
     async def second_turn(self) -> str:
         first = _user(f"Remember the word {WORD}. Answer OK.")
         answer = await self._ask(first)
-        said = await self._ask([*first, *answer.output, *_user("Which word was it? Answer with the word.")])
-        if not said.text.strip():
+        reply = await self._ask([*first, *answer.output, *_user("Which word was it? Answer with the word.")])
+        if not reply.text.strip():
             raise Lacking("The answer has no text.")
-        return "" if WORD in said.text.lower() else "The model does not recall a word of the first turn."
+        return "" if WORD in reply.text.lower() else "The model does not recall a word of the first turn."
 
     async def unicode(self) -> str:
-        said = (await self._ask(_user(f"Repeat exactly, and nothing else: {UNICODE}"))).text
-        if "\ufffd" in said or not said.strip():
+        reply = (await self._ask(_user(f"Repeat exactly, and nothing else: {UNICODE}"))).text
+        if "\ufffd" in reply or not reply.strip():
             raise Lacking("Characters beyond ASCII arrive broken.")
-        return "" if UNICODE in said else "The model does not repeat the text exactly."
+        return "" if UNICODE in reply else "The model does not repeat the text exactly."
 
     async def usage(self) -> str:
         if not all(self._first.tokens):

@@ -58,7 +58,7 @@ UNREACHABLE = Kind("The model's endpoint cannot be reached at the moment.", retr
 FAILING = Kind("The model's endpoint fails at the moment.", retryable=True)
 BROKEN = Kind("The model's answer broke off.", retryable=True)
 CONTEXT = Kind("This is too long for the model. Please send a shorter message, or begin a new chat.", unavailable=False)
-CONTENT = Kind("The model's provider refuses to answer this. Please say it in other words.", unavailable=False)
+CONTENT = Kind("The model's provider refuses to answer this. Please put it in other words.", unavailable=False)
 TOO_LONG = Kind("The model's answer grew too long and was broken off; please ask for less at once.", unavailable=False)
 REFUSED = Kind(
     "The model's endpoint did not accept the request. An administrator can test it with “manage.py check_model”.",
@@ -118,7 +118,7 @@ AGAIN = frozenset({408, 409, 425, 429})
 
 
 def explain(error: Exception) -> ModelFailed:
-    """Return what went wrong with a model, as a failure with a sentence that says what to do."""
+    """Return what went wrong with a model, as a failure whose sentence names what to do."""
     if isinstance(error, ModelFailed):
         return error
     kind = _kind(error)

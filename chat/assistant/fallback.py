@@ -29,7 +29,7 @@ class FirstAvailable(Model):
     """
 
     def __init__(self, alternatives: Sequence[Alternative], wrapped: Callable[[Model], Model]) -> None:
-        self._left = sorted(alternatives, key=lambda each: learned(each.name).away_until > time.monotonic())
+        self._left = list(alternatives)
         self._wrapped = wrapped
 
     @property

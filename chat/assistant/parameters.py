@@ -46,12 +46,11 @@ def refused(status: int, error: object, body: Body) -> frozenset[str]:
     """
     if status not in REFUSALS:
         return frozenset()
-    named = set(_paths(error))
     text = _ACCEPTED.split("\n".join(_texts(error)))[0]
-    says_so = bool(_REFUSAL.search(text))
-    return frozenset(
-        name for name in _optional(body) if _is_named(name, named) or (says_so and _is_mentioned(name, text))
-    )
+    if not _REFUSAL.search(text):
+        return frozenset()
+    named = set(_paths(error))
+    return frozenset(name for name in _optional(body) if _is_named(name, named) or _is_mentioned(name, text))
 
 
 def without(body: Body, omitted: Iterable[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The models that answer: OpenAI's Responses API, any Chat Completions endpoint, or the built-in one."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ from django.conf import settings
 
 from chat.assistant.adapting import AdaptingClient
 from chat.assistant.endpoints import CompletionsModel, ResponsesModel
-from chat.assistant.model_config import ModelConfig, chosen
+from chat.assistant.model_config import ModelConfig, chosen, learned
 from chat.assistant.offline.model import OfflineModel
 
 OFFLINE = "offline"  # the name of the built-in model in the record of what answered
@@ -94,10 +95,16 @@ def make_model(config: ModelConfig, client: AdaptingClient) -> ResponsesModel | 
     return CompletionsModel(config, client) if config.api == "chat_completions" else ResponsesModel(config, client)
 
 
-def alternatives(model: Model) -> tuple[Alternative, ...]:
-    """Return the models that may answer in the place of one, itself first."""
+def alternatives(model: Model) -> list[Alternative]:
+    """Return the models that may answer in the place of one, itself first; those that are unavailable are last."""
     models = model.models if isinstance(model, WithFallback) else (model,)
-    return tuple(Alternative(name_of(each), each, model_settings(each)) for each in models)
+    found = [Alternative(name_of(each), each, model_settings(each)) for each in models]
+    return sorted(found, key=lambda each: learned(each.name).away_until > time.monotonic())
+
+
+def primary(model: Model) -> Model:
+    """Return the model that is asked first in the place of one."""
+    return alternatives(model)[0].model
 
 
 def name_of(model: Model) -> str:

@@ -266,6 +266,8 @@ def test_a_refused_parameter_is_recognised(status: int, error: object, names: se
         ),
         (400, openai_error("Missing required parameter: 'messages[1].content'.", "messages[1].content")),
         (400, openai_error("The response was filtered.", "prompt", "content_filter")),
+        (400, openai_error("The content could not be verified.", "messages[1].reasoning_content", "invalid_content")),
+        (400, openai_error("Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.")),
         (400, openai_error("Please include a user message; store it as text, not supported otherwise.")),
         (400, "registry.ollama.ai/library/gemma3:4b does not support tools"),
         (401, openai_error("Unknown parameter: 'store'.", "store")),

@@ -38,6 +38,7 @@ from chat.assistant.configured import is_offline
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.context_window import Window
 from chat.assistant.guardrail import build_guardrail
+from chat.assistant.providers import primary
 from chat.assistant.relevance import REFUSAL
 from chat.assistant.validation.model import NO_ANSWER
 from chat.bridge import in_database, outcome
@@ -179,7 +180,7 @@ class Play:
 
     async def _run(self, brief: Brief, model: PlaybackModel, memory: AgentSessionMemory) -> None:
         guarded = settings.AGENT_GUARDRAIL and not brief.journal.steps
-        guardrail = build_guardrail(None if is_offline() else self._model) if guarded else None
+        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
         self._result = Runner.run_streamed(
             build_agent(model, guardrail),
             brief.prompt,

@@ -33,5 +33,5 @@ class ModelUsageAdmin(ReadOnlyAdmin[ModelUsage]):
         return price(usage.cost)
 
     def has_view_permission(self, request: HttpRequest, obj: ModelUsage | None = None) -> bool:
-        # It says of people how much they do: for those who see people.
+        # It shows how much people do: for staff who may see people.
         return super().has_view_permission(request, obj) or request.user.has_perm("chat.view_user")

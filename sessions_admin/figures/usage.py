@@ -37,7 +37,7 @@ def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool =
         rows = rows.filter(user__email__iexact=email)
     by = ("day", "user__email", "model") if by_model else ("day", "user__email")
     sums = rows.values(*by).annotate(
-        total=Sum("responses"), given=Sum("input_tokens"), said=Sum("output_tokens"), price=Sum("cost")
+        total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")
     )
     for row in sums.order_by("-day", *by[1:]).iterator():
         yield UsageLine(
@@ -46,6 +46,6 @@ def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool =
             row.get("model", ""),
             row["total"],
             row["given"],
-            row["said"],
+            row["generated"],
             row["price"],
         )

@@ -1,5 +1,8 @@
 """What an endpoint refuses is left out of the same turn's request, and of all later ones."""
 
+import asyncio
+import uuid
+
 import pytest
 from pytest_django import Settings
 
@@ -42,6 +45,28 @@ async def test_several_are_left_out_one_after_the_other(online: Chat, endpoint: 
 
     assert reply_of(await events_of(online, "hi")) == "Hello"
     assert len(endpoint.requests) == len(names) + 1
+
+
+async def test_two_requests_that_are_refused_at_once_are_both_repeated(
+    online: Chat, endpoint: ModelServer, api: Api
+) -> None:
+    both, seen = asyncio.Event(), 0
+
+    async def rule(request: Request) -> Step:
+        nonlocal seen
+        seen += 1
+        if seen == 2:
+            both.set()
+        await both.wait()
+        return await strict(UNKNOWN[api])(request)
+
+    endpoint.rule = rule
+    other = Chat(online.runner, online.user, uuid.uuid4())
+
+    replies = await asyncio.gather(events_of(online, "hi"), events_of(other, "hi"))
+
+    assert [reply_of(events) for events in replies] == ["Hello", "Hello"]
+    assert len(endpoint.requests) == 4
 
 
 async def test_an_endpoint_that_refuses_what_is_not_sent_any_more_is_not_asked_for_ever(

@@ -9,6 +9,7 @@ from pytest_django import Settings
 from chat import conversations
 from chat.assistant import model_config, retrying
 from chat.assistant.providers import Models
+from chat.assistant.relevance import REFUSAL
 from chat.bridge import in_database
 from chat.models import Turn, TurnStep, User
 from chat.tests.conftest import Chat, StartRunner
@@ -186,6 +187,20 @@ async def test_another_model_answers_where_the_chosen_one_cannot(
     asked = len(endpoint.requests)
     assert reply_of(await events_of(several, "and now?")) == "Still here."
     assert len(endpoint.requests) == asked, "for a minute the unavailable model is not asked first"
+
+
+async def test_the_guardrail_asks_the_model_that_answers(
+    several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
+) -> None:
+    endpoint.play(HttpError(401, "Who?", "invalid_api_key"))
+    second.play(says("I am slow."), says("No."))
+    await events_of(several, "add nothing yet")
+
+    settings.AGENT_GUARDRAIL = True
+    events = await events_of(several, "Purple elephants dance at midnight while the river hums an old and quiet tune")
+
+    assert reply_of(events) == REFUSAL
+    assert second.requests[-1].wants_usage is False, "a question has no stream"
 
 
 async def test_a_model_that_refuses_connections_is_unavailable(
