@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
 
+from chat.tests.endpoint.answers import ASKED_AGAIN
 from chat.tests.evidence import Conversation
 from chat.tests.live import sign_in
-from chat.tests.model_server import ModelServer
+from chat.tests.model_server import ModelServer, Request, Strictness
+from chat.tests.model_server.script import Step
 from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
 from config.postgres import EmbeddedPostgres, start
@@ -41,6 +43,7 @@ class Size:
 
 
 SHORT = Size(conversations=6, messages=24, kills=3, restarts=1, cuts=8)
+MIDDLE = Size(conversations=12, messages=80, kills=8, restarts=1, cuts=30)
 LONG = Size(conversations=30, messages=300, kills=40, restarts=3, cuts=200)
 
 
@@ -136,6 +139,7 @@ class Figures:
     tool_calls: int = 0
     responses: int = 0
     responses_begun: int = 0
+    malformed_answers: int = 0
     seconds: float = 0.0
     seconds_to_recover: float = 0.0
 
@@ -256,20 +260,39 @@ class Chaos:
                 await asyncio.sleep(0.05)
 
 
-async def run(seed: int, size: Size, folder: Path) -> Figures:
-    """Play the plan of a seed, and check what is left of it."""
+class Malformed:
+    """A model whose endpoint answers with something malformed, one time in so many, and is asked again."""
+
+    def __init__(self, model: OrderTaker, seed: int, figures: Figures, *, one_in: int) -> None:
+        self._model = model
+        self._random = Random(seed)
+        self._figures = figures
+        self._one_in = one_in
+
+    async def answer(self, request: Request) -> Step:
+        """Answer a request: the rule of a model server."""
+        if self._one_in and not self._random.randrange(self._one_in):
+            self._figures.malformed_answers += 1
+            return self._random.choice(ASKED_AGAIN)
+        return await self._model.answer(request)
+
+
+async def run(seed: int, size: Size, folder: Path, *, malformed_one_in: int = 0) -> Figures:
+    """Play the plan of a seed, and check what is left of it; one answer in so many is malformed."""
     figures, model = Figures(seed), OrderTaker()
+    rule = Malformed(model, seed, figures, one_in=malformed_one_in).answer
     cluster = Cluster(folder / "postgres")
     try:
         data_dir = folder / "data"
         data_dir.mkdir()
         prepare(cluster.url, data_dir)
-        async with ModelServer(rule=model.answer) as endpoint, _serve(cluster, data_dir, endpoint) as server:
+        strict = ModelServer(rule=rule, strict=Strictness())
+        async with strict as endpoint, _serve(cluster, data_dir, endpoint) as server:
             chaos = Chaos(make_plan(seed, size), figures, cluster, server)
             async with _opened(chaos, server, size) as conversations:
                 await chaos.play()
                 check(chaos, conversations, model)
-            assert (endpoint.problems, model.wrong) == ([], [])
+            assert (endpoint.refused, endpoint.problems, model.wrong) == ([], [], [])
     finally:
         cluster.stop()
     return figures

@@ -10,7 +10,7 @@ from random import SystemRandom
 
 import pytest
 
-from chat.tests.chaos import LONG, SHORT, Size, run
+from chat.tests.chaos import LONG, MIDDLE, SHORT, Size, run
 
 pytestmark = pytest.mark.service
 
@@ -29,3 +29,16 @@ async def test_everything_said_is_answered_once(size: Size, tmp_path: Path, caps
     assert figures.given_up <= size.messages // 50
     assert (figures.messages, figures.kills) == (size.messages, size.kills)
     assert (figures.postgres_restarts, figures.sockets_cut) == (size.restarts, size.cuts)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_an_endpoint_that_answers_badly_one_time_in_ten_changes_nothing(
+    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = await run(seed, MIDDLE, tmp_path, malformed_one_in=10)
+    with capsys.disabled():
+        sys.stdout.write(f"\nchaos: {figures}\n")
+    assert figures.given_up <= MIDDLE.messages // 50
+    assert figures.malformed_answers > 0
+    assert (figures.messages, figures.kills) == (MIDDLE.messages, MIDDLE.kills)

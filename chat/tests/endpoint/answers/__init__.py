@@ -7,14 +7,22 @@ from chat.tests.endpoint.answers.calls import CALLS
 from chat.tests.endpoint.answers.completions import COMPLETIONS
 from chat.tests.endpoint.answers.entry import ALL_RIGHT, Entry
 from chat.tests.endpoint.answers.known import KNOWN
-from chat.tests.endpoint.answers.responses import RESPONSES
-from chat.tests.endpoint.answers.transport import TRANSPORT
+from chat.tests.endpoint.answers.responses import ENDS, RESPONSES
+from chat.tests.endpoint.answers.transport import ERRORS, LIMITS, TRANSPORT
+from chat.tests.model_server import Raw
 
+NO_ANSWERS = ENDS.keys() | ERRORS.keys() | LIMITS.keys()
 ANSWERS: dict[str, Entry] = {
     **{f"call: {name}": entry for name, entry in CALLS.items()},
     **{f"completions: {name}": entry for name, entry in COMPLETIONS.items()},
     **{f"responses: {name}": entry for name, entry in RESPONSES.items()},
     **{f"transport: {name}": entry for name, entry in TRANSPORT.items()},
 }
+# Answers of the Responses API after which the product asks again.
+ASKED_AGAIN: list[Raw] = [
+    entry.responses
+    for name, entry in ANSWERS.items()
+    if entry.responses and entry.reply == ALL_RIGHT and name not in KNOWN and name.partition(": ")[2] in NO_ANSWERS
+]
 
-__all__ = ["ALL_RIGHT", "ANSWERS", "KNOWN", "Entry"]
+__all__ = ["ALL_RIGHT", "ANSWERS", "ASKED_AGAIN", "KNOWN", "Entry"]

@@ -265,11 +265,11 @@ ARGUMENTS = {
         **both(f"{TEA}</tool_call>"),
         tasks=None,
     ),
-    "arguments with a number that is none": Entry(
+    "arguments with NaN": Entry(
         report="https://github.com/frenck/probatio/pull/76",
         **both('{"number": NaN}', "complete_task"),
     ),
-    "arguments with a number beyond all": Entry(
+    "arguments with a number that is too large": Entry(
         report="https://github.com/sgl-project/sglang/issues/4097",
         **both('{"number": 1e999}', "complete_task"),
     ),
@@ -291,7 +291,7 @@ SHAPES = {
         chat=chat(calls(calling())),
         tasks=("Tea",),
     ),
-    "calls whose stream ends without a reason to finish": Entry(
+    "calls in a stream that ends without a reason to finish": Entry(
         report="https://github.com/openclaw/openclaw/pull/98575",
         chat=stream(chunk(calls(calling())), end=DONE),
         tasks=None,
@@ -320,7 +320,7 @@ SHAPES = {
         ),
         tasks=("Tea",),
     ),
-    "a call whose outcome the endpoint then refuses": Entry(
+    "a call, and a failure behind its output": Entry(
         report="https://github.com/NousResearch/hermes-agent/issues/20154",
         chat=chat_calls(calls(calling(id="b9mgIC84m"))),
         then=(whole({"object": "error", "message": "Something else.", "code": "1000"}, 400),),

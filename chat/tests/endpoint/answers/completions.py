@@ -123,7 +123,7 @@ CHUNKS = {
         chat=stream(bare(choices=[WHOLE]), end=DONE),
         reply=None,
     ),
-    "a whole answer to who asked for a stream": Entry(
+    "a whole answer to a request for a stream": Entry(
         report="https://github.com/Amm1rr/WebAI-to-API/issues/55",
         chat=whole(
             bare(

@@ -25,8 +25,8 @@ class Entry:
     """An answer and what comes of it.
 
     It is played over the APIs that it is given for, and `then` after it; every other request of the turn is answered
-    with "All right.". `report` is where somebody met it, or its cause. `reply` is what the person reads: empty if the
-    turn fails, None where either will do. `tasks` are the titles on the list afterwards, None where it does not matter.
+    with "All right.". `report` is the public report of it, or of its cause. `reply` is what the person reads: empty if
+    the turn fails, None if either will do. `tasks` are the titles on the list afterwards, None if they do not matter.
     """
 
     report: str

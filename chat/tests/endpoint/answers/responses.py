@@ -66,7 +66,7 @@ EVENTS = {
         ),
         reply="Hello.",
     ),
-    "events that nobody knows": Entry(
+    "unknown events": Entry(
         report="https://github.com/OpenRouterTeam/python-sdk/issues/266",
         responses=stream(
             CREATED,
@@ -113,7 +113,7 @@ EVENTS = {
 }
 
 ITEMS = {
-    "an item that nobody knows": Entry(
+    "an unknown item": Entry(
         report="https://github.com/Menci/Floway/pull/248",
         responses=items({"id": "cm_1", "type": "program", "fingerprint": "f"}, message("Hello.", id="msg_2")),
         reply="Hello.",
@@ -138,7 +138,7 @@ ITEMS = {
         ),
         tasks=("Tea",),
     ),
-    "ids in deltas that are not the item's, beyond the limit": Entry(
+    "other ids in the deltas than in the item, beyond the limit": Entry(
         report="https://github.com/databricks/unity-gateway/issues/99",
         responses=stream(
             CREATED,
@@ -159,7 +159,7 @@ ITEMS = {
         responses=items({"id": "rs_1", "type": "reasoning", "encrypted_content": "gAAA"}, HELLO),
         reply="Hello.",
     ),
-    "reasoning whose content is null": Entry(
+    "reasoning with null as its content": Entry(
         report="https://github.com/vllm-project/vllm/pull/24788",
         responses=items(REASONING | {"content": None, "encrypted_content": None}, HELLO),
         reply="Hello.",

@@ -101,11 +101,11 @@ ERRORS = {
         report="https://github.com/bigduu/Bamboo-agent/pull/98",
         **both(stream('data: {"error": "The model crashed."}\n\n')),
     ),
-    "an error whose code is a list": Entry(
+    "an error with a list as its code": Entry(
         report="https://github.com/ray-project/ray/issues/64833",
         **both(whole({"error": {"message": "Bad.", "code": [500], "type": {"a": 1}}}, 500)),
     ),
-    "an error in a stream whose code is an object": Entry(
+    "an error in a stream with an object as its code": Entry(
         report="https://github.com/ray-project/ray/issues/64833",
         **both(stream('data: {"error": {"message": "Bad.", "code": {"status": 429}, "type": []}}\n\n')),
     ),
