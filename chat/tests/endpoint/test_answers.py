@@ -16,7 +16,7 @@ from chat.infra.storable import storable
 from chat.memory.items import faults
 from chat.models import Task, Turn, User
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.answers import ALL_RIGHT, ANSWERS, KNOWN, Entry
+from chat.tests.endpoint.answers import ALL_RIGHT, ANSWERS, Entry
 from chat.tests.endpoint.conftest import KEY, events_of, failure_of, reply_of, shown
 from chat.tests.model_server import Api, ModelServer, Raw, Request, says
 from chat.tests.model_server.script import Step
@@ -24,7 +24,7 @@ from chat.turns.events import TurnFinished
 
 ANSWER, NEXT, STILL_HERE = "Add tea", "Still there?", "Still here."
 PLAYED = [
-    pytest.param(entry, api, id=f"{name}, {api}", marks=pytest.mark.xfail(reason=KNOWN[name]) if name in KNOWN else ())
+    pytest.param(entry, api, id=f"{name}, {api}")
     for name, entry in ANSWERS.items()
     for api, answer in (("chat_completions", entry.chat), ("responses", entry.responses))
     if answer is not None

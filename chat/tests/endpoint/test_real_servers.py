@@ -125,11 +125,7 @@ def litellm(llama: LlamaServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-# llama.cpp takes no item without a type: "Cannot determine type of 'item'".
-ITEMS = pytest.param("llama, responses", marks=pytest.mark.xfail(reason="items"))
-
-
-@pytest.fixture(params=["llama, chat_completions", ITEMS, "litellm, chat_completions"])
+@pytest.fixture(params=["llama, chat_completions", "llama, responses", "litellm, chat_completions"])
 def product(request: pytest.FixtureRequest, live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
     """The product with one of them as its model's endpoint."""
     program, api = request.param.split(", ")
@@ -170,7 +166,6 @@ async def test_twenty_turns_a_stop_and_a_kill_with_a_real_program(product: Serve
 
 
 @pytest.mark.long
-@pytest.mark.xfail(reason="arguments", strict=False)
 async def test_calls_that_are_cut_off_at_the_longest_answer_spoil_no_conversation(
     live_database: LiveDatabase, tmp_path: Path, api: Api
 ) -> None:
@@ -188,7 +183,6 @@ async def test_calls_that_are_cut_off_at_the_longest_answer_spoil_no_conversatio
 
 
 @pytest.mark.long
-@pytest.mark.xfail(reason="context", strict=False)
 async def test_a_conversation_that_outgrows_the_context_goes_on(live_database: LiveDatabase, tmp_path: Path) -> None:
     with LlamaServer(tmp_path, context=640, longest=80) as llama:
         server = _serve(live_database, tmp_path, llama.url, AGENT_API="chat_completions")

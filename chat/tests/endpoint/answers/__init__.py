@@ -6,7 +6,6 @@ Data only. To add one, write the bytes as they came and what the person should r
 from chat.tests.endpoint.answers.calls import CALLS
 from chat.tests.endpoint.answers.completions import COMPLETIONS
 from chat.tests.endpoint.answers.entry import ALL_RIGHT, Entry
-from chat.tests.endpoint.answers.known import KNOWN
 from chat.tests.endpoint.answers.responses import ENDS, RESPONSES
 from chat.tests.endpoint.answers.transport import ERRORS, LIMITS, TRANSPORT
 from chat.tests.model_server import Raw
@@ -22,7 +21,7 @@ ANSWERS: dict[str, Entry] = {
 ASKED_AGAIN: list[Raw] = [
     entry.responses
     for name, entry in ANSWERS.items()
-    if entry.responses and entry.reply == ALL_RIGHT and name not in KNOWN and name.partition(": ")[2] in NO_ANSWERS
+    if entry.responses and entry.reply == ALL_RIGHT and name.partition(": ")[2] in NO_ANSWERS
 ]
 
-__all__ = ["ALL_RIGHT", "ANSWERS", "ASKED_AGAIN", "KNOWN", "Entry"]
+__all__ = ["ALL_RIGHT", "ANSWERS", "ASKED_AGAIN", "Entry"]
