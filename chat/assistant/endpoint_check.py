@@ -183,7 +183,8 @@ class _Asked:
         self._called.calls = [call for call in self._called.calls if call.name == "create_task"]
         if not self._called.calls:
             raise Lacking("The model answers without calling the tool.")
-        if not all(_is_object(call.arguments) for call in self._called.calls):
+        # What is no JSON object has become an empty one.
+        if not all("title" in json.loads(call.arguments) for call in self._called.calls):
             self._called = _Answer()
             raise Lacking("The call's arguments are no JSON object, or are cut off.")
         return "create_task"
@@ -283,13 +284,6 @@ def _read(response: Response, answer: _Answer) -> None:
     answer.reasoning = sum(isinstance(item, ResponseReasoningItem) for item in response.output)
     if response.usage is not None:
         answer.tokens = response.usage.input_tokens, response.usage.output_tokens
-
-
-def _is_object(arguments: str) -> bool:
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except ValueError:
-        return False
 
 
 def _user(text: str) -> list[Item]:

@@ -106,6 +106,7 @@ WORDS: tuple[tuple[frozenset[int], re.Pattern[str], Kind], ...] = tuple(
     )
 )
 STATUSES: dict[int, Kind] = {
+    **dict.fromkeys((301, 302, 303, 307, 308), NO_API),  # another address is not asked
     401: KEY,
     402: NO_CREDIT,
     403: ACCESS,

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from chat.assistant.adapting import AdaptingClient
 from chat.assistant.endpoints import CompletionsModel, ResponsesModel
+from chat.assistant.http_client import EndpointClient
 from chat.assistant.model_config import ModelConfig, chosen, learned
 from chat.assistant.offline.model import OfflineModel
 
@@ -85,6 +86,7 @@ def make_client(config: ModelConfig) -> AdaptingClient:
         # Endpoints of one's own often want no key, the client always does.
         api_key=config.api_key or "none",
         base_url=config.base_url or None,
+        http_client=EndpointClient(timeout=settings.AGENT_MODEL_TIMEOUT),
         timeout=settings.AGENT_MODEL_TIMEOUT,
         max_retries=0,  # retried by chat.assistant.retrying, which also sees a stream that breaks
     )

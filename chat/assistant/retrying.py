@@ -37,6 +37,8 @@ LONGEST_PAUSE = 8.0
 # Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
 LONGEST_SILENCE = 300.0
 LONGEST_CLOSING = 1.0
+# Seconds for which events that have arrived are processed before other tasks run.
+LONGEST_STEP = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,11 @@ class Retrying(WrappedModel):
 async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
     """Yield the events of a response that ends as it should; raise where it does not."""
     async with closed_after(ask()) as events:
+        began = time.monotonic()
         while True:
+            if time.monotonic() - began > LONGEST_STEP:
+                await asyncio.sleep(0)
+                began = time.monotonic()
             try:
                 async with asyncio.timeout(LONGEST_SILENCE):
                     event = await anext(events)

@@ -43,6 +43,8 @@ _CALL_ID_OF_OTHERS = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _ALPHABET = string.ascii_letters + string.digits
 _LONGEST_ID = 65_536  # characters; an endpoint may put a signature into it
 _LONGEST_ITEM_ID = 64
+# Calls of one response, and characters of the arguments of one.
+MOST_CALLS, LONGEST_ARGUMENTS = 128, 100_000
 _QUOTED = 1_000  # characters of what a call has instead of arguments
 _THOUGHTS = frozenset({"reasoning", "reasoning_text", "summary_text", "thinking", "think"})
 # What the SDK notes on an item of Chat Completions and needs when it sends the item again.
@@ -85,11 +87,15 @@ class OutputReader:
         self._taken = {(key, str(item[key])) for item in items for key in ("id", "call_id") if item.get(key)}
 
     def read(self, output: Iterable[object]) -> Output:
-        """Return the output with valid items only. Items of an unknown type are dropped."""
+        """Return the output with valid items only. Items of an unknown type are dropped, and calls beyond 128."""
         read = Output()
         splitter = ThinkSplitter()
+        calls = 0
         for raw in output:
             kind = kind_of(raw)
+            calls += kind == "function_call"
+            if kind == "function_call" and calls > MOST_CALLS:
+                continue
             if kind == "message":
                 self._read_message(_fields(raw), splitter, read)
             elif kind == "function_call":
@@ -98,6 +104,8 @@ class OutputReader:
                 self._read_reasoning(_fields(raw), read)
             else:
                 logger.warning("An output item of the type %.40r is dropped.", kind)
+        if calls > MOST_CALLS:
+            logger.warning("Of %d calls in one response, %d are dropped.", calls, calls - MOST_CALLS)
         _close(splitter, read)
         return read
 
@@ -323,6 +331,8 @@ def read_arguments(arguments: object) -> str:
         return "{}"
     if not isinstance(arguments, str):
         raise ValueError("Arguments are a text.")
+    if len(arguments) > LONGEST_ARGUMENTS:
+        raise ValueError("Arguments are too long.")
     values = _load(arguments)
     if isinstance(values, str):  # JSON of JSON
         arguments, values = values, _load(values)

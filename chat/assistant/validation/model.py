@@ -24,6 +24,7 @@ from openai.types.responses import (
 )
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
+from chat.assistant.failures import TOO_LONG
 from chat.assistant.validation.items import Output, OutputReader, message, thought
 from chat.assistant.validation.text import Piece, ThinkSplitter
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
@@ -33,6 +34,7 @@ from chat.infra.storable import is_storable, storable
 logger = logging.getLogger(__name__)
 
 NO_ANSWER = "The assistant gave no answer."
+LONGEST_ANSWER = 400_000  # characters of reply and reasoning, some 100,000 tokens
 
 Given = str | list[TResponseInputItem]
 
@@ -68,6 +70,8 @@ class ValidModel(WrappedModel):
         stream = _Stream(given, self._on_retract)
         async with closed_after(ask()) as events:
             async for event in events:
+                if stream.size > LONGEST_ANSWER:
+                    raise TOO_LONG.failure()
                 if isinstance(event, ResponseTextDeltaEvent) and stream.take(event.delta):
                     yield event
                 elif isinstance(event, ResponseTextDeltaEvent):
@@ -94,12 +98,14 @@ class _Stream:
         self._thought: list[str] = []
         self._part: object = None  # the part of the reasoning that is arriving
         self._done: list[object] = []  # items
+        self.size = 0  # characters of reply and reasoning so far
 
     def take(self, delta: str) -> bool:
         """Take a piece of text that is valid as it is, and return whether it is: nothing else is done for most."""
         if self._half or not isinstance(delta, str) or not is_storable(delta) or not self._splitter.take(delta):
             return False
         self._replied.append(delta)
+        self.size += len(delta)
         return True
 
     def text(self, event: ResponseTextDeltaEvent) -> Iterator[TResponseStreamEvent]:
@@ -131,6 +137,8 @@ class _Stream:
         response = event.response = getattr(event, "response", None) or Response.model_construct(id="")
         given = getattr(response, "output", None)
         output = OutputReader(self._given).read(given if isinstance(given, list) and given else self._done)
+        if len(output.reply) + len(output.reasoning) > LONGEST_ANSWER:
+            raise TOO_LONG.failure()
         yield from self._missing(output)
         if output.is_empty:
             raise ModelFailed(NO_ANSWER, retryable=False)
@@ -182,6 +190,7 @@ class _Stream:
         """Return a delta as it can be stored; half of a surrogate pair waits for the other half."""
         if not isinstance(delta, str):
             return ""
+        self.size += len(delta)
         delta = self._half + delta
         self._half = delta[-1] if "\ud800" <= delta[-1:] <= "\udbff" else ""
         return str(storable(delta[:-1] if self._half else delta))
