@@ -20,6 +20,7 @@ from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk, re
 from chat.assistant.validation.history import is_of, prepared, with_reasoning, with_replies
 from chat.assistant.validation.items import sign
 from chat.assistant.validation.needs import Needs
+from chat.assistant.validation.usage import repaired_response
 
 Input = str | list[TResponseInputItem]
 
@@ -41,6 +42,8 @@ class Client(AsyncOpenAI):
                 return ResponseTextDeltaEvent.model_validate(data)
             except ValidationError:
                 pass  # the client is more lenient
+        elif isinstance(data, dict):
+            data = repaired_response(data)
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 
