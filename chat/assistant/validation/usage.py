@@ -1,12 +1,14 @@
-"""Read the number of tokens that an endpoint reports: what is no count is ignored."""
+"""Read the number of tokens that an endpoint reports: what is no plausible count is ignored."""
 
 from collections.abc import Mapping
 from typing import Any
 
+MOST = 100_000_000  # tokens: no response takes more, and PostgreSQL could not store some that are sent
+
 
 def count(value: object) -> int:
-    """Return a number of tokens; 0 for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    """Return a number of tokens; 0 for what is none, or not plausible."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST else 0
 
 
 def repaired_response(data: Mapping[str, Any]) -> Mapping[str, Any]:

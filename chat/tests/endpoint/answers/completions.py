@@ -157,6 +157,11 @@ USAGES = {
         chat=stream(*(one | {"usage": PART} for one in (ROLE, HELLO, STOP)), end=DONE),
         reply="Hello.",
     ),
+    "usage beyond the database's range": Entry(
+        report="https://github.com/spring-projects/spring-ai/pull/6785",
+        chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE, 2**31)), end=DONE),
+        reply="Hello.",
+    ),
     "no usage": Entry(
         report="https://github.com/fr0ster/llm-agent/issues/39",
         chat=stream(ROLE, HELLO | {"usage": None}, STOP | {"usage": None}, end=DONE),

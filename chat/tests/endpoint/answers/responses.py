@@ -296,6 +296,7 @@ ODD_USAGE: dict[str, tuple[str, object]] = {
     "a list": ("ogx-ai/ogx/pull/4690", [20, 10, 30]),
     "null in the details": ("ogx-ai/ogx/pull/4690", COUNTS | {"input_tokens_details": {"cached_tokens": None}}),
     "no details": ("exo-explore/exo/pull/1885", COUNTS | {"input_tokens_details": [], "output_tokens_details": "no"}),
+    "beyond the database's range": ("spring-projects/spring-ai/pull/6785", dict.fromkeys(COUNTS, 10**30)),
 }
 USAGES = {
     f"usage, {name}": Entry(
