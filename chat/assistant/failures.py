@@ -35,7 +35,7 @@ class Kind:
 
     def failure(self, wait: float = 0.0) -> ModelFailed:
         """Make the failure; `wait` is how many seconds the endpoint asks to be left alone."""
-        detail = f"{self.detail} Please try again in {_spoken(wait)}." if wait else self.detail
+        detail = f"{self.detail} Please try again {_spoken(wait)}." if wait else self.detail
         return ModelFailed(detail, retryable=self.retryable, unavailable=self.unavailable)
 
 
@@ -115,6 +115,7 @@ STATUSES: dict[int, Kind] = {
     429: BUSY,
 }
 AGAIN = frozenset({408, 409, 425, 429})
+DAY = 86_400.0  # seconds
 
 
 def explain(error: Exception) -> ModelFailed:
@@ -181,8 +182,10 @@ def retry_after(error: Exception) -> float:
 
 
 def _spoken(seconds: float) -> str:
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+    if seconds > DAY:
+        return "tomorrow or later"
+    for size, name in ((3_600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size or size == 1:
             count = max(math.ceil(seconds / size), 1)
-            return f"{count} {name}{'s' * (count > 1)}"
+            return f"in {count} {name}{'s' * (count > 1)}"
     raise AssertionError(seconds)

@@ -115,14 +115,22 @@ async def test_a_request_is_retried_five_times_and_each_retry_is_shown(online: C
     assert retries[1].detail == "The model does not answer. Retrying, 2 of 5."
 
 
+@pytest.mark.parametrize(
+    ("headers", "when"),
+    [
+        ({"retry-after": "90"}, "in 2 minutes"),
+        ({"retry-after": "999999999999"}, "tomorrow or later"),
+        ({"retry-after-ms": "1e308"}, "tomorrow or later"),
+    ],
+)
 async def test_a_busy_endpoint_that_asks_for_more_time_than_there_is_is_not_waited_for(
-    online: Chat, endpoint: ModelServer
+    online: Chat, endpoint: ModelServer, headers: dict[str, str], when: str
 ) -> None:
-    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": "90"}))
+    endpoint.play(HttpError(429, "Slow down.", headers=headers))
 
     failure = failure_of(await events_of(online, "hi"))
 
-    assert failure.detail.endswith("Please try again in 2 minutes.")
+    assert failure.detail.endswith(f"Please try again {when}.")
     assert len(endpoint.requests) == 1
 
 
