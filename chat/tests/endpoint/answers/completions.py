@@ -132,7 +132,7 @@ CHUNKS = {
                 usage=USAGE,
             )
         ),
-        reply=None,
+        reply="Hello.",
     ),
 }
 

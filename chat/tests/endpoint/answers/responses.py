@@ -14,6 +14,7 @@ from chat.tests.endpoint.answers.entry import (
     message,
     response,
     stream,
+    whole,
 )
 
 HELLO = message("Hello.")
@@ -105,6 +106,16 @@ EVENTS = {
         report="https://github.com/UOR-Foundation/uor-r4/pull/692",
         responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO), end=DONE),
         reply="Hello.",
+    ),
+    "a whole answer to a request for a stream": Entry(
+        report="https://github.com/tinyhumansai/tinyagents/pull/56",
+        responses=whole(response(HELLO)),
+        reply="Hello.",
+    ),
+    "a whole answer with a call": Entry(
+        report="https://github.com/tinyhumansai/tinyagents/pull/56",
+        responses=whole(response(function())),
+        tasks=("Tea",),
     ),
     "no end": Entry(
         report="https://github.com/caozhiyuan/copilot-api/issues/307",
