@@ -108,10 +108,25 @@ def items(name: str, parse: Callable[[str], str]) -> list[str]:
     return parsed(name, [], lambda value: [parse(item.strip()) for item in value.split(",") if item.strip()])
 
 
+NEEDED = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})  # in each request
+LISTS = frozenset({"tools", "messages", "input"})  # whose entries have parameters
+
+
 def parameter(value: str) -> str:
-    """Return the name of a parameter of a request. Raise Unusable."""
+    """Return the name of a parameter that a request can do without. Raise Unusable."""
     if not all(part.isidentifier() for part in value.split(".")):
         raise Unusable("it must be a comma-separated list of names such as store or tools.strict")
+    if value in NEEDED:
+        raise Unusable(f"a request needs {value}")
+    if "." in value and value.partition(".")[0] not in LISTS:
+        raise Unusable("a name with a dot must begin with input, messages or tools")
+    return value
+
+
+def api_key(value: str) -> str:
+    """Return a key that fits into a header. Raise Unusable."""
+    if not value.isascii() or not value.isprintable():
+        raise Unusable("a key must be one line of ASCII characters")
     return value
 
 

@@ -121,7 +121,10 @@ def _api_key(table: Mapping[str, Any], where: str) -> str:
     key = env.text(name)
     if not key:
         raise _Invalid(f"{where}: the variable {name}, which api_key_env names, is not set")
-    return key
+    try:
+        return env.api_key(key)
+    except env.Unusable as error:
+        raise _Invalid(f"{where}: the variable {name}, which api_key_env names: {error}") from None
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -224,7 +224,7 @@ AUDIT_DAYS = env.optional_whole("AUDIT_DAYS", least=AUDIT_DAYS_AT_LEAST, most=MO
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 
 # The model. With neither key nor address, the built-in offline model answers.
-OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_API_KEY = env.parsed("OPENAI_API_KEY", "", env.api_key, secret=True)
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "http", "https")
 AGENT_MODEL = env.text("AGENT_MODEL", "gpt-5-mini")
 AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions")

@@ -34,6 +34,8 @@ from chat.turns.log import READ_AT_ONCE, Entry
 
 ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
 MOST = 2**31
+# Some clients end a line at these; in JSON they stand within strings only, where an escape means the same.
+_LINE_BREAKS = str.maketrans({char: f"\\u{ord(char):04x}" for char in "\u0085\u2028\u2029"})
 
 Fields = dict[str, Any]
 
@@ -63,7 +65,7 @@ class StreamEvent:
 
     def encoded(self) -> bytes:
         """Give it as it stands in the stream."""
-        return f"id: {self.attempt}-{self.n}\ndata: {encode(self.fields)}\n\n".encode()
+        return f"id: {self.attempt}-{self.n}\ndata: {encode(self.fields).translate(_LINE_BREAKS)}\n\n".encode()
 
 
 class Teller:

@@ -14,6 +14,7 @@ from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseErrorEvent, ResponseFailedEvent, ResponseIncompleteEvent
 
 LEAST = 512  # tokens: a smaller number is no context length
+MOST_DIGITS = 9  # of a number that is read
 READ = 20_000  # characters of an error that are read
 
 _TOKENS = r"[\d,]*\d"
@@ -103,8 +104,9 @@ def read_wording(text: str) -> Exceeded | None:
     numbers: dict[str, int] = {}
     for match in found:
         for name, digits in match.groupdict().items():
-            if digits is not None and (number := int(digits.replace(",", ""))) >= LEAST:
-                numbers.setdefault(name, number)
+            digits = (digits or "").replace(",", "")
+            if 0 < len(digits) <= MOST_DIGITS and int(digits) >= LEAST:
+                numbers.setdefault(name, int(digits))
     return Exceeded(numbers.get("limit"), numbers.get("asked"))
 
 

@@ -16,10 +16,12 @@ from pydantic import ValidationError
 
 from chat.assistant.model_config import ModelConfig
 from chat.assistant.retrying import BrokenStream
+from chat.assistant.unstreamed import Decoder
 from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk, repaired_completion, unmarked
 from chat.assistant.validation.history import is_of, prepared, with_reasoning, with_replies
 from chat.assistant.validation.items import sign
 from chat.assistant.validation.needs import Needs
+from chat.assistant.validation.usage import repaired_response
 
 Input = str | list[TResponseInputItem]
 
@@ -28,7 +30,13 @@ _CONVERTED = frozenset({"message", "function_call", "function_call_output"})
 
 
 class Client(AsyncOpenAI):
-    """The client, but quick to read what there is most of: pieces of text. Chunks of no valid shape are repaired."""
+    """The client, but quick to read what there is most of: pieces of text. Chunks of no valid shape are repaired.
+
+    An answer that is one JSON document is read as a stream of one event.
+    """
+
+    def _make_sse_decoder(self) -> Decoder:
+        return Decoder(self.base_url)
 
     def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
         """Read one event; the client would try a piece of text with all the kinds of events that there are."""
@@ -41,6 +49,8 @@ class Client(AsyncOpenAI):
                 return ResponseTextDeltaEvent.model_validate(data)
             except ValidationError:
                 pass  # the client is more lenient
+        elif isinstance(data, dict):
+            data = repaired_response(data)
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 

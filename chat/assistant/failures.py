@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+import httpx2
 import openai
 
 from chat.exceptions import ModelFailed
@@ -25,6 +26,10 @@ class NoApi(Exception):
     """Something else than a model's API answers at the configured address."""
 
 
+class NoStream(Exception):
+    """The endpoint answers a request for a stream with something else that is no reply."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of failure: its sentence, whether the same request may succeed later, or at another model."""
@@ -35,7 +40,7 @@ class Kind:
 
     def failure(self, wait: float = 0.0) -> ModelFailed:
         """Make the failure; `wait` is how many seconds the endpoint asks to be left alone."""
-        detail = f"{self.detail} Please try again in {_spoken(wait)}." if wait else self.detail
+        detail = f"{self.detail} Please try again {_spoken(wait)}." if wait else self.detail
         return ModelFailed(detail, retryable=self.retryable, unavailable=self.unavailable)
 
 
@@ -48,6 +53,10 @@ NO_MODEL = Kind("The model's endpoint does not know the model. An administrator 
 NO_API = Kind(
     "There is no model's API at the configured address. An administrator needs to check OPENAI_BASE_URL, which usually "
     "ends with /v1, and AGENT_API."
+)
+NO_STREAM = Kind(
+    "The model's endpoint does not stream its answers, which this assistant needs. An administrator needs to turn "
+    "streaming on at its server, or to check OPENAI_BASE_URL and AGENT_API."
 )
 NO_TOOLS = Kind(
     "The model cannot call tools, which this assistant needs. An administrator needs to choose another one, or to turn "
@@ -116,6 +125,7 @@ STATUSES: dict[int, Kind] = {
     429: BUSY,
 }
 AGAIN = frozenset({408, 409, 425, 429})
+DAY = 86_400.0  # seconds
 
 
 def explain(error: Exception) -> ModelFailed:
@@ -136,6 +146,8 @@ def _kind(error: Exception) -> Kind:
         return next((CODES[name] for name in names if name in CODES), BROKEN)
     if isinstance(error, NoApi):
         return NO_API
+    if isinstance(error, NoStream):
+        return NO_STREAM
     # An event that is no JSON, or no text, is as broken as one that never came.
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or type(error).__module__.startswith("http"):
         return BROKEN
@@ -153,6 +165,23 @@ def _status_kind(error: openai.APIStatusError) -> Kind:
     if status >= 500 or status in AGAIN:
         return STATUSES.get(status, FAILING)
     return STATUSES.get(status, REFUSED)
+
+
+def reported_error(body: Mapping[str, object], request: httpx2.Request) -> openai.APIStatusError:
+    """Return the error in a body that came with status 200 as if it had come with the status of such an error."""
+    error = body["error"]
+    fields = error if isinstance(error, Mapping) else {}
+    named = (str(value) for value in (fields.get("code"), fields.get("status"), body.get("code"), body.get("status")))
+    status = next((int(name) for name in named if re.fullmatch("[45][0-9]{2}", name)), None)
+    refused = _with_status(status or 400, error, request)
+    if status or _status_kind(refused) is not REFUSED or _word(fields.get("type")).startswith("invalid"):
+        return refused
+    return _with_status(500, error, request)
+
+
+def _with_status(status: int, error: object, request: httpx2.Request) -> openai.APIStatusError:
+    response = httpx2.Response(status, request=request)
+    return openai.APIStatusError(f"Error code: {status}", response=response, body=error)
 
 
 def _word(code: object) -> str:
@@ -182,8 +211,10 @@ def retry_after(error: Exception) -> float:
 
 
 def _spoken(seconds: float) -> str:
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+    if seconds > DAY:
+        return "tomorrow or later"
+    for size, name in ((3_600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size or size == 1:
             count = max(math.ceil(seconds / size), 1)
-            return f"{count} {name}{'s' * (count > 1)}"
+            return f"in {count} {name}{'s' * (count > 1)}"
     raise AssertionError(seconds)

@@ -1,5 +1,6 @@
 """The events of a stream, cut and gone on with anywhere, give one and the same text."""
 
+import json
 import random
 import uuid
 
@@ -229,3 +230,12 @@ def test_an_id_that_nobody_gave_out_is_none(given: str) -> None:
 
 def test_an_id_is_read() -> None:
     assert place_of(" 2-17 ") == Place(2, 17)
+
+
+def test_an_event_has_no_line_breaks_but_its_own() -> None:
+    text = "a\u0085b\u2028c\u2029d\x0b\x0ce"
+    sent = StreamEvent(1, 1, {"type": "content_delta", "delta": text}).encoded().decode()
+
+    identifier, data, end = sent.splitlines()
+    assert (identifier, end) == ("id: 1-1", "")
+    assert json.loads(data.removeprefix("data: "))["delta"] == text

@@ -249,3 +249,7 @@ def refused(status: int, body: object, message: str = "Error") -> openai.APIStat
 )
 def test_an_error_is_read_with_its_status_and_body(error: Exception, exceeded: Exceeded | None) -> None:
     assert read_error(error) == exceeded
+
+
+def test_a_number_that_is_no_number_of_tokens_is_not_read() -> None:
+    assert read_wording(f"maximum context length is {'9' * 5000} tokens") == Exceeded()

@@ -22,7 +22,7 @@ SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_co
 FROM chat_turn t JOIN chat_user u ON u.id = t.user_id
 LEFT JOIN chat_agentsession s ON s.conversation_id = t.conversation_id
 LEFT JOIN LATERAL (
-    SELECT step.sent_estimate, (step.usage->>'input_tokens')::int, step.sent_turns
+    SELECT step.sent_estimate, (step.usage->>'input_tokens')::bigint, step.sent_turns
     FROM chat_turn before JOIN chat_turnstep step ON step.turn_id = before.id
     WHERE before.conversation_id = t.conversation_id AND before.seq < t.seq AND before.superseded_by_id IS NULL
         AND NOT step.is_void

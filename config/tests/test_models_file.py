@@ -17,6 +17,7 @@ LOCAL = 'base_url = "http://127.0.0.1:1/v1"\n'
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_KEY", SECRET)
+    monkeypatch.setenv("BROKEN_KEY", f"{SECRET}\n{SECRET}")
 
 
 def read(folder: Path, text: str) -> ModelsFile:
@@ -97,6 +98,8 @@ def test_a_file_is_read_with_what_it_leaves_out(tmp_path: Path) -> None:
         (model(LOCAL + "context_tokens = 10"), "context_tokens must be a whole number from 1000 to"),
         (model(LOCAL + 'reasoning = "yes"'), "reasoning must be auto, return or omit"),
         (model(LOCAL + 'omit = ["a b"]'), "omit: it must be a comma-separated list of names such as"),
+        (model(LOCAL + 'omit = ["model"]'), "model 1 (fast): omit: a request needs model"),
+        (model('api_key_env = "BROKEN_KEY"'), "BROKEN_KEY, which api_key_env names: a key must be one line of ASCII"),
         (model(LOCAL + "input_price = 1"), "input_price and output_price must be given together"),
         (model(LOCAL + "input_price = -1\noutput_price = 1"), "input_price must be a number from 0"),
         (model(LOCAL + "input_price = nan\noutput_price = 1"), "input_price must be a number from 0"),

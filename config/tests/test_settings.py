@@ -42,6 +42,21 @@ def test_a_value_that_cannot_be_used(tmp_path: Path, name: str, value: str, allo
     assert refused(tmp_path, name, value) == f"{name}={value!r} cannot be used: it must be {allowed}."
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("store,model", "a request needs model"),
+        ("messages", "a request needs messages"),
+        ("foo.bar", "a name with a dot must begin with input, messages or tools"),
+    ],
+)
+def test_what_a_request_needs_cannot_be_left_out(monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
+    monkeypatch.setenv("AGENT_OMIT", value)
+    with pytest.raises(env.BadSetting) as refused:
+        env.items("AGENT_OMIT", env.parameter)
+    assert str(refused.value) == f"AGENT_OMIT={value!r} cannot be used: {reason}."
+
+
 HIDDEN = "s3cret"
 
 
@@ -72,6 +87,8 @@ HIDDEN = "s3cret"
         ("OPENAI_BASE_URL", "https://me:s3cret@models.example.com:port"),
         ("OPENAI_BASE_URL", "models.example.com?key=s3cret"),
         ("PUBLIC_URL", "https://me:s3cret@chat.example.com"),
+        ("OPENAI_API_KEY", "sk-s3cret\nsk-2"),
+        ("OPENAI_API_KEY", "sk-s3cret…"),
     ],
 )
 def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -81,6 +98,7 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
         "EMAIL_URL": lambda: env.parsed(name, None, url_settings.mail, secret=True),
         "OPENAI_BASE_URL": lambda: env.url(name, "http", "https"),
         "PUBLIC_URL": lambda: env.parsed(name, "", url_settings.origin),
+        "OPENAI_API_KEY": lambda: env.parsed(name, "", env.api_key, secret=True),
     }
     with pytest.raises(env.BadSetting) as refused:
         parse[name]()
@@ -89,9 +107,9 @@ def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value
     assert HIDDEN not in sentence and "\n" not in sentence
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "EMAIL_URL"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "EMAIL_URL", "OPENAI_API_KEY"])
 def test_the_start_prints_the_sentence_alone(tmp_path: Path, name: str) -> None:
-    said = refused(tmp_path, name, "smtp://me:s3cret%@localhost")
+    said = refused(tmp_path, name, "smtp://me:s3cret%@localhost\n…")
     assert said.startswith(f"{name} cannot be used: ") and said.count("\n") == 0
     assert HIDDEN not in said
 

@@ -15,6 +15,7 @@ from openai.types.responses import ResponseFunctionToolCall
 from pydantic import ValidationError
 
 from chat.assistant.validation.items import flat
+from chat.assistant.validation.usage import count
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def _usage(usage: object) -> dict[str, int] | None:
     if not isinstance(usage, Mapping):
         return None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {name: usage[name] if isinstance(usage.get(name), int) else 0 for name in names}
+    return {name: count(usage.get(name)) for name in names}
 
 
 def _mapping(value: object) -> Fields:

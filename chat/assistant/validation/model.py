@@ -27,6 +27,7 @@ from openai.types.responses.response_usage import InputTokensDetails, OutputToke
 from chat.assistant.failures import TOO_LONG
 from chat.assistant.validation.items import Output, OutputReader, message, thought
 from chat.assistant.validation.text import Piece, ThinkSplitter
+from chat.assistant.validation.usage import count
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 from chat.infra.storable import is_storable, storable
@@ -218,5 +219,4 @@ def _valid(usage: object) -> ResponseUsage | None:
 
 
 def _count(usage: object, name: str) -> int:
-    value = getattr(usage, name, None)
-    return value if isinstance(value, int) and value >= 0 else 0
+    return count(getattr(usage, name, None))

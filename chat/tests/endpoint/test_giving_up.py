@@ -1,5 +1,6 @@
 """After the budget, or where another try cannot help, the turn fails with a sentence, and can be tried again."""
 
+import json
 import logging
 
 import pytest
@@ -17,6 +18,7 @@ from chat.tests.model_server import (
     HttpError,
     ModelServer,
     Page,
+    Raw,
     Request,
     Rule,
     Step,
@@ -25,6 +27,11 @@ from chat.tests.model_server import (
     says,
 )
 from chat.turns.events import ModelRetrying
+
+
+def _document(body: object) -> Raw:
+    return Raw((json.dumps(body).encode(),), content_type="application/json")
+
 
 FINAL: dict[str, tuple[Step, str]] = {
     "400": (HttpError(400, "Bad."), "manage.py check_model"),
@@ -47,6 +54,10 @@ FINAL: dict[str, tuple[Step, str]] = {
         HttpError(400, "The response was filtered due to Azure OpenAI's content management policy.", "content_filter"),
         "in other words",
     ),
+    "a wrong key, with status 200": (_document({"error": {"message": "Who?", "code": 401}}), "OPENAI_API_KEY"),
+    "no money left, with status 200": (_document({"error": "Insufficient balance"}), "credit"),
+    "a full context, with status 200": (_document({"error": {"code": "context_length_exceeded"}}), "larger context"),
+    "no stream": (_document({"status": "ok"}), "does not stream"),
     "refused in the stream": (says("Well", "...", fault="refused", after=1), "did not accept the request"),
 }
 
@@ -115,14 +126,22 @@ async def test_a_request_is_retried_five_times_and_each_retry_is_shown(online: C
     assert retries[1].detail == "The model does not answer. Retrying, 2 of 5."
 
 
+@pytest.mark.parametrize(
+    ("headers", "when"),
+    [
+        ({"retry-after": "90"}, "in 2 minutes"),
+        ({"retry-after": "999999999999"}, "tomorrow or later"),
+        ({"retry-after-ms": "1e308"}, "tomorrow or later"),
+    ],
+)
 async def test_a_busy_endpoint_that_asks_for_more_time_than_there_is_is_not_waited_for(
-    online: Chat, endpoint: ModelServer
+    online: Chat, endpoint: ModelServer, headers: dict[str, str], when: str
 ) -> None:
-    endpoint.play(HttpError(429, "Slow down.", headers={"retry-after": "90"}))
+    endpoint.play(HttpError(429, "Slow down.", headers=headers))
 
     failure = failure_of(await events_of(online, "hi"))
 
-    assert failure.detail.endswith("Please try again in 2 minutes.")
+    assert failure.detail.endswith(f"Please try again {when}.")
     assert len(endpoint.requests) == 1
 
 

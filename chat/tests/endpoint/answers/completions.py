@@ -132,7 +132,7 @@ CHUNKS = {
                 usage=USAGE,
             )
         ),
-        reply=None,
+        reply="Hello.",
     ),
 }
 
@@ -155,6 +155,11 @@ USAGES = {
     "usage in every chunk": Entry(
         report="https://github.com/vercel/ai/issues/2763",
         chat=stream(*(one | {"usage": PART} for one in (ROLE, HELLO, STOP)), end=DONE),
+        reply="Hello.",
+    ),
+    "usage beyond the database's range": Entry(
+        report="https://github.com/spring-projects/spring-ai/pull/6785",
+        chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE, 2**31)), end=DONE),
         reply="Hello.",
     ),
     "no usage": Entry(

