@@ -75,6 +75,9 @@ class World:
     def sees_people(self) -> bool:
         return self.opens(USERS, f"{USERS}{self.person.pk}/change/")
 
+    def sees_usage(self) -> bool:
+        return self.opens("/admin/chat/modelusage/")
+
     def deactivates(self) -> bool:
         for action, active in (("deactivate", False), ("reactivate", True)):
             fields = {"action": action, "_selected_action": self.person.pk, "confirmed": "yes", "reason": "x"}
@@ -119,6 +122,7 @@ ENTRANCES: dict[str, Callable[[World], bool]] = {
     "Prune, expire, clear, hold, release and rebuild sessions": World.uses_verbs,
     "Run, preview and stop clean-ups": World.runs_cleanups,
     "See people": World.sees_people,
+    "See tokens and cost of people's days (*Model usage*)": World.sees_usage,
     "Deactivate people, and let them in again": World.deactivates,
     "Look into sessions": World.looks_into,
     "Export sessions": World.exports,

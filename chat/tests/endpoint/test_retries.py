@@ -7,6 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
+from chat.assistant import retrying
 from chat.bridge import in_database
 from chat.models import Message, Task, ToolCall, TurnStep
 from chat.tests.conftest import Chat
@@ -158,7 +159,10 @@ async def test_a_time_that_makes_no_sense_is_not_waited_for(online: Chat, endpoi
     assert time.monotonic() - begun < 5
 
 
-async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(online: Chat, endpoint: ModelServer) -> None:
+async def test_an_endpoint_that_is_away_for_a_moment_is_found_again(
+    online: Chat, endpoint: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.2)
     endpoint.play(says("Hello"))
     await endpoint.refuse()
 
