@@ -35,7 +35,7 @@ from chat.infra.storable import is_storable, storable
 logger = logging.getLogger(__name__)
 
 NO_ANSWER = "The assistant gave no answer."
-LONGEST_ANSWER = 400_000  # characters of reply and reasoning, some 100,000 tokens
+LONGEST_ANSWER = 4_000_000  # characters of reply and reasoning, some million tokens
 
 Given = str | list[TResponseInputItem]
 
