@@ -62,11 +62,14 @@ def listed(
     return [line_of(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
+def line(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Return a conversation as a line of a list. Raise NotFound."""
+    return line_of(_owned(user_id, conversation_id))
+
+
 def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before: uuid.UUID | None = None) -> Thread:
     """Show a conversation with its newest messages, or with those before one of them. Raise NotFound."""
-    row = Conversation.objects.owned_by(user_id).select_related("session").filter(pk=conversation_id).first()
-    if row is None:
-        raise NotFound("There is no such conversation.")
+    row = _owned(user_id, conversation_id)
     current = Message.objects.filter(conversation=row, position__isnull=False)
     if before is not None:
         position = current.filter(pk=before).values_list("position", flat=True).first()
@@ -104,6 +107,13 @@ def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.U
 def said(row: Message) -> Said:
     """Show a message."""
     return Said(row.pk, row.role, row.text, row.created_at, row.position, row.turn_id)
+
+
+def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
+    row = Conversation.objects.owned_by(user_id).select_related("session").filter(pk=conversation_id).first()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return row
 
 
 def _narrowed(rows: ConversationQuerySet, where: Where) -> ConversationQuerySet:

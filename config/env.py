@@ -108,7 +108,8 @@ def items(name: str, parse: Callable[[str], str]) -> list[str]:
     return parsed(name, [], lambda value: [parse(item.strip()) for item in value.split(",") if item.strip()])
 
 
-NEEDED = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})  # in each request
+# Parameters without which a request means nothing, or something else.
+NEEDED = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})
 LISTS = frozenset({"tools", "messages", "input"})  # whose entries have parameters
 
 

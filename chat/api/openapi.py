@@ -47,7 +47,7 @@ class Description(OpenAPISchema):
         for status in _failures(operation, details):
             responses.setdefault(status, _failure(status))
         details["responses"] = {str(status): responses[status] for status in sorted(responses)}
-        details.setdefault("security", [])  # whoever asks
+        details.setdefault("security", [])  # public
         for parameter in details["parameters"]:
             _tidy(parameter)
         return details
@@ -75,17 +75,17 @@ class Description(OpenAPISchema):
 
 
 def with_known_parameters(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Note for each request which query parameters its operation describes; whoever lets it in refuses others."""
+    """Set the query parameters that an operation describes on each request; `check_parameters` refuses others."""
     operation: Operation = run.__self__  # type: ignore[attr-defined]
     models = [model for model in operation.models if issubclass(model, QueryModel)]
     known = frozenset(name for model in models for name in model.__ninja_flatten_map__)
 
     @wraps(run)
-    def noting(request: HttpRequest, **values: Any) -> Any:
+    def run_with_parameters(request: HttpRequest, **values: Any) -> Any:
         request.known_parameters = known  # type: ignore[attr-defined]
         return run(request, **values)
 
-    return noting
+    return run_with_parameters
 
 
 class DescribedAPI(NinjaAPI):

@@ -129,15 +129,15 @@ def create_thread(
     idempotency_key: CreationKey = "",
 ) -> Status[ThreadMade]:
     """Begin a thread; it may have a title, else its first message gives it one."""
-    user_id = caller(request).user.pk
+    user = caller(request).user
     line, is_new = once(
-        user_id,
+        user.pk,
         "create_thread",
         idempotency_key,
         body,
-        create=lambda: conversations.begin(user_id=user_id, title=body.title or "", model=body.model or ""),
+        create=lambda: conversations.begin(user_id=user.pk, title=body.title or "", model=body.model or ""),
         id_of=lambda line: line.id,
-        find=lambda thread_id: conversations.begin(user_id=user_id, conversation_id=thread_id),
+        find=lambda thread_id: record.line(user_id=user.pk, conversation_id=thread_id),
     )
     if is_new:
         _tell(request, line.id)

@@ -129,7 +129,7 @@ DAY = 86_400.0  # seconds
 
 
 def explain(error: Exception) -> ModelFailed:
-    """Return what went wrong with a model, as a failure whose sentence names what to do."""
+    """Return the failure that an error of a model's endpoint stands for; its sentence names what to do."""
     if isinstance(error, ModelFailed):
         return error
     kind = _kind(error)

@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from config.env import NEEDED
+
 Body = Mapping[str, Any]
 
 REFUSALS = (400, 422)
 
-# Without these a request means nothing, or something else.
-_NEEDED = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})
+# What a list needs in its entries.
 _NEEDED_IN: dict[str, frozenset[str]] = {
     "tools": frozenset({"type", "function", "name", "description", "parameters", "properties", "items", "required"}),
     "messages": frozenset({"role", "content", "tool_calls", "tool_call_id"}),
@@ -86,7 +87,7 @@ def _stripped(value: Any, names: set[str], *, deep: bool) -> Any:
 
 def _optional(body: Body) -> Iterator[str]:
     """Yield the parameters of a body that it can do without."""
-    yield from (key for key in body if key not in _NEEDED)
+    yield from (key for key in body if key not in NEEDED)
     for place, needed in _NEEDED_IN.items():
         entries = body.get(place)
         if isinstance(entries, Sequence) and not isinstance(entries, str):

@@ -77,9 +77,14 @@ def remove_released_copies() -> None:
     """Remove the corrupt session files with deleted data that stayed because of a hold which is released by now."""
     waiting = PendingDeletion.objects.exclude(finished_at=None).exclude(terms=[])
     terms = sorted({term for row in waiting for term in row.terms})
-    if terms and remove_set_aside(settings.AGENT_SESSION_DB_PATH, terms):
-        waiting.filter(report=None).delete()
-        waiting.update(terms=[])
+    try:
+        if not terms or not remove_set_aside(settings.AGENT_SESSION_DB_PATH, terms):
+            return
+    except OSError as error:  # the next call tries again
+        logger.warning("Corrupt session files with deleted data cannot be removed yet: %s", error)
+        return
+    waiting.filter(report=None).delete()
+    waiting.update(terms=[])
 
 
 def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:

@@ -167,6 +167,7 @@ def test_somebody_elses_conversation_does_not_exist(owner: User, outsider: User)
     [
         ("", EmptyText),
         (" \n\t ", EmptyText),
+        ("\u200b\u2060", EmptyText),
         ("x" * 10_001, TooLong),
         ("nul \x00", BadInput),
         ("half of a pair \ud83d", BadInput),

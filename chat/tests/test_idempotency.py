@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -29,8 +30,8 @@ CREATIONS: dict[str, tuple[dict[str, str], dict[str, str], type[Model]]] = {
 def test_a_key_creates_once(client: Client, owner: User, outsider: User, path: str) -> None:
     body, other, model = CREATIONS[path]
 
-    def post(content: dict[str, str], key: str = "k1", user: User = owner) -> httpx.Response:
-        return client.post(path, content, "application/json", headers={**bearer(user), "Idempotency-Key": key})  # type: ignore[return-value]
+    def post(content: dict[str, str], key: str = "k1", user: User = owner) -> Any:
+        return client.post(path, content, "application/json", headers={**bearer(user), "Idempotency-Key": key})
 
     first, again = post(body), post(body)
     assert (first.status_code, again.status_code) == (201, 201)
@@ -44,6 +45,16 @@ def test_a_key_creates_once(client: Client, owner: User, outsider: User, path: s
         assert idempotency.forget_expired() == 2
     assert IdempotentRequest.objects.count() == 1
     assert model._default_manager.count() == 4
+
+
+@pytest.mark.django_db
+def test_what_was_deleted_since_is_not_created_anew(client: Client, owner: User) -> None:
+    headers = {**bearer(owner), "Idempotency-Key": "k1"}
+    for path, (body, _, model) in CREATIONS.items():
+        assert client.post(path, body, "application/json", headers=headers).status_code == 201
+        model._default_manager.all().delete()
+        assert error_of(client.post(path, body, "application/json", headers=headers), 404) == "not_found"
+        assert not model._default_manager.exists()
 
 
 @pytest.mark.django_db

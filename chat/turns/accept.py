@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, TooLong
+from chat.infra.visible import has_visible
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
@@ -136,7 +137,7 @@ def accept_edit(
 
 def check_text(text: str) -> None:
     """Refuse what cannot be a message. Raise EmptyText, TooLong, BadInput."""
-    if not text.strip():
+    if not has_visible(text):
         raise EmptyText
     if len(text) > USER_TEXT_LENGTH:
         raise TooLong(f"A message has at most {USER_TEXT_LENGTH:,} characters; this one has {len(text):,}.")

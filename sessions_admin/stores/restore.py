@@ -153,9 +153,13 @@ def _is_empty() -> bool:
 
 def _erased_since(made_at: str) -> tuple[str, ...]:
     """Return the ids of the people who were erased after a moment, as far as the audit goes back."""
+    table = AuditRecord._meta.db_table
     with connection.cursor() as cursor:
-        if not _has_table(cursor, AuditRecord._meta.db_table):
+        if not _has_table(cursor, table):
             return ()
+        columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+    if "person" not in columns:
+        return ()  # of a version that knew no erasure
     erased = audit.done().filter(action=Action.ERASE, at__gt=made_at).order_by("person")
     return tuple(erased.values_list("person", flat=True).distinct())
 
