@@ -16,8 +16,8 @@ from openai.types.responses import ResponseCompletedEvent
 
 from chat.assistant.agent import FORGOTTEN
 from chat.assistant.context_errors import ContextFull, Exceeded, read_error, read_event
+from chat.assistant.failures import BrokenStream
 from chat.assistant.model_config import ModelConfig, learned
-from chat.assistant.retrying import BrokenStream
 from chat.assistant.sent import MOST_RATIO, Sent
 from chat.assistant.wrapping import WrappedModel, closed_after
 from chat.exceptions import ModelFailed

@@ -14,8 +14,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemDoneEvent, ResponseTextDeltaEvent
 from pydantic import ValidationError
 
+from chat.assistant.failures import BrokenStream
 from chat.assistant.model_config import ModelConfig
-from chat.assistant.retrying import BrokenStream
 from chat.assistant.unstreamed import Decoder
 from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk, repaired_completion, unmarked
 from chat.assistant.validation.history import is_of, prepared, with_reasoning, with_replies

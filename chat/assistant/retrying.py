@@ -26,8 +26,6 @@ from openai.types.responses import (
 from chat.assistant.failures import TOO_LONG, BrokenStream, explain, retry_after
 from chat.assistant.wrapping import Ask, WrappedModel, closed_after
 
-__all__ = ["BrokenStream", "Retrying", "Retry", "explain"]
-
 logger = logging.getLogger(__name__)
 
 RETRIES = 5

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from config.runtime.http_limits import BODY, CONNECTIONS, LARGER_BODIES, REQUEST_WITHIN
-from config.tests.support import LiveDatabase, ServerProcess, database
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
 pytestmark = pytest.mark.service
 
@@ -295,6 +295,9 @@ def test_a_handshake_that_is_refused_is_no_error_of_the_server(
     before = len(server.output)
     answer = talk(server, request(path, *HANDSHAKE, *headers))
     assert (answer.status, answer.is_closed) == (status, True)
+    # What follows the end of the connection is in the log before this request is.
+    assert talk(server, request("GET /nowhere", CLOSE)).status == 404
+    eventually(lambda: "answered 404" in server.output[before:], what="the next request in the log")
     assert "Unhandled" not in server.output[before:]
 
 
