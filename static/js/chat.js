@@ -40,6 +40,7 @@ class ChatPage {
     this.online = false;
     this.wasOnline = false;
     this.drawing = 0;
+    this.title = "";
     this.refreshing = false;
     /** How many open tasks are asked for; 0 leaves that to the server. */
     this.openTasks = Number(new URLSearchParams(location.search).get("tasks")) || 0;
@@ -389,10 +390,16 @@ class ChatPage {
     this.model?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
-    const title = state.conversation?.title || "New chat";
+    this.showTitle(state.conversation?.title || "New chat");
+    this.scroll?.settle();
+  }
+
+  /** @param {string} title */
+  showTitle(title) {
+    if (title === this.title) return;
+    this.title = title;
     byId("title").textContent = title;
     document.title = `${title} · Threadkeeper`;
-    this.scroll?.settle();
   }
 }
 

@@ -14,6 +14,8 @@ export class ConversationList {
     this.list = byId("conversation-list");
     /** @type {Map<string, {drawn: string, element: HTMLElement, menu: HTMLElement, offered: string}>} */
     this.items = new Map();
+    /** @type {unknown[]} */
+    this.shown = [];
   }
 
   /**
@@ -22,6 +24,10 @@ export class ConversationList {
    */
   show(conversations, currentId) {
     const now = new Date();
+    // A reply that streams changes nothing here; what is shown of times changes by the minute.
+    const shown = [conversations, currentId, Math.floor(now.getTime() / 60_000)];
+    if (shown.every((value, index) => value === this.shown[index])) return;
+    this.shown = shown;
     place(this.list, conversations.map((conversation) => this.item(conversation, conversation.id === currentId, now)));
     byId("no-conversations").hidden = conversations.length > 0;
   }

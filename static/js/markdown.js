@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * Markdown to elements: parsed from the whole text each time, sanitised, and only the blocks that changed are put into the
- * page, so that what a reader has selected further up stays selected while the reply goes on.
+ * Markdown to elements: of a text that grows only the end is parsed and sanitised again, and only the blocks that changed
+ * are put into the page, so that what a reader has selected further up stays selected while the reply goes on.
  */
 
 import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { Marked } from "../vendor/marked/marked.esm.js";
+import { BlockSplitter } from "./blocks.js";
 import { copyButton, h } from "./dom.js";
 
 const ALLOWED = {
@@ -47,14 +48,18 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
   }
 });
 
+/** @param {string} text */
+const lexer = (text) => /** @type {import("./blocks.js").Tokens} */ (/** @type {unknown} */ (marked.lexer(text)));
+
 /**
  * Split a text into blocks; one that is nested too deeply for the parser is a single block, shown as it was written.
  * @param {string} text
- * @returns {any[] & {links: object}}
+ * @param {(text: string) => import("./blocks.js").Tokens} split
+ * @returns {import("./blocks.js").Tokens}
  */
-function blocksOf(text) {
+function blocksOf(text, split) {
   try {
-    return /** @type {any} */ (marked.lexer(text));
+    return split(text);
   } catch {
     return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
   }
@@ -69,6 +74,7 @@ export class MarkdownView {
     this.text = "";
     this.final = false;
     this.links = "";
+    this.splitter = new BlockSplitter(lexer);
   }
 
   /**
@@ -80,7 +86,7 @@ export class MarkdownView {
     if (text === this.text && final === this.final) return;
     this.text = text;
     this.final = final;
-    const tokens = blocksOf(text);
+    const tokens = blocksOf(text, final ? lexer : (growing) => this.splitter.split(growing));
     const links = JSON.stringify(tokens.links);
     // A definition of a link changes blocks whose text is the same.
     if (links !== this.links) this.blocks = [];

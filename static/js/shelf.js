@@ -17,6 +17,8 @@ export class Shelf {
     this.toast = byId("toast");
     this.bar = byId("bar-menu");
     this.strip = byId("shelf-strip");
+    /** @type {unknown[]} */
+    this.shown = [];
     this.drawnBar = "";
     this.drawnStrip = "";
     setUpMenus();
@@ -65,6 +67,9 @@ export class Shelf {
   /** @param {State} state */
   show(state) {
     const line = state.conversation;
+    const shown = [line, state.leaving, Math.floor(Date.now() / 60_000)];
+    if (shown.every((value, index) => value === this.shown[index])) return;
+    this.shown = shown;
     const bar = JSON.stringify(line && [line.id, line.title, line.pinned, line.archived, line.trashed]);
     if (bar !== this.drawnBar) this.bar.replaceChildren(...(line ? [menu(line)] : []));
     this.drawnBar = bar;

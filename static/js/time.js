@@ -5,13 +5,28 @@ const LANGUAGE = globalThis.navigator?.language ?? "";
 const LOCALE = LANGUAGE.startsWith("en") ? LANGUAGE : "en-GB";
 const DAY = 86_400_000;
 
+// Making a formatter costs more than the rest of a frame: each is made once.
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/**
+ * @param {string} locale
+ * @param {Intl.DateTimeFormatOptions} options
+ */
+function formatOf(locale, options) {
+  const key = locale + JSON.stringify(options);
+  let format = formats.get(key);
+  if (format === undefined) formats.set(key, (format = new Intl.DateTimeFormat(locale, options)));
+  return format;
+}
+
 /**
  * Give the clock of a time zone at an instant as "2026-03-13T17:00".
  * @param {Date} instant
  * @param {string} zone
  */
 export function wallClock(instant, zone) {
-  const format = new Intl.DateTimeFormat("en-CA", {
+  const format = formatOf("en-CA", {
     timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
   });
   const parts = Object.fromEntries(format.formatToParts(instant).map(({ type, value }) => [type, value]));
@@ -38,9 +53,9 @@ function dayName(day, today) {
   if (away === 1) return "Tomorrow";
   if (away === -1) return "Yesterday";
   const date = new Date(`${day.slice(0, 10)}T00:00Z`);
-  if (away > 1 && away < 7) return date.toLocaleDateString(LOCALE, { weekday: "long", timeZone: "UTC" });
+  if (away > 1 && away < 7) return formatOf(LOCALE, { weekday: "long", timeZone: "UTC" }).format(date);
   const year = day.slice(0, 4) === today.slice(0, 4) ? undefined : /** @type {const} */ ("numeric");
-  return date.toLocaleDateString(LOCALE, { weekday: "short", day: "numeric", month: "short", year, timeZone: "UTC" });
+  return formatOf(LOCALE, { weekday: "short", day: "numeric", month: "short", year, timeZone: "UTC" }).format(date);
 }
 
 /**
@@ -51,7 +66,7 @@ function dayName(day, today) {
 export function dueLabel(due, now) {
   const day = dayName(due, now);
   if (due.length === 10) return day;
-  const hour = new Date(`${due}Z`).toLocaleTimeString(LOCALE, { hour: "numeric", minute: "2-digit", timeZone: "UTC" });
+  const hour = formatOf(LOCALE, { hour: "numeric", minute: "2-digit", timeZone: "UTC" }).format(new Date(`${due}Z`));
   return `${day}, ${hour}`;
 }
 
@@ -73,7 +88,7 @@ export function isOverdue(due, now) {
  */
 export function saidAt(at, now, zone) {
   const instant = new Date(at);
-  const hour = instant.toLocaleTimeString(LOCALE, { hour: "numeric", minute: "2-digit", timeZone: zone });
+  const hour = formatOf(LOCALE, { hour: "numeric", minute: "2-digit", timeZone: zone }).format(instant);
   const day = dayName(wallClock(instant, zone), wallClock(now, zone));
   return day === "Today" ? hour : `${day}, ${hour}`;
 }
@@ -84,7 +99,7 @@ export function saidAt(at, now, zone) {
  * @param {string} zone
  */
 export function onDay(at, zone) {
-  return new Date(at).toLocaleDateString(LOCALE, { day: "numeric", month: "long", timeZone: zone });
+  return formatOf(LOCALE, { day: "numeric", month: "long", timeZone: zone }).format(new Date(at));
 }
 
 /**
@@ -101,6 +116,13 @@ export function ago(at, now, zone) {
   const away = daysBetween(wallClock(instant, zone), wallClock(now, zone));
   if (away === 0) return `${Math.floor(minutes / 60)} h`;
   if (away === 1) return "Yesterday";
-  if (away < 7) return instant.toLocaleDateString(LOCALE, { weekday: "short", timeZone: zone });
-  return instant.toLocaleDateString(LOCALE, { day: "numeric", month: "short", timeZone: zone });
+  if (away < 7) return formatOf(LOCALE, { weekday: "short", timeZone: zone }).format(instant);
+  return formatOf(LOCALE, { day: "numeric", month: "short", timeZone: zone }).format(instant);
 }
+
+/**
+ * Say at length when something was said.
+ * @param {string} at   an instant
+ * @param {string} zone
+ */
+export const saidInFull = (at, zone) => formatOf(LOCALE, { timeZone: zone, dateStyle: "full", timeStyle: "short" }).format(new Date(at));

@@ -161,16 +161,21 @@ export function written(text, piece, at) {
   return text.slice(0, index) + piece;
 }
 
+// Where the last count ended: a piece mostly begins where the one before it ended.
+let counted = { text: "", points: 0, index: 0 };
+
 /**
  * Find where a count of code points ends in UTF-16 units.
  * @param {string} text
  * @param {number} points
  */
 function unitIndex(text, points) {
-  let index = 0;
-  for (let count = 0; count < points && index < text.length; count += 1) {
+  const goesOn = counted.points <= points && text.startsWith(counted.text);
+  let { points: count, index } = goesOn ? counted : { points: 0, index: 0 };
+  for (; count < points && index < text.length; count += 1) {
     index += /** @type {number} */ (text.codePointAt(index)) > 0xffff ? 2 : 1;
   }
+  counted = { text: text.slice(0, index), points: count, index };
   return index;
 }
 

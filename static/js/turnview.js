@@ -5,7 +5,7 @@ import { ApprovalCard, question } from "./approval.js";
 import { copyButton, h, icon, place } from "./dom.js";
 import { MessageEditor } from "./editor.js";
 import { MarkdownView } from "./markdown.js";
-import { saidAt } from "./time.js";
+import { saidAt, saidInFull } from "./time.js";
 import { Reasoning } from "./reasoning.js";
 import { ToolRow } from "./toolcalls.js";
 import { hasEnded } from "./turn.js";
@@ -327,8 +327,7 @@ function editButton(onclick) {
  * @param {string} zone
  */
 function clock(at, zone) {
-  const full = new Date(at).toLocaleString(undefined, { timeZone: zone, dateStyle: "full", timeStyle: "short" });
-  return h("time", { datetime: at, title: full }, saidAt(at, new Date(), zone));
+  return h("time", { datetime: at, title: saidInFull(at, zone) }, saidAt(at, new Date(), zone));
 }
 
 function memoryStart() {
