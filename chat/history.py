@@ -7,17 +7,34 @@ one that has followed the socket hold the same state.
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import dropwhile
 
+from django.db.models import Q
+
+from chat.exceptions import NotFound
 from chat.lineage import Lineage
 from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Message, ToolCall, Turn, User
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Status
-from chat.shelf import ConversationLine, Json, conversations_of, leaving_count, line_of
+from chat.shelf import (
+    BESIDE,
+    ConversationLine,
+    Json,
+    Listed,
+    conversations_of,
+    leaving_count,
+    line_of,
+    waiting_of,
+    with_all_of_lines,
+)
 from chat.task_panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.turns.events import WARNINGS
+
+TURNS_SHOWN = 10  # of a conversation, until the reader asks for more
+TURNS_LOADED = 25  # at once, of those before
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +154,52 @@ class ShownTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Which turns of a conversation are asked for: the newest, or those before, after or around one of its turns.
+
+    With `since` it is the newest, and all from that turn on.
+    """
+
+    before: uuid.UUID | None = None
+    after: uuid.UUID | None = None
+    around: uuid.UUID | None = None
+    since: uuid.UUID | None = None
+    size: int = TURNS_SHOWN
+
+    def cut(self, shown: Sequence[uuid.UUID], lineage: Lineage, active: int = 0) -> slice:
+        """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
+        since = self.since if self.since and lineage.has(self.since) else None
+        anchor = self.before or self.after or self.around or since
+        if anchor is not None and not lineage.has(anchor):
+            raise NotFound("There is no such turn.")
+        # Of a turn that was replaced meanwhile, where it would stand.
+        at = sum(lineage.seq(pk) < lineage.seq(anchor) for pk in shown) if anchor else 0
+        last = max(len(shown) - max(self.size, active), 0)
+        if self.before is not None:
+            return slice(max(at - self.size, 0), at)
+        if self.after is not None:
+            return slice(at + 1, at + 1 + self.size)
+        if self.around is not None:
+            start = min(max(at - self.size // 2, 0), last)
+            return slice(start, start + self.size)
+        return slice(min(at, last) if since else last, len(shown))
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPage:
-    """One conversation, whole (of one that nobody has begun, only the id), and what stands beside it."""
+    """A part of one conversation (of one that has not begun, only the id), and what stands beside it."""
 
     id: uuid.UUID
     conversation: ConversationLine | None = None
     turns: tuple[ShownTurn, ...] = ()
+    # The first and the last of the turns, where there are others before or after them.
+    earlier: uuid.UUID | None = None
+    later: uuid.UUID | None = None
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
     memory_start: uuid.UUID | None = None
     panel: TaskPanel | None = None
-    conversations: tuple[ConversationLine, ...] = ()
+    listed: Listed = Listed(())
+    waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
     # The turn whose time is shown, where that is an earlier version of the conversation.
     version: uuid.UUID | None = None
@@ -162,15 +215,23 @@ class ChatPage:
         line = self.conversation
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
 
+    def turns_as_json(self) -> dict[str, Json]:
+        """Give the turns, as a part of the conversation."""
+        return {
+            "turns": [turn.as_json() for turn in self.turns],
+            "earlier": str(self.earlier) if self.earlier else None,
+        }
+
     def as_json(self) -> dict[str, Json]:
         """Give what the page's script begins with."""
         return {
             "conversation_id": str(self.id),
             "conversation": self.conversation.as_json() if self.conversation else None,
-            "turns": [turn.as_json() for turn in self.turns],
+            **self.turns_as_json(),
             "memory_start": str(self.memory_start) if self.memory_start else None,
             **(self.panel.as_json() if self.panel else {}),
-            "conversations": [line.as_json() for line in self.conversations],
+            **self.listed.as_json(),
+            "waiting": [str(key) for key in self.waiting],
             "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
         }
@@ -183,60 +244,94 @@ def in_words(name: str, arguments: object) -> str:
     return f"{did}: {title}" if title else did
 
 
-def new_chat(person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN) -> ChatPage:
-    """Return the page of a conversation that has no message yet, with so many open tasks."""
+def new_chat(person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = BESIDE) -> ChatPage:
+    """Return the page of a conversation that has no message yet, with so many open tasks and chats."""
     return ChatPage(
         id=conversation_id,
         leaving=leaving_count(person),
         panel=load_panel(person.pk, size=tasks),
-        conversations=tuple(conversations_of(person)),
+        listed=conversations_of(person, limit=chats),
+        waiting=tuple(waiting_of(person)),
     )
 
 
 def chat(
-    person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, *, tasks: int = OPEN_SHOWN
+    person: User,
+    conversation_id: uuid.UUID,
+    version: uuid.UUID | None = None,
+    *,
+    part: Part | None = None,
+    tasks: int = OPEN_SHOWN,
+    chats: int = BESIDE,
 ) -> ChatPage | None:
     """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
 
     With a version, as it was before another turn took that one's place (as it is now where none has); None where there
     is no such turn.
     """
-    row = Conversation.objects.owned_by(person.pk).select_related("session").filter(pk=conversation_id).first()
+    page = turns_of(person, conversation_id, version, part)
+    if page is None:
+        return None
+    return replace(
+        page,
+        memory_start=None if page.version else first_remembered(conversation_id),
+        panel=load_panel(person.pk, size=tasks),
+        listed=conversations_of(person, limit=chats),
+        waiting=tuple(waiting_of(person)),
+    )
+
+
+def turns_of(
+    person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, part: Part | None = None
+) -> ChatPage | None:
+    """Give a part of a conversation as `chat` does, without what stands beside it."""
+    row = with_all_of_lines(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
     if row is None:
         return None
-    turns = list(row.turns.order_by("seq").defer("items", "usage").select_related("prompt"))
+    turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
     lineage = Lineage(turns)
     if version is not None and not lineage.has(version):
         return None
     if version is not None and lineage.is_current(version):
         version = None
+    ids = lineage.shown(version)
+    shown = [turn for turn in turns if turn.pk in ids]
+    active = sum(1 for _ in dropwhile(lambda turn: turn.status not in ACTIVE, shown))
+    try:
+        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], lineage, active)
+    except NotFound:
+        return None
+    wanted = [turn.pk for turn in shown[cut]]
     return ChatPage(
         id=row.pk,
         conversation=line_of(row),
-        turns=tuple(_turns(row, turns, lineage.shown(version), lineage)),
-        memory_start=None if version else first_remembered(conversation_id),
+        turns=tuple(_turns(wanted, ids, lineage)),
+        earlier=wanted[0] if wanted and cut.start > 0 else None,
+        later=wanted[-1] if wanted and cut.stop < len(shown) else None,
         version=version,
-        panel=load_panel(person.pk, size=tasks),
-        conversations=tuple(conversations_of(person)),
     )
 
 
-def _turns(
-    conversation: Conversation, turns: Sequence[Turn], shown: Collection[uuid.UUID], lineage: Lineage
-) -> Iterable[ShownTurn]:
-    heirs = lineage.heirs(shown)
-    said = Message.objects.filter(conversation=conversation, role=Role.ASSISTANT)
+def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Turn | None:
+    """Return the turn with which a message is shown, the newest of several; None where there is no such message."""
+    theirs = Turn.objects.filter(user=person.pk, conversation=conversation_id)
+    return theirs.filter(Q(prompt=message_id) | Q(messages=message_id)).order_by("-seq").only("superseded_by").first()
+
+
+def _turns(wanted: Collection[uuid.UUID], shown: Collection[uuid.UUID], lineage: Lineage) -> Iterable[ShownTurn]:
+    """Read some of the turns that are shown, in order."""
+    heirs = {turn: heir for turn, heir in lineage.heirs(shown).items() if heir in wanted}
+    turns = Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt")
+    said = Message.objects.filter(turn__in=wanted, role=Role.ASSISTANT)
     replies = {message.turn_id: _message(message) for message in said}
     calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
-    for call in ToolCall.objects.filter(turn__conversation=conversation).order_by("id").defer("before"):
-        if call.turn_id in shown:
+    for call in ToolCall.objects.filter(turn__in=[*wanted, *heirs]).order_by("id").defer("before"):
+        if call.turn_id not in heirs:
             calls[call.turn_id][call.call_id] = _call(call)
-        elif call.turn_id in heirs and call.changed_something:
+        elif call.changed_something:
             kept[heirs[call.turn_id]][call.call_id] = _call(call)
     for turn in turns:
-        if turn.pk not in shown:
-            continue
         own = calls[turn.pk]
         yield ShownTurn(
             id=turn.pk,

@@ -24,6 +24,10 @@ class Lineage:
         """Tell whether it is a turn of the conversation."""
         return turn_id in self._later
 
+    def seq(self, turn_id: uuid.UUID) -> int:
+        """Return a turn's place in the conversation's queue."""
+        return self._seq[turn_id]
+
     def is_current(self, turn_id: uuid.UUID) -> bool:
         """Tell whether a turn belongs to the conversation as it is now."""
         return self._later[turn_id] is None

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from chat import conversations, notices, shelf
 from chat.conversations import Purged
-from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
+from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
 from chat.shelf import ConversationLine
 from chat.views import PersonRequest
 
@@ -73,9 +73,21 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
+def chats(request: PersonRequest) -> HttpResponse:
+    """Show the chats at hand from a place in their list on; a script gets them as JSON."""
+    listed = shelf.conversations_of(request.user, after=_place(request), limit=shelf.PAGE)
+    if request.headers.get("Accept") == JSON:
+        return JsonResponse(listed.as_json())
+    return _page(request, "chats", listed=listed)
+
+
+@require_GET
+@login_required
+@never_cache
 def trash(request: PersonRequest) -> HttpResponse:
     """Show what goes to the trash soon, and what is in it."""
-    return _page(request, "trash", leaving=shelf.leaving_of(request.user), trash=shelf.trash_of(request.user))
+    listed = shelf.trash_of(request.user, after=_place(request))
+    return _page(request, "trash", leaving=shelf.leaving_of(request.user), trash=listed)
 
 
 @require_GET
@@ -83,7 +95,7 @@ def trash(request: PersonRequest) -> HttpResponse:
 @never_cache
 def archive(request: PersonRequest) -> HttpResponse:
     """Show what was archived."""
-    return _page(request, "archive", archive=shelf.archive_of(request.user))
+    return _page(request, "archive", archive=shelf.archive_of(request.user, after=_place(request)))
 
 
 @require_GET
@@ -125,6 +137,14 @@ def empty(request: PersonRequest) -> HttpResponse:
     if emptied.left:
         messages.info(request, "What your administrator has asked to keep, and what the assistant is busy with, stays.")
     return redirect("trash")
+
+
+def _place(request: HttpRequest) -> shelf.Place | None:
+    """Return where the address goes on in a list. Raise Http404 for a place that no list has."""
+    try:
+        return shelf.Place.parse(request.GET.get("after", ""))
+    except BadCursor as error:
+        raise Http404(error.detail) from None
 
 
 def _page(request: PersonRequest, name: str, **context: object) -> HttpResponse:

@@ -10,7 +10,7 @@ from chat.keyset import newest_first
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import ConversationQuerySet
 from chat.models.turn import ACTIVE
-from chat.shelf import ConversationLine, line_of
+from chat.shelf import ConversationLine, line_of, with_all_of_lines
 
 
 class Where(StrEnum):
@@ -58,7 +58,7 @@ def listed(
     *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> list[ConversationLine]:
     """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
-    rows = _narrowed(Conversation.objects.owned_by(user_id), where).select_related("session")
+    rows = with_all_of_lines(_narrowed(Conversation.objects.owned_by(user_id), where))
     return [line_of(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
@@ -110,7 +110,7 @@ def said(row: Message) -> Said:
 
 
 def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
-    row = Conversation.objects.owned_by(user_id).select_related("session").filter(pk=conversation_id).first()
+    row = with_all_of_lines(Conversation.objects.owned_by(user_id)).filter(pk=conversation_id).first()
     if row is None:
         raise NotFound("There is no such conversation.")
     return row

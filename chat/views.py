@@ -1,6 +1,7 @@
 """Pages: who may see them, and what they are given to show."""
 
 import uuid
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -50,7 +51,7 @@ class PersonRequest(HttpRequest):
 @never_cache
 def home(request: PersonRequest) -> HttpResponse:
     """Show a new chat; its first message makes the conversation."""
-    return _chat_page(request, history.new_chat(request.user, uuid.uuid4(), tasks=_tasks_wanted(request)))
+    return _chat_page(request, history.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
 
 
 @require_GET
@@ -58,23 +59,51 @@ def home(request: PersonRequest) -> HttpResponse:
 @never_cache
 def home_state(request: PersonRequest) -> JsonResponse:
     """Answer what a new chat would begin with, for a page that was cut off for a while."""
-    return JsonResponse(history.new_chat(request.user, uuid.uuid4(), tasks=_tasks_wanted(request)).as_json())
+    return JsonResponse(history.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
 
 
 @require_GET
 @login_required
 @never_cache
 def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Show one conversation of one's own."""
-    return _chat_page(request, _own_chat(request, conversation_id))
+    """Show one conversation of one's own: its end or, without scripts, another part of it."""
+    page = _own_chat(request, conversation_id)
+    part = _part(request)
+    if message := _uuid_in(request, "message"):
+        turn = history.turn_of_message(request.user, conversation_id, message)
+        if turn is None:
+            raise Http404("There is no such message.")
+        if turn.superseded_by_id is not None:
+            return redirect(reverse("version", args=[conversation_id, turn.pk]) + f"#message-{message}")
+        part = history.Part(around=turn.pk)
+    shown = history.turns_of(request.user, conversation_id, part=part) if part else page
+    if shown is None:
+        raise Http404("There is no such turn.")
+    return _chat_page(request, replace(page, turns=shown.turns, earlier=shown.earlier, later=shown.later), page)
 
 
 @require_GET
 @login_required
 @never_cache
 def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
-    """Answer what the page of a conversation would begin with, for a page that was cut off for a while."""
-    return JsonResponse(_own_chat(request, conversation_id).as_json())
+    """Answer what the page of a conversation would begin with, for a page that was cut off for a while.
+
+    With `since` it has all turns from that one on.
+    """
+    part = history.Part(since=_uuid_in(request, "since"))
+    return JsonResponse(_own_chat(request, conversation_id, part=part).as_json())
+
+
+@require_GET
+@login_required
+@never_cache
+def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
+    """Answer the turns before one of a conversation's, the nearest of them."""
+    part = history.Part(before=_uuid_in(request, "before"), size=history.TURNS_LOADED)
+    page = history.turns_of(request.user, conversation_id, part=part)
+    if page is None:
+        raise Http404("There is no such turn.")
+    return JsonResponse(page.turns_as_json())
 
 
 @require_GET
@@ -82,33 +111,59 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 @never_cache
 def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
     """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
-    page = _own_chat(request, conversation_id, turn_id)
+    page = _own_chat(request, conversation_id, turn_id, part=_part(request))
     if page.version is None:
-        return redirect(reverse("conversation", args=[conversation_id]) + f"#turn-{turn_id}")
+        return redirect(f"{reverse('conversation', args=[conversation_id])}?turn={turn_id}#turn-{turn_id}")
     return _chat_page(request, page)
 
 
-def _tasks_wanted(request: HttpRequest) -> int:
-    """Return how many open tasks the page shows: `?tasks=` of the address, within bounds."""
-    wanted = request.GET.get("tasks", "")
-    size = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 7 else 0
-    return min(max(size, OPEN_SHOWN), settings.TASKS_PER_USER)
+def _sizes(request: HttpRequest) -> dict[str, int]:
+    """Return how many open tasks and chats the page shows: `?tasks=` and `?chats=`, within bounds."""
+    return {
+        "tasks": min(max(_number_in(request, "tasks"), OPEN_SHOWN), settings.TASKS_PER_USER),
+        "chats": min(max(_number_in(request, "chats"), shelf.BESIDE), shelf.MOST),
+    }
 
 
-def _own_chat(request: PersonRequest, conversation_id: uuid.UUID, version: uuid.UUID | None = None) -> history.ChatPage:
-    page = history.chat(request.user, conversation_id, version, tasks=_tasks_wanted(request))
+def _number_in(request: HttpRequest, name: str) -> int:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
+
+def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
+    """Return an id of the address, None where it has none. Raise Http404 for anything else."""
+    try:
+        return uuid.UUID(text) if (text := request.GET.get(name)) else None
+    except ValueError:
+        raise Http404("This is not an id.") from None
+
+
+def _part(request: HttpRequest) -> history.Part | None:
+    """Return which part of the conversation the address asks for, None for the usual one."""
+    before, after, around = (_uuid_in(request, name) for name in ("before", "after", "turn"))
+    return history.Part(before, after, around) if before or after or around else None
+
+
+def _own_chat(
+    request: PersonRequest,
+    conversation_id: uuid.UUID,
+    version: uuid.UUID | None = None,
+    part: history.Part | None = None,
+) -> history.ChatPage:
+    page = history.chat(request.user, conversation_id, version, part=part, **_sizes(request))
     if page is None:
         raise Http404("There is no such conversation.")
     return page
 
 
-def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
+def _chat_page(request: PersonRequest, page: history.ChatPage, begun: history.ChatPage | None = None) -> HttpResponse:
+    """Render a page; its script begins with `begun` where that is another part of the conversation."""
     with timezone.override(request.user.zone):
         now = timezone.localtime()
         context = {
             "page": page,
             "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
-            "state": page.as_json(),
+            "state": (begun or page).as_json(),
             **_models(page),
             "examples": EXAMPLES,
             "text_limit": USER_TEXT_LENGTH,

@@ -121,11 +121,11 @@ def hold(conversation: Conversation, until: timedelta | None = None) -> None:
 
 def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, groceries: Conversation) -> None:
     talk.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
-    assert titles(shelf.conversations_of(owner)) == ["Later", "Groceries"]
+    assert titles(shelf.conversations_of(owner).lines) == ["Later", "Groceries"]
     do("pin", groceries)
-    assert titles(shelf.conversations_of(owner)) == ["Groceries", "Later"]
+    assert titles(shelf.conversations_of(owner).lines) == ["Groceries", "Later"]
     do("unpin", groceries)
-    assert titles(shelf.conversations_of(owner)) == ["Later", "Groceries"]
+    assert titles(shelf.conversations_of(owner).lines) == ["Later", "Groceries"]
 
 
 def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Conversation) -> None:
@@ -133,28 +133,28 @@ def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Convers
     line = do("archive", groceries)
     assert isinstance(line, shelf.ConversationLine)
     assert (line.pinned, line.archived, line.trashed) == (False, True, False)
-    assert (titles(shelf.conversations_of(owner)), titles(shelf.archive_of(owner).lines)) == ([], ["Groceries"])
+    assert (titles(shelf.conversations_of(owner).lines), titles(shelf.archive_of(owner).lines)) == ([], ["Groceries"])
     do("unarchive", groceries)
-    assert (titles(shelf.conversations_of(owner)), titles(shelf.archive_of(owner).lines)) == (["Groceries"], [])
+    assert (titles(shelf.conversations_of(owner).lines), titles(shelf.archive_of(owner).lines)) == (["Groceries"], [])
 
 
 def test_pinning_takes_out_of_the_archive(owner: User, groceries: Conversation) -> None:
     do("archive", groceries)
     do("pin", groceries)
-    assert titles(shelf.conversations_of(owner)) == ["Groceries"]
+    assert titles(shelf.conversations_of(owner).lines) == ["Groceries"]
 
 
 @pytest.mark.parametrize("before", ["pin", "archive", "keep"])
 def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation, before: str) -> None:
     do(before, groceries)
-    lists = shelf.conversations_of(owner), shelf.archive_of(owner).lines
+    lists = shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines
     line = do("trash", groceries)
     assert isinstance(line, shelf.ConversationLine)
     assert line.purge_on and line.purge_on - timezone.now() > timedelta(days=29, hours=23)
-    assert (shelf.conversations_of(owner), shelf.archive_of(owner).lines) == ([], ())
+    assert (shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines) == ((), ())
     assert titles(shelf.trash_of(owner).lines) == ["Groceries"]
     do("restore", groceries)
-    assert (shelf.conversations_of(owner), shelf.archive_of(owner).lines) == lists
+    assert (shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines) == lists
     assert shelf.trash_of(owner).total == 0
 
 

@@ -143,7 +143,7 @@ def test_chats_stand_with_the_last_one_spoken_in_first(owner: User, owner_client
     now = datetime.now(UTC)
     for title, days in (("older", 2), ("newest", 0), ("old", 1)):
         talk.conversation(owner, title, at=now - timedelta(days=days))
-    titles = [line.title for line in shelf.conversations_of(owner)]
+    titles = [line.title for line in shelf.conversations_of(owner).lines]
     assert titles == ["newest", "old", "older"]
     page = owner_client.get("/").content.decode()
     assert re.findall(r'conversation__title">(\w+)<', page) == titles
@@ -194,9 +194,122 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
         talk.say(groceries, f"Add {n}", calls=2)
         tasks.create_task(user_id=owner.pk, title=f"Task {n}")
         talk.conversation(owner, f"Chat {n}")
-    # The login and the person; the conversation, messages, tool calls, turns; tasks; conversations.
-    with django_assert_num_queries(12):
+    # The login and the person; the conversation, its versions, turns, messages, tool calls; tasks; conversations that
+    # are pinned, that are not, and that wait.
+    with django_assert_num_queries(15):
         owner_client.get(f"/c/{groceries.pk}/")
     # A new chat: what goes to the trash within a week is counted too.
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(10):
         owner_client.get("/")
+
+
+def test_a_page_is_no_larger_with_a_thousand_messages_and_ten_thousand_chats(
+    owner: User, owner_client: Client, groceries: Conversation
+) -> None:
+    paths = ("/", f"/c/{groceries.pk}/", f"/c/{groceries.pk}/state/")
+
+    def sizes(talks: int, turns: int) -> list[int]:
+        for n in range(turns):
+            talk.say(groceries, f"Add milk {n:04}", calls=1)
+        line = {"user": owner, "title": "Chat", "updated_at": datetime.now(UTC) - timedelta(days=1)}
+        Conversation.objects.bulk_create([Conversation(**line) for _ in range(talks)])
+        return [len(owner_client.get(path).content) for path in paths]
+
+    small = sizes(20, 10)
+    large = sizes(10_000, 500)
+    for path, before, after in zip(paths, small, large, strict=True):
+        assert after < before * 1.03, path
+    ready = reading.conversation_state(owner.pk, groceries.pk)
+    assert len(json.dumps([ready.conversation, ready.turns])) < 500
+
+
+def test_every_chat_is_reached_by_more_links(owner: User, owner_client: Client) -> None:
+    now = datetime.now(UTC)
+    for n in range(75):
+        row = talk.conversation(owner, f"Chat-{n}", at=now - timedelta(minutes=n % 7))
+        if n % 25 == 0:
+            row.pinned_at = now
+            row.save()
+    listed = shelf.conversations_of(owner, limit=75).lines
+    assert [line.pinned for line in listed].count(True) == 3
+    path, seen, sizes = "/", [], []
+    while path:
+        page = owner_client.get(path).content.decode()
+        found = re.findall(r"(?:conversation|shelved)__title\"[^>]*>(Chat-\d+)<", page)
+        seen += found
+        sizes.append(len(found))
+        more = re.search(r'<p class="more"[^>]*?( hidden)?><a href="([^"]*\?after=[^"]+)"', page)
+        path = html.unescape(more[2]) if more and not more[1] else ""
+        path = f"/chats/{path}" if path.startswith("?") else path
+    assert seen == [line.title for line in listed]
+    assert sizes == [20, 50, 5]
+
+
+def test_scripts_go_on_in_the_list_of_chats(owner: User, owner_client: Client) -> None:
+    for n in range(30):
+        talk.conversation(owner, f"Chat-{n}")
+    first = owner_client.get("/state/").json()
+    place = first["conversations_after"]["place"]
+    rest = owner_client.get("/chats/", {"after": place}, headers={"accept": "application/json"}).json()
+    titles = [line["title"] for line in first["conversations"] + rest["conversations"]]
+    assert titles == [f"Chat-{n}" for n in reversed(range(30))]
+    assert rest["conversations_after"] is None
+    assert len(owner_client.get("/state/?chats=25").json()["conversations"]) == 25
+    for wrong in ("x", "2026-03-13T10:00:00/x", f"2026-03-13T10:00:00/{owner.pk}"):
+        assert owner_client.get("/chats/", {"after": wrong}).status_code == 404
+
+
+def test_what_was_said_before_is_read_a_part_at_a_time(owner_client: Client, groceries: Conversation) -> None:
+    turns = [str(talk.say(groceries, f"said-{n}", f"answered-{n}").pk) for n in range(40)]
+
+    def texts(answer: Any) -> list[str]:
+        return [turn["prompt_text"] for turn in answer["turns"]]
+
+    first = state(owner_client, groceries)
+    assert (texts(first), first["earlier"]) == ([f"said-{n}" for n in range(30, 40)], turns[30])
+    path = f"/c/{groceries.pk}/turns/"
+    before = owner_client.get(path, {"before": first["earlier"]}).json()
+    assert (texts(before), before["earlier"]) == ([f"said-{n}" for n in range(5, 30)], turns[5])
+    last = owner_client.get(path, {"before": before["earlier"]}).json()
+    assert (texts(last), last["earlier"]) == ([f"said-{n}" for n in range(5)], None)
+    # Who has loaded more is told of all that again.
+    again = owner_client.get(f"/c/{groceries.pk}/state/", {"since": turns[12]}).json()
+    assert (texts(again), again["earlier"]) == ([f"said-{n}" for n in range(12, 40)], turns[12])
+    for wrong in (groceries.pk, "x"):
+        assert owner_client.get(path, {"before": wrong}).status_code == 404
+
+
+def test_all_turns_that_have_not_ended_are_on_the_page(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "before")
+    for n in range(15):
+        talk.say(groceries, f"{n}", None, status=Status.QUEUED)
+    assert len(state(owner_client, groceries)["turns"]) == 15
+
+
+def test_links_lead_through_a_long_chat_without_scripts(owner_client: Client, groceries: Conversation) -> None:
+    turns = [talk.say(groceries, f"said-{n}.", f"answered-{n}.") for n in range(25)]
+
+    def shown(query: str) -> tuple[list[str], list[str]]:
+        page = owner_client.get(f"/c/{groceries.pk}/{query}").content.decode()
+        bare = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+        links = re.findall(r'<p class="more" id="(?:earlier|later)"><a href="([^"]+)"', bare)
+        return re.findall(r"said-(\d+)\.", bare), links
+
+    assert shown("") == ([f"{n}" for n in range(15, 25)], [f"?before={turns[15].pk}"])
+    middle = [f"?before={turns[5].pk}", f"?after={turns[14].pk}"]
+    assert shown(f"?before={turns[15].pk}") == ([f"{n}" for n in range(5, 15)], middle)
+    assert shown(f"?before={turns[5].pk}") == ([f"{n}" for n in range(5)], [f"?after={turns[4].pk}"])
+    assert shown(f"?after={turns[14].pk}") == shown("")
+    reply = turns[3].messages.get(role=Role.ASSISTANT)
+    for message in (reply.pk, turns[3].prompt_id):
+        assert "3" in shown(f"?message={message}")[0]
+    assert owner_client.get(f"/c/{groceries.pk}/?message={turns[3].pk}").status_code == 404
+
+
+def test_a_message_that_was_replaced_is_shown_in_its_version(owner_client: Client, groceries: Conversation) -> None:
+    failed = talk.say(groceries, "Add milk", "Old reply.")
+    talk.say(groceries, "", "Added.", retry_of=failed)
+    old = failed.messages.get(role=Role.ASSISTANT)
+    leads = owner_client.get(f"/c/{groceries.pk}/?message={old.pk}")
+    assert leads.headers["location"] == f"/c/{groceries.pk}/versions/{failed.pk}/#message-{old.pk}"
+    assert owner_client.get(f"/c/{groceries.pk}/?message={failed.prompt_id}").status_code == 200

@@ -261,5 +261,7 @@ def test_only_its_owner_looks_at_an_earlier_version(
     assert client.get(path).status_code == 302
     current = Turn.objects.get(superseded_by=None)
     leads = owner_client.get(f"/c/{groceries.pk}/versions/{current.pk}/")
-    assert leads.headers["location"] == f"/c/{groceries.pk}/#turn-{current.pk}", "that is no earlier one"
+    assert leads.headers["location"] == f"/c/{groceries.pk}/?turn={current.pk}#turn-{current.pk}", (
+        "that is no earlier one"
+    )
     assert owner_client.get(f"/c/{groceries.pk}/versions/{uuid.uuid4()}/").status_code == 404

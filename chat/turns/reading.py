@@ -8,7 +8,7 @@ from typing import Any
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
-from chat.shelf import Json, line_of, lines_of
+from chat.shelf import Json, line_of, lines_of, with_all_of_lines
 from chat.task_panel import current_revision
 from chat.turns.accept import ahead_of
 from chat.turns.events import MessageView, message_view
@@ -35,7 +35,7 @@ class Said:
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
     """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
-    conversation = Conversation.objects.select_related("session").filter(pk=conversation_id).first()
+    conversation = with_all_of_lines(Conversation.objects.all()).filter(pk=conversation_id).first()
     if conversation is None:
         return ConversationState(None, [], 0, current_revision(user_id))
     if conversation.user_id != user_id:

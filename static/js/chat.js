@@ -7,11 +7,12 @@ import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
 import { closeAll, setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
+import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
-import { asking, begin, receive, refresh } from "./state.js";
+import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
 import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 import { hasEnded, isAwaited } from "./turn.js";
@@ -41,6 +42,8 @@ class ChatPage {
     this.wasOnline = false;
     this.drawing = 0;
     this.title = "";
+    /** @type {Promise<boolean> | null} */
+    this.loadingEarlier = null;
     this.refreshing = false;
     /** How many open tasks are asked for; 0 leaves that to the server. */
     this.openTasks = Number(new URLSearchParams(location.search).get("tasks")) || 0;
@@ -75,6 +78,8 @@ class ChatPage {
       zone,
       limit: this.composer.limit,
     });
+    this.moreChats = new More(byId("more-chats"), () => this.loadChats());
+    this.earlier = new More(byId("earlier"), () => this.loadEarlier());
     this.scroll = new StickyScroll(byId("scroller"), byId("transcript"), byId("to-end"));
     this.connection = new Connection(`/ws/chat/${id}/`, {
       frame: (frame) => this.frame(frame),
@@ -89,27 +94,73 @@ class ChatPage {
       example.addEventListener("click", () => this.send(example.textContent ?? ""));
     }
     document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
+    byId("later")?.remove();
     this.render();
-    if (!this.goToTurn()) this.scroll?.follow();
+    this.scroll?.follow();
+    void this.goToPlace();
+    this.moreChats?.watch();
+    this.earlier?.watch();
     this.connection?.start();
     // Relative times and what is overdue change by themselves.
     setInterval(() => this.draw(), 60_000);
     if (HOVERS.matches) this.composer?.focus();
   }
 
-  /** Show the turn that the address names; one that is not current any more is in an earlier version. */
-  goToTurn() {
-    const id = /^#turn-([0-9a-f-]{36})$/.exec(location.hash)?.[1];
-    if (!id) return false;
-    if (this.state.turns.some((turn) => turn.id === id)) {
-      // Once there, the address is that of the conversation again: the turn may be replaced.
-      history.replaceState(null, "", location.pathname);
-      document.getElementById(`turn-${id}`)?.scrollIntoView();
-      if (this.scroll) this.scroll.following = false;
-    } else {
-      location.replace(`/c/${this.state.conversation_id}/versions/${id}/#turn-${id}`);
+  /** Show the message or turn that the address names; a turn that is not current any more is in an earlier version. */
+  async goToPlace() {
+    const query = new URLSearchParams(location.search);
+    const message = query.get("message");
+    const turnId = query.get("turn") ?? /^#turn-([0-9a-f-]{36})$/.exec(location.hash)?.[1];
+    if (!message && !turnId) return;
+    const isIt = (/** @type {import("./turn.js").Turn} */ turn) =>
+      message ? turn.prompt_id === message || turn.reply?.id === message : turn.id === turnId;
+    const isCurrent = message || query.has("turn");
+    while (!this.state.turns.some(isIt)) {
+      if (!isCurrent) return location.replace(`/c/${this.state.conversation_id}/versions/${turnId}/#turn-${turnId}`);
+      if (!this.state.earlier || !(await this.loadEarlier())) return;
     }
+    // Once there, the address is that of the conversation again: the turn may be replaced.
+    history.replaceState(null, "", location.pathname);
+    if (this.scroll) this.scroll.following = false;
+    showPlace(message ? document.querySelector(`[data-testid="message"][data-id="${message}"]`) : document.getElementById(`turn-${turnId}`));
+  }
+
+  /** Load the turns before those that are there; tell whether some came. */
+  loadEarlier() {
+    this.loadingEarlier ??= this.fetchEarlier().finally(() => (this.loadingEarlier = null));
+    return this.loadingEarlier;
+  }
+
+  async fetchEarlier() {
+    const before = this.state.earlier;
+    if (before === null) return false;
+    const data = await this.ask(`/c/${this.state.conversation_id}/turns/?before=${before}`);
+    if (data === null) return false;
+    this.state = withEarlier(this.state, data, before);
+    this.scroll?.keep(() => this.render());
     return true;
+  }
+
+  async loadChats() {
+    const after = this.state.conversations_after;
+    const data = after && (await this.ask(`/chats/?after=${encodeURIComponent(after.place)}`));
+    if (!after || data === null) return false;
+    this.change(withConversations(this.state, data, after));
+    return true;
+  }
+
+  /**
+   * Ask the server for JSON; null where it does not answer.
+   * @param {string} path
+   */
+  async ask(path) {
+    try {
+      const answer = await fetch(path, { headers: { accept: "application/json" } });
+      if (answer.redirected) this.showTrouble("signed out");
+      return answer.ok && !answer.redirected ? await answer.json() : null;
+    } catch {
+      return null;
+    }
   }
 
   /** @param {string} text */
@@ -247,8 +298,7 @@ class ChatPage {
     const asked = asking(this.state);
     this.state = asked;
     try {
-      const path = asked.conversation || asked.turns.length ? `/c/${asked.conversation_id}/state/` : "/state/";
-      const answer = await fetch(this.openTasks ? `${path}?tasks=${this.openTasks}` : path, { headers: { accept: "application/json" } });
+      const answer = await fetch(this.statePath(asked), { headers: { accept: "application/json" } });
       if (answer.redirected) return this.showTrouble("signed out");
       if (answer.status === 404) return this.frame({ type: "conversation.deleted", id: asked.conversation_id });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
@@ -265,6 +315,17 @@ class ChatPage {
     } finally {
       this.refreshing = false;
     }
+  }
+
+  /**
+   * Name the state that has as much as is loaded.
+   * @param {State} asked
+   */
+  statePath({ conversation, conversation_id, conversations, turns }) {
+    const query = new URLSearchParams({ chats: String(conversations.length) });
+    if (this.openTasks) query.set("tasks", String(this.openTasks));
+    if (turns.length > 0) query.set("since", turns[0].id);
+    return `${conversation || turns.length ? `/c/${conversation_id}` : ""}/state/?${query}`;
   }
 
   /** @param {any} frame */
@@ -385,22 +446,40 @@ class ChatPage {
     const { state } = this;
     this.transcript?.show(state, { outbox: this.outbox.items, online: this.online, deciding: this.deciding });
     this.tasks?.show(state);
+    this.earlier?.show(state.earlier !== null);
     this.conversations?.show(state.conversations, state.conversation_id);
+    this.moreChats?.show(state.conversations_after !== null);
     this.shelf?.show(state);
     this.model?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
-    this.showTitle(state.conversation?.title || "New chat");
+    this.showTitle(state.conversation?.title || "New chat", state.waiting.length);
     this.scroll?.settle();
   }
 
-  /** @param {string} title */
-  showTitle(title) {
-    if (title === this.title) return;
-    this.title = title;
+  /**
+   * @param {string} title
+   * @param {number} waiting  chats in which a decision is wanted
+   */
+  showTitle(title, waiting) {
+    const whole = `${waiting > 0 ? `(${waiting}) ` : ""}${title} · Threadkeeper`;
+    if (whole === this.title) return;
+    this.title = whole;
     byId("title").textContent = title;
-    document.title = `${title} · Threadkeeper`;
+    document.title = whole;
   }
+}
+
+/**
+ * Bring something into view, and point it out.
+ * @param {Element | null} element
+ */
+function showPlace(element) {
+  if (!(element instanceof HTMLElement)) return;
+  element.tabIndex = -1;
+  element.classList.add("found");
+  element.scrollIntoView({ block: "center" });
+  element.focus({ preventScroll: true });
 }
 
 /** @param {import("./outbox.js").Unsent} item */

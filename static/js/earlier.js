@@ -23,4 +23,6 @@ document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ complete: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);
-document.getElementById(location.hash.slice(1))?.scrollIntoView();
+const place = document.getElementById(location.hash.slice(1)) ?? document.querySelector(`[data-id="${CSS.escape(location.hash.replace("#message-", ""))}"]`);
+place?.scrollIntoView();
+place?.classList.add("found");

@@ -48,6 +48,21 @@ export class StickyScroll {
     this.showButton();
   }
 
+  /**
+   * Change what stands above without moving what is in view.
+   * @param {() => void} change
+   */
+  keep(change) {
+    const { scroller } = this;
+    const below = scroller.scrollHeight - scroller.scrollTop;
+    // The browser is not to do the same once more.
+    scroller.style.overflowAnchor = "none";
+    change();
+    if (!this.following) scroller.scrollTop = scroller.scrollHeight - below;
+    this.lastTop = scroller.scrollTop;
+    scroller.style.overflowAnchor = "";
+  }
+
   showButton() {
     this.button.hidden = this.following || this.distance < FAR;
   }

@@ -9,17 +9,20 @@
 
 /**
  * @typedef {{id: string, title: string, created_at: string, updated_at: string, pinned: boolean, archived: boolean,
- *   trashed: boolean, trash_on: string | null, purge_on: string | null, model?: string | null}} Conversation
+ *   trashed: boolean, trash_on: string | null, purge_on: string | null, model?: string | null, waiting?: boolean}} Conversation
  * @typedef {{task_id: string, number: number, title: string, description: string, due: string | null,
  *   priority: string, is_completed: boolean, completed_at: string | null}} Task
  *
  * @typedef {object} State
  * @property {string} conversation_id
  * @property {Conversation | null} conversation
- * @property {Conversation[]} conversations
+ * @property {Conversation[]} conversations  the loaded part of the list
+ * @property {import("./lines.js").End | null} conversations_after  where the list goes on
+ * @property {string[]} waiting   the chats in which something waits for the person's decision
  * @property {number} leaving     at a new chat: how many others go to the trash within a week
  * @property {string | null} version  the turn as which the conversation is looked back at; null in the current one
- * @property {Turn[]} turns       in the order of the conversation's queue
+ * @property {Turn[]} turns       the loaded ones, in the order of the conversation's queue
+ * @property {string | null} earlier  the first of them, where there are turns before it
  * @property {string[]} gone      turns that belong to an earlier version by now: what is still heard of them is let pass
  * @property {Task[]} tasks      those that are shown, in no order; there may be more
  * @property {number} tasks_revision
@@ -28,7 +31,7 @@
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
  */
 
-import { withLine, withoutLine } from "./lines.js";
+import { withLine, withMore, withoutLine } from "./lines.js";
 import { applied, emptyTurn, hasEnded, turnFrom, wasSeen } from "./turn.js";
 
 /**
@@ -37,7 +40,7 @@ import { applied, emptyTurn, hasEnded, turnFrom, wasSeen } from "./turn.js";
  * @returns {State}
  */
 export function begin(data) {
-  return { version: null, ...data, turns: data.turns.map(turnFrom), gone: [], stale: false };
+  return { version: null, earlier: null, conversations_after: null, waiting: [], ...data, turns: data.turns.map(turnFrom), gone: [], stale: false };
 }
 
 /**
@@ -132,7 +135,8 @@ function isPast(state, id) {
  */
 function without(state, id) {
   const index = state.turns.findIndex((turn) => turn.id === id);
-  if (index < 0) return state;
+  // It stood before the loaded turns, and so all of them are gone.
+  if (index < 0) return state.earlier ? { ...state, stale: true } : state;
   const left = state.turns.slice(index).map((turn) => turn.id);
   return { ...state, turns: state.turns.slice(0, index), gone: [...state.gone, ...left], stale: true };
 }
@@ -167,9 +171,37 @@ function replaced(list, index, value) {
  * @returns {State}
  */
 function conversationUpdated(state, conversation) {
-  const conversations = withLine(state.conversations, conversation);
+  const conversations = withLine(state.conversations, conversation, state.conversations_after);
   const ours = conversation.id === state.conversation_id;
-  return { ...state, conversations, conversation: ours ? conversation : state.conversation };
+  const waiting = state.waiting.filter((id) => id !== conversation.id);
+  if (conversation.waiting) waiting.push(conversation.id);
+  return { ...state, conversations, waiting, conversation: ours ? conversation : state.conversation };
+}
+
+/**
+ * Add the next part of the list of chats, which begins at a place.
+ * @param {State} state
+ * @param {{conversations: Conversation[], conversations_after: import("./lines.js").End | null}} data
+ * @param {import("./lines.js").End} after
+ * @returns {State}
+ */
+export function withConversations(state, data, after) {
+  if (state.conversations_after !== after) return state;
+  return { ...state, conversations: withMore(state.conversations, data.conversations), conversations_after: data.conversations_after };
+}
+
+/**
+ * Add the turns before one.
+ * @param {State} state
+ * @param {{turns: any[], earlier: string | null}} data
+ * @param {string} before
+ * @returns {State}
+ */
+export function withEarlier(state, data, before) {
+  if (state.earlier !== before) return state;
+  const known = new Set([...state.gone, ...state.turns.map((turn) => turn.id)]);
+  const turns = data.turns.filter(({ id }) => !known.has(id)).map(turnFrom);
+  return { ...state, turns: [...turns, ...state.turns], earlier: data.earlier };
 }
 
 /**
@@ -180,9 +212,10 @@ function conversationUpdated(state, conversation) {
  */
 function conversationDeleted(state, id) {
   const conversations = withoutLine(state.conversations, id);
-  if (id !== state.conversation_id) return { ...state, conversations };
+  const waiting = state.waiting.filter((other) => other !== id);
+  if (id !== state.conversation_id) return { ...state, conversations, waiting };
   const gone = [...state.gone, ...state.turns.map((turn) => turn.id)];
-  return { ...state, conversations, conversation: null, turns: [], gone, memory_start: null, stale: false };
+  return { ...state, conversations, waiting, conversation: null, turns: [], earlier: null, gone, memory_start: null, stale: false };
 }
 
 /**
@@ -219,6 +252,8 @@ export const asking = (state) => ({ ...state, stale: false });
  * @returns {State}
  */
 export function refresh(state, data, asked) {
+  // What was asked for did not hold the turns that were loaded meanwhile.
+  if (state.earlier !== asked.earlier) return { ...state, stale: true };
   const fetched = begin(data);
   const told = new Set(fetched.turns.map((turn) => turn.id));
   // Every turn that was known when the server was asked is durable: one it does not tell of was replaced.
@@ -227,8 +262,8 @@ export function refresh(state, data, asked) {
   const current = fetched.turns.filter((turn) => !gone.includes(turn.id));
   const turns = current.map((turn) => merged(state.turns.find((other) => other.id === turn.id), turn));
   const list = fetched.tasks_revision >= state.tasks_revision ? fetched : state;
-  const since = (/** @type {"conversation" | "conversations"} */ name) =>
-    state[name] === asked[name] ? fetched[name] : state[name];
+  const since = (/** @type {"conversation" | "waiting"} */ name) => (state[name] === asked[name] ? fetched[name] : state[name]);
+  const listed = state.conversations === asked.conversations ? fetched : state;
   return {
     ...fetched,
     conversation_id: state.conversation_id,
@@ -237,7 +272,9 @@ export function refresh(state, data, asked) {
     tasks_revision: list.tasks_revision,
     task_counts: list.task_counts,
     conversation: /** @type {Conversation | null} */ (since("conversation")),
-    conversations: /** @type {Conversation[]} */ (since("conversations")),
+    conversations: listed.conversations,
+    conversations_after: listed.conversations_after,
+    waiting: /** @type {string[]} */ (since("waiting")),
     gone,
     stale: state.stale,
   };

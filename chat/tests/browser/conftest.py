@@ -168,7 +168,7 @@ def stage(person: Person) -> Stage:
     page = person.sign_in()
     scene = Stage(page)
     page.route_web_socket(re.compile("/ws/chat/"), scene.open)
-    page.route(re.compile(r"/state/$"), scene.answer_state)
+    page.route(re.compile(r"/state/\?"), scene.answer_state)
     page.reload()
     expect_state(page, "online")
     return scene

@@ -63,7 +63,12 @@ class Stage:
 
     def answer_state(self, route: Route) -> None:
         """Answer the page's question for the whole state."""
-        line = {"id": route.request.url.split("/")[-3], "title": "Played", "created_at": NOW, "updated_at": NOW}
+        line = {
+            "id": route.request.url.split("?")[0].split("/")[-3],
+            "title": "Played",
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
         counts = {"open": len(self.tasks), "completed": 0}
         tasks = {"tasks": self.tasks, "tasks_revision": self.revision, "task_counts": counts}
         beside = {**tasks, "conversations": [line], "memory_start": None}

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { withLine, withoutLine } from "../../../static/js/lines.js";
-import { begin, receive } from "../../../static/js/state.js";
+import { withLine, withMore, withoutLine } from "../../../static/js/lines.js";
+import { begin, receive, withConversations } from "../../../static/js/state.js";
 import { onDay } from "../../../static/js/time.js";
 
 const line = (id, hour, fields = {}) => ({
@@ -52,4 +52,30 @@ test("the deletion of another chat leaves the page as it is", () => {
 
 test("a day is named on the person's own clock", () => {
   assert.match(onDay("2026-03-31T23:30:00Z", "Europe/Berlin"), /^(1 April|April 1)$/);
+});
+
+const end = (hour, pinned = false) => ({ place: "x", pinned, updated_at: `2026-03-13T${hour}:00:00Z` });
+
+test("a chat that comes after the loaded part of the list is not in it", () => {
+  assert.deepEqual(ids(withLine(here(), line("c", "10"), end("11"))), ["b", "a"]);
+  assert.deepEqual(ids(withLine(here(), line("c", "12"), end("11"))), ["c", "b", "a"]);
+  assert.deepEqual(ids(withLine(here(), line("a", "10"), end("11"))), ["b"]);
+  assert.deepEqual(ids(withLine([line("p", "01", { pinned: true })], line("c", "12"), end("01", true))), ["p"]);
+});
+
+test("the next part of the list is added once", () => {
+  assert.deepEqual(ids(withMore(here(), [line("a", "11"), line("c", "10")])), ["b", "a", "c"]);
+  const before = page({ conversations_after: end("11") });
+  const data = { conversations: [line("c", "10")], conversations_after: null };
+  const state = withConversations(before, data, before.conversations_after);
+  assert.deepEqual([ids(state.conversations), state.conversations_after], [["b", "a", "c"], null]);
+  assert.equal(withConversations(state, data, before.conversations_after), state);
+});
+
+test("the chats in which a decision is wanted are known, also those that are not in the list", () => {
+  const before = page({ waiting: ["z"] });
+  const asks = receive(before, { type: "conversation.updated", conversation: line("b", "12", { waiting: true, archived: true }) });
+  assert.deepEqual(asks.waiting, ["z", "b"]);
+  assert.deepEqual(receive(asks, { type: "conversation.updated", conversation: line("b", "12") }).waiting, ["z"]);
+  assert.deepEqual(receive(asks, { type: "conversation.deleted", id: "z" }).waiting, ["b"]);
 });

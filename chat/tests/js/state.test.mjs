@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asking, begin, receive, refresh } from "../../../static/js/state.js";
+import { asking, begin, receive, refresh, withEarlier } from "../../../static/js/state.js";
 import { written } from "../../../static/js/turn.js";
 
 const CONVERSATION = "7a6f0b1e-0000-4000-8000-000000000000";
@@ -305,4 +305,29 @@ test("that the model is asked again is shown until something comes of it", () =>
   const written = play(again, log(5, "text.delta", { text: "Done", at: 0 }));
   assert.equal("retrying" in written.turns[0], false);
   assert.equal("retrying" in play(again, log(5, "turn.failed", { code: "x", detail: "y" })).turns[0], false);
+});
+
+const data = (id) => ({ ...three().turns[0], id, prompt_id: id, versions: [id] });
+
+test("what was said before is put before the loaded turns, once", () => {
+  const before = { ...three(), earlier: "t1" };
+  const state = withEarlier(before, { turns: [data("s1"), data("s2"), data("t1")], earlier: "s1" }, "t1");
+  assert.deepEqual([ids(state), state.earlier], [["s1", "s2", "t1", "t2", "t3"], "s1"]);
+  assert.equal(withEarlier(state, { turns: [data("r1")], earlier: null }, "t1"), state);
+});
+
+test("an answer to a question asked before more was loaded is asked for again", () => {
+  const asked = asking({ ...three(), earlier: "t1" });
+  const loaded = withEarlier(asked, { turns: [data("s1")], earlier: null }, "t1");
+  const after = refresh(loaded, { ...nothing(), conversation: {}, turns: asked.turns, earlier: "t1" }, asked);
+  assert.deepEqual([ids(after), after.earlier, after.stale], [["s1", "t1", "t2", "t3"], null, true]);
+});
+
+test("a message that was replaced before the loaded turns takes all of them along, as the server tells", () => {
+  const before = { ...three(), earlier: "t1" };
+  const state = receive(before, accepted("t4", said(4), "s1"));
+  assert.equal(state.stale, true);
+  const asked = asking(state);
+  const told = { ...nothing(), conversation: {}, turns: [data("r1"), { ...data("t4"), status: "running" }], earlier: "r1" };
+  assert.deepEqual(ids(refresh(asked, told, asked)), ["r1", "t4"]);
 });

@@ -1,0 +1,200 @@
+"""What a browser does while a long reply streams: its longest tasks, its frames, and how long a key takes.
+
+    uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--shape mixed|paragraph|code|list|table]
+
+Starts a PostgreSQL, a server and Chromium. The page is the real one; its socket is played inside of it, so that a token
+arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table; docs/benchmarks.md keeps
+one.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.place import place, set_up
+
+EMAIL = "reader@example.com"
+RATE = 200  # tokens a second
+TYPE_EVERY = 0.25  # seconds
+
+# A server's end of the socket, inside the page.
+SOCKET = """
+window.longTasks = []; window.frames_ = []; window.keys = [];
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((e) => [e.startTime, e.duration])))
+  .observe({type: "longtask"});
+window.WebSocket = class extends EventTarget {
+  static OPEN = 1;
+  constructor() {
+    super();
+    this.readyState = 1;
+    window.socket = this;
+    setTimeout(() => this.tell({type: "ready", protocol: 1, conversation: null, turns: []}));
+  }
+  tell(frame) { this.dispatchEvent(new MessageEvent("message", {data: JSON.stringify(frame)})); }
+  close() {}
+  send(text) {
+    const frame = JSON.parse(text);
+    if (frame.type !== "message.send") return;
+    const message = {id: crypto.randomUUID(), role: "user", text: frame.text, created_at: new Date().toISOString(),
+      position: 1, turn_id: "t"};
+    const turn = {id: "t", status: "running", ahead: 0, replaces: null};
+    this.tell({type: "message.accepted", client_id: frame.client_id, message, turn});
+  }
+};
+window.stream = (tokens, rate) => new Promise((done) => {
+  let sent = 0, at = 0, last = performance.now();
+  const begun = last;
+  const frame = (now) => { frames_.push(now - last); last = now; if (sent < tokens.length) requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+  const field = document.querySelector("#composer-text");
+  field.addEventListener("input", (event) =>
+    requestAnimationFrame(() => setTimeout(() => keys.push(performance.now() - event.timeStamp))));
+  const channel = new MessageChannel();
+  const step = () => {
+    const due = Math.min(tokens.length, Math.floor((performance.now() - begun) / 1000 * rate));
+    if (sent < due) {
+      const text = tokens[sent++];
+      socket.tell({type: "text.delta", turn_id: "t", attempt: 1, n: sent, text, at});
+      at += text.length;
+    }
+    if (sent === tokens.length) {
+      const reply = {id: "r", role: "assistant", text: tokens.join(""), created_at: new Date().toISOString(), position: 2,
+        turn_id: "t"};
+      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 1, message: reply, usage: {}}));
+      setTimeout(() => done({longTasks, frames: frames_, keys, seconds: (performance.now() - begun) / 1000}), 1500);
+    } else if (sent < due) channel.port2.postMessage(0);
+    else setTimeout(step, 1);
+  };
+  channel.port1.onmessage = step;
+  step();
+});
+"""
+
+
+def tokens(shape: str, count: int) -> list[str]:
+    """Return the pieces of a reply: about five characters each."""
+    words = [f"word{n % 97} " for n in range(count)]
+    match shape:
+        case "paragraph":
+            return words
+        case "code":
+            return ["```python\n", *(word + "\n" * (n % 12 == 11) for n, word in enumerate(words)), "\n```"]
+        case "list":
+            return [("\n- " if n % 12 == 0 else "") + word for n, word in enumerate(words)]
+        case "table":
+            rows = [("|\n| " if n % 12 == 0 else "| " if n % 6 == 0 else "") + word for n, word in enumerate(words)]
+            return ["| a | b |\n|---|---", *rows, "|\n"]
+    blocks = ["\n\n", "\n\n## Part\n\n", "\n\n- ", "\n- ", "\n- **bold** ", "\n\n```python\n", "\n```\n\n"]
+    return [(blocks[n // 40 % len(blocks)] if n % 40 == 0 else "") + word for n, word in enumerate(words)]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the browser measured, in milliseconds."""
+
+    long_tasks: list[float]
+    frames: list[float]
+    keys: list[float]
+    seconds: float
+
+    def line(self, name: str) -> str:
+        """Return the row of the table."""
+        longest = max(self.long_tasks, default=0)
+        return (
+            f"| {name} | {self.seconds:.0f} s | {len(self.long_tasks)} | {longest:.0f} | {_at(self.frames, 0.95):.0f} |"
+            f" {_at(self.keys, 0.5):.0f} | {_at(self.keys, 0.95):.0f} | {max(self.keys, default=0):.0f} |"
+        )
+
+
+def _at(values: list[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0
+
+
+def write_record(chats: int) -> None:
+    """Give one person so many chats."""
+    from django.contrib.auth.hashers import make_password
+    from django.utils import timezone
+
+    from chat.models import Conversation, User
+
+    user = User(email=EMAIL, password=make_password("a good passphrase"))
+    user.save()
+    Conversation.objects.bulk_create(
+        [Conversation(user=user, title=f"Chat {n}", updated_at=timezone.now()) for n in range(chats)]
+    )
+
+
+async def read(url: str, cookie: dict[str, Any], pieces: list[str]) -> Seen:
+    """Open the page in a browser, let the reply stream, and type."""
+    from playwright.async_api import async_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        context = await browser.new_context(viewport={"width": 1280, "height": 800})
+        await context.add_cookies([cookie])  # type: ignore[list-item]
+        page = await context.new_page()
+        await page.add_init_script(SOCKET)
+        await page.goto(url)
+        await _load_all_chats(page)
+        await page.get_by_test_id("composer").fill("Tell me all of it")
+        await page.get_by_test_id("composer").press("Enter")
+        await page.evaluate("longTasks.length = 0")
+        streaming = asyncio.create_task(page.evaluate(f"stream({json.dumps(pieces)}, {RATE})"))
+        while not streaming.done():
+            await page.keyboard.type("k")
+            await asyncio.sleep(TYPE_EVERY)
+        seen = streaming.result()
+        await browser.close()
+    return Seen([task[1] for task in seen["longTasks"]], seen["frames"], seen["keys"], seen["seconds"])
+
+
+async def _load_all_chats(page: Any) -> None:
+    more = page.locator("#more-chats a:visible")
+    while await more.count():
+        before = await page.get_by_test_id("conversation-link").count()
+        await more.click()
+        await page.wait_for_function(
+            "(before) => document.querySelectorAll('[data-testid=conversation-link]').length > before", arg=before
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--chats", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=20_000)
+    parser.add_argument("--shape", action="append")
+    options = parser.parse_args()
+    with place() as folder:
+        set_up()
+        write_record(options.chats)
+        _measure(folder, options)
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> None:
+    import os
+
+    from config.tests.support import LiveDatabase, ServerProcess
+
+    database = LiveDatabase(os.environ["DATABASE_URL"])
+    print(
+        "| reply | took | long tasks | longest | frame p95 | key p50 | key p95 | key most |\n|---|---|---|---|---|---|---|---|"
+    )
+    with ServerProcess(database, folder) as server:
+        browser = server.client(EMAIL, "a good passphrase")
+        cookie = {"name": "sessionid", "value": browser.cookies["sessionid"], "url": server.url}
+        for shape in options.shape or ["mixed", "paragraph", "code", "list", "table"]:
+            seen = asyncio.run(read(server.url, cookie, tokens(shape, options.tokens)))
+            print(seen.line(shape), flush=True)
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
