@@ -3,8 +3,8 @@
     uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--shape mixed|paragraph|code|list|table]
 
 Starts a PostgreSQL, a server and Chromium. The page is the real one; its socket is played inside of it, so that a token
-arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table; docs/benchmarks.md keeps
-one.
+arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table; docs/benchmarks.md
+keeps one.
 """
 
 import argparse
@@ -49,7 +49,11 @@ window.WebSocket = class extends EventTarget {
 window.stream = (tokens, rate) => new Promise((done) => {
   let sent = 0, at = 0, last = performance.now();
   const begun = last;
-  const frame = (now) => { frames_.push(now - last); last = now; if (sent < tokens.length) requestAnimationFrame(frame); };
+  const frame = (now) => {
+    frames_.push(now - last);
+    last = now;
+    if (sent < tokens.length) requestAnimationFrame(frame);
+  };
   requestAnimationFrame(frame);
   const field = document.querySelector("#composer-text");
   field.addEventListener("input", (event) =>
@@ -63,9 +67,9 @@ window.stream = (tokens, rate) => new Promise((done) => {
       at += text.length;
     }
     if (sent === tokens.length) {
-      const reply = {id: "r", role: "assistant", text: tokens.join(""), created_at: new Date().toISOString(), position: 2,
-        turn_id: "t"};
-      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 1, message: reply, usage: {}}));
+      const created_at = new Date().toISOString();
+      const message = {id: "r", role: "assistant", text: tokens.join(""), created_at, position: 2, turn_id: "t"};
+      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 1, message, usage: {}}));
       setTimeout(() => done({longTasks, frames: frames_, keys, seconds: (performance.now() - begun) / 1000}), 1500);
     } else if (sent < due) channel.port2.postMessage(0);
     else setTimeout(step, 1);
@@ -184,9 +188,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     from config.tests.support import LiveDatabase, ServerProcess
 
     database = LiveDatabase(os.environ["DATABASE_URL"])
-    print(
-        "| reply | took | long tasks | longest | frame p95 | key p50 | key p95 | key most |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| reply | took | long tasks | longest | frame p95 | key p50 | key p95 | key most |\n" + "|---" * 8 + "|")
     with ServerProcess(database, folder) as server:
         browser = server.client(EMAIL, "a good passphrase")
         cookie = {"name": "sessionid", "value": browser.cookies["sessionid"], "url": server.url}

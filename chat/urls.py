@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from chat import model_views, shelf_views, token_views, views
+from chat import model_views, search_views, shelf_views, token_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
     path("c/<uuid:conversation_id>/shelf/", shelf_views.put, name="shelf"),
     path("c/<uuid:conversation_id>/model/", model_views.choose, name="model"),
+    path("search/", search_views.search, name="search"),
     path("chats/", shelf_views.chats, name="chats"),
     path("trash/", shelf_views.trash, name="trash"),
     path("trash/keep/", shelf_views.keep_all, name="keep_all"),

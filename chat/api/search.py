@@ -29,6 +29,10 @@ class Match(Schema):
     role: Literal["user", "assistant"] | None
     created_at: datetime | None = Field(description="When the message was said.")
     snippet: str | None = Field(description="The words and what is round them.")
+    title_marks: list[tuple[int, int]] = Field(
+        description="Where each match in the title begins and ends, in characters."
+    )
+    snippet_marks: list[tuple[int, int]] = Field(description="The same of the snippet.")
 
 
 @router.get("", response=Page[Match])
@@ -49,5 +53,7 @@ def _match(hit: record.Hit) -> Match:
             "role": hit.role,
             "created_at": hit.said_at,
             "snippet": hit.snippet,
+            "title_marks": hit.title_marks,
+            "snippet_marks": hit.snippet_marks,
         }
     )

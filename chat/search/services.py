@@ -21,7 +21,7 @@ from chat.infra.database_limits import statement_timeout
 from chat.infra.limits import ConcurrencyLimit
 from chat.models.sql import select
 from chat.search.query import Query, parse
-from chat.search.snippets import READ, snippet
+from chat.search.snippets import READ, Mark, marks, pieces, snippet
 
 SECONDS = 2.0
 SEARCHES_AT_ONCE = 2  # of a person
@@ -102,7 +102,7 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)
 class Hit:
     """A conversation that was found, with its newest message that matches.
 
-    Message, role, time and snippet are None where only the title matches.
+    Message, role, time and snippet are None where only the title matches. Marks are offsets of what matches.
     """
 
     id: uuid.UUID
@@ -113,6 +113,18 @@ class Hit:
     role: str | None
     said_at: datetime | None
     snippet: str | None
+    title_marks: tuple[Mark, ...]
+    snippet_marks: tuple[Mark, ...]
+
+    @property
+    def title_pieces(self) -> list[tuple[str, bool]]:
+        """The title in pieces, each with whether it matches."""
+        return pieces(self.title, self.title_marks)
+
+    @property
+    def snippet_pieces(self) -> list[tuple[str, bool]]:
+        """The snippet in pieces, each with whether it matches."""
+        return pieces(self.snippet or "", self.snippet_marks)
 
 
 def search(*, user_id: uuid.UUID, words: str, limit: int, after: Place | None = None) -> list[Hit]:
@@ -238,4 +250,4 @@ def time_limit() -> Iterator[None]:
 
 def _hit(row: _Found, query: Query) -> Hit:
     shown = None if row.text is None else snippet(row.text, query.wanted)
-    return Hit(*row[:-2], shown)
+    return Hit(*row[:-2], shown, marks(row.title, query.wanted), marks(shown or "", query.wanted))

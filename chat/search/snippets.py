@@ -13,6 +13,8 @@ READ = 50_000
 SPLIT = 10_000
 HEAD = 4  # elements of a phrase by which its place is found
 
+Mark = tuple[int, int]
+
 
 def snippet(text: str, terms: tuple[Term, ...]) -> str:
     """Return up to LENGTH characters of a text around the first match of any term, else its beginning."""
@@ -22,6 +24,36 @@ def snippet(text: str, terms: tuple[Term, ...]) -> str:
     if at is None and len(text) > SPLIT:
         at = _first_literal(text, terms)
     return _cut(text, at or 0)
+
+
+def marks(text: str, terms: tuple[Term, ...]) -> tuple[Mark, ...]:
+    """Return what of a short text the terms match: where each part begins and ends, in order and apart."""
+    seen: list[tuple[str, ...]] = []
+    places: list[Mark] = []
+    found: list[Mark] = []
+    for token in tokens(text):
+        seen.append(forms_of(token))
+        places.append((token.start, token.end))
+        for term in terms:
+            if term.elements[-1].matches(seen[-1]) and (at := _begin(term.elements, seen)) is not None:
+                found.append((places[at][0], token.end))
+    apart: list[Mark] = []
+    for start, end in sorted(found):
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return tuple(apart)
+
+
+def pieces(text: str, marked: tuple[Mark, ...]) -> list[tuple[str, bool]]:
+    """Split a text into pieces, each with whether it is marked."""
+    found: list[tuple[str, bool]] = []
+    at = 0
+    for start, end in marked:
+        found += [(text[at:start], False), (text[start:end], True)]
+        at = end
+    return [piece for piece in (*found, (text[at:], False)) if piece[0]]
 
 
 def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:

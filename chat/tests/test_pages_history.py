@@ -313,3 +313,24 @@ def test_a_message_that_was_replaced_is_shown_in_its_version(owner_client: Clien
     leads = owner_client.get(f"/c/{groceries.pk}/?message={old.pk}")
     assert leads.headers["location"] == f"/c/{groceries.pk}/versions/{failed.pk}/#message-{old.pk}"
     assert owner_client.get(f"/c/{groceries.pk}/?message={failed.prompt_id}").status_code == 200
+
+
+def test_a_chat_in_which_a_decision_is_wanted_is_marked_wherever_it_lies(
+    owner: User, owner_client: Client, groceries: Conversation
+) -> None:
+    talk.conversation(owner, "Other")
+    turn = talk.say(groceries, "Delete all", None, status=Status.WAITING)
+    groceries.archived_at = datetime.now(UTC)
+    groceries.save()
+    data = owner_client.get("/state/").json()
+    assert (data["waiting"], [line["title"] for line in data["conversations"]]) == ([str(groceries.pk)], ["Other"])
+    assert "<title>(1) New chat" in owner_client.get("/").content.decode()
+    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    assert frame["conversation"]["waiting"] is True
+    Conversation.objects.update(archived_at=None)
+    assert owner_client.get("/").content.decode().count('data-testid="waiting"') == 1
+    turn.status, turn.ended_at = Status.DONE, datetime.now(UTC)
+    turn.save()
+    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    assert frame["conversation"]["waiting"] is False
+    assert owner_client.get("/state/").json()["waiting"] == []

@@ -22,7 +22,7 @@ from chat.search import index, services
 from chat.search.index import index_missing
 from chat.search.lexemes import MAX_POSITIONS, MAX_TOKENS, vector
 from chat.search.query import MAX_TERMS, parse
-from chat.search.snippets import LENGTH
+from chat.search.snippets import LENGTH, marks, pieces
 from chat.tests.talk import conversation, say
 from chat.turns.accept import accept, accept_edit
 from chat.turns.stop import ask_to_stop
@@ -456,3 +456,19 @@ def test_a_snippet_has_what_was_found_and_what_is_around_it(owner: User, text: s
     assert hit.snippet and shown in hit.snippet
     assert len(hit.snippet) <= LENGTH + 2
     assert hit.snippet.startswith("…") == (not text.startswith(hit.snippet[:3]) and len(text) > LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "shown"),
+    [
+        ("Pay the bills by Friday", "billing fri", "Pay the [bills] by [Friday]"),
+        ("Pay the bills. The bills!", '"the bills"', "Pay [the bills]. [The bills]!"),
+        ("Pay the bills", "bills -milk", "Pay the [bills]"),
+        ("昨天我去看牙医了", "看牙医", "昨天我去[看牙医]了"),
+        ("🧵 Herr Müller", "muller or milk", "🧵 Herr [Müller]"),
+        ("Pay the bills", "milk", "Pay the bills"),
+    ],
+)
+def test_what_of_a_text_matches_is_marked(text: str, query: str, shown: str) -> None:
+    found = pieces(text, marks(text, parse(query).wanted))
+    assert "".join(f"[{part}]" if marked else part for part, marked in found) == shown

@@ -119,6 +119,7 @@ class TurnRunner:
             closed = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
             if closed is not None:
                 self._closed(closed)
+                await notices.conversation_updated(user_id, conversation_id)
             self._stop(turn_id)  # where it has begun here meanwhile; else whoever runs it finds that it was asked to
             return
         turn = running.turn
@@ -186,6 +187,7 @@ class TurnRunner:
                     self._begin(turn, brief)
                 else:
                     log.append(TurnQueued())
+        await notices.conversation_updated(turn.user_id, turn.conversation_id)
         await self._fill()
 
     def _closed(self, closed: Closed) -> None:

@@ -2,15 +2,19 @@
 /** What the assistant asks before it acts: the question, what it is about, and two buttons. */
 
 import { h, icon, place } from "./dom.js";
+import { dueLabel, isOverdue, wallClock } from "./time.js";
 import { numbersOf, pretty, wish } from "./toolcalls.js";
 
 /**
  * @typedef {import("./turn.js").ToolCall} ToolCall
  * @typedef {import("./state.js").Task} Task
  *
+ * @typedef {{number: number, title: string | null, due: string | null, completed: boolean}} Named  a task, without a title
+ *   where it is not known
+ *
  * @typedef {object} Question
  * @property {string} text
- * @property {{number: number, title: string | null}[] | null} tasks  those it is about; null where it is about something else
+ * @property {Named[] | null} tasks  those it is about; null where it is about something else
  * @property {string} approve
  * @property {string} decline
  * @property {boolean} danger   what is done cannot be undone here
@@ -29,14 +33,37 @@ export function question(call, tasks) {
   const numbers = numbersOf(call);
   const wanted = wish(call);
   if (numbers === null) return { text: `Allow ${wanted}?`, tasks: null, approve: "Allow", decline: "Decline", danger: false };
-  const titles = new Map(tasks.map((task) => [task.number, task.title]));
+  const known = new Map(tasks.map((task) => [task.number, task]));
   return {
     text: `${wanted[0].toUpperCase()}${wanted.slice(1)}?`,
-    tasks: numbers.map((number) => ({ number, title: titles.get(number) ?? null })),
+    tasks: numbers.map((number) => {
+      const task = known.get(number);
+      return { number, title: task?.title ?? null, due: task?.due ?? null, completed: task?.is_completed ?? false };
+    }),
     approve: numbers.length === 1 ? "Delete it" : "Delete them",
     decline: numbers.length === 1 ? "Keep it" : "Keep them",
     danger: true,
   };
+}
+
+/**
+ * Say what becomes of the questions that wait when a message is sent.
+ * @param {Question[]} questions
+ */
+export function declining(questions) {
+  if (questions.length === 1) return `Your decision is still wanted: “${questions[0].text}” Sending this message declines it.`;
+  return `${questions.length} decisions of yours are still wanted. Sending this message declines them.`;
+}
+
+/**
+ * Say of a task whether it is done, and when it is due.
+ * @param {Named} task
+ * @param {string} now   the person's clock
+ */
+export function standing({ due, completed }, now) {
+  if (completed) return "Completed";
+  if (due === null) return "Open";
+  return isOverdue(due, now) ? `Open, overdue: ${dueLabel(due, now)}` : `Open, due: ${dueLabel(due, now)}`;
 }
 
 /** One question, for as long as it waits. */
@@ -44,9 +71,11 @@ export class ApprovalCard {
   /**
    * @param {ToolCall} call
    * @param {(approve: boolean) => void} decide
+   * @param {string} zone
    */
-  constructor(call, decide) {
+  constructor(call, decide, zone) {
     this.call = call;
+    this.zone = zone;
     this.drawn = "";
     this.title = h("p", { class: "approval__title" });
     this.about = h("div", { class: "approval__about" });
@@ -83,16 +112,20 @@ export class ApprovalCard {
     this.title.textContent = text;
     this.approve.textContent = approve;
     this.decline.textContent = decline;
-    place(this.about, [tasks ? taskList(tasks) : h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(this.call.arguments))]);
+    place(this.about, [tasks ? taskList(tasks, wallClock(new Date(), this.zone)) : h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(this.call.arguments))]);
   }
 }
 
-/** @param {{number: number, title: string | null}[]} tasks */
-function taskList(tasks) {
+/**
+ * @param {Named[]} tasks
+ * @param {string} now
+ */
+function taskList(tasks, now) {
   const long = tasks.length > SCROLLS_FROM;
-  const line = (/** @type {{number: number, title: string | null}} */ { number, title }) =>
-    title === null
-      ? h("li", {}, `task ${number}`)
-      : h("li", {}, h("span", { class: "approval__number" }, `#${number}`), h("span", {}, title));
+  const line = (/** @type {Named} */ task) =>
+    task.title === null
+      ? h("li", {}, `task ${task.number}`)
+      : h("li", {}, h("span", { class: "approval__number" }, `#${task.number}`), h("span", { class: "approval__task" }, task.title),
+        h("span", { class: "approval__standing" }, standing(task, now)));
   return h("ul", { class: "approval__tasks", "aria-label": "Tasks", tabindex: long ? 0 : null }, ...tasks.map(line));
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
 
-import { question } from "./approval.js";
+import { declining, question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
@@ -10,6 +10,7 @@ import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
+import { Search } from "./search.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
@@ -90,11 +91,12 @@ class ChatPage {
 
   start() {
     setUpDrawers();
+    new Search(this.zone);
     for (const example of document.querySelectorAll("[data-example]")) {
       example.addEventListener("click", () => this.send(example.textContent ?? ""));
     }
     document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
-    byId("later")?.remove();
+    document.getElementById("later")?.remove();
     this.render();
     this.scroll?.follow();
     void this.goToPlace();
@@ -163,8 +165,23 @@ class ChatPage {
     }
   }
 
-  /** @param {string} text */
+  /**
+   * Send a message; where it would decline what waits for a decision, ask first. Tell whether it is sent.
+   * @param {string} text
+   */
   send(text) {
+    const awaited = this.awaited();
+    if (awaited.length === 0) this.deliver(text);
+    else this.composer?.ask(declining(awaited.map((call) => question(call, this.state.tasks))), text, () => this.deliver(text));
+    return awaited.length === 0;
+  }
+
+  awaited() {
+    return this.state.turns.flatMap((turn) => (turn.status === "waiting" ? turn.tools.filter(isAwaited) : []));
+  }
+
+  /** @param {string} text */
+  deliver(text) {
     const item = this.outbox.add({ text, ...this.model?.chosen });
     this.connection?.send(frameOf(item));
     this.scroll?.follow();
@@ -452,6 +469,8 @@ class ChatPage {
     this.shelf?.show(state);
     this.model?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
+    // Decided meanwhile, in another tab maybe: nothing is declined any more.
+    if (this.awaited().length === 0) this.composer?.answer(false);
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     this.showTitle(state.conversation?.title || "New chat", state.waiting.length);
     this.scroll?.settle();
@@ -467,7 +486,16 @@ class ChatPage {
     this.title = whole;
     byId("title").textContent = title;
     document.title = whole;
+    showBadge(waiting);
   }
+}
+
+/** @param {number} waiting  chats in which a decision is wanted */
+function showBadge(waiting) {
+  const badge = byId("chats-badge");
+  badge.textContent = String(waiting);
+  badge.hidden = waiting === 0;
+  badge.parentElement?.setAttribute("aria-label", waiting ? `Chats: ${waiting} waiting for your decision` : "Chats");
 }
 
 /**

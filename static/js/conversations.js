@@ -7,6 +7,8 @@ import { ago } from "./time.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
 
+const WAITING = "Waiting for your decision";
+
 export class ConversationList {
   /** @param {string} zone */
   constructor(zone) {
@@ -48,6 +50,7 @@ export class ConversationList {
     },
       conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),
       h("span", { class: "conversation__title" }, conversation.title || "New chat"),
+      conversation.waiting && h("span", { class: "conversation__waiting", "data-testid": "waiting", title: WAITING }, icon("alert"), h("span", { class: "sr-only" }, WAITING)),
       h("time", { class: "conversation__time", datetime: conversation.updated_at }, when));
     // A menu that is open stays open when only the time beside it changes.
     const offered = JSON.stringify([conversation.title, conversation.pinned]);

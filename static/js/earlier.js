@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { setUpMenus } from "./menu.js";
 import { forget } from "./outbox.js";
+import { Search } from "./search.js";
 import { begin } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
@@ -19,6 +20,7 @@ const actions = {
 
 setUpDrawers();
 setUpMenus();
+new Search(zone);
 document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ complete: null, zone }).show(state);

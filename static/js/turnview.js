@@ -262,7 +262,7 @@ export class TurnView {
     const before = this.cards;
     this.cards = new Map(asked.map((call) => {
       const decide = (/** @type {boolean} */ approve) => this.actions.decide(turn.id, call.call_id, approve);
-      return [call.call_id, before.get(call.call_id) ?? new ApprovalCard(call, decide)];
+      return [call.call_id, before.get(call.call_id) ?? new ApprovalCard(call, decide, this.actions.zone)];
     }));
     for (const [callId, card] of this.cards) {
       card.show(where.questions[callId], { online: where.online, deciding: where.deciding.includes(callId) });

@@ -20,6 +20,8 @@ def put_tasks(stage: Stage) -> None:
         {"task_id": str(number), "number": number, "title": title, **unchanging, **times}
         for number, title in enumerate(TITLES, 1)
     ]
+    tasks[1] |= {"is_completed": True, "completed_at": NOW}
+    tasks[2] |= {"due": "2001-03-14"}
     stage.change_tasks(tasks)
 
 
@@ -48,15 +50,22 @@ def focused(page: Page) -> str:
 
 
 def test_a_question_says_what_it_is_about(stage: Stage) -> None:
-    ask(stage, [1, 3, 7])
+    ask(stage, [1, 2, 3, 7])
     page = stage.page
     card = page.get_by_test_id("approval")
-    expect(card).to_contain_text("Delete 3 tasks?")
-    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#3Water the plants", "task 7"])
+    expect(card).to_contain_text("Delete 4 tasks?")
+    expect(card.get_by_role("listitem")).to_have_text(
+        [
+            "#1Buy milkOpen",
+            "#2Call MumCompleted",
+            re.compile("#3Water the plantsOpen, overdue: .*14 Mar.* 2001"),
+            "task 7",
+        ]
+    )
     expect(card.get_by_test_id("decline")).to_have_text("Keep them")
     expect(card.get_by_test_id("approve")).to_have_text("Delete them")
     # It is heard, and takes the focus from nobody.
-    expect(page.locator("#announcer")).to_have_text("Your decision is wanted: Delete 3 tasks?")
+    expect(page.locator("#announcer")).to_have_text("Your decision is wanted: Delete 4 tasks?")
     expect(page.get_by_test_id("composer")).to_be_focused()
     expect(chip(page)).to_have_count(0)
 
@@ -147,7 +156,10 @@ def test_what_was_decided_elsewhere_alarms_nobody(stage: Stage) -> None:
 def test_who_says_something_else_has_decided(stage: Stage) -> None:
     turn = ask(stage, [1, 2])
     page = stage.page
-    another = stage.accept(stage.say("Wait, what is on the list?"))
+    page.get_by_test_id("composer").fill("Wait, what is on the list?")
+    page.get_by_test_id("composer").press("Enter")
+    page.get_by_role("button", name="Send and decline").click()
+    another = stage.accept(stage.wait_for("message.send"))
     told = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1, 2]}, "output": '{"ok": false}'}
     tools = [{**told, "approval": "declined", "by": "superseded"}]
     stage.tell(turn, "Delete them", status="stopped", tools=tools)
@@ -158,6 +170,31 @@ def test_who_says_something_else_has_decided(stage: Stage) -> None:
     expect(page.get_by_test_id("approval")).to_have_count(0)
     stage.finish(another, "Three tasks.")
     expect(page.get_by_text("Three tasks.", exact=True)).to_be_visible()
+
+
+def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    composer, question = page.get_by_test_id("composer"), page.get_by_test_id("send-question")
+    composer.fill("And add bread")
+    for _ in range(2):
+        composer.press("Enter")
+        expect(question).to_contain_text("“Delete 2 tasks?” Sending this message declines it.")
+        assert focused(page) == "Do not send"
+        page.keyboard.press("Escape")
+        expect(question).to_be_hidden()
+        assert focused(page) == "composer"
+    expect(composer).to_have_value("And add bread")
+    page.get_by_role("button", name="Mark task 1 as done").click()
+    expect(question).to_be_visible()
+    assert len(stage.got("message.send")) == 1
+    # Once it is decided, there is nothing to ask.
+    decide(stage, turn, approved=False, by="somebody")
+    expect(question).to_be_hidden()
+    composer.press("Enter")
+    eventually(lambda: stage.got("message.send")[1:])
+    assert stage.received[-1]["text"] == "And add bread"
+    expect(composer).to_have_value("")
 
 
 def test_several_questions_are_answered_one_by_one(stage: Stage) -> None:
@@ -185,7 +222,7 @@ def asks(person: Person) -> Page:
     page.get_by_test_id("composer").press("Enter")
     card = page.get_by_test_id("approval")
     expect(card).to_contain_text("Delete 2 tasks?")
-    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#2Call Mum"])
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumOpen"])
     return page
 
 
@@ -238,6 +275,24 @@ def test_the_first_of_two_tabs_decides(person: Person) -> None:
     assert decided == [(1,)]
 
 
+def test_every_tab_says_where_a_decision_is_wanted(person: Person) -> None:
+    page = asks(person)
+    elsewhere = person.page("/")
+    expect_state(elsewhere, "online")
+    for tab in (page, elsewhere):
+        expect(tab.get_by_test_id("conversation-link").get_by_test_id("waiting")).to_have_count(1)
+        expect(tab).to_have_title(re.compile(r"^\(1\) "))
+    page.get_by_test_id("decline").click()
+    for tab in (page, elsewhere):
+        expect(tab.get_by_test_id("waiting")).to_have_count(0)
+        expect(tab).not_to_have_title(re.compile(r"^\("))
+    page.get_by_test_id("composer").fill("Delete tasks 1 and 2")
+    page.get_by_test_id("composer").press("Enter")
+    expect(elsewhere.get_by_test_id("waiting")).to_have_count(1)
+    page.get_by_test_id("stop").click()
+    expect(elsewhere.get_by_test_id("waiting")).to_have_count(0)
+
+
 def test_a_question_outlives_a_reload_and_the_server(person: Person) -> None:
     page = asks(person)
     assert_same_after_a_reload(page)
@@ -253,7 +308,9 @@ def test_a_new_message_makes_the_question_needless(person: Person) -> None:
     page = asks(person)
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
-    say(page, "Add a task to feed the cat")
+    page.get_by_test_id("composer").fill("Add a task to feed the cat")
+    page.get_by_test_id("composer").press("Enter")
+    page.get_by_role("button", name="Send and decline").click()
     for tab in (page, other):
         expect(tasks_of(tab)).to_have_text(["Buy milk", "Call Mum", "Water the plants", "Feed the cat"])
         expect(tab.get_by_test_id("approval")).to_have_count(0)
@@ -270,5 +327,7 @@ def test_a_question_is_read_without_scripts(person: Person, chromium: Browser) -
     plain.goto(page.url)
     card = plain.get_by_test_id("approval")
     expect(card).to_contain_text("Waiting for your decision: Delete tasks")
-    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milk", "#2Call Mum"])
+    expect(card.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumOpen"])
+    expect(plain.get_by_test_id("conversation-link").get_by_test_id("waiting")).to_have_count(1)
+    expect(plain).to_have_title(re.compile(r"^\(1\) "))
     bare.close()

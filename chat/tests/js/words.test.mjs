@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { completed, pending } from "../../../static/js/tasks.js";
 import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
-import { question } from "../../../static/js/approval.js";
+import { declining, question, standing } from "../../../static/js/approval.js";
 import { changed, sentence } from "../../../static/js/toolcalls.js";
 import { becomesEarlier, consequences, neighbours } from "../../../static/js/versions.js";
 
@@ -85,17 +85,31 @@ test("what needed a decision says what became of it", () => {
 test("a question names what it is about", () => {
   const tasks = [{ number: 1, title: "Buy milk" }, { number: 2, title: "Call Mum" }];
   assert.deepEqual(question(deletion([2, 7, 2]), tasks), {
-    text: "Delete 2 tasks?", tasks: [{ number: 2, title: "Call Mum" }, { number: 7, title: null }], approve: "Delete them",
-    decline: "Keep them", danger: true,
+    text: "Delete 2 tasks?", tasks: [{ number: 2, title: "Call Mum", due: null, completed: false }, { number: 7, title: null, due: null, completed: false }],
+    approve: "Delete them", decline: "Keep them", danger: true,
   });
   assert.deepEqual(question(deletion([1]), tasks), {
-    text: "Delete one task?", tasks: [{ number: 1, title: "Buy milk" }], approve: "Delete it", decline: "Keep it", danger: true,
+    text: "Delete one task?", tasks: [{ number: 1, title: "Buy milk", due: null, completed: false }], approve: "Delete it", decline: "Keep it", danger: true,
   });
   const mail = { call_id: "c", name: "send_mail", arguments: { to: "Mum" } };
   assert.deepEqual(question(mail, tasks), { text: "Allow send mail?", tasks: null, approve: "Allow", decline: "Decline", danger: false });
   // Whatever a model writes is a question, too.
   assert.equal(question(deletion([]), tasks).text, "Allow delete tasks?");
   assert.equal(question(deletion("all"), tasks).tasks, null);
+});
+
+test("of each task that a question names it is said whether it is done and when it is due", () => {
+  const task = (due, completed = false) => ({ number: 1, title: "Buy milk", due, completed });
+  assert.equal(standing(task(null), NOW), "Open");
+  assert.equal(standing(task("2026-03-14"), NOW), "Open, due: Tomorrow");
+  assert.equal(standing(task("2026-03-12"), NOW), "Open, overdue: Yesterday");
+  assert.equal(standing(task("2026-03-12", true), NOW), "Completed");
+});
+
+test("before a message declines what waits for a decision, that is said", () => {
+  const one = question(deletion([1, 2]), []);
+  assert.equal(declining([one]), "Your decision is still wanted: “Delete 2 tasks?” Sending this message declines it.");
+  assert.equal(declining([one, one]), "2 decisions of yours are still wanted. Sending this message declines them.");
 });
 
 test("looking at something, and failing to do something, changes nothing", () => {
