@@ -97,11 +97,10 @@ def begin(
 
 def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationLine:
     """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
-    title = title_of(title)
-    if not title:
-        raise BadInput("A chat needs a title.")
     with _not_in_trash(user_id, conversation_id) as own:
-        own.row.title = title
+        own.row.title = title_of(title)
+        if not own.row.title:
+            raise BadInput("A chat needs a title.")
         own.row.save(update_fields=["title"])
         return own.moved()
 

@@ -8,12 +8,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from chat import shelf
-from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut, TooLong
+from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
 from chat.search import services
 from chat.search.query import MAX_LENGTH
 from chat.views import PersonRequest
 
-STATUS = {BadInput: 400, TooLong: 400, RateLimited: 429, TimedOut: 503}
+STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
 
 
 @require_GET

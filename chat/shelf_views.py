@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from chat import conversations, notices, shelf
 from chat.conversations import Purged
 from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
+from chat.models.conversation import TITLE_LENGTH
 from chat.shelf import ConversationLine
 from chat.views import PersonRequest
 
@@ -33,9 +34,11 @@ class Verb:
     do: Callable[..., ConversationLine | Purged]
     said: str
     undo: str = ""
+    takes_title: bool = False
 
 
 VERBS = {
+    "rename": Verb(conversations.rename, "Renamed: “{}”", takes_title=True),
     "pin": Verb(conversations.pin, "Pinned: “{}”", "unpin"),
     "unpin": Verb(conversations.unpin, "Not pinned any more: “{}”", "pin"),
     "archive": Verb(conversations.archive, "Archived: “{}”", "unarchive"),
@@ -58,7 +61,8 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     try:
         if verb is None:
             raise BadInput("That cannot be done with a chat.")
-        done = verb.do(user_id=request.user.pk, conversation_id=conversation_id)
+        title = {"title": request.POST.get("title", "")} if verb.takes_title else {}
+        done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=for_script)
     async_to_sync(notices.conversation_updated)(request.user.pk, conversation_id)
@@ -107,6 +111,17 @@ def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     if line is None:
         raise Http404("There is no such conversation.")
     return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
+
+
+@require_GET
+@login_required
+@never_cache
+def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Ask for another title of a chat, where there are no scripts."""
+    line = shelf.find(request.user, conversation_id)
+    if line is None:
+        raise Http404("There is no such conversation.")
+    return _page(request, "rename", line=line, length=TITLE_LENGTH)
 
 
 @login_required

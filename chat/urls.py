@@ -12,6 +12,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/turns/", views.earlier_turns, name="earlier_turns"),
     path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
     path("c/<uuid:conversation_id>/shelf/", shelf_views.put, name="shelf"),
+    path("c/<uuid:conversation_id>/rename/", shelf_views.rename, name="rename"),
     path("c/<uuid:conversation_id>/model/", model_views.choose, name="model"),
     path("search/", search_views.search, name="search"),
     path("chats/", shelf_views.chats, name="chats"),

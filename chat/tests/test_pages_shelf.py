@@ -95,7 +95,7 @@ def test_a_chat_is_put_somewhere_by_its_owner_alone(
         assert refused.json() == somebody.post(f"/c/{uuid.uuid4()}/shelf/", {"do": verb}, headers=AS_SCRIPT).json()
     assert Conversation.objects.values().get() == before
 
-    assert put(owner_client, groceries, verb, next="/").status_code == 302
+    assert put(owner_client, groceries, verb, next="/", title="Food").status_code == 302
     assert Conversation.objects.values().first() != before
 
 
@@ -348,3 +348,53 @@ def test_what_was_deleted_is_told_as_such(owner: User, groceries: Conversation) 
     frames = reading.conversation_frames(owner.pk, [groceries.pk, gone])
     assert frames[0] == {"type": "conversation.deleted", "id": str(gone)}
     assert frames[1]["conversation"]["title"] == "Groceries"
+
+
+def test_a_chat_is_renamed_with_scripts_and_without(owner_client: Client, groceries: Conversation) -> None:
+    form = owner_client.get(f"/c/{groceries.pk}/rename/").content.decode()
+    assert 'name="title" value="Groceries"' in form
+    answer = put(owner_client, groceries, "rename", title="  Party\n food ", next=f"/c/{groceries.pk}/")
+    assert answer.headers["location"] == f"/c/{groceries.pk}/"
+    assert 'id="title">Party food<' in owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    data = {"do": "rename", "title": "Food"}
+    by_script = owner_client.post(f"/c/{groceries.pk}/shelf/", data, headers=AS_SCRIPT).json()
+    assert (by_script["conversation"]["title"], by_script["said"]) == ("Food", "Renamed: “Food”")
+    for wrong, code in ((" ", "bad_input"), ("x" * 101, "too_long")):
+        refused = owner_client.post(f"/c/{groceries.pk}/shelf/", {"do": "rename", "title": wrong}, headers=AS_SCRIPT)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+    groceries.refresh_from_db()
+    assert groceries.title == "Food"
+
+
+def test_nobody_renames_what_is_anothers(outsider_client: Client, groceries: Conversation) -> None:
+    assert outsider_client.get(f"/c/{groceries.pk}/rename/").status_code == 404
+    assert put(outsider_client, groceries, "rename", title="Mine").status_code == 404
+    groceries.refresh_from_db()
+    assert groceries.title == "Groceries"
+
+
+def test_the_menu_of_a_chat_exports_it(owner_client: Client, groceries: Conversation) -> None:
+    talk.say(groceries, "Add milk", "Added.")
+    page = owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    files = set(re.findall(r'href="(/api/[^"]+export[^"]+)" download', page))
+    assert len(files) == 2
+    for path in files:
+        answer = owner_client.get(path)
+        assert answer.headers["content-disposition"].startswith('attachment; filename="groceries.')
+        assert "Added." in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/archive/", "/trash/"])
+def test_all_that_was_put_away_is_reached_a_page_at_a_time(owner: User, owner_client: Client, path: str) -> None:
+    for n in range(120):
+        talk.conversation(owner, f"Chat-{n}", at=timezone.now() - timedelta(minutes=n % 5))
+    where = "archived_at" if path == "/archive/" else "trashed_at"
+    Conversation.objects.update(**{where: timezone.now()})
+    seen: list[str] = []
+    more = ""
+    while more is not None:
+        page = owner_client.get(path + html.unescape(more)).content.decode()
+        seen += re.findall(r'shelved__title"[^>]*>(Chat-\d+)<', page)
+        link = re.search(r'<p class="more"><a href="([^"]+)"', page)
+        more = link[1] if link else None
+    assert len(seen) == len(set(seen)) == 120

@@ -12,20 +12,31 @@ import { h, icon } from "./dom.js";
 export function menu(line) {
   return h("details", { class: "menu", "data-menu": line.id },
     h("summary", { class: "icon-button menu__open", "aria-label": `Options for “${line.title || "New chat"}”`, title: "Options" }, icon("dots")),
-    h("div", { class: "menu__list" }, ...choices(line).map(([verb, label, name]) => putter(line, verb, "menu__item", icon(name), label))));
+    h("div", { class: "menu__list" }, ...choices(line)));
+}
+
+/** @param {Conversation} line */
+function choices(line) {
+  const put = (/** @type {string} */ verb, /** @type {string} */ label, /** @type {string} */ name) =>
+    putter(line, verb, "menu__item", icon(name), label);
+  if (line.trashed) return [put("restore", "Restore", "undo")];
+  return [
+    line.pinned ? put("unpin", "Unpin", "pin") : put("pin", "Pin", "pin"),
+    h("a", { class: "menu__item", href: `/c/${line.id}/rename/`, "data-renames": line.id, "data-title": line.title }, icon("pencil"), "Rename"),
+    exported(line, "markdown", "Export as Markdown"),
+    exported(line, "json", "Export as JSON"),
+    line.archived ? put("unarchive", "Unarchive", "archive") : put("archive", "Archive", "archive"),
+    put("trash", "Move to trash", "trash"),
+  ];
 }
 
 /**
  * @param {Conversation} line
- * @returns {string[][]}
+ * @param {string} format
+ * @param {string} label
  */
-function choices(line) {
-  if (line.trashed) return [["restore", "Restore", "undo"]];
-  return [
-    line.pinned ? ["unpin", "Unpin", "pin"] : ["pin", "Pin", "pin"],
-    line.archived ? ["unarchive", "Unarchive", "archive"] : ["archive", "Archive", "archive"],
-    ["trash", "Move to trash", "trash"],
-  ];
+function exported(line, format, label) {
+  return h("a", { class: "menu__item", href: `/api/chatkit/threads/${line.id}/export?format=${format}`, download: true }, icon("down"), label);
 }
 
 /**
@@ -69,7 +80,7 @@ export function setUpMenus() {
  * @param {number} step
  */
 function go(open, step) {
-  const buttons = /** @type {HTMLElement[]} */ ([...open.querySelectorAll("button")]);
+  const buttons = /** @type {HTMLElement[]} */ ([...open.querySelectorAll("button, a")]);
   const at = buttons.indexOf(/** @type {HTMLElement} */ (document.activeElement));
   const next = at < 0 && step < 0 ? buttons.length - 1 : (at + step + buttons.length) % buttons.length;
   buttons[next]?.focus();

@@ -3,6 +3,7 @@
 
 import { byId, h, icon } from "./dom.js";
 import { closeMenus, menu, putter, setUpMenus } from "./menu.js";
+import { setUpRenaming } from "./rename.js";
 import { onDay } from "./time.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
@@ -22,6 +23,7 @@ export class Shelf {
     this.drawnBar = "";
     this.drawnStrip = "";
     setUpMenus();
+    setUpRenaming((id, title) => this.put(`/c/${id}/shelf/`, "rename", title));
     byId("shelf").addEventListener("submit", (event) => {
       event.preventDefault();
       const button = /** @type {HTMLButtonElement} */ (/** @type {SubmitEvent} */ (event).submitter);
@@ -32,12 +34,13 @@ export class Shelf {
   /**
    * @param {string} path
    * @param {string} verb
+   * @param {string} [title]
    */
-  async put(path, verb) {
+  async put(path, verb, title) {
     const focused = document.activeElement;
     closeMenus(null);
     const token = /** @type {HTMLInputElement} */ (document.querySelector("#shelf [name=csrfmiddlewaretoken]")).value;
-    const body = new URLSearchParams({ csrfmiddlewaretoken: token, do: verb });
+    const body = new URLSearchParams({ csrfmiddlewaretoken: token, do: verb, ...(title && { title }) });
     try {
       const answer = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
       if (answer.redirected) return this.page.signedOut();
@@ -45,7 +48,7 @@ export class Shelf {
       if (!answer.ok) return this.say(data.error.detail, null, false);
       this.page.changed(data.conversation);
       // Who chose by keyboard goes on from there, also where the line is gone.
-      const lost = focused !== null && focused !== document.body;
+      const lost = title === undefined && focused !== null && focused !== document.body;
       this.say(data.said, data.undo && putter(data.conversation, data.undo, "toast__undo", "Undo"), lost);
     } catch {
       this.say(NO_CONNECTION, null, false);

@@ -204,3 +204,33 @@ def test_it_works_without_scripts(person: Person, chromium: Browser) -> None:
     page.get_by_role("link", name="Back to your chats").click()
     expect(links(page)).to_have_text(["Add a task to buy milk"])
     bare.close()
+
+
+def test_a_chat_is_renamed_in_its_place_and_exported(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    other = person.page("/")
+    expect_state(other, "online")
+    menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
+    field = page.get_by_label("Title")
+    expect(field).to_be_focused()
+    field.fill("Never mind")
+    field.press("Escape")
+    expect(page.get_by_test_id("conversation-link").last).to_be_focused()
+    menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
+    field.fill("Shopping <b>list</b>")
+    field.press("Enter")
+    for tab in (page, other):
+        expect(links(tab)).to_have_text(["Add a task to call Mum", "Shopping <b>list</b>"])
+    page.locator("#bar-menu").get_by_label("Options for").click()
+    page.locator("#bar-menu").get_by_role("link", name="Rename").click()
+    field.fill("Mum")
+    field.press("Enter")
+    expect(page.locator("#title")).to_have_text("Mum")
+    expect(page).to_have_title("Mum · Threadkeeper")
+    expect(links(other).first).to_have_text("Mum")
+    page.locator("#bar-menu").get_by_label("Options for").click()
+    with page.expect_download() as download:
+        page.locator("#bar-menu").get_by_role("link", name="Export as Markdown").click()
+    assert download.value.suggested_filename == "mum.md"
+    assert "## You" in download.value.path().read_text()
+    assert_same_after_a_reload(page)

@@ -1,0 +1,143 @@
+"""Many chats and long ones: what is not on the page yet loads while scrolling, and what is searched is found."""
+
+import re
+import uuid
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from chat.tests.browser.conftest import Person, expect_state, say
+
+CHATS = """
+INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)
+SELECT gen_random_uuid(), %s, 'Chat ' || n, now(), now() - n * interval '1 minute', 0, 0 FROM generate_series(1, %s) n
+"""
+CHAT = """
+INSERT INTO chat_conversation (id, user_id, title, created_at, updated_at, last_seq, last_position)
+VALUES (%s, %s, 'Long', now(), now(), %s, %s)
+"""
+TURNS = """
+WITH turn AS (
+    SELECT n, gen_random_uuid() AS id, gen_random_uuid() AS prompt, gen_random_uuid() AS client, %s::uuid AS talk
+    FROM generate_series(1, %s) n
+), said AS (
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
+    SELECT prompt, talk, id, 'user', 'Question ' || n, 2 * n - 1, client, now() FROM turn
+    UNION ALL
+    SELECT gen_random_uuid(), talk, id, 'assistant', 'Answer ' || n || E'\n\n- two lines', 2 * n, NULL, now() FROM turn
+)
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, client_id, seq, status, items, text, warning,
+    error_code, error_detail, accepted_at, ended_at, attempt)
+SELECT id, talk, %s, prompt, client, n, 'done', '[]', '', '', '', '', now() - interval '1 hour', now(), 1 FROM turn
+"""
+
+
+def write(person: Person, *, chats: int = 0, turns: int = 0) -> str:
+    """Give somebody chats, and one with so many turns, whose id is returned."""
+    query = person.site.database.query
+    ((user,),) = query("SELECT id FROM chat_user WHERE email = %s", person.email)
+    query(CHATS, user, chats)
+    long = str(uuid.uuid4())
+    query(CHAT, long, user, turns, 2 * turns)
+    query(TURNS, long, turns, user)
+    return long
+
+
+def links(page: Page) -> Locator:
+    return page.get_by_test_id("conversation-link")
+
+
+def questions(page: Page) -> Locator:
+    return page.locator('[data-testid="message"][data-role="user"] .message__text')
+
+
+def scroll(page: Page, element: str, to: str) -> None:
+    page.evaluate(f"(to) => document.querySelector('{element}').scrollTo(0, to === 'end' ? 1e9 : 0)", to)
+
+
+def test_chats_load_while_scrolling(person: Person) -> None:
+    write(person, chats=130)
+    page = person.chat()
+    while links(page).count() < 131:
+        before = links(page).count()
+        scroll(page, "#chats", "end")
+        expect(links(page).nth(before)).to_be_attached()
+    expect(page.locator("#more-chats")).to_be_hidden()
+    titles = page.locator(".conversation__title").all_inner_texts()
+    assert titles == ["Long", *(f"Chat {n}" for n in range(1, 131))]
+    # Whatever the page asks for again, it keeps what was loaded.
+    with page.expect_response(re.compile("/state/")):
+        page.context.set_offline(True)
+        page.evaluate("dispatchEvent(new Event('offline'))")
+        expect_state(page, "offline")
+        page.context.set_offline(False)
+        page.evaluate("dispatchEvent(new Event('online'))")
+    expect_state(page, "online")
+    expect(links(page)).to_have_count(131)
+    person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
+
+
+def test_what_was_said_before_loads_while_scrolling_and_stays_where_it_is_read(person: Person) -> None:
+    path = f"/c/{write(person, turns=70)}/"
+    person.sign_in()
+    page = person.page(path)
+    expect_state(page, "online")
+    expect(questions(page).last).to_be_in_viewport()
+    while questions(page).count() < 70:
+        before = questions(page).count()
+        scroll(page, "#scroller", "start")
+        top = questions(page).first.inner_text()
+        expect(questions(page).nth(before)).to_be_attached()
+        expect(questions(page).get_by_text(top, exact=True)).to_be_in_viewport()
+    assert questions(page).all_inner_texts() == [f"Question {n}" for n in range(1, 71)]
+    expect(page.locator("#earlier")).to_be_hidden()
+    say(page, "Show my tasks")
+    expect(questions(page)).to_have_count(71)
+
+
+def test_what_is_found_is_marked_and_shown_where_it_was_said(person: Person) -> None:
+    write(person, chats=3, turns=70)
+    page = person.chat()
+    person.site.database.query("UPDATE chat_conversation SET archived_at = now() WHERE title = 'Long'")
+    say(page, "Add a task to buy <b>milk</b>")
+    search = page.get_by_test_id("search")
+    search.fill("milk")
+    result = page.get_by_test_id("search-result")
+    expect(result).to_have_count(1)
+    expect(result.locator("mark").first).to_have_text("milk")
+    expect(result).to_contain_text("<b>milk</b>")
+    expect(links(page).first).to_be_hidden()
+    search.fill("zebra")
+    expect(page.get_by_text("No chat has these words.").first).to_be_visible()
+    search.press("Escape")
+    expect(search).to_have_value("")
+    expect(links(page).first).to_be_visible()
+
+
+def test_a_link_to_a_message_loads_what_is_between(person: Person) -> None:
+    long = write(person, turns=70)
+    ((message,),) = person.site.database.query(
+        "SELECT id FROM chat_message WHERE conversation_id = %s AND text LIKE 'Answer 3' || chr(10) || '%%'", long
+    )
+    person.sign_in()
+    page = person.page(f"/c/{long}/?message={message}")
+    found = page.locator(f'[data-testid="message"][data-id="{message}"]')
+    expect(found).to_have_class(re.compile("found"))
+    expect(found).to_be_in_viewport()
+    expect(page).to_have_url(re.compile(f"/c/{long}/$"))
+    expect(questions(page).last).to_have_text("Question 70")
+
+
+def test_a_long_chat_is_read_without_scripts(person: Person, chromium: Browser) -> None:
+    long = write(person, chats=40, turns=30)
+    person.sign_in()
+    bare = chromium.new_context(java_script_enabled=False, storage_state=person.context.storage_state())
+    page = bare.new_page()
+    page.goto(f"{person.site.url}/c/{long}/")
+    for first in (11, 1):
+        page.get_by_role("link", name="Earlier messages").click()
+        expect(questions(page).first).to_have_text(f"Question {first}")
+    page.get_by_role("link", name="Later messages").click()
+    expect(questions(page).first).to_have_text("Question 11")
+    page.get_by_test_id("more-chats").get_by_role("link").or_(page.get_by_test_id("more-chats")).first.click()
+    expect(page.get_by_test_id("shelved").first).to_contain_text("Chat 20")
+    bare.close()

@@ -1,0 +1,58 @@
+// @ts-check
+/** A chat is renamed where its title stands: in the list, or above the conversation. */
+
+import { byId, h } from "./dom.js";
+import { closeMenus } from "./menu.js";
+
+const LENGTH = 100;
+
+/** @param {(id: string, title: string) => Promise<void>} save */
+export function setUpRenaming(save) {
+  document.addEventListener("click", (event) => {
+    const link = /** @type {Element} */ (event.target).closest?.("[data-renames]");
+    if (!(link instanceof HTMLElement)) return;
+    event.preventDefault();
+    closeMenus(null);
+    const { renames = "", title = "" } = link.dataset;
+    edit(link.closest(".lined") ?? byId("bar-middle"), title, (changed) => save(renames, changed));
+  });
+}
+
+/**
+ * @param {Element} place   holds the title
+ * @param {string} title
+ * @param {(title: string) => Promise<void>} save
+ */
+function edit(place, title, save) {
+  place.querySelector(".rename")?.remove();
+  const field = /** @type {HTMLInputElement} */ (h("input", { class: "rename__field", maxlength: LENGTH, value: title, "aria-label": "Title" }));
+  const form = h("form", { class: "rename" }, field);
+  /** @param {boolean} changes */
+  const end = (changes) => {
+    if (!form.isConnected) return;
+    const text = field.value.trim();
+    form.remove();
+    if (changes && text !== "" && text !== title) void save(text);
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    end(true);
+    opener(place)?.focus();
+  });
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    end(false);
+    opener(place)?.focus();
+  });
+  field.addEventListener("blur", () => end(true));
+  place.append(form);
+  field.select();
+}
+
+/**
+ * Find where the focus goes back to.
+ * @param {Element} place
+ * @returns {HTMLElement | null}
+ */
+const opener = (place) => place.querySelector(".conversation") ?? document.querySelector("#bar-menu summary");
