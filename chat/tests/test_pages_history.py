@@ -276,7 +276,7 @@ def test_what_was_said_before_is_read_a_part_at_a_time(owner_client: Client, gro
     again = owner_client.get(f"/c/{groceries.pk}/state/", {"since": turns[12]}).json()
     assert (texts(again), again["earlier"]) == ([f"said-{n}" for n in range(12, 40)], turns[12])
     for wrong in (groceries.pk, "x"):
-        assert owner_client.get(path, {"before": wrong}).status_code == 404
+        assert owner_client.get(path, {"before": str(wrong)}).status_code == 404
 
 
 def test_all_turns_that_have_not_ended_are_on_the_page(owner_client: Client, groceries: Conversation) -> None:

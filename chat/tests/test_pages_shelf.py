@@ -391,7 +391,7 @@ def test_all_that_was_put_away_is_reached_a_page_at_a_time(owner: User, owner_cl
     where = "archived_at" if path == "/archive/" else "trashed_at"
     Conversation.objects.update(**{where: timezone.now()})
     seen: list[str] = []
-    more = ""
+    more: str | None = ""
     while more is not None:
         page = owner_client.get(path + html.unescape(more)).content.decode()
         seen += re.findall(r'shelved__title"[^>]*>(Chat-\d+)<', page)

@@ -21,6 +21,9 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+// Characters; colouring more takes so long that the page stops.
+const HIGHLIGHTED = 20_000;
+
 /** @param {string} text */
 const escaped = (text) =>
   text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -54,12 +57,12 @@ const lexer = (text) => /** @type {import("./blocks.js").Tokens} */ (/** @type {
 /**
  * Split a text into blocks; one that is nested too deeply for the parser is a single block, shown as it was written.
  * @param {string} text
- * @param {(text: string) => import("./blocks.js").Tokens} split
+ * @param {BlockSplitter} splitter
  * @returns {import("./blocks.js").Tokens}
  */
-function blocksOf(text, split) {
+function blocksOf(text, splitter) {
   try {
-    return split(text);
+    return splitter.split(text);
   } catch {
     return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
   }
@@ -86,7 +89,7 @@ export class MarkdownView {
     if (text === this.text && final === this.final) return;
     this.text = text;
     this.final = final;
-    const tokens = blocksOf(text, final ? lexer : (growing) => this.splitter.split(growing));
+    const tokens = blocksOf(text, this.splitter);
     const links = JSON.stringify(tokens.links);
     // A definition of a link changes blocks whose text is the same.
     if (links !== this.links) this.blocks = [];
@@ -106,9 +109,11 @@ export class MarkdownView {
     // Only code looks different once it is whole.
     const same = known?.raw === token.raw;
     if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
-    const element = h("div", { class: "block" });
+    if (known && !final && token.type === "code" && addCode(known.element, token)) return { ...known, raw: token.raw };
+    const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
+      if (token.lang) element.dataset.lang = token.lang;
       finish(element, final);
     } catch {
       element.replaceChildren(h("div", { class: "unparsed" }, token.raw));
@@ -126,6 +131,22 @@ export class MarkdownView {
     });
     while (this.element.children.length > elements.length) this.element.lastElementChild?.remove();
   }
+}
+
+/**
+ * Add to the code of a block what came since; tell whether that is all that changed.
+ * @param {HTMLElement} block
+ * @param {any} token
+ */
+function addCode(block, { lang, text }) {
+  const code = block.querySelector(":scope > .code > pre > code");
+  const shown = code?.firstChild;
+  if (!(shown instanceof Text) || (lang ?? "") !== (block.dataset.lang ?? "")) return false;
+  // The last line ends without being written so.
+  const known = shown.data.slice(0, -1);
+  if (!text.startsWith(known)) return false;
+  shown.replaceData(known.length, 1, `${text.slice(known.length).replace(/\n$/, "")}\n`);
+  return true;
 }
 
 /**
@@ -156,7 +177,7 @@ function dressCode(pre, final) {
   pre.replaceWith(frame);
   pre.tabIndex = 0;
   frame.append(pre);
-  if (final && language) void highlight(code, language);
+  if (final && language && (code.textContent ?? "").length < HIGHLIGHTED) void highlight(code, language);
 }
 
 /**

@@ -34,6 +34,37 @@ test("at each of its lengths a text has the blocks that it has when it is parsed
   }
 });
 
+test("a long paragraph or list is cut at the same places whether it grows or is there at once", () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const splitter = new BlockSplitter(lexer, 40);
+    const next = numbers(seed);
+    let text = "";
+    for (let step = 0; step < 80; step += 1) {
+      const piece = next.next().value % 3 === 0 ? PIECES[next.next().value % PIECES.length] : ["and so on ", "it is. ", "\n- one ", "\n2. two "][next.next().value % 4];
+      text += piece;
+      const whole = new BlockSplitter(lexer, 40).split(text);
+      assert.deepEqual(splitter.split(text), whole, JSON.stringify(text));
+      assert.equal(whole.map(({ raw }) => raw).join(""), lexer(text).map(({ raw }) => raw).join(""));
+    }
+  }
+});
+
+test("the parts of a long block are of its kind, and what is parsed does not grow with it", () => {
+  for (const [line, type] of [["A sentence of **some** words. ", "paragraph"], ["\n1. An item", "list"]]) {
+    let parsed = 0;
+    const splitter = new BlockSplitter((part) => {
+      parsed = Math.max(parsed, part.length);
+      return lexer(part);
+    }, 200);
+    let text = "";
+    let blocks = [];
+    for (let n = 0; n < 300; n += 1) blocks = splitter.split((text += line));
+    assert.ok(parsed < 1000, `${parsed} of ${text.length} characters`);
+    assert.deepEqual(new Set(blocks.filter((block) => block.type !== "space").map((block) => block.type)), new Set([type]));
+    assert.deepEqual(blocks.filter((block) => block.type !== "space").map((block) => block.goesOn ?? false).slice(0, 3), [false, true, true]);
+  }
+});
+
 test("what is parsed does not grow with the text", () => {
   let parsed = 0;
   const splitter = new BlockSplitter((text) => {
