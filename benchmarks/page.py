@@ -1,10 +1,11 @@
 """What a browser does while a long reply streams: its longest tasks, its frames, and how long a key takes.
 
-    uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--shape mixed|paragraph|code|list|table]
+    uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--already 0] [--shape mixed]
 
 Starts a PostgreSQL, a server and Chromium. The page is the real one; its socket is played inside of it, so that a token
 arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table; docs/benchmarks.md
-keeps one.
+keeps one. With `--already` so many tokens are there at once before the rest streams. The CPU time of tasks, from a trace,
+is what they take on a machine that does nothing else.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from benchmarks.place import place, set_up
 
 EMAIL = "reader@example.com"
 RATE = 200  # tokens a second
+LONG = 50  # milliseconds of a task
 TYPE_EVERY = 0.25  # seconds
 
 # A server's end of the socket, inside the page.
@@ -46,8 +49,8 @@ window.WebSocket = class extends EventTarget {
     this.tell({type: "message.accepted", client_id: frame.client_id, message, turn});
   }
 };
-window.stream = (tokens, rate) => new Promise((done) => {
-  let sent = 0, at = 0, last = performance.now();
+window.stream = (tokens, rate, skip) => new Promise((done) => {
+  let sent = skip, at = tokens.slice(0, skip).join("").length, last = performance.now();
   const begun = last;
   const frame = (now) => {
     frames_.push(now - last);
@@ -60,16 +63,16 @@ window.stream = (tokens, rate) => new Promise((done) => {
     requestAnimationFrame(() => setTimeout(() => keys.push(performance.now() - event.timeStamp))));
   const channel = new MessageChannel();
   const step = () => {
-    const due = Math.min(tokens.length, Math.floor((performance.now() - begun) / 1000 * rate));
+    const due = Math.min(tokens.length, skip + Math.floor((performance.now() - begun) / 1000 * rate));
     if (sent < due) {
       const text = tokens[sent++];
-      socket.tell({type: "text.delta", turn_id: "t", attempt: 1, n: sent, text, at});
+      socket.tell({type: "text.delta", turn_id: "t", attempt: 1, n: sent + 1, text, at});
       at += text.length;
     }
     if (sent === tokens.length) {
       const created_at = new Date().toISOString();
       const message = {id: "r", role: "assistant", text: tokens.join(""), created_at, position: 2, turn_id: "t"};
-      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 1, message, usage: {}}));
+      setTimeout(() => socket.tell({type: "turn.finished", turn_id: "t", attempt: 1, n: sent + 2, message, usage: {}}));
       setTimeout(() => done({longTasks, frames: frames_, keys, seconds: (performance.now() - begun) / 1000}), 1500);
     } else if (sent < due) channel.port2.postMessage(0);
     else setTimeout(step, 1);
@@ -105,6 +108,7 @@ class Seen:
     frames: list[float]
     keys: list[float]
     seconds: float
+    cpu: list[float]  # of each task
 
     def line(self, name: str) -> str:
         """Return the row of the table."""
@@ -112,6 +116,7 @@ class Seen:
         return (
             f"| {name} | {self.seconds:.0f} s | {len(self.long_tasks)} | {longest:.0f} | {_at(self.frames, 0.95):.0f} |"
             f" {_at(self.keys, 0.5):.0f} | {_at(self.keys, 0.95):.0f} | {max(self.keys, default=0):.0f} |"
+            f" {sum(task > LONG for task in self.cpu)} | {max(self.cpu, default=0):.0f} |"
         )
 
 
@@ -134,7 +139,7 @@ def write_record(chats: int) -> None:
     )
 
 
-async def read(url: str, cookie: dict[str, Any], pieces: list[str]) -> Seen:
+async def read(url: str, cookie: dict[str, Any], pieces: list[str], skip: int) -> Seen:
     """Open the page in a browser, let the reply stream, and type."""
     from playwright.async_api import async_playwright
 
@@ -149,14 +154,34 @@ async def read(url: str, cookie: dict[str, Any], pieces: list[str]) -> Seen:
         await _load_all_chats(page)
         await page.get_by_test_id("composer").fill("Tell me all of it")
         await page.get_by_test_id("composer").press("Enter")
+        if already := "".join(pieces[:skip]):
+            await page.evaluate(
+                "(t) => socket.tell({type: 'text.delta', turn_id: 't', attempt: 1, n: 1, text: t, at: 0})", already
+            )
+            await asyncio.sleep(4)
+        await browser.start_tracing(page=page, categories=["toplevel"])
         await page.evaluate("longTasks.length = 0")
-        streaming = asyncio.create_task(page.evaluate(f"stream({json.dumps(pieces)}, {RATE})"))
+        streaming = asyncio.create_task(page.evaluate(f"stream({json.dumps(pieces)}, {RATE}, {skip})"))
         while not streaming.done():
             await page.keyboard.type("k")
             await asyncio.sleep(TYPE_EVERY)
         seen = streaming.result()
+        trace = json.loads(await browser.stop_tracing())
         await browser.close()
-    return Seen([task[1] for task in seen["longTasks"]], seen["frames"], seen["keys"], seen["seconds"])
+    long_tasks = [task[1] for task in seen["longTasks"]]
+    return Seen(long_tasks, seen["frames"], seen["keys"], seen["seconds"], list(_tasks(trace["traceEvents"])))
+
+
+def _tasks(events: list[dict[str, Any]]) -> Iterator[float]:
+    """Yield the CPU time of each task of the threads that run pages."""
+    threads = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    for event in events:
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in threads:
+            yield event.get("tdur", 0) / 1000
 
 
 async def _load_all_chats(page: Any) -> None:
@@ -174,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--chats", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=20_000)
+    parser.add_argument("--already", type=int, default=0)
     parser.add_argument("--shape", action="append")
     options = parser.parse_args()
     with place() as folder:
@@ -188,12 +214,16 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     from config.tests.support import LiveDatabase, ServerProcess
 
     database = LiveDatabase(os.environ["DATABASE_URL"])
-    print("| reply | took | long tasks | longest | frame p95 | key p50 | key p95 | key most |\n" + "|---" * 8 + "|")
+    print(
+        "| reply | took | long tasks | longest | frame p95 | key p50 | key p95 | key most | CPU of a frame |\n"
+        + "|---" * 9
+        + "|"
+    )
     with ServerProcess(database, folder) as server:
         browser = server.client(EMAIL, "a good passphrase")
         cookie = {"name": "sessionid", "value": browser.cookies["sessionid"], "url": server.url}
         for shape in options.shape or ["mixed", "paragraph", "code", "list", "table"]:
-            seen = asyncio.run(read(server.url, cookie, tokens(shape, options.tokens)))
+            seen = asyncio.run(read(server.url, cookie, tokens(shape, options.tokens), options.already))
             print(seen.line(shape), flush=True)
             time.sleep(0.1)
 

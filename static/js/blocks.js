@@ -9,13 +9,14 @@
 
 // A line that has just begun may still become a part of the block before it, as "2" does before it is "2. milk".
 const OPEN_BLOCKS = 2;
-// Characters; a longer paragraph or list is parsed and drawn in parts, so that the work does not grow with it.
-const LONG = 3_000;
+// Characters; a longer paragraph or list is parsed and drawn in parts, so that the work does not grow with it. Where one
+// part of a paragraph ends, its line does, too.
+const LONG = /** @type {Record<string, number>} */ ({ paragraph: 3_000, list: 1_000 });
 
 export class BlockSplitter {
   /**
    * @param {(text: string) => Tokens} lexer  its tokens' `raw` make up the text
-   * @param {number} [long]
+   * @param {Record<string, number>} [long]
    */
   constructor(lexer, long = LONG) {
     this.lexer = lexer;
@@ -78,10 +79,11 @@ export class BlockSplitter {
    * @returns {Token[]}
    */
   parts(token) {
-    if (token.raw.length <= this.long || !["paragraph", "list"].includes(token.type)) return [token];
+    const long = this.long[token.type] ?? Infinity;
+    if (token.raw.length <= long) return [token];
     const parts = [];
     let start = 0;
-    for (const end of [...(token.type === "list" ? itemEnds : sentenceEnds)(token, this.long), token.raw.length]) {
+    for (const end of [...(token.type === "list" ? itemEnds : sentenceEnds)(token, long), token.raw.length]) {
       const raw = token.raw.slice(start, end);
       const [part, ...others] = this.lexer(raw).filter(({ type }) => type !== "space");
       if (part?.type !== token.type || others.length > 0) return [token];
@@ -117,10 +119,10 @@ function* itemEnds({ items }, long) {
 function* sentenceEnds({ raw }, long) {
   let start = 0;
   // What follows begins with a letter, and so is no block of another kind.
-  for (const { index, 0: space } of raw.matchAll(/[^\s](?: |\n)(?=\p{L})/gu)) {
+  for (const { index, 0: space } of raw.matchAll(/(?:\S[ \n]|[。！？；，、])(?=\p{L})/gu)) {
     const end = index + space.length;
     if (end - start < long) continue;
-    const isSentence = /[.!?…:;]/.test(space) && isBalanced(raw.slice(start, end));
+    const isSentence = /[.!?…:;。！？；]/.test(space) && isBalanced(raw.slice(start, end));
     if (!isSentence && end - start < 2 * long) continue;
     yield end;
     start = end;

@@ -109,11 +109,11 @@ export class MarkdownView {
     // Only code looks different once it is whole.
     const same = known?.raw === token.raw;
     if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
-    if (known && !final && token.type === "code" && addCode(known.element, token)) return { ...known, raw: token.raw };
+    if (known && !final && grow(known.element, token)) return { ...known, raw: token.raw };
     const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
-      if (token.lang) element.dataset.lang = token.lang;
+      if (headOf(token)) element.dataset.head = headOf(token);
       finish(element, final);
     } catch {
       element.replaceChildren(h("div", { class: "unparsed" }, token.raw));
@@ -134,18 +134,49 @@ export class MarkdownView {
 }
 
 /**
- * Add to the code of a block what came since; tell whether that is all that changed.
+ * Add to a block of code or to a table what came since it was drawn; tell whether that is all that changed.
  * @param {HTMLElement} block
  * @param {any} token
  */
-function addCode(block, { lang, text }) {
-  const code = block.querySelector(":scope > .code > pre > code");
-  const shown = code?.firstChild;
-  if (!(shown instanceof Text) || (lang ?? "") !== (block.dataset.lang ?? "")) return false;
+function grow(block, token) {
+  if (block.dataset.head !== headOf(token)) return false;
+  if (token.type === "code") return growCode(block, token);
+  return token.type === "table" && growTable(block, token);
+}
+
+/**
+ * Name what the whole of a block depends on that can grow.
+ * @param {any} token
+ */
+function headOf({ type, lang, header, align }) {
+  if (type === "code") return `code ${lang ?? ""}`;
+  return type === "table" ? JSON.stringify([align, header.map((/** @type {{text: string}} */ { text }) => text)]) : "";
+}
+
+/**
+ * @param {HTMLElement} block
+ * @param {{text: string}} token
+ */
+function growCode(block, { text }) {
+  const shown = block.querySelector(":scope > .code > pre > code")?.firstChild;
+  if (!(shown instanceof Text)) return false;
   // The last line ends without being written so.
   const known = shown.data.slice(0, -1);
   if (!text.startsWith(known)) return false;
   shown.replaceData(known.length, 1, `${text.slice(known.length).replace(/\n$/, "")}\n`);
+  return true;
+}
+
+/**
+ * @param {HTMLElement} block
+ * @param {{rows: unknown[]}} token
+ */
+function growTable(block, token) {
+  const body = block.querySelector("tbody");
+  const last = body?.lastElementChild;
+  if (!body || !last || token.rows.length < body.rows.length) return false;
+  const rows = token.rows.slice(body.rows.length - 1);
+  last.replaceWith(...DOMPurify.sanitize(marked.parser([/** @type {any} */ ({ ...token, rows })]), ALLOWED).querySelectorAll("tbody > tr"));
   return true;
 }
 

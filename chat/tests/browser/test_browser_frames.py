@@ -251,3 +251,74 @@ def test_a_frame_that_is_much_too_much_does_not_hold_the_page_up(stage: Stage) -
         stage.write(turn, text[start : start + 2000], at=start)
     stage.finish(turn, text)
     expect(reply(stage.page).locator("li")).to_have_count(3000, timeout=20_000)
+
+
+def test_only_the_end_of_a_reply_that_streams_is_drawn_again(stage: Stage) -> None:
+    page = stage.page
+    line = {
+        "title": "Other",
+        "created_at": NOW,
+        "updated_at": NOW,
+        "pinned": False,
+        "archived": False,
+        "trashed": False,
+    }
+    for _ in range(20):
+        stage.send({"type": "conversation.updated", "conversation": {"id": str(uuid.uuid4()), **line}})
+    turn = stage.accept(stage.say("tell me"))
+    text = "# One\n\nA paragraph.\n\n- a list\n\nThe end"
+    stage.write(turn, text)
+    expect(reply(page)).to_contain_text("The end")
+    page.evaluate(
+        """() => {
+            window.touched = new Set();
+            const note = (records) => records.forEach(({target}) => {
+                const element = target instanceof Element ? target : target.parentElement;
+                touched.add(element.closest("#transcript, #conversations, #tasks, .bar")?.id || "bar");
+            });
+            const all = {childList: true, subtree: true, characterData: true, attributes: true};
+            for (const part of ["#conversations", "#tasks", ".bar"]) {
+                new MutationObserver(note).observe(document.querySelector(part), all);
+            }
+            window.blocks = [...document.querySelectorAll(".turn:last-child .block")];
+        }"""
+    )
+    for n, word in enumerate([" of", " it", " all", "."]):
+        stage.write(turn, word, at=len(text) + sum(map(len, [" of", " it", " all"][:n])))
+    expect(reply(page)).to_contain_text("The end of it all.")
+    assert page.evaluate("[...touched]") == []
+    kept = "blocks.map((block, index) => block === document.querySelectorAll('.turn:last-child .block')[index])"
+    assert page.evaluate(kept) == [True, True, True, False]
+
+
+def test_code_that_streams_is_added_to(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say("show me"))
+    text = "```js\nlet a = '<b>';"
+    stage.write(turn, text)
+    code = reply(page).locator("pre code")
+    expect(code).to_have_text("let a = '<b>';")
+    page.evaluate("window.code = document.querySelector('.turn:last-child pre code')")
+    stage.write(turn, "\nlet b;", at=len(text))
+    expect(code).to_have_text("let a = '<b>';\nlet b;")
+    assert page.evaluate("window.code.isConnected")
+    stage.write(turn, "\n```\n\nDone", at=len(text) + 7)
+    expect(reply(page)).to_contain_text("Done")
+    expect(code).to_have_text("let a = '<b>';\nlet b;")
+
+
+def test_a_table_that_streams_is_added_to(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say("show me"))
+    text = "| a | b |\n|---|--:|\n| 1 | 2 |\n| 3"
+    stage.write(turn, text)
+    cells = reply(page).locator("td")
+    expect(cells).to_have_text(["1", "2", "3", ""])
+    page.evaluate("window.row = document.querySelector('.turn:last-child tbody tr')")
+    stage.write(turn, "3 | <b>4</b> |\n| 5 | **6** |\n", at=len(text))
+    expect(cells).to_have_text(["1", "2", "33", "<b>4</b>", "5", "6"])
+    assert page.evaluate("window.row.isConnected")
+    expect(reply(page).locator("td strong")).to_have_text("6")
+    stage.write(turn, "\nDone", at=len(text) + 30)
+    expect(reply(page)).to_contain_text("Done")
+    expect(cells).to_have_count(6)

@@ -8,6 +8,7 @@ import { Marked } from "../../../static/vendor/marked/marked.esm.js";
 
 const marked = new Marked({ gfm: true, breaks: true });
 const lexer = (text) => marked.lexer(text);
+const SHORT = { paragraph: 40, list: 40 };
 const PIECES = [
   "word", " ", " ", "\n", "\n", "\n\n", "- ", "1. ", "2", ". ", "> ", "# ", "```", "```js\n", "    ", "  ", "| a | b |\n|---|---|\n", "| ", "===", "---", "<div>",
   "**", "`", "[a]", "(b)", "* ", "\t", "<!-- ", "-->", "~~~\n", "[x] ", "+ ", "\\", "&amp;", "https://example.com ",
@@ -36,13 +37,13 @@ test("at each of its lengths a text has the blocks that it has when it is parsed
 
 test("a long paragraph or list is cut at the same places whether it grows or is there at once", () => {
   for (let seed = 1; seed <= 100; seed += 1) {
-    const splitter = new BlockSplitter(lexer, 40);
+    const splitter = new BlockSplitter(lexer, SHORT);
     const next = numbers(seed);
     let text = "";
     for (let step = 0; step < 80; step += 1) {
       const piece = next.next().value % 3 === 0 ? PIECES[next.next().value % PIECES.length] : ["and so on ", "it is. ", "\n- one ", "\n2. two "][next.next().value % 4];
       text += piece;
-      const whole = new BlockSplitter(lexer, 40).split(text);
+      const whole = new BlockSplitter(lexer, SHORT).split(text);
       assert.deepEqual(splitter.split(text), whole, JSON.stringify(text));
       assert.equal(whole.map(({ raw }) => raw).join(""), lexer(text).map(({ raw }) => raw).join(""));
     }
@@ -50,12 +51,12 @@ test("a long paragraph or list is cut at the same places whether it grows or is 
 });
 
 test("the parts of a long block are of its kind, and what is parsed does not grow with it", () => {
-  for (const [line, type] of [["A sentence of **some** words. ", "paragraph"], ["\n1. An item", "list"]]) {
+  for (const [line, type] of [["A sentence of **some** words. ", "paragraph"], ["昨天我去看牙医了。", "paragraph"], ["\n1. An item", "list"]]) {
     let parsed = 0;
     const splitter = new BlockSplitter((part) => {
       parsed = Math.max(parsed, part.length);
       return lexer(part);
-    }, 200);
+    }, { paragraph: 200, list: 200 });
     let text = "";
     let blocks = [];
     for (let n = 0; n < 300; n += 1) blocks = splitter.split((text += line));
