@@ -109,7 +109,8 @@ export class MarkdownView {
     // Only code looks different once it is whole.
     const same = known?.raw === token.raw;
     if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
-    if (known && !final && grow(known.element, token)) return { ...known, raw: token.raw };
+    // Code is coloured at the end.
+    if (known && !(final && token.type === "code") && grow(known.element, token)) return { ...known, raw: token.raw, final };
     const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
