@@ -18,7 +18,7 @@ class Command(ShellCommand):
         parser.add_argument("--json", action="store_true", help="print the outcomes for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = options["session_id"] or over_limit()
+        chosen = list(dict.fromkeys(options["session_id"])) or over_limit()
         if options["dry_run"]:
             if options["json"]:
                 self.print_json(chosen)
