@@ -57,6 +57,14 @@ class Outcome:
         return f"{self.session_id}: {self.items_before:,} items before, {self.items:,} now."
 
 
+class NotHeld(Conflict):
+    """A session without a hold cannot be released; `outcome` is what it holds."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(NOT_HELD)
+        self.outcome = outcome
+
+
 def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int | None = None) -> Outcome:
     """Remove whole user turns from the old end until at most `limit` items (the setting's) stay.
 
@@ -177,10 +185,11 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
 
 
 def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
-    """End a hold. Raise NotFound, Conflict where there is none."""
+    """End a hold. Raise NotFound, NotHeld where there is none."""
     with _locked(session_id, Action.RELEASE, actor, reason, unless_busy=False) as session:
         if not session.is_held:
-            raise Conflict(NOT_HELD)
+            size = session.item_count, session.item_count, session.byte_count, session.byte_count
+            raise NotHeld(Outcome(session_id, Action.RELEASE, *size))
         return _release(session, actor, reason)
 
 

@@ -43,7 +43,8 @@ class Command(ShellCommand):
             return
         self.stderr.write(f"Everything about {email} will be removed, and cannot be brought back.", str)
         try:
-            answer = input("Type the e-mail address to go on: ")
+            self.stderr.write("Type the e-mail address to go on: ", str, ending="")
+            answer = input()
         except EOFError:
             raise CommandError("Nobody answered; say --yes to go on without being asked.") from None
         if answer.strip().lower() != email:
