@@ -27,9 +27,12 @@ function edit(place, title, save) {
   place.querySelector(".rename")?.remove();
   const field = /** @type {HTMLInputElement} */ (h("input", { class: "rename__field", maxlength: LENGTH, value: title, "aria-label": "Title" }));
   const form = h("form", { class: "rename" }, field);
+  let ended = false;
   /** @param {boolean} changes */
   const end = (changes) => {
-    if (!form.isConnected) return;
+    // What goes away loses the focus, which ends it as well.
+    if (ended) return;
+    ended = true;
     const text = field.value.trim();
     form.remove();
     if (changes && text !== "" && text !== title) void save(text);
