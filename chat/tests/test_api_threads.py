@@ -243,6 +243,8 @@ def test_words_are_found(program: Program, owner: User, outsider: User) -> None:
                 "role": "user",
                 "created_at": last.prompt.created_at.isoformat(),
                 "snippet": "And balloons, a grocery bag too",
+                "title_marks": [],
+                "snippet_marks": [[16, 23]],
             }
         ],
         "has_more": False,

@@ -74,7 +74,7 @@ async def test_a_message_is_acknowledged_answered_and_shown(socket: LiveSocket) 
     tasks = await socket.until(lambda frame: frame["type"] == "tasks.changed")
     assert [task["number"] for task in tasks["tasks"]][-1] == json.loads(finished["output"])["task"]["number"]
     updated = await socket.until(lambda frame: frame["type"] == "conversation.updated")
-    lies = {"pinned", "archived", "trashed", "trash_on", "purge_on", "model"}
+    lies = {"pinned", "archived", "trashed", "trash_on", "purge_on", "model", "waiting"}
     assert set(updated["conversation"]) == {"id", "title", "created_at", "updated_at", *lies}
     assert updated["conversation"]["title"] == "Add a task to buy 🎉 and 🧵🧵 for the party"
     assert socket.kinds().index("message.accepted") < socket.kinds().index("turn.started")
