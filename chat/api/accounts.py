@@ -72,7 +72,7 @@ class MailSentReply(Schema):
     detail: str
 
 
-class Me(Schema):
+class Account(Schema):
     """Whose account it is."""
 
     user_id: uuid.UUID
@@ -81,7 +81,7 @@ class Me(Schema):
     is_active: bool
 
 
-class TokenBody(Input):
+class TokenRequest(Input):
     """A token to be made."""
 
     name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])
@@ -104,6 +104,10 @@ class TokenReply(Schema):
     last_used_at: datetime | None = Field(description="To the minute.")
     revoked_at: datetime | None
     is_valid: bool = Field(description="Whether it opens anything.")
+
+
+class TokenPage(Page[TokenReply]):
+    """A part of a list."""
 
 
 class NewTokenReply(TokenReply):
@@ -145,14 +149,14 @@ def sign_in(request: HttpRequest, body: Credentials) -> SignedInReply:
     return _signed_in(tokens.make_by_sign_in(user))
 
 
-@router.get("/me", response=Me)
-def get_me(request: HttpRequest) -> Me:
+@router.get("/me", response=Account)
+def get_me(request: HttpRequest) -> Account:
     """Say whose account this is."""
     user = caller(request).user
-    return Me(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
+    return Account(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
 
 
-@router.get("/tokens", response=Page[TokenReply], auth=themselves)
+@router.get("/tokens", response=TokenPage, auth=themselves)
 def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
     """List one's tokens, the newest first; those that have ended are among them for 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
@@ -160,7 +164,7 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
-def create_token(request: HttpRequest, body: TokenBody, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
+def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
     """Make a token for a program. Its key is shown this once.
 
     A scope opens nothing that the person may not do themselves. 409 where there are a hundred already, and where the
