@@ -15,7 +15,8 @@ def compress_pages(get_response: Answer) -> Answer:
     """Compress HTML, and the state that a page loads again.
 
     Lengths of compressed pages do not give secrets away (BREACH): CSRF tokens are masked anew in each response, cookies
-    are in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token beside what a client sent.
+    are in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token beside what
+    a client sent.
     """
     gzip = GZipMiddleware(get_response)
 
@@ -23,7 +24,7 @@ def compress_pages(get_response: Answer) -> Answer:
         response = get_response(request)
         if response.streaming or request.path.startswith(UNCOMPRESSED) or not _is_page(request, response):
             return response
-        return gzip.process_response(request, response)  # type: ignore[arg-type]  # not a stream
+        return gzip.process_response(request, response)
 
     return answer
 

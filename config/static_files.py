@@ -10,7 +10,8 @@ from typing import Any
 import brotli
 from django.conf import settings
 from django.contrib.staticfiles import finders
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.files.storage import storages
 from django.core.management import call_command
 from whitenoise.compress import Compressor
 from whitenoise.storage import CompressedManifestStaticFilesStorage
@@ -30,7 +31,8 @@ class FastCompressor(Compressor):  # type: ignore[misc]  # whitenoise is untyped
 
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:
-        return brotli.compress(data, quality=FAST)
+        compressed: bytes = brotli.compress(data, quality=FAST)
+        return compressed
 
 
 class PageCompressor(Compressor):  # type: ignore[misc]  # whitenoise is untyped
@@ -101,8 +103,10 @@ def collect() -> None:
 
 
 def _remove_old() -> None:
-    current = {name for hashed in staticfiles_storage.hashed_files.values() for name in _variants(hashed)}
-    kept = {MARK, staticfiles_storage.manifest_name}
+    collected = storages["staticfiles"]
+    assert isinstance(collected, CollectedFilesStorage)
+    current = {name for hashed in collected.hashed_files.values() for name in _variants(hashed)}
+    kept = {MARK, collected.manifest_name}
     before = time.time() - KEPT_SECONDS
     root = Path(settings.STATIC_ROOT)
     for path in root.rglob("*"):
