@@ -55,7 +55,8 @@ def test_history_is_read_without_scripts(owner_client: Client, groceries: Conver
     talk.say(groceries, "Add milk", "Added **1** Milk.", calls=1)
     talk.say(groceries, "And eggs", None, status=Status.FAILED, error="The model did not answer.")
     shown = visible(owner_client, groceries)
-    for text in ("Add milk", "Added **1** Milk.", "And eggs", "The model did not answer.", "Create task: Add milk"):
+    assert "Added <strong>1</strong> Milk." in owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    for text in ("Add milk", "And eggs", "The model did not answer.", "Create task: Add milk"):
         assert text in shown
 
 
