@@ -181,7 +181,7 @@ class SessionVerbs(LongListAdmin[AgentSession]):
 
 
 def _named(request: HttpRequest, session: AgentSession) -> str:
-    """Return the title of a session for those who may read it, else its id; Django capitalises what a message begins with."""
+    """Return the title of a session for those who may read it, else its id, behind a word that may be capitalised."""
     return f"Session “{session.conversation if request.user.has_perm(READ) else session.session_id}”"
 
 

@@ -10,7 +10,8 @@ from config.tests.support import ServerProcess
 __all__ = ["phone"]
 
 # Links in the middle of a sentence may be as high as it is.
-SMALL = """() => [...document.querySelectorAll("a, button, summary, select, textarea, input:not([type=hidden], :disabled)")]
+SMALL = """() => [...document.querySelectorAll("a, button, summary, select, textarea, input")]
+    .filter((one) => !one.matches("[type=hidden], :disabled"))
     .filter((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
     .filter((one) => !one.closest("[inert], .skip-link"))
     .filter((one) => !(one.matches("a") && getComputedStyle(one).display === "inline" && one.closest("p, span, li")))

@@ -30,14 +30,14 @@ def test_the_administration(site: Site) -> None:
     page.goto(site.url + "/admin/")
     look("dashboard")
     lists = page.locator("#nav-sidebar th a, .app-list th a, #content th a").evaluate_all(
-        "links => [...new Set(links.map((link) => link.href).filter((href) => /\\/admin\\/\\w+\\/\\w+\\/$/.test(href)))]"
+        "links => [...new Set(links.map(({ href }) => href).filter((href) => /\\/admin\\/\\w+\\/\\w+\\/$/.test(href)))]"
     )
     assert len(lists) > 5
     for url in lists:
         page.goto(url)
         look(url.removeprefix(site.url), fits=False)
         if (first := page.locator("#result_list tbody th a")).count():
-            first.first.click()
+            page.goto(site.url + (first.first.get_attribute("href") or ""))
             look(f"first of {url.removeprefix(site.url)}", fits=False)
 
     # A session: look into it, and every verb.
@@ -84,7 +84,8 @@ def test_the_administration(site: Site) -> None:
     page.get_by_role("button", name="Compare the stores").click()
     expect(page.get_by_text("The stores agree.")).to_be_visible(timeout=60_000)
     look("compared")
-    staff.faults[:] = [fault for fault in staff.faults if "Failed to load resource" not in fault]
+    # Widgets of Django's set a style, which the policy refuses and they do without.
+    staff.faults[:] = [fault for fault in staff.faults if not fault.startswith("Applying inline style")]
     assert found == {}, "\n".join(f"{name}: {one}" for name, wrong in found.items() for one in wrong)
 
 
