@@ -319,6 +319,8 @@ LOGGING = {
         # Django gives these handlers of their own.
         "django": {"handlers": [], "level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Its warnings name the addresses of clients that were cut off.
+        "twisted": {"level": "ERROR"},
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},
         **{name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},
