@@ -147,7 +147,7 @@ def test_chats_stand_with_the_last_one_spoken_in_first(owner: User, owner_client
     titles = [line.title for line in shelf.conversations_of(owner)]
     assert titles == ["newest", "old", "older"]
     page = owner_client.get("/").content.decode()
-    assert re.findall(r'conversation__title">(\w+)<', page) == titles
+    assert re.findall(r'conversation__title" title="(\w+)">\1<', page) == titles
 
 
 def test_tasks_stand_by_date_then_by_priority(owner: User) -> None:
