@@ -43,7 +43,8 @@ def test_without_scripts_a_reply_is_rendered_by_the_server(person: Person) -> No
     page = person.chat()
     say(page, "Add a task to buy milk")
     person.site.database.query(
-        "UPDATE chat_message SET text = %s WHERE role = 'assistant'", "- [x] **one**\n- [ ] two\n\n| a |\n|--:|\n| 1 |"
+        "UPDATE chat_message SET text = %s WHERE role = 'assistant'",
+        "- [x] **one**\n  - [ ] two\n\n| a |\n|--:|\n| 1 |",
     )
     assert person.context.browser
     plain = person.context.browser.new_context(java_script_enabled=False)
@@ -54,6 +55,8 @@ def test_without_scripts_a_reply_is_rendered_by_the_server(person: Person) -> No
     expect(reply.get_by_role("checkbox", name="Done", exact=True)).to_be_checked()
     expect(reply.get_by_role("checkbox", name="Not done")).not_to_be_checked()
     expect(reply.locator("strong")).to_have_text("one")
+    outer, inner = (reply.get_by_role("checkbox").nth(n).bounding_box() for n in (0, 1))
+    assert outer and inner and inner["x"] > outer["x"] + 10, "what is nested is indented"
     expect(reply.locator("td")).to_have_css("text-align", "right")
     plain.close()
 
