@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "ninja",  # for the scripts of the API's documentation
     "chat",
     "sessions_admin",
+    *(EXTRA_APPS := env.items("EXTRA_APPS", env.app)),
 ]
 MIDDLEWARE = [
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
