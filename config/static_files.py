@@ -98,8 +98,9 @@ def collect() -> None:
     try:
         call_command("collectstatic", interactive=False, verbosity=0)
         _remove_old()
-    except OSError as error:
-        logger.warning("Static files are served uncompressed: %s cannot be written (%s).", settings.STATIC_ROOT, error)
+    except (OSError, ValueError, RuntimeError) as error:
+        # A full disk, or a file of an operator's own app that names one that is not there.
+        logger.warning("Static files are served uncompressed: they cannot be collected. %s", error)
 
 
 def _remove_old() -> None:

@@ -131,3 +131,12 @@ def test_files_are_collected_again_only_when_a_source_changed(tmp_path: Path, se
     assert manifest.stat().st_mtime > 1
     assert not old.exists()
     assert recent.exists(), "pages of the version before may still import it"
+
+
+def test_files_that_cannot_be_collected_stop_nothing(
+    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.STATIC_ROOT = tmp_path / "file"
+    settings.STATIC_ROOT.write_text("in the way")
+    collect()
+    assert "cannot be collected" in caplog.text
