@@ -58,6 +58,17 @@ class Credentials(Input):
     password: Password = Field(examples=["correct horse battery"])
 
 
+class NewAccount(Credentials):
+    """What an account begins with."""
+
+    time_zone: str = Field(
+        "UTC",
+        max_length=64,
+        description="An IANA name, old ones (`US/Eastern`) too; an unknown one becomes UTC.",
+        examples=["Europe/Berlin"],
+    )
+
+
 class SignedInReply(Schema):
     """Whose account it is, and the token that opens it: for 30 days, unless the site says otherwise."""
 
@@ -121,7 +132,7 @@ class NewTokenReply(TokenReply):
     response={201: SignedInReply, 202: MailSentReply, 400: ErrorReply, 403: ErrorReply, 409: ErrorReply},
     auth=anybody,
 )
-def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply] | Status[MailSentReply]:
+def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | Status[MailSentReply]:
     """Make an account, and sign in to it.
 
     202 where the server sends mail: for every address alike, a mail says how to go on, with a link to choose a
@@ -133,7 +144,7 @@ def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply] |
         mail.ask_for_mail(request, mail.send_sign_up_link, email=body.email)
         return Status(202, MailSentReply(detail="Look in the mailbox of the address: a mail says how to go on."))
     accounts.check_free(body.email)
-    user = accounts.sign_up(email=body.email, password=body.password, time_zone="UTC")
+    user = accounts.sign_up(email=body.email, password=body.password, time_zone=body.time_zone)
     return Status(201, _signed_in(tokens.make_by_sign_in(user)))
 
 
