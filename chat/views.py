@@ -1,6 +1,7 @@
 """Pages: who may see them, and what they are given to show."""
 
 import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
@@ -29,6 +31,7 @@ from chat import accounts, forms, history, shelf, usage
 from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
 from chat.assistant.model_config import configured, name_in_use
+from chat.markdown import render_newest
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.task_panel import OPEN_SHOWN, is_overdue
@@ -126,6 +129,11 @@ def _sizes(request: HttpRequest) -> dict[str, int]:
     }
 
 
+def _rendered(turns: Sequence[history.ShownTurn]) -> Iterable[tuple[history.ShownTurn, SafeString]]:
+    """Return each turn with the HTML of its reply, for readers without scripts."""
+    return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
+
+
 def _number_in(request: HttpRequest, name: str) -> int:
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
@@ -163,6 +171,7 @@ def _chat_page(request: PersonRequest, page: history.ChatPage, begun: history.Ch
         now = timezone.localtime()
         context = {
             "page": page,
+            "turns": _rendered(page.turns),
             "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
             "state": (begun or page).as_json(),
             **_models(page),

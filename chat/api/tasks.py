@@ -111,13 +111,17 @@ class TaskReply(Schema):
     completed_at: datetime | None
 
 
+class TaskPage(Page[TaskReply]):
+    """A part of a list."""
+
+
 class WhichTasks(Paging):
     """Which part of the list is asked for."""
 
     status: Literal["all", "pending", "completed"] = "all"
 
 
-@router.get("", response=Page[TaskReply])
+@router.get("", response=TaskPage)
 def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply]:
     """List one's tasks, by number."""
     user = caller(request).user

@@ -52,6 +52,13 @@ def test_the_time_zone_changes(owner: User, owner_client: Client) -> None:
     assert owner.time_zone == "Asia/Tokyo"
 
 
+def test_a_time_zone_has_its_old_names_too(owner: User, owner_client: Client) -> None:
+    assert owner_client.post(URL, {"form": "time_zone", "time_zone": "US/Eastern"}).status_code == 302
+    owner.refresh_from_db()
+    assert owner.zone.key == "US/Eastern"
+    assert '<option value="US/Eastern" selected>' in owner_client.get(URL).content.decode()
+
+
 def test_a_time_zone_that_nobody_knows_is_refused(owner: User, owner_client: Client) -> None:
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "Mars/Olympus"}).status_code == 422
     owner.refresh_from_db()

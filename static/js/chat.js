@@ -484,7 +484,7 @@ class ChatPage {
     const whole = `${waiting > 0 ? `(${waiting}) ` : ""}${title} · Threadkeeper`;
     if (whole === this.title) return;
     this.title = whole;
-    byId("title").textContent = title;
+    byId("title").textContent = byId("title").title = title;
     document.title = whole;
     showBadge(waiting);
   }

@@ -49,7 +49,7 @@ export class ConversationList {
       "aria-current": current ? "page" : null,
     },
       conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),
-      h("span", { class: "conversation__title" }, conversation.title || "New chat"),
+      h("span", { class: "conversation__title", title: conversation.title || null }, conversation.title || "New chat"),
       conversation.waiting && h("span", { class: "conversation__waiting", "data-testid": "waiting", title: WAITING }, icon("alert"), h("span", { class: "sr-only" }, WAITING)),
       h("time", { class: "conversation__time", datetime: conversation.updated_at }, when));
     // A menu that is open stays open when only the time beside it changes.

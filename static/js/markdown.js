@@ -8,6 +8,11 @@ import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { Marked } from "../vendor/marked/marked.esm.js";
 import { BlockSplitter } from "./blocks.js";
 import { copyButton, h } from "./dom.js";
+import { levels } from "./nesting.js";
+
+const MOST_LEVELS = 40;
+// Newlines beside these are not text; others within a paragraph are shown as line breaks.
+const BESIDE_BLOCKS = /\n?(<\/?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?/g;
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -16,6 +21,8 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "title", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  // The rule for addresses is not for these.
+  ADD_URI_SAFE_ATTR: ["align", "start", "type"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -30,7 +37,6 @@ const escaped = (text) =>
 
 const marked = new Marked({
   gfm: true,
-  breaks: true,
   renderer: {
     // Tags that the assistant writes are text to read, not markup.
     html: (/** @type {{text: string}} */ { text }) => escaped(text),
@@ -46,13 +52,17 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
   }
   // The one kind of field that Markdown makes is a ticked box in a list.
   if (node.tagName === "INPUT") {
-    if (node.getAttribute("type") === "checkbox") node.setAttribute("disabled", "");
-    else node.remove();
+    if (node.getAttribute("type") !== "checkbox") return node.remove();
+    node.setAttribute("disabled", "");
+    node.setAttribute("aria-label", node.hasAttribute("checked") ? "Done" : "Not done");
   }
 });
 
 /** @param {string} text */
-const lexer = (text) => /** @type {import("./blocks.js").Tokens} */ (/** @type {unknown} */ (marked.lexer(text)));
+function lexer(text) {
+  if (levels(text) > MOST_LEVELS) throw new RangeError("This is nested too deeply.");
+  return /** @type {import("./blocks.js").Tokens} */ (/** @type {unknown} */ (marked.lexer(text)));
+}
 
 /**
  * Split a text into blocks; one that is nested too deeply for the parser is a single block, shown as it was written.
@@ -64,8 +74,9 @@ function blocksOf(text, splitter) {
   try {
     return splitter.split(text);
   } catch {
-    return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
+    // Shown as it was written, too.
   }
+  return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
 }
 
 /** A text as it is being written. */
@@ -113,7 +124,7 @@ export class MarkdownView {
     if (known && !(final && token.type === "code") && grow(known.element, token)) return { ...known, raw: token.raw, final };
     const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
     try {
-      element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
+      element.append(DOMPurify.sanitize(marked.parser([token]).replace(BESIDE_BLOCKS, "$1"), ALLOWED));
       if (headOf(token)) element.dataset.head = headOf(token);
       finish(element, final);
     } catch {
@@ -177,7 +188,7 @@ function growTable(block, token) {
   const last = body?.lastElementChild;
   if (!body || !last || token.rows.length < body.rows.length) return false;
   const rows = token.rows.slice(body.rows.length - 1);
-  last.replaceWith(...DOMPurify.sanitize(marked.parser([/** @type {any} */ ({ ...token, rows })]), ALLOWED).querySelectorAll("tbody > tr"));
+  last.replaceWith(...DOMPurify.sanitize(marked.parser([/** @type {any} */ ({ ...token, rows })]).replace(BESIDE_BLOCKS, "$1"), ALLOWED).querySelectorAll("tbody > tr"));
   return true;
 }
 

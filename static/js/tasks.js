@@ -128,7 +128,7 @@ export class TaskPanel {
       tick,
       h("div", { class: "task__main" },
         h("p", { class: "task__title" }, task.title),
-        task.description !== "" && h("p", { class: "task__description" }, task.description),
+        task.description !== "" && h("p", { class: "task__description", title: task.description }, task.description),
         h("p", { class: "task__facts" },
           h("span", { class: "task__number" }, `#${task.number}`),
           due !== null && h("span", { class: "task__due" }, icon("clock"), overdue ? `Overdue: ${due}` : due),
