@@ -24,6 +24,7 @@ from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
 from chat.infra.storable import storable
 from chat.memory.items import Item
+from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
 from chat.turns.ownership import HELD, Hold
@@ -215,6 +216,8 @@ def _performed(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
         done = _attempted(effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
+        if done.change_id is not None:
+            TaskChange.objects.filter(pk=done.change_id).update(turn=hold.turn_id, call_id=call.id)
         return known.output
 
 
