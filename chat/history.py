@@ -18,6 +18,7 @@ from chat.models.turn import ACTIVE, Status
 from chat.shelf import ConversationLine, Json, conversations_of, leaving_count, line_of
 from chat.task_panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.turns.events import WARNINGS
+from chat.undo import CallChange, changes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ShownToolCall:
     error: str | None
     approval: str = ""
     by: str = ""
+    undone: bool = False
 
     @property
     def summary(self) -> str:
@@ -147,6 +149,7 @@ class ChatPage:
     memory_start: uuid.UUID | None = None
     panel: TaskPanel | None = None
     conversations: tuple[ConversationLine, ...] = ()
+    changes: tuple[CallChange, ...] = ()  # of tasks, by calls of the conversation
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
     # The turn whose time is shown, where that is an earlier version of the conversation.
     version: uuid.UUID | None = None
@@ -171,6 +174,7 @@ class ChatPage:
             "memory_start": str(self.memory_start) if self.memory_start else None,
             **(self.panel.as_json() if self.panel else {}),
             "conversations": [line.as_json() for line in self.conversations],
+            "changes": [change.as_json() for change in self.changes],
             "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
         }
@@ -210,19 +214,26 @@ def chat(
         return None
     if version is not None and lineage.is_current(version):
         version = None
+    changes = tuple(changes_of(conversation_id))
+    undone = {change.call_id for change in changes if change.undone}
     return ChatPage(
         id=row.pk,
         conversation=line_of(row),
-        turns=tuple(_turns(row, turns, lineage.shown(version), lineage)),
+        turns=tuple(_turns(row, turns, lineage.shown(version), lineage, undone)),
         memory_start=None if version else first_remembered(conversation_id),
         version=version,
         panel=load_panel(person.pk, size=tasks),
         conversations=tuple(conversations_of(person)),
+        changes=changes,
     )
 
 
 def _turns(
-    conversation: Conversation, turns: Sequence[Turn], shown: Collection[uuid.UUID], lineage: Lineage
+    conversation: Conversation,
+    turns: Sequence[Turn],
+    shown: Collection[uuid.UUID],
+    lineage: Lineage,
+    undone: Collection[str],
 ) -> Iterable[ShownTurn]:
     heirs = lineage.heirs(shown)
     said = Message.objects.filter(conversation=conversation, role=Role.ASSISTANT)
@@ -231,9 +242,9 @@ def _turns(
     kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     for call in ToolCall.objects.filter(turn__conversation=conversation).order_by("id").defer("before"):
         if call.turn_id in shown:
-            calls[call.turn_id][call.call_id] = _call(call)
+            calls[call.turn_id][call.call_id] = _call(call, undone)
         elif call.turn_id in heirs and call.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = _call(call)
+            kept[heirs[call.turn_id]][call.call_id] = _call(call, undone)
     for turn in turns:
         if turn.pk not in shown:
             continue
@@ -268,7 +279,7 @@ def _message(row: Message) -> ShownMessage:
     )
 
 
-def _call(row: ToolCall) -> ShownToolCall:
+def _call(row: ToolCall, undone: Collection[str]) -> ShownToolCall:
     return ShownToolCall(
         call_id=row.call_id,
         name=row.name,
@@ -277,4 +288,5 @@ def _call(row: ToolCall) -> ShownToolCall:
         error=row.error,
         approval=row.decision,
         by=row.decided_by,
+        undone=row.call_id in undone,
     )

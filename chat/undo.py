@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils import timezone
 
 from chat.exceptions import NotFound, NotUndoable, TooManyTasks
@@ -127,7 +127,7 @@ def _undo(user_id: uuid.UUID, changes: QuerySet[TaskChange]) -> Undone:
             TaskChange.objects.filter(user_id=user_id, pk__in=change.undoes).update(undone_at=None, updated_at=now)
         change_id = record(user_id, pairs, undoes=done)
         assert change_id is not None  # no change is stored that changed nothing
-        told = TaskChange.objects.filter(Q(pk__in=[pk for change in done for pk in (change.pk, *change.undoes)]))
+        told = TaskChange.objects.filter(pk__in=[pk for change in done for pk in (change.pk, *change.undoes)])
         conversations = told.exclude(turn=None).values_list("turn__conversation", flat=True)
         return Undone(change_id, tasks, refused, frozenset(conversations))
 
@@ -199,7 +199,8 @@ def changes_of(conversation_id: uuid.UUID, *, newest: int | None = None) -> list
     rows = (
         TaskChange.objects.filter(turn__conversation=conversation_id)
         .order_by("-updated_at")
-        .values_list("pk", "call_id", "undone_at", Q(states=[]))
+        .annotate(is_empty=ExpressionWrapper(Q(states=[]), BooleanField()))
+        .values_list("pk", "call_id", "undone_at", "is_empty")
     )
     return [
         CallChange(pk, call_id, undone_at is not None, undone_at is None and not is_empty)
@@ -208,14 +209,15 @@ def changes_of(conversation_id: uuid.UUID, *, newest: int | None = None) -> list
 
 
 def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: datetime) -> list[str]:
-    """Describe how tasks differ from what a conversation last knew, a line a task: changes made elsewhere since then."""
+    """Describe how changes made elsewhere have changed tasks since a conversation last knew them, a line a task."""
     made = TaskChange.objects.filter(Q(turn=None) | ~Q(turn__conversation=conversation_id), user_id=user_id)
     net: dict[str, Pair] = {}
     undone: set[str] = set()
     for change in made.filter(made_at__gt=since).order_by("made_at"):
-        is_undo = bool(change.undoes) and TaskChange.objects.filter(
-            pk__in=change.undoes, turn__conversation=conversation_id
-        ).exists()
+        is_undo = (
+            bool(change.undoes)
+            and TaskChange.objects.filter(pk__in=change.undoes, turn__conversation=conversation_id).exists()
+        )
         for state in change.states:
             key = (state["before"] or state["after"])["id"]
             first = net[key][0] if key in net else state["before"]

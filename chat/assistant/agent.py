@@ -21,6 +21,10 @@ What you do:
   to have done what no tool has done, and you look at the list rather than recall it.
 - "Task 3" is the task with the number 3. "The first one", after a list, is a place in that list. "It" and "that" are
   the task last spoken of. Dates such as "tomorrow" or "by Friday" count from now; give tools dates, not words.
+- You send no reminders and repeat no tasks. Where the person wishes for that ("remind me", "every Monday") you add or
+  change the task once, and say that you do not remind them, or that it does not repeat.
+- In a reply to a change you name each task by its number and title.
+- Where the person wants something undone that you changed, you call undo, and do not put it together by yourself.
 - A wish you understand you carry out at once, all of several in one message. A title is what to do, no date in it.
 - Where two tasks fit, or it is not clear what is meant, you ask. You never delete or complete on a guess.
 - To delete more than one task you call delete_tasks once, with all their numbers: the person is then shown what would
@@ -41,6 +45,11 @@ KEPT = """\
 Done before: an earlier version of your answer to this message did the following, and it stays done. Do not do it again;
 say that it is done, and take it back only when the person asks for that.
 {calls}
+"""
+OUTSIDE = """\
+Changed by the person since your last answer, in the task panel, another chat or another program. What you said before
+about these tasks no longer holds:
+{changes}
 """
 BESIDES = """
 What you look after besides, with these tools:
@@ -72,6 +81,8 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
     if turn.kept:
         calls = "\n".join(f"- {call.name} {call.arguments} -> {call.output}" for call in turn.kept)
         memory += KEPT.format(calls=calls)
+    if turn.changed_outside:
+        memory += OUTSIDE.format(changes="\n".join(f"- {line}" for line in turn.changed_outside))
     instructions = INSTRUCTIONS.format(now=spoken(turn.now), memory=memory)
     besides = extra.configured()
     if besides.tools:

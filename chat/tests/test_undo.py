@@ -87,7 +87,7 @@ def test_an_added_task_goes_and_comes_back_when_that_is_undone(owner: User) -> N
     assert not Task.objects.exists()
     undo.undo(user_id=owner.pk, change_id=first.change_id)
     assert state(task) == before
-    assert TaskChange.objects.get(pk=task.change_id).undone_at is None
+    assert [change.undone_at is None for change in TaskChange.objects.order_by("made_at")] == [True, False, True]
 
 
 def test_what_has_changed_since_is_not_undone(owner: User) -> None:

@@ -295,13 +295,15 @@ def copy_journal(source: Turn, target: Turn) -> None:
 
 
 def kept(turn: Turn) -> list[KeptCall]:
-    """Return what the turns that a turn took the place of have changed, but for what is in its own journal."""
+    """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
     heirs = {turn.pk}
     while heirs:
         heirs = set(Turn.objects.filter(superseded_by__in=heirs).values_list("pk", flat=True))
-        calls |= {call.call_id: call for call in ToolCall.objects.filter(turn__in=heirs) if call.changed_something}
+        undone = TaskChange.objects.filter(turn__in=heirs).exclude(undone_at=None).values_list("call_id", flat=True)
+        there = ToolCall.objects.filter(turn__in=heirs).exclude(call_id__in=undone)
+        calls |= {call.call_id: call for call in there if call.changed_something}
     return [
         KeptCall(call.name, json.dumps(call.arguments, ensure_ascii=False), call.output or call.error or "")
         for call in sorted(calls.values(), key=lambda call: call.pk)
