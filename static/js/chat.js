@@ -5,13 +5,14 @@ import { question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
-import { closeAll, setUpDrawers } from "./drawers.js";
+import { setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh } from "./state.js";
+import { TaskEdits } from "./taskedits.js";
 import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 import { hasEnded, isAwaited } from "./turn.js";
@@ -49,7 +50,12 @@ class ChatPage {
   build() {
     const { zone } = this;
     const id = this.state.conversation_id;
-    this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone, more: () => this.showMoreTasks() });
+    const edits = new TaskEdits({
+      draw: () => this.draw(),
+      revision: () => this.state.tasks_revision,
+      signedOut: () => this.showTrouble("signed out"),
+    });
+    this.tasks = new TaskPanel({ edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw() });
     this.conversations = new ConversationList(zone);
     this.shelf = new Shelf({
       changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
@@ -71,6 +77,7 @@ class ChatPage {
       edit: (item) => this.edit(item),
       discard: (item) => this.discard(item),
       rescue: (lost) => this.rescue(lost),
+      undo: (change) => void edits.undo(change),
       zone,
       limit: this.composer.limit,
     });
@@ -118,12 +125,6 @@ class ChatPage {
     this.scroll?.follow();
     this.composer?.focus();
     this.draw();
-  }
-
-  /** @param {import("./state.js").Task} task */
-  complete(task) {
-    this.send(`Mark task ${task.number} as done`);
-    closeAll();
   }
 
   showMoreTasks() {
