@@ -5,7 +5,7 @@ Every function takes the person it acts for and can reach nobody else's tasks.
 
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Literal, TypedDict
@@ -13,6 +13,7 @@ from typing import Literal, TypedDict
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.db.models.expressions import OrderBy
 from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
@@ -21,9 +22,19 @@ from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, T
 from chat.undo import State, record, state_of
 
 Status = Literal["all", "pending", "completed"]
-Sort = Literal["number", "due", "priority"]
+Sort = Literal["number", "due", "priority", "panel"]
 PriorityWord = Literal["low", "normal", "high"]
 DUE = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
+
+
+# The order of the panel beside the chat: open tasks by date, then by priority; then completed ones, the newest first.
+PANEL_ORDER = (
+    F("completed_at").desc(nulls_first=True),
+    F("due_date").asc(nulls_last=True),
+    F("due_time").asc(nulls_last=True),
+    F("priority").desc(),
+    F("number").asc(),
+)
 
 
 class TaskView(TypedDict):
@@ -110,14 +121,15 @@ def create_task(
 def list_tasks(
     *, user_id: uuid.UUID, status: Status = "all", sort: Sort = "number", limit: int = 100, offset: int = 0
 ) -> TaskPage:
-    """Return part of the list in an order: by number, by what is due first, or by what matters most."""
+    """Return part of the list in an order: by number, what is due first, what matters most, or as in the panel."""
     tasks: QuerySet[Task] = Task.objects.owned_by(user_id)
     if status != "all":
         tasks = tasks.filter(completed_at__isnull=status == "pending")
-    orders = {
+    orders: dict[Sort, Sequence[OrderBy]] = {
         "number": [F("number").asc()],
         "due": [F("due_date").asc(nulls_last=True), F("due_time").asc(nulls_last=True), F("number").asc()],
         "priority": [F("priority").desc(), F("number").asc()],
+        "panel": PANEL_ORDER,
     }
     return TaskPage(list(tasks.order_by(*orders[sort])[offset : offset + limit]), tasks.count())
 

@@ -33,7 +33,7 @@ from chat.task_panel import OPEN_SHOWN, is_overdue
 
 EXAMPLES = (
     "Add a task to buy groceries for the party",
-    "Remind me to pay the bills by Friday",
+    "I need to pay the bills by Friday",
     "What do I still have to do?",
     "Add three tasks: book a table, call Mum, water the plants",
 )

@@ -130,9 +130,10 @@ class ListTasks(TaskTool):
     status: Literal["all", "pending", "completed"] | None = Field(
         default=None, description="Which ones; all unless given."
     )
-    sort: Literal["number", "due", "priority"] | None = Field(
+    sort: Literal["number", "due", "priority", "panel"] | None = Field(
         default=None,
-        description="The order: by number unless given, by what is due first, or the highest priority first.",
+        description="The order: by number unless given, what is due first, the highest priority first, or as in the "
+        "panel that the person sees.",
     )
     limit: int | None = Field(default=None, description="How many at most, 1 to 100; 50 unless given.")
     offset: int | None = Field(default=None, description="How many to pass over, when there are more.")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Literal
 
 from chat.assistant.offline import replies
@@ -15,6 +16,7 @@ Among = Literal["pending", "completed", "all"]
 
 _AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&|plus)\s+", re.I)
 _MOST_OFFERED = 10
+_RANK = {"high": 0, "normal": 1, "low": 2}
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,27 @@ def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
     tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
     if not tasks:
         return f"{lead} Your list has no open tasks."
-    return f"{lead}\n\n{replies.lines(tasks[:_MOST_OFFERED], desk.today)}"
+    return f"{lead}\n\n{replies.lines(in_panel_order(tasks)[:_MOST_OFFERED], desk.today)}"
+
+
+def in_panel_order(tasks: Sequence[Task]) -> list[Task]:
+    """Return the open tasks as the panel beside the chat has them."""
+
+    def key(task: Task) -> tuple[date, time, int, int]:
+        return (task.due_date or date.max, task.due_time or time.max, _RANK.get(task.priority, 1), task.number)
+
+    return sorted((task for task in tasks if not task.is_completed), key=key)
 
 
 def _by_place(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
     listed = desk.last_list()
-    if not listed and lenient and not (ref.places == (-1,) and desk.last_changed()):
-        # Nothing was shown; with nothing completed there is but one list that can be meant.
-        tasks = yield from desk.everything()
-        listed = [task.number for task in tasks] if not any(task.is_completed for task in tasks) else []
     if not listed:
         if ref.places == (-1,) and desk.last_changed():
             return Choice((desk.last_changed()[-1],))
-        return Choice(problem=(yield from offer(desk, "I haven't shown a list yet. Which one do you mean?")))
+        # Nothing was shown here: the list beside the chat is meant.
+        listed = [task.number for task in in_panel_order((yield from desk.everything()))]
+    if not listed:
+        return Choice(problem="Your list has no open tasks.")
     try:
         chosen = [listed[place - 1 if place > 0 else place] for place in ref.places]
     except IndexError:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import recounting, removing, replies, tellings, undoing
+from chat.assistant.offline import limits, recounting, removing, replies, tellings, undoing
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
@@ -46,11 +46,15 @@ _MOST_IN_ORDER = 12
 
 def carry_out(desk: Desk) -> Work[str]:
     """Run the whole turn and return the reply."""
+    if unable := limits.refused(desk.said):
+        return unable
     parts: list[str] = []
     for wish in _together(follow_up(desk)):
         said = yield from _one(desk, wish)
         if said and said not in parts:
             parts.append(said)
+    if desk.touched:
+        parts += limits.unkept(desk.said)
     return "\n\n".join(parts)
 
 
@@ -217,7 +221,9 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
     said = [f"Done: {replies.joined(done)} ✓"] if done else []
     for number, outcome in zip(choice.numbers, outcomes, strict=True):
         if outcome.error == "already_completed":
-            said.append(f"Task **{number}** was already completed.")
+            known = {task.number: task for task in (yield from tellings.looked_through(desk))}
+            name = replies.named(known[number]) if number in known else f"Task **{number}**"
+            said.append(f"{name} was already completed.")
         elif not outcome.ok:
             said.append(replies.missing(number, outcome))
     return "\n\n".join(said)
@@ -298,10 +304,10 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
     changed = yield from desk.ask(calls) if calls else _nothing()
     said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
     said += [
-        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}."
+        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}{replies.note(values)}."
         if outcome.ok and outcome.task
         else replies.failure(outcome)
-        for outcome in changed
+        for outcome, values in zip(changed, [values for _, values in wanted if values], strict=True)
     ]
     return "\n\n".join(said + missing)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
-from chat.assistant.offline import adding, fragments, talking
+from chat.assistant.offline import adding, fragments, limits, talking
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
@@ -73,7 +73,7 @@ def _understood(said: str, now: datetime) -> tuple[Wish, ...]:
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
-    thread = Thread(without_kindness(message.text))
+    thread = Thread(without_kindness(limits.without_repetition(message.text)))
     clauses = split_clauses(settled(thread.text, now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
         return (Vague(said),)
