@@ -79,13 +79,13 @@ def undo(*, user_id: uuid.UUID, change_id: uuid.UUID) -> Undone:
     return _undo(user_id, TaskChange.objects.filter(user_id=user_id, pk=change_id))
 
 
-def undo_last(*, user_id: uuid.UUID, conversation_id: uuid.UUID, number: int | None = None) -> Undone:
-    """Undo what the newest turn of a conversation that changed something has changed, or its last change of a task.
+def undo_last(*, user_id: uuid.UUID, conversation_id: uuid.UUID, before: int, number: int | None = None) -> Undone:
+    """Undo what the newest turn before a place in a conversation has changed of tasks, or the last change of one task.
 
     Raise NotFound, NotUndoable, TooManyTasks.
     """
     made = TaskChange.objects.filter(
-        user_id=user_id, turn__conversation=conversation_id, undone_at=None, undoes=[]
+        user_id=user_id, turn__conversation=conversation_id, turn__seq__lt=before, undone_at=None, undoes=[]
     ).order_by("-made_at")
     if number is not None:
         of_task = {"number": number}

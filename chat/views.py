@@ -283,7 +283,7 @@ def account_settings(request: PersonRequest) -> HttpResponse:
     """Change one's e-mail address and time zone."""
     person, posted = request.user, request.POST.get("form")
     email_form = partial(forms.EmailForm, request=request)
-    zone_form = partial(forms.TimeZoneForm, current=person.time_zone)
+    zone_form = partial(forms.TimeZoneForm, current=person.time_zone, week_start=person.week_start)
     email = email_form(request.POST) if posted == "email" else email_form()
     zone = zone_form(request.POST) if posted == "time_zone" else zone_form()
     if email.is_bound and email.is_valid():

@@ -10,11 +10,13 @@ from django.conf import settings
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
 from chat.assistant.tools import TOOLS
+from chat.models.user import WeekStart
 
 INSTRUCTIONS = """\
 You look after one person's to-do list. You talk with them in their language, briefly and warmly, in Markdown.
 
 Now: {now}
+Weeks start on {week_start}.
 {memory}
 What you do:
 - You add, show, change, complete and delete tasks with the tools. What the tools say is the truth: you never claim
@@ -85,7 +87,7 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
         memory += KEPT.format(calls=calls)
     if turn.changed_outside:
         memory += OUTSIDE.format(changes="\n".join(f"- {line}" for line in turn.changed_outside))
-    instructions = INSTRUCTIONS.format(now=spoken(turn.now), memory=memory)
+    instructions = INSTRUCTIONS.format(now=spoken(turn.now), week_start=WeekStart(turn.week_start).label, memory=memory)
     besides = extra.configured()
     if besides.tools:
         instructions += BESIDES.format(tools=besides.described, instructions=besides.instructions)

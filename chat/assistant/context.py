@@ -48,6 +48,7 @@ class TurnContext:
     conversation_id: uuid.UUID
     seq: int  # the turn's place in the conversation
     now: datetime  # when the turn was accepted, in the person's zone
+    week_start: int  # the person's, as ISO numbers weekdays
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
     act_apart: ActApart

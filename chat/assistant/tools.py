@@ -236,7 +236,9 @@ class Undo(AssistantTool):
     number: int | None = Field(default=None, description="Undo only your last change of the task with this number.")
 
     def act_in(self, turn: TurnContext) -> Effect:
-        undone = undo.undo_last(user_id=turn.user_id, conversation_id=turn.conversation_id, number=self.number)
+        undone = undo.undo_last(
+            user_id=turn.user_id, conversation_id=turn.conversation_id, before=turn.seq, number=self.number
+        )
         did = [{"kind": each.kind, "task": shown(each.task)} for each in undone.tasks]
         return Effect({"ok": True, "undone": did, "refused": undone.refused}, change_id=undone.change_id)
 

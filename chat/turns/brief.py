@@ -19,7 +19,7 @@ from chat.turns.ownership import Hold, hold_of
 from chat.undo import changed_outside
 
 _READ = """
-SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), (
+SELECT u.time_zone, u.week_start, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), (
     SELECT before.accepted_at FROM chat_turn before
     WHERE before.conversation_id = t.conversation_id AND before.seq < t.seq AND before.superseded_by_id IS NULL
     ORDER BY before.seq DESC LIMIT 1
@@ -44,6 +44,7 @@ class Brief:
     hold: Hold
     place: Place
     now: datetime  # when the turn was accepted, in the person's zone
+    week_start: int  # as ISO numbers weekdays
     pruned: int  # items that the session has lost from its beginning
     held: int  # items that the mirror says it holds; 0 where what a turn replaces is first taken off
     prompt: str
@@ -56,7 +57,7 @@ class Brief:
 
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
-    ((time_zone, allowed, pruned, held, before, *sent),) = select(_READ, {"turn": turn.pk})
+    ((time_zone, week_start, allowed, pruned, held, before, *sent),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     is_first = turn.seq == 1 and turn.attempt == 1
     last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
@@ -72,6 +73,7 @@ def read_brief(turn: Turn) -> Brief:
         hold=hold_of(turn),
         place=place,
         now=turn.accepted_at.astimezone(zone_of(time_zone)),
+        week_start=week_start,
         pruned=pruned,
         held=0 if turn.replaces_id else held,
         prompt=turn.prompt.text,

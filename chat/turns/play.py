@@ -201,6 +201,7 @@ class Play:
             conversation_id=self.turn.conversation_id,
             seq=self.turn.seq,
             now=brief.now,
+            week_start=brief.week_start,
             output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
             act=self._act,

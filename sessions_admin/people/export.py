@@ -198,7 +198,9 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
 
 def _account(person: User) -> dict[str, object]:
     return _row(
-        person, "id", "email", "time_zone", "created_at", "last_login", "is_active", "is_staff", "is_superuser"
+        person,
+        *("id", "email", "time_zone", "week_start", "created_at", "last_login"),
+        *("is_active", "is_staff", "is_superuser"),
     ) | {
         "groups": list(person.groups.values_list("name", flat=True)),
         "permissions": list(person.user_permissions.values_list("codename", flat=True)),

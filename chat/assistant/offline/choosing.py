@@ -29,16 +29,25 @@ class Choice:
     otherwise: tuple[Task, ...] = ()
 
 
-def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within: Sequence[int] = ()) -> Work[Choice]:
+def choose(
+    desk: Desk,
+    ref: Ref,
+    *,
+    among: Among,
+    lenient: bool = False,
+    within: Sequence[int] = (),
+    careful: bool = False,
+) -> Work[Choice]:
     """Find the tasks a person points at.
 
     Only tasks of the status `among` are meant by words; those of the other status are handed back as `otherwise`.
-    With `lenient`, "it" may be the task changed last although a list was shown since.
+    With `lenient`, "it" may be the task changed last although a list was shown since. With `careful`, "the first one" is
+    one of a list that was shown in the conversation, and not of the panel beside it.
     """
     if ref.numbers:
         return Choice(ref.numbers)
     if ref.places:
-        return (yield from _by_place(desk, ref, lenient))
+        return (yield from _by_place(desk, ref, careful))
     if ref.pronoun:
         return (yield from _by_pronoun(desk, ref, lenient))
     if ref.every or ref.narrowed or ref.status != "all":
@@ -65,19 +74,20 @@ def in_panel_order(tasks: Sequence[Task]) -> list[Task]:
     return sorted((task for task in tasks if not task.is_completed), key=key)
 
 
-def _by_place(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
+def _by_place(desk: Desk, ref: Ref, careful: bool) -> Work[Choice]:
     listed = desk.last_list()
     if not listed:
         if ref.places == (-1,) and desk.last_changed():
             return Choice((desk.last_changed()[-1],))
-        # Nothing was shown here: the list beside the chat is meant.
+        if careful:
+            return Choice(problem=(yield from offer(desk, "I haven't shown a list yet. Which one do you mean?")))
         listed = [task.number for task in in_panel_order((yield from desk.everything()))]
     if not listed:
         return Choice(problem="Your list has no open tasks.")
     try:
         chosen = [listed[place - 1 if place > 0 else place] for place in ref.places]
     except IndexError:
-        return Choice(problem=f"The last list I showed has only {len(listed)}. Which one do you mean?")
+        return Choice(problem=f"The list has only {len(listed)}. Which one do you mean?")
     return Choice(tuple(dict.fromkeys(chosen)))
 
 

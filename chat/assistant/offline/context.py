@@ -17,6 +17,7 @@ CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task
 _UNDOING = {"removed": "delete_task", "restored": "create_task"}
 
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
+_WEEK = re.compile(r"^Weeks start on (\w+)\.$", re.M)
 _KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
 _SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
 
@@ -30,6 +31,7 @@ class Instructions:
 
     now: datetime
     forgotten: bool = False
+    week_start: str = "Monday"
     # What an earlier version of the turn did, and what came of it.
     kept: "tuple[Done, ...]" = ()
 
@@ -45,7 +47,9 @@ class Instructions:
         """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
-        return cls(now=now, forgotten=FORGOTTEN in text, kept=tuple(_kept(text)))
+        week = _WEEK.search(text)
+        week_start = week[1] if week else "Monday"
+        return cls(now=now, forgotten=FORGOTTEN in text, week_start=week_start, kept=tuple(_kept(text)))
 
 
 def _kept(text: str) -> "Iterator[Done]":

@@ -264,7 +264,7 @@ def _all_done(desk: Desk) -> Work[str]:
 def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from offer(desk, "Which task should be open again? Tell me its number."))
-    choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk))
+    choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk), careful=True)
     if choice.otherwise:
         names = replies.joined([replies.named(task) for task in choice.otherwise])
         return f"{names} {'is' if len(choice.otherwise) == 1 else 'are'} still open, so nothing needs to change."
