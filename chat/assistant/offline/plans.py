@@ -221,9 +221,8 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
     said = [f"Done: {replies.joined(done)} ✓"] if done else []
     for number, outcome in zip(choice.numbers, outcomes, strict=True):
         if outcome.error == "already_completed":
-            known = {task.number: task for task in (yield from tellings.looked_through(desk))}
-            name = replies.named(known[number]) if number in known else f"Task **{number}**"
-            said.append(f"{name} was already completed.")
+            task = next((task for task in (yield from tellings.looked_through(desk)) if task.number == number), None)
+            said.append(f"{replies.named(task) if task else f'Task **{number}**'} was already completed.")
         elif not outcome.ok:
             said.append(replies.missing(number, outcome))
     return "\n\n".join(said)
