@@ -21,7 +21,8 @@ from chat.models.task import Priority, Task, TaskChange, TaskCounter
 
 # How long a change can be undone, and so how long a deleted task is kept.
 UNDO_DAYS = 30
-REPORTED = 20  # tasks in a report of what changed outside a conversation
+CHANGES_READ = 500  # for a report of what changed outside a conversation
+REPORTED = 20  # tasks in it
 _FIELDS = {"title": "title", "description": "note", "due_date": "date", "due_time": "time", "priority": "priority"}
 
 State = dict[str, Any]
@@ -213,7 +214,8 @@ def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: da
     made = TaskChange.objects.filter(Q(turn=None) | ~Q(turn__conversation=conversation_id), user_id=user_id)
     net: dict[str, Pair] = {}
     undone: set[str] = set()
-    for change in made.filter(made_at__gt=since).order_by("made_at"):
+    newest = made.filter(made_at__gt=since).order_by("-made_at")[:CHANGES_READ]
+    for change in reversed(newest):
         is_undo = (
             bool(change.undoes)
             and TaskChange.objects.filter(pk__in=change.undoes, turn__conversation=conversation_id).exists()

@@ -138,7 +138,9 @@ export class TaskEdits {
     try {
       const { data, change } = await request;
       if (isLast()) this.answered(id, data);
-      this.say(`Task ${task.number} ${did}`, change);
+      // A row that is gone can only be brought back from there, also by keyboard.
+      const focus = shown === null && document.querySelector("#task-list :focus-visible") !== null;
+      this.say(`Task ${task.number} ${did}`, change, focus);
       return null;
     } catch (error) {
       if (isLast()) this.ahead.delete(id);
@@ -173,9 +175,10 @@ export class TaskEdits {
   /**
    * @param {string} text
    * @param {string | null} change
+   * @param {boolean} [focus]
    */
-  say(text, change) {
+  say(text, change, focus = false) {
     const undo = change && h("button", { type: "button", class: "toast__undo", onclick: () => this.undo(change) }, "Undo");
-    toast.say(text, { undo: undo || null, passes: true });
+    toast.say(text, { undo: undo || null, focus, passes: true });
   }
 }

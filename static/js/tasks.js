@@ -86,6 +86,8 @@ export class TaskPanel {
     this.shown = [];
     /** @type {string[] | null} the order of rows that is kept, so that none moves under the pointer */
     this.kept = null;
+    /** @type {string[]} the order of rows as they are shown */
+    this.standing = [];
     this.timer = 0;
     byId("show-more-tasks").addEventListener("click", (event) => {
       if (!this.actions.more) return;
@@ -121,7 +123,7 @@ export class TaskPanel {
 
   /** Keep every row where it stands, for a few seconds. */
   keepOrder() {
-    this.kept ??= [...this.list.children].map((row) => this.idOf(row) ?? "");
+    this.kept ??= this.standing;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.letMove(), ORDER_KEPT);
   }
@@ -134,12 +136,6 @@ export class TaskPanel {
     this.actions.draw?.();
   }
 
-  /** @param {Element} row */
-  idOf(row) {
-    for (const [id, { element }] of this.items) if (element === row) return id;
-    return null;
-  }
-
   /** @param {import("./state.js").State} state */
   show(state) {
     const now = wallClock(new Date(), this.actions.zone);
@@ -149,6 +145,7 @@ export class TaskPanel {
     this.shown = shown;
     const todo = rows(this.kept, tasks);
     const standing = new Set(todo);
+    this.standing = todo.map((task) => task.task_id);
     const done = completed(tasks).filter((task) => !standing.has(task)).slice(0, COMPLETED_SHOWN);
     this.placeRows(todo, done, now);
     const open = todo.filter((task) => !task.is_completed).length;

@@ -138,6 +138,13 @@ def test_the_list_is_used_by_keyboard(person: Person) -> None:
     expect(page.get_by_role("form", name="Edit task 1").get_by_label("Title")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Edit task 1: Buy milk")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("form", name="Edit task 1").get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("toast").get_by_role("button", name="Undo")).to_be_focused()
+    expect(row(page, "Buy milk")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(row(page, "Buy milk")).to_be_visible()
 
 
 def test_a_double_click_ticks_once(person: Person) -> None:
