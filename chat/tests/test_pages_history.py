@@ -195,7 +195,7 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
         tasks.create_task(user_id=owner.pk, title=f"Task {n}")
         talk.conversation(owner, f"Chat {n}")
     # The login and the person; the conversation, messages, tool calls, turns; tasks; conversations.
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         owner_client.get(f"/c/{groceries.pk}/")
     # A new chat: what goes to the trash within a week is counted too.
     with django_assert_num_queries(8):
