@@ -11,6 +11,7 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.views import RedirectURLMixin
+from django.db import transaction
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
@@ -248,7 +249,14 @@ class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
         user: User | None = super().get_user(uidb64)
         return user if user is not None and user.is_active else None
 
+    @transaction.atomic
     def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
+        # Another request may use the same link.
+        form.user = User.objects.select_for_update().get(pk=form.user.pk)
+        token = self.request.session.get(auth_views.INTERNAL_RESET_SESSION_TOKEN)
+        if not self.token_generator.check_token(form.user, token):
+            self.validlink = False
+            return self.render_to_response(self.get_context_data())
         messages.success(
             self.request,
             "Your new password is set. Everything that was signed in is signed out, and all tokens are revoked.",

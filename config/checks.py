@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from chat.assistant.configured import is_offline
@@ -31,12 +32,13 @@ def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         *_proxy(),
         *_session_folder(),
         *_extra_tools(),
+        *_extra_apps(),
     ]
 
 
 def _apps() -> Iterator[CheckMessage]:
-    apps = list(settings.INSTALLED_APPS)
-    if "django.contrib.staticfiles" in apps and apps.index("daphne") > apps.index("django.contrib.staticfiles"):
+    names = list(settings.INSTALLED_APPS)
+    if "django.contrib.staticfiles" in names and names.index("daphne") > names.index("django.contrib.staticfiles"):
         yield Error(
             "daphne stands after staticfiles.",
             hint="Put it first in INSTALLED_APPS: else runserver is not its own, and there are no websockets.",
@@ -162,3 +164,17 @@ def _extra_tools() -> Iterator[CheckMessage]:
             hint="Set OPENAI_API_KEY or OPENAI_BASE_URL.",
             id="threadkeeper.W003",
         )
+
+
+def _extra_apps() -> Iterator[CheckMessage]:
+    for config in apps.get_app_configs():
+        paths = (config.name, f"{type(config).__module__}.{type(config).__name__}")
+        if not any(path in settings.EXTRA_APPS for path in paths) or hasattr(config, "personal_data"):
+            continue
+        fields = (field for model in config.get_models() for field in model._meta.fields)
+        if any(field.related_model is get_user_model() for field in fields):
+            yield Warning(
+                f"The app {config.label} stores something about people, and its AppConfig has no personal_data.",
+                hint="Exports and erasures pass it over. See docs/extra-apps.md.",
+                id="threadkeeper.W006",
+            )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
@@ -151,6 +152,16 @@ def check_url(value: str, *schemes: str) -> str:
         raise Unusable(
             "its host or port cannot be read; in a user name or password write : / ? # [ ] @ % as %3A and so on"
         )
+    return value
+
+
+def app(value: str) -> str:
+    """Return the dotted path of a Django app that can be found. Raise Unusable."""
+    if not all(part.isidentifier() for part in value.split(".")):
+        raise Unusable("it must be a comma-separated list of Django apps such as package.app")
+    top = value.partition(".")[0]
+    if find_spec(top) is None:
+        raise Unusable(f"Python finds no module “{top}”")
     return value
 
 

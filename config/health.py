@@ -95,9 +95,11 @@ def _open_sessions() -> bool:
     if not path.is_file():
         return False  # a pipe would block whoever opens it
     with closing(connect_to_read(path, busy_ms=1000)) as file:
-        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        kinds = dict(file.execute("SELECT name, type FROM sqlite_schema").fetchall())
         for table, columns in COLUMNS.items():
-            if table in tables:
+            if kinds.get(table, "table") != "table":
+                return False
+            if table in kinds:
                 file.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 - our own names
     return True
 

@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "ninja",  # for the scripts of the API's documentation
     "chat",
     "sessions_admin",
+    *(EXTRA_APPS := env.items("EXTRA_APPS", env.app)),
 ]
 MIDDLEWARE = [
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
@@ -310,6 +311,8 @@ LOGGING = {
         # Django gives these handlers of their own.
         "django": {"handlers": [], "level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Its warnings name the addresses of clients that were cut off.
+        "twisted": {"level": "ERROR"},
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},
         **{name: {"level": LOG_LEVEL} for name in ("chat", "config", "sessions_admin")},

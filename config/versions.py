@@ -27,7 +27,7 @@ def refuse_later_database() -> None:
         named = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED:,} more" if len(unknown) > NAMED else "")
         raise CannotStart(
             f"A later version of Threadkeeper has migrated this database ({named}), and this is {settings.VERSION}: "
-            "start that version or a later one."
+            "start that version or a later one. If these are of an app of your own, name it in EXTRA_APPS."
         )
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from chat.exceptions import RateLimited, ThreadkeeperError
+from chat.exceptions import NotFound, RateLimited, ThreadkeeperError
 from chat.forms import OwnPasswordMixin, own_password_field
 from chat.models import User
 from chat.views import PersonRequest
@@ -79,10 +79,14 @@ def delete_account(request: PersonRequest) -> HttpResponse:
         return _data_page(request, form, status=422)
     try:
         report = erase_person(request.user.pk, actor=of_user(request.user), reason=OWN_WISH, seconds=SEARCH_SECONDS)
+    except NotFound:  # another request has erased the account meanwhile
+        held, pending = 0, False
     except ThreadkeeperError as error:
         return _data_page(request, form, trouble=error.detail, status=409)
+    else:
+        held, pending = report.held_conversations, report.pending
     logout(request)
-    return render(request, "accounts/goodbye.html", {"held": report.held_conversations, "pending": report.pending})
+    return render(request, "accounts/goodbye.html", {"held": held, "pending": pending})
 
 
 def _data_page(request: PersonRequest, form: forms.Form, *, trouble: str = "", status: int = 200) -> HttpResponse:

@@ -5,15 +5,16 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.params.models import QueryModel
 
-from chat.api.caller import SignedIn
-from chat.api.errors import SAID
+from chat.api.caller import SignedIn, address_of, by_address
+from chat.api.errors import SAID, reply_to
 from chat.api.schemas import ErrorReply
+from chat.exceptions import RateLimited
 
 ERROR = {"$ref": "#/components/schemas/ErrorReply"}
 SCHEMES = {
@@ -88,8 +89,26 @@ def with_known_parameters(run: Callable[..., Any]) -> Callable[..., Any]:
     return run_with_parameters
 
 
+def counted(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Limit how often one address may ask for a page that is open to anybody."""
+
+    @wraps(view)
+    def counted_view(request: HttpRequest, **values: Any) -> HttpResponse:
+        try:
+            by_address.count(address_of(request))
+        except RateLimited as error:
+            return reply_to(error)
+        return view(request, **values)
+
+    return counted_view
+
+
 class DescribedAPI(NinjaAPI):
-    """An API whose operations are called what their functions are, and whose description is complete."""
+    """An API whose operations are called what their functions are, and whose description is complete and made once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(docs_decorator=counted, **options)
+        self._descriptions: dict[str, OpenAPISchema] = {}
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
         """Call an operation by its function: generated clients make a method's name of it."""
@@ -101,7 +120,9 @@ class DescribedAPI(NinjaAPI):
     ) -> OpenAPISchema:
         """Describe everything."""
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
-        return Description(self, prefix)
+        if prefix not in self._descriptions:
+            self._descriptions[prefix] = Description(self, prefix)
+        return self._descriptions[prefix]
 
 
 def _tidy(parameter: dict[str, Any]) -> None:

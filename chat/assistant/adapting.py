@@ -1,6 +1,8 @@
 """A client that leaves out of its requests what their endpoint refuses."""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -31,9 +33,11 @@ class AdaptingClient(Client):
         while True:
             omitted = self._omitted
             try:
-                return await _checked(await super().request(cast_to, options, **kwargs))
-            except openai.APIStatusError as error:
-                names = refused(error.status_code, error.body, without(_body(options), omitted)) - omitted
+                return await _begun(await _checked(await super().request(cast_to, options, **kwargs)))
+            except openai.APIError as error:
+                # Some endpoints answer 200 and refuse in the stream.
+                status = error.status_code if isinstance(error, openai.APIStatusError) else 400
+                names = refused(status, error.body, without(_body(options), omitted)) - omitted
                 if not names:
                     raise
                 learned(self._config.name).omit.update(names)
@@ -59,6 +63,29 @@ async def _checked(response: Any) -> Any:
             await http.aclose()
             raise NoApi
     return response
+
+
+async def _begun(response: Any) -> Any:
+    """Return a response, a stream when its first event is there. Raise APIError where that is an error."""
+    stream = await response.parse() if getattr(response, "_is_sse_stream", False) else response  # parsed once
+    if not isinstance(stream, AsyncStream):
+        return response
+    events = stream._iterator
+    first = [event async for event in _first_of(events)]
+
+    async def all_events() -> AsyncIterator[Any]:
+        for event in first:
+            yield event
+        async for event in events:
+            yield event
+
+    stream._iterator = all_events()
+    return response
+
+
+async def _first_of(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    with suppress(StopAsyncIteration):
+        yield await anext(events)
 
 
 def _body(options: FinalRequestOptions) -> dict[str, Any]:

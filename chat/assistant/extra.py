@@ -24,7 +24,7 @@ from agents.tool_context import ToolContext
 from django.conf import settings
 from pydantic_core import to_jsonable_python
 
-from chat.assistant.context import Call, TurnContext
+from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.tools import TOOLS, TaskTool
 from chat.assistant.validation.items import SDK_NAME
 from chat.exceptions import BadExtraTools
@@ -32,7 +32,7 @@ from chat.exceptions import BadExtraTools
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-FAILED = json.dumps({"ok": False, "error": "failed", "detail": "The tool failed."})
+FAILED = json.dumps({"ok": False, "error": "tool_error", "detail": "The tool failed."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +114,32 @@ def _tool(given: object) -> FunctionTool:
     if isinstance(given, type) and issubclass(given, TaskTool):
         if inspect.isabstract(given) or not isinstance(getattr(given, "name", None), str):
             raise ValueError(f"{given.__name__} lacks a `name` or its method `act`")
+        _check_act(given)
         return given.function_tool()
     if isinstance(given, FunctionTool):
         return _journaled(given)
     if not inspect.isfunction(given):
         raise ValueError(f"{_kind(given)} is no tool")
+    if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+        raise ValueError(f"{given.__name__} is a generator; return the output at once")
     try:
         return _journaled(function_tool(given))
     except UserError as error:
         raise ValueError(f"{given.__name__} cannot be made a tool: {error}") from error
+
+
+def _check_act(tool: type[TaskTool]) -> None:
+    """Raise ValueError where `act` is not a plain method `act(self, user_id) -> Effect`."""
+    if not inspect.isfunction(tool.act) or inspect.iscoroutinefunction(tool.act):
+        raise ValueError(f"{tool.__name__}.act is no plain method; it acts in a transaction, so it cannot be async")
+    signature = inspect.signature(tool.act, eval_str=True)
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise ValueError(f"{tool.__name__}.act{signature} does not take exactly `self, user_id`") from None
+    returned = signature.return_annotation
+    if returned not in (inspect.Signature.empty, Effect):
+        raise ValueError(f"{tool.__name__}.act returns {getattr(returned, '__name__', returned)}, not an Effect")
 
 
 def _kind(given: object) -> str:
@@ -167,4 +184,4 @@ async def _output_of(tool: FunctionTool, context: ToolContext[TurnContext], argu
 def _tell(tool: FunctionTool, error: Exception) -> None:
     """Log an error without its text, which may repeat what somebody said."""
     where = "".join(traceback.format_tb(error.__traceback__))
-    logger.warning("The tool %s failed: %s\n%s", tool.name, type(error).__name__, where)
+    logger.error("The tool %s failed: %s\n%s", tool.name, type(error).__name__, where)

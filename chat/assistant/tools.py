@@ -75,6 +75,8 @@ class AssistantTool(BaseModel):
 
         def effect() -> Effect:
             done = cls.read(arguments).act_in(turn)
+            if not isinstance(done, Effect):
+                raise TypeError(f"{cls.__name__} returned {type(done).__name__}, not an Effect.")
             return replace(done, output=bounded(done.output, turn.output_limit))
 
         return await turn.act(Call(context.tool_call_id, cls.name, arguments), effect)

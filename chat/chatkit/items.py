@@ -30,6 +30,7 @@ from chat.models.turn import ACTIVE, SUPERSEDED, Decision
 from chat.turns.events import MessageView, ToolView, reply_id
 
 DECIDE = "approval.decide"
+LONGEST_LINE = 500  # characters of an argument in a question
 STOP = "turn.stop"
 
 
@@ -138,7 +139,7 @@ def _question(turn: TurnView, tool: ToolView) -> WidgetItem:
     waits = tool["approval"] == Decision.AWAITING
     # Once it is decided, a task may be gone or be called something else.
     titles = turn.titles if waits else {}
-    lines = [f"#{number} {titles.get(number, '')}".strip() for number in _numbers(tool)]
+    lines = [f"#{number} {titles.get(number, '')}".strip() for number in _numbers(tool)] or _arguments(tool)
     card: dict[str, Any] = {"type": "Card", "size": "sm"}
     if waits:
         decision = {"turn_id": str(turn.id), "call_id": tool["call_id"]}
@@ -158,6 +159,19 @@ def _question(turn: TurnView, tool: ToolView) -> WidgetItem:
         widget=DynamicWidgetRoot.model_validate(card),
         copy_text="\n".join([title, *lines]),
     )
+
+
+def _arguments(tool: ToolView) -> list[str]:
+    """Return the arguments of a call, a line each."""
+    arguments = tool.get("arguments")
+    if not isinstance(arguments, dict):
+        return []
+    lines = [
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in arguments.items()
+        if value is not None
+    ]
+    return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines]
 
 
 def _action(kind: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from chat import conversations, notices
 from chat.bridge import in_database
 from chat.chatkit import reading
 from chat.chatkit.items import TurnView, items_of
-from chat.exceptions import BadInput
+from chat.exceptions import BadInput, KeyReused
 from chat.turns import process
 
 
@@ -141,6 +141,8 @@ class ConversationStore(Store[Asker]):
             text=text,
         )
         stored = accepted.message
+        if stored["text"] != text:
+            raise KeyReused
         item.id, item.created_at = stored["id"], datetime.fromisoformat(stored["created_at"])
         item.content, item.quoted_text = [UserMessageTextContent(text=stored["text"])], None
 

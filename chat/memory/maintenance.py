@@ -15,8 +15,9 @@ from pathlib import Path
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory import digest, file, statements
+from chat.memory.digest import Digest
 from chat.memory.items import Item, is_item, surplus
-from chat.memory.statements import Clear, Delete, Fence, Replace, Seal, Size, Stored, Write
+from chat.memory.statements import Clear, Delete, Fence, Replace, RowsChanged, Seal, Size, Stored, Write
 from chat.memory.store import LOCK_BUDGET
 
 # One parameter, however many sessions.
@@ -238,10 +239,16 @@ class SessionFile:
                 self._commit(Delete(session_id, gone))
         return self.measure([session_id])[session_id]
 
-    def replace(self, session_id: str, items: Sequence[Item], fence: Fence | None) -> Size:
-        """Put other items in the place of all there are; `fence` is the turn that they end with, if any."""
+    def replace(
+        self, session_id: str, items: Sequence[Item], fence: Fence | None, *, seen: Digest | None = None
+    ) -> Size:
+        """Put other items in the place of all there are; `fence` is the turn that they end with, if any.
+
+        With `seen`, the digest of the rows that were read, raise RowsChanged where there are others.
+        """
         with _failures_named():
-            self._commit(Clear(session_id), *([Replace(session_id, fence, items)] if items else []))
+            new = Replace(session_id, fence, items, anew=True, seen=seen) if items else Clear(session_id, seen)
+            self._commit(new)
         return self.measure([session_id])[session_id]
 
     def altered(self, session_ids: Sequence[StoredId], *, sealed: bool = False) -> list[str]:
@@ -254,10 +261,10 @@ class SessionFile:
             texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
             return digest.altered(self._connection, texts, sealed=sealed)
 
-    def seal(self, session_id: str) -> None:
-        """Take the rows that are there for ours."""
+    def seal(self, session_id: str, seen: Digest) -> None:
+        """Take the rows for ours of which `seen` is the digest. Raise RowsChanged where there are others."""
         with _failures_named():
-            self._commit(Seal(session_id))
+            self._commit(Seal(session_id, seen))
 
     def give_back(self) -> Iterator[int]:
         """Give the space of what was removed back to the disk, a little at a time; yield how many pages are left.
@@ -318,6 +325,8 @@ class SessionFile:
 
     def _commit(self, *writes: Write) -> None:
         for result in statements.commit(self._connection, writes):
+            if isinstance(result, RowsChanged):
+                raise result
             if isinstance(result, Exception):
                 raise MemoryUnavailable(f"The session store cannot be used: {result}.") from result
 

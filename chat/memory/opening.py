@@ -2,17 +2,23 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from chat.bridge import in_database
+from chat.exceptions import MemoryUnavailable
 from chat.memory.adoption import CHANGED, Recorded, adopt, comparison, unknown
 from chat.memory.items import Item, faults
 from chat.memory.quarantine import MEANWHILE, Suspect, quarantine, suspects_in
 from chat.memory.rebuild import LastTurn, rebuild
-from chat.memory.statements import Begin, Fence, Replace, Seal, Stored
+from chat.memory.statements import Begin, Fence, Replace, RowsChanged, Seal, Stored
 from chat.memory.store import SessionStore
+
+# How often a session is compared again that another program writes to meanwhile.
+TRIES = 10
+KEEPS_WRITING = "Another program keeps writing to this session."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +50,31 @@ class Opened:
 
 async def open_session(store: SessionStore, place: Place) -> Opened:
     """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
-    found = await _found(await store.read(place.session_id), place)
-    if found.suspects:
-        await in_database(quarantine, place.session_id, found.suspects)
-    if found.added:
-        await in_database(adopt, place.conversation_id, found.added)
+    kept: set[int] = set()
+    for _ in range(TRIES):
+        found = await _found(await store.read(place.session_id), place)
+        # What an earlier try has put into quarantine is there already.
+        if suspects := [suspect for suspect in found.suspects if suspect.row_id not in kept]:
+            await in_database(quarantine, place.session_id, suspects)
+            kept.update(suspect.row_id for suspect in suspects)
+        if found.added:
+            await in_database(adopt, place.conversation_id, found.added)
+        with suppress(RowsChanged):
+            return await _ready(store, found, place)
+    raise MemoryUnavailable(KEEPS_WRITING)
+
+
+async def _ready(store: SessionStore, found: "_Found", place: Place) -> Opened:
+    """Write what makes a session ready. Raise RowsChanged where it is not the one that was compared any more."""
+    seen = found.stored.digest
     if found.is_usable(place):
         if not found.stored.is_intact:
-            await store.write(Seal(place.session_id))
+            await store.write(Seal(place.session_id, seen))
         if found.begun:
-            await store.write(Begin(place.session_id, place.fence, (), place.replaces))
+            await store.write(Begin(place.session_id, place.fence, (), place.replaces, seen))
         return Opened(found.items)
     rebuilt = await in_database(_rebuilt, found, place)
-    await store.write(Replace(place.session_id, place.fence, rebuilt.items))
+    await store.write(Replace(place.session_id, place.fence, rebuilt.items, seen=seen))
     return rebuilt
 
 

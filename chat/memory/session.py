@@ -1,6 +1,7 @@
 """The SDK's session protocol over the shared store."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import cast
 
 from agents import TResponseInputItem
@@ -9,10 +10,11 @@ from agents.memory.session_settings import resolve_session_limit
 
 from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
+from chat.memory.digest import Digest
 from chat.memory.items import Item
-from chat.memory.opening import Opened, Place, open_session
+from chat.memory.opening import KEEPS_WRITING, TRIES, Opened, Place, open_session
 from chat.memory.quarantine import MEANWHILE, Suspect, quarantine
-from chat.memory.statements import Append, Begin, Clear, Delete, Fence
+from chat.memory.statements import Append, Begin, Clear, Delete, Fence, RowsChanged
 from chat.memory.store import SessionStore
 
 
@@ -94,27 +96,40 @@ class AgentSessionMemory(SessionABC):
     async def rewrite(self, items: Sequence[Item]) -> None:
         """Put items in the place of what this turn has added; needs a fence."""
         assert self._fence is not None
-        await self._set_others_aside()
+        kept: set[int] = set()
+        for _ in range(TRIES):
+            seen = await self._set_others_aside(kept)
+            with suppress(RowsChanged):
+                await self._write(Begin(self.session_id, self._fence, items, seen=seen))
+                break
+        else:
+            self._degrade(MemoryUnavailable(KEEPS_WRITING))
         self.given = [cast(TResponseInputItem, item) for item in items]
-        await self._write(Begin(self.session_id, self._fence, items))
 
-    async def _set_others_aside(self) -> None:
-        """Keep what another program has written while this turn was at work, which is cut off with what it added."""
+    async def _set_others_aside(self, kept: set[int]) -> Digest | None:
+        """Keep what another program has written while this turn was at work, which is cut off with what it added.
+
+        `kept` are the ids of the rows that are in quarantine already. Return the digest of all rows.
+        """
         if self.unavailable:
-            return
+            return None
         try:
             stored = await self._store.read(self.session_id)
         except MemoryUnavailable as error:
             self._degrade(error)
-            return
+            return None
         if stored.is_intact:
-            return
+            return stored.digest
         ours = [*self.given]
         suspects = [
-            Suspect(row.id, row.item, MEANWHILE) for row in stored.rows if row.id > stored.base and row.item not in ours
+            Suspect(row.id, row.item, MEANWHILE)
+            for row in stored.rows
+            if row.id > stored.base and row.item not in ours and row.id not in kept
         ]
         if suspects:
             await in_database(quarantine, self.session_id, suspects)
+            kept.update(suspect.row_id for suspect in suspects)
+        return stored.digest
 
     async def _write(self, what: Append | Begin | Clear | Delete) -> Item | None:
         if self.unavailable:

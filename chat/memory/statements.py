@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from chat.exceptions import OutdatedAttempt
 from chat.memory import digest
+from chat.memory.digest import Digest
 from chat.memory.items import Item, is_item
 
 # What one write of a batch may bring on; anything else is the matter of the file.
@@ -21,6 +22,10 @@ class NotBegun(sqlite3.OperationalError):
     def __init__(self, error: sqlite3.OperationalError) -> None:
         super().__init__(str(error))
         self.locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+class RowsChanged(ValueError):
+    """Another program has written to the session since it was read: what is to be replaced is not what was compared."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,7 +55,8 @@ class BadRow:
 class Stored:
     """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row.
 
-    `is_intact` tells that the rows are those that we wrote last, by their digest; `is_sealed` that there is a digest.
+    `digest` is that of the rows; `is_intact` tells that they are those that we wrote last, by the digest that was
+    stored then; `is_sealed` that there is one.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -58,6 +64,7 @@ class Stored:
     bad: list[BadRow] = field(default_factory=list)
     last: Fence | None = None
     base: int = 0
+    digest: Digest = digest.EMPTY
     is_intact: bool = True
     is_sealed: bool = False
 
@@ -88,22 +95,29 @@ class Append:
 class Begin:
     """Cut the session back to where a turn began and add items there.
 
-    `replaces` names an earlier turn: when that was the last to write, the cut goes back to where it began.
+    `replaces` names an earlier turn: when that was the last to write, the cut goes back to where it began. With `seen`,
+    the digest of the rows that were read, RowsChanged is raised where there are others.
     """
 
     session_id: str
     fence: Fence
     items: Sequence[Item] = ()
     replaces: int | None = None
+    seen: Digest | None = None
 
 
 @dataclass(slots=True)
 class Replace:
-    """Put other items in the place of all there are; the turn of the fence, if any, begins after them."""
+    """Put other items in the place of all there are; the turn of the fence, if any, begins after them.
+
+    With `anew` an earlier turn may write again. `seen` is as for `Begin`.
+    """
 
     session_id: str
     fence: Fence | None
     items: Sequence[Item]
+    anew: bool = False
+    seen: Digest | None = None
 
 
 @dataclass(slots=True)
@@ -116,16 +130,18 @@ class Delete:
 
 @dataclass(slots=True)
 class Clear:
-    """Remove the session."""
+    """Remove the session. `seen` is as for `Begin`."""
 
     session_id: str
+    seen: Digest | None = None
 
 
 @dataclass(slots=True)
 class Seal:
-    """Take the rows that are there for ours: whoever asks has compared them with the record."""
+    """Take the rows that are there for ours: they were compared with the record. `seen` is as for `Begin`."""
 
     session_id: str
+    seen: Digest
 
 
 Write = Append | Begin | Replace | Delete | Clear | Seal
@@ -159,15 +175,19 @@ def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str
     for session_id, turn, attempt, base, crc, adler, ids, texts in connection.execute(query, list(found)).fetchall():
         last, seal = _last(turn, attempt, base), None if crc is None else (crc, adler)
         if ids is None:
-            found[session_id] = Stored([], [], [], *last, is_intact=seal is None, is_sealed=seal is not None)
+            found[session_id] = Stored(
+                [], [], [], *last, digest.EMPTY, is_intact=seal is None, is_sealed=seal is not None
+            )
             continue
         row_ids = [int(row_id) for row_id in ids.split(",")]
         items = _decoded_together(texts)
         if items is None or len(items) != len(row_ids):
             found[session_id] = _read_singly(connection, session_id)
         else:
-            is_intact = seal is not None and digest.of_joined(_encoded(texts)) == seal
-            found[session_id] = Stored(row_ids, items, [], *last, is_intact=is_intact, is_sealed=seal is not None)
+            of_rows = digest.of_joined(_encoded(texts))
+            found[session_id] = Stored(
+                row_ids, items, [], *last, of_rows, is_intact=of_rows == seal, is_sealed=seal is not None
+            )
     return found
 
 
@@ -194,16 +214,21 @@ def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
     rows: list[Row] = []
     bad: list[BadRow] = []
     last: tuple[Fence | None, int] = (None, 0)
-    for row_id, data, *fence in connection.execute(_ROWS, (session_id,)).fetchall():
+    connection.execute("BEGIN")  # so that rows and digests are of one moment
+    try:
+        found = connection.execute(_ROWS, (session_id,)).fetchall()
+        seal, of_rows = digest.stored(connection, session_id), digest.computed(connection, session_id)
+    finally:
+        connection.execute("COMMIT")
+    for row_id, data, *fence in found:
         item, last = _decoded(data), _last(*fence)
         if item is None:
             bad.append(BadRow(row_id, _readable(data)))
         else:
             rows.append(Row(row_id, item))
-    is_sealed = digest.stored(connection, session_id) is not None
-    is_intact = digest.is_intact(connection, session_id)
     ids, items = [row.id for row in rows], [row.item for row in rows]
-    return Stored(ids, items, bad, *last, is_intact=is_intact, is_sealed=is_sealed)
+    is_intact = of_rows == (seal or digest.EMPTY)
+    return Stored(ids, items, bad, *last, of_rows, is_intact=is_intact, is_sealed=seal is not None)
 
 
 def _last(turn: int | None, attempt: int, base: int) -> tuple[Fence | None, int]:
@@ -268,7 +293,8 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
     for write in writes:
         fence = getattr(write, "fence", None)
         last = fences.get(write.session_id)
-        if fence is not None and last is not None and fence < last:
+        is_anew = isinstance(write, Replace) and write.anew
+        if fence is not None and last is not None and fence < last and not is_anew:
             results.append(OutdatedAttempt("A later attempt has written to this session."))
             continue
         if fence is not None:
@@ -287,12 +313,15 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
 
 
 def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete | Clear | Seal) -> Item | None:
+    seen = None if isinstance(write, Delete) else write.seen
+    if seen is not None and digest.computed(connection, write.session_id) != seen:
+        raise RowsChanged
     if isinstance(write, Clear):
         for table in TABLES:
             connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (write.session_id,))  # noqa: S608
         return None
     if isinstance(write, Seal):
-        digest.write(connection, write.session_id, digest.computed(connection, write.session_id))
+        digest.write(connection, write.session_id, write.seen)
         return None
     if isinstance(write, Replace):
         for table in ("agent_messages", "threadkeeper_turns", "threadkeeper_digests"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +101,60 @@ def _is_gone(cursor: Any, backend: int) -> bool:
     return cursor.fetchone() is None
 
 
-TOOLS = [note, wait, fail, hang, send, whisper, Dawdle]
+class Broken(TaskTool):
+    """Add a task, and then fail."""
+
+    name = "broken"
+
+    def act(self, user_id: uuid.UUID) -> Effect:
+        tasks.create_task(user_id=user_id, title="Too early")
+        words = "between us"
+        raise KeyError(words)
+
+
+class Wrong(TaskTool):
+    """Return something else than an effect."""
+
+    name = "wrong"
+
+    def act(self, user_id):  # type: ignore[no-untyped-def]
+        return {"ok": True}
+
+
+class Async(TaskTool):
+    """Be a coroutine."""
+
+    name = "async"
+
+    async def act(self, user_id: uuid.UUID) -> Effect:  # type: ignore[override]
+        return Effect({})
+
+
+class Eager(TaskTool):
+    """Want more than it is given."""
+
+    name = "eager"
+
+    def act(self, user_id: uuid.UUID, more: str) -> Effect:  # type: ignore[override]
+        return Effect({})
+
+
+class Plain(TaskTool):
+    """Say that it returns something else."""
+
+    name = "plain"
+
+    def act(self, user_id: uuid.UUID) -> dict[str, Any]:  # type: ignore[override]
+        return {}
+
+
+def count() -> Iterator[str]:
+    """Count."""
+    yield "one"
+
+
+TOOLS = [note, wait, fail, hang, send, whisper, Dawdle, Broken, Wrong]
+ASYNC, EAGER, PLAIN, GENERATOR = [Async], [Eager], [Plain], [count]
 
 # What cannot be used.
 NO_LIST = {"tools": "note"}

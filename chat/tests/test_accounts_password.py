@@ -1,10 +1,12 @@
 """Changing a password, and getting back in without one."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth import get_user
 from django.core.mail import EmailMessage
+from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -14,10 +16,11 @@ from chat.accounts.backend import PER_ACCOUNT
 from chat.models import AttemptCount, User
 from chat.tests.api import shown
 from chat.tests.mail import link_in, wait_for_mail
-from config.tests.support import PASSWORD, free_port
+from config.tests.support import PASSWORD, eventually, free_port
 
 CHANGE, RESET = "/accounts/password/", "/accounts/reset/"
 NEW_PASSWORD = "staple battery horse"
+LOCK_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 pytestmark = pytest.mark.django_db
 # Mail is sent by another thread, which sees what is committed.
 with_mail = pytest.mark.django_db(transaction=True)
@@ -84,6 +87,39 @@ def test_a_link_by_mail_sets_a_new_password(client: Client, owner: User, mailout
     assert owner.check_password(NEW_PASSWORD)
     assert not get_user(client).is_authenticated
     assert "This link no longer works" in client.get(link_in(mail), follow=True).content.decode()
+
+
+@with_mail
+def test_a_link_that_is_used_twice_at_once_works_once(
+    client: Client, owner: User, mailoutbox: list[EmailMessage]
+) -> None:
+    ask(client, owner.email)
+    address = link_in(mailoutbox[0])
+    browsers = [Client(), Client()]
+    pages = [browser.get(address, follow=True).redirect_chain[-1][0] for browser in browsers]
+
+    def choose(browser: Client, page: str, password: str) -> str:
+        try:
+            fields = {"new_password1": password, "new_password2": password}
+            return browser.post(page, fields, follow=True).content.decode()
+        finally:
+            connection.close()
+
+    def waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(LOCK_WAITS)
+            return bool(cursor.fetchone() == (2,))
+
+    with ThreadPoolExecutor(2) as pool:
+        # Both wait for the row, which is neither's before both have come as far.
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=owner.pk)
+            choosing = pool.map(choose, browsers, pages, [NEW_PASSWORD, f"{NEW_PASSWORD} 2"])
+            eventually(waiting, what="two requests that wait for the account")
+        found = list(choosing)
+    assert sorted("Your new password is set." in page for page in found) == [False, True]
+    assert sum("This link no longer works" in page for page in found) == 1
 
 
 @with_mail

@@ -30,6 +30,24 @@ async def test_it_signs_in_says_something_and_prints_the_reply_as_it_comes(
     assert said == f"{reply}\n"
 
 
+async def test_it_asks_before_something_is_deleted(
+    shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "y"
+
+    async with asyncio.timeout(120):
+        for text in ("Add a task to buy milk", "Add a task to buy eggs", "Delete all my tasks"):
+            await say(shared_server.url, person.email, PASSWORD, text, answer)
+
+    assert [question.partition(" ")[0] for question in asked] == ["delete_tasks"]
+    assert shared_server.database.query("SELECT 1 FROM chat_task WHERE user_id = %s", person.id) == []
+
+
 async def test_it_prints_why_something_was_not_answered(
     shared_server: ServerProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:

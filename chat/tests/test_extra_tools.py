@@ -23,6 +23,7 @@ from chat.tests.test_replay import abandon
 from chat.turns.events import ToolFinished, ToolStarted, TurnFinished, TurnStopped
 from chat.turns.journal import CUT_OFF
 from config.checks import TAG
+from config.logging import SafeFormatter
 from config.tests.support import run
 
 HERE = "chat.tests.own_tools"
@@ -78,6 +79,13 @@ def test_nothing_is_there_where_nothing_is_named() -> None:
         (f"{HERE}.BADLY_NAMED", "“spaced out” is no name for a tool: up to 64 letters, digits, “_” and “-”"),
         (f"{HERE}.NAMELESS", "Nameless lacks a `name` or its method `act`"),
         (f"{HERE}.IDLE", "Idle lacks a `name` or its method `act`"),
+        (f"{HERE}.ASYNC", "Async.act is no plain method; it acts in a transaction, so it cannot be async"),
+        (
+            f"{HERE}.EAGER",
+            "Eager.act(self, user_id: uuid.UUID, more: str)",
+        ),
+        (f"{HERE}.PLAIN", "Plain.act returns dict, not an Effect"),
+        (f"{HERE}.GENERATOR", "count is a generator; return the output at once"),
         (f"{HERE}.Talkative", "its `instructions` are no text"),
     ],
 )
@@ -85,9 +93,8 @@ def test_what_cannot_be_used_is_said_in_a_sentence(path: str, reason: str, setti
     with pytest.raises(BadExtraTools) as refused:
         load(path)
 
-    assert refused.value.detail.startswith(
-        f"AGENT_EXTRA_TOOLS='{path}' cannot be used: {reason}. It must be the dotted"
-    )
+    assert refused.value.detail.startswith(f"AGENT_EXTRA_TOOLS='{path}' cannot be used: {reason}")
+    assert ". It must be the dotted" in refused.value.detail
     settings.AGENT_EXTRA_TOOLS = path
     settings.OPENAI_API_KEY = "set"
     assert [(found.id, found.msg) for found in run_checks(tags=[TAG])] == [("threadkeeper.E009", refused.value.detail)]
@@ -191,6 +198,21 @@ async def test_one_that_fails_is_told_of_and_the_turn_goes_on(
     assert said in output
     assert (await in_database(ToolCall.objects.get)).output == output
     assert "between us" not in output + caplog.text
+
+
+@pytest.mark.parametrize(("name", "lines"), [("broken", ("own_tools.py", "KeyError")), ("wrong", ("TypeError",))])
+async def test_one_with_a_fault_is_undone_and_logged_by_its_name(
+    chat: Chat, script: ScriptedModel, caplog: pytest.LogCaptureFixture, name: str, lines: tuple[str, ...]
+) -> None:
+    output = json.loads(await told(chat, script, name))
+
+    assert (output["error"], output["detail"]) == ("tool_error", "The tool failed.")
+    assert await in_database(Task.objects.count) == 0
+    logged = next(record for record in caplog.records if record.levelname == "ERROR")
+    assert logged.getMessage() == f"The tool {name} failed."
+    text = SafeFormatter().format(logged)
+    assert [line for line in lines if line not in text] == []
+    assert "between us" not in text
 
 
 async def test_one_that_holds_a_transaction_for_too_long_is_undone_and_told_of(

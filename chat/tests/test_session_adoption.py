@@ -264,7 +264,7 @@ async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionSt
     await by_advanced_sqlite(store.path, "a", [said(str(n)) for n in range(6)])
     assert rows_beside(store.path) == 6
 
-    await store.write(Seal("a"))
+    await store.write(Seal("a", (await store.read("a")).digest))
     await prune(store, "a", limit=4)
     assert rows_beside(store.path) == 4
     await AgentSessionMemory("a", store).clear_session()

@@ -70,6 +70,7 @@ CUT_OFF = json.dumps(
     }
 )
 TOO_SLOW = Effect({"ok": False, "error": "too_slow", "detail": "This took longer than 10 seconds and was undone."})
+TOOL_ERROR = Effect({"ok": False, "error": "tool_error", "detail": "The tool failed."})
 NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended before this was done."})
 
 
@@ -213,7 +214,7 @@ def _performed(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
         known = _called(hold, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
-        done = _attempted(effect)
+        done = _attempted(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         if done.change_id is not None:
@@ -258,7 +259,7 @@ def _called(hold: Hold, call: Call) -> ToolCall:
     return known
 
 
-def _attempted(effect: Callable[[], Effect]) -> Effect:
+def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
     try:
         with transaction.atomic():  # so that what a refused effect has begun is undone
             return effect()
@@ -269,6 +270,11 @@ def _attempted(effect: Callable[[], Effect]) -> Effect:
             raise
         logger.warning("What a tool call asked for cannot be stored: %s", type(error.__cause__).__name__)
         return Effect({"ok": False, "error": "invalid", "detail": "This cannot be stored."})
+    except TurnLost:
+        raise
+    except Exception:
+        logger.exception("The tool %s failed.", call.name)
+        return TOOL_ERROR
 
 
 def save_text(hold: Hold, text: str, reasoning: str) -> None:

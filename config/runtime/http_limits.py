@@ -133,6 +133,11 @@ class Request(WebRequest):  # type: ignore[misc]
             self._factory.closed(self.channel)
         return processing
 
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """Send a part of the response. daphne would send the second part of a body to a HEAD request."""
+        is_body = message.get("type") == "http.response.body"
+        super().handle_reply({**message, "body": b""} if is_body and self.method == b"HEAD" else message)
+
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Answer instead of the application; where it has begun to answer, the client is to see that it broke off."""
         channel = None if self.finished else self.channel
@@ -200,6 +205,8 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     def lineReceived(self, line: bytes) -> None:
         """Read a line of the head."""
+        if line[:1] in (b" ", b"\t"):  # a header that continues, which RFC 9112 lets a server refuse
+            self.refuse(400)
         if not self.refused:
             super().lineReceived(line)
 
@@ -219,7 +226,11 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
             return False
 
     def allHeadersReceived(self) -> None:
-        """Refuse a body that is too long before it is sent."""
+        """Refuse a body of unclear or excessive length before it is sent."""
+        headers = self.requests[-1].requestHeaders
+        if len(headers.getRawHeaders(b"Transfer-Encoding", [])) > 1:
+            self.refuse(400)
+            return
         if self.length is not None and not self.accepts(self.length):
             return
         super().allHeadersReceived()

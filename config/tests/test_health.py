@@ -102,7 +102,7 @@ def test_a_session_file_that_is_none(worker: None, session_file: Path) -> None:
     assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
 
 
-@pytest.mark.parametrize("thing", ["dangling link", "pipe", "other tables", "encrypted"])
+@pytest.mark.parametrize("thing", ["dangling link", "pipe", "other tables", "view", "encrypted"])
 def test_something_else_where_the_session_file_belongs(worker: None, session_file: Path, thing: str) -> None:
     if thing == "dangling link":
         session_file.symlink_to(session_file.parent / "missing" / "agent_sessions.db")
@@ -111,6 +111,9 @@ def test_something_else_where_the_session_file_belongs(worker: None, session_fil
     elif thing == "other tables":
         with closing(sqlite3.connect(session_file)) as file:
             file.execute("CREATE TABLE agent_messages (mine TEXT)")
+    elif thing == "view":
+        with closing(sqlite3.connect(session_file)) as file:
+            file.execute("CREATE VIEW agent_messages AS SELECT 1 AS id, 'a' AS session_id, '{}' AS message_data")
     else:
         session_file.write_bytes(os.urandom(8192))
     assert not health.health().sessions

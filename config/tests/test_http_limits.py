@@ -208,6 +208,8 @@ ODD = {
     ),
     "chunks and a length": request("POST /", "Transfer-Encoding: chunked", "Content-Length: 4", body=b"0\r\n\r\n"),
     "two lengths": request("POST /", "Content-Length: 4", "Content-Length: 5", body=b"abcde"),
+    "chunks twice": request("POST /", "Transfer-Encoding: chunked", "Transfer-Encoding: identity", body=b"0\r\n\r\n"),
+    "a header that continues": request("GET /healthz", "A: b", " c"),
     "another coding": request("POST /", "Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"),
     "a negative length": request("POST /", "Content-Length: -1"),
     "a length of many digits": request("POST /", f"Content-Length: {'9' * 5000}"),
@@ -277,6 +279,11 @@ def test_what_cannot_be_read_is_refused_once(server: ServerProcess, sent: bytes)
 @pytest.mark.parametrize(("sent", "status"), OTHERS.values(), ids=OTHERS)
 def test_each_has_its_status(server: ServerProcess, sent: bytes, status: int) -> None:
     assert talk(server, sent).status == status
+
+
+def test_a_head_request_gets_no_body_however_long_it_is(server: ServerProcess) -> None:
+    answer = talk(server, request("HEAD /api/openapi.json", CLOSE))
+    assert (answer.status, answer.body) == (200, "")
 
 
 HANDSHAKE = ("Upgrade: websocket", "Connection: Upgrade")

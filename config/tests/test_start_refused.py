@@ -138,7 +138,8 @@ def test_a_database_of_a_later_version(live_database: LiveDatabase, tmp_path: Pa
 
     assert said == (
         "A later version of Threadkeeper has migrated this database (account.0001_of_an_app_that_is_new_then, "
-        f"chat.0999_of_a_later_version), and this is {settings.VERSION}: start that version or a later one."
+        f"chat.0999_of_a_later_version), and this is {settings.VERSION}: start that version or a later one. "
+        "If these are of an app of your own, name it in EXTRA_APPS."
     )
     for words in BESIDE_UP.values():
         ended = run(*words, DATA_DIR=str(tmp_path), **given)

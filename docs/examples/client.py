@@ -4,13 +4,16 @@ import asyncio
 import json
 import sys
 import uuid
+from collections.abc import Callable
 from getpass import getpass
 
 import httpx
 from websockets.asyncio.client import connect
 
+PLACE = ("turn_id", "attempt", "n")
 
-async def say(server: str, email: str, password: str, text: str) -> None:
+
+async def say(server: str, email: str, password: str, text: str, ask: Callable[[str], str] = input) -> None:
     async with httpx.AsyncClient(base_url=server) as http:
         answer = await http.post("/api/auth/login", json={"email": email, "password": password})
     token = {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
@@ -19,8 +22,15 @@ async def say(server: str, email: str, password: str, text: str) -> None:
         await socket.send(json.dumps({"type": "message.send", "client_id": str(uuid.uuid4()), "text": text}))
         async for data in socket:
             frame = json.loads(data)
+            if "n" in frame and "turn_id" in frame:  # of the log of a turn: without it the server waits at 256 KiB
+                await socket.send(json.dumps({"type": "log.ack", **{key: frame[key] for key in PLACE}}))
             if frame["type"] == "text.delta":
                 print(frame["text"], end="", flush=True)
+            elif frame["type"] == "approval.requested":
+                question = f"{frame['name']} {json.dumps(frame['arguments'])}: go on? [y/N] "
+                approve = await asyncio.to_thread(ask, question) == "y"
+                decision = {"turn_id": frame["turn_id"], "call_id": frame["call_id"], "approve": approve}
+                await socket.send(json.dumps({"type": "approval.decide", **decision}))
             elif frame["type"] in ("turn.finished", "turn.stopped", "turn.failed", "error"):
                 print(frame.get("detail", ""))
                 return

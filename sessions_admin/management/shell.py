@@ -6,13 +6,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
+from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from chat.exceptions import ThreadkeeperError
 from config.checks import TAG
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+
+NO_TABLES = "The database lacks tables of this version. Start `manage.py up` once, or run `manage.py migrate`."
 
 
 def duration(text: str) -> timedelta:
@@ -37,8 +42,30 @@ class ShellCommand(BaseCommand):
     # The traps of the settings; the other checks load every page, and with them the SDK, for seconds.
     requires_system_checks = (TAG,)
 
+    has_printed_json = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command. With --json, a failure is printed as JSON too, unless a report is."""
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            self._print_failure(error, options)
+            raise
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+                raise
+            failure = CommandError(NO_TABLES)
+            self._print_failure(failure, options)
+            raise failure from None
+
+    def _print_failure(self, error: CommandError, options: dict[str, Any]) -> None:
+        if options.get("json") and not self.has_printed_json:
+            code = getattr(error.__cause__, "code", "failed")
+            self.print_json({"error": {"code": code, "detail": str(error)}})
+
     def print_json(self, value: object) -> None:
         """Print for programs."""
+        self.has_printed_json = True
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False))
 
     def print_progress(self, done: int, total: int) -> None:

@@ -31,11 +31,14 @@ class Closing:
         return asdict(self)
 
 
-def find(email: str) -> User:
-    """Return the person who has an address. Raise NotFound."""
-    person = User.objects.filter(email=email).first()
+def find(name: str) -> User:
+    """Return the person with an e-mail address or an id. Raise NotFound."""
+    try:
+        person = User.objects.filter(pk=uuid.UUID(name)).first()
+    except ValueError:
+        person = User.objects.filter(email=name).first()
     if person is None:
-        raise NotFound(f"There is nobody with the address {email.strip()}.")
+        raise NotFound(f"No person has the e-mail address or the id {name.strip()}.")
     return person
 
 

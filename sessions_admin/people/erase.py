@@ -41,6 +41,7 @@ PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
 # Of a report, what an audit record has itself, and what is looked up.
 IN_RECORD = ("person", "actor", "reason", "at", "dry_run", "pending", "finished_at")
 PATIENCE_FOR_READERS = 3.0  # seconds, for those of the session file
+ERASED_ALREADY = "This person has been erased already."
 FINISH = "sessions_admin.tasks.finish_deletions"
 
 OnProgress = Callable[[int, int], None]
@@ -232,7 +233,10 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
 
 
 def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
-    subject = personal_data.subject(User.objects.get(pk=person_id))
+    person = User.objects.filter(pk=person_id).first()
+    if person is None:
+        raise NotFound(ERASED_ALREADY)
+    subject = personal_data.subject(person)
     # Sessions that no conversation knows of.
     file.shred([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
     for rows in personal_data.of_nobody_else(subject).values():
@@ -258,7 +262,10 @@ def _finish(
     With the account the addresses go that a search needs. So it takes place before that is committed.
     """
     with transaction.atomic(durable=True):
-        person = User.objects.select_for_update().get(pk=subject.id)  # nothing can refer to it any more
+        person = User.objects.select_for_update().filter(pk=subject.id).first()
+        if person is None:
+            raise NotFound(ERASED_ALREADY)
+        # Nothing can refer to the row any more.
         subject = personal_data.subject(person)
         if subject.held:
             person.set_unusable_password()

@@ -193,7 +193,15 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
         "clean_ups_asked_for_or_stopped": (
             _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_naming(subject)
         ),
+        "apps": _apps(person),
     }
+
+
+def _apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
+    found: dict[str, dict[str, Iterator[object]]] = defaultdict(dict)
+    for label, name, rows in personal_data.of_extra_apps(person.pk):
+        found[label][name] = rows.values().iterator(PAGE)
+    return dict(found)
 
 
 def _account(person: User) -> dict[str, object]:

@@ -1,12 +1,13 @@
 """Where something of a person is kept, over both stores: what an erasure counts, removes, and counts again."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
@@ -146,8 +147,17 @@ def of_nobody_else(person: Subject) -> dict[str, Rows]:
         "logins": Session.objects.filter(session_key__in=list(logins.of_person(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
         "single permissions": User.user_permissions.through.objects.filter(user=person.id),
+        **{f"{label}: {name}": rows for label, name, rows in of_extra_apps(person.id)},
         **{f"worker's {str(model._meta.verbose_name_plural).lower()}": _naming(model, person) for model in _OF_WORKER},
     }
+
+
+def of_extra_apps(person_id: uuid.UUID) -> Iterator[tuple[str, str, Rows]]:
+    """Yield what the apps of EXTRA_APPS store about a person: the app's label, a name and the rows."""
+    for config in apps.get_app_configs():
+        personal_data: Callable[[uuid.UUID], Mapping[str, Rows]] | None = getattr(config, "personal_data", None)
+        if personal_data is not None:
+            yield from ((config.label, name, rows) for name, rows in personal_data(person_id).items())
 
 
 def quarantined(person: Subject) -> QuerySet[Quarantined]:

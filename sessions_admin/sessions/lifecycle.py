@@ -4,26 +4,31 @@ Each locks the conversation, so that it never meets a turn, changes both stores,
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from chat.exceptions import BadInput, Conflict, NotFound
+from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound
 from chat.memory.adoption import forget, take_over
+from chat.memory.digest import Digest
 from chat.memory.maintenance import SessionFile, opened
+from chat.memory.opening import KEEPS_WRITING, TRIES
 from chat.memory.rebuild import last_turn, rebuild
-from chat.memory.statements import Size
+from chat.memory.statements import RowsChanged, Size
 from chat.models import AgentSession, Conversation, Turn
 from chat.models.retention import with_notice
 from chat.models.turn import HOLDING
 from sessions_admin import audit
 from sessions_admin.audit import REASON_LENGTH
 from sessions_admin.models import Action
+
+T = TypeVar("T")
 
 NOTHING = Size(0, 0)
 LONGEST_HOLD = timedelta(days=36_500)
@@ -50,6 +55,14 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"{self.session_id}: {self.items_before:,} items before, {self.items:,} now."
+
+
+class NotHeld(Conflict):
+    """A session without a hold cannot be released; `outcome` is what it holds."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(NOT_HELD)
+        self.outcome = outcome
 
 
 def prune_session(session_id: str, *, actor: str, reason: str = "", limit: int | None = None) -> Outcome:
@@ -89,8 +102,8 @@ def expire_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
         _locked(session_id, Action.EXPIRE, actor, reason, unless_held=True) as session,
         opened(settings.AGENT_SESSION_DB_PATH) as file,
     ):
-        keep_what_others_wrote(file, {session_id: session.conversation_id})
-        before = file.remove([session_id])[session_id]
+        before = _held_by(file, session)
+        _unless_changed(lambda: file.replace(session_id, [], None, seen=_kept(file, session)))
         pruned = session.pruned_count + before.items
         return _done(
             session, Action.EXPIRE, actor, reason, before, NOTHING, pruned_count=pruned, gone_at=timezone.now()
@@ -101,8 +114,9 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
     """Fill a session again from the record. Raise NotFound, Conflict, MemoryUnavailable."""
     with _locked(session_id, Action.REBUILD, actor, reason) as session, opened(settings.AGENT_SESSION_DB_PATH) as file:
         before = _held_by(file, session)
-        keep_what_others_wrote(file, {session_id: session.conversation_id})
-        size, left_out = fill_again(file, session_id, session.conversation)
+        size, left_out = _unless_changed(
+            lambda: fill_again(file, session_id, session.conversation, seen=_kept(file, session))
+        )
         gone = None if size.items else timezone.now()
         return _done(
             session,
@@ -122,19 +136,37 @@ def keep_what_others_wrote(file: SessionFile, conversations: Mapping[str, uuid.U
     altered = file.altered(list(conversations))
     for session_id, kept in file.look(altered).items():
         if take_over(conversations[session_id], session_id, kept.stored):
-            file.seal(session_id)
+            with suppress(RowsChanged):  # it is found altered again
+                file.seal(session_id, kept.stored.digest)
 
 
-def fill_again(file: SessionFile, session_id: str, conversation: Conversation) -> tuple[Size, int]:
+def _kept(file: SessionFile, session: AgentSession) -> Digest:
+    """Keep with the record what only the file has of a locked session; return the digest of what was compared."""
+    stored = file.look([session.session_id])[session.session_id].stored
+    if not stored.is_intact:
+        take_over(session.conversation_id, session.session_id, stored)
+    return stored.digest
+
+
+def _unless_changed(change: Callable[[], T]) -> T:
+    """Change a session; do it again where another program has written to it meanwhile. Raise MemoryUnavailable."""
+    for _ in range(TRIES):
+        with suppress(RowsChanged):
+            return change()
+    raise MemoryUnavailable(KEEPS_WRITING)
+
+
+def fill_again(file: SessionFile, session_id: str, conversation: Conversation, *, seen: Digest) -> tuple[Size, int]:
     """Put what the record remembers of a locked conversation in the place of all that its session holds.
 
-    Return how much that is, and how many older items it is without.
+    Return how much that is, and how many older items it is without. Raise RowsChanged where `seen` is not the digest of
+    its rows.
     """
     after_all = conversation.last_seq + 1
     last = last_turn(conversation.pk, before=after_all)
     rebuilt = rebuild(conversation.pk, before=after_all, limit=settings.AGENT_SESSION_MAX_MESSAGES)
     fence = last.fence if last and rebuilt.items else None
-    return file.replace(session_id, rebuilt.items, fence), rebuilt.pruned
+    return file.replace(session_id, rebuilt.items, fence, seen=seen), rebuilt.pruned
 
 
 def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | None = None) -> Outcome:
@@ -153,10 +185,11 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
 
 
 def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome:
-    """End a hold. Raise NotFound, Conflict where there is none."""
+    """End a hold. Raise NotFound, NotHeld where there is none."""
     with _locked(session_id, Action.RELEASE, actor, reason, unless_busy=False) as session:
         if not session.is_held:
-            raise Conflict(NOT_HELD)
+            size = session.item_count, session.item_count, session.byte_count, session.byte_count
+            raise NotHeld(Outcome(session_id, Action.RELEASE, *size))
         return _release(session, actor, reason)
 
 

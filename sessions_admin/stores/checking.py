@@ -69,6 +69,9 @@ def check(*, on_progress: OnProgress = lambda done, total: None) -> CheckReport:
     A file that is no database is a fault, and so is one that SQLite finds corrupt; then its items are not looked at.
     """
     path, leftovers = Path(settings.AGENT_SESSION_DB_PATH), tuple(find_leftovers())
+    if path.is_symlink() and not path.exists():
+        dangling = Fault("", "is a link to a file that does not exist")
+        return CheckReport(False, 0, 0, 0, (dangling,), leftovers=leftovers)
     if not path.exists():
         return CheckReport(False, 0, 0, 0, (), leftovers=leftovers)
     found = [Fault("", detail) for detail in _of_file(path)]

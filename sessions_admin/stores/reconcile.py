@@ -21,7 +21,7 @@ from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
 from chat.memory.maintenance import Kept, SessionFile, StoredId, opened
 from chat.memory.rebuild import rebuild
-from chat.memory.statements import Size
+from chat.memory.statements import RowsChanged, Size
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
@@ -225,7 +225,11 @@ class _Reconciling:
                 self.busy += 1
                 continue
             if self.repair:
-                self._repair(record, locked[record.conversation_id], kept, found)
+                try:
+                    self._repair(record, locked[record.conversation_id], kept, found)
+                except RowsChanged:  # another program is writing; the next comparison finds it
+                    self.busy += 1
+                    continue
             held = record.mirror.size.items if record.mirror else 0
             self._find(Finding(record.session_id, tuple(found), held, kept.size.items, self.repair))
 
@@ -281,13 +285,13 @@ class _Reconciling:
             if session.gone_at or expired or record.last is None:
                 self.file.remove([name])
                 return Size(0, 0), session.pruned_count + session.item_count
-            return fill_again(self.file, name, conversation)
+            return fill_again(self.file, name, conversation, seen=kept.stored.digest)
         if Drift.UNLISTED in found:
             self.file.enlist(name)
         is_faithful = take_over(record.conversation_id, name, kept.stored)
         if not (is_faithful and SPOILT.isdisjoint(found)):
-            return fill_again(self.file, name, conversation)
-        self.file.seal(name)
+            return fill_again(self.file, name, conversation, seen=kept.stored.digest)
+        self.file.seal(name, kept.stored.digest)
         return kept.size, session.pruned_count + max(session.item_count - kept.size.items, 0)
 
     # -- write down

@@ -60,6 +60,11 @@ def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
     assert not session_file.exists()
 
 
+def test_a_link_that_leads_nowhere_is_a_fault(session_file: Path) -> None:
+    session_file.symlink_to(session_file.with_name("unmounted.db"))
+    assert details() == ["is a link to a file that does not exist"]
+
+
 def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")

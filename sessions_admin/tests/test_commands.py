@@ -197,9 +197,10 @@ def test_a_session_is_held_and_released_from_the_shell(given_session: GivenSessi
     assert (held["session_id"], held["action"], held["items"]) == (session.session_id, "hold", 4)
     assert output("cleanup_sessions").startswith("Removed 0 sessions")
     assert output("release_session", session.session_id).startswith("Released user_")
+    assert json.loads(output("release_session", session.session_id, "--json"))["items"] == 4, "it is released already"
     assert output("cleanup_sessions").startswith("Removed 1 session:")
     actions = list(AuditRecord.objects.values_list("action", flat=True))
-    assert actions == ["cleanup", "release", "cleanup", "hold"]
+    assert actions == ["cleanup", "release", "release", "cleanup", "hold"]
     assert {record.actor.partition(":")[0] for record in AuditRecord.objects.all()} == {"os"}
 
 
@@ -225,5 +226,23 @@ def test_all_sessions_over_their_limit_are_pruned(given_session: GivenSession, o
     assert output("prune_sessions") == f"Pruned {long.session_id}: 9 items before, 5 now.\n"
     assert output("prune_sessions", "--dry-run") == "None is over its limit.\n"
     assert json.loads(output("prune_sessions", short.session_id, "--json"))[0]["items"] == 3
-    with pytest.raises(CommandError, match="There is no session user_x"):
-        output("prune_sessions", "user_x")
+    for options in ([], ["--dry-run"]):
+        with pytest.raises(CommandError, match="There is no session user_x"):
+            output("prune_sessions", "user_x", *options)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("show_session user_x", "not_found"),
+        ("release_session user_x", "not_found"),
+        ("prune_sessions user_x --dry-run", "failed"),
+        ("erase_user nobody@example.com", "not_found"),
+        ("hold_session user_x", "bad_input"),
+    ],
+)
+def test_a_failure_is_json_for_programs(db: None, session_file: Path, command: str, code: str) -> None:
+    printed = StringIO()
+    with pytest.raises(CommandError) as failed:
+        call_command(*command.split(), "--json", stdout=printed)
+    assert json.loads(printed.getvalue()) == {"error": {"code": code, "detail": str(failed.value)}}

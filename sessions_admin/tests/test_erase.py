@@ -2,8 +2,10 @@
 
 import json
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from io import StringIO
@@ -24,7 +26,7 @@ from django_q.tasks import async_task
 
 from chat import tokens
 from chat.accounts.mail import may_send
-from chat.exceptions import Conflict
+from chat.exceptions import Conflict, NotFound
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
 from chat.models import (
@@ -330,6 +332,26 @@ def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_s
     assert ["failed" in record.result for record in AuditRecord.objects.all()] == [True, True]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_erasures_at_once_end_without_a_fault(owner: User, session_file: Path) -> None:
+    barrier = threading.Barrier(2)
+
+    def erase(_: int) -> bool:
+        try:
+            connection.ensure_connection()
+            barrier.wait(30)
+            erase_person(owner.pk, actor="os:root", reason="a request")
+        except NotFound:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert True in list(pool.map(erase, range(2)))
+    assert not User.objects.exists()
+
+
 # The command.
 
 
@@ -363,8 +385,13 @@ def test_the_command_asks_for_the_address_first(
     monkeypatch.setattr("sys.stdin", StringIO(f"{owner.email}\n"))
     assert "Nothing is left but the audit." in command(owner.email)
     assert not User.objects.exists()
-    with pytest.raises(CommandError, match="nobody with the address"):
+    with pytest.raises(CommandError, match="No person has the e-mail address or the id"):
         command(owner.email, "--yes")
+
+
+def test_the_command_takes_an_id(owner: User, session_file: Path) -> None:
+    command(str(owner.pk), "--yes")
+    assert not User.objects.exists()
 
 
 # The admin.

@@ -233,7 +233,7 @@ def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Pat
 
     with pytest.raises(CommandError, match="is there already"):
         command(owner.email, path)
-    with pytest.raises(CommandError, match="nobody with the address"):
+    with pytest.raises(CommandError, match="No person has the e-mail address or the id"):
         command("nobody@example.com", path, "--force")
     assert path.read_text() == "something else"
     assert not AuditRecord.objects.exists()

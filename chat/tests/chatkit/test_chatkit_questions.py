@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from pytest_django import Settings
 
 from chat import tasks
 from chat.bridge import in_database
@@ -53,6 +54,17 @@ async def test_a_question_is_a_card_whose_buttons_decide(kit: FrontEnd, chat: Ch
 
     again = await kit.act(thread_id, action["type"], action["payload"], question["id"])
     assert error_of(again) == "This was decided already."
+
+
+async def test_a_question_about_a_tool_of_an_operator_shows_its_arguments(
+    kit: FrontEnd, chat: Chat, script: ScriptedModel, settings: Settings
+) -> None:
+    settings.AGENT_EXTRA_TOOLS = "chat.tests.own_tools.TOOLS"
+    script.enqueue([function_call("send", {"text": "I am late. " * 100}, call_id="call_1")])
+    question = done(await kit.begin("Send it"), "widget")
+    title, line = [child["value"] for child in question["widget"]["children"]]
+    assert title == "Send?"
+    assert line.startswith("text: I am late. I am late.") and len(line) < 600
 
 
 async def test_a_question_that_is_declined_changes_nothing(kit: FrontEnd, chat: Chat, script: ScriptedModel) -> None:

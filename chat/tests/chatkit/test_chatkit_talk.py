@@ -247,6 +247,7 @@ async def test_a_request_that_is_sent_again_is_done_once(kit: FrontEnd, chat: Ch
     events = await kit.say(thread_id, "And?")
     assert done(await kit.say(thread_id, "And?"), "user_message") == done(events, "user_message")
     assert [text for _, _, text in await messages()] == ["Hello", "One.", "And?", "Two."]
+    assert "This key was used" in error_of(await kit.say(thread_id, "Something else"))
     other = await front_end(await in_database(User.objects.create_user, "other@example.com"))
     other.headers["Idempotency-Key"] = "a"
     script.enqueue([assistant_message("Mine.")])

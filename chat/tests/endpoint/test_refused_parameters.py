@@ -1,6 +1,7 @@
 """What an endpoint refuses is left out of the same turn's request, and of all later ones."""
 
 import asyncio
+import json
 import uuid
 
 import pytest
@@ -8,7 +9,7 @@ from pytest_django import Settings
 
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
-from chat.tests.model_server import Api, HttpError, ModelServer, Request, Rule, Step, says
+from chat.tests.model_server import Api, HttpError, ModelServer, Raw, Request, Rule, Step, says
 from chat.turns.events import TurnResumed
 
 UNKNOWN = {"responses": "include", "chat_completions": "stream_options"}
@@ -37,6 +38,23 @@ async def test_a_refused_parameter_is_left_out_at_once_and_later(online: Chat, e
 
     assert reply_of(await events_of(online, "hi again")) == "Hello"
     assert [name in request.body for request in endpoint.requests] == [True, False, False]
+
+
+async def test_a_refusal_in_a_stream_is_one_too(online: Chat, endpoint: ModelServer, api: Api) -> None:
+    name = UNKNOWN[api]
+
+    async def rule(request: Request) -> Step:
+        if name not in request.body:
+            return says("Hello")
+        error = {"error": {"message": f"Unknown parameter: '{name}'.", "code": 400}}
+        return Raw((f"data: {json.dumps(error)}\n\n".encode(), b"data: [DONE]\n\n"))
+
+    endpoint.rule = rule
+
+    events = await events_of(online, "hi")
+    assert reply_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, TurnResumed)]
+    assert len(endpoint.requests) == 2
 
 
 async def test_several_are_left_out_one_after_the_other(online: Chat, endpoint: ModelServer, api: Api) -> None:

@@ -14,7 +14,7 @@ class Command(ShellCommand):
     help = "Remove everything about a person from both stores, but what is held, and report what was there and is left."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("email", metavar="EMAIL", help="with --report, the id of somebody who was erased")
+        parser.add_argument("person", metavar="PERSON", help="an e-mail address or an id")
         parser.add_argument("--reason", default="By command.", help="what the audit and the report are to say")
         parser.add_argument("--yes", action="store_true", help="do not ask first")
         what = parser.add_mutually_exclusive_group()
@@ -24,14 +24,14 @@ class Command(ShellCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with self.failures_told():
-            report = _report(options["email"]) if options["report"] else self._erase(options)
+            report = _report(options["person"]) if options["report"] else self._erase(options)
         if options["json"]:
             self.print_json(report.as_json())
         else:
             self._print(report)
 
     def _erase(self, options: dict[str, Any]) -> Erasure:
-        person = accounts.find(options["email"])
+        person = accounts.find(options["person"])
         if options["dry_run"]:
             return preview_erasure(person.pk)
         self._ask(person.email, yes=options["yes"])
@@ -43,7 +43,8 @@ class Command(ShellCommand):
             return
         self.stderr.write(f"Everything about {email} will be removed, and cannot be brought back.", str)
         try:
-            answer = input("Type the e-mail address to go on: ")
+            self.stderr.write("Type the e-mail address to go on: ", str, ending="")
+            answer = input()
         except EOFError:
             raise CommandError("Nobody answered; say --yes to go on without being asked.") from None
         if answer.strip().lower() != email:

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from chat.exceptions import ThreadkeeperError
+from chat.models import AgentSession
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
 from sessions_admin.sessions.lifecycle import over_limit, prune_session
@@ -18,8 +19,11 @@ class Command(ShellCommand):
         parser.add_argument("--json", action="store_true", help="print the outcomes for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = options["session_id"] or over_limit()
+        chosen = list(dict.fromkeys(options["session_id"])) or over_limit()
         if options["dry_run"]:
+            known = set(AgentSession.objects.filter(session_id__in=chosen).values_list("session_id", flat=True))
+            if unknown := [session_id for session_id in chosen if session_id not in known]:
+                raise CommandError(f"There is no session {', '.join(unknown)}.")
             if options["json"]:
                 self.print_json(chosen)
             else:

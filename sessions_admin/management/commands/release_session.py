@@ -1,8 +1,18 @@
+from typing import Any
+
 from sessions_admin.management.verbs import SessionVerb
-from sessions_admin.sessions.lifecycle import release_session
+from sessions_admin.sessions.lifecycle import NotHeld, Outcome, release_session
+
+
+def release(session_id: str, **options: Any) -> Outcome:
+    """Release a session; one that is not held stays as it is, as one that is held again does."""
+    try:
+        return release_session(session_id, **options)
+    except NotHeld as error:
+        return error.outcome
 
 
 class Command(SessionVerb):
     help = "End the hold on a session."
-    verb = staticmethod(release_session)
+    verb = staticmethod(release)
     done = "Released"

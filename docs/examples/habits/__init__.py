@@ -1,0 +1,1 @@
+"""An app of your own: habits, and a tool that notes one (see docs/extra-apps.md)."""
