@@ -12,7 +12,7 @@ from django.http import HttpRequest, QueryDict
 from chat import accounts
 from chat.models import User
 from chat.models.email import MAX_LENGTH, EmailAddressFormField
-from chat.models.user import WeekStart
+from chat.models.user import WeekStart, is_time_zone
 
 EMAIL_WIDGET = forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email", "autocapitalize": "none"})
 PASSWORD_LENGTH = 1_000
@@ -73,6 +73,10 @@ class SignUpForm(ChoosePasswordForm):
 
     email = EmailAddressFormField(label="E-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
     field_order = ("email", "password")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].widget.attrs["autofocus"] = True
 
     def clean_email(self) -> str:
         """Refuse an address that has an account."""
@@ -193,10 +197,17 @@ def time_zone_choices() -> list[tuple[str, str | list[tuple[str, str]]]]:
     return [("UTC", "UTC"), *regions.items()]
 
 
+class TimeZoneField(forms.ChoiceField):
+    """Offers each zone by its present name, and accepts every name, as browsers report old ones (`US/Eastern`)."""
+
+    def valid_value(self, value: Any) -> bool:
+        return isinstance(value, str) and is_time_zone(value)
+
+
 class TimeZoneForm(forms.Form):
     """Where the person's clock stands."""
 
-    time_zone = forms.ChoiceField(label="Time zone", choices=time_zone_choices)
+    time_zone = TimeZoneField(label="Time zone", choices=time_zone_choices)
     week_start = forms.TypedChoiceField(
         label="Weeks start on", choices=WeekStart.choices, coerce=int, required=False, empty_value=None
     )

@@ -1,6 +1,7 @@
 """Pages: who may see them, and what they are given to show."""
 
 import uuid
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
@@ -28,6 +30,7 @@ from chat import accounts, forms, history, shelf, usage
 from chat.accounts import known_devices, links, mail
 from chat.assistant.configured import describe
 from chat.assistant.model_config import configured, name_in_use
+from chat.markdown import render_newest
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.task_panel import OPEN_SHOWN, is_overdue
@@ -89,6 +92,11 @@ def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UU
     return _chat_page(request, page)
 
 
+def _rendered(turns: Sequence[history.ShownTurn]) -> Iterable[tuple[history.ShownTurn, SafeString]]:
+    """Return each turn with the HTML of its reply, for readers without scripts."""
+    return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
+
+
 def _tasks_wanted(request: HttpRequest) -> int:
     """Return how many open tasks the page shows: `?tasks=` of the address, within bounds."""
     wanted = request.GET.get("tasks", "")
@@ -108,6 +116,7 @@ def _chat_page(request: PersonRequest, page: history.ChatPage) -> HttpResponse:
         now = timezone.localtime()
         context = {
             "page": page,
+            "turns": _rendered(page.turns),
             "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
             "state": page.as_json(),
             **_models(page),

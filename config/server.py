@@ -289,7 +289,7 @@ def _set_up() -> None:
     capture_uncaught()
     # Static files are read at once, which is what is wanted here.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
-    # They come from the apps' own folders; the collected ones are for those who serve them by something else.
+    # Files that nobody has collected come from the apps' own folders.
     warnings.filterwarnings("ignore", message="No directory at")
     # Each connection takes a descriptor, and many systems allow 1,024 unless more are asked for.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

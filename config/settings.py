@@ -77,6 +77,8 @@ MIDDLEWARE = [
     "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
     "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Beside WhiteNoise, which is synchronous too: no further hop to a thread.
+    "config.page_compression.compress_pages",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "chat.web.refusals.Refusals",
@@ -287,7 +289,14 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "config.static_files.CollectedFilesStorage"},
+}
+# Files that are not collected, by `up` or `collectstatic`, are served from the apps' folders.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["map", "png", "jpg", "jpeg", "gif", "webp", "woff", "woff2", "gz", "br"]
 WHITENOISE_AUTOREFRESH = DEBUG
 
 LANGUAGE_CODE = "en-us"

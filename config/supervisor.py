@@ -28,6 +28,7 @@ from config.preparation import FirstAdmin, prepare
 from config.processes import spawn
 from config.runtime.probe import Pace, Probe
 from config.server import bind
+from config.static_files import collect
 from sessions_admin.heartbeat import workers
 
 Say = Callable[[str], None]
@@ -133,8 +134,12 @@ class Supervisor:
     # The start.
 
     def _start(self, mark: str) -> None:
+        # While the database starts, which takes as long.
+        collecting = threading.Thread(target=collect, name="static files", daemon=True)
+        collecting.start()
         url = settings.DATABASE_URL or self._start_database()
         admin = self._prepare()
+        collecting.join()
         server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url})
         if self._stop.is_set():
             return

@@ -46,6 +46,10 @@ class SessionReply(Schema):
     last_activity_at: datetime
 
 
+class SessionPage(Page[SessionReply]):
+    """A part of a list."""
+
+
 class SessionDetailsReply(SessionReply):
     """All that is known of a session; what is in it only where that was asked for."""
 
@@ -81,13 +85,13 @@ class InspectionReason(Input):
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
 
 
-class Why(Input):
+class Reason(Input):
     """What the audit is to say."""
 
     reason: Text = Field("", max_length=REASON_LENGTH)
 
 
-class Hold(Input):
+class HoldRequest(Input):
     """Why a session is kept, and how long."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
@@ -105,7 +109,7 @@ class OutcomeReply(Schema):
     bytes: int
 
 
-@sessions.get("", response=Page[SessionReply])
+@sessions.get("", response=SessionPage)
 def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narrowed]) -> Page[SessionReply]:
     """List sessions, the last used first."""
     user = _staff(request, *SEE_SESSIONS)
@@ -138,36 +142,36 @@ def inspect_session(request: HttpRequest, session_id: SessionId, why: Inspection
 
 
 @sessions.post("/{session_id}/prune", response={200: OutcomeReply, **REFUSED})
-def prune_session(request: HttpRequest, session_id: SessionId, why: Why | None = None) -> Outcome:
+def prune_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
     """Remove whole user turns from the old end of a session until it is within its limit."""
     return lifecycle.prune_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/clear", response={200: OutcomeReply, **REFUSED})
-def clear_session(request: HttpRequest, session_id: SessionId, why: Why | None = None) -> Outcome:
+def clear_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
     """Let the assistant forget a conversation for good; what people wrote stays."""
     return lifecycle.clear_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/rebuild", response={200: OutcomeReply, **REFUSED})
-def rebuild_session(request: HttpRequest, session_id: SessionId, why: Why | None = None) -> Outcome:
+def rebuild_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
     """Fill a session again from the record."""
     return lifecycle.rebuild_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/hold", response={200: OutcomeReply, **REFUSED})
-def hold_session(request: HttpRequest, session_id: SessionId, hold: Hold) -> Outcome:
+def hold_session(request: HttpRequest, session_id: SessionId, hold: HoldRequest) -> Outcome:
     """Keep a session from everything that would remove it."""
     return lifecycle.hold_session(session_id, actor=_manager(request), reason=hold.reason, until=hold.until)
 
 
 @sessions.post("/{session_id}/release", response={200: OutcomeReply, **REFUSED})
-def release_session(request: HttpRequest, session_id: SessionId, why: Why | None = None) -> Outcome:
+def release_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
     """End a hold."""
     return lifecycle.release_session(session_id, actor=_manager(request), reason=_said(why))
 
 
-class Wanted(Input):
+class CleanupRequest(Input):
     """Which clean-up is asked for."""
 
     dry_run: bool = Field(description="A preview: the same run, which removes nothing.")
@@ -207,7 +211,7 @@ class CleanupRunReply(Schema):
 
 
 @cleanup_runs.post("", response={202: CleanupRunReply, 409: ErrorReply})
-def request_cleanup(request: HttpRequest, wanted: Wanted) -> Status[CleanupRunReply]:
+def request_cleanup(request: HttpRequest, wanted: CleanupRequest) -> Status[CleanupRunReply]:
     """Have the worker clean up, or preview that, as soon as it can."""
     return Status(202, _run(schedules.request_cleanup(actor=_staff(request, RUN), dry_run=wanted.dry_run)))
 
@@ -231,7 +235,7 @@ def _manager(request: HttpRequest) -> str:
     return audit.of_user(_staff(request, MANAGE))
 
 
-def _said(why: Why | None) -> str:
+def _said(why: Reason | None) -> str:
     return why.reason if why else ""
 
 

@@ -58,6 +58,17 @@ class Credentials(Input):
     password: Password = Field(examples=["correct horse battery"])
 
 
+class NewAccount(Credentials):
+    """What an account begins with."""
+
+    time_zone: str = Field(
+        "UTC",
+        max_length=64,
+        description="An IANA name, old ones (`US/Eastern`) too; an unknown one becomes UTC.",
+        examples=["Europe/Berlin"],
+    )
+
+
 class SignedInReply(Schema):
     """Whose account it is, and the token that opens it: for 30 days, unless the site says otherwise."""
 
@@ -72,7 +83,7 @@ class MailSentReply(Schema):
     detail: str
 
 
-class Me(Schema):
+class Account(Schema):
     """Whose account it is."""
 
     user_id: uuid.UUID
@@ -81,7 +92,7 @@ class Me(Schema):
     is_active: bool
 
 
-class TokenBody(Input):
+class TokenRequest(Input):
     """A token to be made."""
 
     name: Text = Field(min_length=1, max_length=NAME_LENGTH, pattern=r"\S", examples=["My script"])
@@ -106,6 +117,10 @@ class TokenReply(Schema):
     is_valid: bool = Field(description="Whether it opens anything.")
 
 
+class TokenPage(Page[TokenReply]):
+    """A part of a list."""
+
+
 class NewTokenReply(TokenReply):
     """A token that was just made, with its key, which is shown this once."""
 
@@ -117,7 +132,7 @@ class NewTokenReply(TokenReply):
     response={201: SignedInReply, 202: MailSentReply, 400: ErrorReply, 403: ErrorReply, 409: ErrorReply},
     auth=anybody,
 )
-def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply] | Status[MailSentReply]:
+def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | Status[MailSentReply]:
     """Make an account, and sign in to it.
 
     202 where the server sends mail: for every address alike, a mail says how to go on, with a link to choose a
@@ -129,7 +144,7 @@ def register(request: HttpRequest, body: Credentials) -> Status[SignedInReply] |
         mail.ask_for_mail(request, mail.send_sign_up_link, email=body.email)
         return Status(202, MailSentReply(detail="Look in the mailbox of the address: a mail says how to go on."))
     accounts.check_free(body.email)
-    user = accounts.sign_up(email=body.email, password=body.password, time_zone="UTC")
+    user = accounts.sign_up(email=body.email, password=body.password, time_zone=body.time_zone)
     return Status(201, _signed_in(tokens.make_by_sign_in(user)))
 
 
@@ -145,14 +160,14 @@ def sign_in(request: HttpRequest, body: Credentials) -> SignedInReply:
     return _signed_in(tokens.make_by_sign_in(user))
 
 
-@router.get("/me", response=Me)
-def get_me(request: HttpRequest) -> Me:
+@router.get("/me", response=Account)
+def get_me(request: HttpRequest) -> Account:
     """Say whose account this is."""
     user = caller(request).user
-    return Me(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
+    return Account(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
 
 
-@router.get("/tokens", response=Page[TokenReply], auth=themselves)
+@router.get("/tokens", response=TokenPage, auth=themselves)
 def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
     """List one's tokens, the newest first; those that have ended are among them for 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
@@ -160,7 +175,7 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
-def create_token(request: HttpRequest, body: TokenBody, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
+def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
     """Make a token for a program. Its key is shown this once.
 
     A scope opens nothing that the person may not do themselves. 409 where there are a hundred already, and where the

@@ -58,7 +58,7 @@ REPLIES = {
             "description": "What was asked for, or the events of a reply as they come.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                EVENTS: {"schema": events("One event of the protocol.", ANY_EVENT, numbered=False)},
+                EVENTS: {"schema": events("The data of an event is an event of the protocol.", ANY_EVENT)},
             },
         },
         404: {"description": "Not Found"},

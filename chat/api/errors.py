@@ -52,6 +52,15 @@ SAID: Mapping[int, tuple[str, str]] = {
 }
 
 
+def error_codes() -> list[str]:
+    """Return the codes of all failures."""
+    kinds: list[type[exceptions.ThreadkeeperError]] = [exceptions.ThreadkeeperError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    of_ours = {kind.code for kind in kinds if not kind.__module__.partition(".tests")[1]}
+    return sorted(of_ours | {code for code, _ in SAID.values()} | {"invalid"})
+
+
 def error_reply(
     status: int, code: str = "", detail: str = "", *, fields: Mapping[str, str] | None = None
 ) -> HttpResponse:

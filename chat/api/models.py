@@ -19,7 +19,11 @@ class ModelReply(Schema):
     is_default: bool = Field(description="Whether it answers where no other is chosen.")
 
 
-@router.get("", response=Page[ModelReply])
+class ModelPage(Page[ModelReply]):
+    """A part of a list."""
+
+
+@router.get("", response=ModelPage)
 def list_models(request: HttpRequest) -> Page[ModelReply]:
     """List the models, the default first; none where the built-in one answers."""
     models = [

@@ -1,6 +1,6 @@
 """The API's description of itself: what ninja writes, and what holds for all operations alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -12,11 +12,15 @@ from ninja.operation import Operation
 from ninja.params.models import QueryModel
 
 from chat.api.caller import SignedIn, address_of, by_address
-from chat.api.errors import SAID, reply_to
+from chat.api.errors import SAID, error_codes, reply_to
+from chat.api.events import TurnEvent
+from chat.api.examples import example_of
 from chat.api.schemas import ErrorReply
 from chat.exceptions import RateLimited
 
 ERROR = {"$ref": "#/components/schemas/ErrorReply"}
+EVENT_STREAM = "text/event-stream"
+TURN_EVENT = {"$ref": "#/components/schemas/TurnEvent"}
 SCHEMES = {
     "bearer": {
         "type": "http",
@@ -39,7 +43,16 @@ SCHEMES = {
 
 
 class Description(OpenAPISchema):
-    """Adds to each operation who may call it, and how it fails."""
+    """Adds to each operation who may call it, how it fails, and examples."""
+
+    def __init__(self, api: NinjaAPI, path_prefix: str) -> None:
+        super().__init__(api, path_prefix)
+        used = set(_references(self["paths"], self.schemas))
+        for name in self.schemas.keys() - used - {"TurnEvent"}:
+            del self.schemas[name]  # of parameters, which are described where they are used
+        for content in _json_bodies(self["paths"]):
+            if "example" not in content:
+                content["example"] = example_of(content["schema"], self.schemas)
 
     def operation_details(self, operation: Operation) -> dict[str, Any]:
         """Describe an operation."""
@@ -51,6 +64,10 @@ class Description(OpenAPISchema):
         details.setdefault("security", [])  # public
         for parameter in details["parameters"]:
             _tidy(parameter)
+        if "requestBody" in details:
+            body = details["requestBody"]["content"]["application/json"]
+            body["schema"].pop("default", None)
+            body["schema"] = body["schema"].get("allOf", [body["schema"]])[0]
         return details
 
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:
@@ -72,6 +89,10 @@ class Description(OpenAPISchema):
         written = ErrorReply.model_json_schema(ref_template="#/components/schemas/{model}", mode="validation")
         self.schemas.update(written.pop("$defs"))
         self.schemas["ErrorReply"] = written
+        self.schemas["Problem"]["properties"]["code"]["enum"] = error_codes()
+        event = TurnEvent.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        self.schemas.update(event.pop("$defs"))
+        self.schemas["TurnEvent"] = event
         return {"schemas": self.schemas, "securitySchemes": SCHEMES}
 
 
@@ -145,6 +166,31 @@ def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:
     return failures
 
 
+def _json_bodies(paths: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what describes a JSON body, of each request and each response."""
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            if "application/json" in body.get("content", {}):
+                yield body["content"]["application/json"]
+
+
+def _references(value: Any, schemas: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of the schemas that a part of the document refers to, and those that these refer to."""
+    found: list[Any] = [value]
+    seen: set[str] = set()
+    while found:
+        match found.pop():
+            case dict() as entry:
+                name = str(entry.get("$ref", "")).rpartition("/")[2]
+                if name in schemas and name not in seen:
+                    seen.add(name)
+                    found.append(schemas[name])
+                found += entry.values()
+            case list() as entries:
+                found += entries
+    yield from seen
+
+
 def _schemas(reply: dict[str, Any]) -> list[object]:
     return [content.get("schema") for content in reply.get("content", {}).values()]
 
@@ -166,14 +212,6 @@ def _failure(status: int) -> dict[str, Any]:
     return reply
 
 
-def events(description: str, data: dict[str, Any], *, numbered: bool) -> dict[str, Any]:
-    """Describe a stream by what one event is, as OpenAPI before 3.2 lets one do; comments come in between."""
-    number = {"id": {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}} if numbered else {}
-    payload = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    required = [*number, "data"]
-    return {
-        "type": "object",
-        "description": description,
-        "required": required,
-        "properties": {**number, "data": payload},
-    }
+def events(description: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Describe a stream as text, for OpenAPI before 3.2 has no other way, and the data of its events."""
+    return {"type": "string", "description": description, "contentMediaType": EVENT_STREAM, "contentSchema": data}

@@ -18,7 +18,7 @@ router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 Words = Annotated[Text, Query(alias="q", min_length=1, max_length=200, examples=["groceries"])]
 
 
-class Match(Schema):
+class SearchResult(Schema):
     """A thread in which the words are, and the newest message with them; where only the title has them, none."""
 
     thread_id: uuid.UUID
@@ -31,15 +31,19 @@ class Match(Schema):
     snippet: str | None = Field(description="The words and what is round them.")
 
 
-@router.get("", response=Page[Match])
-def search_threads(request: HttpRequest, q: Words, paging: Query[Paging]) -> Page[Match]:
+class SearchPage(Page[SearchResult]):
+    """A part of a list."""
+
+
+@router.get("", response=SearchPage)
+def search_threads(request: HttpRequest, q: Words, paging: Query[Paging]) -> Page[SearchResult]:
     """Find threads by what was said in them: all of the words, `"a phrase"`, `or`, `-not`. The trash is left out."""
     hits = record.search(user_id=caller(request).user.pk, words=q, limit=paging.limit, after=paging.moment)
     return page(hits, limit=paging.limit, show=_match, cursor=lambda hit: moment_cursor(hit.updated_at, hit.id))
 
 
-def _match(hit: record.Hit) -> Match:
-    return Match.model_validate(
+def _match(hit: record.Hit) -> SearchResult:
+    return SearchResult.model_validate(
         {
             "thread_id": hit.id,
             "title": hit.title,

@@ -133,13 +133,17 @@ def _changing(status: int) -> dict[str, Any]:
 CHANGES, CREATES, DELETES = _changing(200), _changing(201), _changing(204)
 
 
+class TaskPage(Page[TaskReply]):
+    """A part of a list."""
+
+
 class WhichTasks(Paging):
     """Which part of the list is asked for."""
 
     status: Literal["all", "pending", "completed"] = "all"
 
 
-@router.get("", response=Page[TaskReply])
+@router.get("", response=TaskPage)
 def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply]:
     """List one's tasks, by number."""
     user = caller(request).user

@@ -50,7 +50,7 @@ class ThreadChange(Input):
         return self
 
 
-class ThreadMade(Schema):
+class CreatedThread(Schema):
     """A thread in which nothing was said yet."""
 
     thread_id: uuid.UUID
@@ -58,7 +58,7 @@ class ThreadMade(Schema):
     created_at: datetime
 
 
-class ThreadLine(ThreadMade):
+class ThreadLine(CreatedThread):
     """A thread as a line of a list."""
 
     updated_at: datetime = Field(description="When somebody last said something in it.")
@@ -68,6 +68,10 @@ class ThreadLine(ThreadMade):
     trash_on: datetime | None = Field(description="When it goes to the trash by itself, once that is within a week.")
     purge_on: datetime | None = Field(description="When it is deleted for good, where it is in the trash.")
     model: str | None = Field(description="The name of the model that answers; null for the built-in one.")
+
+
+class ThreadPage(Page[ThreadLine]):
+    """A part of a list."""
 
 
 class MessageReply(Schema):
@@ -122,12 +126,12 @@ EXPORTS = {Format.JSON: export.as_json, Format.MARKDOWN: export.as_markdown}
 FILE = {"description": "A file.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 
 
-@router.post("", response={201: ThreadMade})
+@router.post("", response={201: CreatedThread})
 def create_thread(
     request: HttpRequest,
     body: Annotated[NewThread, Body()] = NewThread(),  # noqa: B008
     idempotency_key: CreationKey = "",
-) -> Status[ThreadMade]:
+) -> Status[CreatedThread]:
     """Begin a thread; it may have a title, else its first message gives it one."""
     user = caller(request).user
     line, is_new = once(
@@ -141,10 +145,10 @@ def create_thread(
     )
     if is_new:
         _tell(request, line.id)
-    return Status(201, ThreadMade(thread_id=line.id, title=line.title, created_at=line.created_at))
+    return Status(201, CreatedThread(thread_id=line.id, title=line.title, created_at=line.created_at))
 
 
-@router.get("", response=Page[ThreadLine])
+@router.get("", response=ThreadPage)
 def list_threads(
     request: HttpRequest, paging: Query[Paging], status: Annotated[Where, Query()] = Where.ACTIVE
 ) -> Page[ThreadLine]:

@@ -9,7 +9,7 @@ from pydantic import StrictBool
 
 from chat import threads as record
 from chat.api.caller import SignedIn, caller, pass_of
-from chat.api.openapi import events
+from chat.api.openapi import TURN_EVENT, events
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.api.streams import EVENTS, TurnStream, open_streams
 from chat.api.telling import place_of
@@ -35,26 +35,13 @@ data: {"type":"content_delta","delta":" there!"}
 id: 1-8
 data: {"type":"message_end","message_id":"…","content":"Hello there!","status":"done"}
 """
-DATA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type"],
-    "properties": {
-        "type": {"enum": ["message_start", "content_delta", "approval_requested", "message_end", "error"]},
-        "message_id": {"type": ["string", "null"], "format": "uuid"},
-        "delta": {"type": "string"},
-        "content": {"type": "string"},
-        "error": {
-            "type": "object",
-            "required": ["code", "detail", "retryable"],
-            "properties": {"code": {"type": "string"}, "detail": {"type": "string"}, "retryable": {"type": "boolean"}},
-        },
-    },
-}
 STREAM: dict[str, Any] = {
     "responses": {
         200: {
             "description": "The turn's events; the first may be a comment, and comments come in between.",
-            "content": {EVENTS: {"schema": events("One event.", DATA, numbered=True), "example": EXAMPLE}},
+            "content": {
+                EVENTS: {"schema": events("The data of an event is a TurnEvent.", TURN_EVENT), "example": EXAMPLE}
+            },
         }
     }
 }

@@ -59,6 +59,13 @@ def test_the_day_on_which_weeks_start_changes(owner: User, owner_client: Client)
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "UTC", "week_start": "3"}).status_code == 422
 
 
+def test_a_time_zone_has_its_old_names_too(owner: User, owner_client: Client) -> None:
+    assert owner_client.post(URL, {"form": "time_zone", "time_zone": "US/Eastern"}).status_code == 302
+    owner.refresh_from_db()
+    assert owner.zone.key == "US/Eastern"
+    assert '<option value="US/Eastern" selected>' in owner_client.get(URL).content.decode()
+
+
 def test_a_time_zone_that_nobody_knows_is_refused(owner: User, owner_client: Client) -> None:
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "Mars/Olympus"}).status_code == 422
     owner.refresh_from_db()

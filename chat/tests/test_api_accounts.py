@@ -47,6 +47,12 @@ def test_an_account_is_made_and_signed_in_to(client: Client) -> None:
     assert Session.objects.count() == 0  # no login of the pages began
 
 
+@pytest.mark.parametrize(("given", "kept"), [("US/Eastern", "US/Eastern"), ("Mars/Olympus", "UTC")])
+def test_an_account_has_the_time_zone_that_a_program_names(client: Client, given: str, kept: str) -> None:
+    assert post(client, REGISTER, email="ada@example.com", password=PASSWORD, time_zone=given).status_code == 201
+    assert User.objects.get().time_zone == kept
+
+
 def test_an_address_that_has_an_account_is_taken_in_any_letter_case(client: Client, owner: User) -> None:
     assert error_of(post(client, REGISTER, email="OWNER@example.com", password=PASSWORD), 409) == "taken"
     assert User.objects.count() == 1

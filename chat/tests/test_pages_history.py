@@ -55,7 +55,8 @@ def test_history_is_read_without_scripts(owner_client: Client, groceries: Conver
     talk.say(groceries, "Add milk", "Added **1** Milk.", calls=1)
     talk.say(groceries, "And eggs", None, status=Status.FAILED, error="The model did not answer.")
     shown = visible(owner_client, groceries)
-    for text in ("Add milk", "Added **1** Milk.", "And eggs", "The model did not answer.", "Create task: Add milk"):
+    assert "Added <strong>1</strong> Milk." in owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    for text in ("Add milk", "And eggs", "The model did not answer.", "Create task: Add milk"):
         assert text in shown
 
 
@@ -146,7 +147,7 @@ def test_chats_stand_with_the_last_one_spoken_in_first(owner: User, owner_client
     titles = [line.title for line in shelf.conversations_of(owner)]
     assert titles == ["newest", "old", "older"]
     page = owner_client.get("/").content.decode()
-    assert re.findall(r'conversation__title">(\w+)<', page) == titles
+    assert re.findall(r'conversation__title" title="(\w+)">\1<', page) == titles
 
 
 def test_tasks_stand_by_date_then_by_priority(owner: User) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from chat.models import User
@@ -138,6 +139,25 @@ def test_operations_are_in_the_contract() -> None:
     there = {(method.upper(), nameless(path)) for path, operations in paths for method in operations}
     assert told - there == set()
     assert there - told == TOLD_IN_ONE_ROW
+
+
+def test_each_body_and_each_reply_has_an_example_that_fits() -> None:
+    described = json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
+    shapes = {"components": described["components"]}
+    for path in described["paths"].values():
+        for operation in path.values():
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for content in (body["content"] for body in bodies if "content" in body):
+                for kind, described_as in content.items():
+                    if kind == "application/json":
+                        Draft202012Validator(described_as["schema"] | shapes).validate(described_as["example"])
+
+
+def test_each_event_of_a_stream_is_described() -> None:
+    schemas = api.get_openapi_schema()["components"]["schemas"]
+    kinds = set(schemas["TurnEvent"]["discriminator"]["mapping"])
+    assert kinds == {"message_start", "content_delta", "approval_requested", "message_end", "error"}
+    assert {"not_found", "invalid", "rate_limited"} <= set(schemas["Problem"]["properties"]["code"]["enum"])
 
 
 def nameless(path: str) -> str:

@@ -230,7 +230,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             try:
                 answer = carry_out(self, request, person, request.POST.get("reason", "").strip())
             except ThreadkeeperError as error:
-                self.message_user(request, f"{person.email}: {error.detail}", messages.ERROR)
+                self.message_user(request, f"The account of {person.email}: {error.detail}", messages.ERROR)
             else:
                 if answer is not None:
                     return answer
@@ -247,7 +247,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Open an account again."""
         accounts.reactivate_person(person.pk, actor=_actor(request), reason=reason)
-        self.message_user(request, f"{person.email} can sign in again.", messages.SUCCESS)
+        self.message_user(request, f"The account of {person.email} is open: they can sign in again.", messages.SUCCESS)
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
         """Give everything about a person."""

@@ -169,14 +169,20 @@ class SessionVerbs(LongListAdmin[AgentSession]):
             try:
                 outcome = function(session.session_id, **how)
             except ThreadkeeperError as error:
-                self.message_user(request, f"{session.session_id}: {error.detail}", messages.ERROR)
+                self.message_user(request, f"{_named(request, session)}: {error.detail}", messages.ERROR)
             else:
                 done += 1
                 removed += max(outcome.items_before - outcome.items, 0)
         if done:
-            counted = f"{done} session{'' if done == 1 else 's'} {verb.done}"
+            some = f"{done} session{'' if done == 1 else 's'}"
+            counted = f"{_named(request, sessions[0]) if len(sessions) == 1 else some} {verb.done}"
             gone = f", {removed:,} item{'' if removed == 1 else 's'} removed" if removed else ""
             self.message_user(request, f"{counted}{gone}.", messages.SUCCESS)
+
+
+def _named(request: HttpRequest, session: AgentSession) -> str:
+    """Return the title of a session for those who may read it, else its id, behind a word that may be capitalised."""
+    return f"Session “{session.conversation if request.user.has_perm(READ) else session.session_id}”"
 
 
 def _how(request: HttpRequest, verb: Verb) -> dict[str, Any]:

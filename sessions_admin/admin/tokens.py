@@ -88,7 +88,7 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         try:
             revoke_token(token_id, actor=audit.of_user(request.user), reason=reason)
         except ThreadkeeperError as error:
-            self.message_user(request, f"{token.beginning}…: {error.detail}", messages.ERROR)
+            self.message_user(request, f"Token {token.beginning}…: {error.detail}", messages.ERROR)
         else:
-            said = f"{token.beginning}… of {token.user.email} is revoked: it opens nothing any more."
+            said = f"Token {token.beginning}… of {token.user.email} is revoked: it opens nothing any more."
             self.message_user(request, said, messages.SUCCESS)

@@ -18,7 +18,7 @@ BAD = "holds no item"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InspectedItem:
     """One item as it is kept; a call stands with the output that answers it."""
 
     n: int  # its place, from 1
@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class InspectedMessage:
     """One message of the conversation."""
 
     position: int
@@ -47,7 +47,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InspectedResponse:
     """One response of the model."""
 
     n: int
@@ -58,7 +58,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class InspectedCall:
     """One call of a tool, as it was carried out."""
 
     call_id: str
@@ -72,7 +72,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnShown:
+class InspectedTurn:
     """What the journal tells of one turn."""
 
     seq: int
@@ -86,23 +86,23 @@ class TurnShown:
     accepted_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    steps: list[Step]
-    calls: list[Call]
-    items: list[Entry]  # that the session was given of it
+    steps: list[InspectedResponse]
+    calls: list[InspectedCall]
+    items: list[InspectedItem]  # that the session was given of it
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class AdoptedBatch:
     """Items that another program wrote into the session file."""
 
     after_turn: int
     created_at: datetime
     is_forgotten: bool  # by clearing
-    items: list[Entry]
+    items: list[InspectedItem]
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class QuarantinedRow:
     """A row in quarantine."""
 
     id: int
@@ -112,7 +112,7 @@ class SetAside:
     created_at: datetime
 
 
-def entries_of(stored: Stored, *, awaiting: Collection[str] = ()) -> list[Entry]:
+def entries_of(stored: Stored, *, awaiting: Collection[str] = ()) -> list[InspectedItem]:
     """Show a session as the file has it, rows that hold no item in their places."""
     wrong = faults(stored.items, awaiting=awaiting)
     good = {row.id: (row.id, row.item, wrong.get(index, "")) for index, row in enumerate(stored.rows)}
@@ -120,12 +120,12 @@ def entries_of(stored: Stored, *, awaiting: Collection[str] = ()) -> list[Entry]
     return _paired([rows[row_id] for row_id in sorted(rows)])
 
 
-def entries(items: Sequence[Item]) -> list[Entry]:
+def entries(items: Sequence[Item]) -> list[InspectedItem]:
     """Show items that do not come from the file."""
     return _paired([(None, item, "") for item in items])
 
 
-def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[Entry]:
+def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[InspectedItem]:
     answers: dict[str, int] = {}
     calls: set[str] = set()
     for index, (_, item, fault) in enumerate(rows):
@@ -149,11 +149,11 @@ def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[Entry
 
 def _entry(
     n: int, raw: Item | BadRow, row_id: int | None, fault: str, output: Item | None, output_n: int | None
-) -> Entry:
+) -> InspectedItem:
     if isinstance(raw, BadRow):
-        return Entry(n, "bad", storable(raw.data), storable(raw.data), row_id, fault)
+        return InspectedItem(n, "bad", storable(raw.data), storable(raw.data), row_id, fault)
     item, output = storable(raw), storable(output)  # half a character can be kept in the file, and not be shown
-    return Entry(
+    return InspectedItem(
         n=n,
         kind=_kind(item),
         text=_text(item),
@@ -195,44 +195,50 @@ def _text(item: Item) -> str:
 # What PostgreSQL keeps.
 
 
-def said_in(conversation: Conversation, *, begins_at: object, newest: int | None) -> list[Said]:
+def said_in(conversation: Conversation, *, begins_at: object, newest: int | None) -> list[InspectedMessage]:
     """Return what people see of a conversation, in order; `begins_at` is the turn at which its memory begins."""
     messages = Message.objects.filter(conversation=conversation, position__isnull=False).select_related("turn")
-    said: list[Said] = []
+    said: list[InspectedMessage] = []
     has_begun = begins_at is None
     for message in _newest(messages.order_by("-position"), newest):
         begins = not has_begun and message.turn_id == begins_at
         has_begun = has_begun or begins
         is_forgotten = message.turn.seq <= conversation.memory_from
         place = message.position or 0
-        said.append(Said(place, message.role, message.text, message.created_at, message.turn.seq, is_forgotten, begins))
+        said.append(
+            InspectedMessage(
+                place, message.role, message.text, message.created_at, message.turn.seq, is_forgotten, begins
+            )
+        )
     return said
 
 
-def journal_of(conversation: Conversation, *, newest: int | None) -> list[TurnShown]:
+def journal_of(conversation: Conversation, *, newest: int | None) -> list[InspectedTurn]:
     """Return what each turn of a conversation did, in order."""
     turns = Turn.objects.filter(conversation=conversation).prefetch_related("steps", "tool_calls")
     return [_turn(turn) for turn in _newest(turns.order_by("-seq"), newest)]
 
 
-def adopted_by(conversation: Conversation) -> list[Adopted]:
+def adopted_by(conversation: Conversation) -> list[AdoptedBatch]:
     """Return what other programs wrote into a conversation's session, in its order."""
     rows = AdoptedItems.objects.filter(conversation=conversation)
-    return [Adopted(row.after_turn, row.created_at, row.is_forgotten, entries(json.loads(row.items))) for row in rows]
+    return [
+        AdoptedBatch(row.after_turn, row.created_at, row.is_forgotten, entries(json.loads(row.items))) for row in rows
+    ]
 
 
-def set_aside_of(session_id: str) -> list[SetAside]:
+def set_aside_of(session_id: str) -> list[QuarantinedRow]:
     """Return a session's rows in quarantine, the newest first."""
     rows = Quarantined.objects.filter(session_id=session_id).order_by("-pk")
-    return [SetAside(row.pk, row.row_id, row.content, row.reason, row.created_at) for row in rows]
+    return [QuarantinedRow(row.pk, row.row_id, row.content, row.reason, row.created_at) for row in rows]
 
 
 def _newest(rows: Any, limit: int | None) -> list[Any]:
     return list(rows if limit is None else rows[:limit])[::-1]
 
 
-def _turn(turn: Turn) -> TurnShown:
-    return TurnShown(
+def _turn(turn: Turn) -> InspectedTurn:
+    return InspectedTurn(
         seq=turn.seq,
         status=turn.status,
         attempt=turn.attempt,
@@ -250,12 +256,12 @@ def _turn(turn: Turn) -> TurnShown:
     )
 
 
-def _step(step: TurnStep) -> Step:
-    return Step(step.n, step.output, step.usage, step.duration_ms, step.is_void)
+def _step(step: TurnStep) -> InspectedResponse:
+    return InspectedResponse(step.n, step.output, step.usage, step.duration_ms, step.is_void)
 
 
-def _call(call: ToolCall) -> Call:
-    return Call(
+def _call(call: ToolCall) -> InspectedCall:
+    return InspectedCall(
         call_id=call.call_id,
         name=call.name,
         arguments=call.arguments,

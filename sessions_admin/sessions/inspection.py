@@ -26,12 +26,18 @@ from chat.models.turn import HOLDING, Decision
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.sessions import exhibits
-from sessions_admin.sessions.exhibits import Adopted, Entry, Said, SetAside, TurnShown
+from sessions_admin.sessions.exhibits import (
+    AdoptedBatch,
+    InspectedItem,
+    InspectedMessage,
+    InspectedTurn,
+    QuarantinedRow,
+)
 
 NEWEST = 200  # turns, and messages, that a page is to hold
 
 
-class Course(StrEnum):
+class NextMemory(StrEnum):
     """What becomes of what the file holds when the next turn begins."""
 
     AS_STORED = "as stored"
@@ -41,21 +47,21 @@ class Course(StrEnum):
 
 
 SAYS = {
-    Course.AS_STORED: "The assistant is given what the file holds, as it is.",
-    Course.REBUILT: "What the file holds is not what the next turn begins with: it is put right first.",
-    Course.AT_WORK: "A turn runs or waits for a decision, so that this may change at any moment.",
-    Course.UNKNOWN: "The next turn goes on without context, unless the file can be used by then.",
+    NextMemory.AS_STORED: "The assistant is given what the file holds, as it is.",
+    NextMemory.REBUILT: "What the file holds is not what the next turn begins with: it is put right first.",
+    NextMemory.AT_WORK: "A turn runs or waits for a decision, so that this may change at any moment.",
+    NextMemory.UNKNOWN: "The next turn goes on without context, unless the file can be used by then.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class InspectedMemory:
     """What the file holds of a session, what the next turn is given, and what the mirror says of it."""
 
-    course: Course
+    course: NextMemory
     trouble: str  # a sentence, where the file cannot be read
-    stored: list[Entry]
-    given: list[Entry]  # the same as stored unless it is put right first
+    stored: list[InspectedItem]
+    given: list[InspectedItem]  # the same as stored unless it is put right first
     items: int
     bytes: int
     mirrored_items: int
@@ -89,13 +95,13 @@ class Inspection:
     email: str
     title: str
     at: datetime
-    memory: Memory
-    conversation: list[Said]
+    memory: InspectedMemory
+    conversation: list[InspectedMessage]
     messages: int  # in all; the oldest may be left out
-    journal: list[TurnShown]
+    journal: list[InspectedTurn]
     turns: int
-    adopted: list[Adopted]
-    quarantine: list[SetAside]
+    adopted: list[AdoptedBatch]
+    quarantine: list[QuarantinedRow]
 
     def as_json(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -144,12 +150,12 @@ def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
     )
 
 
-def _memory(session: AgentSession) -> Memory:
+def _memory(session: AgentSession) -> InspectedMemory:
     trouble, stored, size = _stored(session.session_id)
     awaiting = ToolCall.objects.filter(turn__conversation=session.conversation_id, decision=Decision.AWAITING)
     held = exhibits.entries_of(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
-    course, given = (Course.UNKNOWN, held) if trouble else _course(session, stored, held)
-    return Memory(
+    course, given = (NextMemory.UNKNOWN, held) if trouble else _course(session, stored, held)
+    return InspectedMemory(
         course=course,
         trouble=trouble,
         stored=held,
@@ -171,11 +177,11 @@ def _stored(session_id: str) -> tuple[str, Stored, Size]:
         return error.detail, Stored(), Size(0, 0)
 
 
-def _course(session: AgentSession, stored: Stored, held: list[Entry]) -> tuple[Course, list[Entry]]:
+def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) -> tuple[NextMemory, list[InspectedItem]]:
     """Tell what the next turn does with what is stored, by the function that it will ask."""
     conversation_id = session.conversation_id
     if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
-        return Course.AT_WORK, held
+        return NextMemory.AT_WORK, held
     following = session.conversation.last_seq + 1
     last = last_turn(conversation_id, before=following)
     place = Place(
@@ -188,5 +194,5 @@ def _course(session: AgentSession, stored: Stored, held: list[Entry]) -> tuple[C
     )
     given = foresee(stored, place).items
     if given == stored.items and not stored.bad:
-        return Course.AS_STORED, held
-    return Course.REBUILT, exhibits.entries(given)
+        return NextMemory.AS_STORED, held
+    return NextMemory.REBUILT, exhibits.entries(given)

@@ -65,7 +65,7 @@ def test_what_is_held_or_at_work_will_be_refused_and_is_said_so(
     assert "4 0 4 items removed, 0 stay" in page
     assert "2 will be refused" in page
     done = ask(manager, verb, held, busy, free, confirmed="yes")
-    assert "1 session" in done
+    assert "1 session " in done
     assert [AgentSession.objects.get(pk=each.pk).gone_at is None for each in (held, busy, free)] == [True, True, False]
 
 
@@ -140,4 +140,16 @@ def test_a_session_is_looked_after_from_its_own_page_and_back_there_afterwards(
 
     assert answer.headers["Location"] == page
     assert stored(session_file, session.session_id)[0] == 0
-    assert "1 session expired, 4 items removed." in manager.get(page).text
+    assert f"Session “{session.session_id}” expired, 4 items removed." in manager.get(page).text
+
+
+def test_messages_name_a_session_by_its_title_or_by_its_whole_id(
+    hire: Hire, manager: Client, given_session: GivenSession, owner: User
+) -> None:
+    """Django capitalises the first letter of a message, and an id is lost by that."""
+    session = given_session(owner, title="groceries")
+    hold_session(session.session_id, actor="os:tester", reason="asked for")
+    form = {"action": "expire", "_selected_action": session.pk, "confirmed": "yes"}
+    reader = hire("manage_agentsession", "view_session_items")
+    assert "Session “groceries”: This session is held" in reader.post(SESSIONS, form, follow=True).text
+    assert f"Session “{session.session_id}”: This session is held" in manager.post(SESSIONS, form, follow=True).text

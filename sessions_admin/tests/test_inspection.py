@@ -19,7 +19,7 @@ from chat.memory.statements import Fence
 from chat.models import AgentSession, Conversation, Message, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.sessions.inspection import Course, Inspection, export_session, inspect
+from sessions_admin.sessions.inspection import Inspection, NextMemory, export_session, inspect
 from sessions_admin.sessions.lifecycle import clear_session, expire_session
 from sessions_admin.tests.conftest import GivenSession, give_turn
 
@@ -72,7 +72,7 @@ def test_items_are_shown_in_order_with_each_call_beside_its_output(session: Agen
     first, second = memory.given[1:3]
     assert (first.name, first.output_n, first.output_text) == ("create_task", 4, '{"ok": true}')
     assert (second.name, second.output_n, second.output) == ("list_tasks", 5, OTHER_OUTPUT)
-    assert (memory.course, memory.drift, memory.faults) == (Course.AS_STORED, "", 0)
+    assert (memory.course, memory.drift, memory.faults) == (NextMemory.AS_STORED, "", 0)
 
 
 def test_it_is_written_down_before_it_is_shown_and_not_shown_without_a_reason(session: AgentSession) -> None:
@@ -121,7 +121,7 @@ def test_a_row_at_fault_is_marked_and_what_the_next_turn_is_given_stands_beside_
 
     memory = look(session).memory
 
-    assert memory.course == Course.REBUILT
+    assert memory.course == NextMemory.REBUILT
     assert [(entry.kind, entry.fault) for entry in memory.stored if entry.fault] == [
         ("bad", "holds no item"),
         ("output", "answers no open call"),
@@ -137,7 +137,7 @@ def test_a_session_that_expired_shows_with_what_the_next_turn_would_begin(sessio
 
     memory = look(session).memory
 
-    assert (memory.stored, memory.course) == ([], Course.REBUILT)
+    assert (memory.stored, memory.course) == ([], NextMemory.REBUILT)
     assert memory.given[0].text == "Add a cake"
 
 
@@ -146,7 +146,7 @@ def test_one_that_was_cleared_shows_that_nothing_comes_back(session: AgentSessio
 
     seen = look(session)
 
-    assert (seen.memory.given, seen.memory.course) == ([], Course.AS_STORED)
+    assert (seen.memory.given, seen.memory.course) == ([], NextMemory.AS_STORED)
     assert [said.is_forgotten for said in seen.conversation] == [True]
 
 
@@ -176,7 +176,7 @@ def test_while_a_turn_waits_its_open_call_is_no_fault(session: AgentSession, ses
 
     memory = look(session).memory
 
-    assert (memory.course, memory.faults) == (Course.AT_WORK, 0)
+    assert (memory.course, memory.faults) == (NextMemory.AT_WORK, 0)
     assert memory.given is memory.stored
 
 
@@ -198,7 +198,7 @@ def test_without_the_file_the_rest_is_still_shown_and_none_is_made(session: Agen
 
     seen = look(session)
 
-    assert (seen.memory.trouble, seen.memory.course) == ("There is no session file.", Course.UNKNOWN)
+    assert (seen.memory.trouble, seen.memory.course) == ("There is no session file.", NextMemory.UNKNOWN)
     assert seen.memory.drift == ""
     assert [said.text for said in seen.conversation] == ["Hello again"]
     assert not session_file.exists()

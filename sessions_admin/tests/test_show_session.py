@@ -13,7 +13,7 @@ from chat.memory.statements import Fence
 from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.sessions.inspection import SAYS, Course
+from sessions_admin.sessions.inspection import SAYS, NextMemory
 from sessions_admin.tests.conftest import GivenSession, give_turn
 
 SAID = {"role": "user", "content": "Hello"}
@@ -63,7 +63,7 @@ def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: Ag
 
     text = shown(session.session_id, "--items", "--reason", "She asked")
 
-    said, items = text.split(SAYS[Course.AT_WORK])
+    said, items = text.split(SAYS[NextMemory.AT_WORK])
     assert "The list of sessions says 4 items" in said
     assert [line.strip() for line in items.splitlines() if line] == [
         "1  user: Hello",

@@ -391,7 +391,7 @@ class ChatPage {
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     const title = state.conversation?.title || "New chat";
-    byId("title").textContent = title;
+    byId("title").textContent = byId("title").title = title;
     document.title = `${title} · Threadkeeper`;
     this.scroll?.settle();
   }

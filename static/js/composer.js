@@ -82,10 +82,17 @@ export class Composer {
 }
 
 /**
- * Tell whether a key sends what is written. Enter that picks a word of an input method is not meant for us.
+ * Return whether a key belongs to an input method. Safari ends the composition before the Enter that does so: only the
+ * key code tells.
  * @param {KeyboardEvent} event
  */
-export const sends = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing;
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
+/**
+ * Return whether a key sends what is written.
+ * @param {KeyboardEvent} event
+ */
+export const sends = (event) => event.key === "Enter" && !event.shiftKey && !isComposing(event);
 
 /**
  * Say how long a text is, once it is nearly too long.

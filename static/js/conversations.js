@@ -41,7 +41,7 @@ export class ConversationList {
       "aria-current": current ? "page" : null,
     },
       conversation.pinned && h("span", { class: "conversation__pin" }, icon("pin"), h("span", { class: "sr-only" }, "Pinned")),
-      h("span", { class: "conversation__title" }, conversation.title || "New chat"),
+      h("span", { class: "conversation__title", title: conversation.title || null }, conversation.title || "New chat"),
       h("time", { class: "conversation__time", datetime: conversation.updated_at }, when));
     // A menu that is open stays open when only the time beside it changes.
     const offered = JSON.stringify([conversation.title, conversation.pinned]);

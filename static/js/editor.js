@@ -1,7 +1,7 @@
 // @ts-check
 /** A message of one's own, opened to be said otherwise. */
 
-import { grow, lengthOf, sends, showCount } from "./composer.js";
+import { grow, isComposing, lengthOf, sends, showCount } from "./composer.js";
 import { h } from "./dom.js";
 
 let opened = 0;
@@ -26,7 +26,7 @@ export class MessageEditor {
     this.field.value = text;
     this.hint = h("p", { class: "editor__hint", id: hint });
     this.count = h("span", { class: "composer__count", role: "status", hidden: true });
-    this.save = h("button", { type: "submit", class: "button button--small button--primary", "data-testid": "save" }, "Save");
+    this.save = h("button", { type: "submit", class: "button button--small button--primary", "data-testid": "save" }, "Save and send");
     this.element = h("form", { class: "editor", autocomplete: "off" },
       this.field,
       h("div", { class: "editor__foot" },
@@ -55,7 +55,7 @@ export class MessageEditor {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    if (event.key === "Escape" && !event.isComposing) {
+    if (event.key === "Escape" && !isComposing(event)) {
       event.stopPropagation();
       this.actions.cancel();
     } else if (event.target === this.field && sends(event)) {
@@ -87,7 +87,7 @@ export class MessageEditor {
    */
   show(possible, hint) {
     this.isPossible = possible;
-    this.hint.textContent = possible ? hint : "Can be saved once the reply is written.";
+    this.hint.textContent = possible ? hint : "Can be sent once the reply is written.";
     this.changed();
   }
 

@@ -7,6 +7,11 @@
 import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { Marked } from "../vendor/marked/marked.esm.js";
 import { copyButton, h } from "./dom.js";
+import { levels } from "./nesting.js";
+
+const MOST_LEVELS = 40;
+// Newlines beside these are not text; others within a paragraph are shown as line breaks.
+const BESIDE_BLOCKS = /\n?(<\/?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?/g;
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -15,6 +20,8 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "title", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  // The rule for addresses is not for these.
+  ADD_URI_SAFE_ATTR: ["align", "start", "type"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -26,7 +33,6 @@ const escaped = (text) =>
 
 const marked = new Marked({
   gfm: true,
-  breaks: true,
   renderer: {
     // Tags that the assistant writes are text to read, not markup.
     html: (/** @type {{text: string}} */ { text }) => escaped(text),
@@ -42,8 +48,9 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
   }
   // The one kind of field that Markdown makes is a ticked box in a list.
   if (node.tagName === "INPUT") {
-    if (node.getAttribute("type") === "checkbox") node.setAttribute("disabled", "");
-    else node.remove();
+    if (node.getAttribute("type") !== "checkbox") return node.remove();
+    node.setAttribute("disabled", "");
+    node.setAttribute("aria-label", node.hasAttribute("checked") ? "Done" : "Not done");
   }
 });
 
@@ -54,10 +61,11 @@ DOMPurify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
  */
 function blocksOf(text) {
   try {
-    return /** @type {any} */ (marked.lexer(text));
+    if (levels(text) <= MOST_LEVELS) return /** @type {any} */ (marked.lexer(text));
   } catch {
-    return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
+    // Shown as it was written, too.
   }
+  return Object.assign([{ type: "unparsed", raw: text }], { links: {} });
 }
 
 /** A text as it is being written. */
@@ -102,7 +110,7 @@ export class MarkdownView {
     if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
     const element = h("div", { class: "block" });
     try {
-      element.append(DOMPurify.sanitize(marked.parser([token]), ALLOWED));
+      element.append(DOMPurify.sanitize(marked.parser([token]).replace(BESIDE_BLOCKS, "$1"), ALLOWED));
       finish(element, final);
     } catch {
       element.replaceChildren(h("div", { class: "unparsed" }, token.raw));

@@ -56,7 +56,7 @@ export class TaskRow {
     this.pencil.setAttribute("aria-label", `Edit task ${task.number}: ${task.title}`);
     this.main.replaceChildren(
       h("p", { class: "task__title", id: titleId }, task.title),
-      ...(task.description === "" ? [] : [h("p", { class: "task__description" }, task.description)]),
+      ...(task.description === "" ? [] : [h("p", { class: "task__description", title: task.description }, task.description)]),
       h("p", { class: "task__facts" },
         h("span", { class: "task__number" }, `#${task.number}`),
         due !== null && h("span", { class: "task__due" }, icon("clock"), overdue ? `Overdue: ${due}` : due),

@@ -4,7 +4,7 @@ from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.sessions.exhibits import Entry
+from sessions_admin.sessions.exhibits import InspectedItem
 from sessions_admin.sessions.inspection import Inspection, inspect
 from sessions_admin.sessions.listing import session_details
 
@@ -50,7 +50,7 @@ class Command(ShellCommand):
         for row in seen.quarantine:
             self.stdout.write(f"In quarantine, row {row.row_id}, {row.reason}: {row.content}")
 
-    def _show_entry(self, entry: Entry) -> None:
+    def _show_entry(self, entry: InspectedItem) -> None:
         fault = f" [at fault: {entry.fault}]" if entry.fault else ""
         what = f"{entry.kind} {entry.name}".strip()
         self.stdout.write(f"{entry.n:>4}  {what}: {entry.text}{fault}")

@@ -98,7 +98,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
     page.get_by_role("button", name="Hold…").click()
     page.get_by_label("Reason").fill("A dispute")
     page.get_by_role("button", name="Hold", exact=True).click()
-    expect(page.get_by_text("1 session held")).to_be_visible()
+    expect(page.get_by_text("” held.")).to_be_visible()
 
     # One row that somebody else has locked keeps the run where it is until it was asked to stop.
     with psycopg.connect(site.database.url) as other:

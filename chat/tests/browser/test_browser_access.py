@@ -1,0 +1,105 @@
+"""What a finger, forced colours and small aids need."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from chat.tests.browser.conftest import Person, say
+from chat.tests.browser.test_browser_composer import phone
+from config.tests.support import ServerProcess
+
+__all__ = ["phone"]
+
+# Links in the middle of a sentence may be as high as it is.
+SMALL = """() => [...document.querySelectorAll("a, button, summary, select, textarea, input")]
+    .filter((one) => !one.matches("[type=hidden], :disabled"))
+    .filter((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+    .filter((one) => !one.closest("[inert], .skip-link"))
+    .filter((one) => !(one.matches("a") && getComputedStyle(one).display === "inline" && one.closest("p, span, li")))
+    .map((one) => [one.closest("label.choice") ?? one, one])
+    .map(([target, one]) => [target.getBoundingClientRect(), one])
+    .filter(([box]) => box.width > 0 && (box.width < 43.9 || box.height < 43.9))
+    .map(([box, one]) => `${box.width.toFixed(1)}x${box.height.toFixed(1)} ${one.outerHTML.slice(0, 120)}`)"""
+
+
+def test_a_finger_finds_everything_in_a_chat(phone: Page) -> None:
+    say(phone, "Add three tasks: book a table, call Mum, water the plants")
+    say(phone, "Mark task 1 as done")
+    assert phone.evaluate(SMALL) == []
+    phone.get_by_role("button", name="Tasks").click()
+    phone.locator("#done summary").click()
+    assert phone.evaluate(SMALL) == []
+    phone.keyboard.press("Escape")
+    phone.get_by_role("button", name="Chats").click()
+    expect(phone.get_by_test_id("conversation-link")).to_be_in_viewport()
+    assert phone.evaluate(SMALL) == []
+    phone.keyboard.press("Escape")
+    phone.locator("#bar-menu summary").click()
+    assert phone.evaluate(SMALL) == []
+    phone.get_by_role("button", name="Pin").last.click()
+    phone.get_by_test_id("edit").first.click()
+    assert phone.evaluate(SMALL) == []
+    phone.get_by_role("button", name="Cancel").click()
+    phone.get_by_test_id("composer").fill("Delete all tasks")
+    phone.get_by_test_id("send").click()
+    expect(phone.get_by_test_id("approval")).to_be_visible()
+    assert phone.evaluate(SMALL) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/settings/", "/settings/tokens/", "/settings/data/", "/archive/", "/trash/", "/accounts/password/", "/nothing/"],
+)
+def test_a_finger_finds_everything_on_other_pages(phone: Page, person: Person, site: ServerProcess, path: str) -> None:
+    say(phone, "Add a task to buy milk")
+    trash = (
+        "UPDATE chat_conversation SET trashed_at = now() WHERE user_id IN (SELECT id FROM chat_user WHERE email = %s)"
+    )
+    site.database.query(trash, person.email)
+    phone.goto(site.url + path)
+    assert phone.evaluate(SMALL) == []
+    person.faults[:] = [fault for fault in person.faults if "404 (Not Found)" not in fault]
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/signup/", "/accounts/reset/"])
+def test_a_finger_finds_everything_before_signing_in(phone: Page, site: ServerProcess, path: str) -> None:
+    phone.context.clear_cookies()
+    phone.goto(site.url + path)
+    assert phone.evaluate(SMALL) == []
+
+
+def test_open_tasks_do_not_look_done_where_colours_are_forced(person: Person) -> None:
+    page = person.chat()
+    say(page, "Add a task to buy milk")
+    page.emulate_media(forced_colors="active")
+    page.mouse.move(0, 0)
+    expect(page.locator("#task-list .task__tick .icon")).to_have_css("visibility", "hidden")
+    page.locator("#task-list .task__tick").hover()
+    expect(page.locator("#task-list .task__tick .icon")).to_have_css("visibility", "visible")
+
+
+def test_a_title_that_is_cut_can_be_read(person: Person) -> None:
+    page = person.chat()
+    title = "Add a task to buy milk for the party on the roof of the house"
+    say(page, title)
+    for place in (page.locator("#title"), page.locator(".conversation__title")):
+        full = place.inner_text()
+        expect(place).to_have_attribute("title", full)
+    page.reload()
+    expect(page.locator(".conversation__title")).to_have_attribute("title", page.locator("#title").inner_text())
+
+
+def test_a_new_token_is_copied_by_a_button(chromium: Browser, person: Person) -> None:
+    page = person.sign_in()
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(person.url + "/settings/tokens/")
+    page.get_by_label("What is it for?").fill("Laptop")
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Copy token").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.get_by_test_id("token-key").inner_text()
+
+
+def test_signing_up_begins_in_the_first_field(person: Person) -> None:
+    page = person.page("/accounts/signup/")
+    expect(page.get_by_label("E-mail address")).to_be_focused()

@@ -1,0 +1,178 @@
+"""axe-core finds nothing, in light and dark, on any page and in any state of it."""
+
+import re
+
+import pytest
+from django.template.loader import render_to_string
+from playwright.sync_api import Page, expect
+
+from chat.tests.browser.axe import violations
+from chat.tests.browser.conftest import Person, say
+from chat.tests.browser.stage import Stage
+
+REPLY = (
+    "# Plan\n\n- [x] one\n- [ ] two\n\n3. three\n\n| a | b |\n|:-:|--:|\n| 1 | [x](https://example.com) |\n\n"
+    "> quote\n\n```python\n# why\ndef f(x): return 'a' + 1\n```\n\n---\n`code`"
+)
+
+
+@pytest.fixture
+def page(person: Person) -> Page:
+    return person.sign_in()
+
+
+ANONYMOUS = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/", "/accounts/reset/x/y/", "/settings/email/x/")
+SIGNED_IN = ("/", "/archive/", "/trash/", "/settings/", "/settings/tokens/", "/settings/data/", "/accounts/password/")
+
+
+@pytest.mark.parametrize("path", [*ANONYMOUS, "/accounts/signup/x/"])
+def test_pages_of_strangers(person: Person, path: str) -> None:
+    page = person.page(path)
+    assert violations(page) == []
+    if (button := page.locator("form .button--primary")).count():
+        # What the browser asks for by itself is not asked again by the server.
+        page.evaluate("document.querySelector('form').noValidate = true")
+        button.click()
+        page.wait_for_load_state()
+        assert violations(page) == []
+    forget_missing(person)
+
+
+@pytest.mark.parametrize("path", SIGNED_IN)
+def test_pages_of_people_who_have_nothing_yet(person: Person, page: Page, path: str) -> None:
+    page.goto(person.url + path)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["403.html", "403_csrf.html", "404.html", "500.html", "503.html", "refused.html"])
+def test_error_pages(person: Person, name: str) -> None:
+    page = person.page()
+    body = render_to_string(name, {"status": 429, "seconds": 30, "minutes": 1})
+    page.route("**/broken/", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(person.url + "/broken/")
+    assert violations(page) == []
+
+
+def test_a_chat_with_all_that_can_be_in_it(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say("show me"))
+    stage.log(turn, "turn.started")
+    assert violations(page) == []
+    stage.log(turn, "reasoning.delta", text="Hm", at=0)
+    stage.log(turn, "tool.started", call_id="c1", name="create_task", arguments={"title": "Milk"})
+    stage.log(turn, "tool.finished", call_id="c1", output='{"ok": true, "task": {"number": 1, "title": "Milk"}}')
+    stage.write(turn, REPLY)
+    assert violations(page) == []
+    stage.finish(turn, REPLY)
+    expect(page.locator(".hljs-string")).to_have_count(1)
+    page.get_by_test_id("tool-call").locator("summary").click()
+    page.get_by_test_id("reasoning").locator("summary").click()
+    task = {"is_completed": False, "completed_at": None, "description": ""}
+    late = {"task_id": "1", "number": 1, "title": "Milk", "due": "2020-01-01", "priority": "high", **task}
+    other = {"task_id": "2", "number": 2, "title": "Eggs", "due": None, "priority": "low", **task}
+    tasks = [late, {**other, "description": "brown ones"}]
+    stage.change_tasks(tasks)
+    expect(page.get_by_test_id("task")).to_have_count(2)
+    assert violations(page) == []
+    page.locator(".message--user").first.hover()
+    page.get_by_test_id("edit").first.click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    failing = stage.accept(stage.say("again"))
+    stage.log(failing, "turn.started")
+    stage.log(failing, "model.retrying", detail="Retrying, 2 of 5", retry=2, of=5, seconds=5)
+    assert violations(page) == []
+    stage.log(failing, "turn.failed", code="model_error", detail="The model does not answer.")
+    expect(page.get_by_test_id("failed")).to_be_visible()
+    frame = stage.say("no")
+    stage.send(
+        {
+            "type": "error",
+            "client_id": frame["client_id"],
+            "code": "rate_limited",
+            "detail": "Too many messages.",
+            "retry_after": None,
+        }
+    )
+    expect(page.get_by_test_id("unsent")).to_contain_text("Too many messages.")
+    assert violations(page) == []
+
+
+def test_a_chat_that_is_worked_with(person: Person) -> None:
+    page = person.chat()
+    say(page, "Add three tasks: book a table, call Mum, water the plants by yesterday")
+    say(page, "Mark task 1 as done")
+    page.locator("#done summary").click()
+    assert violations(page) == []
+    page.locator("#bar-menu summary").click()
+    assert violations(page) == []
+    page.get_by_role("button", name="Pin").last.click()
+    expect(page.get_by_test_id("toast")).not_to_be_empty()
+    assert violations(page) == []
+    page.get_by_test_id("composer").fill("Delete all tasks")
+    page.get_by_test_id("composer").press("Enter")
+    expect(page.get_by_test_id("approval")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_test_id("composer").fill("x" * 10_001)
+    assert violations(page) == []
+
+
+def test_an_earlier_version(person: Person) -> None:
+    page = person.chat()
+    say(page, "Add a task to buy milk")
+    page.locator(".message--user").first.hover()
+    page.get_by_test_id("edit").click()
+    page.get_by_test_id("editor").fill("Add a task to buy eggs")
+    page.get_by_test_id("save").click()
+    page.get_by_role("link", name="Earlier version").click()
+    expect(page.get_by_test_id("earlier-version")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_drawers_on_a_phone(person: Person, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name in ("Chats", "Tasks"):
+        page.get_by_role("button", name=re.compile(f"^{name}")).click()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+
+
+def test_chats_that_were_put_away(person: Person) -> None:
+    page = person.chat()
+    for what in ("milk", "eggs", "bread"):
+        page.goto(person.url + "/")
+        say(page, f"Add a task to buy {what}")
+    query = person.site.database.query
+    ((owner,),) = query("SELECT id FROM chat_user WHERE email = %s", person.email)
+    ids = [row[0] for row in query("SELECT id FROM chat_conversation WHERE user_id = %s ORDER BY created_at", owner)]
+    query("UPDATE chat_conversation SET archived_at = now() WHERE id = %s", ids[0])
+    query("UPDATE chat_conversation SET trashed_at = now() WHERE id IN (%s, %s)", *ids[1:])
+    for path in ("/archive/", "/trash/", f"/trash/{ids[1]}/", "/trash/empty/", f"/c/{ids[0]}/", f"/c/{ids[1]}/"):
+        page.goto(person.url + path)
+        assert violations(page) == [], path
+    page.goto(person.url + "/trash/")
+    page.get_by_role("button", name=re.compile("^Restore")).first.click()
+    expect(page.get_by_text("Restored:")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, page: Page) -> None:
+    page.goto(person.url + "/settings/")
+    page.get_by_role("button", name="Save time zone").click()
+    expect(page.get_by_text("Your time zone is changed.")).to_be_visible()
+    assert violations(page) == []
+    page.goto(person.url + "/settings/tokens/")
+    page.get_by_label("What is it for?").fill("Laptop")
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.get_by_test_id("token-key")).to_be_visible()
+    assert violations(page) == []
+    page.goto(person.url + "/settings/tokens/")
+    page.get_by_role("button", name="Revoke Laptop").click()
+    page.locator(".token-ended summary").click()
+    assert violations(page) == []
+
+
+def forget_missing(person: Person) -> None:
+    """A page that answers 404 or 400 is a fault to the console."""
+    person.faults[:] = [fault for fault in person.faults if "Failed to load resource" not in fault]

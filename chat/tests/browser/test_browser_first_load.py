@@ -1,0 +1,61 @@
+"""How much the first visit costs."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from chat.tests.browser.conftest import Person, expect_state
+from config.tests.support import LiveDatabase, ServerProcess, database
+from config.tests.test_static_files import collected
+
+MOST_BYTES = 120_000
+
+
+@pytest.fixture(scope="module")
+def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with collected files, as `up` starts it."""
+    folder = collected(tmp_path_factory.mktemp("static"))
+    with (
+        database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
+        ServerProcess(LiveDatabase(url), folder) as server,
+    ):
+        yield server
+
+
+def count_bytes(page: Page) -> dict[str, float]:
+    """Return a dict that is filled with what each response takes on the wire, headers included."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    names: dict[str, str] = {}
+    sizes: dict[str, float] = {}
+    session.on("Network.responseReceived", lambda event: names.update({event["requestId"]: event["response"]["url"]}))
+    session.on(
+        "Network.loadingFinished",
+        lambda event: sizes.update({names[event["requestId"]]: event["encodedDataLength"]}),
+    )
+    return sizes
+
+
+def test_the_first_load_takes_few_bytes_and_the_second_hardly_any(person: Person) -> None:
+    signed_in = person.sign_in()
+    cookies = person.context.cookies()
+    context = person.context.browser.new_context()  # type: ignore[union-attr]
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    signed_in.close()
+    page = context.new_page()
+    sizes = count_bytes(page)
+    page.goto(person.url + "/")
+    expect_state(page, "online")
+    page.wait_for_load_state("networkidle")
+    assert len(sizes) > 20
+    assert sum(sizes.values()) <= MOST_BYTES, sorted(sizes.items(), key=lambda one: -one[1])
+
+    again = context.new_page()
+    sizes = count_bytes(again)
+    again.goto(person.url + "/")
+    expect_state(again, "online")
+    again.wait_for_load_state("networkidle")
+    assert sum(sizes.values()) <= MOST_BYTES / 10, sizes
+    context.close()

@@ -1,0 +1,142 @@
+"""Static files over HTTP: hashed names that are kept for ever, and compressed; and pages, compressed too."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from config.static_files import KEPT_SECONDS, MARK, collect
+from config.tests.support import ROOT, LiveDatabase, ServerProcess, database, run
+
+EMAIL = "person@example.com"
+
+
+def collected(folder: Path) -> Path:
+    """Collect the static files into a data folder, as an administrator does without `up`."""
+    done = run(ROOT / "manage.py", "collectstatic", "--noinput", DATA_DIR=str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with collected files."""
+    folder = collected(tmp_path_factory.mktemp("static"))
+    with (
+        database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
+        ServerProcess(LiveDatabase(url), folder) as server,
+    ):
+        server.database.add_user(EMAIL)
+        yield server
+
+
+@pytest.fixture
+def browser(site: ServerProcess) -> Iterator[httpx.Client]:
+    with closing(site.client(EMAIL)) as browser:
+        yield browser
+
+
+def files_of(page: str) -> set[str]:
+    return set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page))
+
+
+@pytest.mark.service
+def test_every_file_of_a_page_has_a_hashed_name_and_is_kept_for_ever(browser: httpx.Client) -> None:
+    found = files_of(browser.get("/").text)
+    assert any("/js/chat." in name for name in found) and any("/css/chat." in name for name in found)
+    for name in found:
+        assert re.search(r"\.[0-9a-f]{12}\.\w+$", name), name
+        answer = browser.get(name)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"] and "max-age=315360000" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.service
+def test_modules_import_each_other_by_their_hashed_names(browser: httpx.Client) -> None:
+    ways = re.compile(r"""(?:^import|^} from|from|await import\(|new URL\()\s*["'](\.[^"']+)["']""", re.M)
+    (entry,) = (name for name in files_of(browser.get("/").text) if "/js/chat." in name)
+    to_read, read = [httpx.URL(entry)], set()
+    while to_read:
+        url = to_read.pop()
+        answer = browser.get(url)
+        assert answer.status_code == 200, url
+        assert "immutable" in answer.headers["Cache-Control"], url
+        read.add(url)
+        found = {url.join(name) for name in ways.findall(re.sub(r"/\*.*?\*/", "", answer.text, flags=re.S))}
+        to_read += [one for one in found - read if "/vendor/" not in url.path]
+    assert {"highlight", "icons", "marked", "dom"} <= {url.path.rpartition("/")[2].partition(".")[0] for url in read}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(("accepted", "encoding"), [("gzip, deflate, br", "br"), ("gzip", "gzip"), ("identity", None)])
+def test_files_come_in_the_best_encoding_that_a_client_accepts(
+    browser: httpx.Client, accepted: str, encoding: str | None
+) -> None:
+    (name,) = (name for name in files_of(browser.get("/").text) if "/js/chat." in name)
+    with browser.stream("GET", name, headers={"Accept-Encoding": accepted}) as answer:
+        assert answer.headers.get("Content-Encoding") == encoding
+        assert answer.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("path", ["/", "/settings/"])
+def test_pages_are_compressed(browser: httpx.Client, path: str) -> None:
+    answer = browser.get(path)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.service
+def test_the_api_is_not_compressed(browser: httpx.Client) -> None:
+    """A response may hold a token beside what the client has sent."""
+    assert "Content-Encoding" not in browser.get("/api/openapi.json").headers
+
+
+@pytest.mark.django_db
+def test_without_a_collection_files_come_from_the_apps_folders(client: Client) -> None:
+    (name,) = (name for name in files_of(client.get("/accounts/login/").content.decode()) if "tokens" in name)
+    assert name == "/static/css/tokens.css"
+    with closing(client.get(name)) as answer:
+        assert answer.status_code == 200
+
+
+def test_files_are_collected_again_only_when_a_source_changed(tmp_path: Path, settings: Settings) -> None:
+    folder = collected(tmp_path) / "static"
+    settings.STATIC_ROOT = folder
+    mark, manifest = folder / MARK, folder / "staticfiles.json"
+    os.utime(manifest, (1, 1))
+    collect()
+    assert manifest.stat().st_mtime == 1
+
+    old, recent = folder / "js" / "gone.0123456789ab.js", folder / "js" / "recent.0123456789ab.js"
+    old.write_text("old")
+    recent.write_text("of the version before")
+    os.utime(old, (1, time.time() - KEPT_SECONDS - 60))
+    mark.write_text("of other sources")
+    done = run(
+        "-c",
+        "import django; django.setup(); from config.static_files import collect; collect()",
+        DATA_DIR=str(tmp_path),
+        DJANGO_SETTINGS_MODULE="config.settings",
+    )
+    assert done.returncode == 0, done.stderr
+    assert manifest.stat().st_mtime > 1
+    assert not old.exists()
+    assert recent.exists(), "pages of the version before may still import it"
+
+
+def test_files_that_cannot_be_collected_stop_nothing(
+    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.STATIC_ROOT = tmp_path / "file"
+    settings.STATIC_ROOT.write_text("in the way")
+    collect()
+    assert "cannot be collected" in caplog.text
