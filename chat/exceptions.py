@@ -17,6 +17,7 @@ ThreadkeeperError
 |   +-- TooManyTasks
 |   +-- TooManyConversations
 |   +-- NotConfirmed
+|   +-- NotUndoable
 +-- RateLimited
 |   +-- TooManyAtOnce   the person has as many requests of this kind under way as they may
 +-- ServerBusy          the server does as much of this at once as it can
@@ -134,6 +135,12 @@ class AlreadyCompleted(Conflict):
     """The task is done already."""
 
     code = "already_completed"
+
+
+class NotUndoable(Conflict):
+    """The change was undone before, is too old, or its tasks have changed since."""
+
+    code = "not_undoable"
 
 
 class TooManyTasks(Conflict):

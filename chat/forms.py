@@ -12,7 +12,7 @@ from django.http import HttpRequest, QueryDict
 from chat import accounts
 from chat.models import User
 from chat.models.email import MAX_LENGTH, EmailAddressFormField
-from chat.models.user import is_time_zone
+from chat.models.user import WeekStart, is_time_zone
 
 EMAIL_WIDGET = forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email", "autocapitalize": "none"})
 PASSWORD_LENGTH = 1_000
@@ -38,10 +38,11 @@ def limit_length(*fields: forms.Field) -> None:
 
 
 class ChoosePasswordForm(forms.Form):
-    """The password of a new account whose address a mail has confirmed; the browser adds its time zone."""
+    """The password of a new account whose address a mail has confirmed; the browser adds its time zone and week."""
 
     password = new_password_field()
     time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    week_start = forms.CharField(required=False, max_length=1, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, address: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,7 +60,9 @@ class ChoosePasswordForm(forms.Form):
     def save(self) -> User | None:
         """Make the account, or say that somebody else has just taken the address."""
         try:
-            return accounts.sign_up(**{"email": self.address, **self.cleaned_data})
+            first = self.cleaned_data["week_start"]
+            week_start = int(first) if first.isascii() and first.isdigit() else None
+            return accounts.sign_up(**{"email": self.address, **self.cleaned_data, "week_start": week_start})
         except accounts.EmailTaken as taken:
             self.add_error("email" if "email" in self.fields else None, taken.detail)
             return None
@@ -205,9 +208,12 @@ class TimeZoneForm(forms.Form):
     """Where the person's clock stands."""
 
     time_zone = TimeZoneField(label="Time zone", choices=time_zone_choices)
+    week_start = forms.TypedChoiceField(
+        label="Weeks start on", choices=WeekStart.choices, coerce=int, required=False, empty_value=None
+    )
 
-    def __init__(self, data: QueryDict | None = None, *, current: str) -> None:
-        super().__init__(data, initial={"time_zone": current})
+    def __init__(self, data: QueryDict | None = None, *, current: str, week_start: int) -> None:
+        super().__init__(data, initial={"time_zone": current, "week_start": week_start})
         field = self.fields["time_zone"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells mypy
         offered = {name for _, group in time_zone_choices() if isinstance(group, list) for name, _ in group}
@@ -217,4 +223,5 @@ class TimeZoneForm(forms.Form):
 
     def save(self, user: User) -> None:
         """Keep the choice."""
-        accounts.change_time_zone(user, time_zone=self.cleaned_data["time_zone"])
+        week_start = self.cleaned_data["week_start"] or user.week_start
+        accounts.change_time_zone(user, time_zone=self.cleaned_data["time_zone"], week_start=week_start)

@@ -6,7 +6,7 @@ one that has followed the socket hold the same state.
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import dropwhile
@@ -32,6 +32,7 @@ from chat.shelf import (
 )
 from chat.task_panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.turns.events import WARNINGS
+from chat.undo import CallChange, changes_of
 
 TURNS_SHOWN = 10  # of a conversation, until the reader asks for more
 TURNS_LOADED = 25  # at once, of those before
@@ -73,6 +74,7 @@ class ShownToolCall:
     error: str | None
     approval: str = ""
     by: str = ""
+    undone: bool = False
 
     @property
     def summary(self) -> str:
@@ -200,6 +202,7 @@ class ChatPage:
     panel: TaskPanel | None = None
     listed: Listed = Listed(())
     waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
+    changes: tuple[CallChange, ...] = ()  # of tasks, by the calls of the turns
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
     # The turn whose time is shown, where that is an earlier version of the conversation.
     version: uuid.UUID | None = None
@@ -219,6 +222,7 @@ class ChatPage:
         """Give the turns, as a part of the conversation."""
         return {
             "turns": [turn.as_json() for turn in self.turns],
+            "changes": [change.as_json() for change in self.changes],
             "earlier": str(self.earlier) if self.earlier else None,
         }
 
@@ -302,10 +306,14 @@ def turns_of(
     except NotFound:
         return None
     wanted = [turn.pk for turn in shown[cut]]
+    heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
+    changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
+    undone = {change.call_id for change in changes if change.undone}
     return ChatPage(
         id=row.pk,
         conversation=line_of(row),
-        turns=tuple(_turns(wanted, ids, lineage)),
+        turns=tuple(_turns(wanted, heirs, lineage, undone)),
+        changes=changes,
         earlier=wanted[0] if wanted and cut.start > 0 else None,
         later=wanted[-1] if wanted and cut.stop < len(shown) else None,
         version=version,
@@ -318,9 +326,10 @@ def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.U
     return theirs.filter(Q(prompt=message_id) | Q(messages=message_id)).order_by("-seq").only("superseded_by").first()
 
 
-def _turns(wanted: Collection[uuid.UUID], shown: Collection[uuid.UUID], lineage: Lineage) -> Iterable[ShownTurn]:
-    """Read some of the turns that are shown, in order."""
-    heirs = {turn: heir for turn, heir in lineage.heirs(shown).items() if heir in wanted}
+def _turns(
+    wanted: Collection[uuid.UUID], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: Lineage, undone: Collection[str]
+) -> Iterable[ShownTurn]:
+    """Read some of the turns that are shown, in order; `heirs` took the place of earlier ones."""
     turns = Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt")
     said = Message.objects.filter(turn__in=wanted, role=Role.ASSISTANT)
     replies = {message.turn_id: _message(message) for message in said}
@@ -328,9 +337,9 @@ def _turns(wanted: Collection[uuid.UUID], shown: Collection[uuid.UUID], lineage:
     kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     for call in ToolCall.objects.filter(turn__in=[*wanted, *heirs]).order_by("id").defer("before"):
         if call.turn_id not in heirs:
-            calls[call.turn_id][call.call_id] = _call(call)
+            calls[call.turn_id][call.call_id] = _call(call, undone)
         elif call.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = _call(call)
+            kept[heirs[call.turn_id]][call.call_id] = _call(call, undone)
     for turn in turns:
         own = calls[turn.pk]
         yield ShownTurn(
@@ -363,7 +372,7 @@ def _message(row: Message) -> ShownMessage:
     )
 
 
-def _call(row: ToolCall) -> ShownToolCall:
+def _call(row: ToolCall, undone: Collection[str]) -> ShownToolCall:
     return ShownToolCall(
         call_id=row.call_id,
         name=row.name,
@@ -372,4 +381,5 @@ def _call(row: ToolCall) -> ShownToolCall:
         error=row.error,
         approval=row.decision,
         by=row.decided_by,
+        undone=row.call_id in undone,
     )

@@ -9,7 +9,7 @@ class News:
 
     def __init__(self) -> None:
         self._conversations: set[uuid.UUID] = set()
-        self._turns = self._tasks = False
+        self._turns = self._tasks = self._calls = False
         self._there = asyncio.Event()
 
     def add_conversation(self, conversation_id: str) -> None:
@@ -26,10 +26,15 @@ class News:
         self._tasks = True
         self._there.set()
 
-    async def take(self) -> tuple[set[uuid.UUID], bool, bool]:
-        """Wait for news; return which conversations changed, whether turns were added and tasks changed; begin anew."""
+    def add_calls(self) -> None:
+        """Note that calls of the conversation changed tasks, or were undone."""
+        self._calls = True
+        self._there.set()
+
+    async def take(self) -> tuple[set[uuid.UUID], bool, bool, bool]:
+        """Wait for news; return the conversations that changed, and whether turns, tasks and calls did; begin anew."""
         await self._there.wait()
         self._there.clear()
-        taken = self._conversations, self._turns, self._tasks
-        self._conversations, self._turns, self._tasks = set(), False, False
+        taken = self._conversations, self._turns, self._tasks, self._calls
+        self._conversations, self._turns, self._tasks, self._calls = set(), False, False, False
         return taken

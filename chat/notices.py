@@ -1,6 +1,7 @@
 """Small notices to whoever is connected: something changed, look again. They may be lost; nothing hangs on them."""
 
 import uuid
+from collections.abc import Collection
 
 from channels.layers import get_channel_layer
 
@@ -12,9 +13,10 @@ def user_group(user_id: uuid.UUID) -> str:
     return f"user.{user_id}"
 
 
-async def tasks_changed(user_id: uuid.UUID) -> None:
-    """Tell a person's sockets that the task list changed."""
-    await _send(user_group(user_id), {"type": "tasks.changed"})
+async def tasks_changed(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID] = ()) -> None:
+    """Tell a person's sockets that the task list changed, and in which conversations calls did it or were undone."""
+    ids = ",".join(str(each) for each in conversation_ids)
+    await _send(user_group(user_id), {"type": "tasks.changed"} | ({"conversation_ids": ids} if ids else {}))
 
 
 async def conversation_updated(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:

@@ -348,6 +348,8 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def tasks_changed(self, notice: dict[str, str]) -> None:
         """Remember that the task list changed."""
         self.news.add_tasks()
+        if str(self.conversation_id) in notice.get("conversation_ids", "").split(","):
+            self.news.add_calls()
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login, or the token."""
@@ -358,13 +360,15 @@ class ChatSocket(AsyncWebsocketConsumer):
         """Tell what changed as it is by now: many notices that come at once cost one look."""
         assert self.user is not None  # noqa: S101 - else there is nothing to tell
         while True:
-            conversations, turns, tasks = await self.news.take()
+            conversations, turns, tasks, calls = await self.news.take()
             if turns and self.conversation_id in conversations:
                 await self._tell_turns(self.user)
             for frame in await in_database(reading.conversation_frames, self.user.pk, conversations):
                 await self._send(frame)
             if tasks:
                 await self._send_task_changes()
+            if calls:
+                await self._send(await in_database(reading.changes_frame, self.conversation_id))
             await asyncio.sleep(TELL_EVERY)
 
     async def _send_task_changes(self) -> None:

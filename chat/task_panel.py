@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 
 from chat import tasks
 from chat.models import Turn
@@ -17,13 +17,6 @@ OPEN_SHOWN = 500
 COMPLETED_SHOWN = 50
 # Changes of more tasks than this are not sent: the client loads the panel again.
 CHANGES_SENT = 500
-
-ORDER = (
-    F("due_date").asc(nulls_last=True),
-    F("due_time").asc(nulls_last=True),
-    F("priority").desc(),
-    F("number").asc(),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,7 @@ def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
     theirs = Task.objects.owned_by(user_id)
     # Before the tasks: what changes in between is sent once more, and no harm done.
     revision = current_revision(user_id)
-    still_open = list(theirs.filter(completed_at=None).order_by(*ORDER)[:size])
+    still_open = list(theirs.filter(completed_at=None).order_by(*tasks.PANEL_ORDER)[:size])
     completed = list(theirs.exclude(completed_at=None).order_by("-completed_at", "-number")[:COMPLETED_SHOWN])
     loaded = {task.number for task in (*still_open, *completed)}
     numbers = _awaiting_approval(user_id) - loaded

@@ -5,7 +5,7 @@ Every function takes the person it acts for and can reach nobody else's tasks.
 
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Literal, TypedDict
@@ -13,16 +13,28 @@ from typing import Literal, TypedDict
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.db.models.expressions import OrderBy
 from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
 from chat.infra.visible import has_visible
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
+from chat.undo import State, record, state_of
 
 Status = Literal["all", "pending", "completed"]
-Sort = Literal["number", "due", "priority"]
+Sort = Literal["number", "due", "priority", "panel"]
 PriorityWord = Literal["low", "normal", "high"]
 DUE = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
+
+
+# The order of the panel beside the chat: open tasks by date, then by priority; then completed ones, the newest first.
+PANEL_ORDER = (
+    F("completed_at").desc(nulls_first=True),
+    F("due_date").asc(nulls_last=True),
+    F("due_time").asc(nulls_last=True),
+    F("priority").desc(),
+    F("number").asc(),
+)
 
 
 class TaskView(TypedDict):
@@ -102,20 +114,22 @@ def create_task(
             raise TooManyTasks(settings.TASKS_PER_USER)
         task.revision = TaskCounter.take_revision(user_id)
         task.save(force_insert=True)
+        task.change_id = record(user_id, [(None, state_of(task))])
     return task
 
 
 def list_tasks(
     *, user_id: uuid.UUID, status: Status = "all", sort: Sort = "number", limit: int = 100, offset: int = 0
 ) -> TaskPage:
-    """Return part of the list in an order: by number, by what is due first, or by what matters most."""
+    """Return part of the list in an order: by number, what is due first, what matters most, or as in the panel."""
     tasks: QuerySet[Task] = Task.objects.owned_by(user_id)
     if status != "all":
         tasks = tasks.filter(completed_at__isnull=status == "pending")
-    orders = {
+    orders: dict[Sort, Sequence[OrderBy]] = {
         "number": [F("number").asc()],
         "due": [F("due_date").asc(nulls_last=True), F("due_time").asc(nulls_last=True), F("number").asc()],
         "priority": [F("priority").desc(), F("number").asc()],
+        "panel": PANEL_ORDER,
     }
     return TaskPage(list(tasks.order_by(*orders[sort])[offset : offset + limit]), tasks.count())
 
@@ -162,8 +176,9 @@ def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
         task = _locked(user_id, number)
         if task.completed_at is not None:
             raise AlreadyCompleted(f"Task {number} (“{task.title}”) is completed already.")
+        before = state_of(task)
         task.completed_at = timezone.now()
-        _save(task)
+        _save(task, before)
     return task
 
 
@@ -171,6 +186,7 @@ def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
     """Change a task. A new date without a time drops the old time. Raise NotFound, BadTask."""
     with transaction.atomic():
         task = _locked(user_id, number)
+        before = state_of(task)
         _set_texts(task, title=changes.title, description=changes.description)
         if changes.clear_due:
             task.due_date = task.due_time = None
@@ -183,7 +199,7 @@ def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
             task.priority = _rank(changes.priority)
         if changes.completed is not None and changes.completed != task.is_completed:
             task.completed_at = timezone.now() if changes.completed else None
-        _save(task)
+        _save(task, before)
     return task
 
 
@@ -191,10 +207,7 @@ def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
     """Take a task off the list and return it as it was. Raise NotFound."""
     with transaction.atomic():
         task = _locked(user_id, number)
-        key = task.pk
-        task.delete()
-        task.pk = key
-        TaskCounter.take_revision(user_id)
+        _delete([task])
     return task
 
 
@@ -202,14 +215,23 @@ def delete_tasks(*, user_id: uuid.UUID, numbers: Collection[int]) -> list[Task]:
     """Take tasks off the list and return them as they were, by number. Raise NotFound where there is none of them."""
     with transaction.atomic():
         deleted = find_tasks(user_id=user_id, numbers=numbers, lock=True)
-        Task.objects.filter(pk__in=[task.pk for task in deleted]).delete()
-        TaskCounter.take_revision(user_id)
+        _delete(deleted)
     return deleted
 
 
-def _save(task: Task) -> None:
+def _delete(deleted: list[Task]) -> None:
+    user_id = deleted[0].user_id
+    Task.objects.filter(pk__in=[task.pk for task in deleted]).delete()
+    revision = TaskCounter.take_revision(user_id)
+    change_id = record(user_id, [(state_of(task), None) for task in deleted])
+    for task in deleted:
+        task.revision, task.change_id = revision, change_id
+
+
+def _save(task: Task, before: State) -> None:
     task.revision = TaskCounter.take_revision(task.user_id)
     task.save()
+    task.change_id = record(task.user_id, [(before, state_of(task))])
 
 
 def _locked(user_id: uuid.UUID, number: int) -> Task:

@@ -38,7 +38,7 @@ from chat.task_panel import OPEN_SHOWN, is_overdue
 
 EXAMPLES = (
     "Add a task to buy groceries for the party",
-    "Remind me to pay the bills by Friday",
+    "I need to pay the bills by Friday",
     "What do I still have to do?",
     "Add three tasks: book a table, call Mum, water the plants",
 )
@@ -355,7 +355,7 @@ def account_settings(request: PersonRequest) -> HttpResponse:
     """Change one's e-mail address and time zone."""
     person, posted = request.user, request.POST.get("form")
     email_form = partial(forms.EmailForm, request=request)
-    zone_form = partial(forms.TimeZoneForm, current=person.time_zone)
+    zone_form = partial(forms.TimeZoneForm, current=person.time_zone, week_start=person.week_start)
     email = email_form(request.POST) if posted == "email" else email_form()
     zone = zone_form(request.POST) if posted == "time_zone" else zone_form()
     if email.is_bound and email.is_valid():

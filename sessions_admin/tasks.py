@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from chat import undo
 from chat.accounts import sign_in_log
 from chat.api import idempotency
 from chat.memory import removal
@@ -17,10 +18,11 @@ from sessions_admin.stores.reconcile import reconcile
 
 
 def daily_cleanup() -> dict[str, object]:
-    """Clean up because it is time, forget old sign-ins, and remove what killed processes have left behind."""
+    """Clean up because it is time, forget what is old, and remove what killed processes have left behind."""
     if not clock.doubt():
         sign_in_log.expire()
         idempotency.forget_expired()
+        undo.forget_old()
         remove_leftovers()
         removal.remove_released_copies()
     return _unless_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))

@@ -19,7 +19,7 @@ from chat.accounts.limits import Limit
 from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn
 from chat.models import User
 from chat.models.email import normalize_email
-from chat.models.user import is_time_zone
+from chat.models.user import WeekStart, is_time_zone
 
 CHANGES_OF_EMAIL = Limit(
     "changes of an e-mail address", 10, timedelta(hours=1), "Too many changes of the e-mail address. Please wait."
@@ -79,13 +79,14 @@ def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
     return user
 
 
-def sign_up(*, email: str, password: str, time_zone: str) -> User:
-    """Make an account; a time zone that nobody knows becomes UTC.
+def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None = None) -> User:
+    """Make an account; a time zone that is not known becomes UTC, and a week that is not known starts on Monday.
 
     Raises EmailTaken, also when two people ask for one address at the same moment.
     """
     address = normalize_email(email)
     user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
+    user.week_start = week_start if week_start in WeekStart.values else WeekStart.MONDAY
     user.set_password(password)
     with _reserved(address, for_user=user):
         user.save(force_insert=True)
@@ -117,10 +118,10 @@ def _reserved(address: str, *, for_user: User) -> Iterator[None]:
         raise EmailTaken from None
 
 
-def change_time_zone(user: User, *, time_zone: str) -> None:
-    """Let an account's times be shown, and its words for days be understood, in another time zone."""
-    User.objects.filter(pk=user.pk).update(time_zone=time_zone)
-    user.time_zone = time_zone
+def change_time_zone(user: User, *, time_zone: str, week_start: int) -> None:
+    """Let an account's times be shown, and its words for days and weeks be understood, in another time zone."""
+    User.objects.filter(pk=user.pk).update(time_zone=time_zone, week_start=week_start)
+    user.time_zone, user.week_start = time_zone, week_start
 
 
 def replace_password(user: User) -> None:

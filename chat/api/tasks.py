@@ -6,12 +6,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from asgiref.sync import async_to_sync
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Field, Query, Router, Schema, Status
 from ninja.schema import DjangoGetter
 from pydantic import AfterValidator, StrictBool, model_validator
 
-from chat import notices, tasks
+from chat import notices, tasks, undo
 from chat.api.caller import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, page, place_cursor
@@ -111,6 +111,28 @@ class TaskReply(Schema):
     completed_at: datetime | None
 
 
+class UndoneReply(Schema):
+    """What undoing a change has done."""
+
+    tasks: list[TaskReply] = Field(description="The tasks that are as they were before, or on the list again.")
+    removed: list[uuid.UUID] = Field(description="The ids of the tasks that are off the list again.")
+
+
+CHANGE_HEADER = "Task-Change"
+
+
+def _changing(status: int) -> dict[str, Any]:
+    """Describe the header of a reply to what changes tasks."""
+    described = {
+        "description": "The id of the change, to undo it; absent where nothing changed.",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    return {"responses": {status: {"headers": {CHANGE_HEADER: described}}}}
+
+
+CHANGES, CREATES, DELETES = _changing(200), _changing(201), _changing(204)
+
+
 class TaskPage(Page[TaskReply]):
     """A part of a list."""
 
@@ -129,8 +151,10 @@ def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply
     return page(found, limit=which.limit, show=_shown, cursor=lambda task: place_cursor(task.number))
 
 
-@router.post("", response={201: TaskReply, 409: ErrorReply})
-def create_task(request: HttpRequest, body: NewTask, idempotency_key: CreationKey = "") -> Status[TaskReply]:
+@router.post("", response={201: TaskReply, 409: ErrorReply}, openapi_extra=CREATES)
+def create_task(
+    request: HttpRequest, response: HttpResponse, body: NewTask, idempotency_key: CreationKey = ""
+) -> Status[TaskReply]:
     """Put a task on the list. 409 where it is full."""
     user_id = caller(request).user.pk
     due_date, due_time = tasks.parse_due(body.due)
@@ -153,7 +177,7 @@ def create_task(request: HttpRequest, body: NewTask, idempotency_key: CreationKe
         id_of=lambda task: task.pk,
         find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
     )
-    return Status(201, _told(task) if is_new else _shown(task))
+    return Status(201, _told(task, response) if is_new else _shown(task))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)
@@ -163,33 +187,48 @@ def get_task(request: HttpRequest, task_id: uuid.UUID) -> TaskReply:
     return _shown(tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
 
 
-@router.patch("/{uuid:task_id}", response=TaskReply)
-def update_task(request: HttpRequest, task_id: uuid.UUID, body: TaskChanges) -> TaskReply:
+@router.patch("/{uuid:task_id}", response=TaskReply, openapi_extra=CHANGES)
+def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID, body: TaskChanges) -> TaskReply:
     """Change a task."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
-    return _told(tasks.update_task(user_id=user_id, number=number, changes=body.as_changes()))
+    return _told(tasks.update_task(user_id=user_id, number=number, changes=body.as_changes()), response)
 
 
-@router.delete("/{uuid:task_id}", response={204: None})
-def delete_task(request: HttpRequest, task_id: uuid.UUID) -> Status[None]:
-    """Take a task off the list."""
+@router.delete("/{uuid:task_id}", response={204: None}, openapi_extra=DELETES)
+def delete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> Status[None]:
+    """Take a task off the list. It can be brought back for 30 days."""
     user_id = caller(request).user.pk
-    _told(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
+    _told(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)), response)
     return Status(204, None)
 
 
-@router.post("/{uuid:task_id}/complete", response={200: TaskReply, 409: ErrorReply})
-def complete_task(request: HttpRequest, task_id: uuid.UUID) -> TaskReply:
+@router.post("/{uuid:task_id}/complete", response={200: TaskReply, 409: ErrorReply}, openapi_extra=CHANGES)
+def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> TaskReply:
     """Mark a task as done. 409 where it is already."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
-    return _told(tasks.complete_task(user_id=user_id, number=number))
+    return _told(tasks.complete_task(user_id=user_id, number=number), response)
 
 
-def _told(task: Task) -> TaskReply:
+@router.post("/changes/{uuid:change_id}/undo", response={200: UndoneReply, 409: ErrorReply}, openapi_extra=CHANGES)
+def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UUID) -> UndoneReply:
+    """Undo a change of tasks exactly. 409 where a task has changed since, it is undone, or 30 days are over."""
+    user_id = caller(request).user.pk
+    undone = undo.undo(user_id=user_id, change_id=change_id)
+    async_to_sync(notices.tasks_changed)(user_id, undone.conversations)
+    response[CHANGE_HEADER] = str(undone.change_id)
+    return UndoneReply(
+        tasks=[_shown(each.task) for each in undone.tasks if each.kind != "removed"],
+        removed=[each.task.pk for each in undone.tasks if each.kind == "removed"],
+    )
+
+
+def _told(task: Task, response: HttpResponse) -> TaskReply:
     """Show a task that has changed, to the person's pages too."""
     async_to_sync(notices.tasks_changed)(task.user_id)
+    if task.change_id is not None:
+        response[CHANGE_HEADER] = str(task.change_id)
     return _shown(task)
 
 

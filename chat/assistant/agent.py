@@ -10,17 +10,23 @@ from django.conf import settings
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
 from chat.assistant.tools import TOOLS
+from chat.models.user import WeekStart
 
 INSTRUCTIONS = """\
 You look after one person's to-do list. You talk with them in their language, briefly and warmly, in Markdown.
 
 Now: {now}
+Weeks start on {week_start}.
 {memory}
 What you do:
 - You add, show, change, complete and delete tasks with the tools. What the tools say is the truth: you never claim
   to have done what no tool has done, and you look at the list rather than recall it.
 - "Task 3" is the task with the number 3. "The first one", after a list, is a place in that list. "It" and "that" are
   the task last spoken of. Dates such as "tomorrow" or "by Friday" count from now; give tools dates, not words.
+- You send no reminders and repeat no tasks. Where the person wishes for that ("remind me", "every Monday") you add or
+  change the task once, and say that you do not remind them, or that it does not repeat.
+- In a reply to a change you name each task by its number and title.
+- Where the person wants something undone that you changed, you call undo, and do not put it together by yourself.
 - A wish you understand you carry out at once, all of several in one message. A title is what to do, no date in it.
 - Where two tasks fit, or it is not clear what is meant, you ask. You never delete or complete on a guess.
 - To delete more than one task you call delete_tasks once, with all their numbers: the person is then shown what would
@@ -30,6 +36,8 @@ What you do:
 - What was said earlier in the conversation counts, wishes about how to show things too. What you do not see of it,
   such as the first thing that was asked when its beginning is not remembered, you look up with search_conversation.
 - Where a tool's output says that there is more, and you need it, you call the tool again with next_offset.
+- You list tasks with the sort "panel" unless the person wants another order: so they see them beside the chat, and with
+  no list shown before, "the first one" is the first one there.
 - You show a list with each task's number, title, date and priority, in the order the tool gave.
 
 What you do not do:
@@ -41,6 +49,11 @@ KEPT = """\
 Done before: an earlier version of your answer to this message did the following, and it stays done. Do not do it again;
 say that it is done, and take it back only when the person asks for that.
 {calls}
+"""
+OUTSIDE = """\
+Changed by the person since your last answer, in the task panel, another chat or another program. What you said before
+about these tasks no longer holds:
+{changes}
 """
 BESIDES = """
 What you look after besides, with these tools:
@@ -72,7 +85,9 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
     if turn.kept:
         calls = "\n".join(f"- {call.name} {call.arguments} -> {call.output}" for call in turn.kept)
         memory += KEPT.format(calls=calls)
-    instructions = INSTRUCTIONS.format(now=spoken(turn.now), memory=memory)
+    if turn.changed_outside:
+        memory += OUTSIDE.format(changes="\n".join(f"- {line}" for line in turn.changed_outside))
+    instructions = INSTRUCTIONS.format(now=spoken(turn.now), week_start=WeekStart(turn.week_start).label, memory=memory)
     besides = extra.configured()
     if besides.tools:
         instructions += BESIDES.format(tools=besides.described, instructions=besides.instructions)

@@ -9,10 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a tool did: its output for the model, and what it changed as it was before."""
+    """What a tool did: its output for the model, what it changed as it was before, and the change as it is stored."""
 
     output: dict[str, Any]
     before: dict[str, Any] | None = None
+    change_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class TurnContext:
     conversation_id: uuid.UUID
     seq: int  # the turn's place in the conversation
     now: datetime  # when the turn was accepted, in the person's zone
+    week_start: int  # the person's, as ISO numbers weekdays
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
     act_apart: ActApart
@@ -58,6 +60,8 @@ class TurnContext:
     refused: Mapping[str, str] = field(default_factory=dict)
     # What earlier versions of the turn did and stays done.
     kept: Sequence[KeptCall] = ()
+    # How tasks were changed outside of the conversation since its last turn, a line a task.
+    changed_outside: Sequence[str] = ()
 
     def needs_no_approval(self, call_id: str) -> bool:
         """Return whether a call needs no decision: there is one, or the call is not run."""

@@ -6,6 +6,7 @@ output that the model can talk about; anything else ends the turn.
 
 import uuid
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from agents import FunctionTool, RunContextWrapper
@@ -14,7 +15,7 @@ from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from chat import tasks
+from chat import tasks, undo
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
@@ -76,7 +77,7 @@ class AssistantTool(BaseModel):
             done = cls.read(arguments).act_in(turn)
             if not isinstance(done, Effect):
                 raise TypeError(f"{cls.__name__} returned {type(done).__name__}, not an Effect.")
-            return Effect(bounded(done.output, turn.output_limit), done.before)
+            return replace(done, output=bounded(done.output, turn.output_limit))
 
         return await turn.act(Call(context.tool_call_id, cls.name, arguments), effect)
 
@@ -121,7 +122,7 @@ class CreateTask(TaskTool):
             due_time=tasks.parse_time(self.due_time),
             priority=self.priority or "normal",
         )
-        return Effect(_done(task))
+        return Effect(_done(task), change_id=task.change_id)
 
 
 class ListTasks(TaskTool):
@@ -131,9 +132,10 @@ class ListTasks(TaskTool):
     status: Literal["all", "pending", "completed"] | None = Field(
         default=None, description="Which ones; all unless given."
     )
-    sort: Literal["number", "due", "priority"] | None = Field(
+    sort: Literal["number", "due", "priority", "panel"] | None = Field(
         default=None,
-        description="The order: by number unless given, by what is due first, or the highest priority first.",
+        description="The order: by number unless given, what is due first, the highest priority first, or as in the "
+        "panel that the person sees.",
     )
     limit: int | None = Field(default=None, description="How many at most, 1 to 100; 50 unless given.")
     offset: int | None = Field(default=None, description="How many to pass over, when there are more.")
@@ -167,7 +169,8 @@ class CompleteTask(TaskTool):
 
     def act(self, user_id: uuid.UUID) -> Effect:
         before = dict(shown(tasks.get_task(user_id=user_id, number=self.number)))
-        return Effect(_done(tasks.complete_task(user_id=user_id, number=self.number)), before)
+        task = tasks.complete_task(user_id=user_id, number=self.number)
+        return Effect(_done(task), before, task.change_id)
 
 
 class UpdateTask(TaskTool):
@@ -194,7 +197,8 @@ class UpdateTask(TaskTool):
             priority=self.priority,
             completed=self.completed,
         )
-        return Effect(_done(tasks.update_task(user_id=user_id, number=self.number, changes=changes)), before)
+        task = tasks.update_task(user_id=user_id, number=self.number, changes=changes)
+        return Effect(_done(task), before, task.change_id)
 
 
 class DeleteTask(TaskTool):
@@ -205,7 +209,7 @@ class DeleteTask(TaskTool):
 
     def act(self, user_id: uuid.UUID) -> Effect:
         task = tasks.delete_task(user_id=user_id, number=self.number)
-        return Effect(_done(task), dict(shown(task)))
+        return Effect(_done(task), dict(shown(task)), task.change_id)
 
 
 class DeleteTasks(TaskTool):
@@ -219,7 +223,26 @@ class DeleteTasks(TaskTool):
         deleted = tasks.delete_tasks(user_id=user_id, numbers=self.numbers)
         as_they_were = [shown(task) for task in deleted]
         missing = sorted(set(self.numbers) - {task.number for task in deleted})
-        return Effect({"ok": True, "tasks": as_they_were, "missing": missing}, {"tasks": as_they_were})
+        output = {"ok": True, "tasks": as_they_were, "missing": missing}
+        return Effect(output, {"tasks": as_they_were}, deleted[0].change_id)
+
+
+class Undo(AssistantTool):
+    """Undo what you changed last in this conversation: the tasks become exactly what they were, with their numbers.
+
+    Everything that your last answer changed is undone, or only the last change of one task. What the person changed
+    themself, or in another conversation, is not; and nothing that was changed since.
+    """
+
+    name = "undo"
+    number: int | None = Field(default=None, description="Undo only your last change of the task with this number.")
+
+    def act_in(self, turn: TurnContext) -> Effect:
+        undone = undo.undo_last(
+            user_id=turn.user_id, conversation_id=turn.conversation_id, before=turn.seq, number=self.number
+        )
+        did = [{"kind": each.kind, "task": shown(each.task)} for each in undone.tasks]
+        return Effect({"ok": True, "undone": did, "refused": undone.refused}, change_id=undone.change_id)
 
 
 class SearchConversation(AssistantTool):
@@ -268,6 +291,7 @@ TOOLS: tuple[type[AssistantTool], ...] = (
     UpdateTask,
     DeleteTask,
     DeleteTasks,
+    Undo,
     SearchConversation,
 )
 

@@ -22,7 +22,7 @@ class TaskList(TypedDict):
     tasks: list[ShownTask]
     total: Annotated[int, Field(description="How many there are in all.")]
     status: Literal["all", "pending", "completed"]
-    sort: Literal["number", "due", "priority"]
+    sort: Literal["number", "due", "priority", "panel"]
     offset: int
 
 

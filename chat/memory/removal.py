@@ -27,6 +27,7 @@ PATIENCE_OF_WORKER = 10.0  # seconds, of each minute
 # The queryset's own way loads every row that refers to another one.
 _TURNS = "SELECT id FROM chat_turn WHERE conversation_id = ANY(%(ids)s)"
 _DELETE = (
+    f"DELETE FROM chat_taskchange WHERE turn_id IN ({_TURNS})",  # noqa: S608
     f"DELETE FROM chat_toolcall WHERE turn_id IN ({_TURNS})",  # noqa: S608 - our own words
     f"DELETE FROM chat_turnstep WHERE turn_id IN ({_TURNS})",  # noqa: S608
     "DELETE FROM chat_message WHERE conversation_id = ANY(%(ids)s)",

@@ -6,7 +6,7 @@ from chat.models.deletion import PendingDeletion
 from chat.models.idempotency import IdempotentRequest
 from chat.models.search import MessageVector, TitleVector
 from chat.models.session import AdoptedItems, AgentSession, Quarantined
-from chat.models.task import Task, TaskCounter
+from chat.models.task import Task, TaskChange, TaskCounter
 from chat.models.token import ApiToken
 from chat.models.turn import ToolCall, Turn, TurnStep
 from chat.models.usage import ModelUsage
@@ -26,6 +26,7 @@ __all__ = [
     "PendingDeletion",
     "Quarantined",
     "Task",
+    "TaskChange",
     "TaskCounter",
     "TitleVector",
     "ToolCall",

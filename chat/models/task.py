@@ -50,6 +50,8 @@ class Task(models.Model):
 
     objects: ClassVar[TaskQuerySet] = TaskQuerySet.as_manager()  # type: ignore[assignment]
 
+    change_id: uuid.UUID | None = None  # the TaskChange that was just made with it; not stored
+
     class Meta:
         ordering = ["number"]
         indexes = [models.Index(fields=["user", "revision"], name="task_by_revision")]
@@ -69,6 +71,39 @@ class Task(models.Model):
     def is_completed(self) -> bool:
         """Whether it is done."""
         return self.completed_at is not None
+
+
+class TaskChange(models.Model):
+    """One change of a person's list, with the tasks as they were before and after it, so that it can be undone.
+
+    `turn` and `call_id` name the assistant's call that made it; without them it was made by the person or a program.
+    `states` is emptied when the change is too old to be undone (chat.undo).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    turn = models.ForeignKey("chat.Turn", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    call_id = models.CharField(max_length=128, blank=True, default="")
+    states = models.JSONField(help_text="Pairs of a task before and after; null where there was none.")
+    undoes = models.JSONField(default=list, help_text="The ids of the changes that this one undid.")
+    made_at = models.DateTimeField()
+    updated_at = models.DateTimeField(auto_now=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "made_at"], name="task_change_by_user_and_time")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["turn", "call_id"], name="task_change_once_a_call", condition=Q(turn__isnull=False)
+            ),
+            models.CheckConstraint(
+                condition=Q(turn__isnull=True, call_id="") | (Q(turn__isnull=False) & ~Q(call_id="")),
+                name="task_change_call_in_a_turn",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"change of {self.made_at:%Y-%m-%d %H:%M:%S}"
 
 
 _ADVANCE = """

@@ -53,6 +53,14 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
+class WeekStart(models.IntegerChoices):
+    """The days on which weeks start, in one country or another, as ISO numbers them."""
+
+    MONDAY = 1, "Monday"
+    SATURDAY = 6, "Saturday"
+    SUNDAY = 7, "Sunday"
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """A person who signs in with an e-mail address and a password."""
 
@@ -61,6 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         "e-mail address", unique=True, error_messages={"unique": "There is an account with this e-mail address."}
     )
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    week_start = models.PositiveSmallIntegerField(choices=WeekStart.choices, default=1, db_default=1)
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("staff", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -75,6 +84,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             # Unique whatever its letter case.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
+            models.CheckConstraint(condition=Q(week_start__in=WeekStart.values), name="user_week_start_known"),
         ]
         permissions = [
             ("deactivate_user", "Can deactivate people and let them in again"),

@@ -129,12 +129,26 @@ def _judge_reply(before: Table, after: Table, reply: str, expect: Mapping[str, o
         if not any(option.strip().lower() in plain.lower() for option in phrase.split("|")):
             verdict.faults.append(f"did not say {phrase!r}")
     if "lists" in expect:
-        shown = listed(plain, {**before, **after})
-        if shown != expect["lists"]:
+        tasks = {**before, **after}
+        shown = listed(plain, tasks)
+        # Labels have the tasks of a list by number, where no order was asked for; it is shown as in the panel.
+        wanted = _numbers(expect["lists"])
+        in_panel = (
+            sorted(wanted, key=lambda number: _place(number, tasks[number])) if wanted == sorted(wanted) else wanted
+        )
+        if shown not in (wanted, in_panel):
             verdict.faults.append(f"listed {shown}, not {expect['lists']}")
     kind = expect.get("kind")
     if not reply.strip() or (kind == "question" and "?" not in reply) or (kind == "refusal" and REFUSAL not in reply):
         verdict.faults.append(f"is no {kind or 'reply'}: {reply!r}")
+
+
+def _place(number: int, row: Row) -> tuple[object, ...]:
+    """Return where the panel has a task; of completed ones the cases have those with a higher number done later."""
+    if row["is_completed"]:
+        return (True, -number)
+    rank = {"high": 0, "normal": 1, "low": 2}[str(row["priority"])]
+    return (False, row["due_date"] or "~", row["due_time"] or "~", rank, number)
 
 
 def listed(reply: str, tasks: Table) -> list[int]:

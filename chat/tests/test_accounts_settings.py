@@ -52,6 +52,13 @@ def test_the_time_zone_changes(owner: User, owner_client: Client) -> None:
     assert owner.time_zone == "Asia/Tokyo"
 
 
+def test_the_day_on_which_weeks_start_changes(owner: User, owner_client: Client) -> None:
+    owner_client.post(URL, {"form": "time_zone", "time_zone": "UTC", "week_start": "7"})
+    owner.refresh_from_db()
+    assert owner.week_start == 7
+    assert owner_client.post(URL, {"form": "time_zone", "time_zone": "UTC", "week_start": "3"}).status_code == 422
+
+
 def test_a_time_zone_has_its_old_names_too(owner: User, owner_client: Client) -> None:
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "US/Eastern"}).status_code == 302
     owner.refresh_from_db()

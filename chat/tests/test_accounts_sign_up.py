@@ -192,3 +192,9 @@ def test_with_mail_an_account_is_made_by_the_link(client: Client, mailoutbox: li
     assert Client().get(link + "x").status_code == 404
     with time_machine.travel(timezone.now() + timedelta(days=4)):
         assert Client().get(link).status_code == 404
+
+
+@pytest.mark.parametrize(("week_start", "kept"), [("7", 7), ("6", 6), ("3", 1), ("", 1), ("x", 1)])
+def test_weeks_start_where_the_browser_says(client: Client, week_start: str, kept: int) -> None:
+    client.post(URL, form(week_start=week_start))
+    assert User.objects.get().week_start == kept

@@ -53,6 +53,7 @@ def every_operation(task_id: object) -> list[tuple[str, str, object]]:
         ("PATCH", f"/{task_id}", {"title": "Buy bread"}),
         ("POST", f"/{task_id}/complete", None),
         ("DELETE", f"/{task_id}", None),
+        ("POST", f"/changes/{task_id}/undo", None),
     ]
 
 
@@ -229,3 +230,39 @@ async def test_open_pages_are_told_of_every_change(owner: User) -> None:
     await changed("POST", f"{path}/complete")
     await changed("DELETE", path)
     await sync_to_async(connections.close_all)()  # of the thread in which requests were answered
+
+
+def test_each_change_of_a_task_can_be_undone_by_the_id_in_its_reply(program: Program) -> None:
+    made = program.ask("POST", "", {"title": "Buy milk", "due": "2026-12-24"})
+    task = made.json()
+    path = f"/{task['task_id']}"
+    assert "Task-Change" not in program.ask("PATCH", path, {"title": "Buy milk"})
+
+    deleted = program.ask("DELETE", path)
+    undone = program.ask("POST", f"/changes/{deleted['Task-Change']}/undo")
+    assert undone.status_code == 200
+    assert undone.json()["removed"] == []
+    assert unstamped(undone.json()["tasks"][0]) == unstamped(task)
+    assert unstamped(program.ask("GET", path).json()) == unstamped(task)
+
+    completed = program.ask("POST", f"{path}/complete")
+    again = program.ask("POST", f"/changes/{completed['Task-Change']}/undo").json()
+    assert unstamped(again["tasks"][0]) == unstamped(task)
+
+    gone = program.ask("POST", f"/changes/{made['Task-Change']}/undo").json()
+    assert gone == {"tasks": [], "removed": [task["task_id"]]}
+
+
+def unstamped(task: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in task.items() if name != "updated_at"}
+
+
+def test_what_cannot_be_undone_is_refused_with_a_reason(program: Program, outsider: User) -> None:
+    task = program.ask("POST", "", {"title": "Buy milk"}).json()
+    completed = program.ask("POST", f"/{task['task_id']}/complete")
+    undo = f"/changes/{completed['Task-Change']}/undo"
+    assert Program(outsider, "tasks").ask("POST", undo).status_code == 404
+    program.ask("PATCH", f"/{task['task_id']}", {"title": "Buy bread"})
+    refused = program.ask("POST", undo)
+    assert error_of(refused, 409) == "not_undoable"
+    assert refused.json()["error"]["detail"].startswith("Task 1 (“Buy milk”) has changed since")

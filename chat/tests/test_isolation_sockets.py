@@ -247,7 +247,7 @@ async def test_a_deactivated_person_can_do_nothing_more(last_scene: Scene) -> No
 
     assert await last_scene.owners.closed() == 4401
     # What the turn before changed may still have been on its way.
-    on_its_way = ("conversation.updated", "tasks.changed")
+    on_its_way = ("conversation.updated", "tasks.changed", "changes.updated")
     assert [frame for frame in last_scene.owners.frames[seen:] if frame["type"] not in on_its_way] == []
     assert record_of(last_scene, last_scene.owner) == before
     async with open_socket(last_scene.server, last_scene.owner, uuid.uuid4()) as again:

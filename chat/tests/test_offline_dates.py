@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat.assistant.offline.almanac import weeks_from
 from chat.assistant.offline.dates import find_due, settle, without
+from chat.assistant.offline.spans import read_span
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -77,3 +79,26 @@ def test_it_survives_any_text(text: str, moment: datetime) -> None:
     if due is not None:
         settle(due, moment)
         without(text, due)
+
+
+SUNDAY = datetime(2026, 11, 29, 10, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "week_start", "first", "last"),
+    [
+        ("this week", "Monday", (11, 23), (11, 29)),
+        ("this week", "Sunday", (11, 29), (12, 5)),
+        ("this week", "Saturday", (11, 28), (12, 4)),
+        ("next week", "Monday", (11, 30), (12, 6)),
+        ("next week", "Sunday", (12, 6), (12, 12)),
+        ("this weekend", "Sunday", (11, 28), (11, 29)),
+    ],
+)
+def test_weeks_start_where_the_person_starts_them(
+    text: str, week_start: str, first: tuple[int, int], last: tuple[int, int]
+) -> None:
+    with weeks_from(week_start):
+        span = read_span(text, SUNDAY)
+    assert span is not None
+    assert (span.first, span.last) == (date(2026, *first), date(2026, *last))

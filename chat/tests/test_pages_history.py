@@ -197,7 +197,7 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
         talk.conversation(owner, f"Chat {n}")
     # The login and the person; the conversation, its versions, turns, messages, tool calls; tasks; conversations that
     # are pinned, that are not, and that wait.
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         owner_client.get(f"/c/{groceries.pk}/")
     # A new chat: what goes to the trash within a week is counted too.
     with django_assert_num_queries(10):

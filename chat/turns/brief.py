@@ -16,9 +16,14 @@ from chat.models.user import zone_of
 from chat.turns import journal as journals
 from chat.turns.journal import Journal
 from chat.turns.ownership import Hold, hold_of
+from chat.undo import changed_outside
 
 _READ = """
-SELECT u.time_zone, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), last.*
+SELECT u.time_zone, u.week_start, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), (
+    SELECT before.accepted_at FROM chat_turn before
+    WHERE before.conversation_id = t.conversation_id AND before.seq < t.seq AND before.superseded_by_id IS NULL
+    ORDER BY before.seq DESC LIMIT 1
+), last.*
 FROM chat_turn t JOIN chat_user u ON u.id = t.user_id
 LEFT JOIN chat_agentsession s ON s.conversation_id = t.conversation_id
 LEFT JOIN LATERAL (
@@ -39,6 +44,7 @@ class Brief:
     hold: Hold
     place: Place
     now: datetime  # when the turn was accepted, in the person's zone
+    week_start: int  # as ISO numbers weekdays
     pruned: int  # items that the session has lost from its beginning
     held: int  # items that the mirror says it holds; 0 where what a turn replaces is first taken off
     prompt: str
@@ -46,11 +52,12 @@ class Brief:
     kept: list[KeptCall]
     allowed: bool
     sent: Sent | None  # the last request of the turn before
+    changed_outside: list[str]  # how tasks were changed elsewhere since the turn before
 
 
 def read_brief(turn: Turn) -> Brief:
     """Read what a turn needs from the database."""
-    ((time_zone, allowed, pruned, held, *sent),) = select(_READ, {"turn": turn.pk})
+    ((time_zone, week_start, allowed, pruned, held, before, *sent),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     is_first = turn.seq == 1 and turn.attempt == 1
     last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
@@ -66,6 +73,7 @@ def read_brief(turn: Turn) -> Brief:
         hold=hold_of(turn),
         place=place,
         now=turn.accepted_at.astimezone(zone_of(time_zone)),
+        week_start=week_start,
         pruned=pruned,
         held=0 if turn.replaces_id else held,
         prompt=turn.prompt.text,
@@ -73,4 +81,7 @@ def read_brief(turn: Turn) -> Brief:
         kept=journals.kept(turn) if turn.replaces_id else [],
         allowed=allowed,
         sent=journals.sent_of(*sent),
+        changed_outside=changed_outside(user_id=turn.user_id, conversation_id=turn.conversation_id, since=before)
+        if before
+        else [],
     )

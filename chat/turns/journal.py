@@ -24,6 +24,7 @@ from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
 from chat.infra.storable import storable
 from chat.memory.items import Item
+from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
 from chat.turns.ownership import HELD, Hold
@@ -216,6 +217,8 @@ def _performed(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
         done = _attempted(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
+        if done.change_id is not None:
+            TaskChange.objects.filter(pk=done.change_id).update(turn=hold.turn_id, call_id=call.id)
         return known.output
 
 
@@ -298,13 +301,15 @@ def copy_journal(source: Turn, target: Turn) -> None:
 
 
 def kept(turn: Turn) -> list[KeptCall]:
-    """Return what the turns that a turn took the place of have changed, but for what is in its own journal."""
+    """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
     heirs = {turn.pk}
     while heirs:
         heirs = set(Turn.objects.filter(superseded_by__in=heirs).values_list("pk", flat=True))
-        calls |= {call.call_id: call for call in ToolCall.objects.filter(turn__in=heirs) if call.changed_something}
+        undone = TaskChange.objects.filter(turn__in=heirs).exclude(undone_at=None).values_list("call_id", flat=True)
+        there = ToolCall.objects.filter(turn__in=heirs).exclude(call_id__in=undone)
+        calls |= {call.call_id: call for call in there if call.changed_something}
     return [
         KeptCall(call.name, json.dumps(call.arguments, ensure_ascii=False), call.output or call.error or "")
         for call in sorted(calls.values(), key=lambda call: call.pk)

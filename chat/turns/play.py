@@ -201,6 +201,7 @@ class Play:
             conversation_id=self.turn.conversation_id,
             seq=self.turn.seq,
             now=brief.now,
+            week_start=brief.week_start,
             output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
             act=self._act,
@@ -208,6 +209,7 @@ class Play:
             settled=brief.journal.settled,
             refused=refused,
             kept=brief.kept,
+            changed_outside=brief.changed_outside,
         )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
@@ -244,7 +246,7 @@ class Play:
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
             if call.name not in LOOKS:
-                await notices.tasks_changed(self.turn.user_id)
+                await notices.tasks_changed(self.turn.user_id, [self.turn.conversation_id])
 
     def was_done(self, call_id: str) -> bool:
         """Tell whether a call was answered before this attempt."""

@@ -12,6 +12,10 @@ from chat.shelf import Json, line_of, lines_of, with_all_of_lines
 from chat.task_panel import current_revision
 from chat.turns.accept import ahead_of
 from chat.turns.events import MessageView, message_view
+from chat.undo import changes_of
+
+# More than one answer of the assistant makes, or one undoing.
+CHANGES_SENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,12 @@ def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UU
         *({"type": "conversation.deleted", "id": str(gone)} for gone in deleted),
         *({"type": "conversation.updated", "conversation": line.as_json()} for line in lines),
     ]
+
+
+def changes_frame(conversation_id: uuid.UUID) -> dict[str, Any]:
+    """Return the frame that tells what calls of a conversation changed lately, and what of it is undone."""
+    changes = changes_of(conversation_id, newest=CHANGES_SENT)
+    return {"type": "changes.updated", "changes": [change.as_json() for change in changes]}
 
 
 def check_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 READ = re.compile(r"""env\.(?:text|whole|optional_whole|flag|choice|items|parsed|url|dotted)\(\s*"([A-Z_]+)\"""")
 # Frames that are no entry of a log.
 OTHERS = (
-    "ready", "message.accepted", "conversation.updated", "conversation.deleted", "tasks.changed", "pong", "error",
+    "ready", "message.accepted", "conversation.updated", "conversation.deleted", "tasks.changed", "changes.updated",
+    "pong", "error",
 )  # fmt: skip
 
 

@@ -25,7 +25,18 @@ from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
 from chat.memory.identity import printable
 from chat.memory.maintenance import SessionFile, opened
-from chat.models import AgentSession, Conversation, Message, ModelUsage, Task, ToolCall, Turn, TurnStep, User
+from chat.models import (
+    AgentSession,
+    Conversation,
+    Message,
+    ModelUsage,
+    Task,
+    TaskChange,
+    ToolCall,
+    Turn,
+    TurnStep,
+    User,
+)
 from chat.models.conversation import Role
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
@@ -43,9 +54,9 @@ OnProgress = Callable[[int, int], None]
 ABOUT = """Everything that is kept about {email}, as it was on {now:%Y-%m-%d at %H:%M} UTC.
 
 conversations/   what you and the assistant said to each other, one text file (Markdown) a conversation
-everything.json  all of it for programs: the account and its former addresses, tasks, conversations with earlier
-                 versions of messages, what the assistant did and was given, what it remembers at the moment,
-                 sign-ins, and who of the staff looked
+everything.json  all of it for programs: the account and its former addresses, tasks with their changes of 30
+                 days, conversations with earlier versions of messages, what the assistant did and was given,
+                 what it remembers at the moment, sign-ins, and who of the staff looked
 """
 
 
@@ -138,6 +149,10 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
         "account": _account(person),
         "former_addresses": (_row(row, "email", "changed_at") for row in person.former_emails.order_by("pk")),
         "tasks": _tasks(person, tally),
+        "changes_of_tasks": (
+            _row(row, "id", "turn_id", "call_id", "states", "undoes", "made_at", "undone_at")
+            for row in _pages(TaskChange.objects.filter(user=person), "pk")
+        ),
         "model_usage": (_row(row, *_USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
         "conversations": _conversations(person, file, tally),
         "memory_without_conversation": _strays(person, file, tally),
@@ -191,7 +206,9 @@ def _apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
 
 def _account(person: User) -> dict[str, object]:
     return _row(
-        person, "id", "email", "time_zone", "created_at", "last_login", "is_active", "is_staff", "is_superuser"
+        person,
+        *("id", "email", "time_zone", "week_start", "created_at", "last_login"),
+        *("is_active", "is_staff", "is_superuser"),
     ) | {
         "groups": list(person.groups.values_list("name", flat=True)),
         "permissions": list(person.user_permissions.values_list("codename", flat=True)),

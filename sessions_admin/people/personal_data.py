@@ -29,6 +29,7 @@ from chat.models import (
     ModelUsage,
     Quarantined,
     Task,
+    TaskChange,
     TaskCounter,
     ToolCall,
     Turn,
@@ -132,6 +133,7 @@ def of_nobody_else(person: Subject) -> dict[str, Rows]:
     """Return the rows that go with a person, held conversations or not."""
     return {
         "tasks": Task.objects.filter(user=person.id),
+        "changes of tasks": TaskChange.objects.filter(user=person.id),
         "model usage": ModelUsage.objects.filter(user=person.id),
         "task counter": TaskCounter.objects.filter(user=person.id),
         "clean-up entries of sessions": CleanedSession.objects.filter(user=person.id),

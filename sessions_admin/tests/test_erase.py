@@ -36,12 +36,11 @@ from chat.models import (
     FormerEmail,
     ModelUsage,
     Quarantined,
-    Task,
-    TaskCounter,
     Turn,
     User,
 )
 from chat.models.turn import Status
+from chat.tasks import create_task
 from chat.tests import talk
 from config.tests.support import PASSWORD
 from sessions_admin.audit import of_user
@@ -76,7 +75,7 @@ def fill(given_session: GivenSession, session_file: Path) -> Fill:
         AdoptedItems.objects.create(conversation=session.conversation, after_turn=0, items='["sekret"]')
         Quarantined.objects.create(session_id=session.session_id, content="sekret", reason="holds no item")
         remember(session_file, f"user_{person.pk}_conv_{uuid.uuid4()}", 3)  # that no conversation knows of
-        Task.objects.create(user=person, number=TaskCounter.take(person.pk), title="Buy the sekret cake")
+        create_task(user_id=person.pk, title="Buy the sekret cake")
         ModelUsage.objects.create(
             user=person, day=timezone.now(), model="fast", responses=1, input_tokens=1, output_tokens=1
         )

@@ -11,7 +11,8 @@ from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.maintenance import opened
-from chat.models import User
+from chat.models import TaskChange, User
+from chat.tasks import create_task, delete_task
 from sessions_admin import schedules
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.runs import TAKEN_UP
@@ -175,3 +176,15 @@ def test_a_failure_is_raised_so_that_the_worker_shows_and_repeats_it(
         daily_cleanup()
 
     assert CleanupRun.objects.get().status == RunStatus.FAILED
+
+
+def test_a_deleted_task_is_kept_for_30_days_only(given_session: GivenSession, owner: User) -> None:
+    given_session(owner)
+    create_task(user_id=owner.pk, title="Buy milk")
+    delete_task(user_id=owner.pk, number=1)
+    TaskChange.objects.update(made_at=timezone.now() - timedelta(days=29))
+    daily_cleanup()
+    assert TaskChange.objects.count() == 2
+    TaskChange.objects.update(made_at=timezone.now() - timedelta(days=31))
+    daily_cleanup()
+    assert not TaskChange.objects.exists()

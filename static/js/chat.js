@@ -5,7 +5,7 @@ import { declining, question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { byId } from "./dom.js";
-import { closeAll, setUpDrawers } from "./drawers.js";
+import { setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
@@ -14,6 +14,7 @@ import { Search } from "./search.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
+import { TaskEdits } from "./taskedits.js";
 import { TaskPanel, wanted } from "./tasks.js";
 import { Transcript } from "./transcript.js";
 import { hasEnded, isAwaited } from "./turn.js";
@@ -54,7 +55,12 @@ class ChatPage {
   build() {
     const { zone } = this;
     const id = this.state.conversation_id;
-    this.tasks = new TaskPanel({ complete: (task) => this.complete(task), zone, more: () => this.showMoreTasks() });
+    const edits = new TaskEdits({
+      draw: () => this.draw(),
+      revision: () => this.state.tasks_revision,
+      signedOut: () => this.showTrouble("signed out"),
+    });
+    this.tasks = new TaskPanel({ edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw() });
     this.conversations = new ConversationList(zone);
     this.shelf = new Shelf({
       changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
@@ -76,6 +82,7 @@ class ChatPage {
       edit: (item) => this.edit(item),
       discard: (item) => this.discard(item),
       rescue: (lost) => this.rescue(lost),
+      undo: (change) => void edits.undo(change),
       zone,
       limit: this.composer.limit,
     });
@@ -187,12 +194,6 @@ class ChatPage {
     this.scroll?.follow();
     this.composer?.focus();
     this.draw();
-  }
-
-  /** @param {import("./state.js").Task} task */
-  complete(task) {
-    this.send(`Mark task ${task.number} as done`);
-    closeAll();
   }
 
   showMoreTasks() {

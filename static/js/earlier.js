@@ -15,7 +15,7 @@ const state = begin(JSON.parse(byId("state").textContent ?? ""));
 const zone = byId("chat").dataset.timeZone ?? "UTC";
 const nothing = () => {};
 const actions = {
-  retry: nothing, decide: nothing, save: nothing, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, zone, limit: 0,
+  retry: nothing, decide: nothing, save: nothing, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, undo: null, zone, limit: 0,
 };
 
 setUpDrawers();
@@ -23,7 +23,7 @@ setUpMenus();
 new Search(zone);
 document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
-new TaskPanel({ complete: null, zone }).show(state);
+new TaskPanel({ edits: null, zone }).show(state);
 new ConversationList(zone).show(state.conversations, state.conversation_id);
 const place = document.getElementById(location.hash.slice(1)) ?? document.querySelector(`[data-id="${CSS.escape(location.hash.replace("#message-", ""))}"]`);
 place?.scrollIntoView();

@@ -1,10 +1,11 @@
 // @ts-check
 /** Putting chats away and bringing them back without leaving the page. */
 
-import { byId, h, icon } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { closeMenus, menu, putter, setUpMenus } from "./menu.js";
 import { setUpRenaming } from "./rename.js";
 import { onDay } from "./time.js";
+import { toast } from "./toast.js";
 
 /** @typedef {import("./state.js").Conversation} Conversation */
 /** @typedef {import("./state.js").State} State */
@@ -15,7 +16,6 @@ export class Shelf {
   /** @param {{changed: (line: Conversation) => void, signedOut: () => void, zone: string}} page */
   constructor(page) {
     this.page = page;
-    this.toast = byId("toast");
     this.bar = byId("bar-menu");
     this.strip = byId("shelf-strip");
     /** @type {unknown[]} */
@@ -45,26 +45,14 @@ export class Shelf {
       const answer = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
       if (answer.redirected) return this.page.signedOut();
       const data = await answer.json();
-      if (!answer.ok) return this.say(data.error.detail, null, false);
+      if (!answer.ok) return toast.say(data.error.detail);
       this.page.changed(data.conversation);
       // Who chose by keyboard goes on from there, also where the line is gone.
-      const lost = title === undefined && focused !== null && focused !== document.body;
-      this.say(data.said, data.undo && putter(data.conversation, data.undo, "toast__undo", "Undo"), lost);
+      const focus = title === undefined && focused !== null && focused !== document.body;
+      toast.say(data.said, { undo: data.undo && putter(data.conversation, data.undo, "toast__undo", "Undo"), focus });
     } catch {
-      this.say(NO_CONNECTION, null, false);
+      toast.say(NO_CONNECTION);
     }
-  }
-
-  /**
-   * Say what was done, until something else is, or it is put aside.
-   * @param {string} text
-   * @param {HTMLElement | null} undo
-   * @param {boolean} focus
-   */
-  say(text, undo, focus) {
-    const close = h("button", { type: "button", class: "toast__close", "aria-label": "Close", onclick: () => this.toast.replaceChildren() }, icon("close"));
-    this.toast.replaceChildren(h("span", { class: "toast__text" }, text), ...(undo ? [undo] : []), close);
-    if (focus) (undo ?? close).focus();
   }
 
   /** @param {State} state */

@@ -11,7 +11,8 @@
  * @typedef {{id: string, title: string, created_at: string, updated_at: string, pinned: boolean, archived: boolean,
  *   trashed: boolean, trash_on: string | null, purge_on: string | null, model?: string | null, waiting?: boolean}} Conversation
  * @typedef {{task_id: string, number: number, title: string, description: string, due: string | null,
- *   priority: string, is_completed: boolean, completed_at: string | null}} Task
+ *   priority: string, is_completed: boolean, updated_at: string, completed_at: string | null}} Task
+ * @typedef {{change_id: string, call_id: string, undone: boolean, undoable: boolean}} Change
  *
  * @typedef {object} State
  * @property {string} conversation_id
@@ -27,6 +28,7 @@
  * @property {Task[]} tasks      those that are shown, in no order; there may be more
  * @property {number} tasks_revision
  * @property {{open: number, completed: number}} task_counts  how many there are in all
+ * @property {Record<string, Change>} changes  of tasks, by the call that made them
  * @property {string | null} memory_start
  * @property {boolean} stale      something is missing that only the server can tell: ask it, then `refresh`
  */
@@ -40,8 +42,14 @@ import { applied, emptyTurn, hasEnded, turnFrom, wasSeen } from "./turn.js";
  * @returns {State}
  */
 export function begin(data) {
-  return { version: null, earlier: null, conversations_after: null, waiting: [], ...data, turns: data.turns.map(turnFrom), gone: [], stale: false };
+  return {
+    version: null, earlier: null, conversations_after: null, waiting: [], ...data,
+    changes: byCall(Object.values(data.changes ?? {})), turns: data.turns.map(turnFrom), gone: [], stale: false,
+  };
 }
+
+/** @param {Change[]} changes */
+const byCall = (changes) => Object.fromEntries(changes.map((change) => [change.call_id, change]));
 
 /**
  * Take one frame of the socket into account.
@@ -59,6 +67,8 @@ export function receive(state, frame) {
       return conversationUpdated(state, frame.conversation);
     case "conversation.deleted":
       return conversationDeleted(state, frame.id);
+    case "changes.updated":
+      return { ...state, changes: { ...state.changes, ...byCall(frame.changes) } };
     case "tasks.changed":
       return tasksChanged(state, frame);
     default:
@@ -201,7 +211,8 @@ export function withEarlier(state, data, before) {
   if (state.earlier !== before) return state;
   const known = new Set([...state.gone, ...state.turns.map((turn) => turn.id)]);
   const turns = data.turns.filter(({ id }) => !known.has(id)).map(turnFrom);
-  return { ...state, turns: [...turns, ...state.turns], earlier: data.earlier };
+  const changes = { ...byCall(data.changes ?? []), ...state.changes };
+  return { ...state, turns: [...turns, ...state.turns], changes, earlier: data.earlier };
 }
 
 /**
@@ -271,6 +282,7 @@ export function refresh(state, data, asked) {
     tasks: list.tasks,
     tasks_revision: list.tasks_revision,
     task_counts: list.task_counts,
+    changes: state.changes === asked.changes ? fetched.changes : { ...fetched.changes, ...state.changes },
     conversation: /** @type {Conversation | null} */ (since("conversation")),
     conversations: listed.conversations,
     conversations_after: listed.conversations_after,

@@ -1,11 +1,18 @@
 // @ts-check
 /** The to-do list beside the chat. */
 
-import { byId, h, icon, place } from "./dom.js";
-import { dueLabel, isOverdue, wallClock } from "./time.js";
+import { byId, place } from "./dom.js";
+import { withEdits } from "./taskedits.js";
+import { TaskRow } from "./taskrow.js";
+import { wallClock } from "./time.js";
 
-/** @typedef {import("./state.js").Task} Task */
+/**
+ * @typedef {import("./state.js").Task} Task
+ * @typedef {import("./taskedits.js").TaskEdits} TaskEdits
+ */
 
+// How long rows keep their place after the pointer has moved over them, or one was changed.
+const ORDER_KEPT = 4_000;
 const RANK = /** @type {Record<string, number>} */ ({ high: 0, normal: 1, low: 2 });
 const COMPLETED_SHOWN = 50;
 // How many open tasks the server sends unless asked for more; each "Show more" asks for as many again.
@@ -49,44 +56,106 @@ function showRest(id, count) {
   byId(`${id}-count`).textContent = String(count);
 }
 
+/**
+ * Return the rows of the list of open tasks: in their order or, while it is kept, where they stand, those that were done
+ * meanwhile among them, and new ones at the end.
+ * @param {string[] | null} kept   the ids of the tasks that stand there
+ * @param {Task[]} tasks
+ */
+export function rows(kept, tasks) {
+  const todo = pending(tasks);
+  if (kept === null) return todo;
+  const there = new Map(tasks.map((task) => [task.task_id, task]));
+  const standing = kept.map((id) => there.get(id)).filter((task) => task !== undefined);
+  return [...standing, ...todo.filter((task) => !kept.includes(task.task_id))];
+}
+
 export class TaskPanel {
   /**
-   * @param {{complete: ((task: Task) => void) | null, zone: string, more?: () => void}} actions   `complete` is null where
-   *   nothing can be completed; `more` is called when the person wants to see more open tasks, else the link is followed
+   * @param {{edits: TaskEdits | null, zone: string, more?: () => void, draw?: () => void}} actions   `edits` is null where
+   *   nothing can be changed; `more` is called when the person wants to see more open tasks, else the link is followed
    */
   constructor(actions) {
     this.actions = actions;
     this.list = byId("task-list");
     this.doneList = byId("done-list");
-    /** @type {Map<string, {content: string, drawn: string, element: HTMLElement}>} */
+    /** @type {Map<string, TaskRow>} */
     this.items = new Map();
     this.first = true;
     /** @type {unknown[]} */
     this.shown = [];
+    /** @type {string[] | null} the order of rows that is kept, so that none moves under the pointer */
+    this.kept = null;
+    /** @type {string[]} the order of rows as they are shown */
+    this.standing = [];
+    this.timer = 0;
     byId("show-more-tasks").addEventListener("click", (event) => {
       if (!this.actions.more) return;
       event.preventDefault();
       this.actions.more();
     });
+    if (actions.edits) this.setUpEditing(actions.edits);
+  }
+
+  /** @param {TaskEdits} edits */
+  setUpEditing(edits) {
+    const { list } = this;
+    list.addEventListener("pointermove", ({ pointerType }) => pointerType === "mouse" && this.keepOrder());
+    list.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && this.letMove());
+    list.addEventListener("change", () => this.keepOrder(), true);
+    list.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!list.contains(/** @type {Node | null} */ (relatedTarget))) this.letMove();
+    });
+    const form = byId("add-task");
+    const field = /** @type {HTMLInputElement} */ (byId("add-task-title"));
+    form.hidden = false;
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const title = field.value;
+      if (title.trim() === "" || field.readOnly) return;
+      field.readOnly = true;
+      const why = await edits.add(title);
+      field.readOnly = false;
+      byId("add-task-error").textContent = why ?? "";
+      if (why === null) field.value = "";
+    });
+  }
+
+  /** Keep every row where it stands, for a few seconds. */
+  keepOrder() {
+    this.kept ??= this.standing;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.letMove(), ORDER_KEPT);
+  }
+
+  letMove() {
+    // Who goes through the list by keyboard is not to lose their place.
+    if (this.kept === null || this.list.querySelector(":focus-visible")) return;
+    clearTimeout(this.timer);
+    this.kept = null;
+    this.actions.draw?.();
   }
 
   /** @param {import("./state.js").State} state */
-  show({ tasks, task_counts: counts }) {
+  show(state) {
     const now = wallClock(new Date(), this.actions.zone);
-    const shown = [tasks, counts, now];
+    const { tasks, counts } = withEdits(state, this.actions.edits?.ahead ?? new Map());
+    const shown = [tasks, counts.open, counts.completed, now, this.kept];
     if (shown.every((value, index) => value === this.shown[index])) return;
     this.shown = shown;
-    const todo = pending(tasks);
-    const done = completed(tasks);
-    place(this.list, todo.map((task) => this.item(task, now)));
-    place(this.doneList, done.slice(0, COMPLETED_SHOWN).map((task) => this.item(task, now)));
+    const todo = rows(this.kept, tasks);
+    const standing = new Set(todo);
+    this.standing = todo.map((task) => task.task_id);
+    const done = completed(tasks).filter((task) => !standing.has(task)).slice(0, COMPLETED_SHOWN);
+    this.placeRows(todo, done, now);
+    const open = todo.filter((task) => !task.is_completed).length;
     byId("task-count").textContent = String(counts.open);
     byId("done-count").textContent = String(counts.completed);
-    byId("no-tasks").hidden = counts.open > 0;
+    byId("no-tasks").hidden = counts.open > 0 || todo.length > 0;
     byId("done").hidden = counts.completed === 0;
-    showRest("more-tasks", counts.open - todo.length);
-    showRest("more-done", counts.completed - Math.min(done.length, COMPLETED_SHOWN));
-    /** @type {HTMLAnchorElement} */ (byId("show-more-tasks")).href = `?tasks=${wanted(todo.length)}`;
+    showRest("more-tasks", counts.open - open);
+    showRest("more-done", counts.completed - done.length - (todo.length - open));
+    /** @type {HTMLAnchorElement} */ (byId("show-more-tasks")).href = `?tasks=${wanted(open)}`;
     const badge = byId("task-badge");
     badge.textContent = String(counts.open);
     badge.hidden = counts.open === 0;
@@ -95,43 +164,33 @@ export class TaskPanel {
   }
 
   /**
-   * @param {Task} task
+   * Put the rows in place; the one with the focus keeps it and, where it leaves the list, the next one gets it.
+   * @param {Task[]} todo
+   * @param {Task[]} done
    * @param {string} now
    */
-  item(task, now) {
-    const overdue = !task.is_completed && isOverdue(task.due, now);
-    const due = task.due === null ? null : dueLabel(task.due, now);
-    const content = JSON.stringify(task);
-    const drawn = `${content} ${overdue} ${due}`;
-    const known = this.items.get(task.task_id);
-    if (known?.drawn === drawn) return known.element;
-    const element = this.draw(task, overdue, due);
-    // What changes while one looks on is pointed out; that a day has passed is not a change.
-    if (!this.first && known?.content !== content) element.classList.add("task--fresh");
-    this.items.set(task.task_id, { content, drawn, element });
-    return element;
+  placeRows(todo, done, now) {
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const row = focused && [...this.list.children].findIndex((each) => each.contains(focused));
+    place(this.list, todo.map((task) => this.item(task, now)));
+    place(this.doneList, done.map((task) => this.item(task, now)));
+    const there = new Set([...todo, ...done].map((task) => task.task_id));
+    for (const id of this.items.keys()) if (!there.has(id)) this.items.delete(id);
+    if (focused === null || row === null || row < 0 || focused === document.activeElement) return;
+    if (this.list.contains(focused)) return focused.focus({ preventScroll: true });
+    const next = todo[Math.min(row, todo.length - 1)];
+    if (next) this.items.get(next.task_id)?.focus();
+    else byId("add-task-title").focus({ preventScroll: true });
   }
 
   /**
    * @param {Task} task
-   * @param {boolean} overdue
-   * @param {string | null} due
+   * @param {string} now
    */
-  draw(task, overdue, due) {
-    const look = `task${overdue ? " task--overdue" : ""}${task.is_completed ? " task--done" : ""}`;
-    const { complete } = this.actions;
-    const tick = complete && !task.is_completed && h("button", {
-      type: "button", class: "task__tick", "aria-label": `Mark task ${task.number} as done`, title: "Mark as done",
-      onclick: () => complete(task),
-    }, icon("check"));
-    return h("li", { class: look, "data-testid": "task", "data-number": task.number, "data-priority": task.priority },
-      tick,
-      h("div", { class: "task__main" },
-        h("p", { class: "task__title" }, task.title),
-        task.description !== "" && h("p", { class: "task__description", title: task.description }, task.description),
-        h("p", { class: "task__facts" },
-          h("span", { class: "task__number" }, `#${task.number}`),
-          due !== null && h("span", { class: "task__due" }, icon("clock"), overdue ? `Overdue: ${due}` : due),
-          task.priority !== "normal" && h("span", { class: "task__priority" }, icon("flag"), task.priority === "high" ? "High priority" : "Low priority"))));
+  item(task, now) {
+    const row = this.items.get(task.task_id) ?? new TaskRow(this.actions.edits);
+    this.items.set(task.task_id, row);
+    row.show(task, now, !this.first);
+    return row.element;
   }
 }

@@ -3,7 +3,10 @@
 
 import { h, icon, place } from "./dom.js";
 
-/** @typedef {import("./turn.js").ToolCall} ToolCall */
+/**
+ * @typedef {import("./turn.js").ToolCall} ToolCall
+ * @typedef {import("./state.js").Change} Change
+ */
 
 /** @type {Record<string, {doing: string, did: string, not: string}>} */
 const WORDS = {
@@ -14,6 +17,7 @@ const WORDS = {
   update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
   delete_task: { doing: "Deleting a task", did: "Deleted", not: "Could not delete the task" },
   delete_tasks: { doing: "Deleting tasks", did: "Deleted", not: "Could not delete the tasks" },
+  undo: { doing: "Undoing", did: "Undid", not: "Could not undo it" },
   search_conversation: { doing: "Searching this conversation", did: "Searched", not: "Could not search this conversation" },
 };
 
@@ -63,8 +67,11 @@ export function sentence(call) {
  * @param {string} plain
  */
 function what(call, output, plain) {
+  if (Array.isArray(output?.undone)) {
+    return output.undone.length === 1 ? `the change of ${named(output.undone[0].task)}` : `the changes of ${output.undone.length} tasks`;
+  }
   const task = output?.task;
-  if (task) return `task ${task.number}: ${task.title}`;
+  if (task) return named(task);
   if (Array.isArray(output?.tasks)) {
     const kind = ["pending", "completed"].includes(output.status) ? `${output.status} ` : "";
     const total = output.total ?? output.tasks.length;
@@ -75,6 +82,9 @@ function what(call, output, plain) {
   if (call.name === "search_conversation") return "this conversation";
   return WORDS[call.name] ? "the task" : plain;
 }
+
+/** @param {{number: number, title: string}} task */
+const named = (task) => `task ${task.number}: ${task.title}`;
 
 /**
  * @param {unknown} text
@@ -118,21 +128,31 @@ export const changed = (call) => !LOOKS.has(call.name) && sentence(call).state =
 
 /** The calls of one turn, as chips in a row. */
 export class ToolRow {
-  /** @param {string} [label] */
-  constructor(label = "What the assistant did") {
+  /**
+   * @param {((change: string) => void) | null} undo
+   * @param {string} [label]
+   */
+  constructor(undo, label = "What the assistant did") {
+    this.undo = undo;
     this.element = h("ul", { class: "tools", "aria-label": label });
-    /** @type {Map<string, {item: HTMLElement, call: ToolCall}>} */
+    /** @type {Map<string, {item: HTMLElement, call: ToolCall, change: Change | undefined}>} */
     this.chips = new Map();
   }
 
-  /** @param {ToolCall[]} calls */
-  show(calls) {
+  /**
+   * @param {ToolCall[]} calls
+   * @param {Record<string, Change>} changes
+   */
+  show(calls, changes) {
     const items = calls.map((call) => {
+      const change = changes[call.call_id];
       const known = this.chips.get(call.call_id);
-      if (known?.call === call) return known.item;
-      const item = known?.item ?? h("li");
-      drawChip(item, call);
-      this.chips.set(call.call_id, { item, call });
+      if (known?.call === call && known.change === change) return known.item;
+      const item = known?.item ?? h("li", { class: "tools__item" });
+      const focused = item.contains(document.activeElement);
+      drawChip(item, call, change, this.undo);
+      this.chips.set(call.call_id, { item, call, change });
+      if (focused) this.focus(call.call_id);
       return item;
     });
     place(this.element, items);
@@ -151,21 +171,27 @@ export class ToolRow {
 /**
  * @param {HTMLElement} item
  * @param {ToolCall} call
+ * @param {Change | undefined} change
+ * @param {((change: string) => void) | null} undo
  */
-function drawChip(item, call) {
+function drawChip(item, call, change, undo) {
   const open = item.querySelector("details")?.open ?? false;
   const { text, state } = sentence(call);
   const result = call.error ?? call.output;
   const look = `tool tool--${state}${LOOKS.has(call.name) ? " tool--look" : ""}`;
   item.replaceChildren(
-    h("details", { class: look, "data-testid": "tool-call", "data-name": call.name, "data-state": state, open },
+    h("details", { class: look, "data-testid": "tool-call", "data-name": call.name, "data-state": state, "data-undone": change?.undone, open },
       h("summary", { class: "tool__line" }, icon(ICONS[state]), h("span", { class: "tool__say" }, text),
-        call.approval === "approved" && h("span", { class: "tool__tag" }, "Approved")),
+        call.approval === "approved" && h("span", { class: "tool__tag" }, "Approved"),
+        change?.undone && h("span", { class: "tool__tag", "data-testid": "undone" }, "Undone")),
       h("div", { class: "tool__body" },
         h("p", { class: "tool__name" }, call.name),
         h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(call.arguments) ?? ""),
         result !== undefined && h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Result" }, pretty(result)),
       ),
     ),
+    ...(change?.undoable && undo
+      ? [h("button", { type: "button", class: "tool__undo", "data-testid": "undo", "aria-label": `Undo: ${text}`, onclick: () => undo(change.change_id) }, "Undo")]
+      : []),
   );
 }

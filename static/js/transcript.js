@@ -117,6 +117,7 @@ export class Transcript {
         // What does not depend on it is not drawn again.
         online: awaited.length > 0 || editing.size > 0 ? online : true,
         deciding: awaited.map((call) => call.call_id).filter((id) => deciding.has(id)),
+        changes: Object.fromEntries([...turn.tools, ...turn.kept].map(({ call_id: id }) => [id, state.changes[id]]).filter(([, change]) => change)),
         questions: Object.fromEntries(awaited.map((call) => [call.call_id, question(call, state.tasks)])),
         edit: outbox.find((item) => item.edit_of !== null && item.edit_of === turn.prompt_id) ?? null,
       };

@@ -29,6 +29,7 @@ import { consequences, Regenerate, versionLinks } from "./versions.js";
  * @property {boolean} leaving     it becomes an earlier version as soon as what is on its way is accepted
  * @property {boolean} online
  * @property {string[]} deciding   calls about which a decision is on its way
+ * @property {Record<string, import("./state.js").Change>} changes   of tasks, by call
  * @property {Record<string, Question>} questions   what is asked, by call
  * @property {Unsent | null} edit  its message as it was changed, not yet accepted
  *
@@ -39,6 +40,7 @@ import { consequences, Regenerate, versionLinks } from "./versions.js";
  * @property {(unsent: Unsent) => void} resend
  * @property {(unsent: Unsent) => void} edit
  * @property {(unsent: Unsent) => void} discard
+ * @property {((change: string) => void) | null} undo   null where nothing can be undone
  * @property {string} zone
  * @property {number} limit   of a message, in characters
  */
@@ -48,8 +50,8 @@ export class TurnView {
   constructor(actions) {
     this.actions = actions;
     this.element = h("li", { class: "turn" });
-    this.tools = new ToolRow();
-    this.kept = new ToolRow("Done before and kept");
+    this.tools = new ToolRow(actions.undo);
+    this.kept = new ToolRow(actions.undo, "Done before and kept");
     this.keptRow = h("div", { class: "kept", "data-testid": "kept" }, h("span", { class: "kept__label" }, "Done before and kept:"), this.kept.element);
     this.markdown = new MarkdownView();
     this.reasoning = new Reasoning();
@@ -91,8 +93,8 @@ export class TurnView {
     this.element.toggleAttribute("data-last", where.last);
     this.element.toggleAttribute("data-leaving", where.leaving);
     const focused = this.focusedCall();
-    this.kept.show(turn.kept);
-    this.tools.show(turn.tools.filter((call) => where.questions[call.call_id] === undefined));
+    this.kept.show(turn.kept, where.changes);
+    this.tools.show(turn.tools.filter((call) => where.questions[call.call_id] === undefined), where.changes);
     this.reasoning.show(turn.reasoning);
     this.showReply(turn, where);
     place(this.element, this.parts(turn, where));

@@ -1,5 +1,8 @@
 """Days, weeks and months, counted from a day."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timedelta
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -34,9 +37,37 @@ def coming(weekday: int, today: date) -> date:
     return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
 
 
+_week_start: ContextVar[int] = ContextVar("week_start", default=0)
+
+
+@contextmanager
+def weeks_from(name: str) -> Iterator[None]:
+    """Let weeks start on a weekday."""
+    token = _week_start.set(weekday(name))
+    try:
+        yield
+    finally:
+        _week_start.reset(token)
+
+
+def week_start() -> int:
+    """Return the weekday on which weeks start."""
+    return _week_start.get()
+
+
+def first_day(today: date, weeks: int = 0) -> date:
+    """Return the first day of this week or of one that many weeks later."""
+    return today - timedelta(days=(today.weekday() - week_start()) % 7) + timedelta(weeks=weeks)
+
+
 def in_week(weekday: int, today: date, weeks: int) -> date:
     """Return a weekday of this week or of one that many weeks later."""
-    return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=weekday)
+    return first_day(today, weeks) + timedelta(days=(weekday - week_start()) % 7)
+
+
+def weekend(today: date, weeks: int) -> date:
+    """Return the Saturday of this weekend, which a Sunday ends, or of one that many weeks later."""
+    return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=5)
 
 
 def month_start(today: date, months: int) -> date:

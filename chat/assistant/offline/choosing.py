@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Literal
 
 from chat.assistant.offline import replies
@@ -15,6 +16,7 @@ Among = Literal["pending", "completed", "all"]
 
 _AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&|plus)\s+", re.I)
 _MOST_OFFERED = 10
+_RANK = {"high": 0, "normal": 1, "low": 2}
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,25 @@ class Choice:
     otherwise: tuple[Task, ...] = ()
 
 
-def choose(desk: Desk, ref: Ref, *, among: Among, lenient: bool = False, within: Sequence[int] = ()) -> Work[Choice]:
+def choose(
+    desk: Desk,
+    ref: Ref,
+    *,
+    among: Among,
+    lenient: bool = False,
+    within: Sequence[int] = (),
+    careful: bool = False,
+) -> Work[Choice]:
     """Find the tasks a person points at.
 
     Only tasks of the status `among` are meant by words; those of the other status are handed back as `otherwise`.
-    With `lenient`, "it" may be the task changed last although a list was shown since.
+    With `lenient`, "it" may be the task changed last although a list was shown since. With `careful`, "the first one" is
+    one of a list that was shown in the conversation, and not of the panel beside it.
     """
     if ref.numbers:
         return Choice(ref.numbers)
     if ref.places:
-        return (yield from _by_place(desk, ref, lenient))
+        return (yield from _by_place(desk, ref, careful))
     if ref.pronoun:
         return (yield from _by_pronoun(desk, ref, lenient))
     if ref.every or ref.narrowed or ref.status != "all":
@@ -51,23 +62,32 @@ def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
     tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
     if not tasks:
         return f"{lead} Your list has no open tasks."
-    return f"{lead}\n\n{replies.lines(tasks[:_MOST_OFFERED], desk.today)}"
+    return f"{lead}\n\n{replies.lines(in_panel_order(tasks)[:_MOST_OFFERED], desk.today)}"
 
 
-def _by_place(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
+def in_panel_order(tasks: Sequence[Task]) -> list[Task]:
+    """Return the open tasks as the panel beside the chat has them."""
+
+    def key(task: Task) -> tuple[date, time, int, int]:
+        return (task.due_date or date.max, task.due_time or time.max, _RANK.get(task.priority, 1), task.number)
+
+    return sorted((task for task in tasks if not task.is_completed), key=key)
+
+
+def _by_place(desk: Desk, ref: Ref, careful: bool) -> Work[Choice]:
     listed = desk.last_list()
-    if not listed and lenient and not (ref.places == (-1,) and desk.last_changed()):
-        # Nothing was shown; with nothing completed there is but one list that can be meant.
-        tasks = yield from desk.everything()
-        listed = [task.number for task in tasks] if not any(task.is_completed for task in tasks) else []
     if not listed:
         if ref.places == (-1,) and desk.last_changed():
             return Choice((desk.last_changed()[-1],))
-        return Choice(problem=(yield from offer(desk, "I haven't shown a list yet. Which one do you mean?")))
+        if careful:
+            return Choice(problem=(yield from offer(desk, "I haven't shown a list yet. Which one do you mean?")))
+        listed = [task.number for task in in_panel_order((yield from desk.everything()))]
+    if not listed:
+        return Choice(problem="Your list has no open tasks.")
     try:
         chosen = [listed[place - 1 if place > 0 else place] for place in ref.places]
     except IndexError:
-        return Choice(problem=f"The last list I showed has only {len(listed)}. Which one do you mean?")
+        return Choice(problem=f"The list has only {len(listed)}. Which one do you mean?")
     return Choice(tuple(dict.fromkeys(chosen)))
 
 

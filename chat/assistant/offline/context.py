@@ -14,7 +14,10 @@ from chat.assistant.offline.tasks import Task
 FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
 CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
 
+_UNDOING = {"removed": "delete_task", "restored": "create_task"}
+
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
+_WEEK = re.compile(r"^Weeks start on (\w+)\.$", re.M)
 _KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
 _SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
 
@@ -28,6 +31,7 @@ class Instructions:
 
     now: datetime
     forgotten: bool = False
+    week_start: str = "Monday"
     # What an earlier version of the turn did, and what came of it.
     kept: "tuple[Done, ...]" = ()
 
@@ -43,7 +47,9 @@ class Instructions:
         """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
-        return cls(now=now, forgotten=FORGOTTEN in text, kept=tuple(_kept(text)))
+        week = _WEEK.search(text)
+        week_start = week[1] if week else "Monday"
+        return cls(now=now, forgotten=FORGOTTEN in text, week_start=week_start, kept=tuple(_kept(text)))
 
 
 def _kept(text: str) -> "Iterator[Done]":
@@ -66,6 +72,9 @@ class Outcome:
     tasks: tuple[Task, ...] = ()
     messages: tuple[str, ...] = ()
     total: int = 0
+    # What was undone: "restored", "removed" or "changed back", and the task; and why something was not.
+    undone: tuple[tuple[str, Task], ...] = ()
+    refused: tuple[str, ...] = ()
     error: str = "unreadable"
     detail: str = ""
 
@@ -86,6 +95,8 @@ class Outcome:
             tasks=tasks,
             messages=tuple(str(entry["text"]) for entry in raw.get("messages") or () if _has_text(entry)),
             total=raw["total"] if isinstance(raw.get("total"), int) else len(tasks),
+            undone=tuple(_undone(raw)),
+            refused=tuple(str(refusal) for refusal in raw.get("refused") or ()),
             error=str(raw.get("error") or ""),
             detail=str(raw.get("detail") or ""),
         )
@@ -121,11 +132,15 @@ class Turn:
 
     @cached_property
     def calls(self) -> list[Done]:
-        """The calls; tasks that were deleted together, in a turn that is over, are told as if each had been alone."""
+        """The calls; tasks that one call of a turn that is over deleted or undid count as if each had a call."""
         calls: list[Done] = []
         for call in self.made:
-            alone = self.over and call.name == "delete_tasks"
-            calls += [_deleted(task) for task in call.outcome.tasks] if alone else [call]
+            if self.over and call.name == "delete_tasks":
+                calls += [_single("delete_task", task) for task in call.outcome.tasks]
+            elif self.over and call.name == "undo":
+                calls += [_single(_UNDOING.get(kind, "update_task"), task) for kind, task in call.outcome.undone]
+            else:
+                calls.append(call)
         return calls
 
     @cached_property
@@ -190,8 +205,15 @@ def _has_text(entry: object) -> bool:
     return isinstance(entry, Mapping) and isinstance(entry.get("text"), str)
 
 
-def _deleted(task: Task) -> Done:
-    return Done("delete_task", {"number": task.number}, Outcome(ok=True, task=task))
+def _single(name: str, task: Task) -> Done:
+    return Done(name, {"number": task.number}, Outcome(ok=True, task=task))
+
+
+def _undone(raw: Mapping[str, object]) -> Iterator[tuple[str, Task]]:
+    given = raw.get("undone")
+    for entry in given if isinstance(given, list) else ():
+        if isinstance(entry, Mapping) and (task := Task.read(entry.get("task"))):
+            yield str(entry.get("kind")), task
 
 
 def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:

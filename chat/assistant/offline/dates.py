@@ -8,7 +8,18 @@ from typing import Literal
 
 import parsedatetime
 
-from chat.assistant.offline.almanac import FEASTS, coming, in_week, month, month_end, month_start, months_to, weekday
+from chat.assistant.offline.almanac import (
+    FEASTS,
+    coming,
+    first_day,
+    in_week,
+    month,
+    month_end,
+    month_start,
+    months_to,
+    weekday,
+    weekend,
+)
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.clock import TIME, amount, read_clock, waking
 
@@ -150,9 +161,9 @@ def _relative_unit(match: re.Match[str], now: datetime) -> Found:
     today, unit = now.date(), match["unit"].lower()
     ahead = 1 if match["which"].lower() == "next" else 0
     if unit == "week":
-        return in_week(0, today, 1) if ahead else in_week(6, today, 0)
+        return in_week(0, today, 1) if ahead else first_day(today, 1) - timedelta(days=1)
     if unit == "weekend":
-        return in_week(5, today, ahead)
+        return weekend(today, ahead)
     if unit == "month":
         return month_start(today, 1) if ahead else month_end(today)
     return date(today.year + 1, 1, 1) if ahead else date(today.year, 12, 31)

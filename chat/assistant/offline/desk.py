@@ -61,6 +61,9 @@ class Desk:
         for call, outcome in zip(calls, outcomes, strict=True):
             if outcome.ok and outcome.task and call.name not in ("get_task", "list_tasks"):
                 self._note(call, outcome.task)
+            elif outcome.ok and call.name == "undo":
+                for kind, task in outcome.undone:
+                    self._note(Call("delete_task" if kind == "removed" else "update_task"), task)
             elif outcome.ok and call.name == "delete_tasks" and self._all is not None:
                 self._all = {number: task for number, task in self._all.items() if task not in outcome.tasks}
         return outcomes
@@ -155,13 +158,16 @@ class Desk:
                 return added
         return []
 
+    def deleted(self) -> set[int]:
+        """Return the tasks that were deleted in the conversation and did not come back."""
+        gone: set[int] = set()
+        for call in (call for turn in self.before for call in turn.calls if call.changed):
+            assert call.changed is not None
+            (gone.add if call.name == "delete_task" else gone.discard)(call.changed.number)
+        return gone
+
     def _still_there(self, tasks: Iterable[Task]) -> list[int]:
-        deleted = {
-            call.changed.number
-            for turn in self.before
-            for call in turn.calls
-            if call.name == "delete_task" and call.changed
-        }
+        deleted = self.deleted()
         return [task.number for task in tasks if task.number not in deleted]
 
     def seen(self) -> dict[int, Task]:

@@ -17,6 +17,7 @@ from openai.types.responses import Response, ResponseFunctionToolCall, ResponseO
 from openai.types.responses.response_prompt_param import ResponsePromptParam
 
 from chat.assistant.offline import budget
+from chat.assistant.offline.almanac import weeks_from
 from chat.assistant.offline.context import Instructions, read_turns
 from chat.assistant.offline.desk import Call
 from chat.assistant.offline.planning import next_step
@@ -81,7 +82,7 @@ async def _decided(
 
 def _respond(system_instructions: str, items: str | list[TResponseInputItem], tools: frozenset[str]) -> Response:
     instructions = Instructions.read(system_instructions)
-    with budget.limited():
+    with budget.limited(), weeks_from(instructions.week_start):
         step = next_step(instructions, read_turns(items), tools)
     output: list[TResponseOutputItem] = [_message(step)] if isinstance(step, str) else [_call(call) for call in step]
     return Response(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import recounting, removing, replies, tellings, undoing
+from chat.assistant.offline import limits, recounting, removing, replies, tellings, undoing
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.desk import Call, Desk, Work
@@ -46,11 +46,15 @@ _MOST_IN_ORDER = 12
 
 def carry_out(desk: Desk) -> Work[str]:
     """Run the whole turn and return the reply."""
+    if unable := limits.refused(desk.said):
+        return unable
     parts: list[str] = []
     for wish in _together(follow_up(desk)):
         said = yield from _one(desk, wish)
         if said and said not in parts:
             parts.append(said)
+    if desk.touched:
+        parts += limits.unkept(desk.said)
     return "\n\n".join(parts)
 
 
@@ -217,7 +221,8 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
     said = [f"Done: {replies.joined(done)} ✓"] if done else []
     for number, outcome in zip(choice.numbers, outcomes, strict=True):
         if outcome.error == "already_completed":
-            said.append(f"Task **{number}** was already completed.")
+            task = next((task for task in (yield from tellings.looked_through(desk)) if task.number == number), None)
+            said.append(f"{replies.named(task) if task else f'Task **{number}**'} was already completed.")
         elif not outcome.ok:
             said.append(replies.missing(number, outcome))
     return "\n\n".join(said)
@@ -258,7 +263,7 @@ def _all_done(desk: Desk) -> Work[str]:
 def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from offer(desk, "Which task should be open again? Tell me its number."))
-    choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk))
+    choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk), careful=True)
     if choice.otherwise:
         names = replies.joined([replies.named(task) for task in choice.otherwise])
         return f"{names} {'is' if len(choice.otherwise) == 1 else 'are'} still open, so nothing needs to change."
@@ -298,10 +303,10 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
     changed = yield from desk.ask(calls) if calls else _nothing()
     said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
     said += [
-        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}."
+        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}{replies.note(values)}."
         if outcome.ok and outcome.task
         else replies.failure(outcome)
-        for outcome in changed
+        for outcome, values in zip(changed, [values for _, values in wanted if values], strict=True)
     ]
     return "\n\n".join(said + missing)
 

@@ -90,10 +90,11 @@ def _names(said: Sequence[str]) -> list[str]:
 
 
 def _gone(desk: Desk) -> str:
-    gone = next(
-        (turn for turn in reversed(desk.before) if any(call.name == "delete_task" for call in turn.calls)), None
-    )
-    tasks = [call.changed for call in gone.calls if call.name == "delete_task" and call.changed] if gone else []
+    numbers = desk.deleted()
+    turns = [
+        [call.changed for call in turn.calls if call.changed and call.changed.number in numbers] for turn in desk.before
+    ]
+    tasks = next((gone for gone in reversed(turns) if gone), [])
     if not tasks:
         return "Nothing was deleted in this conversation, as far as I remember."
     return f"Last deleted: {replies.joined([replies.named(task) for task in tasks])}. Say *undo* to bring it back."

@@ -17,7 +17,7 @@ def delete(desk: Desk, wish: Delete) -> Work[str]:
     """Delete what was meant, or ask which; say what came of it."""
     if wish.ref.every:
         return (yield from _delete_all(desk, wish))
-    choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk))
+    choice = yield from choose(desk, wish.ref, among="all", within=waiting_for(desk), careful=True)
     if not choice.numbers:
         if choice.nothing_like_it and wish.otherwise:
             title = replies.safe(wish.otherwise.title)

@@ -1,7 +1,7 @@
 """What the assistant says: short, friendly, in Markdown."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 
 from chat.assistant.offline.context import Outcome
@@ -13,11 +13,12 @@ _PLURALS = {"task": "tasks"}
 
 HELP = (
     "I keep your to-do list. You can tell me things like:\n\n"
-    "- *Remind me to pay the bills by Friday*\n"
+    "- *I need to pay the bills by Friday*\n"
     "- *Show my tasks*, or *what is due this week*\n"
     "- *I finished buying groceries*, or *mark task 2 as done*\n"
     "- *Move task 3 to tomorrow at 5*, *rename task 1 to ...*, *make it high priority*\n"
-    "- *Delete task 4*, and *undo* if that was a mistake"
+    "- *Delete task 4*, and *undo* if that was a mistake\n\n"
+    "I send no reminders, and I don't repeat tasks."
 )
 
 
@@ -75,6 +76,13 @@ def details(task: Task, today: date) -> str:
     if task.priority != "normal":
         parts.append(f"{task.priority} priority")
     return "".join(f" · {part}" for part in parts)
+
+
+def note(values: Mapping[str, object]) -> str:
+    """Return what a change says of the note."""
+    if "description" not in values:
+        return ""
+    return f" · note: “{safe(str(values['description']))}”" if values["description"] else " · without its note"
 
 
 def line(task: Task, today: date) -> str:

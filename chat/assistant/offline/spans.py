@@ -3,7 +3,7 @@
 import re
 from datetime import date, datetime, timedelta
 
-from chat.assistant.offline.almanac import MONTHS
+from chat.assistant.offline.almanac import MONTHS, first_day, weekend
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.dates import find_due, settle
 from chat.assistant.offline.wishes import Span
@@ -107,7 +107,6 @@ def _between(found: re.Match[str], now: datetime) -> Span | None:
 
 
 def _named(found: re.Match[str], today: date) -> Span:
-    monday = today - timedelta(days=today.weekday())
     which = (found["which"] or "").lower()
     ahead = which == "next"
     unit = "weekend" if found["end"] else found["unit"].lower()
@@ -115,5 +114,10 @@ def _named(found: re.Match[str], today: date) -> Span:
     if unit == "month":
         first = (today.replace(day=1) + timedelta(days=32)).replace(day=1) if ahead else today.replace(day=1)
         return Span(first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1), words=named)
-    monday += timedelta(days=7 * ahead)
-    return Span(monday + timedelta(days=5 * (unit == "weekend")), monday + timedelta(days=6), words=named)
+    if unit == "weekend":
+        saturday = weekend(today, ahead)
+        return Span(saturday, saturday + timedelta(days=1), words=named)
+    first = first_day(today, ahead)
+    last = first + timedelta(days=6)
+    # Where weeks start is not the same everywhere.
+    return Span(first, last, words=f"{named} (until {last:%A} {last.day} {last:%B})")

@@ -68,7 +68,7 @@ _ASK_FOR = {
 def show(desk: Desk, wish: Show) -> Work[str]:
     """Show the list or the part of it that was asked for."""
     preferred = desk.preferred()
-    sort = wish.sort or preferred.sort or "number"
+    sort = wish.sort or preferred.sort or "panel"
     status = wish.status or preferred.status or "all"
     if wish.more:
         return (yield from _more(desk))

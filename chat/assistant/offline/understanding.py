@@ -6,7 +6,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
-from chat.assistant.offline import adding, fragments, talking
+from chat.assistant.offline import adding, fragments, limits, talking
+from chat.assistant.offline.almanac import week_start
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
@@ -62,18 +63,18 @@ LONGEST, LONGEST_CLAUSE = 1000, 600
 
 def understand(said: str, now: datetime) -> list[Wish]:
     """Return the wishes in a message, in the order said; never none. Raise TooMuch."""
-    return list(_understood(said, now))
+    return list(_understood(said, now, week_start()))
 
 
 # Each response in a turn reads the turn's message again, and it says the same.
 @lru_cache(maxsize=64)
-def _understood(said: str, now: datetime) -> tuple[Wish, ...]:
+def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
     if len(said) > LONGEST:
         return (Vague(said),)
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
-    thread = Thread(without_kindness(message.text))
+    thread = Thread(without_kindness(limits.without_repetition(message.text)))
     clauses = split_clauses(settled(thread.text, now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
         return (Vague(said),)

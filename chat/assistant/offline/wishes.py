@@ -5,7 +5,7 @@ from datetime import date, time, timedelta
 from typing import Literal
 
 Status = Literal["all", "pending", "completed"]
-Sort = Literal["number", "due", "priority"]
+Sort = Literal["number", "due", "priority", "panel"]
 Priority = Literal["low", "normal", "high"]
 Slot = Literal["", "title", "due", "priority", "description", "anything"]
 

@@ -108,7 +108,7 @@ def test_everything_is_reached_by_keyboard(person: Person) -> None:
                 "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
             )
         )
-    for name in ("New chat", "Settings", "Sign out", "Copy reply", "Mark task 1 as done"):
+    for name in ("New chat", "Settings", "Sign out", "Copy reply", "Edit task 1"):
         assert any(name in label for label in reached), name
     page.get_by_test_id("tool-call").locator("summary").focus()
     page.keyboard.press("Enter")

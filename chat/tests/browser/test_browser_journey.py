@@ -104,17 +104,6 @@ def test_several_messages_at_once_are_answered_in_order(person: Person) -> None:
     assert_same_after_a_reload(page)
 
 
-def test_a_task_is_completed_by_its_tick(person: Person) -> None:
-    page = person.chat()
-    say(page, "Add a task to buy milk")
-    page.get_by_role("button", name="Mark task 1 as done").click()
-    expect(page.locator("#done-count")).to_have_text("1")
-    expect(page.get_by_text("Nothing to do.")).to_be_visible()
-    expect(page.locator("#done-list .task__title")).to_be_hidden()
-    page.locator("#done summary").click()
-    expect(page.locator("#done-list .task__title")).to_have_text(["Buy milk"])
-
-
 def test_an_example_starts_a_chat(person: Person) -> None:
     page = person.chat()
     expect(page.get_by_role("heading", name="What’s on your mind?")).to_be_visible()

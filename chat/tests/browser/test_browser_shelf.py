@@ -64,7 +64,7 @@ def test_chats_are_put_away_by_keyboard_and_other_tabs_follow(person: Person) ->
         expect(links(tab)).to_have_text(pinned)
         expect(tab.locator(".lined").first).to_contain_text("Pinned")
     expect(page.get_by_test_id("toast")).to_contain_text("Pinned: “Add a task to buy milk”")
-    expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    expect(page.get_by_test_id("toast").get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
     for tab in (page, other):
         expect(links(tab)).to_have_text(pinned[::-1])

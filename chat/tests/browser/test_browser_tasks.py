@@ -1,6 +1,6 @@
 """The task list beside the chat: bounded, whole on request, and the same in every tab."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from chat.tests.browser.conftest import Person, expect_state, say
 
@@ -49,3 +49,155 @@ def test_each_tab_applies_the_changes_of_the_others(person: Person) -> None:
         expect(tab.locator("#task-list .task__title")).to_have_text(["Buy milk"])
         expect(tab.locator("#task-count")).to_have_text("1")
         expect(tab.locator("#done-count")).to_have_text("1")
+
+
+def add(page: Page, *titles: str) -> None:
+    for title in titles:
+        page.get_by_label("Add a task").fill(title)
+        page.get_by_label("Add a task").press("Enter")
+        expect(row(page, title)).to_be_visible()
+    expect(page.get_by_label("Add a task")).to_have_value("")
+
+
+def row(page: Page, title: str) -> Locator:
+    return page.get_by_test_id("task").filter(has=page.get_by_text(title, exact=True))
+
+
+def tick(page: Page, title: str) -> Locator:
+    return page.get_by_role("checkbox", name=title, exact=True)
+
+
+def undo(page: Page) -> None:
+    page.get_by_test_id("toast").get_by_role("button", name="Undo").click()
+
+
+def test_tasks_are_added_ticked_and_unticked_by_hand_in_every_tab(person: Person) -> None:
+    page = person.chat()
+    other = person.page("/")
+    expect_state(other, "online")
+    add(page, "Buy milk", "Call Mum")
+    expect(page.get_by_test_id("toast")).to_contain_text("Task 2 added")
+
+    tick(page, "Buy milk").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("Task 1 completed")
+    expect(other.locator("#task-list .task__title")).to_have_text(["Call Mum"])
+    expect(other.locator("#done-count")).to_have_text("1")
+    # It stays under the pointer, and goes once that has left.
+    expect(page.locator("#task-list .task__title")).to_have_text(["Buy milk", "Call Mum"])
+    expect(tick(page, "Buy milk")).to_be_checked()
+    page.mouse.move(600, 300)
+    expect(page.locator("#task-list .task__title")).to_have_text(["Call Mum"])
+
+    undo(page)
+    for tab in (page, other):
+        expect(tab.locator("#task-list .task__title")).to_have_text(["Buy milk", "Call Mum"])
+    # Nothing was said for it, and no chat begun.
+    assert page.get_by_test_id("message").count() == 0
+    assert page.get_by_test_id("conversation-link").count() == 0
+
+
+def test_a_task_is_edited_and_deleted_by_hand_and_both_undone(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk", "Call Mum")
+    page.get_by_role("button", name="Edit task 2: Call Mum").click()
+    form = page.get_by_role("form", name="Edit task 2")
+    form.get_by_label("Title").fill("Call Dad")
+    form.get_by_label("Note").fill("About the bike")
+    form.get_by_label("Time").fill("18:30")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_have_text("A time needs a date.")
+    form.get_by_label("Date").fill("2030-05-06")
+    form.get_by_label("Priority").select_option("high")
+    form.get_by_role("button", name="Save").click()
+    expect(row(page, "Call Dad")).to_contain_text("About the bike")
+    expect(row(page, "Call Dad")).to_contain_text("High priority")
+    expect(row(page, "Call Dad")).to_contain_text("6 May 2030, 18:30")
+    expect(page.get_by_role("button", name="Edit task 2: Call Dad")).to_be_focused()
+    undo(page)
+    expect(row(page, "Call Mum")).not_to_contain_text("About the bike")
+
+    page.get_by_role("button", name="Edit task 1: Buy milk").click()
+    page.get_by_role("form", name="Edit task 1").get_by_role("button", name="Delete").click()
+    expect(row(page, "Buy milk")).to_have_count(0)
+    undo(page)
+    expect(row(page, "Buy milk")).to_have_attribute("data-number", "1")
+
+
+def test_the_list_is_used_by_keyboard(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk", "Call Mum", "Water the plants")
+    tick(page, "Buy milk").focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_test_id("toast")).to_contain_text("Task 1 completed")
+    expect(tick(page, "Buy milk")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.get_by_test_id("toast")).to_contain_text("Task 1 is open again")
+    expect(tick(page, "Buy milk")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("form", name="Edit task 1").get_by_label("Title")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Edit task 1: Buy milk")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("form", name="Edit task 1").get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("toast").get_by_role("button", name="Undo")).to_be_focused()
+    expect(row(page, "Buy milk")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(row(page, "Buy milk")).to_be_visible()
+
+
+def test_a_double_click_ticks_once(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk")
+    tick(page, "Buy milk").dblclick()
+    expect(page.get_by_test_id("toast")).to_contain_text("Task 1 completed")
+    expect(page.locator("#done-count")).to_have_text("1")
+    expect(tick(page, "Buy milk")).to_be_checked()
+
+
+def fail(route: Route) -> None:
+    route.abort("internetdisconnected")
+
+
+def test_what_does_not_arrive_is_said_and_taken_back(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk")
+    page.route("**/api/tasks**", fail)
+    tick(page, "Buy milk").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("there is no connection")
+    expect(tick(page, "Buy milk")).not_to_be_checked()
+
+    page.get_by_role("button", name="Edit task 1: Buy milk").click()
+    form = page.get_by_role("form", name="Edit task 1")
+    form.get_by_label("Title").fill("Buy bread")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("there is no connection")
+    page.get_by_label("Add a task").fill("Call Mum")
+    page.get_by_label("Add a task").press("Enter")
+    expect(page.locator("#add-task-error")).to_contain_text("there is no connection")
+    expect(page.get_by_label("Add a task")).to_have_value("Call Mum")
+
+    page.unroute("**/api/tasks**")
+    form.get_by_role("button", name="Save").click()
+    expect(row(page, "Buy bread")).to_be_visible()
+    page.get_by_label("Add a task").press("Enter")
+    expect(row(page, "Call Mum")).to_be_visible()
+    expect(page.locator("#add-task-error")).to_be_empty()
+    person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
+
+
+def test_what_the_assistant_did_is_undone_at_its_call_and_stays_undone(person: Person) -> None:
+    page = person.chat()
+    say(page, "Add a task to buy milk")
+    other = person.page(page.url.removeprefix(person.url))
+    expect_state(other, "online")
+    page.get_by_role("button", name="Undo: Added task 1: Buy milk").click()
+    for tab in (page, other):
+        expect(tab.get_by_test_id("undone")).to_have_count(1)
+        expect(tab.get_by_test_id("undo")).to_have_count(0)
+        expect(tab.get_by_test_id("task")).to_have_count(0)
+    page.reload()
+    expect_state(page, "online")
+    expect(page.get_by_test_id("undone")).to_have_count(1)
+    assert "nothing in this conversation" in say(page, "undo that")
