@@ -1,5 +1,7 @@
 """The SDK's two models, where they take too much for granted about the endpoint."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
@@ -24,6 +26,8 @@ from chat.assistant.validation.needs import Needs
 from chat.assistant.validation.usage import repaired_response
 
 Input = str | list[TResponseInputItem]
+# Seconds for what follows the end of an answer: its usage, and the end of the stream.
+LONGEST_CLOSING = 2.0
 
 # The types of items that have an equivalent in Chat Completions.
 _CONVERTED = frozenset({"message", "function_call", "function_call_output"})
@@ -255,18 +259,36 @@ class _Finished:
     def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
         self.response = stream.response  # where the SDK looks for the request's id
         self._stream = stream
+        self._is_complete = False
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
-        finished = False
         indexes = ToolCallIndexes()
-        async for chunk in self._stream:
+        async for chunk in self._chunks():
             for choice in chunk.choices:
-                finished = finished or bool(choice.finish_reason)
+                self._is_complete = self._is_complete or bool(choice.finish_reason)
                 if choice.delta.tool_calls:
                     indexes.repair(choice.delta.tool_calls)
             yield chunk
-        if not finished:
+        if not self._is_complete:
             raise BrokenStream
+
+    async def _chunks(self) -> AsyncIterator[ChatCompletionChunk]:
+        """Yield the chunks. Once the answer is complete, wait for the rest, the usage, for a few seconds only."""
+        chunks = aiter(self._stream)
+        rest = 0.0  # until when there may be more
+        while True:
+            if self._is_complete:
+                rest = rest or time.monotonic() + LONGEST_CLOSING
+            try:
+                async with asyncio.timeout(rest - time.monotonic() if rest else None):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except Exception:
+                if rest:  # the answer is complete, whatever becomes of its connection
+                    return
+                raise
+            yield chunk
 
     async def aclose(self) -> None:
         """Close the stream."""

@@ -125,6 +125,7 @@ STATUSES: dict[int, Kind] = {
     429: BUSY,
 }
 AGAIN = frozenset({408, 409, 425, 429})
+READ = 20_000  # characters of an error that are read
 DAY = 86_400.0  # seconds
 
 
@@ -149,13 +150,15 @@ def _kind(error: Exception) -> Kind:
     if isinstance(error, NoStream):
         return NO_STREAM
     # An event that is no JSON, or no text, is as broken as one that never came.
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) or type(error).__module__.startswith("http"):
+    if isinstance(error, ValueError | RecursionError) or type(error).__module__.startswith("http"):
         return BROKEN
     return UNKNOWN
 
 
 def _status_kind(error: openai.APIStatusError) -> Kind:
     status, code = error.status_code, _word(error.code)
+    if status == 400 and str(error.code) == "429":
+        status = 429
     if code in CODES and CODES[code] is not REFUSED and status < 500:
         return CODES[code]
     text = _text(error.body)
@@ -192,7 +195,7 @@ def _word(code: object) -> str:
 def _text(body: object) -> str:
     """Return the words of an error's body; none where it is a page for people, which may be about anything."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
-    return "" if text.lstrip().startswith("<") else text
+    return "" if text.lstrip().startswith("<") else text[:READ]
 
 
 def retry_after(error: Exception) -> float:

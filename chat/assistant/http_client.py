@@ -8,6 +8,7 @@ from openai import DefaultAsyncHttpxClient
 
 from chat.assistant.failures import TOO_LONG, BrokenStream
 
+LONGEST_ERROR = 64 * 2**10  # bytes of an error that are read
 LONGEST_RESPONSE = 64 * 2**20  # bytes
 # An event of a stream ends with a blank line; the last one of the Responses API repeats the whole answer.
 LONGEST_EVENT = 8 * 2**20
@@ -39,6 +40,7 @@ class _Bounded(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - the client is asynchronous
         self._stream = response.stream
+        self._is_error = response.is_error
         self._is_compressed = response.headers.get("content-encoding", "identity") != "identity"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -47,6 +49,9 @@ class _Bounded(httpx.AsyncByteStream):
         total = in_event = 0
         async for chunk in self._stream:
             end = max(chunk.rfind(blank) for blank in BLANK_LINES)
+            if self._is_error and total + len(chunk) > LONGEST_ERROR:
+                yield chunk[: LONGEST_ERROR - total]
+                return
             total += len(chunk)
             in_event = in_event + len(chunk) if end < 0 else len(chunk) - end
             if total > LONGEST_RESPONSE or in_event > LONGEST_EVENT:

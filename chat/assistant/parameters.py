@@ -13,6 +13,7 @@ from config.env import NEEDED
 Body = Mapping[str, Any]
 
 REFUSALS = (400, 422)
+READ = 20_000  # characters of an error that are read
 
 # What a list needs in its entries.
 _NEEDED_IN: dict[str, frozenset[str]] = {
@@ -47,7 +48,7 @@ def refused(status: int, error: object, body: Body) -> frozenset[str]:
     """
     if status not in REFUSALS:
         return frozenset()
-    text = _ACCEPTED.split("\n".join(_texts(error)))[0]
+    text = _ACCEPTED.split("\n".join(_texts(error))[:READ])[0]
     if not _REFUSAL.search(text):
         return frozenset()
     named = set(_paths(error))

@@ -7,6 +7,7 @@ the broken one is taken back. No tool has acted by then: tools run after a respo
 import asyncio
 import logging
 import random
+import re
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -35,6 +36,10 @@ LONGEST_PAUSE = 8.0
 # Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
 LONGEST_SILENCE = 300.0
 LONGEST_CLOSING = 1.0
+# A word such as `rate_limit_exceeded`, a status, a UUID or an id such as `req_0a1b`; no key has one of these forms.
+NAME = re.compile(
+    r"[A-Za-z]+(_[A-Za-z]+){0,8}|[0-9]{1,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(req|chatcmpl)[_-]\w{1,64}", re.A
+)
 # Seconds for which events that have arrived are processed before other tasks run.
 LONGEST_STEP = 0.005
 
@@ -124,7 +129,12 @@ def _described(error: Exception) -> str:
     """Describe an error for the log without its text, which may repeat the key or what somebody said."""
     name = type(error).__name__
     if isinstance(error, openai.APIStatusError):
-        return f"{name} {error.status_code}, code {error.code}, request {error.request_id}"
+        return f"{name} {error.status_code}, code {_name(error.code)}, request {_name(error.request_id)}"
     if isinstance(error, openai.APIError | BrokenStream):
-        return f"{name}, code {error.code}"
+        return f"{name}, code {_name(error.code)}"
     return f"{name}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _name(value: object) -> str:
+    """Return a code or the id of a request where it looks like one: an endpoint may write anything there."""
+    return value if isinstance(value, str) and NAME.fullmatch(value) else "not shown" if value else "none"

@@ -1,5 +1,6 @@
 """Read the answer of an endpoint that sends one JSON document where a stream was requested."""
 
+import codecs
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -26,7 +27,7 @@ class Decoder(SSEDecoder):
         pieces = aiter(iterator)
         start = b""
         async for first in pieces:
-            if start := first.lstrip():
+            if start := first.removeprefix(codecs.BOM_UTF8).lstrip():
                 break
         if start.startswith((b"{", b"[")):
             yield self._read_document(start + b"".join([piece async for piece in pieces]))

@@ -138,7 +138,9 @@ def _chunk(data: Fields) -> dict[str, Any]:
 def _choice(choice: object) -> dict[str, Any]:
     fields = _mapping(choice)
     reason = fields.get("finish_reason")
-    if reason in _CUT_OFF:
+    if not isinstance(reason, str):
+        reason = "stop" if reason else None
+    elif reason in _CUT_OFF:
         reason = None
     elif reason and reason not in _FINISH_REASONS:
         reason = "stop"

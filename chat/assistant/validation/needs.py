@@ -4,6 +4,7 @@ import logging
 
 from openai import APIStatusError
 
+from chat.assistant.failures import READ
 from chat.assistant.model_config import Learned, ModelConfig, learned
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Needs:
         """Take a refusal into account."""
         if error.status_code not in (400, 422):
             return
-        text = f"{error.message} {error.body}".lower()
+        text = f"{error.message} {error.body}"[:READ].lower()
         if _matches(text, _LACKS_REASONING) and not self._learned.needs_reasoning:
             self._learned.needs_reasoning = True
             logger.info("The model %s requires the reasoning of earlier responses.", self._config.name)

@@ -202,6 +202,7 @@ async def test_neither_the_key_nor_what_was_said_is_written_anywhere(
         HttpError(401, careless),
         HttpError(400, careless),
         HttpError(500, careless),
+        HttpError(400, "no", f"{KEY}\n2030-01-01 a forged line", {"x-request-id": KEY}),
         says(secret, "x", fault="malformed", after=1),
         Answer(parts=()),
     ):

@@ -108,12 +108,13 @@ class Hangup:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer as bytes, sent as they are: each piece is a chunk of the HTTP body."""
+    """An answer as bytes, sent as they are: each piece is a chunk of the HTTP body, which may have no end."""
 
     pieces: tuple[bytes, ...]
     status: int = 200
     content_type: str = "text/event-stream"
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_endless: bool = False
 
 
 Step = Answer | HttpError | Hangup | Page | Raw

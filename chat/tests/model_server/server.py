@@ -170,6 +170,8 @@ async def _raw(step: Raw, connection: Connection) -> None:
     await connection.begin_stream(step.status, {"content-type": step.content_type, **step.headers})
     for piece in step.pieces:
         await connection.send(piece)
+    if step.is_endless:
+        await connection.pause(None)
     with suppress(ConnectionError):  # the client need not wait for the end
         await connection.end_stream()
 

@@ -1,0 +1,53 @@
+"""Streams that are odd in their bytes: the reply is complete, or the request is repeated."""
+
+import json
+import time
+
+import pytest
+
+from chat.tests.conftest import Chat
+from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
+from chat.tests.model_server import HttpError, ModelServer, Raw, says
+from chat.turns.events import TurnResumed
+
+pytestmark = pytest.mark.parametrize("api", ["chat_completions"], indirect=True)
+
+
+def event(content: str = "", reason: object = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": reason}
+    return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+
+
+async def test_a_complete_reply_over_a_connection_that_stays_open_is_kept(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(Raw((event("Hello"), event(reason="stop")), is_endless=True))
+    events = await events_of(online, "hi")
+    assert reply_of(events) == "Hello"
+    assert not [each for each in events if isinstance(each, TurnResumed)]
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_byte_order_mark_is_skipped(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(Raw((b"\xef\xbb\xbf" + event("Hello"), event(reason="stop"), b"data: [DONE]\n\n")))
+    assert reply_of(await events_of(online, "hi")) == "Hello"
+
+
+async def test_a_reason_to_finish_that_is_no_text_is_one(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(Raw((event("Hello"), event(reason=["stop"]), b"data: [DONE]\n\n")))
+    assert reply_of(await events_of(online, "hi")) == "Hello"
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"created":' + b"9" * 10_000 + b"}", b"[" * 100_000 + b"]" * 100_000], ids=["digits", "depth"]
+)
+async def test_an_event_that_cannot_be_read_is_asked_for_again(
+    online: Chat, endpoint: ModelServer, data: bytes
+) -> None:
+    endpoint.play(Raw((b"data: " + data + b"\n\n",)), says("Hello"))
+    assert reply_of(await events_of(online, "hi")) == "Hello"
+
+
+async def test_of_a_long_error_the_beginning_is_read(online: Chat, endpoint: ModelServer) -> None:
+    endpoint.play(HttpError(400, "Unknown field. " * 500_000))
+    began = time.process_time()
+    failure_of(await events_of(online, "hi"))
+    assert time.process_time() - began < 2.0
