@@ -56,6 +56,8 @@ def _of_type(schema: Schema, schemas: Schema, name: str, depth: int) -> Any:
         case "object":
             properties: Schema = schema.get("properties", {})
             return {key: example_of(value, schemas, name=key, depth=depth + 1) for key, value in properties.items()}
+        case "array" if "prefixItems" in schema:
+            return [example_of(each, schemas, depth=depth + 1) for each in schema["prefixItems"]]
         case "array":
             item = example_of(schema.get("items", {}), schemas, name=name, depth=depth + 1)
             return [] if item is None else [item]

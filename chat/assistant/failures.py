@@ -125,6 +125,7 @@ STATUSES: dict[int, Kind] = {
     429: BUSY,
 }
 AGAIN = frozenset({408, 409, 425, 429})
+TOO_MANY_DIGITS = "Exceeds the limit ("  # how Python refuses a number of thousands of digits
 READ = 20_000  # characters of an error that are read
 DAY = 86_400.0  # seconds
 
@@ -150,7 +151,11 @@ def _kind(error: Exception) -> Kind:
     if isinstance(error, NoStream):
         return NO_STREAM
     # An event that is no JSON, or no text, is as broken as one that never came.
-    if isinstance(error, ValueError | RecursionError) or type(error).__module__.startswith("http"):
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) or type(
+        error
+    ).__module__.startswith("http"):
+        return BROKEN
+    if isinstance(error, ValueError) and str(error).startswith(TOO_MANY_DIGITS):
         return BROKEN
     return UNKNOWN
 
