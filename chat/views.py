@@ -368,7 +368,7 @@ def account_settings(request: PersonRequest) -> HttpResponse:
             return redirect("settings")
     if zone.is_bound and zone.is_valid():
         zone.save(person)
-        messages.success(request, "Your time zone is changed.")
+        messages.success(request, "Your time zone and week are saved.")
         return redirect("settings")
     status = 422 if email.is_bound or zone.is_bound else 200
     context = {"email_form": email, "zone_form": zone, "terms": shelf.terms()}

@@ -296,6 +296,7 @@ STORAGES = {
 # Files that are not collected, by `up` or `collectstatic`, are served from the apps' folders.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["map", "png", "jpg", "jpeg", "gif", "webp", "woff", "woff2", "gz", "br"]
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -47,7 +47,7 @@ def test_somebody_elses_address_cannot_be_taken(owner: User, outsider: User, own
 
 def test_the_time_zone_changes(owner: User, owner_client: Client) -> None:
     answer = owner_client.post(URL, {"form": "time_zone", "time_zone": "Asia/Tokyo"}, follow=True)
-    assert "Your time zone is changed." in answer.content.decode()
+    assert "Your time zone and week are saved." in answer.content.decode()
     owner.refresh_from_db()
     assert owner.time_zone == "Asia/Tokyo"
 

@@ -355,7 +355,7 @@ def test_a_chat_is_renamed_with_scripts_and_without(owner_client: Client, grocer
     assert 'name="title" value="Groceries"' in form
     answer = put(owner_client, groceries, "rename", title="  Party\n food ", next=f"/c/{groceries.pk}/")
     assert answer.headers["location"] == f"/c/{groceries.pk}/"
-    assert 'id="title">Party food<' in owner_client.get(f"/c/{groceries.pk}/").content.decode()
+    assert 'title="Party food">Party food<' in owner_client.get(f"/c/{groceries.pk}/").content.decode()
     data = {"do": "rename", "title": "Food"}
     by_script = owner_client.post(f"/c/{groceries.pk}/shelf/", data, headers=AS_SCRIPT).json()
     assert (by_script["conversation"]["title"], by_script["said"]) == ("Food", "Renamed: “Food”")

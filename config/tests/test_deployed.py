@@ -80,7 +80,6 @@ def test_cookies_are_for_https_and_for_this_site(deployed: ServerProcess, browse
         ("GET", "/", 200),
         ("GET", "/admin/", 200),
         ("GET", "/nothing/", 404),
-        ("GET", "/static/css/base.css", 200),
         ("GET", "/static/nothing.css", 404),
         ("GET", "/api/auth/me", 200),
         ("GET", "/api/nothing", 404),
@@ -100,8 +99,18 @@ def test_every_response_has_the_security_headers(browser: httpx.Client, method: 
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "camera=()" in headers["Permissions-Policy"]
-    assert ("default-src 'none'" in headers.get("Content-Security-Policy", "")) is not path.endswith("base.css")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert all(len(headers.get_list(name)) == 1 for name in headers)
+
+
+@pytest.mark.service
+def test_a_static_file_has_only_the_security_headers_that_protect_files(browser: httpx.Client) -> None:
+    headers = browser.get("/static/css/base.css").headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Strict-Transport-Security"] == "max-age=31536000"
+    for name in ("X-Frame-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "Permissions-Policy"):
+        assert name not in headers
+    assert "Content-Security-Policy" not in headers and "Access-Control-Allow-Origin" not in headers
 
 
 @pytest.mark.service

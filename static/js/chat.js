@@ -3,14 +3,13 @@
 
 import { declining, question } from "./approval.js";
 import { Composer } from "./composer.js";
-import { ConversationList } from "./conversations.js";
+import { ConversationList, setUpSearch } from "./conversations.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
 import { StickyScroll } from "./scroll.js";
-import { Search } from "./search.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
 import { asking, begin, receive, refresh, withConversations, withEarlier } from "./state.js";
@@ -98,7 +97,7 @@ class ChatPage {
 
   start() {
     setUpDrawers();
-    new Search(this.zone);
+    setUpSearch(this.zone);
     for (const example of document.querySelectorAll("[data-example]")) {
       example.addEventListener("click", () => this.send(example.textContent ?? ""));
     }

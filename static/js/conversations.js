@@ -66,3 +66,18 @@ export class ConversationList {
     return element;
   }
 }
+
+/**
+ * Search while one types. What searches is loaded with the first focus; until then the form leads to the page of results.
+ * @param {string} zone
+ */
+export function setUpSearch(zone) {
+  const field = /** @type {HTMLInputElement} */ (byId("search-field"));
+  const load = async () => {
+    const { Search } = await import("./search.js");
+    new Search(zone);
+  };
+  // What the browser put back by itself is searched for at once.
+  if (field.value || field === document.activeElement) void load();
+  else field.addEventListener("focus", load, { once: true });
+}

@@ -1,12 +1,11 @@
 // @ts-check
 /** The page of an earlier version: the conversation as it was, to be read. Nothing is sent from here. */
 
-import { ConversationList } from "./conversations.js";
+import { ConversationList, setUpSearch } from "./conversations.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { setUpMenus } from "./menu.js";
 import { forget } from "./outbox.js";
-import { Search } from "./search.js";
 import { begin } from "./state.js";
 import { TaskPanel } from "./tasks.js";
 import { Transcript } from "./transcript.js";
@@ -20,7 +19,7 @@ const actions = {
 
 setUpDrawers();
 setUpMenus();
-new Search(zone);
+setUpSearch(zone);
 document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
 new Transcript(byId("transcript"), actions).show(state, { outbox: [], online: false, deciding: new Set() });
 new TaskPanel({ edits: null, zone }).show(state);

@@ -1,29 +1,17 @@
 // @ts-check
 /** A chat is renamed where its title stands: in the list, or above the conversation. */
 
-import { byId, h } from "./dom.js";
-import { closeMenus } from "./menu.js";
+import { h } from "./dom.js";
 
 const LENGTH = 100;
 
-/** @param {(id: string, title: string) => Promise<void>} save */
-export function setUpRenaming(save) {
-  document.addEventListener("click", (event) => {
-    const link = /** @type {Element} */ (event.target).closest?.("[data-renames]");
-    if (!(link instanceof HTMLElement)) return;
-    event.preventDefault();
-    closeMenus(null);
-    const { renames = "", title = "" } = link.dataset;
-    edit(link.closest(".lined") ?? byId("bar-middle"), title, (changed) => save(renames, changed));
-  });
-}
-
 /**
+ * Show a field in the place of the title.
  * @param {Element} place   holds the title
  * @param {string} title
  * @param {(title: string) => Promise<void>} save
  */
-function edit(place, title, save) {
+export function rename(place, title, save) {
   place.querySelector(".rename")?.remove();
   const field = /** @type {HTMLInputElement} */ (h("input", { class: "rename__field", maxlength: LENGTH, value: title, "aria-label": "Title" }));
   const form = h("form", { class: "rename" }, field);

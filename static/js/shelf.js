@@ -3,7 +3,6 @@
 
 import { byId, h } from "./dom.js";
 import { closeMenus, menu, putter, setUpMenus } from "./menu.js";
-import { setUpRenaming } from "./rename.js";
 import { onDay } from "./time.js";
 import { toast } from "./toast.js";
 
@@ -23,12 +22,30 @@ export class Shelf {
     this.drawnBar = "";
     this.drawnStrip = "";
     setUpMenus();
-    setUpRenaming((id, title) => this.put(`/c/${id}/shelf/`, "rename", title));
+    document.addEventListener("click", (event) => {
+      const link = /** @type {Element} */ (event.target).closest?.("[data-renames]");
+      if (!(link instanceof HTMLAnchorElement)) return;
+      event.preventDefault();
+      void this.rename(link);
+    });
     byId("shelf").addEventListener("submit", (event) => {
       event.preventDefault();
       const button = /** @type {HTMLButtonElement} */ (/** @type {SubmitEvent} */ (event).submitter);
       void this.put(button.formAction, button.value);
     });
+  }
+
+  /** @param {HTMLAnchorElement} link   leads to a form that renames a chat */
+  async rename(link) {
+    const { renames, title = "" } = link.dataset;
+    const place = link.closest(".lined") ?? byId("bar-middle");
+    closeMenus(null);
+    try {
+      const { rename } = await import("./rename.js");
+      rename(place, title, (changed) => this.put(`/c/${renames}/shelf/`, "rename", changed));
+    } catch {
+      location.assign(link.href);
+    }
   }
 
   /**

@@ -71,10 +71,13 @@ def test_open_tasks_do_not_look_done_where_colours_are_forced(person: Person) ->
     page = person.chat()
     say(page, "Add a task to buy milk")
     page.emulate_media(forced_colors="active")
-    page.mouse.move(0, 0)
-    expect(page.locator("#task-list .task__tick .icon")).to_have_css("visibility", "hidden")
-    page.locator("#task-list .task__tick").hover()
-    expect(page.locator("#task-list .task__tick .icon")).to_have_css("visibility", "visible")
+    look = "tick => [getComputedStyle(tick, '::before').backgroundColor, getComputedStyle(tick, '::after').content]"
+    background, mark = page.locator("#task-list .task__tick").evaluate(look)
+    assert mark == "none"
+    say(page, "Mark task 1 as done")
+    page.locator("#done summary").click()
+    done_background, done_mark = page.locator("#done-list .task__tick").evaluate(look)
+    assert done_mark == '""' and done_background != background
 
 
 def test_a_title_that_is_cut_can_be_read(person: Person) -> None:

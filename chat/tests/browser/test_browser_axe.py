@@ -158,8 +158,8 @@ def test_chats_that_were_put_away(person: Person) -> None:
 
 def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, page: Page) -> None:
     page.goto(person.url + "/settings/")
-    page.get_by_role("button", name="Save time zone").click()
-    expect(page.get_by_text("Your time zone is changed.")).to_be_visible()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Your time zone and week are saved.")).to_be_visible()
     assert violations(page) == []
     page.goto(person.url + "/settings/tokens/")
     page.get_by_label("What is it for?").fill("Laptop")
