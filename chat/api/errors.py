@@ -124,11 +124,25 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             place = place[1:]  # the name that the function has for the whole of it
         elif source == "body":
             place = ["body"]
-        # What a check of ours says comes with a prefix.
-        message = NO_SUCH_FIELD if error.get("type") == "extra_forbidden" else str(error["msg"])
-        message = message.removeprefix("Value error, ")
+        message = _sentence(error)
         said.setdefault(".".join(map(str, place)) or str(source), message)
     return said
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value in words for people, where pydantic's are for programmers."""
+    limits: Mapping[str, Any] = error.get("ctx") or {}
+    match error.get("type"):
+        case "extra_forbidden":
+            return NO_SUCH_FIELD
+        case "string_pattern_mismatch" if limits.get("pattern") == r"\S":
+            return "It needs some text"
+        case "too_long" | "string_too_long" if limits.get("field_type") in (None, "Value"):  # a text, no list
+            return f"It has at most {limits['max_length']:,} characters"
+        case "too_short" | "string_too_short" if limits.get("min_length") == 1 and limits.get("field_type") != "List":
+            return "It needs some text"
+    # What a check of ours says comes with a prefix.
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _listed(fields: Mapping[str, str]) -> str:

@@ -266,3 +266,15 @@ def test_what_cannot_be_undone_is_refused_with_a_reason(program: Program, outsid
     refused = program.ask("POST", undo)
     assert error_of(refused, 409) == "not_undoable"
     assert refused.json()["error"]["detail"].startswith("Task 1 (“Buy milk”) has changed since")
+
+
+@pytest.mark.parametrize(
+    ("title", "sentence"),
+    [("", "It needs some text"), (" ", "It needs some text"), ("a" * 101, "It has at most 100 characters")],
+)
+def test_what_is_wrong_with_a_title_is_said_in_words_for_people(
+    client: Client, owner: User, title: str, sentence: str
+) -> None:
+    answer = client.post("/api/tasks", {"title": title}, "application/json", headers=bearer(owner))
+    assert error_of(answer, 422) == "invalid"
+    assert answer.json()["error"]["fields"] == {"title": sentence}
