@@ -158,7 +158,13 @@ function without(state, id) {
  */
 function withTurn(state, turn) {
   const index = state.turns.findIndex((other) => other.id === turn.id);
-  if (index < 0) return { ...state, turns: [...state.turns, turn] };
+  if (index < 0) {
+    // Of messages that are sent at once, each tab receives its own first.
+    const position = turn.prompt?.position ?? Infinity;
+    const later = state.turns.findIndex((other) => (other.prompt?.position ?? 0) > position);
+    const place = later < 0 ? state.turns.length : later;
+    return { ...state, turns: [...state.turns.slice(0, place), turn, ...state.turns.slice(place)] };
+  }
   if (state.turns[index] === turn) return state;
   return { ...state, turns: state.turns.with ? state.turns.with(index, turn) : replaced(state.turns, index, turn) };
 }

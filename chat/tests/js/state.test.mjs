@@ -55,6 +55,13 @@ test("a turn that was followed equals one that was loaded", () => {
   assert.deepEqual(shown(play(nothing(), accepted(), ...whole, finished)), loaded());
 });
 
+test("messages that are sent at once stand in the order of the record", () => {
+  const first = accepted("t1", { ...said(1), position: 1 });
+  const second = accepted("t2", { ...said(2), position: 2 });
+  assert.deepEqual(ids(play(nothing(), second, first)), ["t1", "t2"]);
+  assert.deepEqual(ids(play(nothing(), first, second)), ["t1", "t2"]);
+});
+
 test("entries that come again change nothing", () => {
   const once = play(nothing(), accepted(), ...whole);
   assert.equal(play(once, ...whole), once);
