@@ -1,6 +1,6 @@
 """What a message is taken to wish for, read without any list at hand."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -301,3 +301,13 @@ def test_things_of_one_errand_are_no_further_tasks(title: str) -> None:
 )
 def test_several_tasks_that_are_only_spoken_of_are_not_added(said: str) -> None:
     assert not any(isinstance(wish, Add) for wish in understand(said, NOW))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Move report to Tuesday and slides to Wednesday", "please move report to tuesday, and slides to wednesday."],
+)
+def test_two_tasks_are_moved_to_a_day_each(said: str) -> None:
+    wishes = understand(said, datetime(2026, 11, 30, 12, tzinfo=UTC))
+    moved = [(wish.ref.phrase, wish.day) for wish in wishes if isinstance(wish, Change)]
+    assert moved == [("report", date(2026, 12, 1)), ("slides", date(2026, 12, 2))]

@@ -50,7 +50,28 @@ _ASIDE = re.compile(
     r",?\s*(?:(?:at )?the same time|same (?:time|hour)|instead(?: of .+)?|rather than .+|not .+|now|please|this time)\b",
     re.I,
 )
+# "Move the report to Tuesday and the slides to Wednesday" is two orders.
+_EACH = re.compile(
+    r"^(?P<verb>(?:\w+,? )?(?:move|reschedule|postpone|push|shift|change))\s+(?P<ref>.+?)\s+to\s+(?P<when>.+?)"
+    r"(?:,? and|,)\s+(?P<ref2>\S.*?)\s+to\s+(?P<when2>.+?)[.!]?$",
+    re.I,
+)
 _FILLER = re.compile(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earliest|latest)\b|\W", re.I)
+
+
+def each_moved(text: str, now: datetime) -> str:
+    """Return the text with an order that moves two tasks to a day each as two orders."""
+    found = _EACH.match(text)
+    if found is None or not all(_is_time(found[part], now) for part in ("when", "when2")):
+        return text
+    return "; ".join(
+        f"{found['verb']} {found[ref]} to {found[when]}" for ref, when in (("ref", "when"), ("ref2", "when2"))
+    )
+
+
+def _is_time(text: str, now: datetime) -> bool:
+    due = find_due(text, now)
+    return due is not None and not _FILLER.sub("", without(text, due))
 
 
 def rescheduled(clause: str, now: datetime) -> Change | None:

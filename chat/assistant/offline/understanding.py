@@ -13,6 +13,7 @@ from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
 from chat.assistant.offline.linking import Thread, without_kindness
 from chat.assistant.offline.reading import read_clause
+from chat.assistant.offline.rescheduling import each_moved
 from chat.assistant.offline.wishes import (
     Add,
     Answer,
@@ -75,7 +76,7 @@ def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
     wishes: list[Wish] = []
     clause_before = ""
     thread = Thread(without_kindness(limits.without_repetition(message.text)))
-    clauses = split_clauses(settled(thread.text, now))
+    clauses = split_clauses(each_moved(settled(thread.text, now), now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
         return (Vague(said),)
     for clause in clauses:

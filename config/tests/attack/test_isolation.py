@@ -61,6 +61,7 @@ async def _belongings(owner: Person) -> Belongings:
         asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
     with owner.program() as program:
         task = program.get("/api/tasks").json()["items"][0]
+        changed = program.patch(f"/api/tasks/{task['task_id']}", json={"priority": "high"})
     token_id, _ = new_token(owner.browser, "chat")
     ids = {
         "thread_id": thread,
@@ -69,6 +70,7 @@ async def _belongings(owner: Person) -> Belongings:
         "call_id": asked["call_id"],
         "task_id": task["task_id"],
         "token_id": token_id,
+        "change_id": changed.headers["Task-Change"],
         "session_id": f"user_{owner.id}_conv_{thread}",
         "run_id": str(uuid.uuid4()),
         "number": str(task["number"]),
