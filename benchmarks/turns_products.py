@@ -76,7 +76,7 @@ from chat.assistant.agent import INSTRUCTIONS, spoken
 from chat.assistant.tools import TOOLS
 tools = [tool.function_tool() for tool in TOOLS]
 print(json.dumps({
-    "instructions": INSTRUCTIONS.format(now=spoken(datetime.now(UTC)), memory=""),
+    "instructions": INSTRUCTIONS.format(now=spoken(datetime.now(UTC)), week_start="Monday", memory=""),
     "tools": [{"name": t.name, "description": t.description, "schema": t.params_json_schema} for t in tools],
 }))
 """
