@@ -38,7 +38,7 @@ def limit_length(*fields: forms.Field) -> None:
 
 
 class ChoosePasswordForm(forms.Form):
-    """The password of a new account whose address a mail has confirmed; the browser adds its time zone and week."""
+    """Set the password of an account with a confirmed address; the browser adds the time zone and the first weekday."""
 
     password = new_password_field()
     time_zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)

@@ -14,7 +14,7 @@ def user_group(user_id: uuid.UUID) -> str:
 
 
 async def tasks_changed(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID] = ()) -> None:
-    """Tell a person's sockets that the task list changed, and in which conversations calls did it or were undone."""
+    """Notify a person's sockets of a changed task list, and of the conversations whose calls made or lost a change."""
     ids = ",".join(str(each) for each in conversation_ids)
     await _send(user_group(user_id), {"type": "tasks.changed"} | ({"conversation_ids": ids} if ids else {}))
 

@@ -92,7 +92,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Lines of a list, and the place after which it goes on; None at its end."""
+    """A page of a list, and the cursor of the next page; None for the last page."""
 
     lines: tuple[ConversationLine, ...]
     after: Place | None = None

@@ -107,9 +107,7 @@ def archive(request: PersonRequest) -> HttpResponse:
 @never_cache
 def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Ask before a chat in the trash is deleted for good."""
-    line = shelf.find(request.user, conversation_id)
-    if line is None:
-        raise Http404("There is no such conversation.")
+    line = _line(request, conversation_id)
     return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
 
 
@@ -118,9 +116,7 @@ def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @never_cache
 def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Ask for another title of a chat, where there are no scripts."""
-    line = shelf.find(request.user, conversation_id)
-    if line is None:
-        raise Http404("There is no such conversation.")
+    line = _line(request, conversation_id)
     return _page(request, "rename", line=line, length=TITLE_LENGTH)
 
 
@@ -155,7 +151,7 @@ def empty(request: PersonRequest) -> HttpResponse:
 
 
 def _place(request: HttpRequest) -> shelf.Place | None:
-    """Return where the address goes on in a list. Raise Http404 for a place that no list has."""
+    """Return the cursor in a URL. Raise Http404 for an invalid one."""
     try:
         return shelf.Place.parse(request.GET.get("after", ""))
     except BadCursor as error:
@@ -183,3 +179,11 @@ def _back(request: HttpRequest) -> str:
     page = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
     return page if ours else reverse("trash")
+
+
+def _line(request: PersonRequest, conversation_id: uuid.UUID) -> shelf.ConversationLine:
+    """Return a chat of the person. Raise Http404."""
+    line = shelf.find(request.user, conversation_id)
+    if line is None:
+        raise Http404("There is no such conversation.")
+    return line

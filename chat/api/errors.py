@@ -130,7 +130,7 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value in words for people, where pydantic's are for programmers."""
+    """Return a sentence about an invalid value for people; most of pydantic's are for programmers."""
     limits: Mapping[str, Any] = error.get("ctx") or {}
     match error.get("type"):
         case "extra_forbidden":
@@ -141,7 +141,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"It has at most {limits['max_length']:,} characters"
         case "too_short" | "string_too_short" if limits.get("min_length") == 1 and limits.get("field_type") != "List":
             return "It needs some text"
-    # What a check of ours says comes with a prefix.
+    # pydantic puts a prefix before the message of a validator.
     return str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -125,7 +125,7 @@ def counted(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 class DescribedAPI(NinjaAPI):
-    """An API whose operations are called what their functions are, and whose description is complete and made once."""
+    """An API that names its operations after their functions and caches its complete description."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(docs_decorator=counted, **options)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import openai
@@ -71,21 +70,16 @@ async def _begun(response: Any) -> Any:
     if not isinstance(stream, AsyncStream):
         return response
     events = stream._iterator
-    first = [event async for event in _first_of(events)]
+    first = await anext(events, None)
 
     async def all_events() -> AsyncIterator[Any]:
-        for event in first:
-            yield event
+        if first is not None:
+            yield first
         async for event in events:
             yield event
 
     stream._iterator = all_events()
     return response
-
-
-async def _first_of(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    with suppress(StopAsyncIteration):
-        yield await anext(events)
 
 
 def _body(options: FinalRequestOptions) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from agents import ModelBehaviorError
 from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseErrorEvent, ResponseFailedEvent, ResponseIncompleteEvent
 
+from chat.assistant.failures import READ
+
 LEAST = 512  # tokens: a smaller number is no context length
 MOST_DIGITS = 9  # of a number that is read
-READ = 20_000  # characters of an error that are read
 
 _TOKENS = r"[\d,]*\d"
 _LIMIT = rf"(?P<limit>{_TOKENS})"

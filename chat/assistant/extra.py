@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, get_origin
 
 from agents import FunctionTool, RunContextWrapper, function_tool
 from agents.exceptions import UserError
@@ -24,7 +24,7 @@ from agents.tool_context import ToolContext
 from django.conf import settings
 from pydantic_core import to_jsonable_python
 
-from chat.assistant.context import Call, Effect, TurnContext
+from chat.assistant.context import Call, TurnContext
 from chat.assistant.tools import TOOLS, TaskTool
 from chat.assistant.validation.items import SDK_NAME
 from chat.exceptions import BadExtraTools
@@ -132,13 +132,14 @@ def _check_act(tool: type[TaskTool]) -> None:
     """Raise ValueError where `act` is not a plain method `act(self, user_id) -> Effect`."""
     if not inspect.isfunction(tool.act) or inspect.iscoroutinefunction(tool.act):
         raise ValueError(f"{tool.__name__}.act is no plain method; it acts in a transaction, so it cannot be async")
-    signature = inspect.signature(tool.act, eval_str=True)
+    signature = inspect.signature(tool.act)
     try:
         signature.bind(None, None)
     except TypeError:
         raise ValueError(f"{tool.__name__}.act{signature} does not take exactly `self, user_id`") from None
-    returned = signature.return_annotation
-    if returned not in (inspect.Signature.empty, Effect):
+    # An annotation may be a text, or `Any`: what the tool returns is checked again when it runs.
+    returned = get_origin(signature.return_annotation) or signature.return_annotation
+    if returned in (dict, list, str, bool, int, None):
         raise ValueError(f"{tool.__name__}.act returns {getattr(returned, '__name__', returned)}, not an Effect")
 
 

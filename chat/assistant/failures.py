@@ -151,13 +151,10 @@ def _kind(error: Exception) -> Kind:
     if isinstance(error, NoStream):
         return NO_STREAM
     # An event that is no JSON, or no text, is as broken as one that never came.
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) or type(
-        error
-    ).__module__.startswith("http"):
-        return BROKEN
-    if isinstance(error, ValueError) and str(error).startswith(TOO_MANY_DIGITS):
-        return BROKEN
-    return UNKNOWN
+    is_unreadable = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) or (
+        isinstance(error, ValueError) and str(error).startswith(TOO_MANY_DIGITS)
+    )
+    return BROKEN if is_unreadable or type(error).__module__.startswith("http") else UNKNOWN
 
 
 def _status_kind(error: openai.APIStatusError) -> Kind:

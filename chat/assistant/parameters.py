@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from chat.assistant.failures import READ
 from config.env import NEEDED
 
 Body = Mapping[str, Any]
 
 REFUSALS = (400, 422)
-READ = 20_000  # characters of an error that are read
 
 # What a list needs in its entries.
 _NEEDED_IN: dict[str, frozenset[str]] = {

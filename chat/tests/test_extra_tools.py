@@ -110,6 +110,21 @@ def test_what_a_module_itself_misses_is_the_reason(tmp_path: Path, monkeypatch: 
             load(path)
 
 
+def test_annotations_that_are_texts_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tools_of_texts.py").write_text(
+        "from __future__ import annotations\n"
+        "from typing import TYPE_CHECKING\n"
+        "from chat.assistant.tools import TaskTool\n"
+        "if TYPE_CHECKING:\n    import uuid\n    from chat.assistant.context import Effect\n"
+        "class Shrug(TaskTool):\n"
+        "    name = 'shrug'\n"
+        "    def act(self, user_id: uuid.UUID) -> Effect:\n        raise NotImplementedError\n"
+        "TOOLS = [Shrug]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [tool.name for tool in load("tools_of_texts.TOOLS").tools] == ["shrug"]
+
+
 @pytest.mark.service
 def test_the_server_does_not_start_with_what_cannot_be_used(tmp_path: Path) -> None:
     url = "postgres://127.0.0.1:1/x"  # it does not get that far

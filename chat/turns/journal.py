@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.types.json import Jsonb
@@ -270,7 +270,7 @@ def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
             raise
         logger.warning("What a tool call asked for cannot be stored: %s", type(error.__cause__).__name__)
         return Effect({"ok": False, "error": "invalid", "detail": "This cannot be stored."})
-    except TurnLost:
+    except InterfaceError:  # the connection is closed
         raise
     except Exception:
         logger.exception("The tool %s failed.", call.name)

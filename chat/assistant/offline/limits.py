@@ -37,8 +37,8 @@ _TITLED = re.compile(rf"\b(remind me) ((?:every|each) {_UNIT}|on \w+days) ((?:to
 _KIND = re.compile(rf"\b(an?) {_REGULAR} (tasks?|reminders?|to-?dos?)\b", re.I)
 
 
-def refused(said: str) -> str:
-    """Return why nothing comes of a message that asks for a reminder or a repetition alone; else nothing."""
+def refusal_of(said: str) -> str:
+    """Return the reply to a message that asks only for a reminder or a repetition; empty for any other message."""
     if _ASKED_TO_REMIND.fullmatch(said):
         return f"{_NO_REMINDERS} Ask me *what is due today* whenever you like."
     if _ASKED_TO_REPEAT.fullmatch(said):
@@ -46,8 +46,8 @@ def refused(said: str) -> str:
     return ""
 
 
-def unkept(said: str) -> list[str]:
-    """Return what of a message that changed the list will not happen."""
+def caveats_of(said: str) -> list[str]:
+    """Return the sentences about the reminders and repetitions that a message asks for besides its tasks."""
     return [_NO_REMINDERS] * bool(_REMINDING.search(said)) + [_NO_REPEATS] * bool(_REPEATING.search(said))
 
 

@@ -46,7 +46,7 @@ _MOST_IN_ORDER = 12
 
 def carry_out(desk: Desk) -> Work[str]:
     """Run the whole turn and return the reply."""
-    if unable := limits.refused(desk.said):
+    if unable := limits.refusal_of(desk.said):
         return unable
     parts: list[str] = []
     for wish in _together(follow_up(desk)):
@@ -54,7 +54,7 @@ def carry_out(desk: Desk) -> Work[str]:
         if said and said not in parts:
             parts.append(said)
     if desk.touched:
-        parts += limits.unkept(desk.said)
+        parts += limits.caveats_of(desk.said)
     return "\n\n".join(parts)
 
 
