@@ -307,12 +307,14 @@ def turns_of(
         return None
     wanted = [turn.pk for turn in shown[cut]]
     heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
+    # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
+    rows = list(Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt"))
     changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
     undone = {change.call_id for change in changes if change.undone}
     return ChatPage(
         id=row.pk,
         conversation=line_of(row),
-        turns=tuple(_turns(wanted, heirs, lineage, undone)),
+        turns=tuple(_turns(rows, heirs, lineage, undone)),
         changes=changes,
         earlier=wanted[0] if wanted and cut.start > 0 else None,
         later=wanted[-1] if wanted and cut.stop < len(shown) else None,
@@ -327,15 +329,14 @@ def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.U
 
 
 def _turns(
-    wanted: Collection[uuid.UUID], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: Lineage, undone: Collection[str]
+    turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: Lineage, undone: Collection[str]
 ) -> Iterable[ShownTurn]:
-    """Read some of the turns that are shown, in order; `heirs` took the place of earlier ones."""
-    turns = Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt")
-    said = Message.objects.filter(turn__in=wanted, role=Role.ASSISTANT)
+    """Read what belongs to some of the turns that are shown; `heirs` took the place of earlier ones."""
+    said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
     replies = {message.turn_id: _message(message) for message in said}
     calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
     kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
-    for call in ToolCall.objects.filter(turn__in=[*wanted, *heirs]).order_by("id").defer("before"):
+    for call in ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *heirs]).order_by("id").defer("before"):
         if call.turn_id not in heirs:
             calls[call.turn_id][call.call_id] = _call(call, undone)
         elif call.changed_something:

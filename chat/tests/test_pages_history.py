@@ -3,16 +3,18 @@
 import html
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chat import history, shelf, tasks
-from chat.models import Conversation, Task, User
+from chat.models import Conversation, Task, Turn, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.task_panel import load_panel
@@ -202,6 +204,26 @@ def test_a_page_asks_the_database_as_often_for_a_long_chat_as_for_a_short_one(
     # A new chat: what goes to the trash within a week is counted too.
     with django_assert_num_queries(10):
         owner_client.get("/")
+
+
+def test_a_turn_that_ends_while_it_is_read_is_not_without_its_reply(
+    owner_client: Client, groceries: Conversation
+) -> None:
+    turn = talk.say(groceries, "Add milk", None, status=Status.RUNNING)
+    ended: list[str] = []
+
+    def end_after_messages(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        result = execute(sql, *args)
+        if not ended and sql.startswith("SELECT") and 'FROM "chat_message"' in sql and "JOIN" not in sql:
+            ended.append(sql)
+            talk.message(groceries, turn, Role.ASSISTANT, "Done.", datetime.now(UTC))
+            Turn.objects.filter(pk=turn.pk).update(status=Status.DONE, ended_at=datetime.now(UTC), owner=None)
+        return result
+
+    with connection.execute_wrapper(end_after_messages):
+        (shown,) = state(owner_client, groceries)["turns"]
+    assert ended
+    assert (shown["status"], shown["reply"]) == ("running", None)
 
 
 def test_a_page_is_no_larger_with_a_thousand_messages_and_ten_thousand_chats(
