@@ -70,6 +70,12 @@ def line(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
 def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before: uuid.UUID | None = None) -> Thread:
     """Show a conversation with its newest messages, or with those before one of them. Raise NotFound."""
     row = _owned(user_id, conversation_id)
+    # Before the messages: the reply of a turn that ends meanwhile is among them.
+    active = list(
+        Turn.objects.filter(conversation=row, status__in=ACTIVE)
+        .order_by("seq")
+        .values_list("id", "status", "prompt_id")
+    )
     current = Message.objects.filter(conversation=row, position__isnull=False)
     if before is not None:
         position = current.filter(pk=before).values_list("position", flat=True).first()
@@ -77,12 +83,11 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
             raise NotFound("There is no such message in the conversation as it is now.")
         current = current.filter(position__lt=position)
     newest = list(current.order_by("-position")[: limit + 1])
-    active = Turn.objects.filter(conversation=row, status__in=ACTIVE).order_by("seq")
     return Thread(
         line=line_of(row),
         messages=tuple(said(message) for message in reversed(newest[:limit])),
         has_more=len(newest) > limit,
-        turns=tuple(UnderWay(*turn) for turn in active.values_list("id", "status", "prompt_id")),
+        turns=tuple(UnderWay(*turn) for turn in active),
     )
 
 

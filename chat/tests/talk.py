@@ -2,10 +2,13 @@
 
 import json
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.models import Conversation, Message, ToolCall, Turn, User
@@ -77,3 +80,22 @@ def message(talk: Conversation, turn: Turn, role: Role, text: str, at: datetime)
         client_id=turn.client_id if role == Role.USER else None,
         created_at=at,
     )
+
+
+@contextmanager
+def ending_while_messages_are_read(turn: Turn) -> Iterator[None]:
+    """Let a turn end with a reply right after the first query of messages."""
+    has_ended = False
+
+    def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        nonlocal has_ended
+        result = execute(sql, *args)
+        if not has_ended and sql.startswith("SELECT") and 'FROM "chat_message"' in sql:
+            has_ended = True
+            message(turn.conversation, turn, Role.ASSISTANT, "Done.", timezone.now())
+            Turn.objects.filter(pk=turn.pk).update(status=Status.DONE, ended_at=timezone.now(), owner=None)
+        return result
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert has_ended

@@ -15,7 +15,7 @@ from django.utils import timezone
 from chat.models import AgentSession, Conversation, Message, User
 from chat.models.turn import Status
 from chat.tests.api import bearer, error_of
-from chat.tests.talk import conversation, say
+from chat.tests.talk import conversation, ending_while_messages_are_read, say
 
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"
@@ -334,3 +334,11 @@ def test_how_many_questions_each_list_asks_the_database(program: Program, owner:
     assert asked(f"{THREADS}/{talks[0].pk}/export") == 2
     assert asked(f"{THREADS}/{talks[0].pk}/messages/{first.pk}") == 1
     assert asked("/api/search?q=milk") <= 7, "a transaction with a time limit, what there is, and what matches"
+
+
+def test_of_a_turn_that_ends_while_it_is_read_either_it_or_its_reply_is_shown(program: Program, owner: User) -> None:
+    talked = conversation(owner)
+    turn = say(talked, "Add milk", None, status=Status.RUNNING)
+    with ending_while_messages_are_read(turn):
+        shown = program.got("GET", f"{THREADS}/{talked.pk}")
+    assert [each["turn_id"] for each in shown["turns"]] == [str(turn.pk)]

@@ -3,18 +3,16 @@
 import html
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chat import history, shelf, tasks
-from chat.models import Conversation, Task, Turn, User
+from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.task_panel import load_panel
@@ -210,19 +208,8 @@ def test_a_turn_that_ends_while_it_is_read_is_not_without_its_reply(
     owner_client: Client, groceries: Conversation
 ) -> None:
     turn = talk.say(groceries, "Add milk", None, status=Status.RUNNING)
-    ended: list[str] = []
-
-    def end_after_messages(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        result = execute(sql, *args)
-        if not ended and sql.startswith("SELECT") and 'FROM "chat_message"' in sql and "JOIN" not in sql:
-            ended.append(sql)
-            talk.message(groceries, turn, Role.ASSISTANT, "Done.", datetime.now(UTC))
-            Turn.objects.filter(pk=turn.pk).update(status=Status.DONE, ended_at=datetime.now(UTC), owner=None)
-        return result
-
-    with connection.execute_wrapper(end_after_messages):
+    with talk.ending_while_messages_are_read(turn):
         (shown,) = state(owner_client, groceries)["turns"]
-    assert ended
     assert (shown["status"], shown["reply"]) == ("running", None)
 
 
