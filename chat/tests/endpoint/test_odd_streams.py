@@ -49,7 +49,7 @@ async def test_an_event_that_cannot_be_read_is_asked_for_again(
 async def test_of_a_long_error_the_beginning_is_read(endpoint: ModelServer, api: str) -> None:
     endpoint.play(HttpError(400, "Unknown field. " * 500_000))
     body = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
-    async with EndpointClient() as client:
+    async with EndpointClient(trust_env=False) as client:
         answer = await client.post(
             f"{endpoint.url}/chat/completions", json=body, headers={"Authorization": f"Bearer {KEY}"}
         )
