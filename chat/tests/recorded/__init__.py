@@ -68,6 +68,7 @@ class Client:
         self.url = url
         self.http = httpx.AsyncClient(base_url=url, timeout=60)
         self.exchanges: list[Exchange] = []
+        self.frames: list[dict[str, Any]] = []  # that the socket received
 
     async def call(self, method: str, path: str, body: object = None, *, label: str = "", **headers: str) -> Any:
         """Send a request, and note its answer; return the JSON of it, or the events of a stream."""
@@ -180,6 +181,7 @@ class Client:
             async def until(*kinds: str) -> dict[str, Any]:
                 async for data in socket:
                     frame: dict[str, Any] = json.loads(data)
+                    self.frames.append(frame)
                     frames.setdefault(frame["type"], shape_of(frame))
                     if "n" in frame and "turn_id" in frame:
                         place = {key: frame[key] for key in ("turn_id", "attempt", "n")}

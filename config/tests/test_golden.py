@@ -1,0 +1,76 @@
+"""All output stays as it is: `config/tests/golden/` has what programs and the page receive, a line each.
+
+`GOLDEN=write uv run pytest config/tests/test_golden.py` writes the files anew, for a change that is meant.
+"""
+
+import difflib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config.tests.golden import GoldenClient, Normalizer
+from config.tests.support import PASSWORD, ServerProcess, run
+
+pytestmark = pytest.mark.service
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def check(name: str, value: list[Any]) -> None:
+    """Compare JSON values, one a line, with those that are stored."""
+    path = GOLDEN / f"{name}.jsonl"
+    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in value)
+    if os.environ.get("GOLDEN") == "write":
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(text)
+    stored = path.read_text()
+    assert text == stored, "\n".join(difflib.unified_diff(stored.splitlines(), text.splitlines(), lineterm="", n=8))
+
+
+async def test_everything_that_is_sent_stays_as_it_is(server: ServerProcess, tmp_path: Path) -> None:
+    email = "golden@example.com"
+    server.database.add_user(email, staff=True)
+    client = GoldenClient(server.url)
+    await client.play(email, PASSWORD)
+    threads = [row[0] for row in server.database.query("SELECT id FROM chat_conversation ORDER BY created_at")]
+    async with httpx.AsyncClient(base_url=server.url, headers={"Cookie": server.cookie(email)}) as browser:
+        for path in ("/state/", *(f"/c/{thread}/state/" for thread in threads)):
+            state = (await browser.get(path)).json()
+            client.received.append({"sent": f"the page {path}", "status": 200, "body": state})
+        for way in ("json", "markdown"):
+            exported = await browser.get(f"/api/chatkit/threads/{threads[0]}/export", params={"format": way})
+            client.received.append({"sent": f"export as {way}", "status": exported.status_code, "body": exported.text})
+        described = (await browser.get("/api/openapi.json")).json()
+    (session,) = server.database.query(
+        "SELECT session_id FROM chat_agentsession s JOIN chat_conversation c ON c.id = s.conversation_id"
+        " ORDER BY c.created_at DESC LIMIT 1"
+    )[0]
+    lines = (
+        "list_sessions",
+        f"show_session {session} --items --reason asked",
+        f"prune_sessions {session} --dry-run --reason asked",
+        f"hold_session {session} --reason asked",
+        f"release_session {session} --reason asked",
+        "reconcile_sessions --dry-run",
+        "cleanup_sessions --dry-run",
+        "check_sessions",
+        "session_stats",
+        "model_usage",
+        f"export_user {email} {tmp_path / 'export.zip'} --reason asked",
+        f"erase_user {email} --dry-run --reason asked",
+    )
+    printed = run("-m", "config.tests.golden", *lines, **server.variables)
+    assert printed.returncode == 0, printed.stderr
+
+    normalizer = Normalizer()
+    check("requests", normalizer.value(client.received))
+    check("commands", normalizer.value(json.loads(printed.stdout.replace(str(tmp_path), "<folder>"))))
+    with zipfile.ZipFile(tmp_path / "export.zip") as file:
+        everything = json.loads(file.read("everything.json"))
+    check("export", [{part: entry} for part, entry in Normalizer(ordered=False).value(everything).items()])
+    schemas = described["components"]["schemas"]
+    check("openapi", [*sorted(described["paths"].items()), *sorted(schemas.items())])
