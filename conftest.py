@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import AsyncClient, Client
 
-from chat.api import caller
+from chat.infra import throttle
 from chat.models import User
 from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare
 
@@ -19,8 +19,8 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 @pytest.fixture(autouse=True)
 def _nobody_has_asked_yet() -> None:
     """What programs of earlier tests asked for is not counted."""
-    caller.by_person.forget_all()
-    caller.by_address.forget_all()
+    throttle.by_person.forget_all()
+    throttle.by_address.forget_all()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def main() -> None:
 
     from config import settings
     from config.exceptions import CannotStart
-    from config.postgres import EmbeddedPostgresError, start
+    from config.runtime.embedded_postgres import EmbeddedPostgresError, start
 
     words = sys.argv[1:]
     if not needs_database(words):

@@ -63,7 +63,8 @@ def measure(times: int) -> None:
     set_up()
     from django.test import Client
 
-    from chat import threads, tokens
+    from chat.accounts import tokens
+    from chat.conversations import threads
     from chat.models import User
 
     person = User.objects.create_user("somebody@example.com")

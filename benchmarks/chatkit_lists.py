@@ -27,7 +27,7 @@ def fill() -> tuple[str, str, str]:
     from django.db import connection, transaction
     from django.utils import timezone
 
-    from chat import tokens
+    from chat.accounts import tokens
     from chat.models import Conversation, Message, ToolCall, Turn, User
     from chat.models.token import Scope
 

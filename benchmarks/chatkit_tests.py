@@ -134,7 +134,7 @@ class AdaptedStore(Store[Context]):
         return _named(await self.store.load_thread(names.ours(thread_id), context))
 
     async def save_thread(self, thread: ThreadMetadata, context: Context) -> None:
-        from chat.bridge import in_database
+        from chat.infra.db_threads import in_database
 
         await in_database(_make_person, context.user_id)
         # Metadata is left out, not refused: nearly all threads of these tests have some, few look at it.
@@ -155,7 +155,7 @@ class AdaptedStore(Store[Context]):
         return Page(data=[_named(thread) for thread in page.data], has_more=page.has_more, after=last)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
-        from chat.bridge import in_database
+        from chat.infra.db_threads import in_database
 
         await in_database(_make_person, context.user_id)
         key = names.ours(thread_id)
@@ -199,14 +199,14 @@ class Accepting:
 
     async def send(self, **given: Any) -> "Accepted":
         """Accept a message."""
-        from chat.bridge import in_database
+        from chat.infra.db_threads import in_database
         from chat.turns.accept import accept
 
         return await in_database(accept, **given)
 
     async def retry(self, **given: Any) -> "Accepted":
         """Accept another try."""
-        from chat.bridge import in_database
+        from chat.infra.db_threads import in_database
         from chat.turns.accept import accept_retry
 
         return await in_database(accept_retry, **given)
@@ -224,9 +224,9 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
 
     from chat.chatkit.store import NotOfTurns
     from chat.models.turn import Status
-    from chat.turns.claim import claim_locked
     from chat.turns.finish import Ending, finish
-    from chat.turns.ownership import hold_of
+    from chat.turns.lease import hold_of
+    from chat.turns.queue import claim_locked
 
     with transaction.atomic():
         turn = claim_locked(conversation_id, owner=uuid.uuid4())

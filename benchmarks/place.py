@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config import postgres
+from config.runtime import embedded_postgres
 
 
 @contextmanager
 def place(*, durable: bool = True, **variables: str) -> Iterator[Path]:
     """Make both, let the settings find them and these variables, and yield the folder."""
     with tempfile.TemporaryDirectory(prefix="threadkeeper-benchmark-", ignore_cleanup_errors=True) as folder:
-        server = postgres.start(Path(folder, "postgres"), durable=durable)
+        server = embedded_postgres.start(Path(folder, "postgres"), durable=durable)
         try:
             os.environ |= {"DATABASE_URL": server.url, "DATA_DIR": folder, "ENV_FILE": os.devnull, **variables}
             os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -16,7 +16,7 @@ from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AsyncSQLiteSession
 from agents.memory.session import SessionABC
 
-from config.heap import settle
+from config.runtime.gc_freeze import settle
 
 Items = list[TResponseInputItem]
 

@@ -27,8 +27,8 @@ from benchmarks import turns_where
 from benchmarks.turns_clients import WINDOW, Figures, Job
 from benchmarks.turns_products import Chainlit, Product, Threadkeeper
 from benchmarks.turns_report import Report, at
-from config import postgres
-from config.processes import spawn
+from config.runtime import embedded_postgres
+from config.runtime.processes import spawn
 from config.tests.support import ROOT, clean_environment, database, eventually, free_port
 
 
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--where", action="store_true", help="where the time of a turn of ours goes")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="threadkeeper-turns-"))
-    server_of_record = postgres.start(folder / "postgres")
+    server_of_record = embedded_postgres.start(folder / "postgres")
     try:
         if options.where:
             print("\n".join(where(folder, server_of_record.url, options)))

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import psycopg
 
-from config.processes import spawn
+from config.runtime.processes import spawn
 from config.tests.support import (
     PASSWORD,
     ROOT,
@@ -124,10 +124,10 @@ class Product(ABC):
 
 
 class Threadkeeper(Product):
-    """`python -m config.server`, as `manage.py up --no-worker` starts it."""
+    """`python -m config.runtime.asgi_server`, as `manage.py up --no-worker` starts it."""
 
     name = "Threadkeeper"
-    program = "config.server"
+    program = "config.runtime.asgi_server"
     kept = "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
 
     def __init__(self, database: str, folder: Path, model_url: str) -> None:

@@ -86,8 +86,8 @@ def instrument() -> None:
     """Wrap what a turn passes through."""
     http = import_module("httpx2")  # what the model's client sends by
     from chat.memory.session import AgentSessionMemory
-    from chat.sockets import ChatSocket
-    from chat.turns import play, playback, runner
+    from chat.realtime.consumer import ChatSocket
+    from chat.turns import execution, replay, runner
     from chat.turns.events import TextDelta
     from chat.turns.log import TurnLog
 
@@ -116,9 +116,9 @@ def instrument() -> None:
         after=lambda **given: mark("accepted", given["conversation_id"]),
     )
     _around(runner, "read_brief", after=lambda turn: mark("briefed", turn.conversation_id))
-    _around(play.Play, "play", before=plays)
+    _around(execution.Play, "play", before=plays)
     _around(AgentSessionMemory, "open", after=lambda *_: mark("opened"))
-    _around(playback.PlaybackModel, "watch", before=lambda *_: mark("asking"))
+    _around(replay.PlaybackModel, "watch", before=lambda *_: mark("asking"))
     _around(
         http.AsyncClient,
         "send",
@@ -130,18 +130,18 @@ def instrument() -> None:
 
 
 def main() -> None:
-    """Serve as `config.server` does, timed."""
+    """Serve as `config.runtime.asgi_server` does, timed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turns_where")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     import django
 
-    from config import server
+    from config.runtime import asgi_server
 
-    os.environ.setdefault("DATABASE_POOL_SIZE", server.POOL_SIZE)  # read with the settings, now
+    os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)  # read with the settings, now
     django.setup(set_prefix=False)
     instrument()
-    server.serve("127.0.0.1", options.port)
+    asgi_server.serve("127.0.0.1", options.port)
     Path(os.environ["DATA_DIR"], "marks.json").write_text(json.dumps(_marks))
     os._exit(0)
 

@@ -8,11 +8,11 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import Schema, Status
 
 from chat.api import accounts, chatkit, errors, models, search, tasks, threads, turns
-from chat.api.bodies import JsonParser, JsonRenderer
-from chat.api.caller import Anybody, SignedIn
+from chat.api.auth import Anybody, SignedIn
+from chat.api.json_body import JsonParser, JsonRenderer
 from chat.api.openapi import DescribedAPI, with_known_parameters
-from config.health import health
 from sessions_admin import api as staff
+from sessions_admin.health import health
 
 DESCRIPTION = """\
 Chat with the assistant, keep a to-do list, look after sessions.

@@ -12,11 +12,11 @@ django.setup(set_prefix=False)
 
 from chat.mcp.application import PATHS  # noqa: E402
 from chat.mcp.application import application as mcp  # noqa: E402
-from chat.sockets import application as websocket  # noqa: E402
+from chat.realtime.consumer import application as websocket  # noqa: E402
 from chat.web.handler import QueueingHandler  # noqa: E402
-from config.health import PROBES, Probes  # noqa: E402
 from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
 from config.runtime.security_headers import add_security_headers  # noqa: E402
+from sessions_admin.health import PROBES, Probes  # noqa: E402
 
 pages = QueueingHandler()
 probes = Probes()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from config.postgres import EmbeddedPostgres, EmbeddedPostgresError, start
+from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 
 # What a developer's own shell may hold, and no test may see: a key that costs money, for one.
 FOREIGN = (

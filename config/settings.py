@@ -10,8 +10,8 @@ from csp.constants import NONE, SELF
 
 from config import env, url_settings
 from config.models_file import ModelsFile, read_models
-from config.postgres import url_of
 from config.runtime.database import TCP, LimitedConnection
+from config.runtime.embedded_postgres import url_of
 from config.secret_key import secret_key_in
 
 # Lets classes such as ModelAdmin[Task] be written with their type.
@@ -130,7 +130,7 @@ SILENCED_SYSTEM_CHECKS = [
     "axes.W003",
 ]
 
-# The record. Without DATABASE_URL, config.postgres starts a server in the data folder and sets the variable.
+# Without DATABASE_URL, config.runtime.embedded_postgres starts a server in the data folder and sets the variable.
 DATABASE_URL = env.text("DATABASE_URL")
 EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
 # More than 0 only in the server process: a pool that meets a forking worker hangs it.

@@ -22,5 +22,5 @@ urlpatterns = [
     path("api/", api.urls),
     re_path("^api/", unknown),
     path("", include("sessions_admin.urls")),
-    path("", include("chat.urls")),
+    path("", include("chat.web.urls")),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
 
-from chat.api.caller import SignedIn, caller
+from chat.api.auth import SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Forbidden

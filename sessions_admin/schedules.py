@@ -16,7 +16,7 @@ from chat.models import User
 from sessions_admin import heartbeat
 from sessions_admin.models import CleanupRun, Trigger
 from sessions_admin.retention import runs
-from sessions_admin.samples import sample
+from sessions_admin.store_samples import sample
 
 DAILY = "sessions_admin.tasks.daily_cleanup"
 MINUTELY = "sessions_admin.tasks.look_after_runs"

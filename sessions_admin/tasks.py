@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 
-from chat import undo
 from chat.accounts import sign_in_log
 from chat.api import idempotency
 from chat.memory import removal
+from chat.tasks import undo
 from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import Trigger
 from sessions_admin.people.sign_off import sign_off_finished
 from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, look_after
 from sessions_admin.retention.records import Expired, expire_records
-from sessions_admin.samples import sample
+from sessions_admin.store_samples import sample
 from sessions_admin.stores.leftovers import remove_leftovers
 from sessions_admin.stores.reconcile import reconcile
 

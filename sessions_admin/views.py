@@ -18,9 +18,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from chat.exceptions import NotFound, RateLimited, ThreadkeeperError
-from chat.forms import OwnPasswordMixin, own_password_field
 from chat.models import User
-from chat.views import PersonRequest
+from chat.web.forms import OwnPasswordMixin, own_password_field
+from chat.web.views import PersonRequest
 from sessions_admin import audit
 from sessions_admin.audit import of_user
 from sessions_admin.people.erase import erase_person

@@ -12,9 +12,10 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import AfterValidator
 
-from chat import accounts, tokens
-from chat.accounts import mail
-from chat.api.caller import Anybody, SignedIn, caller
+from chat.accounts import mail, tokens
+from chat.accounts import services as accounts
+from chat.accounts.tokens import NewToken
+from chat.api.auth import Anybody, SignedIn, caller
 from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
@@ -22,7 +23,6 @@ from chat.exceptions import Conflict
 from chat.models import ApiToken, User
 from chat.models.email import MAX_LENGTH, normalize_email
 from chat.models.token import NAME_LENGTH
-from chat.tokens import NewToken
 
 router = Router(tags=["auth"], auth=SignedIn())
 themselves = SignedIn(themselves=True)

@@ -10,14 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Field, Header, Router, Schema
 
-from chat.api.caller import SignedIn, caller, pass_of
+from chat.api.auth import SignedIn, caller, pass_of
 from chat.api.openapi import events
 from chat.api.streams import COMMENT, EVENTS, OpenStream, open_streams
 from chat.chatkit.items import STOP
 from chat.chatkit.server import answer
 from chat.chatkit.store import Asker
-from chat.connected import Slot
 from chat.models.token import Scope
+from chat.realtime.connections import Slot
 
 router = Router(tags=["chatkit"], auth=SignedIn(Scope.CHAT))
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
-from chat.api.caller import SignedIn
+from chat.api.auth import SignedIn
 from chat.api.paging import Page
 from chat.assistant.model_config import configured
 from chat.models.token import Scope

@@ -11,12 +11,13 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.params.models import QueryModel
 
-from chat.api.caller import SignedIn, address_of, by_address
+from chat.api.auth import SignedIn, address_of
 from chat.api.errors import SAID, error_codes, reply_to
 from chat.api.events import TurnEvent
 from chat.api.examples import example_of
 from chat.api.schemas import ErrorReply
 from chat.exceptions import RateLimited
+from chat.infra.throttle import by_address
 
 ERROR = {"$ref": "#/components/schemas/ErrorReply"}
 EVENT_STREAM = "text/event-stream"

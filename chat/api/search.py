@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 
-from chat.api.caller import SignedIn, caller
+from chat.api.auth import SignedIn, caller
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import Text
 from chat.models.token import Scope

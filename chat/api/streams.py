@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from django.http import StreamingHttpResponse
 
-from chat.api.telling import Place, Teller
-from chat.connected import Connected, Slot
+from chat.api.sse import Place, Teller
 from chat.exceptions import NotFound, ServerStopping
+from chat.realtime.connections import Connected, Slot
 from chat.turns import process
 from chat.turns.follow import follow
 

@@ -11,16 +11,18 @@ from ninja import Field, Query, Router, Schema, Status
 from ninja.schema import DjangoGetter
 from pydantic import AfterValidator, StrictBool, model_validator
 
-from chat import notices, tasks, undo
-from chat.api.caller import SignedIn, caller
+from chat.api.auth import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, page, place_cursor
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.exceptions import BadTask
+from chat.infra import notifications
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
 from chat.models.token import Scope
-from chat.tasks import Changes
+from chat.tasks import services as tasks
+from chat.tasks import undo
+from chat.tasks.services import Changes
 
 router = Router(tags=["tasks"], auth=SignedIn(Scope.TASKS))
 
@@ -216,7 +218,7 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
     """Undo a change of tasks exactly. 409 where a task has changed since, it is undone, or 30 days are over."""
     user_id = caller(request).user.pk
     undone = undo.undo(user_id=user_id, change_id=change_id)
-    async_to_sync(notices.tasks_changed)(user_id, undone.conversations)
+    async_to_sync(notifications.tasks_changed)(user_id, undone.conversations)
     response[CHANGE_HEADER] = str(undone.change_id)
     return UndoneReply(
         tasks=[_shown(each.task) for each in undone.tasks if each.kind != "removed"],
@@ -226,7 +228,7 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
 
 def _told(task: Task, response: HttpResponse) -> TaskReply:
     """Show a task that has changed, to the person's pages too."""
-    async_to_sync(notices.tasks_changed)(task.user_id)
+    async_to_sync(notifications.tasks_changed)(task.user_id)
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)
     return _shown(task)

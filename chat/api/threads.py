@@ -11,17 +11,19 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Field, Query, Router, Schema, Status
 from pydantic import WithJsonSchema, model_validator
 
-from chat import conversations, export, notices
-from chat import threads as record
-from chat.api.caller import SignedIn, caller
+from chat.api.auth import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
 from chat.api.paging import MOST, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.assistant.model_config import NAME_LENGTH
+from chat.conversations import export
+from chat.conversations import services as conversations
+from chat.conversations import threads as record
+from chat.conversations.listing import ConversationLine
+from chat.conversations.threads import Said, Thread, UnderWay, Where
+from chat.infra import notifications
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
-from chat.shelf import ConversationLine
-from chat.threads import Said, Thread, UnderWay, Where
 
 router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 
@@ -279,4 +281,4 @@ def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., Convers
 
 
 def _tell(request: HttpRequest, thread_id: uuid.UUID) -> None:
-    async_to_sync(notices.conversation_updated)(caller(request).user.pk, thread_id)
+    async_to_sync(notifications.conversation_updated)(caller(request).user.pk, thread_id)

@@ -7,18 +7,19 @@ from django.http import HttpRequest
 from ninja import Field, Header, Router
 from pydantic import StrictBool
 
-from chat import threads as record
-from chat.api.caller import SignedIn, caller, pass_of
+from chat.api.auth import SignedIn, caller, pass_of
 from chat.api.openapi import TURN_EVENT, events
 from chat.api.schemas import ErrorReply, Input, Text
+from chat.api.sse import place_of
 from chat.api.streams import EVENTS, TurnStream, open_streams
-from chat.api.telling import place_of
 from chat.api.threads import TurnLine
-from chat.bridge import in_database
+from chat.conversations import threads as record
 from chat.exceptions import BadInput, KeyReused
+from chat.infra.db_threads import in_database
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.models.token import Scope
-from chat.turns import process, reading
+from chat.realtime import state
+from chat.turns import process
 
 router = Router(tags=["messages"], auth=SignedIn(Scope.CHAT))
 
@@ -99,7 +100,7 @@ async def send_message(
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(pass_of(request)) as slot:
-        await in_database(reading.check_conversation, **theirs)
+        await in_database(state.check_conversation, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
         if accepted.message["text"] != body.text:
@@ -114,7 +115,7 @@ async def follow_turn(
     """Follow a turn, from its beginning or from behind the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(pass_of(request)) as slot:
-        await in_database(reading.check_turn, **theirs, turn_id=turn_id)
+        await in_database(state.check_turn, **theirs, turn_id=turn_id)
         return TurnStream(slot, thread_id, turn_id, place_of(last_event_id))
 
 

@@ -25,8 +25,8 @@ from django.conf import settings
 from pydantic_core import to_jsonable_python
 
 from chat.assistant.context import Call, TurnContext
+from chat.assistant.endpoints.validation.items import SDK_NAME
 from chat.assistant.tools import TOOLS, TaskTool
-from chat.assistant.validation.items import SDK_NAME
 from chat.exceptions import BadExtraTools
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from agents import (
 
 from chat.assistant import extra
 from chat.assistant.context import TurnContext
-from chat.assistant.providers import model_settings
+from chat.assistant.endpoints.providers import model_settings
+from chat.assistant.endpoints.validation.model import ValidModel
 from chat.assistant.relevance import judge
-from chat.assistant.validation.model import ValidModel
 from chat.memory.items import is_user_message
 
 logger = logging.getLogger(__name__)

@@ -15,12 +15,13 @@ from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from chat import tasks, undo
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
 from chat.models.task import Priority, Task
 from chat.search.conversation import search_conversation
+from chat.tasks import services as tasks
+from chat.tasks import undo
 
 LIST_LIMIT = 50
 MESSAGE_LIMIT = 10

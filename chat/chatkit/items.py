@@ -25,7 +25,7 @@ from chatkit.types import (
 )
 from chatkit.widgets import DynamicWidgetRoot
 
-from chat.history import in_words
+from chat.conversations.page import in_words
 from chat.models.turn import ACTIVE, SUPERSEDED, Decision
 from chat.turns.events import MessageView, ToolView, reply_id
 

@@ -44,12 +44,12 @@ from chatkit.types import (
 from django.utils import timezone
 from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 
-from chat.bridge import in_database
 from chat.chatkit import reading
+from chat.chatkit.item_diff import Telling
 from chat.chatkit.items import DECIDE, STOP, TurnView, awaits, items_of
 from chat.chatkit.store import Asker, ConversationStore, NoAttachments
-from chat.chatkit.telling import Telling
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
+from chat.infra.db_threads import in_database
 from chat.models.turn import Status
 from chat.turns import process
 from chat.turns.events import WARNINGS, Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable

@@ -1,53 +1,45 @@
-"""Threads for code that uses the database: a bounded number, and each returns its connection after every call.
+"""The one way from asynchronous code to the database.
 
-The caller may be cancelled at any moment, because a client has disconnected. The call then runs to its end in its
-thread, and no other code runs in that thread for the caller any more. So the thread itself returns the connection.
+Channels' and Django's own bridges share a single thread for all sockets; this pool has as many threads as the
+server may have connections.
 """
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
-from django.db import connections
+from django.conf import settings
+
+from chat.infra.thread_pool import DatabaseThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class DatabaseThreads(ThreadPoolExecutor):
-    """Threads that return their database connections after every call."""
+@cache
+def threads() -> DatabaseThreads:
+    """Return the threads of this process."""
+    return DatabaseThreads(settings.DATABASE_THREADS, "database")
 
-    def __init__(self, count: int, name: str) -> None:
-        super().__init__(count, thread_name_prefix=name)
-        self.name = name
-        self.finished = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many calls wait for a thread."""
-        return self._work_queue.qsize()
+async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a synchronous function that uses the database; a cancellation waits for its outcome."""
+    call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+    return await outcome(asyncio.get_running_loop().run_in_executor(threads(), call))
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in a thread."""
-        return super().submit(self._run, partial(function, *args, **kwargs))
 
-    def _run(self, function: Callable[[], T]) -> T:
+async def outcome(work: Awaitable[T]) -> T:
+    """Await work that cannot be called back: who is cancelled meanwhile learns it after the work has ended."""
+    future = asyncio.ensure_future(work)
+    cancelled = False
+    while not future.done():
         try:
-            return function()
-        finally:
-            self.finished += 1
-            for connection in connections.all(initialized_only=True):
-                connection.close()
-
-
-def use_for_async_code(threads: DatabaseThreads) -> None:
-    """Run whatever `sync_to_async` runs in these threads: here, and in every task and callback that begins here.
-
-    Django's handler would otherwise start a thread for each request, any number of them, and return the connection
-    in a call of its own, which is not made if the request is cancelled first.
-    """
-    context = ThreadSensitiveContext()
-    SyncToAsync.context_to_thread_executor[context] = threads
-    SyncToAsync.thread_sensitive_context.set(context)
+            await asyncio.wait({future})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        future.exception()  # seen, so that nobody warns that it was never looked at
+        raise asyncio.CancelledError
+    return future.result()

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from django.db import DatabaseError
 from starlette.types import Message, Receive, Scope, Send
 
-from chat import tokens
-from chat.api.caller import by_address, by_person
-from chat.bridge import in_database
+from chat.accounts import tokens
 from chat.exceptions import Forbidden, NotSignedIn, RateLimited, ThreadkeeperError, TooManyAtOnce, Unavailable
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.database_limits import is_transient
+from chat.infra.db_threads import in_database
 from chat.infra.limits import requests_by_person
 from chat.infra.request_origin import header, is_allowed_host, is_same_origin
+from chat.infra.throttle import by_address, by_person
 from chat.mcp import service
 from chat.mcp.calls import acting_for
 from chat.models import ApiToken

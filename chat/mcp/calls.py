@@ -25,10 +25,10 @@ from mcp_types import (
     TextContent,
 )
 
-from chat import notices
 from chat.assistant.tools import TaskTool
-from chat.bridge import in_database
 from chat.exceptions import NotConfirmed, ThreadkeeperError
+from chat.infra import notifications
+from chat.infra.db_threads import in_database
 from chat.mcp.tools import SERVED, DeleteTasks, read
 from chat.models.task import Task
 from chat.turns.approvals import DECLINED
@@ -66,7 +66,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _refused(UNAVAILABLE)
     if served.changes and effect.output.get("deleted") is not False:
-        await notices.tasks_changed(user_id)
+        await notifications.tasks_changed(user_id)
     return _said(effect.output)
 
 

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 from mcp_types import Tool, ToolAnnotations
 from pydantic import Field, TypeAdapter
 
-from chat import confirmations
 from chat.assistant import tools as assistant
 from chat.assistant.context import Effect
 from chat.assistant.tools import TaskTool, shown
 from chat.mcp.results import DeletedTasks, OneTask, TaskList
 from chat.models.task import DESCRIPTION_LENGTH, LOOKS, TITLE_LENGTH, Task
+from chat.tasks import confirmations
 
 # What the assistant's schemas leave to the functions behind them, since not every model's API takes it.
 LIMITS: Mapping[str, dict[str, Any]] = {

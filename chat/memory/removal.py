@@ -13,9 +13,9 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory.aside import remove_set_aside, set_aside_files
+from chat.memory.corrupt_files import remove_set_aside, set_aside_files
 from chat.memory.identity import SessionId
-from chat.memory.maintenance import PATIENCE, SessionFile, opened
+from chat.memory.sync_store import PATIENCE, SessionFile, opened
 from chat.models import Conversation, PendingDeletion
 from chat.models.sql import change
 

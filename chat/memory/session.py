@@ -8,11 +8,11 @@ from agents import TResponseInputItem
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import resolve_session_limit
 
-from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
+from chat.infra.db_threads import in_database
 from chat.memory.digest import Digest
 from chat.memory.items import Item
-from chat.memory.opening import KEEPS_WRITING, TRIES, Opened, Place, open_session
+from chat.memory.open import KEEPS_WRITING, TRIES, Opened, Place, open_session
 from chat.memory.quarantine import MEANWHILE, Suspect, quarantine
 from chat.memory.statements import Append, Begin, Clear, Delete, Fence, RowsChanged
 from chat.memory.store import SessionStore

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from chat.bridge import outcome
 from chat.exceptions import MemoryUnavailable
+from chat.infra.db_threads import outcome
 from chat.memory import file, statements
 from chat.memory.connection import Connection
 from chat.memory.items import Item

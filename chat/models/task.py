@@ -77,7 +77,7 @@ class TaskChange(models.Model):
     """One change of a person's list, with the tasks as they were before and after it, so that it can be undone.
 
     `turn` and `call_id` name the assistant's call that made it; without them it was made by the person or a program.
-    `states` is emptied when the change is too old to be undone (chat.undo).
+    `states` is emptied when the change is too old to be undone (chat.tasks.undo).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -5,9 +5,9 @@ import uuid
 from collections import deque
 from dataclasses import dataclass
 
-from chat import protocol
-from chat.bridge import in_database
-from chat.task_panel import TaskChanges, current_revision, read_changes, task_ids
+from chat.infra.db_threads import in_database
+from chat.realtime import frames
+from chat.tasks.panel import TaskChanges, current_revision, read_changes, task_ids
 
 # What a socket that lags behind is sent of; one that lags further loads the list again.
 FRAMES_KEPT = 50
@@ -74,7 +74,7 @@ def _begin(user_id: uuid.UUID) -> tuple[int, set[uuid.UUID]]:
 
 def _changes(user_id: uuid.UUID, since: int, known: set[uuid.UUID]) -> tuple[TaskChanges, str]:
     changes = read_changes(user_id, since=since, known=known)
-    return changes, protocol.encode(changes.as_frame())
+    return changes, frames.encode(changes.as_frame())
 
 
 class TaskFeeds:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.models import User
 
 

@@ -5,9 +5,9 @@ import uuid
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, Turn, User
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat, StartRunner
 from chat.turns.accept import Accepted
 from chat.turns.events import ApprovalRequested

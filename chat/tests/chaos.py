@@ -20,7 +20,7 @@ from chat.tests.model_server import ModelServer, Request, Strictness
 from chat.tests.model_server.script import Step
 from chat.tests.orders import COMPLETE, CREATE, UPDATE, Order, OrderTaker
 from chat.tests.page import Page
-from config.postgres import EmbeddedPostgres, start
+from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import SECONDS, LiveDatabase, ServerProcess, prepare
 
 LIMIT = 40  # items a session; no turn alone is longer

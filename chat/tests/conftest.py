@@ -12,8 +12,8 @@ from agents.items import TResponseStreamEvent
 from agents.testing import ModelCall, ModelStep, ScriptedModel
 from openai.types.responses import ResponseTextDeltaEvent
 
+from chat.assistant.endpoints.providers import Choose
 from chat.assistant.offline.model import OfflineModel
-from chat.assistant.providers import Choose
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
 from chat.memory.store import SessionStore

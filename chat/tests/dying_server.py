@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from config import server  # first: it decides which loop there is
+from config.runtime import asgi_server  # first: it decides which loop there is
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Point:
 POINTS = {
     "after accept": Point("chat.turns.runner:TurnRunner._accepted", "before"),
     "after the claim of a queued one": Point("chat.turns.runner:finish_to_begin", "after"),
-    "before the model": Point("chat.turns.playback:PlaybackModel.watch", "before"),
-    "mid-stream": Point("chat.turns.playback:PlaybackModel._say", "after", 3),
+    "before the model": Point("chat.turns.replay:PlaybackModel.watch", "before"),
+    "mid-stream": Point("chat.turns.replay:PlaybackModel._say", "after", 3),
     "mid-stream with text saved": Point("chat.turns.runner:save_text", "after"),
     "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
     "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),
@@ -38,7 +38,7 @@ POINTS = {
     "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
     "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
     "before the final commit": Point("chat.turns.finish:reflect", "after"),
-    "after the final commit": Point("chat.turns.beginning:finish", "after"),
+    "after the final commit": Point("chat.turns.begin:finish", "after"),
     "while pruning": Point("chat.memory.statements:_delete", "after"),
     "after pruning": Point("chat.turns.runner:prune", "after"),
 }
@@ -89,13 +89,13 @@ def main() -> None:
     import django
 
     point = (POINTS | OWN_TOOLS)[os.environ["DIES"]]
-    os.environ.setdefault("DATABASE_POOL_SIZE", server.POOL_SIZE)
+    os.environ.setdefault("DATABASE_POOL_SIZE", asgi_server.POOL_SIZE)
     django.setup(set_prefix=False)
     module, _, path = point.where.partition(":")
     *owners, name = path.split(".")
     owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
     setattr(owner, name, deadly(getattr(owner, name), point))
-    server.main()
+    asgi_server.main()
 
 
 if __name__ == "__main__":

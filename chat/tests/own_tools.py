@@ -9,9 +9,9 @@ from typing import Any
 from agents import RunContextWrapper, function_tool
 from django.db import connection
 
-from chat import tasks
 from chat.assistant.context import Effect, TurnContext
 from chat.assistant.tools import TaskTool
+from chat.tasks import services as tasks
 from config.tests.support import eventually
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import time_machine
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, User
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.turns.events import ApprovalRequested, TurnFinished
 from chat.turns.follow import follow

@@ -17,7 +17,7 @@ from chat.exceptions import BadInput, EmptyText, NotFound, RateLimited, TooLong
 from chat.models import Conversation, Message, Turn, User
 from chat.models.turn import Status
 from chat.turns.accept import Accepted, accept, accept_retry, title_from
-from chat.turns.claim import claim, claim_waiting
+from chat.turns.queue import claim, claim_waiting
 
 T = TypeVar("T")
 

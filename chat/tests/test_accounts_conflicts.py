@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection
 
-from chat import accounts
+from chat.accounts import services as accounts
 from chat.models import User
 from config.tests.support import PASSWORD
 

@@ -10,8 +10,7 @@ from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
-from chat import tokens
-from chat.accounts import mail_threads
+from chat.accounts import mail_threads, tokens
 from chat.accounts.backend import PER_ACCOUNT
 from chat.models import AttemptCount, User
 from chat.tests.api import shown

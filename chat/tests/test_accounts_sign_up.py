@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from chat import accounts
+from chat.accounts import services as accounts
 from chat.models import User
 from chat.tests.mail import link_in, wait_for_mail
 from config.tests.support import PASSWORD
@@ -80,7 +80,7 @@ def test_of_two_who_ask_for_an_address_at_once_one_is_told(
     client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The other account appears after the form has looked, and before the account is made.
-    monkeypatch.setattr("chat.forms.SignUpForm.clean_email", lambda form: form.cleaned_data["email"].lower())
+    monkeypatch.setattr("chat.web.forms.SignUpForm.clean_email", lambda form: form.cleaned_data["email"].lower())
     answer = client.post(URL, form(email=owner.email))
     assert answer.status_code == 200
     assert "There is an account with this e-mail address." in answer.content.decode()

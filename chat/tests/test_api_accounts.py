@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.models import ApiToken, User
 from chat.tests.api import bearer, error_of, shown
 from config.tests.support import PASSWORD

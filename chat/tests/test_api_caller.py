@@ -7,9 +7,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from chat import tokens
-from chat.api.throttle import Throttle
+from chat.accounts import tokens
 from chat.exceptions import RateLimited
+from chat.infra.throttle import Throttle
 from chat.models import ApiToken, User
 from chat.models.token import hash_of
 from chat.tests.api import bearer, error_of

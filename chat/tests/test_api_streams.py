@@ -16,12 +16,14 @@ from django.conf import LazySettings
 from django.db import connection, connections
 from django.test import AsyncClient
 
-from chat import connected, tasks, tokens
+from chat.accounts import tokens
 from chat.api import streams
 from chat.api.streams import open_streams
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, Turn, User
 from chat.models.turn import Status
+from chat.realtime import connections as connected
+from chat.tasks import services as tasks
 from chat.tests.api import bearer, error_of
 from chat.tests.asking import DELETE
 from chat.tests.conftest import Chat, Gate, StartRunner

@@ -13,10 +13,10 @@ from django.db import connections
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from chat import tokens
+from chat.accounts import tokens
+from chat.infra.notifications import user_group
 from chat.models import ApiToken, Task, User
-from chat.notices import user_group
-from chat.tasks import complete_task, create_task
+from chat.tasks.services import complete_task, create_task
 from chat.tests.api import bearer, error_of, shown
 
 pytestmark = pytest.mark.django_db

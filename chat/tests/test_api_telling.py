@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from chat.api.telling import Place, StreamEvent, Teller, place_of
+from chat.api.sse import Place, StreamEvent, Teller, place_of
 from chat.tests.streams import Reader
 from chat.turns.events import (
     ApprovalDecided,

@@ -8,13 +8,14 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import notices, tasks
 from chat.assistant.context import Call
-from chat.bridge import in_database
 from chat.exceptions import Conflict, NotFound, TurnLost
+from chat.infra import notifications
+from chat.infra.db_threads import in_database
 from chat.memory.items import faults
 from chat.models import ToolCall, Turn, User
 from chat.models.turn import Status
+from chat.tasks import services as tasks
 from chat.tests.asking import DELETE, ask, call, chat, row, titles
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.turns import follow as follow_module
@@ -30,7 +31,7 @@ from chat.turns.events import (
     TurnStopped,
 )
 from chat.turns.journal import perform
-from chat.turns.ownership import LEASE, hold_of
+from chat.turns.lease import LEASE, hold_of
 
 __all__ = ["chat"]
 
@@ -245,7 +246,7 @@ async def test_a_decision_at_once_is_not_forgotten_with_the_attempt_that_asked(
             tidying.set()
             await decided.wait()
 
-    monkeypatch.setattr(notices, "conversation_updated", tell_when_decided)
+    monkeypatch.setattr(notifications, "conversation_updated", tell_when_decided)
     gate = Gate("I delete ")
     script.extend([[*DELETE], gate.step()])
     accepted = await chat.send("Delete the first two tasks")

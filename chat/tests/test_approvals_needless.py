@@ -7,8 +7,8 @@ from agents import Usage
 from agents.items import TResponseOutputItem
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message
 
-from chat.bridge import in_database
 from chat.exceptions import Conflict
+from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.models.turn import Status
 from chat.tests.asking import DELETE, ask, call, chat, row, titles

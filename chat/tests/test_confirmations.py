@@ -6,9 +6,10 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from chat import confirmations, tasks
 from chat.exceptions import NotConfirmed, NotFound
 from chat.models import Task, User
+from chat.tasks import confirmations
+from chat.tasks import services as tasks
 
 
 @pytest.fixture

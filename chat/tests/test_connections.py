@@ -12,9 +12,9 @@ import pytest
 from django.conf import LazySettings
 
 from chat.api.streams import OpenStream
-from chat.connected import Connected, Pass
 from chat.exceptions import RateLimited
 from chat.models import User
+from chat.realtime.connections import Connected, Pass
 from chat.tests.live import ScriptedServer, endpoint, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
 from chat.tests.test_api_streams_live import Program, program_at

@@ -5,7 +5,7 @@ import openai
 import pytest
 from agents import ModelBehaviorError
 
-from chat.assistant.context_errors import Exceeded, read_error, read_wording
+from chat.assistant.endpoints.context_errors import Exceeded, read_error, read_wording
 
 GITHUB = "https://github.com/"
 

@@ -13,14 +13,15 @@ from django.db.models import Model
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import conversations, shelf, tasks
+from chat.conversations import listing
+from chat.conversations import services as conversations
 from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound, TooLong
 from chat.memory import removal
 from chat.memory.identity import SessionId
-from chat.memory.maintenance import opened
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
+from chat.memory.sync_store import opened
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -35,6 +36,7 @@ from chat.models import (
 )
 from chat.models.search import MessageVector, TitleVector
 from chat.models.turn import SUPERSEDED, Decision, Status
+from chat.tasks import services as tasks
 from chat.tests import talk
 from chat.turns.accept import accept
 
@@ -121,41 +123,47 @@ def hold(conversation: Conversation, until: timedelta | None = None) -> None:
 
 def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, groceries: Conversation) -> None:
     talk.conversation(owner, "Later", at=timezone.now() + timedelta(hours=1))
-    assert titles(shelf.conversations_of(owner).lines) == ["Later", "Groceries"]
+    assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
     do("pin", groceries)
-    assert titles(shelf.conversations_of(owner).lines) == ["Groceries", "Later"]
+    assert titles(listing.conversations_of(owner).lines) == ["Groceries", "Later"]
     do("unpin", groceries)
-    assert titles(shelf.conversations_of(owner).lines) == ["Later", "Groceries"]
+    assert titles(listing.conversations_of(owner).lines) == ["Later", "Groceries"]
 
 
 def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Conversation) -> None:
     do("pin", groceries)
     line = do("archive", groceries)
-    assert isinstance(line, shelf.ConversationLine)
+    assert isinstance(line, listing.ConversationLine)
     assert (line.pinned, line.archived, line.trashed) == (False, True, False)
-    assert (titles(shelf.conversations_of(owner).lines), titles(shelf.archive_of(owner).lines)) == ([], ["Groceries"])
+    assert (titles(listing.conversations_of(owner).lines), titles(listing.archive_of(owner).lines)) == (
+        [],
+        ["Groceries"],
+    )
     do("unarchive", groceries)
-    assert (titles(shelf.conversations_of(owner).lines), titles(shelf.archive_of(owner).lines)) == (["Groceries"], [])
+    assert (titles(listing.conversations_of(owner).lines), titles(listing.archive_of(owner).lines)) == (
+        ["Groceries"],
+        [],
+    )
 
 
 def test_pinning_takes_out_of_the_archive(owner: User, groceries: Conversation) -> None:
     do("archive", groceries)
     do("pin", groceries)
-    assert titles(shelf.conversations_of(owner).lines) == ["Groceries"]
+    assert titles(listing.conversations_of(owner).lines) == ["Groceries"]
 
 
 @pytest.mark.parametrize("before", ["pin", "archive", "keep"])
 def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation, before: str) -> None:
     do(before, groceries)
-    lists = shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines
+    lists = listing.conversations_of(owner).lines, listing.archive_of(owner).lines
     line = do("trash", groceries)
-    assert isinstance(line, shelf.ConversationLine)
+    assert isinstance(line, listing.ConversationLine)
     assert line.purge_on and line.purge_on - timezone.now() > timedelta(days=29, hours=23)
-    assert (shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines) == ((), ())
-    assert titles(shelf.trash_of(owner).lines) == ["Groceries"]
+    assert (listing.conversations_of(owner).lines, listing.archive_of(owner).lines) == ((), ())
+    assert titles(listing.trash_of(owner).lines) == ["Groceries"]
     do("restore", groceries)
-    assert (shelf.conversations_of(owner).lines, shelf.archive_of(owner).lines) == lists
-    assert shelf.trash_of(owner).total == 0
+    assert (listing.conversations_of(owner).lines, listing.archive_of(owner).lines) == lists
+    assert listing.trash_of(owner).total == 0
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -322,10 +330,10 @@ def ages(owner: User, *days: float) -> dict[float, Conversation]:
 def test_what_goes_to_the_trash_within_a_week_is_told(owner: User, outsider: User) -> None:
     rows = ages(owner, 22.99, 23.01, 29, 31)
     ages(outsider, 25)
-    assert titles(shelf.leaving_of(owner).lines) == ["31", "29", "23.01"]
-    assert shelf.leaving_count(owner) == 3
+    assert titles(listing.leaving_of(owner).lines) == ["31", "29", "23.01"]
+    assert listing.leaving_count(owner) == 3
     now = timezone.now()
-    on = {age: shelf.line_of(row).trash_on for age, row in rows.items()}
+    on = {age: listing.line_of(row).trash_on for age, row in rows.items()}
     assert on[22.99] is None
     assert on[29] and abs(on[29] - now - timedelta(days=1)) < timedelta(minutes=1)
 
@@ -336,36 +344,36 @@ def test_what_a_person_still_wants_is_kept_from_then_on(owner: User, verb: str) 
     if verb == "restore":
         do("trash", row)
     do(verb, row)
-    assert shelf.leaving_count(owner) == 0
+    assert listing.leaving_count(owner) == 0
     do("keep", row)
-    assert shelf.line_of(Conversation.objects.get()).trash_on is None
+    assert listing.line_of(Conversation.objects.get()).trash_on is None
 
 
 def test_all_are_kept_at_once_and_nobody_elses(owner: User, outsider: User) -> None:
     ages(owner, 1, 25, 29)
     ages(outsider, 25)
     assert conversations.keep_all(user_id=owner.pk) == 2
-    assert (shelf.leaving_count(owner), shelf.leaving_count(outsider)) == (0, 1)
+    assert (listing.leaving_count(owner), listing.leaving_count(outsider)) == (0, 1)
 
 
 @pytest.mark.parametrize("place", ["pinned_at", "trashed_at"])
 def test_what_does_not_go_there_by_itself_is_not_told(owner: User, place: str) -> None:
     ages(owner, 29)
     Conversation.objects.update(**{place: timezone.now() - timedelta(days=28)})
-    assert shelf.leaving_count(owner) == 0
-    assert shelf.line_of(Conversation.objects.get()).trash_on is None
+    assert listing.leaving_count(owner) == 0
+    assert listing.line_of(Conversation.objects.get()).trash_on is None
 
 
 def test_of_what_is_held_nothing_is_announced(owner: User) -> None:
     row = ages(owner, 29)[29]
     hold(row)
-    assert (shelf.leaving_count(owner), shelf.line_of(row).trash_on) == (0, None)
+    assert (listing.leaving_count(owner), listing.line_of(row).trash_on) == (0, None)
     Conversation.objects.update(trashed_at=timezone.now())
     row.refresh_from_db()
-    assert shelf.line_of(row).purge_on is None
+    assert listing.line_of(row).purge_on is None
 
 
 def test_of_a_short_retention_nobody_is_warned_on_the_first_day(owner: User, settings: Settings) -> None:
     settings.CONVERSATION_RETENTION_DAYS = 3
     ages(owner, 0.9, 1.1)
-    assert titles(shelf.leaving_of(owner).lines) == ["1.1"]
+    assert titles(listing.leaving_of(owner).lines) == ["1.1"]

@@ -8,10 +8,11 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from chat import conversations, protocol
-from chat.bridge import in_database
+from chat.conversations import services as conversations
 from chat.exceptions import TooManyConversations
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
+from chat.realtime import frames
 from chat.tests.talk import conversation
 from chat.turns.accept import accept
 
@@ -56,7 +57,7 @@ def test_programs_and_pages_learn_why(owner_client: Client, full: Conversation) 
     answer = owner_client.post("/api/chatkit/threads", "{}", content_type="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_conversations")
 
-    frame = protocol.error_frame(TooManyConversations(MOST), client_id="c")
+    frame = frames.error_frame(TooManyConversations(MOST), client_id="c")
     assert (frame["code"], frame["client_id"]) == ("conflict", "c")
     assert json.dumps(frame)
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from openai.types.responses import ResponseApplyPatchToolCall
 from openai.types.responses.response_apply_patch_tool_call import OperationDeleteFile
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, Turn, TurnStep, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner

@@ -8,11 +8,11 @@ import psycopg
 from agents.testing import ScriptedModel, assistant_message
 from django.db import connection
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from chat.turns.ownership import LEASE
+from chat.turns.lease import LEASE
 from config.tests.support import LiveDatabase, with_name
 
 

@@ -9,11 +9,11 @@ from agents.testing import ScriptedModel, assistant_message
 from channels.testing import WebsocketCommunicator
 from django.test import AsyncClient
 
-from chat.sockets import application
+from chat.realtime.consumer import application
 from chat.tests.conftest import Chat
-from chat.turns import beginning
+from chat.turns import begin
 from chat.turns.finish import Ended, Ending, finish
-from chat.turns.ownership import Hold
+from chat.turns.lease import Hold
 
 
 async def test_draining_waits_for_a_turn_that_is_being_ended(
@@ -28,7 +28,7 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
         under_way.append("ended")
         return ended
 
-    monkeypatch.setattr(beginning, "finish", slow_finish)
+    monkeypatch.setattr(begin, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
     await chat.send("hi")
     while not under_way:

@@ -8,8 +8,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import conversations
-from chat.conversations import Emptied
+from chat.conversations import services as conversations
+from chat.conversations.services import Emptied
 from chat.models import Conversation, User
 from chat.tests import talk
 from config.tests.support import eventually

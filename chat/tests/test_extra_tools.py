@@ -13,8 +13,8 @@ from django.core.checks import run_checks
 from pytest_django import Settings
 
 from chat.assistant.extra import load
-from chat.bridge import in_database
 from chat.exceptions import BadExtraTools
+from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
@@ -128,7 +128,7 @@ def test_annotations_that_are_texts_are_taken(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.service
 def test_the_server_does_not_start_with_what_cannot_be_used(tmp_path: Path) -> None:
     url = "postgres://127.0.0.1:1/x"  # it does not get that far
-    words = ("-m", "config.server", "--port", "0")
+    words = ("-m", "config.runtime.asgi_server", "--port", "0")
     ended = run(*words, AGENT_EXTRA_TOOLS="nowhere.tools", DATA_DIR=str(tmp_path), DATABASE_URL=url)
 
     assert ended.returncode == 1

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.api import idempotency
 from chat.models import ApiToken, Conversation, IdempotentRequest, Task, User
 from chat.tests.api import bearer, error_of

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 
-from chat import tasks
 from chat.assistant.tools import TOOLS
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, User
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.turns.events import TurnFinished
 

@@ -9,11 +9,11 @@ from channels.layers import get_channel_layer
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
+from chat.infra.notifications import user_group
 from chat.mcp import service
 from chat.models import Task, User
-from chat.notices import user_group
+from chat.tasks import services as tasks
 from chat.tests.api import bearer
 from chat.tests.mcp_program import MODES, Person, answer, program, refusal
 

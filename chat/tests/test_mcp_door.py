@@ -16,11 +16,12 @@ from django.utils import timezone
 from mcp.shared.exceptions import MCPError
 from pytest_django import Settings
 
-from chat import tasks, tokens
-from chat.bridge import in_database
+from chat.accounts import tokens
+from chat.infra.db_threads import in_database
 from chat.mcp import service, tools
 from chat.mcp.application import prefers_events
 from chat.models import User
+from chat.tasks import services as tasks
 from chat.tests.api import bearer, shown
 from chat.tests.mcp_program import program, refusal, web
 from config.tests.support import eventually

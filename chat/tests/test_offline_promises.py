@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime
 import pytest
 import time_machine
 
-from chat.accounts import change_time_zone
-from chat.bridge import in_database
+from chat.accounts.services import change_time_zone
+from chat.infra.db_threads import in_database
 from chat.models import Task
-from chat.task_panel import load_panel
-from chat.tasks import create_task
+from chat.tasks.panel import load_panel
+from chat.tasks.services import create_task
 from chat.tests.conftest import Chat
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pytest_django import Settings
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Conversation, Task, ToolCall
 from chat.tests.conftest import Chat

@@ -9,7 +9,7 @@ from django.urls import URLPattern, get_resolver
 
 from chat.models import Conversation, User
 from chat.tests import talk
-from chat.urls import urlpatterns
+from chat.web.urls import urlpatterns
 
 # The pages one needs before one is signed in.
 OPEN = {
@@ -70,7 +70,7 @@ def test_nothing_tells_somebody_elses_conversation_from_none(
 def test_the_lists_beside_the_chat_are_ones_own(
     owner: User, outsider_client: Client, chat_of_owner: Conversation
 ) -> None:
-    from chat.tasks import create_task
+    from chat.tasks.services import create_task
 
     create_task(user_id=owner.pk, title="A secret errand")
     page = outsider_client.get("/").content.decode()

@@ -15,7 +15,7 @@ def test_a_page_that_does_not_exist(client: Client) -> None:
 @pytest.mark.django_db
 def test_a_page_that_breaks_says_no_more_than_that(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.raise_request_exception = False
-    monkeypatch.setattr("chat.views.forms.SignUpForm.save", lambda form: 1 / 0)
+    monkeypatch.setattr("chat.web.views.forms.SignUpForm.save", lambda form: 1 / 0)
     fields = {"email": "a@example.com", "password": "correct horse battery"}
     answer = client.post("/accounts/signup/", fields)
     assert answer.status_code == 500

@@ -11,13 +11,15 @@ import time_machine
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from chat import history, shelf, tasks
+from chat.conversations import listing
+from chat.conversations import page as history
 from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
-from chat.task_panel import load_panel
+from chat.realtime import state as reading
+from chat.tasks import services as tasks
+from chat.tasks.panel import load_panel
 from chat.tests import talk
-from chat.turns import reading
 from chat.turns.events import message_view as view
 
 ATTACKS = [
@@ -144,7 +146,7 @@ def test_chats_stand_with_the_last_one_spoken_in_first(owner: User, owner_client
     now = datetime.now(UTC)
     for title, days in (("older", 2), ("newest", 0), ("old", 1)):
         talk.conversation(owner, title, at=now - timedelta(days=days))
-    titles = [line.title for line in shelf.conversations_of(owner).lines]
+    titles = [line.title for line in listing.conversations_of(owner).lines]
     assert titles == ["newest", "old", "older"]
     page = owner_client.get("/").content.decode()
     assert re.findall(r'conversation__title" title="(\w+)">\1<', page) == titles
@@ -240,7 +242,7 @@ def test_every_chat_is_reached_by_more_links(owner: User, owner_client: Client) 
         if n % 25 == 0:
             row.pinned_at = now
             row.save()
-    listed = shelf.conversations_of(owner, limit=75).lines
+    listed = listing.conversations_of(owner, limit=75).lines
     assert [line.pinned for line in listed].count(True) == 3
     path, seen, sizes = "/", [], []
     while path:

@@ -15,15 +15,15 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import conversations
+from chat.conversations import services as conversations
+from chat.infra.notifications import user_group
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
-from chat.notices import user_group
-from chat.shelf_views import NOT_NOW, VERBS
+from chat.realtime import state
 from chat.tests import talk
-from chat.turns import reading
+from chat.web.listing_views import NOT_NOW, VERBS
 
 pytestmark = pytest.mark.django_db
 AS_SCRIPT = {"accept": "application/json"}
@@ -129,7 +129,7 @@ def test_a_form_leads_to_no_other_site(owner_client: Client, groceries: Conversa
 
 def test_a_script_gets_the_chat_and_the_way_back(owner: User, owner_client: Client, groceries: Conversation) -> None:
     answer = put_by_script(owner_client, groceries, "trash").json()
-    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = state.conversation_frames(owner.pk, [groceries.pk])
     assert answer == {
         "conversation": frame["conversation"],
         "said": "Moved to the trash: “Groceries”",
@@ -345,7 +345,7 @@ def test_other_tabs_hear_of_it(owner: User, owner_client: Client, groceries: Con
 def test_what_was_deleted_is_told_as_such(owner: User, groceries: Conversation) -> None:
     talk.say(groceries, "Add milk", status=Status.DONE)
     gone = uuid.uuid4()
-    frames = reading.conversation_frames(owner.pk, [groceries.pk, gone])
+    frames = state.conversation_frames(owner.pk, [groceries.pk, gone])
     assert frames[0] == {"type": "conversation.deleted", "id": str(gone)}
     assert frames[1]["conversation"]["title"] == "Groceries"
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.models import ApiToken, User
 from chat.tests.api import shown
 

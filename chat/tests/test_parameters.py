@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat.assistant.parameters import refused, without
+from chat.assistant.endpoints.parameters import refused, without
 
 TOOL = {
     "type": "function",

@@ -8,7 +8,7 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 from django.utils import timezone
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status

@@ -8,8 +8,8 @@ from agents.items import TResponseStreamEvent
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from openai.types.responses import ResponseTextDeltaEvent
 
-from chat.bridge import in_database
 from chat.exceptions import Conflict, ModelFailed, NotFound
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task, ToolCall, Turn, User
 from chat.tests.conftest import Chat
 from chat.turns.accept import Accepted

@@ -14,7 +14,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chat import conversations
+from chat.conversations import services as conversations
 from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
 from chat.models import Conversation, Message, MessageVector, TitleVector, Turn, User
 from chat.models.conversation import Role

@@ -8,11 +8,11 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Conversation, Message, ToolCall, User
 from chat.search.conversation import LONGEST
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 
 

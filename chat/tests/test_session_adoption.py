@@ -16,15 +16,15 @@ from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, 
 from agents.memory.session import SessionABC
 from agents.testing import ModelStep, ScriptedModel, assistant_message
 
-from chat.bridge import in_database
-from chat.memory.bounds import prune
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.maintenance import opened_to_read
-from chat.memory.opening import Place, open_session
+from chat.memory.open import Place, open_session
+from chat.memory.pruning import prune
 from chat.memory.rebuild import LastTurn
 from chat.memory.session import AgentSessionMemory
 from chat.memory.statements import Append, Fence, Seal
 from chat.memory.store import SessionStore
+from chat.memory.sync_store import opened_to_read
 from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
 

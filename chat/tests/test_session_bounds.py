@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from chat.bridge import in_database
-from chat.memory.bounds import prune
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import is_call, is_output, is_user_message, surplus, surplus_of_request, turn_starts, unit_starts
+from chat.memory.pruning import prune
 from chat.memory.rebuild import first_remembered
 from chat.memory.statements import Append
 from chat.memory.store import SessionStore

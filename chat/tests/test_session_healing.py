@@ -12,7 +12,7 @@ from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory import store as store_module
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn

@@ -13,8 +13,8 @@ import pytest
 from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
 from chat.tests.model_server import ModelServer, Request, says
 from chat.tests.model_server.script import Step
-from chat.turns.ownership import LEASE
-from config.server import DRAIN_SECONDS, SERVICE_RESTART
+from chat.turns.lease import LEASE
+from config.runtime.asgi_server import DRAIN_SECONDS, SERVICE_RESTART
 from config.tests.support import LiveDatabase, ServerProcess, free_port
 
 pytestmark = pytest.mark.service

@@ -15,10 +15,10 @@ from django.test import Client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from chat import sockets
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import User
-from chat.sockets import UNACKNOWLEDGED
+from chat.realtime import consumer
+from chat.realtime.consumer import UNACKNOWLEDGED
 from chat.tests.conftest import StartRunner
 from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, is_end, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
@@ -149,7 +149,7 @@ class Wire:
         self._in.put_nowait({"type": "websocket.connect"})
         headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
         scope = {"type": "websocket", "path": f"/ws/chat/{conversation_id}/", "headers": headers}
-        self._running = asyncio.create_task(sockets.application(scope, self._in.get, self.out.put))
+        self._running = asyncio.create_task(consumer.application(scope, self._in.get, self.out.put))
 
     async def send(self, text: str) -> None:
         await self._in.put({"type": "websocket.receive", "text": text})
@@ -177,7 +177,7 @@ async def near(
 ) -> AsyncIterator[LiveSocket]:
     """The owner's socket in this process, which acknowledges nothing."""
     monkeypatch.setattr(process, "_runner", await start_runner(script))
-    monkeypatch.setattr(sockets, "ACK_WITHIN", 0.6)
+    monkeypatch.setattr(consumer, "ACK_WITHIN", 0.6)
     wire = Wire(await in_database(_cookie_of, owner), uuid.uuid4())
     opened = LiveSocket(wire, acknowledges=False)  # type: ignore[arg-type]
     reading = asyncio.create_task(opened.read())

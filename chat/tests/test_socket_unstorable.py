@@ -3,9 +3,9 @@
 import pytest
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
-from chat import protocol
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task
+from chat.realtime import frames
 from chat.tests.conftest import Chat
 from chat.turns.events import TurnFailed, TurnFinished
 
@@ -27,8 +27,8 @@ async def test_in_the_arguments_of_a_tool(chat: Chat, script: ScriptedModel, esc
 
     assert isinstance(log[-1].event, TurnFinished)
     for entry in log:
-        frame = protocol.event_frame(entry.event, turn_id=chat.conversation_id, attempt=1, n=entry.n)
-        assert protocol.encode(frame).encode()
+        frame = frames.event_frame(entry.event, turn_id=chat.conversation_id, attempt=1, n=entry.n)
+        assert frames.encode(frame).encode()
     assert await in_database(lambda: Task.objects.get().title) == "a\ufffdb"
 
 

@@ -8,16 +8,16 @@ from datetime import timedelta
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 
-from chat.bridge import in_database
 from chat.exceptions import NotFound
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
-from chat.turns import beginning
-from chat.turns import brief as brief_module
+from chat.turns import begin
 from chat.turns import runner as runner_module
-from chat.turns.brief import Brief
+from chat.turns import turn_input as brief_module
 from chat.turns.events import TurnFinished, TurnStopped
+from chat.turns.turn_input import Brief
 
 
 async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
@@ -152,7 +152,7 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
         go_on.wait(10)
         return read_brief(turn)
 
-    monkeypatch.setattr(beginning, "read_brief", held_up)
+    monkeypatch.setattr(begin, "read_brief", held_up)
     script.enqueue(Gate().step())
     sending = asyncio.create_task(chat.send("hi"))
     await asyncio.to_thread(stored.wait, 10)
@@ -182,7 +182,7 @@ async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that
         turn.stop_asked = True
         return brief_module.read_brief(turn)
 
-    monkeypatch.setattr(beginning, "read_brief", stopped_meanwhile)
+    monkeypatch.setattr(begin, "read_brief", stopped_meanwhile)
     second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())
     assert isinstance((await chat.log(second.turn))[-1].event, TurnStopped)
 

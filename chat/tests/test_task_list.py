@@ -7,10 +7,10 @@ from datetime import date, time
 import pytest
 from django.db import connection
 
-from chat import tasks
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound
 from chat.models import Task, User
-from chat.tasks import Changes
+from chat.tasks import services as tasks
+from chat.tasks.services import Changes
 
 
 def titles(owner: User, **how: str) -> list[str]:

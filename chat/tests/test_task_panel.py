@@ -8,12 +8,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from chat import tasks
 from chat.exceptions import TooManyTasks
 from chat.models import Task, User
 from chat.models.task import TaskCounter
 from chat.realtime.task_feed import TaskFeed
-from chat.task_panel import CHANGES_SENT, current_revision, load_panel, read_changes, task_ids
+from chat.tasks import services as tasks
+from chat.tasks.panel import CHANGES_SENT, current_revision, load_panel, read_changes, task_ids
 
 
 def add(user: User, title: str) -> Task:

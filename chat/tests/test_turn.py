@@ -6,8 +6,8 @@ import pytest
 from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message, function_call
 
-from chat import notices
-from chat.bridge import in_database
+from chat.infra import notifications
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Task, ToolCall, Turn, TurnStep
 from chat.tests.conftest import Chat, Gate
@@ -114,7 +114,7 @@ async def test_whatever_goes_wrong_behind_a_turn_the_next_one_begins(
     first = await chat.send("one")
     second = await chat.send("two")
     await gate.reached.wait()
-    monkeypatch.setattr(notices, "conversation_updated", broken)
+    monkeypatch.setattr(notifications, "conversation_updated", broken)
 
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=first.turn.pk)
 

@@ -8,11 +8,11 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 from django.db import connection
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
-from chat.turns.ownership import DEADLY
+from chat.turns.lease import DEADLY
 
 CALLS = {
     "an id of 200 characters": ("complete_task", '{"number": 1}', "call_" + "x" * 195),

@@ -7,10 +7,11 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from chat import tasks, undo
 from chat.exceptions import NotFound, NotUndoable, TooManyTasks
 from chat.models import Task, TaskChange, User
-from chat.tasks import Changes
+from chat.tasks import services as tasks
+from chat.tasks import undo
+from chat.tasks.services import Changes
 
 pytestmark = pytest.mark.django_db
 

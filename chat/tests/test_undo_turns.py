@@ -5,9 +5,10 @@ import json
 import pytest
 from agents.testing import ScriptedModel, assistant_message, function_call
 
-from chat import tasks, undo
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, TaskChange, ToolCall
+from chat.tasks import services as tasks
+from chat.tasks import undo
 from chat.tests.conftest import Chat
 from chat.tests.versions import ended, page
 from chat.turns.accept import Accepted

@@ -17,10 +17,10 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
-from chat.assistant.validation.chunks import ToolCallIndexes, repaired_chunk
-from chat.assistant.validation.history import LONGEST_OUTPUT, prepared, with_reasoning, with_replies
-from chat.assistant.validation.items import CALL_ID, refusals
-from chat.assistant.validation.model import ValidModel
+from chat.assistant.endpoints.validation.chunks import ToolCallIndexes, repaired_chunk
+from chat.assistant.endpoints.validation.history import LONGEST_OUTPUT, prepared, with_reasoning, with_replies
+from chat.assistant.endpoints.validation.items import CALL_ID, refusals
+from chat.assistant.endpoints.validation.model import ValidModel
 from chat.exceptions import ModelFailed
 
 Json = dict[str, Any]

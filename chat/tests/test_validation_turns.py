@@ -8,7 +8,7 @@ from agents.items import TResponseStreamEvent
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from openai.types.responses import Response, ResponseCompletedEvent, ResponseTextDeltaEvent
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, Task, ToolCall, Turn
 from chat.models.turn import Status
 from chat.tests.conftest import Chat

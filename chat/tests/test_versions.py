@@ -8,10 +8,10 @@ from agents.items import TResponseOutputItem
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from django.test import Client
 
-from chat import tasks
-from chat.bridge import in_database
 from chat.exceptions import Conflict, EmptyText, NotFound, TooLong
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task, Turn, User
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat, Gate, StartRunner, conversation_of
 from chat.tests.versions import ended, page, remembered, say, shown
 from chat.turns.events import TurnStopped

@@ -3,11 +3,12 @@
 import pytest
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
-from chat import history, tasks
-from chat.bridge import in_database
+from chat.conversations import page as history
+from chat.conversations.page import ChatPage, ShownTurn
 from chat.exceptions import ModelFailed
-from chat.history import ChatPage, ShownTurn
+from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.tests.versions import ended, page, remembered, say, shown
 from chat.turns.accept import Accepted

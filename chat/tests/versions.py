@@ -4,9 +4,9 @@ import uuid
 
 from agents.testing import ScriptedModel, assistant_message
 
-from chat import history
-from chat.bridge import in_database
-from chat.history import ChatPage
+from chat.conversations import page as history
+from chat.conversations.page import ChatPage
+from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.tests.conftest import Chat
 from chat.turns.accept import Accepted

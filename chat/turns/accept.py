@@ -11,10 +11,10 @@ from chat.infra.visible import has_visible
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
-from chat.turns.closing import Closed
+from chat.turns.accept_context import lock, store
+from chat.turns.cancel import Closed
 from chat.turns.events import MessageView, message_view
 from chat.turns.journal import copy_journal
-from chat.turns.place import lock, store
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.models import Conversation, ToolCall, Turn
 from chat.models.turn import Decision, Status
-from chat.turns.claim import claim_locked
-from chat.turns.closing import Closed, close
+from chat.turns.cancel import Closed, close
 from chat.turns.events import ApprovalDecided
 from chat.turns.finish import Ending
-from chat.turns.ownership import LEASE, Hold
+from chat.turns.lease import LEASE, Hold
+from chat.turns.queue import claim_locked
 
 DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: this was not done."}
 

@@ -12,15 +12,15 @@ from psycopg.types.json import Jsonb
 from chat.infra.storable import storable
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.memory.statements import Size
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.search.index import index_message
-from chat.turns.claim import claim_locked
 from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
-from chat.turns.ownership import HELD, Hold
+from chat.turns.lease import HELD, Hold
+from chat.turns.queue import claim_locked
 
 _END = f"""
 WITH ended AS (

@@ -5,8 +5,8 @@ import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from chat.bridge import in_database
 from chat.exceptions import NotFound
+from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Decision, Status

@@ -18,8 +18,8 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.types.json import Jsonb
 
 from chat.assistant.context import Call, Effect, KeptCall
+from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.model_config import configured
-from chat.assistant.sent import Sent
 from chat.exceptions import ThreadkeeperError, TurnLost
 from chat.infra.database_limits import is_transient
 from chat.infra.storable import storable
@@ -27,7 +27,7 @@ from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
-from chat.turns.ownership import HELD, Hold
+from chat.turns.lease import HELD, Hold
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.bridge import in_database
 from chat.exceptions import ServerStopping
+from chat.infra.db_threads import in_database
 
 if TYPE_CHECKING:
-    from chat.assistant.providers import Models
+    from chat.assistant.endpoints.providers import Models
     from chat.turns.runner import TurnRunner
 
 _models: "Models | None" = None
@@ -23,7 +23,7 @@ async def start() -> None:
     global _runner, _models  # noqa: PLW0603 - one a process, as long as the process
     # Here, for who runs no turns (the worker, commands) knows this module too, and need not wait two seconds for these.
     from chat.assistant import extra
-    from chat.assistant.providers import Models
+    from chat.assistant.endpoints.providers import Models
     from chat.memory.store import SessionStore
     from chat.turns.runner import TurnRunner
 

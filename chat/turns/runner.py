@@ -9,23 +9,21 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import notices
-from chat.assistant.providers import Choose
-from chat.bridge import in_database, outcome
+from chat.assistant.endpoints.providers import Choose
 from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
+from chat.infra import notifications
 from chat.infra.database_limits import is_transient
-from chat.memory.bounds import prune
+from chat.infra.db_threads import in_database, outcome
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect_pruning
+from chat.memory.metadata import reflect_pruning
+from chat.memory.pruning import prune
 from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.turn import SUPERSEDED, Status
 from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
 from chat.turns.approvals import Decided, decide
-from chat.turns.beginning import accept_to_begin, ask_to_begin, decide_to_begin, finish_to_begin
-from chat.turns.brief import Brief
-from chat.turns.claim import claim_waiting
-from chat.turns.closing import Closed
+from chat.turns.begin import accept_to_begin, ask_to_begin, decide_to_begin, finish_to_begin
+from chat.turns.cancel import Closed
 from chat.turns.events import (
     ApprovalDecided,
     LastEvent,
@@ -36,13 +34,15 @@ from chat.turns.events import (
     is_retryable,
     warning_view,
 )
+from chat.turns.execution import Play
 from chat.turns.finish import Ending
 from chat.turns.journal import save_text
+from chat.turns.lease import RENEWAL, hold_of, release, renew, take_over
 from chat.turns.log import Logs
-from chat.turns.ownership import RENEWAL, hold_of, release, renew, take_over
-from chat.turns.play import Play
-from chat.turns.presence import Presence
+from chat.turns.process_lock import Presence
+from chat.turns.queue import claim_waiting
 from chat.turns.stop import ask_to_stop
+from chat.turns.turn_input import Brief
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class TurnRunner:
             closed = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
             if closed is not None:
                 self._closed(closed)
-                await notices.conversation_updated(user_id, conversation_id)
+                await notifications.conversation_updated(user_id, conversation_id)
             self._stop(turn_id)  # where it has begun here meanwhile; else whoever runs it finds that it was asked to
             return
         turn = running.turn
@@ -171,7 +171,7 @@ class TurnRunner:
                 self._begin(turn, brief)
             else:
                 self.logs.open(turn.pk, turn.attempt).append(TurnQueued())
-            await notices.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
+            await notifications.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
         return accepted
 
     async def _decide(self, deciding: Callable[[uuid.UUID | None], Decided]) -> None:
@@ -187,7 +187,7 @@ class TurnRunner:
                     self._begin(turn, brief)
                 else:
                     log.append(TurnQueued())
-        await notices.conversation_updated(turn.user_id, turn.conversation_id)
+        await notifications.conversation_updated(turn.user_id, turn.conversation_id)
         await self._fill()
 
     def _closed(self, closed: Closed) -> None:
@@ -305,7 +305,7 @@ class TurnRunner:
     async def _tidy(self, turn: Turn, ending: Ending) -> None:
         """Bring the session back to its limit, and tell who looks on."""
         await self._prune(turn, ending)
-        await notices.conversation_updated(turn.user_id, turn.conversation_id)
+        await notifications.conversation_updated(turn.user_id, turn.conversation_id)
 
     async def _prune(self, turn: Turn, ending: Ending) -> None:
         if ending.size is None or ending.size.items <= settings.AGENT_SESSION_MAX_MESSAGES:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import Status
-from chat.turns.closing import Closed, close
+from chat.turns.cancel import Closed, close
 
 
 def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Closed | None:

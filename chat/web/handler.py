@@ -17,10 +17,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from chat.accounts.hashing import AT_ONCE, RETRY_AFTER
-from chat.api.throttle import Throttle
 from chat.exceptions import RateLimited, ServerBusy
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.limits import requests_by_person
+from chat.infra.throttle import Throttle
 from chat.web.requesters import Requesters
 
 # POST requests to these paths; the links in mails are below the last one of the first.

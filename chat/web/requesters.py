@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 
-from chat import logins, tokens
+from chat.accounts import login_sessions, tokens
 from chat.api.middleware import ROOT
 
 REMEMBERED = 10_000  # logins and tokens
@@ -49,5 +49,5 @@ def _bearer(request: HttpRequest) -> str | None:
 def _look_up(bearer: str | None, cookie: str) -> uuid.UUID | None:
     if bearer is not None:
         return tokens.whose(bearer)
-    user = logins.signed_in(cookie)
+    user = login_sessions.signed_in(cookie)
     return None if user is None else user.pk

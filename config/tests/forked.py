@@ -15,7 +15,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from config.processes import dying_with
+from config.runtime.processes import dying_with
 
 _context = multiprocessing.get_context("forkserver")
 # Nothing of ours, which would read its settings, and nothing that makes an event loop.

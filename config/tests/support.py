@@ -20,8 +20,8 @@ import psycopg
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from psycopg import sql
 
-from config.postgres import url_of as embedded_url
-from config.processes import spawn
+from config.runtime.embedded_postgres import url_of as embedded_url
+from config.runtime.processes import spawn
 from config.tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -136,7 +136,7 @@ def database(server_url: str, *, template: str | None = None) -> Iterator[tuple[
 
 def prepare(url: str, data_dir: Path) -> None:
     """Give a database its tables, as `up` does."""
-    done = run("-m", "config.preparation", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
+    done = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
 
 
@@ -144,10 +144,10 @@ def prepare(url: str, data_dir: Path) -> None:
 
 
 class ServerProcess:
-    """A real `python -m config.server`, or of another module, on a free port; it answers once this returns."""
+    """A real server process, of `config.runtime.asgi_server` or another module, on a free port; it answers at once."""
 
     def __init__(
-        self, database: LiveDatabase, data_dir: Path, *, program: str = "config.server", **variables: str
+        self, database: LiveDatabase, data_dir: Path, *, program: str = "config.runtime.asgi_server", **variables: str
     ) -> None:
         self.database = database
         self.program = program
@@ -202,7 +202,7 @@ class ServerProcess:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(SECONDS)
 
-    def restart(self, *, program: str = "config.server", **variables: str) -> None:
+    def restart(self, *, program: str = "config.runtime.asgi_server", **variables: str) -> None:
         """Start it again on the same port, ended first if it still runs."""
         self.terminate()
         self.program = program

@@ -22,9 +22,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chat import tasks, tokens
+from chat.accounts import tokens
 from chat.models import ApiToken, User
 from chat.models.token import Scope, hash_of
+from chat.tasks import services as tasks
 from chat.tests import talk
 from chat.tests.api import bearer, shown
 from config.tests.support import LiveDatabase, ServerProcess

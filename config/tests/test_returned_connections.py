@@ -22,12 +22,12 @@ import pytest
 from django.db import connection
 from django.test import AsyncClient
 
-from chat.infra.db_threads import DatabaseThreads, use_for_async_code
+from chat.infra.thread_pool import DatabaseThreads, use_for_async_code
 from chat.models import User
 from chat.tests.live import Person, sign_in
 from chat.tests.page import Page
 from config import asgi
-from config.postgres import EmbeddedPostgres, start
+from config.runtime.embedded_postgres import EmbeddedPostgres, start
 from config.tests.support import LiveDatabase, ServerProcess, eventually, prepare, with_name
 
 BACK_WITHIN = 5.0  # seconds

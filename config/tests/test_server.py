@@ -27,12 +27,12 @@ def test_a_port_in_use_gives_one_sentence(tmp_path: object) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ended = run("-m", "config.server", "--port", str(port), DATA_DIR=str(tmp_path))
+        ended = run("-m", "config.runtime.asgi_server", "--port", str(port), DATA_DIR=str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr == f"Port {port} on 127.0.0.1 is in use: choose another with --port.\n"
 
 
 def test_an_address_that_is_not_ours_gives_one_sentence(tmp_path: object) -> None:
-    ended = run("-m", "config.server", "--host", "192.0.2.1", DATA_DIR=str(tmp_path))
+    ended = run("-m", "config.runtime.asgi_server", "--host", "192.0.2.1", DATA_DIR=str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr == "Cannot listen on 192.0.2.1:8000: Cannot assign requested address.\n"

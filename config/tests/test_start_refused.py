@@ -47,7 +47,7 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
 
 def test_a_database_that_does_not_answer_the_server_alone(tmp_path: Path) -> None:
     url = "postgres://me:hidden@127.0.0.1:1/x"
-    ended = run("-m", "config.server", "--port", "0", DATA_DIR=str(tmp_path), DATABASE_URL=url)
+    ended = run("-m", "config.runtime.asgi_server", "--port", "0", DATA_DIR=str(tmp_path), DATABASE_URL=url)
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
     assert said.startswith("The database cannot be used: ") and "Connection refused" in said
@@ -118,7 +118,7 @@ def test_a_key_that_can_be_guessed(tmp_path: Path) -> None:
 
 
 BESIDE_UP = {
-    "the server": ("-m", "config.server", "--port", "0"),
+    "the server": ("-m", "config.runtime.asgi_server", "--port", "0"),
     "the worker": ("manage.py", "qcluster"),
     "a clean-up": ("manage.py", "cleanup_sessions"),
     "a migration": ("manage.py", "migrate"),

@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
+from config.runtime.supervisor import SERVER_PACE, Service
 from config.runtime.watchdog import PATIENCE
-from config.supervisor import SERVER_PACE, Service
 from config.tests.support import ROOT, Up, clean_environment, embedded_answers, eventually, free_port, processes_of, run
 
 # One after another, and before the single tests: these start the most, and take the longest.
@@ -40,7 +40,7 @@ def test_an_empty_folder_becomes_a_running_chat_twice_in_a_row(data_dir: Path) -
     first = Up(data_dir).await_ready()
     assert httpx.get(f"{first.url}/healthz").json()["status"] == "ok"
     assert "<form" in httpx.get(f"{first.url}/accounts/login/").text
-    assert first.child("qcluster").nice() > first.child("config.server").nice()
+    assert first.child("qcluster").nice() > first.child("config.runtime.asgi_server").nice()
     assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", first.output)
     assert first.stop() == 0
     assert nothing_left(data_dir)
@@ -97,7 +97,7 @@ def _part(up: Up, part: str) -> psutil.Process:
         # A worker that starts has other children for a moment: what it imports runs programs.
         found: psutil.Process = eventually(partial(_guardian, up), what="the worker's sentinel")
         return found
-    return up.child({"server": "config.server", "worker": "qcluster", "database": "-D"}[part])
+    return up.child({"server": "config.runtime.asgi_server", "worker": "qcluster", "database": "-D"}[part])
 
 
 def _guardian(up: Up) -> psutil.Process | None:
@@ -112,7 +112,7 @@ def test_after_a_kill_of_all_the_next_one_works_and_nothing_is_left(data_dir: Pa
     left_alone = worker.children(recursive=True)
     assert left_alone
     # With their parents gone at once, nobody can tell the worker's own children to stop.
-    server = up.child("config.server")
+    server = up.child("config.runtime.asgi_server")
     os.kill(up.process.pid, signal.SIGSTOP)
     server.kill()
     worker.kill()
@@ -133,7 +133,7 @@ def test_after_a_kill_of_up_itself_everything_ends(data_dir: Path) -> None:
 
 def test_a_worker_that_dies_again_and_again_never_ends_the_server(data_dir: Path) -> None:
     up = Up(data_dir).await_ready()
-    server = up.child("config.server")
+    server = up.child("config.runtime.asgi_server")
     for deaths in range(1, 6):
         eventually(partial(_has_child, up, "qcluster"))
         up.child("qcluster").kill()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg_pool import PoolTimeout
 
-from config import server  # first: it decides which loop there is
+from config.runtime import asgi_server  # first: it decides which loop there is
 from config.runtime.database import PoolGauge
 from config.runtime.watchdog import Gauge
 
@@ -52,7 +52,7 @@ def lose_connections(loop: asyncio.AbstractEventLoop) -> None:
 
 def occupy_threads(loop: asyncio.AbstractEventLoop) -> None:
     """Run calls that never end, and wait with another."""
-    from chat.bridge import threads
+    from chat.infra.db_threads import threads
 
     for _ in range(threads()._max_workers + 1):
         threads().submit(time.sleep, 60)
@@ -77,7 +77,7 @@ def report_pool(path: Path) -> None:
         time.sleep(0.1)
 
 
-def lend(loop: asyncio.AbstractEventLoop, *, before: object = server._lend) -> list[Gauge]:
+def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._lend) -> list[Gauge]:
     """Do what a test asks for, once the server is set up."""
     gauges: list[Gauge] = before(loop)  # type: ignore[operator]
     tune(os.environ.get("TUNED", ""))
@@ -89,5 +89,5 @@ def lend(loop: asyncio.AbstractEventLoop, *, before: object = server._lend) -> l
 
 
 if __name__ == "__main__":
-    server._lend = lend
-    server.main()
+    asgi_server._lend = lend
+    asgi_server.main()

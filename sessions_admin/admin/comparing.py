@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from chat.models import User
-from config.health import NO_WORKER, health
 from sessions_admin.audit import REASON_LENGTH
+from sessions_admin.health import NO_WORKER, health
 from sessions_admin.stores.comparisons import comparison, request_comparison
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
-from sessions_admin.admin.shown import ReadOnlyAdmin
+from sessions_admin.admin.base import ReadOnlyAdmin
 from sessions_admin.site import M
 
 COUNTED = 5_000  # rows; who looks for what is beyond them narrows the list

@@ -17,12 +17,12 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from chat.accounts import replace_password
+from chat.accounts.services import replace_password
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
 from chat.models.email import normalize_email
 from sessions_admin import audit
-from sessions_admin.admin.shown import SuperusersOnly
+from sessions_admin.admin.base import SuperusersOnly
 from sessions_admin.people import accounts
 from sessions_admin.people.erase import erase_person, newest_report, preview_erasure
 from sessions_admin.people.export import export_person

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from chat.models import Quarantined
-from sessions_admin.admin.shown import ReadOnlyAdmin, size
+from sessions_admin.admin.base import ReadOnlyAdmin, size
 
 
 @admin.register(Quarantined)

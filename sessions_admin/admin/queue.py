@@ -6,7 +6,7 @@ What a task was given and returned is not shown: it may name people.
 from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from sessions_admin.admin.shown import SuperusersReadOnly
+from sessions_admin.admin.base import SuperusersReadOnly
 
 for model in (Schedule, Success, Failure, OrmQ):
     admin.site.unregister(model)

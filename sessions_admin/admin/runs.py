@@ -14,18 +14,18 @@ from django.urls import URLPattern, path
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 
-from chat import shelf
+from chat.conversations import listing
 from chat.exceptions import ThreadkeeperError
 from chat.models import User
 from sessions_admin import audit, clock, schedules
-from sessions_admin.admin.shown import ReadOnlyAdmin, badge, size
+from sessions_admin.admin.base import ReadOnlyAdmin, badge, size
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.permissions import RUN as MAY_RUN
 from sessions_admin.permissions import SEE_CLEANUPS
 from sessions_admin.retention import runs
-from sessions_admin.retention.cleaned import conversations_page, people_page, sessions_page
 from sessions_admin.retention.cleanup import forecast
 from sessions_admin.retention.conversations import forecast_conversations
+from sessions_admin.retention.run_results import conversations_page, people_page, sessions_page
 
 LIST = "admin:sessions_admin_cleanuprun_changelist"
 DETAIL = "admin:sessions_admin_cleanuprun_change"
@@ -203,7 +203,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             "dry_run": dry_run,
             "forecast": forecast(),
             "conversations": forecast_conversations(),
-            "terms": shelf.terms(),
+            "terms": listing.terms(),
         }
         return TemplateResponse(request, f"{TEMPLATES}/confirm.html", context)
 

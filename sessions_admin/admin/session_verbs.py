@@ -23,7 +23,7 @@ from sessions_admin.models import Action
 from sessions_admin.permissions import MANAGE, READ
 from sessions_admin.sessions import lifecycle
 from sessions_admin.sessions.inspection import export_session
-from sessions_admin.sessions.prospects import prospects
+from sessions_admin.sessions.previews import prospects
 
 AT_ONCE = 200  # sessions that one confirmation may be about
 DETAIL = "admin:chat_agentsession_change"

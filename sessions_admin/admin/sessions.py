@@ -16,9 +16,9 @@ from chat.exceptions import BadInput
 from chat.models import AgentSession, User
 from chat.models.session import QUARANTINED, State
 from sessions_admin import audit
+from sessions_admin.admin.base import badge, size
 from sessions_admin.admin.session_filters import ActivityFilter, HoldFilter, OwnerFilter, SizeFilter, StateFilter
 from sessions_admin.admin.session_verbs import SessionVerbs
-from sessions_admin.admin.shown import badge, size
 from sessions_admin.permissions import READ, SEE_SESSIONS
 from sessions_admin.sessions.inspection import inspect
 

@@ -3,7 +3,7 @@
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 
-from sessions_admin.admin.shown import SuperusersReadOnly
+from sessions_admin.admin.base import SuperusersReadOnly
 
 for model in (AccessAttempt, AccessLog, AccessFailureLog):
     admin.site.unregister(model)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 
 
 def attachment(request: HttpRequest, pieces: Iterator[str], *, name: str, kind: str) -> StreamingHttpResponse:

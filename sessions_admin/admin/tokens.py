@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from chat.exceptions import ThreadkeeperError
 from chat.models import ApiToken, User
 from sessions_admin import audit
-from sessions_admin.admin.shown import ReadOnlyAdmin, badge
+from sessions_admin.admin.base import ReadOnlyAdmin, badge
 from sessions_admin.people.tokens import revoke_token
 
 PERMISSION = "chat.deactivate_user"  # who may end all that somebody has open

@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from chat.assistant.usage import price
 from chat.models import ModelUsage
-from chat.usage import price
-from sessions_admin.admin.shown import ReadOnlyAdmin
+from sessions_admin.admin.base import ReadOnlyAdmin
 
 
 @admin.register(ModelUsage)

@@ -8,8 +8,10 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import Q
 
-from chat import logins, notices, tokens
+from chat.accounts import login_sessions as logins
+from chat.accounts import tokens
 from chat.exceptions import BadInput, Conflict, NotFound, ServerStopping
+from chat.infra import notifications
 from chat.models import Turn, User
 from chat.models.turn import ACTIVE
 from chat.turns import process
@@ -112,7 +114,7 @@ def end_everything(person_id: uuid.UUID) -> Closing:
     What another server process holds open ends with its next look: a turn within 2 seconds, a socket within 5.
     """
     turns = _stop_turns(person_id)
-    async_to_sync(notices.signed_out)(person_id)
+    async_to_sync(notifications.signed_out)(person_id)
     return Closing(logins.end_all(person_id), turns, tokens.end_all(person_id))
 
 

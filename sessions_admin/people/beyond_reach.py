@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
-from config.postgres import url_of
+from config.runtime.embedded_postgres import url_of
 from sessions_admin.audit import done
 from sessions_admin.models import Action
 

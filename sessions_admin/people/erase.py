@@ -21,9 +21,9 @@ from django.utils.dateparse import parse_datetime
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.infra.database_limits import long_statements
 from chat.memory import removal
-from chat.memory.aside import set_aside_files
-from chat.memory.maintenance import SessionFile, opened
+from chat.memory.corrupt_files import set_aside_files
 from chat.memory.removal import remove_for_good
+from chat.memory.sync_store import SessionFile, opened
 from chat.models import AgentSession, Conversation, PendingDeletion, Turn, User
 from chat.models.session import is_held
 from chat.models.turn import Status

@@ -19,12 +19,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from chat import logins, tokens
+from chat.accounts import login_sessions, tokens
 from chat.exceptions import NotFound
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
 from chat.memory.identity import printable
-from chat.memory.maintenance import SessionFile, opened
+from chat.memory.sync_store import SessionFile, opened
 from chat.models import (
     AgentSession,
     Conversation,
@@ -182,7 +182,7 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             for row in _pages(AccessAttempt.objects.filter(signed_in), "pk")
         ),
         "logins_that_last_until": iter(
-            Session.objects.filter(session_key__in=list(logins.of_person(person.pk))).values_list(
+            Session.objects.filter(session_key__in=list(login_sessions.of_person(person.pk))).values_list(
                 "expire_date", flat=True
             )
         ),

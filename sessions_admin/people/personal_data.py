@@ -16,9 +16,9 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.models import Task as QueueTask
 
-from chat import logins
+from chat.accounts import login_sessions
 from chat.memory.identity import SessionId, printable
-from chat.memory.maintenance import SessionFile, StoredId
+from chat.memory.sync_store import SessionFile, StoredId
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -144,7 +144,7 @@ def of_nobody_else(person: Subject) -> dict[str, Rows]:
         "failed sign-ins": AccessFailureLog.objects.filter(signed_in_as(person)),
         "sign-ins": AccessLog.objects.filter(signed_in_as(person)),
         "tokens": ApiToken.objects.owned_by(person.id),
-        "logins": Session.objects.filter(session_key__in=list(logins.of_person(person.id))),
+        "logins": Session.objects.filter(session_key__in=list(login_sessions.of_person(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
         "single permissions": User.user_permissions.through.objects.filter(user=person.id),
         **{f"{label}: {name}": rows for label, name, rows in of_extra_apps(person.id)},

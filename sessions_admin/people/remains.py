@@ -18,7 +18,7 @@ from psycopg import sql
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.file_search import count_in_files
-from chat.memory.maintenance import SessionFile
+from chat.memory.sync_store import SessionFile
 from sessions_admin.people.terms import Terms
 from sessions_admin.stores.leftovers import temporary_files
 

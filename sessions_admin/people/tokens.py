@@ -4,7 +4,7 @@ import uuid
 
 from django.db import transaction
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.models import ApiToken
 from sessions_admin import audit

@@ -16,8 +16,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chat.memory.file import size_on_disk
-from chat.memory.maintenance import SessionFile, opened
 from chat.memory.statements import Size
+from chat.memory.sync_store import SessionFile, opened
 from chat.models import AgentSession, Conversation, User
 from chat.models.session import retention
 from chat.models.sql import change
@@ -27,8 +27,8 @@ from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
 from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
-from sessions_admin.samples import sample
 from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_ended
+from sessions_admin.store_samples import sample
 
 __all__ = [
     "AlreadyRunning",

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
+from chat.memory.sync_store import opened
 from chat.models import Conversation
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash

@@ -17,16 +17,16 @@ from django.utils import timezone
 
 from chat.exceptions import MemoryUnavailable, NotFound
 from chat.memory.adoption import adopted
-from chat.memory.maintenance import opened_to_read
-from chat.memory.opening import Place, foresee
+from chat.memory.open import Place, foresee
 from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
+from chat.memory.sync_store import opened_to_read
 from chat.models import AgentSession, Message, ToolCall, Turn
 from chat.models.turn import HOLDING, Decision
 from sessions_admin import audit
 from sessions_admin.models import Action
-from sessions_admin.sessions import exhibits
-from sessions_admin.sessions.exhibits import (
+from sessions_admin.sessions import read_models
+from sessions_admin.sessions.read_models import (
     AdoptedBatch,
     InspectedItem,
     InspectedMessage,
@@ -141,19 +141,19 @@ def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
         title=str(conversation),
         at=timezone.now(),
         memory=_memory(session),
-        conversation=exhibits.said_in(conversation, begins_at=begins_at, newest=newest),
+        conversation=read_models.said_in(conversation, begins_at=begins_at, newest=newest),
         messages=Message.objects.filter(conversation=conversation, position__isnull=False).count(),
-        journal=exhibits.journal_of(conversation, newest=newest),
+        journal=read_models.journal_of(conversation, newest=newest),
         turns=Turn.objects.filter(conversation=conversation).count(),
-        adopted=exhibits.adopted_by(conversation),
-        quarantine=exhibits.set_aside_of(session.session_id),
+        adopted=read_models.adopted_by(conversation),
+        quarantine=read_models.set_aside_of(session.session_id),
     )
 
 
 def _memory(session: AgentSession) -> InspectedMemory:
     trouble, stored, size = _stored(session.session_id)
     awaiting = ToolCall.objects.filter(turn__conversation=session.conversation_id, decision=Decision.AWAITING)
-    held = exhibits.entries_of(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
+    held = read_models.entries_of(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
     course, given = (NextMemory.UNKNOWN, held) if trouble else _course(session, stored, held)
     return InspectedMemory(
         course=course,
@@ -195,4 +195,4 @@ def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) ->
     given = foresee(stored, place).items
     if given == stored.items and not stored.bad:
         return NextMemory.AS_STORED, held
-    return NextMemory.REBUILT, exhibits.entries(given)
+    return NextMemory.REBUILT, read_models.entries(given)

@@ -17,10 +17,10 @@ from django.utils import timezone
 from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound
 from chat.memory.adoption import forget, take_over
 from chat.memory.digest import Digest
-from chat.memory.maintenance import SessionFile, opened
-from chat.memory.opening import KEEPS_WRITING, TRIES
+from chat.memory.open import KEEPS_WRITING, TRIES
 from chat.memory.rebuild import last_turn, rebuild
 from chat.memory.statements import RowsChanged, Size
+from chat.memory.sync_store import SessionFile, opened
 from chat.models import AgentSession, Conversation, Turn
 from chat.models.retention import with_notice
 from chat.models.turn import HOLDING

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from chat.exceptions import NotFound
-from chat.keyset import newest_first
+from chat.infra.pagination import newest_first
 from chat.models import AgentSession
 from chat.models.session import AgentSessionQuerySet, State
 

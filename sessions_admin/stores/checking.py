@@ -15,7 +15,7 @@ from django.conf import settings
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.memory.maintenance import Kept, SessionFile, StoredId, opened
+from chat.memory.sync_store import Kept, SessionFile, StoredId, opened
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import HOLDING
 from sessions_admin.stores.leftovers import Leftover, find_leftovers

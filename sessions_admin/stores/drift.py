@@ -12,9 +12,9 @@ from django.db.models import TextChoices
 
 from chat.memory.identity import SessionId
 from chat.memory.items import Item, faults, is_user_message
-from chat.memory.maintenance import Kept
 from chat.memory.rebuild import LastTurn
 from chat.memory.statements import Fence, Size
+from chat.memory.sync_store import Kept
 from chat.models.sql import select
 
 

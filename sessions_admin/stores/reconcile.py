@@ -19,9 +19,9 @@ from chat.exceptions import InvalidSessionId
 from chat.memory.adoption import take_over
 from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
-from chat.memory.maintenance import Kept, SessionFile, StoredId, opened
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import RowsChanged, Size
+from chat.memory.sync_store import Kept, SessionFile, StoredId, opened
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit

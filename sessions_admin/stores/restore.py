@@ -22,7 +22,7 @@ from psycopg import sql
 
 from chat.exceptions import BadInput, Conflict
 from config.exceptions import CannotStart
-from config.only_one import OnlyOne
+from config.runtime.single_instance import OnlyOne
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord

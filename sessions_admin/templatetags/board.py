@@ -10,10 +10,10 @@ from django.template.defaultfilters import date as shown_date
 from django.template.defaultfilters import filesizeformat
 
 from chat.models.session import State
-from sessions_admin.figures import charts
-from sessions_admin.figures.charts import Bars
-from sessions_admin.figures.overview import overview
-from sessions_admin.figures.stats import Day
+from sessions_admin.metrics import charts
+from sessions_admin.metrics.charts import Bars
+from sessions_admin.metrics.overview import overview
+from sessions_admin.metrics.stats import Day
 
 register = template.Library()
 

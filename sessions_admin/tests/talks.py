@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Message, Turn, User

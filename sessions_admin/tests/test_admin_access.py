@@ -12,7 +12,7 @@ from django_q.models import OrmQ, Schedule
 from django_q.models import Task as QueueTask
 from django_q.tasks import async_task
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.models import AgentSession, User
 from config.tests.support import PASSWORD
 from sessions_admin.models import AuditRecord, CleanupRun, RunStatus, Trigger

@@ -13,7 +13,7 @@ from chat.models import AgentSession, Turn, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.sessions.prospects import prospects
+from sessions_admin.sessions.previews import prospects
 from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
 
 SESSIONS = "/admin/chat/agentsession/"

@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 
 from chat.models import AgentSession, Conversation, User
 from sessions_admin import heartbeat
-from sessions_admin.admin.shown import size
+from sessions_admin.admin.base import size
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.tests.conftest import Browsers, GivenSession, Hire
@@ -85,7 +85,7 @@ def test_a_runs_page_shows_its_figures_and_its_sessions(
 def test_a_runs_sessions_are_shown_a_page_at_a_time(
     given_session: GivenSession, owner: User, viewer_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessions_admin.retention.cleaned.PER_PAGE", 2)
+    monkeypatch.setattr("sessions_admin.retention.run_results.PER_PAGE", 2)
     for items in (1, 2, 3):
         given_session(owner, items=items)
     run = cleanup(trigger=Trigger.COMMAND).run_id

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Message, User
 from chat.tests.conftest import Chat

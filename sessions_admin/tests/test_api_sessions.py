@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.models import AgentSession, User
 from chat.models.turn import Status
 from chat.tests import talk

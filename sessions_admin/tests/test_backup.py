@@ -20,15 +20,15 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat.bridge import in_database
 from chat.exceptions import BadInput, Conflict
-from chat.memory.maintenance import opened
+from chat.infra.db_threads import in_database
 from chat.memory.rebuild import rebuild
+from chat.memory.sync_store import opened
 from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall, User
 from chat.models.turn import Status
 from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
-from config.only_one import OnlyOne
+from config.runtime.single_instance import OnlyOne
 from config.tests.support import LiveDatabase, database, run
 from sessions_admin.audit import of_shell
 from sessions_admin.models import AuditRecord, CleanupRun, StoreSample

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_admin.figures import charts
+from sessions_admin.metrics import charts
 
 BYTES = 1024
 

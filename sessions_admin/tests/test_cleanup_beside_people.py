@@ -13,9 +13,9 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from chat.memory.maintenance import opened
 from chat.memory.statements import Append, Fence
 from chat.memory.store import SessionStore
+from chat.memory.sync_store import opened
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually
@@ -220,7 +220,7 @@ def holds_sessions() -> bool:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let clean-ups wait for the file for as long as a busy machine takes."""
-    monkeypatch.setattr("chat.memory.maintenance.LOCK_BUDGET", 60)
+    monkeypatch.setattr("chat.memory.sync_store.LOCK_BUDGET", 60)
 
 
 def clean_file(path: Path, session_id: str) -> None:

@@ -16,8 +16,8 @@ from django_q.models import OrmQ
 from chat.models import AgentSession, PendingDeletion, User
 from sessions_admin import heartbeat, schedules
 from sessions_admin.models import StoreSample
-from sessions_admin.samples import sample
 from sessions_admin.sessions import lifecycle
+from sessions_admin.store_samples import sample
 from sessions_admin.tests.conftest import OLD, Browsers, Hire
 from sessions_admin.tests.crowd import fill
 from sessions_admin.tests.talks import talked

@@ -17,9 +17,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from chat import conversations
+from chat.conversations import services as conversations
 from chat.memory import removal
-from chat.memory.aside import set_aside_files
+from chat.memory.corrupt_files import set_aside_files
 from chat.models import AgentSession, Conversation, PendingDeletion, Quarantined, User
 from sessions_admin.models import Trigger
 from sessions_admin.people import erase
@@ -140,7 +140,7 @@ def test_somebody_who_chats_can_write_while_the_worker_waits_for_a_reader(
 
     with read_by_another_process(session_file):
         _purge(thrown_away)
-        monkeypatch.setattr("chat.memory.maintenance.time.sleep", write_instead_of_a_pause)
+        monkeypatch.setattr("chat.memory.sync_store.time.sleep", write_instead_of_a_pause)
         assert not removal.finish_deletions(seconds=0.5)
     assert written
 

@@ -24,11 +24,11 @@ from django_q.models import Schedule
 from django_q.models import Task as QueueTask
 from django_q.tasks import async_task
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.accounts.mail import may_send
 from chat.exceptions import Conflict, NotFound
-from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
+from chat.memory.sync_store import opened
 from chat.models import (
     AdoptedItems,
     AgentSession,
@@ -40,7 +40,7 @@ from chat.models import (
     User,
 )
 from chat.models.turn import Status
-from chat.tasks import create_task
+from chat.tasks.services import create_task
 from chat.tests import talk
 from config.tests.support import PASSWORD
 from sessions_admin.audit import of_user

@@ -14,7 +14,7 @@ from axes.models import AccessLog
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.exceptions import BadInput, Conflict, RateLimited
 from chat.models import AgentSession, Conversation, Message, Quarantined, Task, TaskCounter, User
 from chat.models.conversation import Role

@@ -11,8 +11,8 @@ from agents.testing import ScriptedModel, assistant_message
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat.bridge import in_database
 from chat.exceptions import BadInput, Conflict, NotFound
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.statements import Delete
 from chat.models import AgentSession, User

@@ -8,10 +8,10 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message
 from pytest_django import Settings
 
-from chat.bridge import in_database
 from chat.exceptions import Conflict
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect_pruning
+from chat.memory.metadata import reflect_pruning
 from chat.memory.statements import Size
 from chat.models import AgentSession, Turn, User
 from chat.models.turn import Status

@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 from django.db import connections
 from django.test import AsyncClient, Client
 
-from chat import tokens
+from chat.accounts import tokens
 from chat.exceptions import BadInput, Conflict, NotFound, NotSignedIn
 from chat.models import Turn, User
 from chat.models.turn import Status

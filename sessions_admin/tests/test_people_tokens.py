@@ -5,10 +5,10 @@ import uuid
 import pytest
 from django.test import Client
 
-from chat import tokens
+from chat.accounts import tokens
+from chat.accounts.tokens import NewToken
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.models import User
-from chat.tokens import NewToken
 from sessions_admin.models import AuditRecord
 from sessions_admin.people.tokens import revoke_token
 from sessions_admin.tests.conftest import Browsers, Hire

@@ -11,7 +11,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import faults, is_user_message
 from chat.memory.store import SessionStore

@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.statements import TABLES
 from chat.models import AgentSession, Conversation, Quarantined, Turn, User

@@ -15,9 +15,9 @@ from agents.testing import ModelStep, ScriptedModel, assistant_message
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import conversations
-from chat.bridge import in_database
+from chat.conversations import services as conversations
 from chat.exceptions import Conflict, NotFound
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat

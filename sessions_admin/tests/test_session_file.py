@@ -8,8 +8,8 @@ import pytest
 
 from chat.exceptions import MemoryUnavailable
 from chat.memory.file import log_of
-from chat.memory.maintenance import opened
 from chat.memory.statements import Size
+from chat.memory.sync_store import opened
 from sessions_admin.tests.conftest import remember, stored
 
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Size
 from chat.models import AgentSession, User

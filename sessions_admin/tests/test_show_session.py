@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from chat.memory.maintenance import opened
 from chat.memory.statements import Fence
+from chat.memory.sync_store import opened
 from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord

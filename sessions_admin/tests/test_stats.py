@@ -18,12 +18,12 @@ from chat.models import AgentSession, Turn, User
 from chat.models.session import State
 from chat.models.turn import Status
 from sessions_admin import schedules
-from sessions_admin.figures import pulse, stats
-from sessions_admin.figures.overview import overview
+from sessions_admin.metrics import queue_health, stats
+from sessions_admin.metrics.overview import overview
 from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
-from sessions_admin.samples import sample
 from sessions_admin.sessions import lifecycle
+from sessions_admin.store_samples import sample
 from sessions_admin.tests.conftest import OLD, give_turn
 from sessions_admin.tests.talks import talked
 
@@ -159,7 +159,7 @@ def test_turns_that_have_not_ended_are_counted(owner: User, session_file: Path) 
     oldest = timezone.now() - timedelta(hours=3)
     Turn.objects.filter(pk=Turn.objects.filter(status=Status.QUEUED).values("pk")[:1]).update(accepted_at=oldest)
 
-    assert pulse.turn_queue() == pulse.TurnQueue(2, 1, 1, oldest)
+    assert queue_health.turn_queue() == queue_health.TurnQueue(2, 1, 1, oldest)
 
 
 def test_the_workers_queue_is_told_from_the_database(session_file: Path) -> None:
@@ -168,27 +168,27 @@ def test_the_workers_queue_is_told_from_the_database(session_file: Path) -> None
     OrmQ.objects.create(key="threadkeeper", payload="", lock=now + timedelta(minutes=7))
     Task.objects.create(id="1", name="x", func="f", started=now, stopped=now, success=True)
 
-    found = pulse.worker_queue()
+    found = queue_health.worker_queue()
 
     assert (found.waiting, found.taken, found.last_success_at) == (1, 1, now)
     assert found.oldest_at == now - timedelta(minutes=7)
 
 
 def test_the_schedule_says_when_the_next_clean_up_is(session_file: Path) -> None:
-    assert pulse.next_cleanup().at is None
+    assert queue_health.next_cleanup().at is None
     schedules.ensure()
-    assert pulse.DAILY_CLEANUP == schedules.DAILY
+    assert queue_health.DAILY_CLEANUP == schedules.DAILY
     schedule = Schedule.objects.get(func=schedules.DAILY)
-    assert (pulse.next_cleanup().at, pulse.next_cleanup().is_overdue) == (schedule.next_run, False)
+    assert (queue_health.next_cleanup().at, queue_health.next_cleanup().is_overdue) == (schedule.next_run, False)
     Schedule.objects.update(next_run=timezone.now() - timedelta(minutes=6))
-    assert pulse.next_cleanup().is_overdue
+    assert queue_health.next_cleanup().is_overdue
     assert "The daily clean-up is overdue." in overview().problems
 
 
 def test_the_last_clean_up_is_none_that_only_looked(session_file: Path) -> None:
     done = cleanup(trigger=Trigger.COMMAND)
     cleanup(trigger=Trigger.COMMAND, dry_run=True)
-    last = pulse.next_cleanup().last
+    last = queue_health.next_cleanup().last
     assert last is not None and last.pk == done.run_id
 
 
@@ -202,7 +202,7 @@ def test_failures_of_all_kinds_are_told_by_code_the_newest_first(owner: User, se
     stopped = now - timedelta(hours=4)
     Task.objects.create(id="1", name="x", func="f.g", started=stopped, stopped=stopped, success=False, result="secret")
 
-    found = [(failure.kind, failure.code, failure.subject) for failure in pulse.failures()]
+    found = [(failure.kind, failure.code, failure.subject) for failure in queue_health.failures()]
 
     assert found == [
         ("turn", "model_error", session.session_id),

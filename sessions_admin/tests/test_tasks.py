@@ -10,9 +10,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.exceptions import MemoryUnavailable
-from chat.memory.maintenance import opened
+from chat.memory.sync_store import opened
 from chat.models import TaskChange, User
-from chat.tasks import create_task, delete_task
+from chat.tasks.services import create_task, delete_task
 from sessions_admin import schedules
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention.runs import TAKEN_UP

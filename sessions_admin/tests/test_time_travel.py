@@ -12,9 +12,9 @@ import time_machine
 from django.conf import settings
 from django.utils import timezone
 
-from chat import conversations
+from chat.conversations import services as conversations
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger

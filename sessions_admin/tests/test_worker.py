@@ -18,7 +18,7 @@ from django.utils import timezone
 from chat.memory import file as session_file
 from chat.memory.identity import SessionId
 from chat.memory.statements import Size
-from config.processes import spawn
+from config.runtime.processes import spawn
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of, run
 from sessions_admin.retention.runs import TAKEN_UP
 from sessions_admin.schedules import DAILY, MINUTELY

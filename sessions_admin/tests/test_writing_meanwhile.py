@@ -10,8 +10,8 @@ import pytest
 from agents.testing import ScriptedModel, assistant_message
 from pytest_django import Settings
 
-from chat.bridge import in_database
 from chat.exceptions import MemoryUnavailable
+from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.tests.conftest import Chat
 from sessions_admin.sessions import lifecycle

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # The SDK takes two seconds to load, which `--help` does not need.
-        from chat.assistant.endpoint_check import Point, Report, check
+        from chat.assistant.endpoints.check import Point, Report, check
 
         def show(point: Point) -> None:
             if not options["json"]:

@@ -90,7 +90,8 @@ class Visitor:
         address = self.url + "/accounts/login/"
         self.context.request.get(address)
         token = next(cookie["value"] for cookie in self.context.cookies() if cookie["name"] == "csrftoken")
-        form = {"username": self.email, "password": PASSWORD, "csrfmiddlewaretoken": token}
+        form: dict[str, str | float | bool] = {"username": self.email, "password": PASSWORD}
+        form["csrfmiddlewaretoken"] = token
         self.context.request.post(address, form=form, headers={"Referer": address}, max_redirects=0)
         return self.page("/")
 

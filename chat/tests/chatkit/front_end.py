@@ -12,7 +12,7 @@ from django.test import AsyncClient
 from pydantic import TypeAdapter
 
 from chat.api.streams import COMMENT
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import User
 from chat.tests.api import bearer
 

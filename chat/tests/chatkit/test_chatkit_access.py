@@ -11,15 +11,15 @@ from django.conf import LazySettings
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from chat import conversations
 from chat.api.chatkit import ChatKitRequest
 from chat.api.streams import open_streams
-from chat.bridge import in_database
-from chat.connected import Pass
+from chat.conversations import services as conversations
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.mirror import reflect
+from chat.memory.metadata import reflect
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, Message, Turn, User
+from chat.realtime.connections import Pass
 from chat.tests import talk
 from chat.tests.api import bearer
 from chat.tests.api import error_of as code_of

@@ -12,12 +12,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat import conversations, tasks
 from chat.chatkit import reading
 from chat.chatkit.items import question_id
+from chat.conversations import services as conversations
 from chat.exceptions import NotFound
 from chat.models import Conversation, ToolCall, Turn, User
 from chat.models.turn import Decision, Status
+from chat.tasks import services as tasks
 from chat.tests import talk
 from chat.turns.events import reply_id
 

@@ -7,9 +7,9 @@ import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
+from chat.tasks import services as tasks
 from chat.tests.asking import DELETE
 from chat.tests.chatkit.front_end import FrontEnd, done, error_of, kinds, text_of
 from chat.tests.conftest import Chat, StartRunner

@@ -11,8 +11,8 @@ from chatkit.types import (
 )
 from django.utils import timezone
 
-from chat.bridge import in_database
 from chat.chatkit.store import Asker, ConversationStore, NoAttachments, NotOfTurns
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
 from chat.tests import talk
 from chat.tests.chatkit.front_end import nothing

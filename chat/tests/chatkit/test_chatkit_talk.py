@@ -8,12 +8,14 @@ import pytest
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 from pytest_django import Settings
 
-from chat import connected, history, tokens
+from chat.accounts import tokens
 from chat.api import streams
-from chat.bridge import in_database
+from chat.conversations import page as history
 from chat.exceptions import ModelFailed
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, Message, Task, Turn, User
 from chat.models.turn import Status
+from chat.realtime import connections
 from chat.tests.chatkit.front_end import FrontEnd, deltas, done, error_of, front_end, kinds, message, nothing, text_of
 from chat.tests.conftest import Chat, Gate
 
@@ -203,7 +205,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(connected, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(connections, "LOOK_EVERY", 0.05)
     gate = Gate("Once")
     script.enqueue(gate.step())
     stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))

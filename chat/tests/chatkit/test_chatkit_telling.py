@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from chatkit.types import AssistantMessageContent, AssistantMessageItem
 
-from chat.chatkit.telling import Telling
+from chat.chatkit.item_diff import Telling
 from chat.tests.chatkit.front_end import kinds
 
 

@@ -7,8 +7,9 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant import model_config, retrying
-from chat.assistant.providers import build_model
+from chat.assistant import model_config
+from chat.assistant.endpoints import retrying
+from chat.assistant.endpoints.providers import build_model
 from chat.models import User
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.model_server import Api, ModelServer

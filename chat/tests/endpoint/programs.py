@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from config.processes import spawn
+from config.runtime.processes import spawn
 from config.tests.support import ROOT, clean_environment, eventually, free_port
 
 LLAMA = ["xllamacpp==2026.10.11549"]

@@ -6,8 +6,8 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant.providers import build_model
-from chat.bridge import in_database
+from chat.assistant.endpoints.providers import build_model
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Turn
 from chat.tests.conftest import Chat, StartRunner

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from pytest_django import DjangoDbBlocker, Settings
 
 from chat.assistant.model_config import learned
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.infra.storable import storable
 from chat.memory.items import faults
 from chat.models import Task, Turn, User

@@ -9,11 +9,18 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant.context_window import TOO_LONG_ANSWER, TOO_LONG_MESSAGE, TOO_MUCH_READ, TOO_SMALL, Window, size_of
+from chat.assistant.endpoints.context_window import (
+    TOO_LONG_ANSWER,
+    TOO_LONG_MESSAGE,
+    TOO_MUCH_READ,
+    TOO_SMALL,
+    Window,
+    size_of,
+)
+from chat.assistant.endpoints.providers import build_model
+from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.model_config import learned
-from chat.assistant.providers import build_model
-from chat.assistant.sent import Sent
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
 from chat.models import Turn, User

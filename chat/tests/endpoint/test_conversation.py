@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.endpoint.conftest import events_of, reply_of

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from chat import tasks
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, User
+from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
 from chat.tests.live import open_socket, sign_in

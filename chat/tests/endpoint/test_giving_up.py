@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from chat.assistant import retrying
-from chat.bridge import in_database
+from chat.assistant.endpoints import retrying
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task, ToolCall, Turn, TurnStep
 from chat.models.turn import Status
 from chat.tests.conftest import Chat

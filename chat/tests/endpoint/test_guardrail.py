@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from chat.assistant import guardrail
 from chat.assistant.relevance import REFUSAL
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Message, Task, TurnStep
 from chat.tests.conftest import Chat

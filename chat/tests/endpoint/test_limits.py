@@ -11,10 +11,10 @@ from agents import Model, ModelResponse
 from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
 
-from chat.assistant import http_client, retrying
-from chat.assistant.retrying import Retrying
-from chat.assistant.validation import items, model
-from chat.bridge import in_database
+from chat.assistant.endpoints import http_client, retrying
+from chat.assistant.endpoints.retrying import Retrying
+from chat.assistant.endpoints.validation import items, model
+from chat.infra.db_threads import in_database
 from chat.models import Task
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of

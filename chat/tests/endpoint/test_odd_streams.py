@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chat.assistant.http_client import LONGEST_ERROR, EndpointClient
+from chat.assistant.endpoints.http_client import LONGEST_ERROR, EndpointClient
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import KEY, events_of, reply_of
 from chat.tests.model_server import HttpError, ModelServer, Raw, says

@@ -16,7 +16,7 @@ from chat.tests.endpoint.programs import LiteLlm, LlamaServer
 from chat.tests.evidence import Conversation
 from chat.tests.live import Frame, LiveSocket, is_end, open_socket, sign_in
 from chat.tests.model_server import Api
-from config.processes import spawn
+from config.runtime.processes import spawn
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, clean_environment, eventually
 
 pytestmark = pytest.mark.service

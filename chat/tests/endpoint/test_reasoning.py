@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from chat import history
 from chat.assistant.model_config import learned
-from chat.bridge import in_database
+from chat.conversations import page as history
+from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.models.user import User
 from chat.tests.conftest import Chat

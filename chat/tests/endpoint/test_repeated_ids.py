@@ -1,6 +1,6 @@
 """A provider whose ids begin at 0 in each response does not corrupt the conversation."""
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Task, ToolCall, Turn
 from chat.tests.conftest import Chat

@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from chat.assistant import retrying
-from chat.bridge import in_database
+from chat.assistant.endpoints import retrying
+from chat.infra.db_threads import in_database
 from chat.models import Message, Task, ToolCall, TurnStep
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of, shown

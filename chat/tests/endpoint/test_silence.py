@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from chat.assistant import retrying
-from chat.bridge import in_database
+from chat.assistant.endpoints import retrying
+from chat.infra.db_threads import in_database
 from chat.models import Task, TurnStep
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of, shown

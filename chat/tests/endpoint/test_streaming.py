@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Message, Turn, TurnStep
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of, shown

@@ -8,13 +8,13 @@ from agents.items import TResponseStreamEvent
 from agents.testing import ScriptedModel
 from openai.types.responses import ResponseErrorEvent
 
-from chat.assistant import retrying
-from chat.assistant.retrying import Retrying
-from chat.assistant.validation.model import ValidModel
+from chat.assistant.endpoints import retrying
+from chat.assistant.endpoints.retrying import Retrying
+from chat.assistant.endpoints.validation.model import ValidModel
 from chat.exceptions import ModelFailed
 from chat.turns.journal import Journal
 from chat.turns.log import TurnLog
-from chat.turns.playback import PlaybackModel
+from chat.turns.replay import PlaybackModel
 
 FAILED = ResponseErrorEvent(type="error", code=None, message="", param=None, sequence_number=0)
 

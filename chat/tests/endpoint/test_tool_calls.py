@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat.bridge import in_database
+from chat.infra.db_threads import in_database
 from chat.models import Task, ToolCall, Turn
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from chat.assistant import model_config, retrying
-from chat.assistant.providers import Models
-from chat.bridge import in_database
+from chat.assistant import model_config
+from chat.assistant.endpoints import retrying
+from chat.assistant.endpoints.providers import Models
+from chat.infra.db_threads import in_database
 from chat.models import Conversation, ModelUsage, TurnStep, User
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry

@@ -17,7 +17,7 @@ import httpx
 import psutil
 from psycopg import sql
 
-from config.postgres import url_of as embedded_url
+from config.runtime.embedded_postgres import url_of as embedded_url
 from config.tests.support import ROOT, SECONDS, LiveDatabase, Up, eventually, processes_of
 
 # Another checkout to attack, to see an attack succeed on an older release: ATTACKED_CHECKOUT=../threadkeeper-0.5.0.
@@ -51,7 +51,7 @@ class Product(Up):
     @property
     def server(self) -> psutil.Process:
         """The server process."""
-        return self.child("config.server")
+        return self.child("config.runtime.asgi_server")
 
     @property
     def postgres(self) -> list[psutil.Process]:

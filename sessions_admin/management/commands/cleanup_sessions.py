@@ -11,8 +11,8 @@ from sessions_admin.management.interruption import interruption
 from sessions_admin.management.shell import ShellCommand, duration
 from sessions_admin.models import RunStatus, Trigger
 from sessions_admin.retention import runs
-from sessions_admin.retention.cleaned import PersonLine, by_person
 from sessions_admin.retention.cleanup import CleanupReport, cleanup
+from sessions_admin.retention.run_results import PersonLine, by_person
 
 LINE = "{sessions:>8,}  {items:>10,}  {size:>12}  {email}"
 

@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from chat.usage import price
-from sessions_admin.figures.usage import usage_lines
+from chat.assistant.usage import price
 from sessions_admin.management.shell import ShellCommand, duration
+from sessions_admin.metrics.usage import usage_lines
 
 LINE = "{:%Y-%m-%d}  {:>8,} responses  {:>12,} in  {:>12,} out  {:>16}  {}  {}"
 

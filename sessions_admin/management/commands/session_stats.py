@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from sessions_admin.figures.overview import Overview, overview
 from sessions_admin.management.shell import ShellCommand
+from sessions_admin.metrics.overview import Overview, overview
 
 
 class Command(ShellCommand):

@@ -4,9 +4,9 @@ from django.core.management.base import CommandParser
 
 from sessions_admin.audit import of_shell
 from sessions_admin.management.shell import ShellCommand
-from sessions_admin.sessions.exhibits import InspectedItem
 from sessions_admin.sessions.inspection import Inspection, inspect
 from sessions_admin.sessions.listing import session_details
+from sessions_admin.sessions.read_models import InspectedItem
 
 
 class Command(ShellCommand):

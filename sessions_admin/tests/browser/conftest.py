@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from chat.tests.browser.conftest import Visitor, chromium
-from config.postgres import url_of
+from config.runtime.embedded_postgres import url_of
 from config.tests.support import LiveDatabase, Up
 
 __all__ = ["chromium"]

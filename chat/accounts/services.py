@@ -1,0 +1,137 @@
+"""Verbs of a person's own account."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth import authenticate, password_validation
+from django.contrib.auth.models import update_last_login
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.http import HttpRequest
+
+from chat.accounts import tokens
+from chat.accounts.backend import PER_ACCOUNT
+from chat.accounts.backend import AccountClosed as AccountClosed
+from chat.accounts.limits import Limit
+from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn
+from chat.infra import notifications
+from chat.models import User
+from chat.models.email import normalize_email
+from chat.models.user import WeekStart, is_time_zone
+
+CHANGES_OF_EMAIL = Limit(
+    "changes of an e-mail address", 10, timedelta(hours=1), "Too many changes of the e-mail address. Please wait."
+)
+DO_NOT_MATCH = "This e-mail address and password do not go together. Check both and try again."
+
+
+class EmailTaken(Conflict):
+    """Another account has this e-mail address."""
+
+    code = "taken"
+
+    def __init__(self) -> None:
+        super().__init__("There is an account with this e-mail address.")
+
+
+class WeakPassword(BadInput):
+    """A password that is too easily guessed."""
+
+    code = "weak_password"
+
+
+class SignUpClosed(Forbidden):
+    """Nobody makes an account for themselves here."""
+
+    code = "signup_closed"
+
+    def __init__(self) -> None:
+        super().__init__("Sign-up is closed. Whoever runs this site can make you an account.")
+
+
+def check_sign_up(*, email: str, password: str) -> None:
+    """Raise SignUpClosed or WeakPassword where this account could not be made, whether or not there is one."""
+    if settings.SIGNUP == "closed":
+        raise SignUpClosed
+    try:
+        password_validation.validate_password(password, User(email=email))
+    except ValidationError as error:
+        raise WeakPassword(" ".join(error.messages)) from None
+
+
+def check_free(email: str) -> None:
+    """Raise EmailTaken where an address has an account."""
+    if User.objects.filter(email=email).exists():
+        raise EmailTaken
+
+
+def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
+    """Return the user whose e-mail address and password these are, for a program: no login begins.
+
+    Raise AccountClosed, NotSignedIn, RateLimited, ServerBusy.
+    """
+    user = authenticate(request, username=email, password=password)
+    if not isinstance(user, User):
+        raise NotSignedIn(DO_NOT_MATCH)
+    update_last_login(User, user)
+    return user
+
+
+def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None = None) -> User:
+    """Make an account; a time zone that is not known becomes UTC, and a week that is not known starts on Monday.
+
+    Raises EmailTaken, also when two people ask for one address at the same moment.
+    """
+    address = normalize_email(email)
+    user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
+    user.week_start = week_start if week_start in WeekStart.values else WeekStart.MONDAY
+    user.set_password(password)
+    with _reserved(address, for_user=user):
+        user.save(force_insert=True)
+    return user
+
+
+def change_email(user: User, *, email: str) -> None:
+    """Give an account another e-mail address, or raise EmailTaken."""
+    address = normalize_email(email)
+    with _reserved(address, for_user=user):
+        User.objects.filter(pk=user.pk).update(email=address)
+    user.email = address
+
+
+@contextmanager
+def _reserved(address: str, *, for_user: User) -> Iterator[None]:
+    """Run a transaction in which nobody else takes an address. Raise EmailTaken.
+
+    A unique violation is not provoked, because PostgreSQL logs the statement with its values.
+    """
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('email ' || %s, 0))", [address])
+            if User.objects.filter(email=address).exclude(pk=for_user.pk).exists():
+                raise EmailTaken
+            yield
+    except IntegrityError:  # the admin takes no lock
+        raise EmailTaken from None
+
+
+def change_time_zone(user: User, *, time_zone: str, week_start: int) -> None:
+    """Let an account's times be shown, and its words for days and weeks be understood, in another time zone."""
+    User.objects.filter(pk=user.pk).update(time_zone=time_zone, week_start=week_start)
+    user.time_zone, user.week_start = time_zone, week_start
+
+
+def replace_password(user: User) -> None:
+    """Save a password that was set for somebody who had lost it: every login and token from before ends.
+
+    Failed attempts at the old password do not count any more.
+    """
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        tokens.end_all(user.pk)
+        transaction.on_commit(lambda: async_to_sync(notifications.signed_out)(user.pk))
+    PER_ACCOUNT.reset(user.email)

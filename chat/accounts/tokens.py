@@ -1,0 +1,207 @@
+"""Tokens: how programs show whom they act for. Made once, shown once, kept as a hash."""
+
+import secrets
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from chat.exceptions import BadToken, Conflict, NotFound, NotSignedIn
+from chat.infra import notifications
+from chat.infra.pagination import newest_first
+from chat.models import ApiToken, User
+from chat.models.token import NAME_LENGTH, ApiTokenQuerySet, Scope, hash_of
+
+PREFIX = "tk_"
+LONGEST = 128  # characters of what may be a key: of anything longer no hash is made
+AT_MOST = 100  # living ones a person
+USE_NOTED_EVERY = timedelta(minutes=1)
+LONGEST_LIFE = timedelta(days=3660)
+KEPT_AFTER_END = timedelta(days=30)
+SIGN_IN = "Sign-in by a program"
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token, and its key, which nobody can be told again."""
+
+    token: ApiToken
+    key: str
+
+
+def scopes_of(user: User) -> list[Scope]:
+    """Return the scopes that a token of this user can have."""
+    return [scope for scope in Scope if scope != Scope.SESSIONS or user.is_staff]
+
+
+def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewToken:
+    """Make a token for a program. Raise BadToken, Conflict where there are too many.
+
+    A scope opens nothing that the person may not do themselves, and only staff may have that of sessions.
+    """
+    name = " ".join(name.split())
+    if not name:
+        raise BadToken("A token needs a name.")
+    if len(name) > NAME_LENGTH or "\x00" in name:
+        raise BadToken(f"A name has at most {NAME_LENGTH} characters, each of them one that can be stored.")
+    now = timezone.now()
+    if expires_at is not None and not now < expires_at < now + LONGEST_LIFE:
+        raise BadToken("A token expires after it was made, and within ten years; or never.")
+    with transaction.atomic():
+        _lock(user)
+        if _living(user).count() >= AT_MOST:
+            raise Conflict(f"There are {AT_MOST} tokens already; revoke one that is not needed.")
+        return _make(user=user, name=name, scopes=_allowed(user, scopes), expires_at=expires_at)
+
+
+def make_by_sign_in(user: User) -> NewToken:
+    """Make a token for a program at which somebody has just signed in: all that they may do, for a while.
+
+    It ends with the password, as every login does. Where there are too many, the one that was made first ends.
+    """
+    with transaction.atomic():
+        _lock(user)
+        living = _living(user)
+        if living.count() >= AT_MOST:
+            first = living.exclude(signed_in_by="").order_by("created_at").values("pk")[:1]
+            _end(ApiToken.objects.filter(pk__in=first))
+        return _make(
+            user=user,
+            name=SIGN_IN,
+            scopes=scopes_of(user),
+            expires_at=timezone.now() + timedelta(days=settings.API_SIGN_IN_DAYS),
+            signed_in_by=user.get_session_auth_hash(),
+        )
+
+
+def _make(
+    *, user: User, name: str, scopes: Collection[str], expires_at: datetime | None, signed_in_by: str = ""
+) -> NewToken:
+    now = timezone.now()
+    # What ended long ago need not be listed for ever.
+    gone = Q(expires_at__lt=now - KEPT_AFTER_END) | Q(revoked_at__lt=now - KEPT_AFTER_END)
+    ApiToken.objects.owned_by(user.pk).filter(gone).delete()
+    key = PREFIX + secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name,
+        scopes=sorted(scopes, key=Scope.values.index),
+        hash=hash_of(key),
+        beginning=key[: len(PREFIX) + 5],
+        signed_in_by=signed_in_by,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return NewToken(token, key)
+
+
+def _allowed(user: User, scopes: Iterable[str]) -> set[str]:
+    asked, allowed = set(scopes), scopes_of(user)
+    if not asked or not asked <= set(allowed):
+        raise BadToken("A token has one or more of these scopes: " + ", ".join(allowed) + ".")
+    return asked
+
+
+def _lock(user: User) -> None:
+    """Let a person's tokens be made one after another."""
+    User.objects.select_for_update(no_key=True).filter(pk=user.pk).values("pk").first()
+
+
+def _living(user: User) -> ApiTokenQuerySet:
+    return ApiToken.objects.owned_by(user.pk).living(timezone.now())
+
+
+# Whether one holds.
+
+
+def bearer_of(header: str) -> str | None:
+    """Return the key in an Authorization header, or None where it is of another kind."""
+    kind, _, key = header.strip().partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
+def find(key: str) -> ApiToken:
+    """Return the token of a key, with its person, and note that it is used.
+
+    Raise NotSignedIn, in the same words whatever is wrong with it.
+    """
+    now = timezone.now()
+    known = len(key) <= LONGEST
+    token = ApiToken.objects.select_related("user").filter(hash=hash_of(key if known else "")).first()
+    if token is None or not token.holds(now):
+        raise NotSignedIn("This token is not valid: it was never given out, has expired, or was revoked.")
+    _note_use(token, now)
+    return token
+
+
+def whose(key: str) -> uuid.UUID | None:
+    """Return whom a key was given to, whether or not it still holds, or None."""
+    if len(key) > LONGEST:
+        return None
+    return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
+
+
+def _note_use(token: ApiToken, now: datetime) -> None:
+    before = now - USE_NOTED_EVERY
+    if token.last_used_at is None or token.last_used_at < before:
+        unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
+        ApiToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=now)
+        token.last_used_at = now
+
+
+def holds(token_id: uuid.UUID) -> bool:
+    """Tell whether a token still holds."""
+    return not ended([token_id])
+
+
+def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which tokens do not hold any more, for what stays open longer than a request."""
+    now = timezone.now()
+    there = ApiToken.objects.select_related("user").filter(pk__in=token_ids)
+    return set(token_ids) - {token.pk for token in there if token.holds(now)}
+
+
+# What there is, and its end.
+
+
+def of_person(user_id: uuid.UUID) -> list[ApiToken]:
+    """Return a person's tokens, the newest first; ended ones are among them for a while."""
+    return list(ApiToken.objects.owned_by(user_id).select_related("user").order_by("-created_at", "-id"))
+
+
+def page_of_person(user_id: uuid.UUID, *, after: tuple[datetime, uuid.UUID] | None, limit: int) -> list[ApiToken]:
+    """Return a page of a person's tokens, the newest first; one more than the limit, if there is."""
+    tokens = ApiToken.objects.owned_by(user_id).select_related("user")
+    return newest_first(tokens, by="created_at", after=after, limit=limit)
+
+
+def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
+    """End a token, and what is open with it; one that has ended already stays as it is. Raise NotFound."""
+    token = ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id).first()
+    if token is None:
+        raise NotFound("There is no such token.")
+    if _end(ApiToken.objects.filter(pk=token.pk)):
+        token.refresh_from_db(fields=["revoked_at"])
+        transaction.on_commit(lambda: async_to_sync(notifications.signed_out)(user_id, str(token_id)))
+    return token
+
+
+def end_all(user_id: uuid.UUID) -> int:
+    """End a person's tokens; return how many still opened something."""
+    return _end(ApiToken.objects.owned_by(user_id))
+
+
+def end_sign_ins(user_id: uuid.UUID) -> int:
+    """End the tokens that were made by signing in; return how many still opened something."""
+    return _end(ApiToken.objects.owned_by(user_id).exclude(signed_in_by=""))
+
+
+def _end(tokens: ApiTokenQuerySet) -> int:
+    now = timezone.now()
+    return tokens.living(now).update(revoked_at=now)

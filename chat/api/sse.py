@@ -1,0 +1,190 @@
+"""What a turn's log says, in the events of a stream (docs/protocol.md).
+
+An event's id is `<attempt>-<n>`, so that a program goes on with the log's next entry. Where one entry becomes several
+events, all but the last have the id `<attempt>-0`, which asks for everything again: a stream that is cut between them
+loses nothing.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chat.models.turn import Decision, Status
+from chat.realtime.frames import encode
+from chat.turns.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    MessageView,
+    Snapshot,
+    TextDelta,
+    TurnFailed,
+    TurnFinished,
+    TurnQueued,
+    TurnResumed,
+    TurnStarted,
+    TurnStopped,
+    WarningView,
+    is_retryable,
+    reply_id,
+)
+from chat.turns.follow import Seen
+from chat.turns.log import READ_AT_ONCE, Entry
+
+ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
+MOST = 2**31
+# Some clients end a line at these; in JSON they stand within strings only, where an escape means the same.
+_LINE_BREAKS = str.maketrans({char: f"\\u{ord(char):04x}" for char in "\u0085\u2028\u2029"})
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a program has come to in a turn's log; attempt 0 is before its beginning."""
+
+    attempt: int = 0
+    n: int = 0
+
+
+def place_of(event_id: str) -> Place:
+    """Read an event's id; one that nobody gave out is as good as none."""
+    found = ID.fullmatch(event_id.strip())
+    place = Place(*map(int, found.groups())) if found else Place()
+    return place if max(place.attempt, place.n) <= MOST else Place()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """An event of a stream."""
+
+    attempt: int
+    n: int
+    fields: Mapping[str, Any]
+
+    def encoded(self) -> bytes:
+        """Give it as it stands in the stream."""
+        return f"id: {self.attempt}-{self.n}\ndata: {encode(self.fields).translate(_LINE_BREAKS)}\n\n".encode()
+
+
+class Teller:
+    """Tells a turn to one program, from where that has come to."""
+
+    def __init__(self, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> None:
+        self._thread_id = thread_id
+        self._turn_id = turn_id
+        self._has_begun = place.attempt > 0 and place.n > 0
+        self._asked: set[str] = set()  # the calls that it was asked to decide about
+        self._ended = False
+        # The text as told, while it comes by snapshots alone: what one adds is told then, not all of it again.
+        self._shown: str | None = None
+        # Text that is probably written anew, and where it begins: told only if it stays after all.
+        self._doubtful: tuple[int, str] = (0, "")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is told: the turn has ended, or waits for a decision."""
+        return self._ended or bool(self._asked)
+
+    def tell(self, seen: Seen) -> Iterator[StreamEvent]:
+        """Yield the events that tell what was seen."""
+        decided = {entry.event.call_id for entry in seen.entries if isinstance(entry.event, ApprovalDecided)}
+        for entry in seen.entries:
+            if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
+                continue
+            if not isinstance(entry.event, Snapshot):
+                self._shown = None
+            told: Fields | None = None
+            for fields in self._told(entry):
+                if told is not None:
+                    yield StreamEvent(seen.attempt, 0, told)
+                told = fields
+            if told is not None:
+                yield StreamEvent(seen.attempt, entry.n, told)
+
+    def _told(self, entry: Entry) -> Iterator[Fields]:
+        match entry.event:
+            case TurnQueued() | TurnStarted():
+                yield from self._begin()
+            case TurnResumed() as event:
+                yield from self._begin(anew=True)
+                yield from _pieces(event.text[: event.at])
+                self._doubtful = event.at, event.text[event.at :]
+            case TextDelta() as event:
+                yield from self._begin()
+                yield from _pieces(self._kept(up_to=event.at) + event.text)
+            case ApprovalRequested() as event:
+                yield from self._begin()
+                yield self._ask(event.call_id, event.name, event.arguments)
+            case ApprovalDecided() as event:
+                self._asked.discard(event.call_id)
+            case TurnFinished() | TurnStopped() as event:
+                yield from self._begin()
+                yield from _pieces(self._kept())
+                status = Status.DONE if isinstance(event, TurnFinished) else Status.STOPPED
+                yield self._end(event.message, status, event.warning)
+            case TurnFailed() as event:
+                yield from self._begin()
+                yield self._fail(event.code, event.detail, retryable=event.retryable)
+            case Snapshot() as event:
+                yield from self._replace(event)
+
+    def _replace(self, event: Snapshot) -> Iterator[Fields]:
+        """Tell all there is, or what it has more than the snapshot before."""
+        if self._shown is not None and event.text.startswith(self._shown):
+            yield from _pieces(event.text[len(self._shown) :])
+        else:
+            yield from self._begin(anew=True, message=event.message)
+            yield from _pieces(event.text)
+        self._shown = event.text
+        if event.status == Status.FAILED:
+            code = event.code or ""
+            yield self._fail(code, event.detail or "", retryable=is_retryable(code))
+        elif event.status in (Status.DONE, Status.STOPPED):
+            yield self._end(event.message, Status(event.status), event.warning)
+        else:
+            for tool in event.tools:
+                if tool.get("approval") == Decision.AWAITING:
+                    yield self._ask(tool["call_id"], tool["name"], tool["arguments"])
+
+    def _begin(self, *, anew: bool = False, message: MessageView | None = None) -> Iterator[Fields]:
+        if self._has_begun and not anew:
+            return
+        self._has_begun, self._doubtful = True, (0, "")
+        yield {
+            "type": "message_start",
+            "message_id": message["id"] if message else str(reply_id(self._turn_id)),
+            "thread_id": str(self._thread_id),
+            "turn_id": str(self._turn_id),
+        }
+
+    def _kept(self, *, up_to: int | None = None) -> str:
+        """Return what stays of the text in doubt where the next begins at an offset, or where none comes any more."""
+        (at, text), self._doubtful = self._doubtful, (0, "")
+        return text if up_to is None else text[: max(up_to - at, 0)]
+
+    def _ask(self, call_id: str, name: str, arguments: Any) -> Fields:
+        self._asked.add(call_id)
+        about = {"turn_id": str(self._turn_id), "call_id": call_id, "name": name, "arguments": arguments}
+        return {"type": "approval_requested", **about}
+
+    def _end(self, message: MessageView | None, status: Status, warning: WarningView | None) -> Fields:
+        self._ended = True
+        fields: Fields = {
+            "type": "message_end",
+            "message_id": message["id"] if message else None,
+            "content": message["text"] if message else "",
+            "status": str(status),
+        }
+        return fields | ({"warning": warning} if warning else {})
+
+    def _fail(self, code: str, detail: str, *, retryable: bool) -> Fields:
+        self._ended = True
+        return {"type": "error", "error": {"code": code, "detail": detail, "retryable": retryable}}
+
+
+def _pieces(text: str) -> Iterator[Fields]:
+    """Tell a text that is there already, a part at a time."""
+    for start in range(0, len(text), READ_AT_ONCE):
+        yield {"type": "content_delta", "delta": text[start : start + READ_AT_ONCE]}

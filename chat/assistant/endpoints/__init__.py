@@ -1,0 +1,1 @@
+"""Model endpoints: requests, retries, fallback and the validation of what they return."""

@@ -1,0 +1,63 @@
+"""Ask another model where the first is unavailable, before anything of its response has come."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from agents import Model, ModelResponse, ModelSettings
+from agents.items import TResponseStreamEvent
+
+from chat.assistant.endpoints.providers import Alternative
+from chat.assistant.endpoints.wrapping import closed_after
+from chat.assistant.model_config import learned
+from chat.exceptions import ModelFailed
+
+logger = logging.getLogger(__name__)
+
+AWAY = 60.0  # seconds for which an unavailable model is asked last
+
+# They come before the first token.
+BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
+
+
+class FirstAvailable(Model):
+    """Asks models in their order until one answers; the one that did answers the next request too.
+
+    `wrapped` makes the model that is asked of an alternative, with what retries it. A response of which anything has
+    come is never begun anew by another model.
+    """
+
+    def __init__(self, alternatives: Sequence[Alternative], wrapped: Callable[[Model], Model]) -> None:
+        self._left = list(alternatives)
+        self._wrapped = wrapped
+
+    @property
+    def name(self) -> str:
+        """The name of the model that is asked, or has answered."""
+        return self._left[0].name
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        return await self._left[0].model.get_response(*args, **kwargs)
+
+    async def stream_response(
+        self, system_instructions: Any, input: Any, model_settings: ModelSettings, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        while True:
+            asked = self._left[0]
+            has_come = False
+            try:
+                stream = self._wrapped(asked.model).stream_response(
+                    system_instructions, input, model_settings.resolve(asked.settings), *args, **kwargs
+                )
+                async with closed_after(stream) as events:
+                    async for event in events:
+                        has_come = has_come or event.type not in BEGINNINGS
+                        yield event
+                return
+            except ModelFailed as failure:
+                if has_come or not failure.unavailable or len(self._left) == 1:
+                    raise
+            learned(asked.name).away_until = time.monotonic() + AWAY
+            self._left = self._left[1:]
+            logger.warning("The model %s is unavailable; %s is asked instead.", asked.name, self.name)

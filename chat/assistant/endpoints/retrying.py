@@ -1,0 +1,140 @@
+"""Ask a model again when its endpoint stumbles: time-outs, 429, 5xx, a stream that breaks.
+
+The SDK retries a stream only before its first event; here the whole response is asked for again, and what was shown of
+the broken one is taken back. No tool has acted by then: tools run after a response is complete.
+"""
+
+import asyncio
+import logging
+import random
+import re
+import time
+import traceback
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+
+import openai
+from agents import Model, TResponseInputItem
+from agents.items import TResponseStreamEvent
+from openai.types.responses import (
+    ResponseCompletedEvent,
+    ResponseErrorEvent,
+    ResponseFailedEvent,
+    ResponseIncompleteEvent,
+)
+
+from chat.assistant.endpoints.failures import TOO_LONG, BrokenStream, explain, retry_after
+from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
+
+logger = logging.getLogger(__name__)
+
+RETRIES = 5
+BUDGET = 30.0  # seconds from the first failure to the last retry
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 8.0
+# Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
+LONGEST_SILENCE = 300.0
+LONGEST_CLOSING = 1.0
+# A word such as `rate_limit_exceeded`, a status, a UUID or an id such as `req_0a1b`; no key has one of these forms.
+NAME = re.compile(
+    r"[A-Za-z]+(_[A-Za-z]+){0,8}|[0-9]{1,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(req|chatcmpl)[_-]\w{1,64}", re.A
+)
+# Seconds for which events that have arrived are processed before other tasks run.
+LONGEST_STEP = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A retry that begins in some seconds; `attempt` counts from 1."""
+
+    attempt: int
+    of: int
+    seconds: float
+
+
+class Retrying(WrappedModel):
+    """Asks again with growing pauses, up to five times and for up to half a minute from the first failure.
+
+    `on_retry` is called before each pause, `on_restart` after it.
+    """
+
+    def __init__(
+        self, inner: Model, on_restart: Callable[[], None], on_retry: Callable[[Retry], None] = lambda retry: None
+    ) -> None:
+        super().__init__(inner)
+        self._on_restart = on_restart
+        self._on_retry = on_retry
+
+    async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+        deadline = None
+        pause = FIRST_PAUSE
+        attempt = 0
+        while True:
+            try:
+                async with aclosing(_complete(ask)) as events:
+                    async for event in events:
+                        yield event
+                return
+            except Exception as error:  # noqa: BLE001 - sorted here into those worth another try and the others
+                failure = explain(error)
+                deadline = deadline or time.monotonic() + BUDGET
+                wait = max(random.uniform(pause / 2, pause), retry_after(error))  # noqa: S311 - jitter
+                attempt += 1
+                if not failure.retryable or attempt > RETRIES or time.monotonic() + wait > deadline:
+                    logger.warning("The model did not answer: %s", _described(error))
+                    # Not `from error`: what an endpoint writes may repeat the key, and ends in somebody's log.
+                    raise failure from None
+                logger.info("The model is asked again in %.1f s: %s", wait, _described(error))
+            self._on_retry(Retry(attempt, RETRIES, wait))
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            self._on_restart()
+
+
+async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
+    """Yield the events of a response that ends as it should; raise where it does not."""
+    async with closed_after(ask()) as events:
+        began = time.monotonic()
+        while True:
+            if time.monotonic() - began > LONGEST_STEP:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+            try:
+                async with asyncio.timeout(LONGEST_SILENCE):
+                    event = await anext(events)
+            except StopAsyncIteration:
+                raise BrokenStream from None
+            if isinstance(event, ResponseErrorEvent):
+                raise BrokenStream(event.code)
+            if isinstance(event, ResponseFailedEvent):
+                raise BrokenStream(event.response.error.code if event.response.error else None)
+            if isinstance(event, ResponseIncompleteEvent):
+                raise TOO_LONG.failure()
+            yield event
+            if isinstance(event, ResponseCompletedEvent):
+                await _read_to_the_end(events)
+                return
+
+
+async def _read_to_the_end(events: AsyncIterator[TResponseStreamEvent]) -> None:
+    """Read what follows a complete response, normally nothing: a connection that is left earlier is not used again."""
+    with suppress(Exception):  # the response is complete, whatever becomes of its connection
+        async with asyncio.timeout(LONGEST_CLOSING):
+            async for _ in events:
+                pass
+
+
+def _described(error: Exception) -> str:
+    """Describe an error for the log without its text, which may repeat the key or what somebody said."""
+    name = type(error).__name__
+    if isinstance(error, openai.APIStatusError):
+        return f"{name} {error.status_code}, code {_name(error.code)}, request {_name(error.request_id)}"
+    if isinstance(error, openai.APIError | BrokenStream):
+        return f"{name}, code {_name(error.code)}"
+    return f"{name}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _name(value: object) -> str:
+    """Return a code or the id of a request where it looks like one: an endpoint may write anything there."""
+    return value if isinstance(value, str) and NAME.fullmatch(value) else "not shown" if value else "none"

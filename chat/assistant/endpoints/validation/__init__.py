@@ -1,0 +1,1 @@
+"""The validation of what a model endpoint returns."""

@@ -1,0 +1,1 @@
+"""A person's conversations: verbs, lists, pages, versions and export."""

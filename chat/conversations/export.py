@@ -1,0 +1,76 @@
+"""A conversation as a file: JSON for programs, Markdown for people."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chat.conversations.threads import Said, said
+from chat.exceptions import NotFound
+from chat.models import Conversation, Message
+from chat.models.conversation import Role
+
+SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file: its name, what it is, and what stands in it."""
+
+    name: str
+    content_type: str
+    text: str
+
+
+def as_json(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
+    """Write a conversation as it is now, as JSON. Raise NotFound."""
+    row, messages = _read(user_id, conversation_id)
+    whole = {
+        "thread_id": str(row.pk),
+        "title": row.title,
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
+        "messages": [
+            {
+                "message_id": str(message.id),
+                "role": message.role,
+                "content": message.text,
+                "created_at": message.created_at.isoformat(),
+                "position": message.position,
+                "turn_id": str(message.turn_id),
+            }
+            for message in messages
+        ],
+    }
+    text = json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+    return Exported(_name(row, "json"), "application/json", text)
+
+
+def as_markdown(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
+    """Write a conversation as it is now, as Markdown. Raise NotFound."""
+    row, messages = _read(user_id, conversation_id)
+    zone = row.user.zone
+    parts = [f"# {_one_line(row.title) or 'New chat'}"]
+    for message in messages:
+        when = message.created_at.astimezone(zone)
+        parts.append(f"## {SPEAKERS[Role(message.role)]}, {when:%Y-%m-%d %H:%M}\n\n{message.text}")
+    return Exported(_name(row, "md"), "text/markdown; charset=utf-8", "\n\n".join(parts) + "\n")
+
+
+def _read(user_id: uuid.UUID, conversation_id: uuid.UUID) -> tuple[Conversation, Iterable[Said]]:
+    row = Conversation.objects.owned_by(user_id).select_related("user").filter(pk=conversation_id).first()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    current = Message.objects.filter(conversation=row, position__isnull=False).order_by("position")
+    return row, [said(message) for message in current]
+
+
+def _name(row: Conversation, ending: str) -> str:
+    """Name the file after the conversation, in letters that every system takes."""
+    words = re.sub(r"[^a-z0-9]+", "-", row.title.lower()).strip("-")[:50].strip("-")
+    return f"{words or 'chat'}.{ending}"
+
+
+def _one_line(title: str) -> str:
+    return " ".join(title.split())

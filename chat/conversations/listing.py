@@ -1,0 +1,217 @@
+"""Where a person's conversations lie: beside the chat, in the archive, in the trash, or about to go there."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self, TypeAlias
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from chat.assistant.model_config import name_in_use
+from chat.exceptions import BadCursor
+from chat.infra.pagination import newest_first
+from chat.models import Conversation, Turn, User
+from chat.models.conversation import ConversationQuerySet
+from chat.models.retention import IN_TRASH, leaving, purge_on, trash_on
+from chat.models.turn import Status, TurnQuerySet
+
+Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+
+BESIDE = 20  # chats that a page begins with
+PAGE = 50  # chats of each further page
+MOST = 1_000  # chats that a page asks for again at once
+LEAVING_SHOWN = 200
+WAITING_COUNTED = 99
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationLine:
+    """A conversation as a line of a list."""
+
+    id: uuid.UUID
+    title: str
+    created_at: datetime
+    updated_at: datetime
+    pinned: bool = False
+    archived: bool = False
+    trashed: bool = False
+    held: bool = False  # staff keep it
+    trash_on: datetime | None = None  # when it goes to the trash by itself, once that is near
+    purge_on: datetime | None = None  # when it is deleted for good, where it is in the trash and not held
+    model: str = ""  # the name of the model that answers in it; empty for the offline model
+    waiting: bool = False  # a turn waits for the person's decision
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the `conversation` of frames."""
+        return {
+            "id": str(self.id),
+            "title": self.title,
+            "created_at": self.created_at.isoformat(),
+            "updated_at": self.updated_at.isoformat(),
+            "pinned": self.pinned,
+            "archived": self.archived,
+            "trashed": self.trashed,
+            "trash_on": self.trash_on.isoformat() if self.trash_on else None,
+            "purge_on": self.purge_on.isoformat() if self.purge_on else None,
+            "model": self.model or None,
+            "waiting": self.waiting,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a list by time, in which pinned lines may come first."""
+
+    time: datetime
+    id: uuid.UUID
+    pinned: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.time.isoformat()}/{self.id}" + "/pinned" * self.pinned
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the place by which the page knows what is loaded."""
+        return {"place": str(self), "pinned": self.pinned, "updated_at": self.time.isoformat()}
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read what `str` wrote; None for an empty text. Raise BadCursor."""
+        if not text:
+            return None
+        try:
+            time, key, *pinned = text.split("/")
+            place = cls(datetime.fromisoformat(time), uuid.UUID(key), pinned == ["pinned"])
+        except ValueError:
+            raise BadCursor from None
+        if place.time.tzinfo is None:
+            raise BadCursor
+        return place
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, and the cursor of the next page; None for the last page."""
+
+    lines: tuple[ConversationLine, ...]
+    after: Place | None = None
+    total: int = 0  # of a list that is counted
+
+    @property
+    def left_out(self) -> int:
+        """How many of a list that is counted are not shown."""
+        return self.total - len(self.lines)
+
+    def as_json(self) -> dict[str, Json]:
+        """Give a part of the page's list of chats."""
+        return {
+            "conversations": [line.as_json() for line in self.lines],
+            "conversations_after": self.after.as_json() if self.after else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """After how many days what happens by itself."""
+
+    memory: int
+    silence: int
+    in_trash: int
+
+
+def line_of(row: Conversation) -> ConversationLine:
+    """Show a conversation, fetched with its session, as a line."""
+    session = getattr(row, "session", None)
+    held = session is not None and session.is_held
+    waiting = getattr(row, "is_waiting", None)
+    return ConversationLine(
+        id=row.pk,
+        title=row.title,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        pinned=row.pinned_at is not None,
+        archived=row.archived_at is not None,
+        trashed=row.trashed_at is not None,
+        held=held,
+        trash_on=trash_on(row, held=held, now=timezone.now()),
+        purge_on=purge_on(row, held=held),
+        model=name_in_use(row.model),
+        waiting=_waiting().filter(conversation=row.pk).exists() if waiting is None else waiting,
+    )
+
+
+def with_all_of_lines(rows: ConversationQuerySet) -> ConversationQuerySet:
+    """Fetch along what a line shows of a conversation."""
+    return rows.select_related("session").annotate(is_waiting=Exists(_waiting().filter(conversation=OuterRef("pk"))))
+
+
+def lines_of(rows: ConversationQuerySet) -> list[ConversationLine]:
+    """Show conversations as lines, in their order."""
+    return [line_of(row) for row in with_all_of_lines(rows)]
+
+
+def waiting_of(person: User) -> list[uuid.UUID]:
+    """Return the conversations in which a turn waits for a person's decision, at most WAITING_COUNTED."""
+    waiting = _waiting().filter(user=person.pk).order_by("conversation")
+    return list(waiting.values_list("conversation", flat=True)[:WAITING_COUNTED])
+
+
+def find(person: User, conversation_id: uuid.UUID) -> ConversationLine | None:
+    """Show one conversation of a person's, or None where they have none of that id."""
+    found = lines_of(Conversation.objects.owned_by(person.pk).filter(pk=conversation_id))
+    return found[0] if found else None
+
+
+def conversations_of(person: User, *, after: Place | None = None, limit: int = BESIDE) -> Listed:
+    """List what a person has at hand: pinned ones first, the one last spoken in before the others."""
+    theirs = Conversation.objects.owned_by(person.pk).filter(archived_at=None, trashed_at=None)
+    rows: list[Conversation] = []
+    for pinned in (True, False) if after is None or after.pinned else (False,):
+        if len(rows) <= limit:
+            seen = (after.time, after.id) if after is not None and pinned == after.pinned else None
+            part = with_all_of_lines(theirs.filter(pinned_at__isnull=not pinned))
+            rows += newest_first(part, by="updated_at", after=seen, limit=limit - len(rows))
+    lines = tuple(line_of(row) for row in rows[:limit])
+    last = lines[-1] if len(rows) > limit else None
+    return Listed(lines, Place(last.updated_at, last.id, last.pinned) if last else None)
+
+
+def archive_of(person: User, *, after: Place | None = None) -> Listed:
+    """List what a person has archived, the one last spoken in first."""
+    rows = Conversation.objects.owned_by(person.pk).filter(archived_at__isnull=False, trashed_at=None)
+    return _counted(rows, by="updated_at", after=after)
+
+
+def trash_of(person: User, *, after: Place | None = None) -> Listed:
+    """List what a person has in the trash, what came there last first."""
+    rows = Conversation.objects.owned_by(person.pk).filter(trashed_at__isnull=False)
+    return _counted(rows, by="trashed_at", after=after)
+
+
+def leaving_of(person: User) -> Listed:
+    """List what goes to the trash within a week, the first to go first."""
+    rows = leaving(timezone.now()).owned_by(person.pk)
+    return Listed(tuple(lines_of(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count())
+
+
+def leaving_count(person: User) -> int:
+    """Count what goes to the trash within a week."""
+    return leaving(timezone.now()).owned_by(person.pk).count()
+
+
+def terms() -> Terms:
+    """Say after how many days what happens by itself."""
+    return Terms(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
+
+
+def _counted(rows: ConversationQuerySet, *, by: str, after: Place | None) -> Listed:
+    seen = (after.time, after.id) if after else None
+    found = newest_first(with_all_of_lines(rows), by=by, after=seen, limit=PAGE)
+    last = found[PAGE - 1] if len(found) > PAGE else None
+    place = Place(getattr(last, by), last.pk) if last else None
+    return Listed(tuple(line_of(row) for row in found[:PAGE]), place, rows.count())
+
+
+def _waiting() -> TurnQuerySet:
+    return Turn.objects.filter(status=Status.WAITING)

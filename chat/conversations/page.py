@@ -1,0 +1,386 @@
+"""What pages show of the record: read-only questions, answered with frozen shapes.
+
+`as_json` gives the shapes of the websocket's frames (docs/protocol.md), so that a page that was just loaded and
+one that has followed the socket hold the same state.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import dropwhile
+
+from django.db.models import Q
+
+from chat.conversations.listing import (
+    BESIDE,
+    ConversationLine,
+    Json,
+    Listed,
+    conversations_of,
+    leaving_count,
+    line_of,
+    waiting_of,
+    with_all_of_lines,
+)
+from chat.conversations.versions import Lineage
+from chat.exceptions import NotFound
+from chat.memory.rebuild import first_remembered
+from chat.models import Conversation, Message, ToolCall, Turn, User
+from chat.models.conversation import Role
+from chat.models.turn import ACTIVE, Status
+from chat.tasks.panel import OPEN_SHOWN, TaskPanel, load_panel
+from chat.tasks.undo import CallChange, changes_of
+from chat.turns.events import WARNINGS
+
+TURNS_SHOWN = 10  # of a conversation, until the reader asks for more
+TURNS_LOADED = 25  # at once, of those before
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    """What somebody said."""
+
+    id: uuid.UUID
+    role: str
+    text: str
+    created_at: datetime
+    position: int | None
+    turn_id: uuid.UUID
+    client_id: uuid.UUID | None
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the `message` of frames, with the `client_id` by which a page knows its own."""
+        return {
+            "id": str(self.id),
+            "role": self.role,
+            "text": self.text,
+            "created_at": self.created_at.isoformat(),
+            "position": self.position,
+            "turn_id": str(self.turn_id),
+            "client_id": str(self.client_id) if self.client_id else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToolCall:
+    """Something the assistant did."""
+
+    call_id: str
+    name: str
+    arguments: Json
+    output: str | None
+    error: str | None
+    approval: str = ""
+    by: str = ""
+    undone: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it did, in the words of its name, for readers without scripts."""
+        return in_words(self.name, self.arguments)
+
+    def as_json(self) -> dict[str, Json]:
+        """Give an element of a snapshot's `tools`."""
+        shown: dict[str, Json] = {"call_id": self.call_id, "name": self.name, "arguments": self.arguments}
+        if self.output is not None:
+            shown["output"] = self.output
+        if self.error is not None:
+            shown["error"] = self.error
+        if self.approval:
+            shown["approval"] = self.approval
+        if self.by:
+            shown["by"] = self.by
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTurn:
+    """A turn: what was asked, what was done, what was answered."""
+
+    id: uuid.UUID
+    status: str
+    attempt: int
+    prompt: ShownMessage
+    reply: ShownMessage | None  # once there is one
+    text: str
+    reasoning: str
+    warning: str
+    error_code: str
+    error_detail: str
+    tools: tuple[ShownToolCall, ...]
+    replaces: uuid.UUID | None  # the turn whose place it took
+    versions: tuple[uuid.UUID, ...]  # those that had its place before, itself, and those after it
+    kept: tuple[ShownToolCall, ...]  # what earlier versions changed, which stays as it is
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ACTIVE
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a reply because something broke."""
+        return self.status == Status.FAILED
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the person ended it."""
+        return self.status == Status.STOPPED
+
+    @property
+    def warning_detail(self) -> str:
+        """The sentence of its warning."""
+        return WARNINGS.get(self.warning, self.warning)
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the turn as the page's script keeps it."""
+        return {
+            "id": str(self.id),
+            "status": self.status,
+            "attempt": self.attempt,
+            "prompt_id": str(self.prompt.id),
+            "prompt_text": self.prompt.text,
+            "prompt": self.prompt.as_json(),
+            "reply": self.reply.as_json() if self.reply else None,
+            "text": self.text if self.is_active else "",
+            "reasoning": self.reasoning,
+            "tools": [call.as_json() for call in self.tools],
+            "warning": {"code": self.warning, "detail": self.warning_detail} if self.warning else None,
+            "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
+            "replaces": str(self.replaces) if self.replaces else None,
+            "versions": [str(version) for version in self.versions],
+            "kept": [call.as_json() for call in self.kept],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which turns of a conversation are asked for: the newest, or those before, after or around one of its turns.
+
+    With `since` it is the newest, and all from that turn on.
+    """
+
+    before: uuid.UUID | None = None
+    after: uuid.UUID | None = None
+    around: uuid.UUID | None = None
+    since: uuid.UUID | None = None
+    size: int = TURNS_SHOWN
+
+    def cut(self, shown: Sequence[uuid.UUID], lineage: Lineage, active: int = 0) -> slice:
+        """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
+        since = self.since if self.since and lineage.has(self.since) else None
+        anchor = self.before or self.after or self.around or since
+        if anchor is not None and not lineage.has(anchor):
+            raise NotFound("There is no such turn.")
+        # Of a turn that was replaced meanwhile, where it would stand.
+        at = sum(lineage.seq(pk) < lineage.seq(anchor) for pk in shown) if anchor else 0
+        last = max(len(shown) - max(self.size, active), 0)
+        if self.before is not None:
+            return slice(max(at - self.size, 0), at)
+        if self.after is not None:
+            return slice(at + 1, at + 1 + self.size)
+        if self.around is not None:
+            start = min(max(at - self.size // 2, 0), last)
+            return slice(start, start + self.size)
+        return slice(min(at, last) if since else last, len(shown))
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPage:
+    """A part of one conversation (of one that has not begun, only the id), and what stands beside it."""
+
+    id: uuid.UUID
+    conversation: ConversationLine | None = None
+    turns: tuple[ShownTurn, ...] = ()
+    # The first and the last of the turns, where there are others before or after them.
+    earlier: uuid.UUID | None = None
+    later: uuid.UUID | None = None
+    # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
+    memory_start: uuid.UUID | None = None
+    panel: TaskPanel | None = None
+    listed: Listed = Listed(())
+    waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
+    changes: tuple[CallChange, ...] = ()  # of tasks, by the calls of the turns
+    leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
+    # The turn whose time is shown, where that is an earlier version of the conversation.
+    version: uuid.UUID | None = None
+
+    @property
+    def title(self) -> str:
+        """The title, or what a conversation without one is called."""
+        return (self.conversation and self.conversation.title) or "New chat"
+
+    @property
+    def says_where(self) -> bool:
+        """Whether it is to be told where the conversation lies or goes to, or, at a new chat, that others go."""
+        line = self.conversation
+        return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
+
+    def turns_as_json(self) -> dict[str, Json]:
+        """Give the turns, as a part of the conversation."""
+        return {
+            "turns": [turn.as_json() for turn in self.turns],
+            "changes": [change.as_json() for change in self.changes],
+            "earlier": str(self.earlier) if self.earlier else None,
+        }
+
+    def as_json(self) -> dict[str, Json]:
+        """Give what the page's script begins with."""
+        return {
+            "conversation_id": str(self.id),
+            "conversation": self.conversation.as_json() if self.conversation else None,
+            **self.turns_as_json(),
+            "memory_start": str(self.memory_start) if self.memory_start else None,
+            **(self.panel.as_json() if self.panel else {}),
+            **self.listed.as_json(),
+            "waiting": [str(key) for key in self.waiting],
+            "leaving": self.leaving,
+            "version": str(self.version) if self.version else None,
+        }
+
+
+def in_words(name: str, arguments: object) -> str:
+    """Say what a call does, in the words of its name."""
+    title = arguments.get("title") if isinstance(arguments, dict) else None
+    did = name.replace("_", " ").capitalize()
+    return f"{did}: {title}" if title else did
+
+
+def new_chat(person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = BESIDE) -> ChatPage:
+    """Return the page of a conversation that has no message yet, with so many open tasks and chats."""
+    return ChatPage(
+        id=conversation_id,
+        leaving=leaving_count(person),
+        panel=load_panel(person.pk, size=tasks),
+        listed=conversations_of(person, limit=chats),
+        waiting=tuple(waiting_of(person)),
+    )
+
+
+def chat(
+    person: User,
+    conversation_id: uuid.UUID,
+    version: uuid.UUID | None = None,
+    *,
+    part: Part | None = None,
+    tasks: int = OPEN_SHOWN,
+    chats: int = BESIDE,
+) -> ChatPage | None:
+    """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
+
+    With a version, as it was before another turn took that one's place (as it is now where none has); None where there
+    is no such turn.
+    """
+    page = turns_of(person, conversation_id, version, part)
+    if page is None:
+        return None
+    return replace(
+        page,
+        memory_start=None if page.version else first_remembered(conversation_id),
+        panel=load_panel(person.pk, size=tasks),
+        listed=conversations_of(person, limit=chats),
+        waiting=tuple(waiting_of(person)),
+    )
+
+
+def turns_of(
+    person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, part: Part | None = None
+) -> ChatPage | None:
+    """Give a part of a conversation as `chat` does, without what stands beside it."""
+    row = with_all_of_lines(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
+    if row is None:
+        return None
+    turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
+    lineage = Lineage(turns)
+    if version is not None and not lineage.has(version):
+        return None
+    if version is not None and lineage.is_current(version):
+        version = None
+    ids = lineage.shown(version)
+    shown = [turn for turn in turns if turn.pk in ids]
+    active = sum(1 for _ in dropwhile(lambda turn: turn.status not in ACTIVE, shown))
+    try:
+        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], lineage, active)
+    except NotFound:
+        return None
+    wanted = [turn.pk for turn in shown[cut]]
+    heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
+    # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
+    rows = list(Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt"))
+    changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
+    undone = {change.call_id for change in changes if change.undone}
+    return ChatPage(
+        id=row.pk,
+        conversation=line_of(row),
+        turns=tuple(_turns(rows, heirs, lineage, undone)),
+        changes=changes,
+        earlier=wanted[0] if wanted and cut.start > 0 else None,
+        later=wanted[-1] if wanted and cut.stop < len(shown) else None,
+        version=version,
+    )
+
+
+def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Turn | None:
+    """Return the turn with which a message is shown, the newest of several; None where there is no such message."""
+    theirs = Turn.objects.filter(user=person.pk, conversation=conversation_id)
+    return theirs.filter(Q(prompt=message_id) | Q(messages=message_id)).order_by("-seq").only("superseded_by").first()
+
+
+def _turns(
+    turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: Lineage, undone: Collection[str]
+) -> Iterable[ShownTurn]:
+    """Read what belongs to some of the turns that are shown; `heirs` took the place of earlier ones."""
+    said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
+    replies = {message.turn_id: _message(message) for message in said}
+    calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
+    kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
+    for call in ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *heirs]).order_by("id").defer("before"):
+        if call.turn_id not in heirs:
+            calls[call.turn_id][call.call_id] = _call(call, undone)
+        elif call.changed_something:
+            kept[heirs[call.turn_id]][call.call_id] = _call(call, undone)
+    for turn in turns:
+        own = calls[turn.pk]
+        yield ShownTurn(
+            id=turn.pk,
+            status=turn.status,
+            attempt=turn.attempt,
+            prompt=_message(turn.prompt),
+            reply=replies.get(turn.pk),
+            text=turn.text,
+            reasoning=turn.reasoning,
+            warning=turn.warning,
+            error_code=turn.error_code,
+            error_detail=turn.error_detail,
+            tools=tuple(own.values()),
+            replaces=turn.replaces_id,
+            versions=lineage.versions(turn.pk),
+            kept=tuple(call for call_id, call in kept[turn.pk].items() if call_id not in own),
+        )
+
+
+def _message(row: Message) -> ShownMessage:
+    return ShownMessage(
+        id=row.pk,
+        role=row.role,
+        text=row.text,
+        created_at=row.created_at,
+        position=row.position,
+        turn_id=row.turn_id,
+        client_id=row.client_id,
+    )
+
+
+def _call(row: ToolCall, undone: Collection[str]) -> ShownToolCall:
+    return ShownToolCall(
+        call_id=row.call_id,
+        name=row.name,
+        arguments=row.arguments,
+        output=row.output,
+        error=row.error,
+        approval=row.decision,
+        by=row.decided_by,
+        undone=row.call_id in undone,
+    )

@@ -1,0 +1,255 @@
+"""What a person does with a conversation: begin or name it, pin or archive it, throw it away, bring it back, delete it.
+
+Each verb locks the conversation and makes sure that it is the person's. Whatever they do with one but throw it away
+says that they still want it: retention counts from then.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from chat.assistant.model_config import check_name
+from chat.conversations.listing import ConversationLine, line_of
+from chat.exceptions import BadInput, Conflict, NotFound, TooLong
+from chat.infra.database_limits import long_statements
+from chat.infra.visible import has_visible
+from chat.memory.removal import remove_for_good
+from chat.memory.sync_store import opened
+from chat.models import Conversation, Turn
+from chat.models.conversation import TITLE_LENGTH
+from chat.models.retention import in_trash, leaving
+from chat.models.turn import ACTIVE, Status
+from chat.search.index import index_title
+from chat.turns.accept_context import make_conversation
+from chat.turns.cancel import close
+
+BATCH = 100
+HELD = "Your administrator has asked to keep this chat for now."
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A conversation that is no more."""
+
+    id: uuid.UUID
+    title: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """The conversations of a trash that are no more, and how many stay: held, or with a turn that has not ended."""
+
+    ids: tuple[uuid.UUID, ...]
+    left: int
+
+
+@dataclass(slots=True)
+class _Own:
+    """A conversation, with its session, that is locked until the transaction ends."""
+
+    row: Conversation
+    now: datetime
+
+    def moved(self, *, wanted: bool = True, **places: datetime | None) -> ConversationLine:
+        """Write where it lies now."""
+        if wanted:
+            places["kept_at"] = self.now
+        for name, value in places.items():
+            setattr(self.row, name, value)
+        self.row.save(update_fields=list(places))
+        return line_of(self.row)
+
+    def refuse_held(self) -> None:
+        """Raise Conflict where staff keep it; why is not told."""
+        session = getattr(self.row, "session", None)
+        if session is not None and session.is_held:
+            raise Conflict(HELD)
+
+
+def begin(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "", model: str = ""
+) -> ConversationLine:
+    """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
+
+    Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
+    where it is another's, BadInput, TooLong, TooManyConversations.
+    """
+    title, key = title_of(title), conversation_id or uuid.uuid4()
+    with transaction.atomic():
+        make_conversation(
+            user_id=user_id,
+            conversation_id=key,
+            now=timezone.now(),
+            title=title,
+            model=check_name(model) if model else "",
+        )
+        with _own(user_id, key) as own:
+            index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
+            return line_of(own.row)
+
+
+def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationLine:
+    """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        own.row.title = title_of(title)
+        if not own.row.title:
+            raise BadInput("A chat needs a title.")
+        own.row.save(update_fields=["title"])
+        return own.moved()
+
+
+def change(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str | None = None, model: str | None = None
+) -> ConversationLine:
+    """Change a conversation's title, or the model that answers from the next turn on.
+
+    Raise NotFound, Conflict in the trash, BadInput, TooLong.
+    """
+    name = None if model is None else check_name(model)
+    with transaction.atomic():
+        if title is not None:
+            rename(user_id=user_id, conversation_id=conversation_id, title=title)
+        with _not_in_trash(user_id, conversation_id) as own:
+            own.row.model = own.row.model if name is None else name
+            own.row.save(update_fields=["model"])
+            return own.moved()
+
+
+def title_of(text: str) -> str:
+    """Return a title as it is kept: one line, empty where there is nothing to see. Raise BadInput, TooLong."""
+    title = " ".join(text.split())
+    if len(title) > TITLE_LENGTH:
+        raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
+    if "\x00" in title or any("\ud800" <= character <= "\udfff" for character in title):
+        raise BadInput("The title has a character that cannot be stored.")
+    return title if has_visible(title) else ""
+
+
+def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        return own.moved(pinned_at=own.row.pinned_at or own.now, archived_at=None)
+
+
+def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        return own.moved(pinned_at=None)
+
+
+def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        return own.moved(archived_at=own.row.archived_at or own.now, pinned_at=None)
+
+
+def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        return own.moved(archived_at=None)
+
+
+def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Let retention count from now on. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as own:
+        return own.moved()
+
+
+def keep_all(*, user_id: uuid.UUID) -> int:
+    """Keep all of a person's conversations that would go to the trash within a week; return how many."""
+    now = timezone.now()
+    return leaving(now).owned_by(user_id).update(kept_at=now)
+
+
+def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation into the trash; what is under way in it is stopped, and what waits is not done.
+
+    It stays pinned or archived for when it is restored. Raise NotFound, Conflict where it is held.
+    """
+    with _own(user_id, conversation_id) as own:
+        own.refuse_held()
+        if own.row.trashed_at is not None:
+            return line_of(own.row)
+        _stop_turns(own)
+        return own.moved(trashed_at=own.now, wanted=False)
+
+
+def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Put a conversation back where it was before it went to the trash. Raise NotFound."""
+    with _own(user_id, conversation_id) as own:
+        return own.moved(trashed_at=None)
+
+
+@long_statements()
+def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
+    """Delete a conversation in the trash for good, with its session.
+
+    Raise NotFound, Conflict where it is not in the trash, held, or a turn in it has not ended, and MemoryUnavailable.
+    """
+    with _own(user_id, conversation_id) as own:
+        if own.row.trashed_at is None:
+            raise Conflict("Only a chat in the trash is deleted for good.")
+        own.refuse_held()
+        if Turn.objects.filter(conversation=own.row, status__in=ACTIVE).exists():
+            raise Conflict("The assistant is still busy in this chat. Please try again in a moment.")
+        purged = Purged(own.row.pk, own.row.title, own.row.last_position)
+        with opened(settings.AGENT_SESSION_DB_PATH) as file:
+            remove_for_good(file, [own.row])
+    return purged
+
+
+@long_statements()
+def empty_trash(*, user_id: uuid.UUID) -> Emptied:
+    """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
+    chosen = list(in_trash().owned_by(user_id).order_by("pk").values_list("pk", flat=True))
+    gone: list[uuid.UUID] = []
+    for start in range(0, len(chosen), BATCH):
+        with transaction.atomic():
+            locked = Conversation.objects.filter(pk__in=chosen[start : start + BATCH]).order_by("pk").locked()
+            ids = list(locked.values_list("pk", flat=True))
+            # Asked again, now that nobody can restore, hold or speak in them any more.
+            rows = list(in_trash().filter(pk__in=ids))
+            if rows:
+                with opened(settings.AGENT_SESSION_DB_PATH) as file:
+                    remove_for_good(file, rows)
+        gone += [row.pk for row in rows]
+    left = Conversation.objects.owned_by(user_id).filter(trashed_at__isnull=False).count()
+    return Emptied(tuple(gone), left)
+
+
+@contextmanager
+def _own(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
+    """Lock a person's conversation until what is done with it is committed."""
+    with transaction.atomic():
+        row = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
+        if row is None:
+            raise NotFound("There is no such conversation.")
+        # The session by a statement of its own, which sees what was committed before the lock was taken.
+        yield _Own(row, timezone.now())
+
+
+@contextmanager
+def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
+    """Lock a person's conversation; raise Conflict where it must be restored first."""
+    with _own(user_id, conversation_id) as own:
+        if own.row.trashed_at is not None:
+            raise Conflict("This chat is in the trash. Restore it first.")
+        yield own
+
+
+def _stop_turns(own: _Own) -> None:
+    """Close the turns that nobody runs, and ask the process of one that runs to stop it."""
+    active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt")
+    for turn in active.order_by("seq"):
+        if turn.status == Status.RUNNING:
+            turn.stop_asked = True
+            turn.save(update_fields=["stop_asked"])
+        else:
+            close(turn, now=own.now)

@@ -1,0 +1,135 @@
+"""What programs are shown of a person's conversations: lists that go on, and messages from the newest back."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from chat.conversations.listing import ConversationLine, line_of, with_all_of_lines
+from chat.exceptions import NotFound
+from chat.infra.pagination import newest_first
+from chat.models import Conversation, Message, Turn
+from chat.models.conversation import ConversationQuerySet
+from chat.models.turn import ACTIVE
+
+
+class Where(StrEnum):
+    """Which conversations are listed."""
+
+    ACTIVE = "active"  # neither archived nor in the trash, as beside the chat
+    PINNED = "pinned"
+    ARCHIVED = "archived"
+    TRASHED = "trashed"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message; its position is None in an earlier version of the conversation."""
+
+    id: uuid.UUID
+    role: str
+    text: str
+    created_at: datetime
+    position: int | None
+    turn_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A turn that has not ended."""
+
+    id: uuid.UUID
+    status: str
+    prompt_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation, a part of its messages (oldest first), whether older ones exist, and what is under way."""
+
+    line: ConversationLine
+    messages: tuple[Said, ...]
+    has_more: bool
+    turns: tuple[UnderWay, ...]
+
+
+def listed(
+    *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
+) -> list[ConversationLine]:
+    """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
+    rows = with_all_of_lines(_narrowed(Conversation.objects.owned_by(user_id), where))
+    return [line_of(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
+
+
+def line(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+    """Return a conversation as a line of a list. Raise NotFound."""
+    return line_of(_owned(user_id, conversation_id))
+
+
+def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before: uuid.UUID | None = None) -> Thread:
+    """Show a conversation with its newest messages, or with those before one of them. Raise NotFound."""
+    row = _owned(user_id, conversation_id)
+    # Before the messages: the reply of a turn that ends meanwhile is among them.
+    active = list(
+        Turn.objects.filter(conversation=row, status__in=ACTIVE)
+        .order_by("seq")
+        .values_list("id", "status", "prompt_id")
+    )
+    current = Message.objects.filter(conversation=row, position__isnull=False)
+    if before is not None:
+        position = current.filter(pk=before).values_list("position", flat=True).first()
+        if position is None:
+            raise NotFound("There is no such message in the conversation as it is now.")
+        current = current.filter(position__lt=position)
+    newest = list(current.order_by("-position")[: limit + 1])
+    return Thread(
+        line=line_of(row),
+        messages=tuple(said(message) for message in reversed(newest[:limit])),
+        has_more=len(newest) > limit,
+        turns=tuple(UnderWay(*turn) for turn in active),
+    )
+
+
+def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Said:
+    """Show one message. Raise NotFound."""
+    theirs = Message.objects.filter(conversation__user=user_id, conversation=conversation_id)
+    found = theirs.filter(pk=message_id).first()
+    if found is None:
+        raise NotFound("There is no such message.")
+    return said(found)
+
+
+def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:
+    """Say how far a turn is. Raise NotFound."""
+    theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id)
+    status = theirs.values_list("status", flat=True).first()
+    if status is None:
+        raise NotFound("There is no such turn.")
+    return status
+
+
+def said(row: Message) -> Said:
+    """Show a message."""
+    return Said(row.pk, row.role, row.text, row.created_at, row.position, row.turn_id)
+
+
+def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
+    row = with_all_of_lines(Conversation.objects.owned_by(user_id)).filter(pk=conversation_id).first()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return row
+
+
+def _narrowed(rows: ConversationQuerySet, where: Where) -> ConversationQuerySet:
+    match where:
+        case Where.ACTIVE:
+            return rows.filter(archived_at=None, trashed_at=None)
+        case Where.PINNED:
+            return rows.filter(pinned_at__isnull=False, archived_at=None, trashed_at=None)
+        case Where.ARCHIVED:
+            return rows.filter(archived_at__isnull=False, trashed_at=None)
+        case Where.TRASHED:
+            return rows.filter(trashed_at__isnull=False)
+        case Where.ALL:
+            return rows

@@ -1,0 +1,49 @@
+"""How often somebody may ask, counted in this process: what costs something is limited again where it is done."""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from django.conf import settings
+
+from chat.exceptions import RateLimited
+
+MINUTE = 60.0
+REMEMBERED = 10_000  # askers: of more, those who have not asked for the longest time are forgotten
+
+
+class Throttle:
+    """So many requests a minute by each asker: all at once where they like, then as they come back."""
+
+    def __init__(self, per_minute: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()  # how many requests are left, as of when
+
+    def count(self, asker: str) -> None:
+        """Count a request. Raise RateLimited."""
+        most = self._per_minute()
+        with self._lock:
+            now = self._clock()
+            left, then = self._asked.get(asker, (float(most), now))
+            left = min(float(most), left + (now - then) * most / MINUTE)
+            if left < 1:
+                wait = math.ceil((1 - left) * MINUTE / most)
+                raise RateLimited("That is too many requests in a short while.", retry_after=max(wait, 1))
+            self._asked[asker] = left - 1, now
+            self._asked.move_to_end(asker)
+            if len(self._asked) > REMEMBERED:
+                self._asked.popitem(last=False)
+
+    def forget_all(self) -> None:
+        """Begin anew with everybody."""
+        with self._lock:
+            self._asked.clear()
+
+
+# Requests of programs: of those who are signed in, and of addresses that are not.
+by_person = Throttle(lambda: settings.API_REQUESTS_PER_MINUTE)
+by_address = Throttle(lambda: settings.API_ANONYMOUS_PER_MINUTE)

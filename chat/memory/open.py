@@ -1,0 +1,159 @@
+"""Open a session for a turn: cut back to where the turn begins, mended or rebuilt where something is wrong with it."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from chat.exceptions import MemoryUnavailable
+from chat.infra.db_threads import in_database
+from chat.memory.adoption import CHANGED, Recorded, adopt, comparison, unknown
+from chat.memory.items import Item, faults
+from chat.memory.quarantine import MEANWHILE, Suspect, quarantine, suspects_in
+from chat.memory.rebuild import LastTurn, rebuild
+from chat.memory.statements import Begin, Fence, Replace, RowsChanged, Seal, Stored
+from chat.memory.store import SessionStore
+
+# How often a session is compared again that another program writes to meanwhile.
+TRIES = 10
+KEEPS_WRITING = "Another program keeps writing to this session."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it.
+
+    `has_adopted` tells, where no turn is remembered, that the record has items of another program.
+    """
+
+    session_id: str
+    conversation_id: uuid.UUID
+    fence: Fence
+    replaces: int | None
+    last: LastTurn | None
+    has_adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record.
+
+    `was_lost` tells that something was wrong with the memory; it is rebuilt also where the record went another way.
+    """
+
+    items: list[Item]
+    pruned: int | None = None
+    was_lost: bool = False
+
+
+async def open_session(store: SessionStore, place: Place) -> Opened:
+    """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
+    kept: set[int] = set()
+    for _ in range(TRIES):
+        found = await _found(await store.read(place.session_id), place)
+        # What an earlier try has put into quarantine is there already.
+        if suspects := [suspect for suspect in found.suspects if suspect.row_id not in kept]:
+            await in_database(quarantine, place.session_id, suspects)
+            kept.update(suspect.row_id for suspect in suspects)
+        if found.added:
+            await in_database(adopt, place.conversation_id, found.added)
+        with suppress(RowsChanged):
+            return await _ready(store, found, place)
+    raise MemoryUnavailable(KEEPS_WRITING)
+
+
+async def _ready(store: SessionStore, found: "_Found", place: Place) -> Opened:
+    """Write what makes a session ready. Raise RowsChanged where it is not the one that was compared any more."""
+    seen = found.stored.digest
+    if found.is_usable(place):
+        if not found.stored.is_intact:
+            await store.write(Seal(place.session_id, seen))
+        if found.begun:
+            await store.write(Begin(place.session_id, place.fence, (), place.replaces, seen))
+        return Opened(found.items)
+    rebuilt = await in_database(_rebuilt, found, place)
+    await store.write(Replace(place.session_id, place.fence, rebuilt.items, seen=seen))
+    return rebuilt
+
+
+def foresee(stored: Stored, place: Place) -> Opened:
+    """Return what `open_session` would make of a session that is stored like this, and change nothing."""
+    found = _compared(stored, place)
+    return Opened(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the file has for a turn: the items up to where it begins, what is wrong, and what the record does not have.
+
+    A session that only we have written is not compared with the record.
+    """
+
+    stored: Stored
+    begun: bool
+    items: list[Item]
+    suspects: list[Suspect]
+    added: list[Recorded]
+    is_faithful: bool
+
+    def is_usable(self, place: Place) -> bool:
+        """Tell whether the items can be given as they are."""
+        return self.is_faithful and not self.suspects and (self.begun or _is_in_step(self.stored, place))
+
+
+async def _found(stored: Stored, place: Place) -> _Found:
+    if stored.is_intact and not stored.bad:
+        return _compared(stored, place)
+    return await in_database(_compared, stored, place)
+
+
+def _compared(stored: Stored, place: Place) -> _Found:
+    begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
+    begun = begun and not _was_emptied(stored)
+    rows = [row for row in stored.rows if not begun or row.id <= stored.base]
+    wrong = faults([row.item for row in rows])
+    suspects = suspects_in(stored, rows, wrong)
+    if stored.is_intact:
+        return _Found(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
+    sound = [row for index, row in enumerate(rows) if index not in wrong]
+    found = comparison(place.conversation_id, stored, sound, before=place.fence.turn)
+    suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
+    added = found.added
+    if begun and stored.last is not None:
+        # A turn that is replaced or begins again takes the rows after its beginning away.
+        foreign = unknown(place.conversation_id, [row for row in stored.rows if row.id > stored.base])
+        if stored.last.turn != place.fence.turn:
+            added = [*added, *(Recorded(stored.last.turn, row.item) for row in foreign)]
+        elif stored.is_sealed:
+            suspects += [Suspect(row.id, row.item, MEANWHILE) for row in foreign]
+    return _Found(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
+
+
+def _rebuilt(found: _Found, place: Place, also: Sequence[Recorded] = ()) -> Opened:
+    limit = settings.AGENT_SESSION_MAX_MESSAGES
+    rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit, also=also)
+    was_lost = bool(found.suspects) or not found.is_faithful or _is_behind(found.stored, place)
+    return Opened(rebuilt.items, None if rebuilt.items == found.items else rebuilt.pruned, was_lost)
+
+
+def _is_in_step(stored: Stored, place: Place) -> bool:
+    """Tell whether the file ends with the attempt with which the record does."""
+    if place.last is None:
+        return stored.last is None and (bool(stored.ids) or not place.has_adopted)
+    return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
+
+
+def _is_behind(stored: Stored, place: Place) -> bool:
+    """Tell whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
+    if place.last is None:
+        return False
+    if place.last.is_missing or stored.last is None or _was_emptied(stored):
+        return True
+    return stored.last.turn < place.last.fence.turn or (stored.last == place.last.fence and not stored.ids)
+
+
+def _was_emptied(stored: Stored) -> bool:
+    """Tell whether somebody else took the items of a session that held some when its last turn began."""
+    return stored.base > 0 and not stored.ids

@@ -1,0 +1,147 @@
+"""Connections that last longer than a request: how many a user has, and until when their login or token holds."""
+
+import asyncio
+import logging
+import threading
+import uuid
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat.accounts import login_sessions, tokens
+from chat.exceptions import RateLimited
+from chat.infra.db_threads import in_database
+from chat.models import User
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """By what somebody is connected: a token, or else a login's cookie."""
+
+    user: User
+    cookie: str
+    token_id: uuid.UUID | None
+
+    @property
+    def key(self) -> uuid.UUID | str:
+        """What is looked at: whether it still holds."""
+        return self.token_id or self.cookie
+
+
+class Connection(Protocol):
+    """A socket, or a stream."""
+
+    async def login_ended(self) -> None:
+        """End it: whoever it is for is not signed in any more."""
+
+
+C = TypeVar("C", bound=Connection)
+
+# Released from whichever thread closes a response or collects it, maybe while another reservation is made.
+_lock = threading.RLock()
+
+
+class Slot(Generic[C]):
+    """A place among a user's connections of a kind; reserved before there is a connection, and released once."""
+
+    def __init__(self, connections: "Connected[C]", credential: Pass) -> None:
+        self.credential = credential
+        self._connections = connections
+        self._connection: weakref.ref[C] | None = None
+
+    @property
+    def connection(self) -> C | None:
+        """The connection, while there is one."""
+        return self._connection() if self._connection is not None else None
+
+    def open(self, connection: C) -> None:
+        """Name the connection, which is told when its login or token ends."""
+        self._connection = weakref.ref(connection)
+        self._connections.watch()
+
+    def release(self) -> None:
+        """Give the place back; more than once changes nothing."""
+        self._connections.discard(self)
+
+
+class Connected(Generic[C]):
+    """The connections of one kind: at most SOCKETS_PER_USER for each user."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._slots: set[Slot[C]] = set()
+        self._counts: Counter[uuid.UUID] = Counter()
+        self._watching: asyncio.Task[None] | None = None
+
+    def __iter__(self) -> Iterator[C]:
+        with _lock:
+            slots = list(self._slots)
+        return (connection for slot in slots if (connection := slot.connection) is not None)
+
+    def reserve(self, credential: Pass, *, spare: int = 0) -> Slot[C]:
+        """Reserve a place for a connection that is about to be made.
+
+        `spare` is a number of places beyond the user's limit. Raise RateLimited where all are taken.
+        """
+        with _lock:
+            if self._counts[credential.user.pk] >= settings.SOCKETS_PER_USER + spare:
+                raise RateLimited(f"Too many {self._what} are open; please close one first.", retry_after=5)
+            slot = Slot(self, credential)
+            self._slots.add(slot)
+            self._counts[credential.user.pk] += 1
+            return slot
+
+    @contextmanager
+    def reserved(self, credential: Pass, *, spare: int = 0) -> Iterator[Slot[C]]:
+        """Reserve a place for the connection that a block makes; release it if the block fails. Raise RateLimited."""
+        slot = self.reserve(credential, spare=spare)
+        try:
+            yield slot
+        except BaseException:
+            slot.release()
+            raise
+
+    def discard(self, slot: Slot[C]) -> None:
+        """Count a connection no longer."""
+        user_id = slot.credential.user.pk
+        with _lock:
+            if slot in self._slots:
+                self._slots.remove(slot)
+                self._counts[user_id] -= 1
+                if not self._counts[user_id]:
+                    del self._counts[user_id]
+
+    def watch(self) -> None:
+        """Check the logins and tokens of connections for as long as there are any."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while self._slots:
+            await asyncio.sleep(LOOK_EVERY)
+            with _lock:
+                open_slots = [slot for slot in self._slots if slot.connection is not None]
+            try:
+                ended = await in_database(_ended, [slot.credential for slot in open_slots])
+            except DatabaseError as error:
+                logger.warning("Logins cannot be looked at: %s", error)
+                continue
+            for slot in open_slots:
+                if slot.credential.key in ended and (connection := slot.connection) is not None:
+                    await connection.login_ended()
+
+
+def _ended(shown: list[Pass]) -> set[uuid.UUID | str]:
+    people = {one.cookie: one.user for one in shown if one.token_id is None}
+    keys = {one.token_id for one in shown if one.token_id is not None}
+    return {*(login_sessions.ended(people) if people else ()), *(tokens.ended(keys) if keys else ())}

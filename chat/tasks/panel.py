@@ -1,0 +1,149 @@
+"""The to-do list as pages and sockets show it: a bounded part of it, and the changes since a revision."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+
+from django.db.models import Count, Q
+
+from chat.models import Turn
+from chat.models.task import Task, TaskCounter
+from chat.models.turn import Decision, Status
+from chat.tasks import services as tasks
+
+OPEN_SHOWN = 500
+COMPLETED_SHOWN = 50
+# Changes of more tasks than this are not sent: the client loads the panel again.
+CHANGES_SENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPanel:
+    """Some of a person's tasks, in the order of the panel, and how many there are.
+
+    `named` holds those that a waiting approval is about and that are in neither list.
+    """
+
+    revision: int
+    open: list[Task]
+    completed: list[Task]
+    named: list[Task]
+    open_count: int
+    completed_count: int
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All that were loaded."""
+        return [*self.open, *self.completed, *self.named]
+
+    @property
+    def open_left(self) -> int:
+        """How many open ones are not shown."""
+        return self.open_count - len(self.open)
+
+    @property
+    def completed_left(self) -> int:
+        """How many completed ones are not shown."""
+        return self.completed_count - len(self.completed)
+
+    @property
+    def next_size(self) -> int:
+        """How many open tasks a larger panel shows."""
+        return len(self.open) + OPEN_SHOWN
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the page's script begins with."""
+        return {
+            "tasks": [tasks.view(task) for task in self.tasks],
+            "tasks_revision": self.revision,
+            "task_counts": {"open": self.open_count, "completed": self.completed_count},
+        }
+
+
+def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
+    """Return a person's panel with at most `size` open tasks."""
+    theirs = Task.objects.owned_by(user_id)
+    # Before the tasks: what changes in between is sent once more, and no harm done.
+    revision = current_revision(user_id)
+    still_open = list(theirs.filter(completed_at=None).order_by(*tasks.PANEL_ORDER)[:size])
+    completed = list(theirs.exclude(completed_at=None).order_by("-completed_at", "-number")[:COMPLETED_SHOWN])
+    loaded = {task.number for task in (*still_open, *completed)}
+    numbers = _awaiting_approval(user_id) - loaded
+    named = list(theirs.filter(number__in=numbers)) if numbers else []
+    is_whole = len(still_open) < size and len(completed) < COMPLETED_SHOWN
+    counts = (len(still_open), len(completed)) if is_whole else _counts(user_id)
+    return TaskPanel(revision, still_open, completed, named, *counts)
+
+
+def current_revision(user_id: uuid.UUID) -> int:
+    """Return the revision of a person's list."""
+    return TaskCounter.objects.filter(pk=user_id).values_list("revision", flat=True).first() or 0
+
+
+def is_overdue(task: Task, now: datetime) -> bool:
+    """Return whether a task should have been done by now, the person's own clock."""
+    if task.completed_at is not None or task.due_date is None:
+        return False
+    return datetime.combine(task.due_date, task.due_time or time.max) < now.replace(tzinfo=None)
+
+
+def _counts(user_id: uuid.UUID) -> tuple[int, int]:
+    counts = Task.objects.owned_by(user_id).aggregate(
+        open=Count("pk", filter=Q(completed_at=None)), completed=Count("completed_at")
+    )
+    return counts["open"], counts["completed"]
+
+
+def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
+    """Return the numbers that calls name which wait for the person's decision."""
+    waiting = Turn.objects.filter(
+        user_id=user_id, status=Status.WAITING, tool_calls__decision=Decision.AWAITING
+    ).values_list("tool_calls__arguments", flat=True)
+    numbers = [arguments.get("numbers") for arguments in waiting if isinstance(arguments, dict)]
+    listed = [number for some in numbers if isinstance(some, list) for number in some]
+    return {number for number in listed if isinstance(number, int) and 0 < number < 2**31}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanges:
+    """What changed in a person's list between two revisions."""
+
+    since: int
+    revision: int
+    changed: list[Task]
+    removed: list[uuid.UUID]
+    open_count: int
+    completed_count: int
+
+    def as_frame(self) -> dict[str, Any]:
+        """Return the frame `tasks.changed`; `reload` stands for more changes than a frame carries."""
+        reload = len(self.changed) + len(self.removed) > CHANGES_SENT
+        return {
+            "type": "tasks.changed",
+            "since": self.since,
+            "revision": self.revision,
+            "tasks": [] if reload else [tasks.view(task) for task in self.changed],
+            "removed": [] if reload else [str(key) for key in self.removed],
+            "counts": {"open": self.open_count, "completed": self.completed_count},
+            "reload": reload,
+        }
+
+
+def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]) -> TaskChanges:
+    """Return what changed after a revision at which the list held the tasks `known`."""
+    theirs = Task.objects.owned_by(user_id)
+    revision = current_revision(user_id)
+    changed = list(theirs.filter(revision__gt=since).order_by("number"))
+    open_count, completed_count = _counts(user_id)
+    together = {*known, *(task.pk for task in changed)}
+    removed: list[uuid.UUID] = []
+    if len(together) != open_count + completed_count:
+        removed = list(together - task_ids(user_id))
+    return TaskChanges(since, revision, changed, removed, open_count, completed_count)
+
+
+def task_ids(user_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return the ids of a person's tasks."""
+    return set(Task.objects.owned_by(user_id).values_list("pk", flat=True))

@@ -1,0 +1,248 @@
+"""A conversation while something is accepted in it: locked, with the person, until the transaction ends."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.assistant.model_config import name_in_use
+from chat.exceptions import Conflict, NotFound, RateLimited, TooManyConversations
+from chat.models import Conversation, Message, Turn
+from chat.models.conversation import Role
+from chat.models.sql import ENDS_WHEN_IDLE, change, select
+from chat.models.turn import Status
+from chat.search.index import index_message, index_title
+from chat.turns.cancel import Closed, close
+from chat.turns.lease import LEASE
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+_LOCK = f"""
+SELECT c.title, c.last_seq, c.last_position, c.model, {ENDS_WHEN_IDLE}
+FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
+WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
+"""  # noqa: S608 - our own words
+# Nobody else makes conversations of the person until the transaction ends.
+_MAKING = "SELECT pg_advisory_xact_lock(hashtextextended('conversations of ' || %(user)s::text, 0))"
+_LOOK = """
+SELECT
+    (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
+    (SELECT t.accepted_at FROM chat_turn t WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s
+        ORDER BY t.accepted_at DESC OFFSET %(limit)s - 1 LIMIT 1),
+    count(*), count(*) FILTER (WHERE status = 'queued'), (array_agg(id) FILTER (WHERE status = 'waiting'))[1]
+FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
+"""
+# The newest first. What a turn took up from the one that it tries again is counted with that turn only.
+_TOKENS = """
+SELECT t.accepted_at, (t.usage->>'input_tokens')::bigint + (t.usage->>'output_tokens')::bigint FROM chat_turn t
+WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_tokens'
+    AND NOT (t.status IN ('failed', 'stopped') AND EXISTS (
+        SELECT FROM chat_turn r WHERE r.replaces_id = t.id AND r.prompt_id = t.prompt_id))
+ORDER BY t.accepted_at DESC
+"""
+# The messages of turns that are current no more, what they answered and what they said; search finds them no more.
+_SUPERSEDE = """
+WITH superseded AS (
+    UPDATE chat_turn SET superseded_by_id = %(new)s
+    WHERE conversation_id = %(conversation)s AND seq >= %(from)s AND superseded_by_id IS NULL RETURNING id, prompt_id
+), earlier AS (
+    UPDATE chat_message SET position = NULL
+    WHERE conversation_id = %(conversation)s AND id IS DISTINCT FROM %(keep)s
+        AND (id IN (SELECT prompt_id FROM superseded) OR turn_id IN (SELECT id FROM superseded) AND role = 'assistant')
+    RETURNING id
+)
+DELETE FROM chat_messagevector WHERE message_id IN (SELECT id FROM earlier)
+"""
+_MOVE_UP = """
+UPDATE chat_message SET position = moved.position
+FROM (
+    SELECT id, row_number() OVER (ORDER BY position) AS position
+    FROM chat_message WHERE conversation_id = %(conversation)s AND position IS NOT NULL
+) moved
+WHERE moved.id = chat_message.id AND moved.position <> chat_message.position
+"""
+_STORE = """
+WITH moved AS (
+    UPDATE chat_conversation
+    SET title = %(title)s, model = %(model)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s,
+        archived_at = NULL, trashed_at = NULL
+    WHERE id = %(conversation)s
+), said AS (
+    INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
+    SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
+    WHERE %(is_said)s
+)
+INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, model, owner,
+    lease_until, attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
+VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(client)s, %(seq)s, %(status)s,
+    %(turn_model)s, %(owner)s, %(lease_until)s, 1, '', '[]', '', '', '', %(now)s, %(started_at)s)
+"""
+
+
+@dataclass(slots=True)
+class Place:
+    """A conversation and what is under way in it, as it is until the transaction ends."""
+
+    user_id: uuid.UUID
+    conversation_id: uuid.UUID
+    client_id: uuid.UUID
+    now: datetime
+    title: str
+    last_seq: int
+    last_position: int
+    model: str
+    stored_title: str = ""
+    known: Turn | None = None  # what was accepted with the same `client_id`
+    active: int = 0
+    queued: int = 0
+    waiting: uuid.UUID | None = None  # the turn that waits for a decision
+    first_of_minute: datetime | None = None  # where the limit is reached
+    closed: Closed | None = None
+
+    def check_limits(self) -> None:
+        """Raise RateLimited where the person says too much, or too many messages wait."""
+        if self.first_of_minute is not None:
+            limit = settings.MESSAGES_PER_MINUTE
+            wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
+            detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
+            raise RateLimited(detail, retry_after=wait)
+        if settings.TOKENS_PER_DAY is not None:
+            self._check_tokens(settings.TOKENS_PER_DAY)
+        if self.queued >= settings.QUEUE_PER_CONVERSATION:
+            detail = "Too many messages are waiting in this conversation; please wait for a reply."
+            raise RateLimited(detail, retry_after=5)
+
+    def _check_tokens(self, limit: int) -> None:
+        used = 0
+        for accepted_at, tokens in select(_TOKENS, {"user": self.user_id, "since": self.now - DAY}):
+            used += tokens
+            if used >= limit:
+                wait = int((accepted_at + DAY - self.now).total_seconds()) + 1
+                hours = max(round(wait / 3600), 1)
+                detail = f"That is more than {limit:,} tokens a day; please go on in {hours} hour{'s' * (hours > 1)}."
+                raise RateLimited(detail, retry_after=wait)
+
+    def choose_model(self, name: str) -> None:
+        """Take the model that a person chose before the first message; one that is not configured is let pass."""
+        if self.last_seq == 0 and name and name_in_use(name) == name:
+            self.model = name
+
+    def check_idle(self) -> None:
+        """Close a turn that waits; raise Conflict where one runs or is queued."""
+        self.close_waiting()
+        if self.active:
+            raise Conflict("The assistant is still answering; please wait for it, or stop it first.")
+
+    def close_waiting(self) -> None:
+        """End the turn that waits for a decision: the person says something else."""
+        if self.waiting is not None:
+            self.closed = close(Turn.objects.select_related("prompt").get(pk=self.waiting), now=self.now)
+            self.last_position += self.closed.message is not None
+            self.active -= 1
+
+    def supersede(self, old: Turn, new: Turn, *, keep: uuid.UUID | None = None) -> None:
+        """Make a turn and all after it an earlier version; a message that is kept stays current."""
+        values = {"conversation": self.conversation_id, "from": old.seq, "new": new.pk, "keep": keep}
+        change(_SUPERSEDE, values)
+        change(_MOVE_UP, values)
+        self.last_position = Message.objects.filter(conversation=self.conversation_id, position__gt=0).count()
+
+    def new_turn(self) -> Turn:
+        """Make the conversation's next turn."""
+        self.last_seq += 1
+        return Turn(
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            client_id=self.client_id,
+            seq=self.last_seq,
+            status=Status.QUEUED,
+            accepted_at=self.now,
+        )
+
+    def new_message(self, turn: Turn, text: str) -> Message:
+        """Make the message that a turn answers."""
+        self.last_position += 1
+        return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
+
+
+def make_conversation(
+    *, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "", model: str = ""
+) -> None:
+    """Make a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
+
+    Every conversation is made here.
+    """
+    select(_MAKING, {"user": user_id})
+    if Conversation.objects.filter(pk=conversation_id).exists():
+        return
+    limit = settings.CONVERSATIONS_PER_USER
+    if Conversation.objects.owned_by(user_id)[limit - 1 : limit].exists():
+        raise TooManyConversations(limit)
+    fresh = Conversation(pk=conversation_id, user_id=user_id, title=title, model=model, updated_at=now)
+    # Somebody else may make one with this id at the same moment.
+    Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
+
+
+def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> Place:
+    """Lock a conversation, made first where there is none, and look at what is under way.
+
+    Raise NotFound, TooManyConversations.
+    """
+    now = timezone.now()
+    values = {"user": user_id, "conversation": conversation_id, "client": client_id}
+    locked = select(_LOCK, values)
+    if not locked and make:
+        make_conversation(user_id=user_id, conversation_id=conversation_id, now=now)
+        locked = select(_LOCK, values)
+    if not locked:
+        raise NotFound("There is no such conversation.")
+    place = Place(user_id, conversation_id, client_id, now, *locked[0][:4])
+    place.stored_title = place.title
+    limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
+    ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
+    if known is not None:
+        place.known = Turn.objects.select_related("prompt").get(pk=known)
+    return place
+
+
+def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
+    """Store a turn and, unless it answers one again, its message; running at once where nothing is before it."""
+    if runner is not None and not place.active:
+        turn.status, turn.owner = Status.RUNNING, runner
+        turn.lease_until, turn.started_at = place.now + LEASE, place.now
+        turn.model = name_in_use(place.model)
+    values = {
+        "conversation": place.conversation_id,
+        "user": place.user_id,
+        "client": place.client_id,
+        "now": place.now,
+        "title": place.title,
+        "model": place.model,
+        "turn_model": turn.model,
+        "position": place.last_position,
+        "message": turn.prompt.pk,
+        "text": turn.prompt.text,
+        "is_said": turn.prompt.turn_id == turn.pk,
+        "turn": turn.pk,
+        "replaces": turn.replaces_id,
+        "seq": turn.seq,
+        "status": turn.status,
+        "owner": turn.owner,
+        "lease_until": turn.lease_until,
+        "started_at": turn.started_at,
+    }
+    change(_STORE, values)
+    turn._state.adding = False
+    _index(place, turn)
+
+
+def _index(place: Place, turn: Turn) -> None:
+    """Let search find what was stored."""
+    owner = {"conversation_id": place.conversation_id, "user_id": place.user_id}
+    if turn.prompt.turn_id == turn.pk:
+        index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=place.now, **owner)
+    if place.title != place.stored_title:
+        index_title(title=place.title, **owner)

@@ -1,0 +1,67 @@
+"""End a turn that nobody runs: one that waits in the queue, or for a person's decision."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from chat.infra.storable import storable
+from chat.memory.metadata import reflect_closing
+from chat.models import Message, ToolCall, Turn
+from chat.models.conversation import Role
+from chat.models.sql import select
+from chat.models.turn import SUPERSEDED, Decision, Status
+from chat.turns import journal as journals
+from chat.turns.events import MessageView, message_view, reply_id
+
+NOT_DONE = {"ok": False, "error": SUPERSEDED, "detail": "This was not done: nobody decided before something else came."}
+
+_NEXT_POSITION = """
+UPDATE chat_conversation SET last_position = last_position + 1, updated_at = %(now)s WHERE id = %(conversation)s
+RETURNING last_position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A turn that was stopped; the calls that were declined by it, and what it had said."""
+
+    turn_id: uuid.UUID
+    attempt: int
+    declined: tuple[str, ...]
+    message: MessageView | None
+
+
+def close(turn: Turn, *, now: datetime) -> Closed:
+    """Stop a turn in the caller's transaction, which has locked its conversation: what it asked for is not done.
+
+    Of one that had begun, the session was cut back to where it began; that this is a new attempt tells the next turn to
+    learn from the record what happened.
+    """
+    awaiting = ToolCall.objects.filter(turn=turn, decision=Decision.AWAITING)
+    declined = tuple(awaiting.values_list("call_id", flat=True))
+    awaiting.update(decision=Decision.DECLINED, decided_by=SUPERSEDED, output=json.dumps(NOT_DONE))
+    journal = journals.load(turn)
+    message = _say(turn, now) if turn.text else None
+    if turn.status == Status.WAITING or turn.attempt > 1:
+        turn.attempt += 1
+    turn.status, turn.ended_at = Status.STOPPED, now
+    turn.owner = turn.lease_until = None
+    turn.items = storable(journals.as_items(turn.prompt.text, journal)) if journal.steps else []
+    turn.usage = journal.usage
+    turn.save(update_fields=["status", "ended_at", "attempt", "owner", "lease_until", "items", "usage"])
+    reflect_closing(turn.conversation_id, now=now)
+    return Closed(turn.pk, turn.attempt, declined, message_view(message) if message else None)
+
+
+def _say(turn: Turn, now: datetime) -> Message:
+    ((position,),) = select(_NEXT_POSITION, {"conversation": turn.conversation_id, "now": now})
+    return Message.objects.create(
+        pk=reply_id(turn.pk),
+        conversation_id=turn.conversation_id,
+        turn=turn,
+        role=Role.ASSISTANT,
+        text=turn.text,
+        position=position,
+        created_at=now,
+    )

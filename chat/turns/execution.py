@@ -1,0 +1,414 @@
+"""Play one turn: run the agent over the session and the journal, and say how it ended."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+
+from agents import (
+    Agent,
+    AgentsException,
+    InputGuardrailTripwireTriggered,
+    MaxTurnsExceeded,
+    Model,
+    ModelResponse,
+    RunConfig,
+    RunContextWrapper,
+    RunErrorHandlerInput,
+    RunErrorHandlerResult,
+    RunHooks,
+    Runner,
+    RunResultStreaming,
+    Tool,
+    ToolErrorFormatterArgs,
+    ToolExecutionConfig,
+    Usage,
+)
+from agents.tool_context import ToolContext
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat.assistant import outputs
+from chat.assistant.agent import build_agent
+from chat.assistant.configured import is_offline
+from chat.assistant.context import Call, Effect, TurnContext
+from chat.assistant.endpoints.context_window import Window
+from chat.assistant.endpoints.providers import primary
+from chat.assistant.endpoints.validation.model import NO_ANSWER
+from chat.assistant.guardrail import build_guardrail
+from chat.assistant.relevance import REFUSAL
+from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
+from chat.infra import notifications
+from chat.infra.db_threads import in_database, outcome
+from chat.memory.items import Item
+from chat.memory.session import AgentSessionMemory
+from chat.memory.store import SessionStore
+from chat.models import Turn
+from chat.models.task import LOOKS
+from chat.models.turn import Status
+from chat.turns import journal as journals
+from chat.turns.events import (
+    WARNINGS,
+    ApprovalRequested,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnResumed,
+    TurnStarted,
+    Warned,
+    WarningCode,
+)
+from chat.turns.finish import Ending
+from chat.turns.journal import Journal
+from chat.turns.lease import DEADLY, hold_of
+from chat.turns.log import TurnLog
+from chat.turns.replay import PlaybackModel
+from chat.turns.turn_input import Brief, read_brief
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
+MAX_STEPS = 24
+
+BROKEN = ("internal", "Something went wrong while answering.")
+
+
+class Play:
+    """One attempt at a turn in this process."""
+
+    def __init__(
+        self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog, brief: Brief | None = None
+    ) -> None:
+        self.turn = turn
+        self.log = log
+        self._model = model
+        self._store = store
+        self._acting: set[asyncio.Future[Any]] = set()
+        self._apart: set[asyncio.Future[str]] = set()
+        self._brief = brief
+        self._memory: AgentSessionMemory | None = None
+        self._result: RunResultStreaming | None = None
+        self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
+        self._was_lost = False  # the session, and rebuilt from the record
+        self._was_shortened = False  # a request, for its size
+        self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
+
+    async def play(self) -> Ending:
+        """Run the agent to its end, or until it asks for a decision.
+
+        Raise TurnLost, or CancelledError where the turn was stopped.
+        """
+        brief = self._brief
+        if brief is None:
+            brief = self._brief = await in_database(read_brief, self.turn)
+        if not brief.allowed:
+            return await self._failed("forbidden", "This account has been closed.")
+        if self.turn.cut_off >= DEADLY:
+            return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
+        self._announce(brief.journal)
+        memory = self._memory = AgentSessionMemory(
+            brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
+        )
+        opened = await memory.open(brief.place)
+        if opened is not None and opened.pruned is None and len(opened.items) < brief.held:
+            # A process died when it had pruned and not said so yet.
+            self._pruned = brief.pruned + brief.held - len(opened.items)
+        elif opened is not None and opened.pruned is not None:
+            self._pruned = opened.pruned
+            if opened.was_lost:
+                self._was_lost = True
+                self._warn("context_rebuilt")
+        window = Window(brief.sent, self._warn_of_shortening)
+        model = PlaybackModel(self._model, brief.journal, self.log, window)
+        self._invalid = model.refused
+        try:
+            await self._run(brief, model, memory)
+        except InputGuardrailTripwireTriggered:
+            return await self._refused()
+        except MaxTurnsExceeded:
+            return await self._failed("too_many_steps", "That took too many steps; please ask for less at once.")
+        except ModelFailed as failure:
+            return await self._failed(failure.code, failure.detail)
+        except AgentsException as error:
+            _raise_ours(error)  # the SDK wraps what a tool raises
+            # Its text may quote what the model said, which logs are not to hold.
+            logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
+            await in_database(journals.void_step, brief.hold, n=model.step)
+            return await self._failed("model_error", "The assistant's answer could not be used.")
+        if asks := self._asks():
+            return await self._waiting(asks)
+        if not self.log.text.strip():
+            return await self._failed("model_error", NO_ANSWER)
+        return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
+
+    async def broken(self) -> Ending:
+        """Say how the turn ended when something went wrong that nobody foresaw."""
+        return await self._failed(*BROKEN)
+
+    def lost(self) -> Ending:
+        """Say how the turn ended when what it did cannot be stored."""
+        code, detail = BROKEN
+        return Ending(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
+
+    async def stopped(self) -> Ending:
+        """Say how the turn ended when it was stopped: what was seen stays, and the session is told so.
+
+        One that had not begun is not remembered, like one that is stopped in the queue.
+        """
+        if self._memory is None and self.turn.attempt == 1 and self.turn.replaces_id is None:
+            return Ending(status=Status.STOPPED, text="", items=[])
+        return await self._cut_short(Status.STOPPED, partial=True)
+
+    async def settle(self) -> None:
+        """Wait until nothing of the run is under way any more."""
+        for task in self._apart:
+            task.cancel()
+        if self._result is not None:
+            self._result.cancel()
+            if self._result.run_loop_task is not None:
+                await asyncio.wait({self._result.run_loop_task})
+        while under_way := self._acting | self._apart:
+            await asyncio.wait(under_way)
+
+    # -- the run
+
+    async def _run(self, brief: Brief, model: PlaybackModel, memory: AgentSessionMemory) -> None:
+        guarded = settings.AGENT_GUARDRAIL and not brief.journal.steps
+        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
+        self._result = Runner.run_streamed(
+            build_agent(model, guardrail),
+            brief.prompt,
+            context=self._context(brief, model.refused),
+            max_turns=MAX_STEPS,
+            hooks=_Journaling(self, model),
+            session=memory,
+            error_handlers={"model_refusal": _keep_refusal},
+            run_config=RUN_CONFIG,
+        )
+        async for _ in self._result.stream_events():
+            pass  # what is worth showing goes to the log where it arises
+
+    def _context(self, brief: Brief, refused: Mapping[str, str]) -> TurnContext:
+        pruned = brief.pruned if self._pruned is None else self._pruned
+        return TurnContext(
+            user_id=self.turn.user_id,
+            conversation_id=self.turn.conversation_id,
+            seq=self.turn.seq,
+            now=brief.now,
+            week_start=brief.week_start,
+            output_limit=None if is_offline() else outputs.LIMIT,
+            beginning_forgotten=pruned > 0,
+            act=self._act,
+            act_apart=self._act_apart,
+            settled=brief.journal.settled,
+            refused=refused,
+            kept=brief.kept,
+            changed_outside=brief.changed_outside,
+        )
+
+    async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
+        if (refusal := self._invalid.get(call.id)) is not None:
+            effect = partial(Effect, json.loads(refusal))
+        output = await self._journaled(journals.perform, self._known().hold, call, effect)
+        await self._acted(call, output)
+        return output
+
+    async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
+        hold = self._known().hold
+        output = await self._journaled(journals.begin, hold, call)
+        if output is None:
+            refusal = self._invalid.get(call.id)
+            task = asyncio.ensure_future(body() if refusal is None else _answer(refusal))
+            self._apart.add(task)
+            task.add_done_callback(partial(self._ended, call))
+            output = await self._journaled(journals.complete, hold, call, await task)
+        await self._acted(call, output)
+        return output
+
+    def _ended(self, call: Call, task: asyncio.Future[str]) -> None:
+        self._apart.discard(task)
+        if task.cancelled():
+            self.log.append(ToolFinished(call.id, error=journals.CUT_OFF))
+
+    async def _journaled(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        acting = asyncio.ensure_future(in_database(write, *args, **kwargs))
+        self._acting.add(acting)
+        acting.add_done_callback(self._acting.discard)
+        return await outcome(acting)
+
+    async def _acted(self, call: Call, output: str) -> None:
+        if not self.was_done(call.id):
+            self.log.append(ToolFinished(call.id, output))
+            if call.name not in LOOKS:
+                await notifications.tasks_changed(self.turn.user_id, [self.turn.conversation_id])
+
+    def was_done(self, call_id: str) -> bool:
+        """Tell whether a call was answered before this attempt."""
+        return call_id in self._known().journal.done
+
+    def _asks(self) -> list[ApprovalRequested]:
+        """Return the calls that a person must decide about before the turn goes on."""
+        return [
+            ApprovalRequested(call.call_id or "", call.name or "", journals.parsed(call.arguments or ""))
+            for call in (self._result.interruptions if self._result else ())
+        ]
+
+    def _announce(self, journal: Journal) -> None:
+        if self.turn.attempt == 1:
+            self.log.append(TurnStarted())
+        if self.turn.attempt > 1 or journal.steps:
+            # The text was saved now and then, so that it may go beyond the journal or end before it.
+            text = journal.text + self.turn.text[len(journal.text) :]
+            reasoning = journal.reasoning or None
+            self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
+
+    def _warn_of_memory(self) -> None:
+        self._warn("context_unavailable")
+
+    def _warn_of_shortening(self) -> None:
+        if not self._was_shortened:
+            self._was_shortened = True
+            self._warn("context_shortened")
+
+    def _warn(self, code: WarningCode) -> None:
+        self.log.append(Warned(code, WARNINGS[code]))
+
+    def _known(self) -> Brief:
+        assert self._brief is not None  # noqa: S101 - read before anything runs
+        return self._brief
+
+    # -- its end
+
+    async def _refused(self) -> Ending:
+        self.log.append(TextDelta(REFUSAL, len(self.log.text)))
+        prompt = self._known().prompt
+        return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
+
+    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> Ending:
+        """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
+        await self._rewrite([])
+        return replace(await self._ending(Status.WAITING, []), asks=asks)
+
+    async def _failed(self, code: str, detail: str) -> Ending:
+        ending = await self._cut_short(Status.FAILED, partial=False)
+        return replace(ending, error_code=code, error_detail=detail)
+
+    async def _cut_short(self, status: Status, *, partial: bool) -> Ending:
+        """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
+        await self.settle()
+        journal = await in_database(journals.load, self.turn)
+        rest = self.log.text[len(journal.text) :].strip() if partial else ""
+        items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
+        return await self._rewritten(status, items)
+
+    async def _rewritten(self, status: Status, items: Sequence[Item]) -> Ending:
+        await self._rewrite(items)
+        return await self._ending(status, items)
+
+    async def _rewrite(self, items: Sequence[Item]) -> None:
+        await self.settle()
+        if self._memory is not None:
+            await self._memory.rewrite(items)
+
+    async def _ending(self, status: Status, items: Sequence[Item]) -> Ending:
+        unavailable = self._memory is None or self._memory.unavailable
+        size = None
+        if not unavailable:
+            try:
+                size = await self._store.size(self._known().place.session_id)
+            except MemoryUnavailable:
+                unavailable = True
+        return Ending(
+            status=status,
+            text=self.log.text,
+            reasoning=self.log.reasoning,
+            items=items,
+            usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
+            size=size,
+            pruned=self._pruned,
+            warning=self._warning(unavailable and self._memory is not None),
+        )
+
+    def _warning(self, unavailable: bool) -> str:
+        if unavailable:
+            return "context_unavailable"
+        if self._was_lost:
+            return "context_rebuilt"
+        return "context_shortened" if self._was_shortened else ""
+
+
+class _Journaling(RunHooks[TurnContext]):
+    """Writes each response into the journal before its calls run, and tells the log of each call."""
+
+    def __init__(self, play: Play, model: PlaybackModel) -> None:
+        self._play = play
+        self._model = model
+
+    async def on_llm_end(
+        self, context: RunContextWrapper[TurnContext], agent: Agent[TurnContext], response: ModelResponse
+    ) -> None:
+        if self._model.from_journal:
+            return
+        await in_database(
+            journals.record_step,
+            hold_of(self._play.turn),
+            n=self._model.step,
+            response=response,
+            duration_ms=self._model.duration_ms,
+            sent=self._model.sent,
+            model=self._model.name,
+        )
+        if self._play.turn.cut_off:
+            await in_database(journals.survived, hold_of(self._play.turn))
+
+    async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
+        if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
+            arguments = journals.parsed(context.tool_arguments)
+            self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+
+
+async def _answer(output: str) -> str:
+    return output
+
+
+def _not_found(error: ToolErrorFormatterArgs[Any]) -> str | None:
+    """Return the output of a call of a tool that there is not."""
+    if error.kind != "tool_not_found":
+        return None
+    context: TurnContext = error.run_context.context
+    detail = f"There is no tool “{error.tool_name}”. Call one of your tools by its name."
+    not_found = json.dumps({"ok": False, "error": "unknown_tool", "detail": detail}, ensure_ascii=False)
+    return context.refused.get(error.call_id, not_found)
+
+
+# Made once: the SDK looks at the types of all its fields each time.
+# One call after another: what a model lists in an order is to be done in that order.
+RUN_CONFIG = RunConfig(
+    tracing_disabled=True,
+    tool_not_found_behavior="return_error_to_model",
+    tool_error_formatter=_not_found,
+    tool_execution=ToolExecutionConfig(max_function_tool_concurrency=1),
+)
+
+
+def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandlerResult:
+    """Take what a model says instead of an answer for its reply: it was shown, and stands in the session already."""
+    return RunErrorHandlerResult(str(refused.error), include_in_history=False)
+
+
+def _raise_ours(error: BaseException | None) -> None:
+    """Raise the lost turn or the failing database behind an error, if that is what it is about."""
+    while error is not None:
+        if isinstance(error, TurnLost | DatabaseError):
+            raise error
+        error = error.__cause__
+
+
+def _tokens(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}

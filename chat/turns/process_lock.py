@@ -1,0 +1,48 @@
+"""How a server process shows that it lives: an advisory lock on a connection of its own."""
+
+import uuid
+
+import psycopg
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from chat.turns.lease import lock_key
+
+
+class Presence:
+    """Holds the lock of a process; a connection that broke is made anew by the next `show`."""
+
+    def __init__(self, owner: uuid.UUID) -> None:
+        self._owner = owner
+        self._connection: psycopg.AsyncConnection | None = None
+
+    async def show(self) -> None:
+        """Take the lock, or make sure that it is still held. Raise OSError where the database cannot be reached."""
+        try:
+            if self._connection is None:
+                self._connection = await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True)
+                await self._connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(self._owner)])
+            else:
+                await self._connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            await self.hide()
+            raise ConnectionError(str(error)) from error
+
+    async def hide(self) -> None:
+        """Let go of the lock."""
+        held, self._connection = self._connection, None
+        if held is not None:
+            await held.close()
+
+
+def _conninfo() -> str:
+    given = connection.settings_dict
+    named = {
+        "dbname": given["NAME"],
+        "user": given["USER"],
+        "password": given["PASSWORD"],
+        "host": given["HOST"],
+        "port": given["PORT"],
+    }
+    options = {key: value for key, value in given["OPTIONS"].items() if key != "pool"}
+    return make_conninfo("", **{key: str(value) for key, value in (named | options).items() if value})

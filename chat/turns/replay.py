@@ -1,0 +1,162 @@
+"""The model of a turn: journaled steps first, the live model after them, every piece of text into the log."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from agents import Model, TResponseInputItem
+from agents.items import TResponseStreamEvent
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseReasoningTextDeltaEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseTextDeltaEvent,
+)
+
+from chat.assistant.endpoints.context_window import Window, WithinContext
+from chat.assistant.endpoints.fallback import FirstAvailable
+from chat.assistant.endpoints.providers import alternatives, name_of
+from chat.assistant.endpoints.request_size import Sent
+from chat.assistant.endpoints.retrying import Retry, Retrying
+from chat.assistant.endpoints.validation.items import refusals
+from chat.assistant.endpoints.validation.model import ValidModel
+from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
+from chat.exceptions import ModelFailed
+from chat.turns.events import ModelRetrying, ReasoningDelta, TextDelta, TurnResumed
+from chat.turns.journal import PARTING, Journal
+from chat.turns.log import TurnLog
+
+
+class PlaybackModel(WrappedModel):
+    """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
+
+    `window` knows how much of the conversation the model is sent.
+    """
+
+    def __init__(self, model: Model, journal: Journal, log: TurnLog, window: Window | None = None) -> None:
+        self._window = window or Window()
+        self._within: dict[str, WithinContext] = {}  # by the name of the model
+        self._models = FirstAvailable(alternatives(model), self._wrapped)
+        super().__init__(self._models)
+        self._journal = journal
+        self._log = log
+        self._before = 0  # characters shown of the steps before
+        self._said = 0  # and of this one, with what parts it from those
+        self._reasoned_before = 0  # characters of the reasoning of the steps before
+        self.refused: dict[str, str] = {}  # outputs of the calls that are not run as they are, by their ids
+        self.step = 0
+        self.from_journal = False
+        self._asked_at = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the model that gave the last response."""
+        return self._models.name
+
+    @property
+    def duration_ms(self) -> int:
+        """How long the last response has taken."""
+        return int((time.monotonic() - self._asked_at) * 1000)
+
+    @property
+    def sent(self) -> Sent | None:
+        """The request that the last response answers; None where the model has no limit."""
+        return self._window.sent
+
+    async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
+        self.step += 1
+        self._before, self._said = self._before + self._said, 0
+        self._reasoned_before = len(self._log.reasoning)
+        self._asked_at = time.monotonic()
+        self.from_journal = self.step <= len(self._journal.steps)
+        if self.from_journal:
+            step = self._journal.steps[self.step - 1]
+            self._window.replay(step.sent)
+            self._said = len(self._parted(step.text))
+            self.refused |= refusals(step.output)
+            yield _completed(step.output, step.usage)
+            return
+        try:
+            async with closed_after(ask()) as events:
+                async for event in events:
+                    self._show(event)
+                    yield event
+        except ModelFailed:
+            self._drop_rest()
+            raise
+
+    def _wrapped(self, model: Model) -> Model:
+        """Return an alternative with what is done for each of its requests."""
+        within = self._within.setdefault(name_of(model), WithinContext(model, self._window))
+        return Retrying(ValidModel(within, self._retract), self._restart, self._retrying)
+
+    def _show(self, event: TResponseStreamEvent) -> None:
+        if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
+            self._say(event.delta)
+        elif isinstance(event, ResponseReasoningTextDeltaEvent):
+            self._think(event.delta)
+        elif isinstance(event, ResponseCompletedEvent):
+            self.refused |= refusals(event.response.output)
+            self._drop_rest()
+
+    def _say(self, text: str) -> None:
+        text = text if self._said else self._parted(text)
+        self._log.append(TextDelta(text, self._before + self._said))
+        self._said += len(text)
+
+    def _think(self, text: str) -> None:
+        at = len(self._log.reasoning)
+        between = PARTING if 0 < self._reasoned_before == at else ""
+        self._log.append(ReasoningDelta(between + text, at))
+
+    def _parted(self, text: str) -> str:
+        """Part the beginning of a step from the steps before."""
+        return PARTING + text if text and self._before else text
+
+    def _retrying(self, retry: Retry) -> None:
+        detail = f"The model does not answer. Retrying, {retry.attempt} of {retry.of}."
+        self._log.append(ModelRetrying(retry.attempt, retry.of, round(retry.seconds, 1), detail))
+
+    def _restart(self) -> None:
+        """Take back what a broken response said: it is written anew."""
+        if self._said or len(self._log.reasoning) > self._reasoned_before:
+            self._resume(self._log.reasoning[: self._reasoned_before])
+
+    def _retract(self) -> None:
+        """Take back text that turned out to be no part of the reply."""
+        if self._said:
+            self._resume(self._log.reasoning)
+
+    def _resume(self, reasoning: str) -> None:
+        self._said = 0
+        tools = list(self._log.tools.values())
+        self._log.append(TurnResumed(self._log.text, tools, self._before, reasoning or None))
+
+    def _drop_rest(self) -> None:
+        """Take away what a broken response said and the one in its place did not write anew."""
+        said = self._before + self._said
+        if len(self._log.text) > said:
+            self._log.append(TextDelta("", said))
+
+
+def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseCompletedEvent:
+    response = Response.model_validate(
+        {
+            "id": "journal",
+            "created_at": 0,
+            "model": "journal",
+            "object": "response",
+            "output": output,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": {
+                **usage,
+                "total_tokens": sum(usage.values()),
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        }
+    )
+    return ResponseCompletedEvent(type="response.completed", sequence_number=0, response=response)

@@ -1,0 +1,191 @@
+"""Pages on which a person's chats are put away, brought back and deleted."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asgiref.sync import async_to_sync
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from chat.conversations import listing
+from chat.conversations import services as conversations
+from chat.conversations.listing import ConversationLine
+from chat.conversations.services import Purged
+from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
+from chat.infra import notifications
+from chat.models.conversation import TITLE_LENGTH
+from chat.web.views import PersonRequest
+
+JSON = "application/json"
+NOT_NOW = "This chat cannot be deleted at the moment. Please try again in a few minutes."
+STATUS = {BadInput: 400, NotFound: 404, Conflict: 409, MemoryUnavailable: 503}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something that is done with a chat: the sentence that says so, and what takes it back."""
+
+    do: Callable[..., ConversationLine | Purged]
+    said: str
+    undo: str = ""
+    takes_title: bool = False
+
+
+VERBS = {
+    "rename": Verb(conversations.rename, "Renamed: “{}”", takes_title=True),
+    "pin": Verb(conversations.pin, "Pinned: “{}”", "unpin"),
+    "unpin": Verb(conversations.unpin, "Not pinned any more: “{}”", "pin"),
+    "archive": Verb(conversations.archive, "Archived: “{}”", "unarchive"),
+    "unarchive": Verb(conversations.unarchive, "Back among your chats: “{}”", "archive"),
+    "trash": Verb(conversations.trash, "Moved to the trash: “{}”", "restore"),
+    "restore": Verb(conversations.restore, "Restored: “{}”"),
+    "keep": Verb(conversations.keep, "Kept: “{}”"),
+    "purge": Verb(conversations.purge, "Deleted for good: “{}”"),
+}
+
+
+@login_required
+@never_cache
+def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Do something with a chat of one's own; a form is sent back to where it came from, a script gets the chat."""
+    if request.method != "POST":  # who was sent here after signing in
+        return redirect("conversation", conversation_id)
+    verb = VERBS.get(request.POST.get("do", ""))
+    for_script = request.headers.get("Accept") == JSON
+    try:
+        if verb is None:
+            raise BadInput("That cannot be done with a chat.")
+        title = {"title": request.POST.get("title", "")} if verb.takes_title else {}
+        done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
+    except ThreadkeeperError as error:
+        return _refused(request, error, for_script=for_script)
+    async_to_sync(notifications.conversation_updated)(request.user.pk, conversation_id)
+    said = verb.said.format(done.title or "New chat")
+    if for_script:
+        line = done.as_json() if isinstance(done, ConversationLine) else None
+        return JsonResponse({"conversation": line, "said": said, "undo": verb.undo})
+    messages.success(request, said)
+    return HttpResponseRedirect(_back(request))
+
+
+@require_GET
+@login_required
+@never_cache
+def chats(request: PersonRequest) -> HttpResponse:
+    """Show the chats at hand from a place in their list on; a script gets them as JSON."""
+    listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE)
+    if request.headers.get("Accept") == JSON:
+        return JsonResponse(listed.as_json())
+    return _page(request, "chats", listed=listed)
+
+
+@require_GET
+@login_required
+@never_cache
+def trash(request: PersonRequest) -> HttpResponse:
+    """Show what goes to the trash soon, and what is in it."""
+    listed = listing.trash_of(request.user, after=_place(request))
+    return _page(request, "trash", leaving=listing.leaving_of(request.user), trash=listed)
+
+
+@require_GET
+@login_required
+@never_cache
+def archive(request: PersonRequest) -> HttpResponse:
+    """Show what was archived."""
+    return _page(request, "archive", archive=listing.archive_of(request.user, after=_place(request)))
+
+
+@require_GET
+@login_required
+@never_cache
+def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Ask before a chat in the trash is deleted for good."""
+    line = _line(request, conversation_id)
+    return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
+
+
+@require_GET
+@login_required
+@never_cache
+def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Ask for another title of a chat, where there are no scripts."""
+    line = _line(request, conversation_id)
+    return _page(request, "rename", line=line, length=TITLE_LENGTH)
+
+
+@login_required
+@never_cache
+def keep_all(request: PersonRequest) -> HttpResponse:
+    """Keep all chats that would go to the trash soon."""
+    if request.method == "POST":
+        kept = conversations.keep_all(user_id=request.user.pk)
+        messages.success(request, "One chat is kept." if kept == 1 else f"{kept} chats are kept.")
+    return redirect("trash")
+
+
+@login_required
+@never_cache
+def empty(request: PersonRequest) -> HttpResponse:
+    """Ask before all in the trash is deleted for good, and do it."""
+    if request.method != "POST":
+        listed = listing.trash_of(request.user)
+        return _page(request, "empty", trash=listed) if listed.total else redirect("trash")
+    try:
+        emptied = conversations.empty_trash(user_id=request.user.pk)
+    except ThreadkeeperError as error:
+        return _refused(request, error, for_script=False)
+    for conversation_id in emptied.ids:
+        async_to_sync(notifications.conversation_updated)(request.user.pk, conversation_id)
+    count = len(emptied.ids)
+    messages.success(request, "One chat is deleted for good." if count == 1 else f"{count} chats are deleted for good.")
+    if emptied.left:
+        messages.info(request, "What your administrator has asked to keep, and what the assistant is busy with, stays.")
+    return redirect("trash")
+
+
+def _place(request: HttpRequest) -> listing.Place | None:
+    """Return the cursor in a URL. Raise Http404 for an invalid one."""
+    try:
+        return listing.Place.parse(request.GET.get("after", ""))
+    except BadCursor as error:
+        raise Http404(error.detail) from None
+
+
+def _page(request: PersonRequest, name: str, **context: object) -> HttpResponse:
+    with timezone.override(request.user.zone):
+        return render(request, f"chat/{name}.html", {"terms": listing.terms(), "now": timezone.now(), **context})
+
+
+def _refused(request: HttpRequest, error: ThreadkeeperError, *, for_script: bool) -> HttpResponse:
+    detail = NOT_NOW if isinstance(error, MemoryUnavailable) else error.detail
+    if for_script:
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+        return JsonResponse({"error": {"code": error.code, "detail": detail}}, status=status)
+    if isinstance(error, NotFound):
+        raise Http404(detail)
+    messages.error(request, detail)
+    return HttpResponseRedirect(_back(request))
+
+
+def _back(request: HttpRequest) -> str:
+    """Return the page that the form names, where it is one of ours."""
+    page = request.POST.get("next", "")
+    ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
+    return page if ours else reverse("trash")
+
+
+def _line(request: PersonRequest, conversation_id: uuid.UUID) -> listing.ConversationLine:
+    """Return a chat of the person. Raise Http404."""
+    line = listing.find(request.user, conversation_id)
+    if line is None:
+        raise Http404("There is no such conversation.")
+    return line

@@ -1,0 +1,43 @@
+"""The page that shows what a search finds."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from chat.conversations import listing
+from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
+from chat.search import services
+from chat.search.query import MAX_LENGTH
+from chat.web.views import PersonRequest
+
+STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
+
+
+@require_GET
+@login_required
+@never_cache
+def search(request: PersonRequest) -> HttpResponse:
+    """Show the chats in which some words were written, the newest first."""
+    words = request.GET.get("q", "")
+    hits: list[services.Hit] = []
+    problem, status = "", 200
+    try:
+        place = listing.Place.parse(request.GET.get("after", ""))
+        after = (place.time, place.id) if place else None
+        hits = services.search(user_id=request.user.pk, words=words, limit=listing.PAGE, after=after)
+    except ThreadkeeperError as error:
+        problem = error.detail
+        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    shown = hits[: listing.PAGE]
+    context = {
+        "words": words,
+        "hits": shown,
+        "after": listing.Place(shown[-1].updated_at, shown[-1].id) if len(hits) > len(shown) else None,
+        "problem": problem,
+        "length": MAX_LENGTH,
+    }
+    with timezone.override(request.user.zone):
+        return render(request, "chat/search.html", context, status=status)

@@ -1,0 +1,97 @@
+"""The page on which a person looks after the tokens of their programs."""
+
+import uuid
+from datetime import timedelta
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+
+from chat.accounts import tokens
+from chat.accounts.tokens import NewToken
+from chat.exceptions import NotFound, ThreadkeeperError
+from chat.models import User
+from chat.models.token import NAME_LENGTH
+from chat.web.views import PersonRequest
+
+LASTS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked"))
+
+
+class TokenForm(forms.Form):
+    """What a token is for, what it opens, and for how long."""
+
+    name = forms.CharField(
+        label="What is it for?",
+        max_length=NAME_LENGTH,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "My script"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label="What may it open?",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one."},
+    )
+    days = forms.ChoiceField(label="How long does it hold?", choices=LASTS, required=False, initial="90")
+
+    def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
+        super().__init__(data)
+        self.user = user
+        field = self.fields["scopes"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [
+            (scope.value, f"{str(scope.label)[:1].upper()}{str(scope.label)[1:]}".replace("'", "’"))
+            for scope in tokens.scopes_of(user)
+        ]
+
+    def save(self) -> NewToken | None:
+        """Make the token, or say why not and return None."""
+        days = self.cleaned_data["days"]
+        expires_at = timezone.now() + timedelta(days=int(days)) if days else None
+        try:
+            return tokens.make(
+                user=self.user,
+                name=self.cleaned_data["name"],
+                scopes=self.cleaned_data["scopes"],
+                expires_at=expires_at,
+            )
+        except ThreadkeeperError as error:
+            self.add_error(None, error.detail)
+            return None
+
+
+@login_required
+@never_cache
+@sensitive_variables("made")
+def look_after_tokens(request: PersonRequest) -> HttpResponse:
+    """List one's tokens and make another, whose key is on the page that comes of it and nowhere else."""
+    form = TokenForm(request.POST, user=request.user) if request.method == "POST" else TokenForm(user=request.user)
+    made = form.save() if form.is_bound and form.is_valid() else None
+    status = 422 if form.is_bound and made is None else 200
+    with timezone.override(request.user.zone):
+        now = timezone.now()
+        listed = [(token, token.holds(now)) for token in tokens.of_person(request.user.pk)]
+        context = {
+            "form": TokenForm(user=request.user) if made else form,
+            "made": made,
+            "tokens": [token for token, holds in listed if holds],
+            "ended": [token for token, holds in listed if not holds],
+        }
+        return render(request, "accounts/tokens.html", context, status=status)
+
+
+@login_required
+@never_cache
+def revoke(request: PersonRequest, token_id: uuid.UUID) -> HttpResponse:
+    """End a token of one's own."""
+    if request.method != "POST":  # who was sent here after signing in
+        return redirect("tokens")
+    try:
+        token = tokens.revoke(user_id=request.user.pk, token_id=token_id)
+    except NotFound as error:
+        raise Http404(error.detail) from None
+    messages.success(request, f"“{token.name}” is revoked: it opens nothing any more.")
+    return redirect("tokens")

@@ -1,0 +1,380 @@
+"""Pages: who may see them, and what they are given to show."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.views import RedirectURLMixin
+from django.db import transaction
+from django.forms import Form
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET
+from django.views.generic import FormView
+
+from chat.accounts import known_devices, links, mail
+from chat.accounts import services as accounts
+from chat.assistant import usage
+from chat.assistant.configured import describe
+from chat.assistant.model_config import configured, name_in_use
+from chat.conversations import listing
+from chat.conversations import page as history
+from chat.models import User
+from chat.models.conversation import USER_TEXT_LENGTH
+from chat.tasks.panel import OPEN_SHOWN, is_overdue
+from chat.web import forms
+from chat.web.markdown import render_newest
+
+EXAMPLES = (
+    "Add a task to buy groceries for the party",
+    "I need to pay the bills by Friday",
+    "What do I still have to do?",
+    "Add three tasks: book a table, call Mum, water the plants",
+)
+
+
+class PersonRequest(HttpRequest):
+    """A request of somebody who is signed in."""
+
+    user: User
+
+
+@require_GET
+@login_required
+@never_cache
+def home(request: PersonRequest) -> HttpResponse:
+    """Show a new chat; its first message makes the conversation."""
+    return _chat_page(request, history.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
+
+
+@require_GET
+@login_required
+@never_cache
+def home_state(request: PersonRequest) -> JsonResponse:
+    """Answer what a new chat would begin with, for a page that was cut off for a while."""
+    return JsonResponse(history.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
+
+
+@require_GET
+@login_required
+@never_cache
+def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Show one conversation of one's own: its end or, without scripts, another part of it."""
+    page = _own_chat(request, conversation_id)
+    part = _part(request)
+    if message := _uuid_in(request, "message"):
+        turn = history.turn_of_message(request.user, conversation_id, message)
+        if turn is None:
+            raise Http404("There is no such message.")
+        if turn.superseded_by_id is not None:
+            return redirect(reverse("version", args=[conversation_id, turn.pk]) + f"#message-{message}")
+        part = history.Part(around=turn.pk)
+    shown = history.turns_of(request.user, conversation_id, part=part) if part else page
+    if shown is None:
+        raise Http404("There is no such turn.")
+    return _chat_page(request, replace(page, turns=shown.turns, earlier=shown.earlier, later=shown.later), page)
+
+
+@require_GET
+@login_required
+@never_cache
+def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
+    """Answer what the page of a conversation would begin with, for a page that was cut off for a while.
+
+    With `since` it has all turns from that one on.
+    """
+    part = history.Part(since=_uuid_in(request, "since"))
+    return JsonResponse(_own_chat(request, conversation_id, part=part).as_json())
+
+
+@require_GET
+@login_required
+@never_cache
+def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
+    """Answer the turns before one of a conversation's, the nearest of them."""
+    part = history.Part(before=_uuid_in(request, "before"), size=history.TURNS_LOADED)
+    page = history.turns_of(request.user, conversation_id, part=part)
+    if page is None:
+        raise Http404("There is no such turn.")
+    return JsonResponse(page.turns_as_json())
+
+
+@require_GET
+@login_required
+@never_cache
+def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
+    """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
+    page = _own_chat(request, conversation_id, turn_id, part=_part(request))
+    if page.version is None:
+        return redirect(f"{reverse('conversation', args=[conversation_id])}?turn={turn_id}#turn-{turn_id}")
+    return _chat_page(request, page)
+
+
+def _sizes(request: HttpRequest) -> dict[str, int]:
+    """Return how many open tasks and chats the page shows: `?tasks=` and `?chats=`, within bounds."""
+    return {
+        "tasks": min(max(_number_in(request, "tasks"), OPEN_SHOWN), settings.TASKS_PER_USER),
+        "chats": min(max(_number_in(request, "chats"), listing.BESIDE), listing.MOST),
+    }
+
+
+def _rendered(turns: Sequence[history.ShownTurn]) -> Iterable[tuple[history.ShownTurn, SafeString]]:
+    """Return each turn with the HTML of its reply, for readers without scripts."""
+    return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
+
+
+def _number_in(request: HttpRequest, name: str) -> int:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
+
+def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
+    """Return an id of the address, None where it has none. Raise Http404 for anything else."""
+    try:
+        return uuid.UUID(text) if (text := request.GET.get(name)) else None
+    except ValueError:
+        raise Http404("This is not an id.") from None
+
+
+def _part(request: HttpRequest) -> history.Part | None:
+    """Return which part of the conversation the address asks for, None for the usual one."""
+    before, after, around = (_uuid_in(request, name) for name in ("before", "after", "turn"))
+    return history.Part(before, after, around) if before or after or around else None
+
+
+def _own_chat(
+    request: PersonRequest,
+    conversation_id: uuid.UUID,
+    version: uuid.UUID | None = None,
+    part: history.Part | None = None,
+) -> history.ChatPage:
+    page = history.chat(request.user, conversation_id, version, part=part, **_sizes(request))
+    if page is None:
+        raise Http404("There is no such conversation.")
+    return page
+
+
+def _chat_page(request: PersonRequest, page: history.ChatPage, begun: history.ChatPage | None = None) -> HttpResponse:
+    """Render a page; its script begins with `begun` where that is another part of the conversation."""
+    with timezone.override(request.user.zone):
+        now = timezone.localtime()
+        context = {
+            "page": page,
+            "turns": _rendered(page.turns),
+            "pending": [(task, is_overdue(task, now)) for task in page.panel.open] if page.panel else [],
+            "state": (begun or page).as_json(),
+            **_models(page),
+            "examples": EXAMPLES,
+            "text_limit": USER_TEXT_LENGTH,
+            "now": now,
+        }
+        return render(request, "chat/chat.html", context)
+
+
+def _models(page: history.ChatPage) -> dict[str, Any]:
+    """Return what the page shows of models: the one that answers and, where there are several, all of them."""
+    models = configured()
+    chosen = page.conversation.model if page.conversation else name_in_use("")
+    label = next((model.label or model.name for model in models if model.name == chosen), describe())
+    return {"model": label, "chosen_model": chosen, "models": models if len(models) > 1 else ()}
+
+
+class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
+    """Makes an account and signs in with it, where sign-up is open."""
+
+    template_name = "accounts/signup.html"
+    next_page = settings.LOGIN_REDIRECT_URL
+
+    @method_decorator([sensitive_post_parameters(), never_cache])
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(self.get_success_url())
+        if settings.SIGNUP == "closed":
+            return render(request, "accounts/signup_closed.html", status=403)
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: forms.ChoosePasswordForm) -> HttpResponse:
+        person = form.save()
+        if person is None:
+            return self.form_invalid(form)
+        login(self.request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
+        response = HttpResponseRedirect(self.get_success_url())
+        known_devices.remember(self.request, response, person)
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(next=self.get_redirect_url(), **kwargs)
+
+
+class SignUp(_MakesAccount):
+    """Make an account; where mail is configured, send a link to make it, and answer all addresses alike."""
+
+    def get_form_class(self) -> type[Form]:
+        return forms.MailboxForm if settings.EMAIL_URL else forms.SignUpForm
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        if not settings.EMAIL_URL:
+            return super().form_valid(form)
+        mail.ask_for_mail(self.request, mail.send_sign_up_link, email=form.cleaned_data["email"])
+        return render(self.request, "accounts/signup_sent.html")
+
+
+class SignUpByLink(_MakesAccount):
+    """Choose the password of a new account, by the link in a mail."""
+
+    form_class = forms.ChoosePasswordForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"address": self.email}
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().get(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().post(request) if self.email else render(request, "accounts/link_is_over.html", status=404)
+
+    @cached_property
+    def email(self) -> str:
+        """The address that the link confirms, or an empty string."""
+        return links.email_of_sign_up(self.kwargs["token"]) or ""
+
+
+class SignIn(auth_views.LoginView):
+    """Sign in with e-mail address and password."""
+
+    authentication_form = forms.SignInForm
+    template_name = "accounts/login.html"
+    redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.get_user())
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(signup_is_open=settings.SIGNUP == "open", **kwargs)
+
+
+@method_decorator(never_cache, name="dispatch")
+class ChangePassword(auth_views.PasswordChangeView):
+    """Choose another password; logins elsewhere end."""
+
+    form_class = forms.ChangePasswordForm
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("settings")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"request": self.request}
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.user)
+        return response
+
+
+@method_decorator(never_cache, name="dispatch")
+class ResetPassword(FormView):  # type: ignore[type-arg]
+    """Ask for a link by mail; the answer is the same whether or not there is an account."""
+
+    form_class = forms.MailboxForm
+    template_name = "accounts/password_reset.html"
+    success_url = reverse_lazy("password_reset_done")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not settings.EMAIL_URL:
+            return render(request, "accounts/password_reset_unavailable.html")
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        mail.ask_for_mail(self.request, mail.send_reset_link, email=form.cleaned_data["email"])
+        return super().form_valid(form)
+
+
+class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
+    """Choose a new password by the link in the mail; all logins and tokens end."""
+
+    form_class = forms.ChooseNewPasswordForm
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("login")
+
+    def get_user(self, uidb64: str) -> User | None:
+        user: User | None = super().get_user(uidb64)
+        return user if user is not None and user.is_active else None
+
+    @transaction.atomic
+    def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
+        # Another request may use the same link.
+        form.user = User.objects.select_for_update().get(pk=form.user.pk)
+        token = self.request.session.get(auth_views.INTERNAL_RESET_SESSION_TOKEN)
+        if not self.token_generator.check_token(form.user, token):
+            self.validlink = False
+            return self.render_to_response(self.get_context_data())
+        messages.success(
+            self.request,
+            "Your new password is set. Everything that was signed in is signed out, and all tokens are revoked.",
+        )
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.user)
+        return response
+
+
+@login_required
+@never_cache
+def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
+    """Use another address from now on, which the link in a mail confirms."""
+    email = links.email_of_change(request.user, token)
+    if email is None:
+        return render(request, "accounts/link_is_over.html", status=404)
+    if request.method != "POST":
+        return render(request, "accounts/email_confirm.html", {"new_email": email})
+    try:
+        accounts.change_email(request.user, email=email)
+    except accounts.EmailTaken as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, "Your e-mail address is changed.")
+    return redirect("settings")
+
+
+@sensitive_post_parameters()
+@login_required
+@never_cache
+def account_settings(request: PersonRequest) -> HttpResponse:
+    """Change one's e-mail address and time zone."""
+    person, posted = request.user, request.POST.get("form")
+    email_form = partial(forms.EmailForm, request=request)
+    zone_form = partial(forms.TimeZoneForm, current=person.time_zone, week_start=person.week_start)
+    email = email_form(request.POST) if posted == "email" else email_form()
+    zone = zone_form(request.POST) if posted == "time_zone" else zone_form()
+    if email.is_bound and email.is_valid():
+        if settings.EMAIL_URL:
+            mail.ask_for_mail(request, mail.send_change_link, user=person, email=email.cleaned_data["email"])
+            messages.success(request, "Look in the mailbox of the new address: a link there confirms it.")
+            return redirect("settings")
+        if email.save(person):
+            messages.success(request, "Your e-mail address is changed.")
+            return redirect("settings")
+    if zone.is_bound and zone.is_valid():
+        zone.save(person)
+        messages.success(request, "Your time zone and week are saved.")
+        return redirect("settings")
+    status = 422 if email.is_bound or zone.is_bound else 200
+    context = {"email_form": email, "zone_form": zone, "terms": listing.terms()}
+    context["usage"] = usage.of_month(person.pk, now=timezone.now())
+    return render(request, "accounts/settings.html", context, status=status)

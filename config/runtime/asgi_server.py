@@ -1,0 +1,392 @@
+"""The web process: daphne with a start and an end.
+
+    python -m config.runtime.asgi_server [--host 127.0.0.1] [--port 8000] [--parent PID]
+
+Turns run in this process, so it takes them up before it listens, and gives them a few seconds when it is told to stop.
+"""
+
+import argparse
+import asyncio
+import errno
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import daphne.server
+import django
+from twisted.internet import defer, reactor
+
+from config.exceptions import CannotStart
+from config.logging import capture_uncaught
+from config.runtime.database import PoolGauge, database_answers
+from config.runtime.gc_freeze import settle
+from config.runtime.http_limits import Factory
+from config.runtime.watchdog import EXIT_CODE, Gauge, Watchdog
+from config.runtime.websocket import BoundedWebSocket
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+# How long a reader may take nothing of what it is sent.
+READ_WITHIN = 60.0
+CLOSE_SECONDS = 1.0
+# What a thread that still waits for something is given, in an orderly end and in one that was asked for twice.
+LAST_SECONDS, LAST_SECONDS_IN_A_HURRY = 5.0, 0.5
+SERVICE_RESTART = 1012
+# The pool of connections is for this process alone: one that meets a forking worker hangs it.
+POOL_SIZE = "16"
+BACKLOG = 1024
+
+Drain = Callable[[float], Coroutine[Any, Any, None]]
+
+
+class Tap:
+    """Tells whether a reader takes what it is sent; twisted closes and opens it."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - twisted's name
+        """Close it: what was sent has not left yet."""
+        self._open.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802 - twisted's name
+        """Open it."""
+        self._open.set()
+
+    stopProducing = resumeProducing  # noqa: N815 - the reader is gone, and so is what it would be sent
+
+    async def opened(self) -> None:
+        """Wait until it is open; raise TimeoutError where that takes too long."""
+        async with asyncio.timeout(READ_WITHIN):
+            await self._open.wait()
+
+
+class Server(daphne.server.Server):  # type: ignore[misc]
+    """Daphne on a socket that is bound already, which stops in good order."""
+
+    def __init__(
+        self,
+        application: Any,
+        listener: socket.socket,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        drain: Drain,
+    ) -> None:
+        super().__init__(
+            application,
+            endpoints=["the listener"],
+            signal_handlers=False,
+            ready_callable=self._begin,
+            # A socket may stay as long as its page does.
+            websocket_timeout=-1,
+            server_name="threadkeeper",
+        )
+        self.endpoints: list[str] = []
+        self._listener = listener
+        self._loop = loop
+        self._drain = drain
+        self._port: Any = None
+        self._stopping: asyncio.Task[None] | None = None
+        self.hurried = False
+        self.exit_code = 0
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Pass on what an application sends; of a long answer the next part only when the reader has taken this one."""
+        details = self.connections.get(protocol)
+        if message["type"] == "websocket.send":
+            if details is not None and "disconnected" not in details:
+                await protocol.deliver(message)
+            return
+        is_body = message["type"] == "http.response.body" and details is not None and protocol.channel is not None
+        if not is_body:
+            await super().handle_reply(protocol, message)
+            return
+        tap = details.get("tap")
+        if not message.get("more_body", False):
+            if tap is not None:
+                protocol.unregisterProducer()
+            await super().handle_reply(protocol, message)
+            return
+        if tap is None:
+            tap = details["tap"] = Tap()
+            protocol.registerProducer(tap, True)
+        await super().handle_reply(protocol, message)
+        try:
+            await tap.opened()
+        except TimeoutError:
+            self._let_go(protocol)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Start the application of a connection; a websocket's receives from an inbox that holds only so much."""
+        if not isinstance(protocol, BoundedWebSocket):
+            return super().create_application(protocol, scope)
+        scope.setdefault("asgi", {"version": "3.0"})
+        send = partial(self.handle_reply, protocol)
+        application = self.application(scope=scope, receive=protocol.inbox.get, send=send)
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return protocol.inbox
+
+    @staticmethod
+    def _let_go(protocol: Any) -> None:
+        """End the connection of a reader who does not read."""
+        if protocol.channel is not None:
+            protocol.channel.transport.abortConnection()
+
+    def _begin(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.shut_down)
+        self.ws_factory.protocol = BoundedWebSocket
+        # Who sends too much is told so by a close code, not left with a connection that broke.
+        # The application refuses origins, "null" among them.
+        self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
+        self._listener.setblocking(False)
+        self.http_factory = Factory(self)
+        self._port = reactor.adoptStreamPort(self._listener.fileno(), self._listener.family, self.http_factory)
+        self._listener.close()
+
+    def fail(self) -> None:
+        """Stop in good order, with an exit code that says that it was not asked to."""
+        self.exit_code = EXIT_CODE
+        if not self._stopping:
+            self.shut_down()
+
+    def shut_down(self) -> None:
+        """Stop in good order; asked for again, stop at once."""
+        if self._stopping:
+            self.hurried = True
+            self.stop()
+        else:
+            self._stopping = self._loop.create_task(self._shut_down())
+
+    async def _shut_down(self) -> None:
+        self._port.stopListening()
+        try:
+            await self._drain(DRAIN_SECONDS)
+            await self._close_connections()
+        finally:
+            self.stop()
+
+    async def _close_connections(self) -> None:
+        """Tell every page that the server will be back, and let answers that are being sent come to their end."""
+        for protocol in self._open_sockets():
+            protocol.sendCloseFrame(code=SERVICE_RESTART)
+        deadline = self._loop.time() + CLOSE_SECONDS
+        while self._loop.time() < deadline and any(map(_is_busy, self.connections.items())):
+            await asyncio.sleep(0.02)
+
+    def _open_sockets(self) -> list[Any]:
+        return [one for one in self.connections if _is_socket(one) and one.state == one.STATE_OPEN]
+
+    def application_checker(self) -> None:
+        """Look for applications that have ended. An error must not end the looking: daphne would go on without."""
+        try:
+            super().application_checker()
+        except Exception:
+            logger.exception("A connection cannot be ended.")
+            reactor.callLater(1, self.application_checker)
+
+    def timeout_checker(self) -> None:
+        """Look for websockets to ping."""
+        try:
+            super().timeout_checker()
+        except Exception:
+            logger.exception("A websocket cannot be pinged.")
+            reactor.callLater(2, self.timeout_checker)
+
+    def kill_all_applications(self) -> "defer.Deferred[Any]":
+        """Cancel what still runs; a connection that has no application yet is passed over."""
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if "application_instance" in details
+        ]
+        for application in running:
+            application.cancel()
+        ended = asyncio.gather(*running, return_exceptions=True)
+        return defer.Deferred.fromFuture(ended)
+
+
+def _is_busy(connection: tuple[Any, dict[str, Any]]) -> bool:
+    """Tell whether a socket is open still, or an answer under way."""
+    protocol, details = connection
+    return "disconnected" not in details and (_is_socket(protocol) or "application_instance" in details)
+
+
+def _is_socket(protocol: Any) -> bool:
+    return getattr(protocol, "application_type", "") == "websocket"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound and does not listen yet. Raise CannotStart."""
+    listener = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # For all connections: a reader who takes nothing is let go of, also after the last byte was written.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(READ_WITHIN * 1000))
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        if listener:
+            listener.close()
+        raise _cannot_listen(host, port, error) from error
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: Exception) -> CannotStart:
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return CannotStart(f"Port {port} on {host} is in use: choose another with --port.")
+    return CannotStart(f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.")
+
+
+async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    logger.warning("The process that started the server is gone; the server stops too.")
+    shut_down()
+
+
+def serve(host: str, port: int, parent: int | None = None) -> Server:
+    """Answer requests until a signal, or until the parent is gone; return the server that has ended.
+
+    Raise CannotStart.
+    """
+    listener = bind(host, port)
+    _set_up()
+    _refuse_later_database()
+    loop = daphne.server.twisted_loop
+    asyncio.set_event_loop(loop)
+    gauges = _lend(loop)
+    server = _server(listener, loop, _drain)
+    settle()
+    _take_up(_start, listener, loop, (host, port))
+    watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
+    Watchdog(loop, gauges, end=server.fail, database_answers=database_answers).start()
+    server.run()
+    if watch:
+        watch.cancel()
+    _close_database()
+    return server
+
+
+def _set_up() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
+    django.setup(set_prefix=False)
+    capture_uncaught()
+    # Static files are read at once, which is what is wanted here.
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
+    # Files that nobody has collected come from the apps' own folders.
+    warnings.filterwarnings("ignore", message="No directory at")
+    # Each connection takes a descriptor, and many systems allow 1,024 unless more are asked for.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _refuse_later_database() -> None:
+    from config.versions import refuse_later_database
+
+    refuse_later_database()
+
+
+def _lend(loop: asyncio.AbstractEventLoop) -> list[Gauge]:
+    """Give everything that may use the database threads that return its connections; return what is to be watched."""
+    from django.conf import settings
+
+    from chat.infra.db_threads import threads
+    from chat.infra.thread_pool import DatabaseThreads, use_for_async_code
+
+    requests = DatabaseThreads(settings.REQUEST_THREADS, "request")
+    use_for_async_code(requests)
+    loop.set_default_executor(DatabaseThreads(settings.OTHER_THREADS, "other"))
+    return [requests, threads(), PoolGauge()]
+
+
+def _close_database() -> None:
+    from django.db import connections
+
+    for connection in connections.all():
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+
+
+async def _start() -> None:
+    """Begin what runs round the server: it tells nobody of its start and its end."""
+    from chat.mcp import service
+    from chat.turns import process
+
+    await process.start()
+    await service.start()
+
+
+async def _drain(seconds: float) -> None:
+    from chat.api.streams import end_all
+    from chat.mcp import service
+    from chat.turns import process
+
+    await asyncio.gather(process.drain(seconds), service.stop(seconds))
+    end_all()
+
+
+def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
+    from config.asgi import application
+
+    return Server(application, listener, loop=loop, drain=drain)
+
+
+def _take_up(
+    start: Callable[[], Coroutine[Any, Any, None]],
+    listener: socket.socket,
+    loop: asyncio.AbstractEventLoop,
+    address: tuple[str, int],
+) -> None:
+    """Go on with the turns that were cut off, then listen."""
+    from django.db import DatabaseError
+
+    from chat.exceptions import BadExtraTools
+
+    try:
+        loop.run_until_complete(start())
+    except BadExtraTools as error:
+        raise CannotStart(error.detail) from error
+    except (DatabaseError, ConnectionError) as error:
+        reason = " ".join(str(error).split())
+        raise CannotStart(f"The database cannot be used: {reason}") from error
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(*address, error) from error
+    logger.info("Listening on http://%s:%d", *listener.getsockname()[:2])
+
+
+def main() -> None:
+    """Serve as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m config.runtime.asgi_server", description="Serve the chat.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--parent", type=int, help="stop when this process, which started the server, is gone")
+    options = parser.parse_args()
+    server = serve(options.host, options.port, options.parent)
+    # A thread that still waits for something must not keep the process.
+    seconds = LAST_SECONDS_IN_A_HURRY if server.hurried else LAST_SECONDS
+    last = threading.Timer(seconds, os._exit, [server.exit_code])
+    last.daemon = True
+    last.start()
+    sys.exit(server.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Figures: what the dashboard shows and `session_stats` prints."""

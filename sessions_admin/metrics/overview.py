@@ -1,0 +1,147 @@
+"""All that the dashboard shows and `session_stats` prints, asked for in one go."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Min
+from django.utils import timezone
+
+from chat.memory.file import size_on_disk
+from chat.models import PendingDeletion
+from chat.models.session import State
+from sessions_admin import clock
+from sessions_admin.clock import Doubt
+from sessions_admin.health import Health, health
+from sessions_admin.metrics import queue_health, stats
+from sessions_admin.metrics.queue_health import Failure, NextCleanup, TurnQueue, WorkerQueue
+from sessions_admin.metrics.stats import Day, StateCount, Weight
+from sessions_admin.models import StoreSample
+from sessions_admin.store_samples import growth
+
+BEHIND = timedelta(minutes=5)  # so long a task may wait before the worker is said to be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of all sessions, and of what looks after them, at one moment."""
+
+    at: datetime
+    health: Health
+    states: Sequence[StateCount]
+    quarantined: int
+    days: Sequence[Day]
+    growth: Sequence[StoreSample]
+    file_bytes: int
+    biggest_sessions: Sequence[Weight]
+    biggest_owners: Sequence[Weight]
+    turns: TurnQueue
+    worker: WorkerQueue
+    cleanup: NextCleanup
+    failures: Sequence[Failure]
+    clock: Doubt | None
+    oldest_deletion_at: datetime | None  # of those whose text can still be read in the session file
+
+    @property
+    def kept(self) -> Sequence[StateCount]:
+        """The sessions that are there."""
+        return [counted for counted in self.states if counted.state != State.GONE]
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are there."""
+        return sum(counted.sessions for counted in self.kept)
+
+    @property
+    def items(self) -> int:
+        """How many items they hold."""
+        return sum(counted.items for counted in self.kept)
+
+    @property
+    def problems(self) -> list[str]:
+        """What staff must know first, a sentence each."""
+        said = self.health.problems
+        if self.health.worker and self.worker.oldest_at and self.worker.oldest_at < self.at - BEHIND:
+            said.append("The worker is behind: a task has waited for more than five minutes.")
+        if self.cleanup.at is None:
+            said.append("No daily clean-up is scheduled; the next start of the server schedules it.")
+        elif self.cleanup.is_overdue:
+            said.append("The daily clean-up is overdue.")
+        if self.oldest_deletion_at and self.oldest_deletion_at < self.at - BEHIND:
+            said.append(
+                "Deleted text can still be read in the session file, since "
+                f"{self.oldest_deletion_at:%Y-%m-%d %H:%M} UTC: a process keeps the file open for reading. "
+                "Close it; the worker then finishes the deletion."
+            )
+        if self.clock:
+            said.append(str(self.clock))
+        return said
+
+    def count(self, state: State) -> int:
+        """How many sessions are in a state."""
+        return next(counted.sessions for counted in self.states if counted.state == state)
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as a plain dict."""
+        last = self.cleanup.last
+        plain: dict[str, object] = {
+            "at": self.at,
+            "health": asdict(self.health),
+            "problems": self.problems,
+            "sessions": self.sessions,
+            "items": self.items,
+            "states": {
+                c.state.value: {"sessions": c.sessions, "items": c.items, "bytes": c.bytes} for c in self.states
+            },
+            "quarantined": self.quarantined,
+            "days": [asdict(day) for day in self.days],
+            "growth": [
+                {"at": one.at, "sessions": one.sessions, "items": one.items, "bytes": one.bytes, "file": one.file_bytes}
+                for one in self.growth
+            ],
+            "file_bytes": self.file_bytes,
+            "biggest_sessions": [asdict(weight) for weight in self.biggest_sessions],
+            "biggest_owners": [asdict(weight) for weight in self.biggest_owners],
+            "turns": asdict(self.turns),
+            "worker": asdict(self.worker),
+            "cleanup": {
+                "at": self.cleanup.at,
+                "takes": asdict(self.cleanup.takes),
+                "last": {"id": str(last.pk), "status": last.status, "ended_at": last.ended_at} if last else None,
+            },
+            "failures": [asdict(failure) for failure in self.failures],
+            "clock": str(self.clock) if self.clock else None,
+            "oldest_deletion_at": self.oldest_deletion_at,
+        }
+        return {name: _plain(value) for name, value in plain.items()}
+
+
+def overview() -> Overview:
+    """Look at everything once."""
+    return Overview(
+        at=timezone.now(),
+        health=health(),
+        states=stats.by_state(),
+        quarantined=stats.quarantined(),
+        days=stats.activity(),
+        growth=growth(),
+        file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH),
+        biggest_sessions=stats.biggest_sessions(),
+        biggest_owners=stats.biggest_owners(),
+        turns=queue_health.turn_queue(),
+        worker=queue_health.worker_queue(),
+        cleanup=queue_health.next_cleanup(),
+        failures=queue_health.failures(),
+        clock=clock.doubt(),
+        oldest_deletion_at=PendingDeletion.objects.filter(finished_at=None).aggregate(at=Min("created_at"))["at"],
+    )
+
+
+def _plain(value: object) -> object:
+    """Spell out times, wherever they stand."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,74 @@
+"""What a verb would do to each session, for whoever is to confirm it; nothing is changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from chat.exceptions import MemoryUnavailable
+from chat.memory.items import surplus
+from chat.memory.rebuild import rebuild
+from chat.memory.sync_store import SessionFile, opened_to_read
+from chat.models import AgentSession, Turn
+from chat.models.turn import HOLDING
+from sessions_admin.models import Action
+from sessions_admin.sessions.lifecycle import BUSY, HELD, NOT_HELD
+
+REMOVING = (Action.CLEAR, Action.EXPIRE)
+OF_THE_FILE = (*REMOVING, Action.PRUNE, Action.REBUILD)
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """One session that a verb is to be used on: how many items it holds, how many then, and why it will be refused."""
+
+    session: AgentSession
+    items: int
+    then: int
+    refusal: str = ""
+
+    @property
+    def removed(self) -> int:
+        """How many items go."""
+        return 0 if self.refusal else max(self.items - self.then, 0)
+
+
+def prospects(action: Action, sessions: Sequence[AgentSession]) -> list[Prospect]:
+    """Foresee what a verb does to sessions, in their order."""
+    if action not in OF_THE_FILE:
+        return [Prospect(each, each.item_count, each.item_count, _refusal(action, each)) for each in sessions]
+    busy = set(
+        Turn.objects.filter(conversation__in=[each.conversation_id for each in sessions], status__in=HOLDING)
+        .order_by()
+        .values_list("conversation_id", flat=True)
+    )
+    try:
+        with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
+            held = file.measure([each.session_id for each in sessions])
+            return [
+                _prospect(action, each, file, held[each.session_id].items, BUSY if each.conversation_id in busy else "")
+                for each in sessions
+            ]
+    except MemoryUnavailable as error:
+        return [Prospect(each, each.item_count, each.item_count, error.detail) for each in sessions]
+
+
+def _prospect(action: Action, session: AgentSession, file: SessionFile, items: int, busy: str) -> Prospect:
+    if refusal := busy or _refusal(action, session):
+        return Prospect(session, items, items, refusal)
+    return Prospect(session, items, _then(action, session, file, items))
+
+
+def _refusal(action: Action, session: AgentSession) -> str:
+    if action in REMOVING and session.is_held:
+        return HELD
+    return NOT_HELD if action == Action.RELEASE and not session.is_held else ""
+
+
+def _then(action: Action, session: AgentSession, file: SessionFile, items: int) -> int:
+    limit = settings.AGENT_SESSION_MAX_MESSAGES
+    if action in REMOVING:
+        return 0
+    if action == Action.PRUNE:
+        return items - len(surplus(file.items(session.session_id), limit)) if items > limit else items
+    return len(rebuild(session.conversation_id, before=session.conversation.last_seq + 1, limit=limit).items)
