@@ -224,15 +224,15 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
 
     from chat.chatkit.store import NotOfTurns
     from chat.models.turn import Status
-    from chat.turns.finish import Ending, finish
-    from chat.turns.lease import hold_of
+    from chat.turns.finish import TurnOutcome, finish
+    from chat.turns.lease import lease_of
     from chat.turns.queue import claim_locked
 
     with transaction.atomic():
         turn = claim_locked(conversation_id, owner=uuid.uuid4())
         if turn is None or not text:
             raise NotOfTurns
-        ended = finish(hold_of(turn), Ending(status=Status.DONE, text=text, items=[]))
+        ended = finish(lease_of(turn), TurnOutcome(status=Status.DONE, text=text, items=[]))
     assert ended.message is not None
     return ended.message["id"]
 

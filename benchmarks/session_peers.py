@@ -16,7 +16,7 @@ from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AsyncSQLiteSession
 from agents.memory.session import SessionABC
 
-from config.runtime.gc_freeze import settle
+from config.runtime.gc_freeze import freeze
 
 Items = list[TResponseInputItem]
 
@@ -229,4 +229,4 @@ def prepare(folder: Path) -> None:
     django.setup()
     # All that will be loaded, then as the server goes on from there.
     import_module("chat.memory.session")
-    settle()
+    freeze()

@@ -116,9 +116,9 @@ def instrument() -> None:
         after=lambda **given: mark("accepted", given["conversation_id"]),
     )
     _around(runner, "read_brief", after=lambda turn: mark("briefed", turn.conversation_id))
-    _around(execution.Play, "play", before=plays)
+    _around(execution.TurnExecution, "play", before=plays)
     _around(AgentSessionMemory, "open", after=lambda *_: mark("opened"))
-    _around(replay.PlaybackModel, "watch", before=lambda *_: mark("asking"))
+    _around(replay.ReplayModel, "watch", before=lambda *_: mark("asking"))
     _around(
         http.AsyncClient,
         "send",

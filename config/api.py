@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import Schema, Status
 
 from chat.api import accounts, chatkit, errors, models, search, tasks, threads, turns
-from chat.api.auth import Anybody, SignedIn
+from chat.api.auth import AnyClient, SignedIn
 from chat.api.json_body import JsonParser, JsonRenderer
 from chat.api.openapi import DescribedAPI, with_known_parameters
 from sessions_admin import api as staff
@@ -59,7 +59,7 @@ class HealthReply(Schema):
     version: str
 
 
-@api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=Anybody(), tags=["health"])
+@api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=AnyClient(), tags=["health"])
 def get_health(request: HttpRequest) -> Status[HealthReply]:
     """Say whether everything works: the record, the sessions' file, a worker and its schedule."""
     found = health()

@@ -104,7 +104,7 @@ def _open_sessions() -> bool:
     return True
 
 
-class _Look(Generic[T]):
+class _StoredSnapshot(Generic[T]):
     """A question that may hang: asked once at a time, and its answer is used for a second."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]], *, unanswered: T) -> None:
@@ -126,8 +126,8 @@ class Probes:
     """Answers at `/healthz` and `/readyz`, for any Host, without Django: whatever keeps its threads busy."""
 
     def __init__(self) -> None:
-        self._database = _Look(lambda: in_database(_look_at_database), unanswered=(False, False, False))
-        self._sessions = _Look(lambda: asyncio.to_thread(_works, _open_sessions), unanswered=False)
+        self._database = _StoredSnapshot(lambda: in_database(_look_at_database), unanswered=(False, False, False))
+        self._sessions = _StoredSnapshot(lambda: asyncio.to_thread(_works, _open_sessions), unanswered=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""

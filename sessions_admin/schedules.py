@@ -108,7 +108,7 @@ def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:
     with transaction.atomic():
         _let_one_in()
         runs.refuse_a_second()
-        run = runs.ask(trigger=Trigger.ADMIN, actor=actor, dry_run=dry_run)
+        run = runs.enqueue(trigger=Trigger.ADMIN, actor=actor, dry_run=dry_run)
         did = "Asked for a preview." if dry_run else "Asked for a clean-up."
         LogEntry.objects.log_actions(actor.pk, [run], ADDITION, did, single_object=True)
         # The queue is in the same database: there is no run without its task.

@@ -10,7 +10,7 @@ from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import Trigger
 from sessions_admin.people.sign_off import sign_off_finished
-from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, look_after
+from sessions_admin.retention.cleanup import CleanupReport, carry_out, cleanup, resume_stale
 from sessions_admin.retention.records import Expired, expire_records
 from sessions_admin.store_samples import sample
 from sessions_admin.stores.leftovers import remove_leftovers
@@ -41,7 +41,7 @@ def requested_cleanup(run_id: str) -> dict[str, object]:
 
 def look_after_runs() -> dict[str, object]:
     """Take up a clean-up whose process was killed, or end it."""
-    return _unless_doubted(look_after)
+    return _unless_doubted(resume_stale)
 
 
 def _unless_doubted(work: Callable[[], CleanupReport | Expired | None]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 from chat.accounts import mail, tokens
 from chat.accounts import services as accounts
 from chat.accounts.tokens import NewToken
-from chat.api.auth import Anybody, SignedIn, caller
+from chat.api.auth import AnyClient, SignedIn, caller
 from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
@@ -26,7 +26,7 @@ from chat.models.token import NAME_LENGTH
 
 router = Router(tags=["auth"], auth=SignedIn())
 themselves = SignedIn(themselves=True)
-anybody = Anybody()
+anybody = AnyClient()
 
 ADDRESS = "ada@example.com"
 

@@ -13,7 +13,7 @@ from chat.infra.client_address import client_address, limit_key
 from chat.infra.throttle import by_address, by_person
 from chat.models import ApiToken, User
 from chat.models.token import Scope
-from chat.realtime.connections import Pass
+from chat.realtime.connections import Credential
 
 ALL_SCOPES = frozenset(Scope.values)
 
@@ -71,7 +71,7 @@ class SignedIn:
         return caller
 
 
-class Anybody:
+class AnyClient:
     """Lets in everybody, as often as one address may ask. For `auth=` of an operation."""
 
     def __call__(self, request: HttpRequest) -> bool:
@@ -88,10 +88,10 @@ def caller(request: HttpRequest) -> Caller:
     return found
 
 
-def pass_of(request: HttpRequest) -> Pass:
+def credential_of(request: HttpRequest) -> Credential:
     """Return by what somebody is signed in, for what stays open longer than the request."""
     found = caller(request)
-    return Pass(found.user, request.session.session_key or "", found.token.pk if found.token else None)
+    return Credential(found.user, request.session.session_key or "", found.token.pk if found.token else None)
 
 
 def caller_of_request(request: HttpRequest) -> Caller:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Field, Header, Router, Schema
 
-from chat.api.auth import SignedIn, caller, pass_of
+from chat.api.auth import SignedIn, caller, credential_of
 from chat.api.openapi import events
 from chat.api.streams import COMMENT, EVENTS, OpenStream, open_streams
 from chat.chatkit.items import STOP
@@ -118,7 +118,7 @@ async def chatkit(
         answered = await answer(request.body, asker)
         assert isinstance(answered, bytes)
         return HttpResponse(answered, content_type="application/json")
-    with open_streams.reserved(pass_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
+    with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
         answered = await answer(request.body, asker)
         assert not isinstance(answered, bytes)
         return ChatKitStream(slot, answered)

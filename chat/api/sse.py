@@ -29,7 +29,7 @@ from chat.turns.events import (
     is_retryable,
     reply_id,
 )
-from chat.turns.follow import Seen
+from chat.turns.follow import LogBatch
 from chat.turns.log import READ_AT_ONCE, Entry
 
 ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
@@ -41,18 +41,18 @@ Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EventPosition:
     """Where a program has come to in a turn's log; attempt 0 is before its beginning."""
 
     attempt: int = 0
     n: int = 0
 
 
-def place_of(event_id: str) -> Place:
+def position_of(event_id: str) -> EventPosition:
     """Read an event's id; one that nobody gave out is as good as none."""
     found = ID.fullmatch(event_id.strip())
-    place = Place(*map(int, found.groups())) if found else Place()
-    return place if max(place.attempt, place.n) <= MOST else Place()
+    place = EventPosition(*map(int, found.groups())) if found else EventPosition()
+    return place if max(place.attempt, place.n) <= MOST else EventPosition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class StreamEvent:
         return f"id: {self.attempt}-{self.n}\ndata: {encode(self.fields).translate(_LINE_BREAKS)}\n\n".encode()
 
 
-class Teller:
+class EventStream:
     """Tells a turn to one program, from where that has come to."""
 
-    def __init__(self, thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> None:
+    def __init__(self, thread_id: uuid.UUID, turn_id: uuid.UUID, place: EventPosition) -> None:
         self._thread_id = thread_id
         self._turn_id = turn_id
         self._has_begun = place.attempt > 0 and place.n > 0
@@ -87,7 +87,7 @@ class Teller:
         """Whether nothing more is told: the turn has ended, or waits for a decision."""
         return self._ended or bool(self._asked)
 
-    def tell(self, seen: Seen) -> Iterator[StreamEvent]:
+    def tell(self, seen: LogBatch) -> Iterator[StreamEvent]:
         """Yield the events that tell what was seen."""
         decided = {entry.event.call_id for entry in seen.entries if isinstance(entry.event, ApprovalDecided)}
         for entry in seen.entries:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from django.http import StreamingHttpResponse
 
-from chat.api.sse import Place, Teller
+from chat.api.sse import EventPosition, EventStream
 from chat.exceptions import NotFound, ServerStopping
-from chat.realtime.connections import Connected, Slot
+from chat.realtime.connections import Connections, Slot
 from chat.turns import process
 from chat.turns.follow import follow
 
@@ -83,9 +83,9 @@ class OpenStream(StreamingHttpResponse):
 class TurnStream(OpenStream):
     """The events of one turn, for one caller."""
 
-    def __init__(self, slot: Slot[OpenStream], thread_id: uuid.UUID, turn_id: uuid.UUID, place: Place) -> None:
+    def __init__(self, slot: Slot[OpenStream], thread_id: uuid.UUID, turn_id: uuid.UUID, place: EventPosition) -> None:
         self.turn_id = turn_id
-        self._teller = Teller(thread_id, turn_id, place)
+        self._teller = EventStream(thread_id, turn_id, place)
         self._place = place
         super().__init__(slot, self._told())
         self["Content-Location"] = f"/api/chatkit/threads/{thread_id}/turns/{turn_id}/events"
@@ -123,7 +123,7 @@ async def _next(source: AsyncIterator[T]) -> T | None:
     return await anext(source, None)
 
 
-open_streams: Connected[OpenStream] = Connected("streams")
+open_streams: Connections[OpenStream] = Connections("streams")
 
 
 def end_all() -> None:

@@ -7,10 +7,10 @@ from django.http import HttpRequest
 from ninja import Field, Header, Router
 from pydantic import StrictBool
 
-from chat.api.auth import SignedIn, caller, pass_of
+from chat.api.auth import SignedIn, caller, credential_of
 from chat.api.openapi import TURN_EVENT, events
 from chat.api.schemas import ErrorReply, Input, Text
-from chat.api.sse import place_of
+from chat.api.sse import position_of
 from chat.api.streams import EVENTS, TurnStream, open_streams
 from chat.api.threads import TurnLine
 from chat.conversations import threads as record
@@ -99,13 +99,13 @@ async def send_message(
     if last_event_id and not idempotency_key:
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
-    with open_streams.reserved(pass_of(request)) as slot:
+    with open_streams.reserved(credential_of(request)) as slot:
         await in_database(state.check_conversation, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
         if accepted.message["text"] != body.text:
             raise KeyReused
-        return TurnStream(slot, thread_id, accepted.turn.pk, place_of(last_event_id))
+        return TurnStream(slot, thread_id, accepted.turn.pk, position_of(last_event_id))
 
 
 @router.get("/{thread_id}/turns/{turn_id}/events", openapi_extra=STREAM)
@@ -114,9 +114,9 @@ async def follow_turn(
 ) -> TurnStream:
     """Follow a turn, from its beginning or from behind the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
-    with open_streams.reserved(pass_of(request)) as slot:
+    with open_streams.reserved(credential_of(request)) as slot:
         await in_database(state.check_turn, **theirs, turn_id=turn_id)
-        return TurnStream(slot, thread_id, turn_id, place_of(last_event_id))
+        return TurnStream(slot, thread_id, turn_id, position_of(last_event_id))
 
 
 @router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)

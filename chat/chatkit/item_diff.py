@@ -23,7 +23,7 @@ from chatkit.types import (
 )
 
 
-class Telling:
+class ItemDiff:
     """What a reader has been told of a turn's items; `ids` is given those of all of them."""
 
     def __init__(self, told: Sequence[ThreadItem], ids: set[str]) -> None:

@@ -45,7 +45,7 @@ from django.utils import timezone
 from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 
 from chat.chatkit import reading
-from chat.chatkit.item_diff import Telling
+from chat.chatkit.item_diff import ItemDiff
 from chat.chatkit.items import DECIDE, STOP, TurnView, awaits, items_of
 from chat.chatkit.store import Asker, ConversationStore, NoAttachments
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
@@ -54,7 +54,7 @@ from chat.models.turn import Status
 from chat.turns import process
 from chat.turns.events import WARNINGS, Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable
 from chat.turns.follow import follow
-from chat.turns.log import Picture
+from chat.turns.log import TurnState
 
 _request: TypeAdapter[ChatKitReq] = TypeAdapter(ChatKitReq)
 
@@ -163,7 +163,7 @@ class Server(ChatKitServer[Asker]):
             return
         with _worded():
             turn = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
-            async for event in _told(turn, Telling(items_of(turn)[:1], context.told), context):
+            async for event in _told(turn, ItemDiff(items_of(turn)[:1], context.told), context):
                 yield event
 
     async def action(
@@ -193,7 +193,7 @@ class Server(ChatKitServer[Asker]):
             call_id=decision.call_id,
             approve=decision.approve,
         )
-        async for event in _told(turn, Telling(items_of(turn), context.told), context):
+        async for event in _told(turn, ItemDiff(items_of(turn), context.told), context):
             yield event
 
     def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:
@@ -260,9 +260,9 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-async def _told(turn: TurnView, telling: Telling, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
+async def _told(turn: TurnView, telling: ItemDiff, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
     """Follow a turn's log and tell of its items, until it ends or waits for a decision."""
-    picture = Picture()
+    picture = TurnState()
     picture.fold(TextDelta(turn.text, 0))
     picture.tools = {tool["call_id"]: tool for tool in turn.tools}
     warned = ""

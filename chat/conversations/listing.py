@@ -19,9 +19,9 @@ from chat.models.turn import Status, TurnQuerySet
 
 Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
 
-BESIDE = 20  # chats that a page begins with
-PAGE = 50  # chats of each further page
-MOST = 1_000  # chats that a page asks for again at once
+SIDEBAR_SIZE = 20  # chats that a page begins with
+PAGE_SIZE = 50  # chats of each further page
+MAX_SIZE = 1_000  # chats that a page asks for again at once
 LEAVING_SHOWN = 200
 WAITING_COUNTED = 99
 
@@ -61,7 +61,7 @@ class ConversationLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListCursor:
     """A place in a list by time, in which pinned lines may come first."""
 
     time: datetime
@@ -91,11 +91,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ConversationPage:
     """A page of a list, and the cursor of the next page; None for the last page."""
 
     lines: tuple[ConversationLine, ...]
-    after: Place | None = None
+    after: ListCursor | None = None
     total: int = 0  # of a list that is counted
 
     @property
@@ -141,14 +141,14 @@ def line_of(row: Conversation) -> ConversationLine:
     )
 
 
-def with_all_of_lines(rows: ConversationQuerySet) -> ConversationQuerySet:
+def with_listing_fields(rows: ConversationQuerySet) -> ConversationQuerySet:
     """Fetch along what a line shows of a conversation."""
     return rows.select_related("session").annotate(is_waiting=Exists(_waiting().filter(conversation=OuterRef("pk"))))
 
 
 def lines_of(rows: ConversationQuerySet) -> list[ConversationLine]:
     """Show conversations as lines, in their order."""
-    return [line_of(row) for row in with_all_of_lines(rows)]
+    return [line_of(row) for row in with_listing_fields(rows)]
 
 
 def waiting_of(person: User) -> list[uuid.UUID]:
@@ -163,36 +163,36 @@ def find(person: User, conversation_id: uuid.UUID) -> ConversationLine | None:
     return found[0] if found else None
 
 
-def conversations_of(person: User, *, after: Place | None = None, limit: int = BESIDE) -> Listed:
+def conversations_of(person: User, *, after: ListCursor | None = None, limit: int = SIDEBAR_SIZE) -> ConversationPage:
     """List what a person has at hand: pinned ones first, the one last spoken in before the others."""
     theirs = Conversation.objects.owned_by(person.pk).filter(archived_at=None, trashed_at=None)
     rows: list[Conversation] = []
     for pinned in (True, False) if after is None or after.pinned else (False,):
         if len(rows) <= limit:
             seen = (after.time, after.id) if after is not None and pinned == after.pinned else None
-            part = with_all_of_lines(theirs.filter(pinned_at__isnull=not pinned))
+            part = with_listing_fields(theirs.filter(pinned_at__isnull=not pinned))
             rows += newest_first(part, by="updated_at", after=seen, limit=limit - len(rows))
     lines = tuple(line_of(row) for row in rows[:limit])
     last = lines[-1] if len(rows) > limit else None
-    return Listed(lines, Place(last.updated_at, last.id, last.pinned) if last else None)
+    return ConversationPage(lines, ListCursor(last.updated_at, last.id, last.pinned) if last else None)
 
 
-def archive_of(person: User, *, after: Place | None = None) -> Listed:
+def archive_of(person: User, *, after: ListCursor | None = None) -> ConversationPage:
     """List what a person has archived, the one last spoken in first."""
     rows = Conversation.objects.owned_by(person.pk).filter(archived_at__isnull=False, trashed_at=None)
     return _counted(rows, by="updated_at", after=after)
 
 
-def trash_of(person: User, *, after: Place | None = None) -> Listed:
+def trash_of(person: User, *, after: ListCursor | None = None) -> ConversationPage:
     """List what a person has in the trash, what came there last first."""
     rows = Conversation.objects.owned_by(person.pk).filter(trashed_at__isnull=False)
     return _counted(rows, by="trashed_at", after=after)
 
 
-def leaving_of(person: User) -> Listed:
+def leaving_of(person: User) -> ConversationPage:
     """List what goes to the trash within a week, the first to go first."""
     rows = leaving(timezone.now()).owned_by(person.pk)
-    return Listed(tuple(lines_of(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count())
+    return ConversationPage(tuple(lines_of(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count())
 
 
 def leaving_count(person: User) -> int:
@@ -205,12 +205,12 @@ def terms() -> Terms:
     return Terms(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
 
 
-def _counted(rows: ConversationQuerySet, *, by: str, after: Place | None) -> Listed:
+def _counted(rows: ConversationQuerySet, *, by: str, after: ListCursor | None) -> ConversationPage:
     seen = (after.time, after.id) if after else None
-    found = newest_first(with_all_of_lines(rows), by=by, after=seen, limit=PAGE)
-    last = found[PAGE - 1] if len(found) > PAGE else None
-    place = Place(getattr(last, by), last.pk) if last else None
-    return Listed(tuple(line_of(row) for row in found[:PAGE]), place, rows.count())
+    found = newest_first(with_listing_fields(rows), by=by, after=seen, limit=PAGE_SIZE)
+    last = found[PAGE_SIZE - 1] if len(found) > PAGE_SIZE else None
+    place = ListCursor(getattr(last, by), last.pk) if last else None
+    return ConversationPage(tuple(line_of(row) for row in found[:PAGE_SIZE]), place, rows.count())
 
 
 def _waiting() -> TurnQuerySet:

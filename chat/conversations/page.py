@@ -14,17 +14,17 @@ from itertools import dropwhile
 from django.db.models import Q
 
 from chat.conversations.listing import (
-    BESIDE,
+    SIDEBAR_SIZE,
     ConversationLine,
+    ConversationPage,
     Json,
-    Listed,
     conversations_of,
     leaving_count,
     line_of,
     waiting_of,
-    with_all_of_lines,
+    with_listing_fields,
 )
-from chat.conversations.versions import Lineage
+from chat.conversations.versions import VersionTree
 from chat.exceptions import NotFound
 from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Message, ToolCall, Turn, User
@@ -168,7 +168,7 @@ class Part:
     since: uuid.UUID | None = None
     size: int = TURNS_SHOWN
 
-    def cut(self, shown: Sequence[uuid.UUID], lineage: Lineage, active: int = 0) -> slice:
+    def cut(self, shown: Sequence[uuid.UUID], lineage: VersionTree, active: int = 0) -> slice:
         """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
         since = self.since if self.since and lineage.has(self.since) else None
         anchor = self.before or self.after or self.around or since
@@ -200,7 +200,7 @@ class ChatPage:
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
     memory_start: uuid.UUID | None = None
     panel: TaskPanel | None = None
-    listed: Listed = Listed(())
+    listed: ConversationPage = ConversationPage(())
     waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
     changes: tuple[CallChange, ...] = ()  # of tasks, by the calls of the turns
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
@@ -248,7 +248,9 @@ def in_words(name: str, arguments: object) -> str:
     return f"{did}: {title}" if title else did
 
 
-def new_chat(person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = BESIDE) -> ChatPage:
+def new_chat(
+    person: User, conversation_id: uuid.UUID, *, tasks: int = OPEN_SHOWN, chats: int = SIDEBAR_SIZE
+) -> ChatPage:
     """Return the page of a conversation that has no message yet, with so many open tasks and chats."""
     return ChatPage(
         id=conversation_id,
@@ -266,7 +268,7 @@ def chat(
     *,
     part: Part | None = None,
     tasks: int = OPEN_SHOWN,
-    chats: int = BESIDE,
+    chats: int = SIDEBAR_SIZE,
 ) -> ChatPage | None:
     """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
 
@@ -289,11 +291,11 @@ def turns_of(
     person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, part: Part | None = None
 ) -> ChatPage | None:
     """Give a part of a conversation as `chat` does, without what stands beside it."""
-    row = with_all_of_lines(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
+    row = with_listing_fields(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
-    lineage = Lineage(turns)
+    lineage = VersionTree(turns)
     if version is not None and not lineage.has(version):
         return None
     if version is not None and lineage.is_current(version):
@@ -329,7 +331,7 @@ def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.U
 
 
 def _turns(
-    turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: Lineage, undone: Collection[str]
+    turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: VersionTree, undone: Collection[str]
 ) -> Iterable[ShownTurn]:
     """Read what belongs to some of the turns that are shown; `heirs` took the place of earlier ones."""
     said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)

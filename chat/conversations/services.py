@@ -27,7 +27,7 @@ from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
 from chat.search.index import index_title
 from chat.turns.accept_context import make_conversation
-from chat.turns.cancel import close
+from chat.turns.cancel import cancel
 
 BATCH = 100
 HELD = "Your administrator has asked to keep this chat for now."
@@ -252,4 +252,4 @@ def _stop_turns(own: _Own) -> None:
             turn.stop_asked = True
             turn.save(update_fields=["stop_asked"])
         else:
-            close(turn, now=own.now)
+            cancel(turn, now=own.now)

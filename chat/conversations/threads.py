@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from chat.conversations.listing import ConversationLine, line_of, with_all_of_lines
+from chat.conversations.listing import ConversationLine, line_of, with_listing_fields
 from chat.exceptions import NotFound
 from chat.infra.pagination import newest_first
 from chat.models import Conversation, Message, Turn
@@ -58,7 +58,7 @@ def listed(
     *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> list[ConversationLine]:
     """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
-    rows = with_all_of_lines(_narrowed(Conversation.objects.owned_by(user_id), where))
+    rows = with_listing_fields(_narrowed(Conversation.objects.owned_by(user_id), where))
     return [line_of(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
@@ -115,7 +115,7 @@ def said(row: Message) -> Said:
 
 
 def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
-    row = with_all_of_lines(Conversation.objects.owned_by(user_id)).filter(pk=conversation_id).first()
+    row = with_listing_fields(Conversation.objects.owned_by(user_id)).filter(pk=conversation_id).first()
     if row is None:
         raise NotFound("There is no such conversation.")
     return row

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from chat.models import Turn
 
 
-class Lineage:
+class VersionTree:
     """Which turns of a conversation took the place of which."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:

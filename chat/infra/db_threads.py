@@ -27,10 +27,10 @@ def threads() -> DatabaseThreads:
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a synchronous function that uses the database; a cancellation waits for its outcome."""
     call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return await outcome(asyncio.get_running_loop().run_in_executor(threads(), call))
+    return await finish_despite_cancel(asyncio.get_running_loop().run_in_executor(threads(), call))
 
 
-async def outcome(work: Awaitable[T]) -> T:
+async def finish_despite_cancel(work: Awaitable[T]) -> T:
     """Await work that cannot be called back: who is cancelled meanwhile learns it after the work has ended."""
     future = asyncio.ensure_future(work)
     cancelled = False

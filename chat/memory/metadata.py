@@ -26,7 +26,7 @@ ON CONFLICT (conversation_id) DO UPDATE SET
 """
 
 
-def reflect(
+def update_metadata(
     session_id: SessionId, *, size: Size | None, pruned: int | None = None, now: datetime, error: str = ""
 ) -> None:
     """Write what a session holds after a turn, within the caller's transaction.
@@ -49,7 +49,7 @@ def reflect(
     )
 
 
-def reflect_pruning(session_id: str, *, before: Size, after: Size) -> None:
+def update_after_pruning(session_id: str, *, before: Size, after: Size) -> None:
     """Write what pruning left, unless somebody has written to the mirror since the turn that made it necessary.
 
     Pruning holds no lock on the conversation: what staff, a clean-up or the next turn wrote meanwhile is newer, and was
@@ -65,6 +65,6 @@ def reflect_pruning(session_id: str, *, before: Size, after: Size) -> None:
     )
 
 
-def reflect_closing(conversation_id: uuid.UUID, *, now: datetime) -> None:
+def update_after_cancel(conversation_id: uuid.UUID, *, now: datetime) -> None:
     """Write that a turn was ended that nobody ran: the session holds what it held."""
     AgentSession.objects.filter(conversation=conversation_id).update(last_activity_at=now)

@@ -22,7 +22,7 @@ KEEPS_WRITING = "Another program keeps writing to this session."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SessionContext:
     """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it.
 
     `has_adopted` tells, where no turn is remembered, that the record has items of another program.
@@ -37,7 +37,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedSession:
     """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record.
 
     `was_lost` tells that something was wrong with the memory; it is rebuilt also where the record went another way.
@@ -48,7 +48,7 @@ class Opened:
     was_lost: bool = False
 
 
-async def open_session(store: SessionStore, place: Place) -> Opened:
+async def open_session(store: SessionStore, place: SessionContext) -> OpenedSession:
     """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
     kept: set[int] = set()
     for _ in range(TRIES):
@@ -64,7 +64,7 @@ async def open_session(store: SessionStore, place: Place) -> Opened:
     raise MemoryUnavailable(KEEPS_WRITING)
 
 
-async def _ready(store: SessionStore, found: "_Found", place: Place) -> Opened:
+async def _ready(store: SessionStore, found: "_Found", place: SessionContext) -> OpenedSession:
     """Write what makes a session ready. Raise RowsChanged where it is not the one that was compared any more."""
     seen = found.stored.digest
     if found.is_usable(place):
@@ -72,16 +72,16 @@ async def _ready(store: SessionStore, found: "_Found", place: Place) -> Opened:
             await store.write(Seal(place.session_id, seen))
         if found.begun:
             await store.write(Begin(place.session_id, place.fence, (), place.replaces, seen))
-        return Opened(found.items)
+        return OpenedSession(found.items)
     rebuilt = await in_database(_rebuilt, found, place)
     await store.write(Replace(place.session_id, place.fence, rebuilt.items, seen=seen))
     return rebuilt
 
 
-def foresee(stored: Stored, place: Place) -> Opened:
+def preview_opening(stored: Stored, place: SessionContext) -> OpenedSession:
     """Return what `open_session` would make of a session that is stored like this, and change nothing."""
     found = _compared(stored, place)
-    return Opened(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
+    return OpenedSession(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,18 @@ class _Found:
     added: list[Recorded]
     is_faithful: bool
 
-    def is_usable(self, place: Place) -> bool:
+    def is_usable(self, place: SessionContext) -> bool:
         """Tell whether the items can be given as they are."""
         return self.is_faithful and not self.suspects and (self.begun or _is_in_step(self.stored, place))
 
 
-async def _found(stored: Stored, place: Place) -> _Found:
+async def _found(stored: Stored, place: SessionContext) -> _Found:
     if stored.is_intact and not stored.bad:
         return _compared(stored, place)
     return await in_database(_compared, stored, place)
 
 
-def _compared(stored: Stored, place: Place) -> _Found:
+def _compared(stored: Stored, place: SessionContext) -> _Found:
     begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
     begun = begun and not _was_emptied(stored)
     rows = [row for row in stored.rows if not begun or row.id <= stored.base]
@@ -131,21 +131,21 @@ def _compared(stored: Stored, place: Place) -> _Found:
     return _Found(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
 
 
-def _rebuilt(found: _Found, place: Place, also: Sequence[Recorded] = ()) -> Opened:
+def _rebuilt(found: _Found, place: SessionContext, also: Sequence[Recorded] = ()) -> OpenedSession:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
     rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit, also=also)
     was_lost = bool(found.suspects) or not found.is_faithful or _is_behind(found.stored, place)
-    return Opened(rebuilt.items, None if rebuilt.items == found.items else rebuilt.pruned, was_lost)
+    return OpenedSession(rebuilt.items, None if rebuilt.items == found.items else rebuilt.pruned, was_lost)
 
 
-def _is_in_step(stored: Stored, place: Place) -> bool:
+def _is_in_step(stored: Stored, place: SessionContext) -> bool:
     """Tell whether the file ends with the attempt with which the record does."""
     if place.last is None:
         return stored.last is None and (bool(stored.ids) or not place.has_adopted)
     return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
 
 
-def _is_behind(stored: Stored, place: Place) -> bool:
+def _is_behind(stored: Stored, place: SessionContext) -> bool:
     """Tell whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
     if place.last is None:
         return False

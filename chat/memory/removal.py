@@ -51,7 +51,7 @@ def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) ->
     for statement in _DELETE:
         change(statement, values)
     noted = note_deletion(sessions)
-    file.shred(sessions)
+    file.secure_delete(sessions)
     transaction.on_commit(lambda: _finish_or_enqueue(noted), robust=True)
 
 

@@ -12,7 +12,7 @@ from chat.exceptions import MemoryUnavailable
 from chat.infra.db_threads import in_database
 from chat.memory.digest import Digest
 from chat.memory.items import Item
-from chat.memory.open import KEEPS_WRITING, TRIES, Opened, Place, open_session
+from chat.memory.open import KEEPS_WRITING, TRIES, OpenedSession, SessionContext, open_session
 from chat.memory.quarantine import MEANWHILE, Suspect, quarantine
 from chat.memory.statements import Append, Begin, Clear, Delete, Fence, RowsChanged
 from chat.memory.store import SessionStore
@@ -82,7 +82,7 @@ class AgentSessionMemory(SessionABC):
         """Remove the session with all its items."""
         await self._write(Clear(self.session_id))
 
-    async def open(self, place: Place) -> Opened | None:
+    async def open(self, place: SessionContext) -> OpenedSession | None:
         """Make the session ready for a turn; None while the store cannot be used."""
         try:
             opened = await open_session(self._store, place)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from chat.exceptions import MemoryUnavailable
-from chat.infra.db_threads import outcome
+from chat.infra.db_threads import finish_despite_cancel
 from chat.memory import file, statements
 from chat.memory.connection import Connection
 from chat.memory.items import Item
@@ -104,7 +104,7 @@ class SessionStore:
         waiting = _Waiting(what)
         self._writes.append(waiting)
         self._work("writes", self._serve_writes)
-        result: Item | None = await outcome(waiting.done)
+        result: Item | None = await finish_despite_cancel(waiting.done)
         return result
 
     async def close(self) -> None:
@@ -171,7 +171,7 @@ class SessionStore:
 
     async def _connect(self) -> Connection:
         # Opened first: a connection that fails to open would leave aiosqlite's thread behind for a while.
-        raw = await outcome(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
+        raw = await finish_despite_cancel(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
         connection = Connection(lambda: raw, 64)
         await connection
         return connection

@@ -148,7 +148,7 @@ class SessionFile:
             rows = self._connection.execute(query, (session_id,)).fetchall()
         return [item for (data,) in rows if (item := _item_in(data)) is not None]
 
-    def shred(self, session_ids: Sequence[StoredId]) -> None:
+    def secure_delete(self, session_ids: Sequence[StoredId]) -> None:
         """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
         self._remove(session_ids, is_secret=True)
 

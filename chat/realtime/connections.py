@@ -25,7 +25,7 @@ LOOK_EVERY = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Credential:
     """By what somebody is connected: a token, or else a login's cookie."""
 
     user: User
@@ -54,7 +54,7 @@ _lock = threading.RLock()
 class Slot(Generic[C]):
     """A place among a user's connections of a kind; reserved before there is a connection, and released once."""
 
-    def __init__(self, connections: "Connected[C]", credential: Pass) -> None:
+    def __init__(self, connections: "Connections[C]", credential: Credential) -> None:
         self.credential = credential
         self._connections = connections
         self._connection: weakref.ref[C] | None = None
@@ -74,7 +74,7 @@ class Slot(Generic[C]):
         self._connections.discard(self)
 
 
-class Connected(Generic[C]):
+class Connections(Generic[C]):
     """The connections of one kind: at most SOCKETS_PER_USER for each user."""
 
     def __init__(self, what: str) -> None:
@@ -88,7 +88,7 @@ class Connected(Generic[C]):
             slots = list(self._slots)
         return (connection for slot in slots if (connection := slot.connection) is not None)
 
-    def reserve(self, credential: Pass, *, spare: int = 0) -> Slot[C]:
+    def reserve(self, credential: Credential, *, spare: int = 0) -> Slot[C]:
         """Reserve a place for a connection that is about to be made.
 
         `spare` is a number of places beyond the user's limit. Raise RateLimited where all are taken.
@@ -102,7 +102,7 @@ class Connected(Generic[C]):
             return slot
 
     @contextmanager
-    def reserved(self, credential: Pass, *, spare: int = 0) -> Iterator[Slot[C]]:
+    def reserved(self, credential: Credential, *, spare: int = 0) -> Iterator[Slot[C]]:
         """Reserve a place for the connection that a block makes; release it if the block fails. Raise RateLimited."""
         slot = self.reserve(credential, spare=spare)
         try:
@@ -141,7 +141,7 @@ class Connected(Generic[C]):
                     await connection.login_ended()
 
 
-def _ended(shown: list[Pass]) -> set[uuid.UUID | str]:
+def _ended(shown: list[Credential]) -> set[uuid.UUID | str]:
     people = {one.cookie: one.user for one in shown if one.token_id is None}
     keys = {one.token_id for one in shown if one.token_id is not None}
     return {*(login_sessions.ended(people) if people else ()), *(tokens.ended(keys) if keys else ())}

@@ -30,8 +30,8 @@ from chat.models import User
 from chat.models.token import Scope as TokenScope
 from chat.realtime import frame_limits, frames
 from chat.realtime import state as reading
-from chat.realtime.connections import Connected, Pass, Slot
-from chat.realtime.debounce import News
+from chat.realtime.connections import Connections, Credential, Slot
+from chat.realtime.debounce import PendingNotifications
 from chat.realtime.frames import (
     ApprovalDecide,
     LogAck,
@@ -113,7 +113,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.last_seq = 0
         # A message of this socket's own is told once: by whoever accepts it, not also by the notice of it.
         self.accepting = asyncio.Lock()
-        self.news = News()
+        self.news = PendingNotifications()
         self.telling: asyncio.Task[None] | None = None
         self.task_feed: TaskFeed | None = None
         self.tasks_revision = 0
@@ -141,7 +141,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         if user is None:
             return
         try:
-            self.slot = open_sockets.reserve(Pass(user, self.cookie, self.token_id))
+            self.slot = open_sockets.reserve(Credential(user, self.cookie, self.token_id))
         except RateLimited:
             await self.close(TOO_MANY)
             return
@@ -400,7 +400,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.send(text_data=frames.encode(frame))
 
 
-open_sockets: Connected[ChatSocket] = Connected("sockets")
+open_sockets: Connections[ChatSocket] = Connections("sockets")
 
 
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")

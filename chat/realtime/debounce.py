@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 
-class News:
+class PendingNotifications:
     """What a socket was notified of and has not told yet."""
 
     def __init__(self) -> None:

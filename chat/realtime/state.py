@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from chat.conversations.listing import Json, line_of, lines_of, with_all_of_lines
+from chat.conversations.listing import Json, line_of, lines_of, with_listing_fields
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
@@ -29,7 +29,7 @@ class ConversationState:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AcceptedMessage:
     """A message that was accepted: its turn's place, and the frame that tells of it."""
 
     seq: int
@@ -39,7 +39,7 @@ class Said:
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
     """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
-    conversation = with_all_of_lines(Conversation.objects.all()).filter(pk=conversation_id).first()
+    conversation = with_listing_fields(Conversation.objects.all()).filter(pk=conversation_id).first()
     if conversation is None:
         return ConversationState(None, [], 0, current_revision(user_id))
     if conversation.user_id != user_id:
@@ -81,11 +81,11 @@ def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.
         raise NotFound("There is no such turn.")
 
 
-def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Said]:
+def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[AcceptedMessage]:
     """Return what was accepted in a person's conversation behind a place in its queue, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
     return [
-        Said(turn.seq, turn.pk, accepted_frame(message_view(turn.prompt), turn, ahead_of(turn)))
+        AcceptedMessage(turn.seq, turn.pk, accepted_frame(message_view(turn.prompt), turn, ahead_of(turn)))
         for turn in turns.select_related("prompt").order_by("seq")
     ]
 

@@ -29,8 +29,8 @@ class Point:
 POINTS = {
     "after accept": Point("chat.turns.runner:TurnRunner._accepted", "before"),
     "after the claim of a queued one": Point("chat.turns.runner:finish_to_begin", "after"),
-    "before the model": Point("chat.turns.replay:PlaybackModel.watch", "before"),
-    "mid-stream": Point("chat.turns.replay:PlaybackModel._say", "after", 3),
+    "before the model": Point("chat.turns.replay:ReplayModel.watch", "before"),
+    "mid-stream": Point("chat.turns.replay:ReplayModel._say", "after", 3),
     "mid-stream with text saved": Point("chat.turns.runner:save_text", "after"),
     "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
     "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from chat.api.sse import Place, StreamEvent, Teller, place_of
+from chat.api.sse import EventPosition, EventStream, StreamEvent, position_of
 from chat.tests.streams import Reader
 from chat.turns.events import (
     ApprovalDecided,
@@ -24,7 +24,7 @@ from chat.turns.events import (
     Warned,
     reply_id,
 )
-from chat.turns.follow import Seen
+from chat.turns.follow import LogBatch
 from chat.turns.log import READ_AT_ONCE, Entry, TurnLog
 
 THREAD, TURN = uuid.uuid4(), uuid.uuid4()
@@ -49,16 +49,16 @@ def log_of(*events: Event, attempt: int = 1) -> TurnLog:
     return log
 
 
-def seen_by(log: TurnLog, place: Place) -> list[Seen]:
+def seen_by(log: TurnLog, place: EventPosition) -> list[LogBatch]:
     """Return what a follower is shown who has come to a place, as `follow` does of one process's log."""
     if place.attempt not in (0, log.attempt) or place.n > log.n:
-        return [Seen(log.attempt, [Entry(log.n, log.snapshot("running"))])]
+        return [LogBatch(log.attempt, [Entry(log.n, log.snapshot("running"))])]
     after = place.n if place.attempt else 0
-    return [Seen(log.attempt, log.read(after))] if after < log.n else []
+    return [LogBatch(log.attempt, log.read(after))] if after < log.n else []
 
 
-def told(log: TurnLog, place: Place = Place()) -> list[StreamEvent]:  # noqa: B008
-    teller = Teller(THREAD, TURN, place)
+def told(log: TurnLog, place: EventPosition = EventPosition()) -> list[StreamEvent]:  # noqa: B008
+    teller = EventStream(THREAD, TURN, place)
     return [event for seen in seen_by(log, place) for event in teller.tell(seen)]
 
 
@@ -91,7 +91,7 @@ def test_cut_anywhere_and_gone_on_with_it_is_the_same_text(seed: int) -> None:
     log = long_log(chosen, 1)
     reader = Reader()
     while reader.last_id != f"1-{log.n}":
-        events = told(log, place_of(reader.last_id))
+        events = told(log, position_of(reader.last_id))
         for event in events[: chosen.randint(0, len(events))]:
             reader.feed(event.encoded())
         if events:
@@ -103,7 +103,7 @@ def test_cut_anywhere_and_gone_on_with_it_is_the_same_text(seed: int) -> None:
 
     log = long_log(chosen, 2)  # of another process, which took the turn over
     log.append(TurnFinished(message(log.text), {}))
-    for event in told(log, place_of(reader.last_id)):
+    for event in told(log, position_of(reader.last_id)):
         reader.feed(event.encoded())
     assert reader.text == log.text
 
@@ -116,19 +116,19 @@ def test_each_later_event_comes_once() -> None:
         (1, 3, "content_delta"),
         (1, 4, "message_end"),
     ]
-    assert told(log, Place(1, 1)) == whole[1:]
-    assert [event.fields.get("delta") for event in told(log, Place(1, 2))] == ["lo", None]
-    assert told(log, Place(1, 4)) == []
+    assert told(log, EventPosition(1, 1)) == whole[1:]
+    assert [event.fields.get("delta") for event in told(log, EventPosition(1, 2))] == ["lo", None]
+    assert told(log, EventPosition(1, 4)) == []
 
 
 def test_an_id_that_is_not_known_any_more_is_answered_by_all_there_is() -> None:
     log = log_of(TurnStarted(), TextDelta("Hello", 0), attempt=2)
-    for place in (Place(1, 1), Place(2, 99), Place(3, 1)):
+    for place in (EventPosition(1, 1), EventPosition(2, 99), EventPosition(3, 1)):
         events = told(log, place)
         assert [(event.n, event.fields["type"]) for event in events] == [(0, "message_start"), (2, "content_delta")]
         assert read(events).text == "Hello"
     # Cut between the two, everything is asked for again.
-    assert read(told(log, place_of("2-0"))).text == "Hello"
+    assert read(told(log, position_of("2-0"))).text == "Hello"
 
 
 def test_a_text_that_is_taken_back_begins_anew() -> None:
@@ -154,10 +154,10 @@ def test_what_was_in_doubt_and_stays_is_told_in_the_end() -> None:
 
 
 def test_of_snapshots_only_what_is_added_is_told() -> None:
-    teller = Teller(THREAD, TURN, Place())
+    teller = EventStream(THREAD, TURN, EventPosition())
     texts = ["", "Hel", "Hello", "Hello"]
-    seen = [Seen(1, [Entry(0, Snapshot("running", text))]) for text in texts]
-    seen += [Seen(2, [Entry(0, Snapshot("done", "Hi!", message=message("Hi!")))])]
+    seen = [LogBatch(1, [Entry(0, Snapshot("running", text))]) for text in texts]
+    seen += [LogBatch(2, [Entry(0, Snapshot("done", "Hi!", message=message("Hi!")))])]
     events = [event for one in seen for event in teller.tell(one)]
     assert [(event.fields["type"], event.fields.get("delta")) for event in events] == [
         ("message_start", None),
@@ -173,7 +173,7 @@ def test_of_snapshots_only_what_is_added_is_told() -> None:
 
 def test_very_much_text_is_told_in_parts() -> None:
     text = "x" * (2 * READ_AT_ONCE + 1)
-    events = list(Teller(THREAD, TURN, Place()).tell(Seen(1, [Entry(7, Snapshot("running", text))])))
+    events = list(EventStream(THREAD, TURN, EventPosition()).tell(LogBatch(1, [Entry(7, Snapshot("running", text))])))
     assert [event.n for event in events] == [0, 0, 0, 7]
     assert read(events).text == text
 
@@ -181,8 +181,8 @@ def test_very_much_text_is_told_in_parts() -> None:
 def test_a_turn_that_asks_is_told_until_then() -> None:
     asks = [ApprovalRequested(name, "delete_tasks", {"numbers": [1]}) for name in ("a", "b")]
     log = log_of(TurnStarted(), *asks)
-    teller = Teller(THREAD, TURN, Place())
-    events = [event for seen in seen_by(log, Place()) for event in teller.tell(seen)]
+    teller = EventStream(THREAD, TURN, EventPosition())
+    events = [event for seen in seen_by(log, EventPosition()) for event in teller.tell(seen)]
     assert [event.fields.get("call_id") for event in events] == [None, "a", "b"]
     assert events[1].fields["name"] == "delete_tasks" and events[1].fields["arguments"] == {"numbers": [1]}
     assert teller.is_done
@@ -191,8 +191,8 @@ def test_a_turn_that_asks_is_told_until_then() -> None:
     log.append(ApprovalDecided("a", approved=True, by="somebody"))
     assert [event.fields.get("call_id") for event in told(log)] == [None, "b"]
     # Who has seen the questions waits for what comes of them.
-    later = Teller(THREAD, TURN, Place(1, 3))
-    assert [event for seen in seen_by(log, Place(1, 3)) for event in later.tell(seen)] == []
+    later = EventStream(THREAD, TURN, EventPosition(1, 3))
+    assert [event for seen in seen_by(log, EventPosition(1, 3)) for event in later.tell(seen)] == []
     assert not later.is_done
 
 
@@ -202,8 +202,8 @@ def test_a_snapshot_of_a_turn_that_waits_asks_again() -> None:
         {"call_id": "b", "name": "delete_tasks", "arguments": {}, "approval": "awaiting"},
     ]
     snapshot = Snapshot("waiting", "Shall I?", tools)  # type: ignore[arg-type]
-    teller = Teller(THREAD, TURN, Place(1, 9))
-    events = list(teller.tell(Seen(1, [Entry(0, snapshot)])))
+    teller = EventStream(THREAD, TURN, EventPosition(1, 9))
+    events = list(teller.tell(LogBatch(1, [Entry(0, snapshot)])))
     assert [event.fields["type"] for event in events] == ["message_start", "content_delta", "approval_requested"]
     assert events[-1].fields["call_id"] == "b"
     assert teller.is_done
@@ -218,18 +218,18 @@ def test_how_a_turn_ended_is_told() -> None:
     failed = told(log_of(TurnStarted(), TurnFailed("model_error", "No.", retryable=True)))[-1]
     error = {"code": "model_error", "detail": "No.", "retryable": True}
     assert failed.fields == {"type": "error", "error": error}
-    late = Teller(THREAD, TURN, Place(1, 5))
-    ends = list(late.tell(Seen(1, [Entry(0, Snapshot("failed", "", code="model_error", detail="No."))])))
+    late = EventStream(THREAD, TURN, EventPosition(1, 5))
+    ends = list(late.tell(LogBatch(1, [Entry(0, Snapshot("failed", "", code="model_error", detail="No."))])))
     assert ends[-1].fields == failed.fields and late.is_done
 
 
 @pytest.mark.parametrize("given", ["", "x", "1", "1-", "-1", "1-2-3", "99999999999-1", "4294967296-1", "١-١", "1.5-2"])
 def test_an_id_that_nobody_gave_out_is_none(given: str) -> None:
-    assert place_of(given) == Place()
+    assert position_of(given) == EventPosition()
 
 
 def test_an_id_is_read() -> None:
-    assert place_of(" 2-17 ") == Place(2, 17)
+    assert position_of(" 2-17 ") == EventPosition(2, 17)
 
 
 def test_an_event_has_no_line_breaks_but_its_own() -> None:

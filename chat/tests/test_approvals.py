@@ -31,7 +31,7 @@ from chat.turns.events import (
     TurnStopped,
 )
 from chat.turns.journal import perform
-from chat.turns.lease import LEASE, hold_of
+from chat.turns.lease import LEASE_TIME, lease_of
 
 __all__ = ["chat"]
 
@@ -316,10 +316,10 @@ async def test_a_decision_in_another_process_reaches_who_follows_here(
 
 async def test_a_call_that_waits_for_a_decision_cannot_be_carried_out(chat: Chat, script: ScriptedModel) -> None:
     accepted = await ask(chat, script)
-    running = {"status": Status.RUNNING, "owner": uuid.uuid4(), "lease_until": timezone.now() + LEASE}
+    running = {"status": Status.RUNNING, "owner": uuid.uuid4(), "lease_until": timezone.now() + LEASE_TIME}
     await in_database(lambda: Turn.objects.filter(pk=accepted.turn.pk).update(**running))
     turn = await row(accepted)
     made = Call("call_1", "delete_tasks", '{"numbers": [1, 2]}')
 
     with pytest.raises(TurnLost, match="Nobody has decided"):
-        await in_database(lambda: perform(hold_of(turn), made, lambda: pytest.fail("it was carried out")))
+        await in_database(lambda: perform(lease_of(turn), made, lambda: pytest.fail("it was carried out")))

@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from chat.api.streams import OpenStream
 from chat.exceptions import RateLimited
 from chat.models import User
-from chat.realtime.connections import Connected, Pass
+from chat.realtime.connections import Connections, Credential
 from chat.tests.live import ScriptedServer, endpoint, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
 from chat.tests.test_api_streams_live import Program, program_at
@@ -133,13 +133,13 @@ class Line:
     async def login_ended(self) -> None: ...
 
 
-def credential(user: User) -> Pass:
-    return Pass(user, "cookie", None)
+def credential(user: User) -> Credential:
+    return Credential(user, "cookie", None)
 
 
 def test_a_place_is_released_once(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 2
-    lines: Connected[Line] = Connected("lines")
+    lines: Connections[Line] = Connections("lines")
     one, two = User(email="1"), User(email="2")
     first, second = lines.reserve(credential(one)), lines.reserve(credential(one))
     with pytest.raises(RateLimited):
@@ -156,7 +156,7 @@ def test_a_place_is_released_once(settings: LazySettings) -> None:
 
 def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
-    lines: Connected[Line] = Connected("lines")
+    lines: Connections[Line] = Connections("lines")
     one = User(email="1")
     for _ in range(2):
         with pytest.raises(KeyError), lines.reserved(credential(one)):
@@ -165,7 +165,7 @@ def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings)
 
 async def test_a_stream_that_is_never_read_gives_its_place_back(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
-    streams: Connected[OpenStream] = Connected("streams")
+    streams: Connections[OpenStream] = Connections("streams")
     one = User(email="1")
 
     async def parts() -> AsyncIterator[bytes]:

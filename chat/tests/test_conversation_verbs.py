@@ -18,7 +18,7 @@ from chat.conversations import services as conversations
 from chat.exceptions import BadInput, Conflict, MemoryUnavailable, NotFound, TooLong
 from chat.memory import removal
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
 from chat.memory.sync_store import opened
@@ -109,14 +109,14 @@ def remember(path: Path, conversation: Conversation) -> str:
         await store.close()
 
     asyncio.run(write())
-    reflect(session_id, size=Size(2, 50), now=timezone.now())
+    update_metadata(session_id, size=Size(2, 50), now=timezone.now())
     return str(session_id)
 
 
 def hold(conversation: Conversation, until: timedelta | None = None) -> None:
     remembered = AgentSession.objects.filter(conversation=conversation)
     if not remembered.exists():
-        reflect(SessionId(conversation.user_id, conversation.pk), size=Size(0, 0), now=timezone.now())
+        update_metadata(SessionId(conversation.user_id, conversation.pk), size=Size(0, 0), now=timezone.now())
     end = timezone.now() + until if until else None
     remembered.update(held_at=timezone.now(), held_until=end, hold_reason="Fraud")
 

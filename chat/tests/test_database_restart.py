@@ -12,7 +12,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from chat.turns.lease import LEASE
+from chat.turns.lease import LEASE_TIME
 from config.tests.support import LiveDatabase, with_name
 
 
@@ -22,7 +22,7 @@ async def test_the_same_process_takes_its_turn_up_again(start_runner: StartRunne
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
     blocked = "SELECT %s FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
-    async with asyncio.timeout(LEASE.total_seconds() * 0.8):
+    async with asyncio.timeout(LEASE_TIME.total_seconds() * 0.8):
         with psycopg.connect(database.url) as gate:
             gate.execute("LOCK TABLE chat_turnstep IN SHARE MODE")
             accepted = await chat.send("hi")

@@ -12,8 +12,8 @@ from django.test import AsyncClient
 from chat.realtime.consumer import application
 from chat.tests.conftest import Chat
 from chat.turns import begin
-from chat.turns.finish import Ended, Ending, finish
-from chat.turns.lease import Hold
+from chat.turns.finish import FinishedTurn, TurnOutcome, finish
+from chat.turns.lease import Lease
 
 
 async def test_draining_waits_for_a_turn_that_is_being_ended(
@@ -21,10 +21,10 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
 ) -> None:
     under_way: list[str] = []
 
-    def slow_finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None) -> Ended:
+    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> FinishedTurn:
         under_way.append("begun")
         time.sleep(0.3)
-        ended = finish(hold, ending, next_owner=next_owner)
+        ended = finish(lease, ending, next_owner=next_owner)
         under_way.append("ended")
         return ended
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.assistant.offline.almanac import weeks_from
+from chat.assistant.offline.calendar import weeks_from
 from chat.assistant.offline.dates import find_due, settle, without
 from chat.assistant.offline.spans import read_span
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.assistant.offline.understanding import understand
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.intents import (
     Add,
     Change,
     Complete,
@@ -21,6 +20,7 @@ from chat.assistant.offline.wishes import (
     Talk,
     Vague,
 )
+from chat.assistant.offline.understanding import understand
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from chat.conversations import services as conversations
 from chat.infra.notifications import user_group
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.realtime import state
@@ -70,7 +70,7 @@ def silent_for(conversation: Conversation, days: float) -> None:
 
 
 def hold(conversation: Conversation) -> None:
-    reflect(SessionId(conversation.user_id, conversation.pk), size=None, now=timezone.now())
+    update_metadata(SessionId(conversation.user_id, conversation.pk), size=None, now=timezone.now())
     AgentSession.objects.update(held_at=timezone.now(), hold_reason="Suspicion of fraud")
 
 

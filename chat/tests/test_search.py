@@ -25,7 +25,7 @@ from chat.search.query import MAX_TERMS, parse
 from chat.search.snippets import LENGTH, marks, pieces
 from chat.tests.talk import conversation, say
 from chat.turns.accept import accept, accept_edit
-from chat.turns.stop import ask_to_stop
+from chat.turns.stop import request_stop
 
 pytestmark = pytest.mark.django_db
 
@@ -352,7 +352,7 @@ def test_everything_that_writes_a_message_indexes_it(owner: User) -> None:
     turn = Turn.objects.get(pk=first.turn.pk)
     turn.text = "Half a reply about kites"
     turn.save()
-    ask_to_stop(user_id=owner.pk, conversation_id=key, turn_id=turn.pk)
+    request_stop(user_id=owner.pk, conversation_id=key, turn_id=turn.pk)
     for word in ("balloons", "kites"):
         assert [hit.id for hit in services.search(user_id=owner.pk, words=word, limit=5)] == [key], word
     assert MessageVector.objects.count() == Message.objects.count() == 2

@@ -18,7 +18,7 @@ from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.open import Place, open_session
+from chat.memory.open import SessionContext, open_session
 from chat.memory.pruning import prune
 from chat.memory.rebuild import LastTurn
 from chat.memory.session import AgentSessionMemory
@@ -157,7 +157,7 @@ async def test_what_is_written_while_a_turn_is_at_work_that_dies_is_kept_for_sta
     await by_sqlite(store.path, session_id, [said("Meanwhile")])
 
     fence = Fence(last.turn + 1, 2)
-    place = Place(
+    place = SessionContext(
         session_id=session_id,
         conversation_id=chat.conversation_id,
         fence=fence,

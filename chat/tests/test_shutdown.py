@@ -13,7 +13,7 @@ import pytest
 from chat.tests.live import LiveSocket, Person, check_log, open_socket, sign_in
 from chat.tests.model_server import ModelServer, Request, says
 from chat.tests.model_server.script import Step
-from chat.turns.lease import LEASE
+from chat.turns.lease import LEASE_TIME
 from config.runtime.asgi_server import DRAIN_SECONDS, SERVICE_RESTART
 from config.tests.support import LiveDatabase, ServerProcess, free_port
 
@@ -129,11 +129,11 @@ async def test_a_turn_that_takes_longer_is_let_go_of_and_taken_up_at_once_by_the
     server.restart()
     ((waited, attempt),) = server.database.query(
         "SELECT extract(epoch FROM now() - (lease_until - %s)), attempt FROM chat_turn WHERE conversation_id = %s",
-        LEASE,
+        LEASE_TIME,
         conversation_id,
     )
     assert attempt == 2, "taken up before it listened"
-    assert waited < LEASE.total_seconds() / 2
+    assert waited < LEASE_TIME.total_seconds() / 2
     async with open_socket(server, person, conversation_id) as socket:
         assert [turn["id"] for turn in (await socket.ready())["turns"]] == [turn_id]
         model.release()

@@ -9,7 +9,7 @@ from chat.models import User
 from chat.tests.conftest import Chat, Gate, StartRunner
 from chat.tests.test_replay import abandon
 from chat.turns.events import Snapshot
-from chat.turns.follow import Seen, follow
+from chat.turns.follow import LogBatch, follow
 
 
 async def test_a_follower_of_a_turn_that_is_taken_over_sees_its_end(
@@ -19,7 +19,7 @@ async def test_a_follower_of_a_turn_that_is_taken_over_sees_its_end(
     script.enqueue(gate.step())
     first = await start_runner(script)
     accepted = await Chat(first, owner, uuid.uuid4()).send("hi")
-    seen: list[Seen] = []
+    seen: list[LogBatch] = []
 
     async def watch() -> None:
         async for news in follow(first.logs, accepted.turn.pk):

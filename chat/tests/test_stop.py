@@ -17,7 +17,7 @@ from chat.turns import begin
 from chat.turns import runner as runner_module
 from chat.turns import turn_input as brief_module
 from chat.turns.events import TurnFinished, TurnStopped
-from chat.turns.turn_input import Brief
+from chat.turns.turn_input import TurnInput
 
 
 async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script: ScriptedModel) -> None:
@@ -145,9 +145,9 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored, go_on = threading.Event(), threading.Event()
-    read_brief = brief_module.read_brief
+    read_brief = brief_module.read_turn_input
 
-    def held_up(turn: Turn) -> Brief:
+    def held_up(turn: Turn) -> TurnInput:
         stored.set()
         go_on.wait(10)
         return read_brief(turn)
@@ -178,9 +178,9 @@ async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that
     await chat.settled()
     script.enqueue(again.step())
 
-    def stopped_meanwhile(turn: Turn) -> Brief:
+    def stopped_meanwhile(turn: Turn) -> TurnInput:
         turn.stop_asked = True
-        return brief_module.read_brief(turn)
+        return brief_module.read_turn_input(turn)
 
     monkeypatch.setattr(begin, "read_brief", stopped_meanwhile)
     second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())

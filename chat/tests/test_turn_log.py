@@ -17,8 +17,8 @@ from chat.turns.events import (
     TurnResumed,
     TurnStarted,
 )
-from chat.turns.follow import Seen, follow
-from chat.turns.log import READ_AT_ONCE, Entry, Logs, TurnLog
+from chat.turns.follow import LogBatch, follow
+from chat.turns.log import READ_AT_ONCE, Entry, TurnLog, TurnLogs
 
 MESSAGE: MessageView = {"id": "1", "role": "assistant", "text": "", "created_at": "", "position": 2, "turn_id": "1"}
 
@@ -98,7 +98,7 @@ def test_a_snapshot_holds_text_and_tools() -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 3])
 async def test_a_follower_gets_what_comes_and_then_the_end(after: int) -> None:
-    logs = Logs()
+    logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True
     for event in log_with("a", "b")._events:
@@ -123,13 +123,13 @@ async def test_a_follower_gets_what_comes_and_then_the_end(after: int) -> None:
 
 @pytest.mark.parametrize(("attempt", "after"), [(1, 99), (2, 1)])
 async def test_a_number_that_means_nothing_here_is_answered_by_a_snapshot(attempt: int, after: int) -> None:
-    logs = Logs()
+    logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True
     log.append(TurnStarted())
     log.append(TextDelta("so far", 0))
 
-    first: Seen | None = None
+    first: LogBatch | None = None
     async for seen in follow(logs, log.turn_id, attempt=attempt, after=after):
         first = seen
         break
@@ -139,7 +139,7 @@ async def test_a_number_that_means_nothing_here_is_answered_by_a_snapshot(attemp
 
 
 async def test_who_has_seen_everything_is_sent_nothing_more() -> None:
-    logs = Logs()
+    logs = TurnLogs()
     log = logs.open(uuid.uuid4(), 1)
     log.running = True
     log.append(TurnFinished(MESSAGE, {}))

@@ -12,7 +12,7 @@ from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
 from chat.turns.accept_context import lock, store
-from chat.turns.cancel import Closed
+from chat.turns.cancel import Cancelled
 from chat.turns.events import MessageView, message_view
 from chat.turns.journal import copy_journal
 
@@ -28,7 +28,7 @@ class Accepted:
     turn: Turn
     ahead: int
     is_new: bool
-    closed: Closed | None = None
+    closed: Cancelled | None = None
 
 
 def accept(
@@ -166,5 +166,5 @@ def _current(conversation_id: uuid.UUID, **what: Any) -> Turn | None:
     return current.select_related("prompt").first()
 
 
-def _accepted(turn: Turn, *, is_new: bool = True, closed: Closed | None = None) -> Accepted:
+def _accepted(turn: Turn, *, is_new: bool = True, closed: Cancelled | None = None) -> Accepted:
     return Accepted(message_view(turn.prompt), turn, ahead_of(turn), is_new, closed)

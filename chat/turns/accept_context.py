@@ -14,8 +14,8 @@ from chat.models.conversation import Role
 from chat.models.sql import ENDS_WHEN_IDLE, change, select
 from chat.models.turn import Status
 from chat.search.index import index_message, index_title
-from chat.turns.cancel import Closed, close
-from chat.turns.lease import LEASE
+from chat.turns.cancel import Cancelled, cancel
+from chat.turns.lease import LEASE_TIME
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -83,7 +83,7 @@ VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(clien
 
 
 @dataclass(slots=True)
-class Place:
+class AcceptContext:
     """A conversation and what is under way in it, as it is until the transaction ends."""
 
     user_id: uuid.UUID
@@ -100,7 +100,7 @@ class Place:
     queued: int = 0
     waiting: uuid.UUID | None = None  # the turn that waits for a decision
     first_of_minute: datetime | None = None  # where the limit is reached
-    closed: Closed | None = None
+    closed: Cancelled | None = None
 
     def check_limits(self) -> None:
         """Raise RateLimited where the person says too much, or too many messages wait."""
@@ -139,7 +139,7 @@ class Place:
     def close_waiting(self) -> None:
         """End the turn that waits for a decision: the person says something else."""
         if self.waiting is not None:
-            self.closed = close(Turn.objects.select_related("prompt").get(pk=self.waiting), now=self.now)
+            self.closed = cancel(Turn.objects.select_related("prompt").get(pk=self.waiting), now=self.now)
             self.last_position += self.closed.message is not None
             self.active -= 1
 
@@ -186,7 +186,7 @@ def make_conversation(
     Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
 
 
-def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> Place:
+def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> AcceptContext:
     """Lock a conversation, made first where there is none, and look at what is under way.
 
     Raise NotFound, TooManyConversations.
@@ -199,7 +199,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
         locked = select(_LOCK, values)
     if not locked:
         raise NotFound("There is no such conversation.")
-    place = Place(user_id, conversation_id, client_id, now, *locked[0][:4])
+    place = AcceptContext(user_id, conversation_id, client_id, now, *locked[0][:4])
     place.stored_title = place.title
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
     ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
@@ -208,11 +208,11 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
     return place
 
 
-def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
+def store(place: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
     """Store a turn and, unless it answers one again, its message; running at once where nothing is before it."""
     if runner is not None and not place.active:
         turn.status, turn.owner = Status.RUNNING, runner
-        turn.lease_until, turn.started_at = place.now + LEASE, place.now
+        turn.lease_until, turn.started_at = place.now + LEASE_TIME, place.now
         turn.model = name_in_use(place.model)
     values = {
         "conversation": place.conversation_id,
@@ -239,7 +239,7 @@ def store(place: Place, turn: Turn, runner: uuid.UUID | None) -> None:
     _index(place, turn)
 
 
-def _index(place: Place, turn: Turn) -> None:
+def _index(place: AcceptContext, turn: Turn) -> None:
     """Let search find what was stored."""
     owner = {"conversation_id": place.conversation_id, "user_id": place.user_id}
     if turn.prompt.turn_id == turn.pk:

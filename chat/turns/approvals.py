@@ -14,23 +14,23 @@ from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.models import Conversation, ToolCall, Turn
 from chat.models.turn import Decision, Status
-from chat.turns.cancel import Closed, close
+from chat.turns.cancel import Cancelled, cancel
 from chat.turns.events import ApprovalDecided
-from chat.turns.finish import Ending
-from chat.turns.lease import LEASE, Hold
+from chat.turns.finish import TurnOutcome
+from chat.turns.lease import LEASE_TIME, Lease
 from chat.turns.queue import claim_locked
 
 DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: this was not done."}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApprovalRequest:
     """A turn that waits now, or is closed since it was to stop or more was said; and the conversation's next."""
 
-    closed: Closed | None = None
+    closed: Cancelled | None = None
     next: Turn | None = None
 
 
@@ -43,19 +43,19 @@ class Decided:
     is_last: bool
 
 
-def ask(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> Asked:
+def ask(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> ApprovalRequest:
     """Let a turn wait for the decisions about the calls that its ending asks for. Raise TurnLost.
 
     A question that is out of date when it comes up is not asked.
     """
     now = timezone.now()
     with transaction.atomic():
-        conversation = hold.lock_conversation()
-        hold.lock()
+        conversation = lease.lock_conversation()
+        lease.lock()
         ToolCall.objects.bulk_create(
             [
                 ToolCall(
-                    turn_id=hold.turn_id,
+                    turn_id=lease.turn_id,
                     call_id=call.call_id,
                     name=call.name,
                     arguments=call.arguments,
@@ -65,18 +65,18 @@ def ask(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> A
             ],
             ignore_conflicts=True,
         )
-        turn = Turn.objects.with_all_to_begin().get(pk=hold.turn_id)
+        turn = Turn.objects.with_all_to_begin().get(pk=lease.turn_id)
         turn.status, turn.owner, turn.lease_until, turn.cut_off = Status.WAITING, None, None, 0
         turn.text, turn.usage, turn.warning = ending.text, ending.usage, ending.warning
         turn.reasoning = ending.reasoning
         turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "reasoning", "usage", "warning"])
         session_id = SessionId(conversation.user_id, conversation.id)
-        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
+        update_metadata(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)
         if not (turn.stop_asked or behind.exists()):
-            return Asked()
-        closed = close(turn, now=now)
-        return Asked(closed, claim_locked(conversation.id, owner=next_owner) if next_owner else None)
+            return ApprovalRequest()
+        closed = cancel(turn, now=now)
+        return ApprovalRequest(closed, claim_locked(conversation.id, owner=next_owner) if next_owner else None)
 
 
 def decide(
@@ -114,5 +114,5 @@ def decide(
 def _go_on(turn: Turn, runner: uuid.UUID | None) -> None:
     turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
     if runner is not None:
-        turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE
+        turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE_TIME
     turn.save(update_fields=["status", "attempt", "owner", "lease_until"])

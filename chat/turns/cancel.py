@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chat.infra.storable import storable
-from chat.memory.metadata import reflect_closing
+from chat.memory.metadata import update_after_cancel
 from chat.models import Message, ToolCall, Turn
 from chat.models.conversation import Role
 from chat.models.sql import select
@@ -23,7 +23,7 @@ RETURNING last_position
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Cancelled:
     """A turn that was stopped; the calls that were declined by it, and what it had said."""
 
     turn_id: uuid.UUID
@@ -32,7 +32,7 @@ class Closed:
     message: MessageView | None
 
 
-def close(turn: Turn, *, now: datetime) -> Closed:
+def cancel(turn: Turn, *, now: datetime) -> Cancelled:
     """Stop a turn in the caller's transaction, which has locked its conversation: what it asked for is not done.
 
     Of one that had begun, the session was cut back to where it began; that this is a new attempt tells the next turn to
@@ -42,7 +42,7 @@ def close(turn: Turn, *, now: datetime) -> Closed:
     declined = tuple(awaiting.values_list("call_id", flat=True))
     awaiting.update(decision=Decision.DECLINED, decided_by=SUPERSEDED, output=json.dumps(NOT_DONE))
     journal = journals.load(turn)
-    message = _say(turn, now) if turn.text else None
+    message = _create_reply(turn, now) if turn.text else None
     if turn.status == Status.WAITING or turn.attempt > 1:
         turn.attempt += 1
     turn.status, turn.ended_at = Status.STOPPED, now
@@ -50,11 +50,11 @@ def close(turn: Turn, *, now: datetime) -> Closed:
     turn.items = storable(journals.as_items(turn.prompt.text, journal)) if journal.steps else []
     turn.usage = journal.usage
     turn.save(update_fields=["status", "ended_at", "attempt", "owner", "lease_until", "items", "usage"])
-    reflect_closing(turn.conversation_id, now=now)
-    return Closed(turn.pk, turn.attempt, declined, message_view(message) if message else None)
+    update_after_cancel(turn.conversation_id, now=now)
+    return Cancelled(turn.pk, turn.attempt, declined, message_view(message) if message else None)
 
 
-def _say(turn: Turn, now: datetime) -> Message:
+def _create_reply(turn: Turn, now: datetime) -> Message:
     ((position,),) = select(_NEXT_POSITION, {"conversation": turn.conversation_id, "now": now})
     return Message.objects.create(
         pk=reply_id(turn.pk),

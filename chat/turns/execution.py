@@ -42,7 +42,7 @@ from chat.assistant.guardrail import build_guardrail
 from chat.assistant.relevance import REFUSAL
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.infra import notifications
-from chat.infra.db_threads import in_database, outcome
+from chat.infra.db_threads import finish_despite_cancel, in_database
 from chat.memory.items import Item
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
@@ -61,12 +61,12 @@ from chat.turns.events import (
     Warned,
     WarningCode,
 )
-from chat.turns.finish import Ending
+from chat.turns.finish import TurnOutcome
 from chat.turns.journal import Journal
-from chat.turns.lease import DEADLY, hold_of
+from chat.turns.lease import DEADLY, lease_of
 from chat.turns.log import TurnLog
-from chat.turns.replay import PlaybackModel
-from chat.turns.turn_input import Brief, read_brief
+from chat.turns.replay import ReplayModel
+from chat.turns.turn_input import TurnInput, read_turn_input
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +79,11 @@ MAX_STEPS = 24
 BROKEN = ("internal", "Something went wrong while answering.")
 
 
-class Play:
+class TurnExecution:
     """One attempt at a turn in this process."""
 
     def __init__(
-        self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog, brief: Brief | None = None
+        self, turn: Turn, *, model: Model, store: SessionStore, log: TurnLog, turn_input: TurnInput | None = None
     ) -> None:
         self.turn = turn
         self.log = log
@@ -91,7 +91,7 @@ class Play:
         self._store = store
         self._acting: set[asyncio.Future[Any]] = set()
         self._apart: set[asyncio.Future[str]] = set()
-        self._brief = brief
+        self._input = turn_input
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
@@ -99,36 +99,36 @@ class Play:
         self._was_shortened = False  # a request, for its size
         self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
 
-    async def play(self) -> Ending:
+    async def run(self) -> TurnOutcome:
         """Run the agent to its end, or until it asks for a decision.
 
         Raise TurnLost, or CancelledError where the turn was stopped.
         """
-        brief = self._brief
-        if brief is None:
-            brief = self._brief = await in_database(read_brief, self.turn)
-        if not brief.allowed:
+        turn_input = self._input
+        if turn_input is None:
+            turn_input = self._input = await in_database(read_turn_input, self.turn)
+        if not turn_input.allowed:
             return await self._failed("forbidden", "This account has been closed.")
         if self.turn.cut_off >= DEADLY:
             return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
-        self._announce(brief.journal)
+        self._announce(turn_input.journal)
         memory = self._memory = AgentSessionMemory(
-            brief.place.session_id, self._store, fence=brief.place.fence, on_unavailable=self._warn_of_memory
+            turn_input.place.session_id, self._store, fence=turn_input.place.fence, on_unavailable=self._warn_of_memory
         )
-        opened = await memory.open(brief.place)
-        if opened is not None and opened.pruned is None and len(opened.items) < brief.held:
+        opened = await memory.open(turn_input.place)
+        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
             # A process died when it had pruned and not said so yet.
-            self._pruned = brief.pruned + brief.held - len(opened.items)
+            self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
         elif opened is not None and opened.pruned is not None:
             self._pruned = opened.pruned
             if opened.was_lost:
                 self._was_lost = True
                 self._warn("context_rebuilt")
-        window = Window(brief.sent, self._warn_of_shortening)
-        model = PlaybackModel(self._model, brief.journal, self.log, window)
+        window = Window(turn_input.sent, self._warn_of_shortening)
+        model = ReplayModel(self._model, turn_input.journal, self.log, window)
         self._invalid = model.refused
         try:
-            await self._run(brief, model, memory)
+            await self._run(turn_input, model, memory)
         except InputGuardrailTripwireTriggered:
             return await self._refused()
         except MaxTurnsExceeded:
@@ -137,9 +137,9 @@ class Play:
             return await self._failed(failure.code, failure.detail)
         except AgentsException as error:
             _raise_ours(error)  # the SDK wraps what a tool raises
-            # Its text may quote what the model said, which logs are not to hold.
+            # Its text may quote what the model said, which logs must not hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
-            await in_database(journals.void_step, brief.hold, n=model.step)
+            await in_database(journals.void_step, turn_input.lease, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")
         if asks := self._asks():
             return await self._waiting(asks)
@@ -147,22 +147,22 @@ class Play:
             return await self._failed("model_error", NO_ANSWER)
         return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
 
-    async def broken(self) -> Ending:
+    async def broken(self) -> TurnOutcome:
         """Say how the turn ended when something went wrong that nobody foresaw."""
         return await self._failed(*BROKEN)
 
-    def lost(self) -> Ending:
+    def lost(self) -> TurnOutcome:
         """Say how the turn ended when what it did cannot be stored."""
         code, detail = BROKEN
-        return Ending(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
+        return TurnOutcome(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
 
-    async def stopped(self) -> Ending:
+    async def stopped(self) -> TurnOutcome:
         """Say how the turn ended when it was stopped: what was seen stays, and the session is told so.
 
         One that had not begun is not remembered, like one that is stopped in the queue.
         """
         if self._memory is None and self.turn.attempt == 1 and self.turn.replaces_id is None:
-            return Ending(status=Status.STOPPED, text="", items=[])
+            return TurnOutcome(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 
     async def settle(self) -> None:
@@ -178,13 +178,13 @@ class Play:
 
     # -- the run
 
-    async def _run(self, brief: Brief, model: PlaybackModel, memory: AgentSessionMemory) -> None:
-        guarded = settings.AGENT_GUARDRAIL and not brief.journal.steps
+    async def _run(self, turn_input: TurnInput, model: ReplayModel, memory: AgentSessionMemory) -> None:
+        guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
         guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
         self._result = Runner.run_streamed(
             build_agent(model, guardrail),
-            brief.prompt,
-            context=self._context(brief, model.refused),
+            turn_input.prompt,
+            context=self._context(turn_input, model.refused),
             max_turns=MAX_STEPS,
             hooks=_Journaling(self, model),
             session=memory,
@@ -194,40 +194,40 @@ class Play:
         async for _ in self._result.stream_events():
             pass  # what is worth showing goes to the log where it arises
 
-    def _context(self, brief: Brief, refused: Mapping[str, str]) -> TurnContext:
-        pruned = brief.pruned if self._pruned is None else self._pruned
+    def _context(self, turn_input: TurnInput, refused: Mapping[str, str]) -> TurnContext:
+        pruned = turn_input.pruned if self._pruned is None else self._pruned
         return TurnContext(
             user_id=self.turn.user_id,
             conversation_id=self.turn.conversation_id,
             seq=self.turn.seq,
-            now=brief.now,
-            week_start=brief.week_start,
+            now=turn_input.now,
+            week_start=turn_input.week_start,
             output_limit=None if is_offline() else outputs.LIMIT,
             beginning_forgotten=pruned > 0,
             act=self._act,
             act_apart=self._act_apart,
-            settled=brief.journal.settled,
+            settled=turn_input.journal.settled,
             refused=refused,
-            kept=brief.kept,
-            changed_outside=brief.changed_outside,
+            kept=turn_input.kept,
+            changed_outside=turn_input.changed_outside,
         )
 
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
         if (refusal := self._invalid.get(call.id)) is not None:
             effect = partial(Effect, json.loads(refusal))
-        output = await self._journaled(journals.perform, self._known().hold, call, effect)
+        output = await self._journaled(journals.perform, self._known().lease, call, effect)
         await self._acted(call, output)
         return output
 
     async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
-        hold = self._known().hold
-        output = await self._journaled(journals.begin, hold, call)
+        lease = self._known().lease
+        output = await self._journaled(journals.begin, lease, call)
         if output is None:
             refusal = self._invalid.get(call.id)
             task = asyncio.ensure_future(body() if refusal is None else _answer(refusal))
             self._apart.add(task)
             task.add_done_callback(partial(self._ended, call))
-            output = await self._journaled(journals.complete, hold, call, await task)
+            output = await self._journaled(journals.complete, lease, call, await task)
         await self._acted(call, output)
         return output
 
@@ -240,7 +240,7 @@ class Play:
         acting = asyncio.ensure_future(in_database(write, *args, **kwargs))
         self._acting.add(acting)
         acting.add_done_callback(self._acting.discard)
-        return await outcome(acting)
+        return await finish_despite_cancel(acting)
 
     async def _acted(self, call: Call, output: str) -> None:
         if not self.was_done(call.id):
@@ -279,27 +279,27 @@ class Play:
     def _warn(self, code: WarningCode) -> None:
         self.log.append(Warned(code, WARNINGS[code]))
 
-    def _known(self) -> Brief:
-        assert self._brief is not None  # noqa: S101 - read before anything runs
-        return self._brief
+    def _known(self) -> TurnInput:
+        assert self._input is not None  # noqa: S101 - read before anything runs
+        return self._input
 
     # -- its end
 
-    async def _refused(self) -> Ending:
+    async def _refused(self) -> TurnOutcome:
         self.log.append(TextDelta(REFUSAL, len(self.log.text)))
         prompt = self._known().prompt
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
-    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> Ending:
+    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> TurnOutcome:
         """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
         await self._rewrite([])
         return replace(await self._ending(Status.WAITING, []), asks=asks)
 
-    async def _failed(self, code: str, detail: str) -> Ending:
+    async def _failed(self, code: str, detail: str) -> TurnOutcome:
         ending = await self._cut_short(Status.FAILED, partial=False)
         return replace(ending, error_code=code, error_detail=detail)
 
-    async def _cut_short(self, status: Status, *, partial: bool) -> Ending:
+    async def _cut_short(self, status: Status, *, partial: bool) -> TurnOutcome:
         """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
         await self.settle()
         journal = await in_database(journals.load, self.turn)
@@ -307,7 +307,7 @@ class Play:
         items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
         return await self._rewritten(status, items)
 
-    async def _rewritten(self, status: Status, items: Sequence[Item]) -> Ending:
+    async def _rewritten(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
         await self._rewrite(items)
         return await self._ending(status, items)
 
@@ -316,7 +316,7 @@ class Play:
         if self._memory is not None:
             await self._memory.rewrite(items)
 
-    async def _ending(self, status: Status, items: Sequence[Item]) -> Ending:
+    async def _ending(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
         unavailable = self._memory is None or self._memory.unavailable
         size = None
         if not unavailable:
@@ -324,7 +324,7 @@ class Play:
                 size = await self._store.size(self._known().place.session_id)
             except MemoryUnavailable:
                 unavailable = True
-        return Ending(
+        return TurnOutcome(
             status=status,
             text=self.log.text,
             reasoning=self.log.reasoning,
@@ -346,8 +346,8 @@ class Play:
 class _Journaling(RunHooks[TurnContext]):
     """Writes each response into the journal before its calls run, and tells the log of each call."""
 
-    def __init__(self, play: Play, model: PlaybackModel) -> None:
-        self._play = play
+    def __init__(self, execution: TurnExecution, model: ReplayModel) -> None:
+        self._execution = execution
         self._model = model
 
     async def on_llm_end(
@@ -357,20 +357,20 @@ class _Journaling(RunHooks[TurnContext]):
             return
         await in_database(
             journals.record_step,
-            hold_of(self._play.turn),
+            lease_of(self._execution.turn),
             n=self._model.step,
             response=response,
             duration_ms=self._model.duration_ms,
             sent=self._model.sent,
             model=self._model.name,
         )
-        if self._play.turn.cut_off:
-            await in_database(journals.survived, hold_of(self._play.turn))
+        if self._execution.turn.cut_off:
+            await in_database(journals.survived, lease_of(self._execution.turn))
 
     async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
-        if isinstance(context, ToolContext) and not self._play.was_done(context.tool_call_id):
+        if isinstance(context, ToolContext) and not self._execution.was_done(context.tool_call_id):
             arguments = journals.parsed(context.tool_arguments)
-            self._play.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
+            self._execution.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
 
 
 async def _answer(output: str) -> str:

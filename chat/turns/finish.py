@@ -12,14 +12,14 @@ from psycopg.types.json import Jsonb
 from chat.infra.storable import storable
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.statements import Size
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.search.index import index_message
 from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
-from chat.turns.lease import HELD, Hold
+from chat.turns.lease import HELD, Lease
 from chat.turns.queue import claim_locked
 
 _END = f"""
@@ -39,7 +39,7 @@ WHERE id = %(conversation)s AND EXISTS (SELECT FROM ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class TurnOutcome:
     """How a turn ended, or what it asks before it goes on (then its status is "waiting")."""
 
     status: Status
@@ -61,20 +61,20 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedTurn:
     """The reply, if there is one to keep, and the conversation's next turn, which runs now."""
 
     message: MessageView | None
     next: Turn | None
 
 
-def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -> Ended:
+def finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> FinishedTurn:
     """Write how a turn ended, and take the conversation's next one for a process that has a place. Raise TurnLost."""
     now = timezone.now()
     with transaction.atomic():
-        conversation_id, user_id, last_position = hold.lock_conversation()
-        message = _reply(hold.turn_id, last_position + 1, ending, now)
-        hold.write(
+        conversation_id, user_id, last_position = lease.lock_conversation()
+        message = _reply(lease.turn_id, last_position + 1, ending, now)
+        lease.write(
             _END,
             now=now,
             conversation=conversation_id,
@@ -99,12 +99,12 @@ def finish(hold: Hold, ending: Ending, *, next_owner: uuid.UUID | None = None) -
                 created_at=now,
             )
         session_id = SessionId(user_id, conversation_id)
-        reflect(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
+        update_metadata(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
-    return Ended(message_view(message) if message else None, following)
+    return FinishedTurn(message_view(message) if message else None, following)
 
 
-def _reply(turn_id: uuid.UUID, position: int, ending: Ending, now: datetime) -> Message | None:
+def _reply(turn_id: uuid.UUID, position: int, ending: TurnOutcome, now: datetime) -> Message | None:
     if not ending.text or ending.status == Status.FAILED:
         return None
     return Message(

@@ -12,7 +12,7 @@ from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Decision, Status
 from chat.turns import journal as journals
 from chat.turns.events import ApprovalDecided, Snapshot, message_view, warning_view
-from chat.turns.log import Entry, Logs, TurnLog
+from chat.turns.log import Entry, TurnLog, TurnLogs
 
 # Seconds between two looks at a turn that another process runs, and at one that waits here.
 LOOK_EVERY = 0.5
@@ -23,27 +23,29 @@ NOT_KNOWN_HERE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LogBatch:
     """Entries of one attempt's log."""
 
     attempt: int
     entries: list[Entry]
 
 
-async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> AsyncGenerator[Seen, None]:
+async def follow(
+    logs: TurnLogs, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0
+) -> AsyncGenerator[LogBatch, None]:
     """Yield what is new of a turn beyond entry `after` of an attempt, until it ends.
 
     Attempt 0 asks for whatever there is from the beginning. A number that is not known here is answered by a snapshot;
     of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
-    shown: _Look | None = None
+    shown: _StoredSnapshot | None = None
     told = 0  # the attempt that was told of last
     doubtful = just_accepted = False
     while True:
         log = logs.get(turn_id)
         if log is None or (doubtful and not log.is_live):
             expected = logs.expect(turn_id)
-            status, owner = await in_database(_whose, turn_id)
+            status, owner = await in_database(_status_and_owner, turn_id)
             if (begun := logs.get(turn_id)) is not None and begun.is_live:
                 continue
             if status == Status.RUNNING and owner == logs.owner:
@@ -54,40 +56,40 @@ async def follow(logs: Logs, turn_id: uuid.UUID, *, attempt: int = 0, after: int
                 await expected(LOOK_EVERY)
                 continue
             if log is None or status not in (Status.QUEUED, Status.WAITING):
-                look = await in_database(_look, turn_id)
+                look = await in_database(_read_snapshot, turn_id)
                 if look != shown:
                     shown, told = look, look.attempt
-                    yield Seen(look.attempt, [Entry(0, look.snapshot)])
+                    yield LogBatch(look.attempt, [Entry(0, look.snapshot)])
                 if look.ended:
                     return
                 await expected(LOOK_AT_WAITING_EVERY if status == Status.WAITING else LOOK_EVERY)
                 attempt = NOT_KNOWN_HERE
                 continue
             if status == Status.WAITING:
-                _take_decisions(log, await in_database(_look, turn_id))
+                _take_decisions(log, await in_database(_read_snapshot, turn_id))
         # The log of a later attempt begins with what replaces all that was told.
         start = 0 if 0 < told < log.attempt else _start(log, attempt, after)
         if start is None and log.ended:
-            look = await in_database(_look, turn_id)
-            yield Seen(look.attempt, [Entry(log.n, look.snapshot)])
+            look = await in_database(_read_snapshot, turn_id)
+            yield LogBatch(look.attempt, [Entry(log.n, look.snapshot)])
             return
         if start is None:
-            yield Seen(log.attempt, [Entry(log.n, log.snapshot(Status.RUNNING))])
+            yield LogBatch(log.attempt, [Entry(log.n, log.snapshot(Status.RUNNING))])
             start = log.n
         attempt, after = log.attempt, start
         while not (log.ended and after == log.n):
-            if after == log.n and not await _news(log, after):
+            if after == log.n and not await _wait_for_entries(log, after):
                 doubtful = True
                 break
             entries = log.read(after)
             after = entries[-1].n
             told = attempt
-            yield Seen(attempt, entries)
+            yield LogBatch(attempt, entries)
         else:
             return
 
 
-def _take_decisions(log: TurnLog, look: "_Look") -> None:
+def _take_decisions(log: TurnLog, look: "_StoredSnapshot") -> None:
     """Write into a log what was decided in another process about a turn that waits."""
     for tool in look.snapshot.tools:
         awaited = log.tools.get(tool["call_id"], {}).get("approval") == Decision.AWAITING
@@ -95,7 +97,7 @@ def _take_decisions(log: TurnLog, look: "_Look") -> None:
             log.append(ApprovalDecided(tool["call_id"], tool["approval"] == Decision.APPROVED, tool["by"]))
 
 
-async def _news(log: TurnLog, after: int) -> bool:
+async def _wait_for_entries(log: TurnLog, after: int) -> bool:
     """Wait for the log to go on; false where it is time to look whether another process runs the turn."""
     try:
         async with asyncio.timeout(None if log.is_live else LOOK_AT_QUEUE_EVERY):
@@ -115,7 +117,7 @@ def _start(log: TurnLog, attempt: int, after: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _StoredSnapshot:
     """A turn as the database has it."""
 
     attempt: int
@@ -127,14 +129,14 @@ class _Look:
         return self.status not in ACTIVE
 
 
-def _whose(turn_id: uuid.UUID) -> tuple[str, uuid.UUID | None]:
+def _status_and_owner(turn_id: uuid.UUID) -> tuple[str, uuid.UUID | None]:
     found = Turn.objects.filter(pk=turn_id).values_list("status", "owner").first()
     if found is None:
         raise NotFound("There is no such turn.")
     return found
 
 
-def _look(turn_id: uuid.UUID) -> _Look:
+def _read_snapshot(turn_id: uuid.UUID) -> _StoredSnapshot:
     turn = Turn.objects.filter(pk=turn_id).first()
     if turn is None:
         raise NotFound("There is no such turn.")
@@ -150,4 +152,4 @@ def _look(turn_id: uuid.UUID) -> _Look:
         warning=warning_view(turn.warning),
         reasoning=turn.reasoning or None,
     )
-    return _Look(turn.attempt, turn.status, snapshot)
+    return _StoredSnapshot(turn.attempt, turn.status, snapshot)

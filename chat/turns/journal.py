@@ -27,7 +27,7 @@ from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.turns.events import ToolView
-from chat.turns.lease import HELD, Hold
+from chat.turns.lease import HELD, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse
@@ -144,7 +144,7 @@ def load(turn: Turn) -> Journal:
 
 
 def record_step(
-    hold: Hold, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None, model: str = ""
+    lease: Lease, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None, model: str = ""
 ) -> None:
     """Write a complete response with the model that gave it and its cost, before any of its calls runs.
 
@@ -153,7 +153,7 @@ def record_step(
     config = next((config for config in configured() if config.name == model), None)
     usage = response.usage
     now = timezone.now()
-    hold.write(
+    lease.write(
         _RECORD if config is None else _RECORD_AND_COUNT,
         n=n,
         model=model,
@@ -175,61 +175,61 @@ def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent
     return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
-def survived(hold: Hold) -> None:
+def survived(lease: Lease) -> None:
     """Forget the deaths of a turn that has come further. Raise TurnLost."""
-    hold.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
+    lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
 
 
-def void_step(hold: Hold, *, n: int) -> None:
+def void_step(lease: Lease, *, n: int) -> None:
     """Mark a step that made the SDK raise, unless one of its calls has acted: it is not to be played into the same end.
 
     Raise TurnLost.
     """
     with transaction.atomic():
-        hold.lock()
-        for step in TurnStep.objects.filter(turn=hold.turn_id, n=n):
+        lease.lock()
+        for step in TurnStep.objects.filter(turn=lease.turn_id, n=n):
             calls = [item["call_id"] for item in step.output if item.get("call_id")]
-            if not ToolCall.objects.filter(turn=hold.turn_id, call_id__in=calls).exists():
+            if not ToolCall.objects.filter(turn=lease.turn_id, call_id__in=calls).exists():
                 step.is_void = True
                 step.save(update_fields=["is_void"])
 
 
-def perform(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
+def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     """Carry out a tool call and write it down in one transaction, or answer it from the journal.
 
     What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
     one that nobody has approved.
     """
     try:
-        return _performed(hold, call, effect)
+        return _performed(lease, call, effect)
     except DatabaseError as error:
         if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
             raise
         # It would end no other way if it were tried again.
-        return _performed(hold, call, lambda: TOO_SLOW)
+        return _performed(lease, call, lambda: TOO_SLOW)
 
 
-def _performed(hold: Hold, call: Call, effect: Callable[[], Effect]) -> str:
+def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     with transaction.atomic():
-        known = _called(hold, call)
+        known = _called(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         done = _attempted(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         if done.change_id is not None:
-            TaskChange.objects.filter(pk=done.change_id).update(turn=hold.turn_id, call_id=call.id)
+            TaskChange.objects.filter(pk=done.change_id).update(turn=lease.turn_id, call_id=call.id)
         return known.output
 
 
-def begin(hold: Hold, call: Call) -> str | None:
+def begin(lease: Lease, call: Call) -> str | None:
     """Write down that a call is about to be carried out in no transaction of ours, or return its output.
 
     Until `complete` it has that of one that was cut off, so that whoever plays the turn again does not carry it out.
     Raise TurnLost as `perform` does.
     """
     with transaction.atomic():
-        known = _called(hold, call)
+        known = _called(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         known.error = CUT_OFF
@@ -237,21 +237,21 @@ def begin(hold: Hold, call: Call) -> str | None:
         return None
 
 
-def complete(hold: Hold, call: Call, output: str) -> str:
+def complete(lease: Lease, call: Call, output: str) -> str:
     """Write down what a call that was begun has said, and return it as it is stored. Raise TurnLost."""
     output = storable(output)
     with transaction.atomic():
-        hold.lock()
-        ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).update(output=output, error=None)
+        lease.lock()
+        ToolCall.objects.filter(turn=lease.turn_id, call_id=call.id).update(output=output, error=None)
     return output
 
 
-def _called(hold: Hold, call: Call) -> ToolCall:
+def _called(lease: Lease, call: Call) -> ToolCall:
     """Lock the turn, and return what is known of a call of it, or a new one. Raise TurnLost."""
     arguments = parsed(call.arguments)
-    hold.lock()
-    fresh = ToolCall(turn_id=hold.turn_id, call_id=call.id, name=call.name, arguments=arguments)
-    known = ToolCall.objects.filter(turn=hold.turn_id, call_id=call.id).first() or fresh
+    lease.lock()
+    fresh = ToolCall(turn_id=lease.turn_id, call_id=call.id, name=call.name, arguments=arguments)
+    known = ToolCall.objects.filter(turn=lease.turn_id, call_id=call.id).first() or fresh
     if (known.name, known.arguments) != (call.name, arguments):
         raise TurnLost("The journal holds another call of this id.")
     if known.decision == Decision.AWAITING:
@@ -277,10 +277,10 @@ def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
         return TOOL_ERROR
 
 
-def save_text(hold: Hold, text: str, reasoning: str) -> None:
+def save_text(lease: Lease, text: str, reasoning: str) -> None:
     """Save the reply and the reasoning so far, for the process that takes over after a crash. Raise TurnLost."""
     statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {HELD}"  # noqa: S608 - our own words
-    hold.write(statement, text=text, reasoning=reasoning)
+    lease.write(statement, text=text, reasoning=reasoning)
 
 
 def copy_journal(source: Turn, target: Turn) -> None:

@@ -20,7 +20,7 @@ from chat.exceptions import TurnLost
 from chat.models.sql import ENDS_WHEN_IDLE, change, select
 from chat.models.turn import Status, Turn
 
-LEASE = timedelta(seconds=20)
+LEASE_TIME = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=2)
 # A turn with which so many processes have died is run while no other such turn is, so that the innocent who ran beside
 # a deadly one are told apart from it; after so many more it is given up.
@@ -46,8 +46,8 @@ class LockedConversation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """One process's hold on one attempt at a turn."""
+class Lease:
+    """The right of one process to run one attempt at a turn."""
 
     turn_id: uuid.UUID
     owner: uuid.UUID
@@ -76,10 +76,10 @@ class Hold:
         return {"held_turn": self.turn_id, "held_owner": self.owner, "held_attempt": self.attempt}
 
 
-def hold_of(turn: Turn) -> Hold:
-    """Return the hold that a running turn's row names."""
+def lease_of(turn: Turn) -> Lease:
+    """Return the lease that a running turn's row names."""
     assert turn.owner is not None  # noqa: S101 - a constraint of the table
-    return Hold(turn.pk, turn.owner, turn.attempt)
+    return Lease(turn.pk, turn.owner, turn.attempt)
 
 
 def lock_key(owner: uuid.UUID) -> int:
@@ -92,13 +92,13 @@ def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
     if not turn_ids:
         return []
     held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
-    held.update(lease_until=timezone.now() + LEASE)
+    held.update(lease_until=timezone.now() + LEASE_TIME)
     return list(held.filter(stop_asked=True).values_list("pk", flat=True))
 
 
-def release(hold: Hold) -> None:
+def release(lease: Lease) -> None:
     """Let go of a turn so that whoever comes next takes it over at once."""
-    held = Turn.objects.filter(pk=hold.turn_id, owner=hold.owner, attempt=hold.attempt, status=Status.RUNNING)
+    held = Turn.objects.filter(pk=lease.turn_id, owner=lease.owner, attempt=lease.attempt, status=Status.RUNNING)
     held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # whoever takes over counts one, of a death
 
 
@@ -110,7 +110,7 @@ def take_over(
     `running` are those of this process, `fallen` those that it let fall although it lives.
     """
     now = timezone.now()
-    silent = now + LEASE - 2 * RENEWAL
+    silent = now + LEASE_TIME - 2 * RENEWAL
     silent_or_fallen = Q(lease_until__lt=silent) | Q(pk__in=fallen, owner=owner)
     lost = Turn.objects.filter(silent_or_fallen, status=Status.RUNNING).exclude(pk__in=running)
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
@@ -127,7 +127,7 @@ def take_over(
         # Of two processes that try at once, the second finds another owner.
         still_lost = Q(pk=turn.pk, owner=turn.owner, attempt=turn.attempt, status=Status.RUNNING)
         if Turn.objects.filter(still_lost).update(
-            owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE, cut_off=deaths
+            owner=owner, attempt=F("attempt") + 1, lease_until=now + LEASE_TIME, cut_off=deaths
         ):
             suspected |= SUSPECT <= deaths < DEADLY
             taken.append(Turn.objects.with_all_to_begin().get(pk=turn.pk))

@@ -41,7 +41,7 @@ class Entry:
     event: Event
 
 
-class _Growing:
+class _TextBuffer:
     """A text that grows at its end, or is written anew from an offset."""
 
     def __init__(self) -> None:
@@ -62,12 +62,12 @@ class _Growing:
         self.length += len(text)
 
 
-class Picture:
+class TurnState:
     """What there is to see of a turn: its reply so far, its reasoning, its calls, and what the person was warned of."""
 
     def __init__(self) -> None:
-        self._text = _Growing()
-        self._reasoning = _Growing()
+        self._text = _TextBuffer()
+        self._reasoning = _TextBuffer()
         self.tools: dict[str, ToolView] = {}
         self.warning: WarningView | None = None
 
@@ -116,7 +116,7 @@ class Picture:
         return self.tools.setdefault(call_id, {"call_id": call_id})
 
 
-class TurnLog(Picture):
+class TurnLog(TurnState):
     """Everything one attempt at a turn had to say, in order."""
 
     def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
@@ -207,7 +207,7 @@ def _complete(entries: list[Entry], pieces: list[str]) -> None:
         entries[-1] = replace(entries[-1], event=replace(last, text="".join(pieces)))
 
 
-class Logs:
+class TurnLogs:
     """The logs of the turns of this process, by which a turn's row names its owner."""
 
     def __init__(self, owner: uuid.UUID | None = None) -> None:

@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 from chat.turns.lease import lock_key
 
 
-class Presence:
+class ProcessLock:
     """Holds the lock of a process; a connection that broke is made anew by the next `show`."""
 
     def __init__(self, owner: uuid.UUID) -> None:

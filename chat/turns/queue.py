@@ -9,7 +9,7 @@ from chat.assistant.model_config import name_in_use
 from chat.models import Turn
 from chat.models.sql import ENDS_WHEN_IDLE, select
 from chat.models.turn import Status
-from chat.turns.lease import LEASE
+from chat.turns.lease import LEASE_TIME
 
 _LOCK = f"SELECT {ENDS_WHEN_IDLE} FROM chat_conversation WHERE id = %(conversation)s FOR NO KEY UPDATE"  # noqa: S608
 _FIRST = """
@@ -33,7 +33,7 @@ def claim_locked(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None
         return None
     turn = Turn.objects.with_all_to_begin().get(pk=first[0][0])
     now = timezone.now()
-    turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE, now
+    turn.status, turn.owner, turn.lease_until, turn.started_at = Status.RUNNING, owner, now + LEASE_TIME, now
     turn.model = turn.model or name_in_use(first[0][2])  # one that began before keeps its own
     turn.save(update_fields=["status", "owner", "lease_until", "started_at", "model"])
     return turn

@@ -28,7 +28,7 @@ from chat.turns.journal import PARTING, Journal
 from chat.turns.log import TurnLog
 
 
-class PlaybackModel(WrappedModel):
+class ReplayModel(WrappedModel):
     """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
 
     `window` knows how much of the conversation the model is sent.

@@ -13,9 +13,9 @@ from chat.assistant.endpoints.providers import Choose
 from chat.exceptions import MemoryUnavailable, NotFound, TurnLost
 from chat.infra import notifications
 from chat.infra.database_limits import is_transient
-from chat.infra.db_threads import in_database, outcome
+from chat.infra.db_threads import finish_despite_cancel, in_database
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect_pruning
+from chat.memory.metadata import update_after_pruning
 from chat.memory.pruning import prune
 from chat.memory.store import SessionStore
 from chat.models import Turn
@@ -23,7 +23,7 @@ from chat.models.turn import SUPERSEDED, Status
 from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
 from chat.turns.approvals import Decided, decide
 from chat.turns.begin import accept_to_begin, ask_to_begin, decide_to_begin, finish_to_begin
-from chat.turns.cancel import Closed
+from chat.turns.cancel import Cancelled
 from chat.turns.events import (
     ApprovalDecided,
     LastEvent,
@@ -34,15 +34,15 @@ from chat.turns.events import (
     is_retryable,
     warning_view,
 )
-from chat.turns.execution import Play
-from chat.turns.finish import Ending
+from chat.turns.execution import TurnExecution
+from chat.turns.finish import TurnOutcome
 from chat.turns.journal import save_text
-from chat.turns.lease import RENEWAL, hold_of, release, renew, take_over
-from chat.turns.log import Logs
-from chat.turns.process_lock import Presence
+from chat.turns.lease import RENEWAL, lease_of, release, renew, take_over
+from chat.turns.log import TurnLogs
+from chat.turns.process_lock import ProcessLock
 from chat.turns.queue import claim_waiting
-from chat.turns.stop import ask_to_stop
-from chat.turns.turn_input import Brief
+from chat.turns.stop import request_stop
+from chat.turns.turn_input import TurnInput
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ SAVE_EVERY = 0.5  # seconds between two saves of a growing reply
 @dataclass(slots=True)
 class _Running:
     turn: Turn
-    playing: asyncio.Task[Ending]
+    playing: asyncio.Task[TurnOutcome]
     stopping: bool = False
     task: asyncio.Task[None] = field(init=False)
 
@@ -62,7 +62,7 @@ class TurnRunner:
 
     def __init__(self, *, choose: Choose, store: SessionStore) -> None:
         self.owner = uuid.uuid4()
-        self.logs = Logs(self.owner)
+        self.logs = TurnLogs(self.owner)
         self.store = store
         self.choose = choose
         self._running: dict[uuid.UUID, _Running] = {}
@@ -71,7 +71,7 @@ class TurnRunner:
         self._reserved = 0
         self._crowded = False  # somebody was not given a place and waits
         self._keeper: asyncio.Task[None] | None = None
-        self._presence = Presence(self.owner)
+        self._presence = ProcessLock(self.owner)
         self._draining = False
 
     # -- what callers use
@@ -81,14 +81,18 @@ class TurnRunner:
     ) -> Accepted:
         """Accept a message and begin its turn where the conversation is idle. Raise what `accept` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        return await outcome(self._take(lambda runner: accept(**given, text=text, model=model, runner=runner)))
+        return await finish_despite_cancel(
+            self._take(lambda runner: accept(**given, text=text, model=model, runner=runner))
+        )
 
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
     ) -> Accepted:
         """Accept another try at a turn that has ended. Raise what `accept_retry` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        return await outcome(self._take(lambda runner: accept_retry(**given, turn_id=turn_id, runner=runner)))
+        return await finish_despite_cancel(
+            self._take(lambda runner: accept_retry(**given, turn_id=turn_id, runner=runner))
+        )
 
     async def edit(
         self,
@@ -101,7 +105,7 @@ class TurnRunner:
     ) -> Accepted:
         """Accept a message in the place of an earlier one. Raise what `accept_edit` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        return await outcome(
+        return await finish_despite_cancel(
             self._take(lambda runner: accept_edit(**given, message_id=message_id, text=text, runner=runner))
         )
 
@@ -110,13 +114,15 @@ class TurnRunner:
     ) -> None:
         """Take a person's decision; with the last one that a turn waits for it goes on. Raise what `decide` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "turn_id": turn_id}
-        await outcome(self._decide(lambda runner: decide(**given, call_id=call_id, approve=approve, runner=runner)))
+        await finish_despite_cancel(
+            self._decide(lambda runner: decide(**given, call_id=call_id, approve=approve, runner=runner))
+        )
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
         """Stop a person's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""
         running = self._running.get(turn_id)
         if running is None:
-            closed = await in_database(ask_to_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
+            closed = await in_database(request_stop, user_id=user_id, conversation_id=conversation_id, turn_id=turn_id)
             if closed is not None:
                 self._closed(closed)
                 await notifications.conversation_updated(user_id, conversation_id)
@@ -162,13 +168,13 @@ class TurnRunner:
         await self._fill()
         return accepted
 
-    async def _accepted(self, accepted: Accepted, brief: Brief | None) -> Accepted:
+    async def _accepted(self, accepted: Accepted, turn_input: TurnInput | None) -> Accepted:
         turn = accepted.turn
         if accepted.closed is not None:
             self._closed(accepted.closed)
         if accepted.is_new:
             if turn.status == Status.RUNNING:
-                self._begin(turn, brief)
+                self._begin(turn, turn_input)
             else:
                 self.logs.open(turn.pk, turn.attempt).append(TurnQueued())
             await notifications.turn_accepted(turn.user_id, turn.conversation_id, turn.pk)
@@ -176,7 +182,7 @@ class TurnRunner:
 
     async def _decide(self, deciding: Callable[[uuid.UUID | None], Decided]) -> None:
         with _Reserved(self) as owner:
-            decided, brief = await in_database(decide_to_begin, deciding, owner)
+            decided, turn_input = await in_database(decide_to_begin, deciding, owner)
             turn = decided.turn
             log = self.logs.open(turn.pk, turn.attempt) if decided.is_last else self.logs.get(turn.pk)
             if log is not None:
@@ -184,13 +190,13 @@ class TurnRunner:
             self.logs.touch(turn.pk)
             if log is not None and decided.is_last:
                 if turn.status == Status.RUNNING:
-                    self._begin(turn, brief)
+                    self._begin(turn, turn_input)
                 else:
                     log.append(TurnQueued())
         await notifications.conversation_updated(turn.user_id, turn.conversation_id)
         await self._fill()
 
-    def _closed(self, closed: Closed) -> None:
+    def _closed(self, closed: Cancelled) -> None:
         """Tell how a turn ended that nobody ran."""
         log = self.logs.open(closed.turn_id, closed.attempt)
         for call_id in closed.declined:
@@ -198,12 +204,12 @@ class TurnRunner:
         log.append(TurnStopped(closed.message))
         self.logs.retire(log)
 
-    def _begin(self, turn: Turn, brief: Brief | None = None) -> None:
+    def _begin(self, turn: Turn, turn_input: TurnInput | None = None) -> None:
         log = self.logs.open(turn.pk, turn.attempt)
         log.running = True
-        play = Play(turn, model=self.choose(turn.model), store=self.store, log=log, brief=brief)
-        running = self._running[turn.pk] = _Running(turn, asyncio.create_task(play.play()))
-        running.task = asyncio.create_task(self._live(play, running))
+        execution = TurnExecution(turn, model=self.choose(turn.model), store=self.store, log=log, turn_input=turn_input)
+        running = self._running[turn.pk] = _Running(turn, asyncio.create_task(execution.run()))
+        running.task = asyncio.create_task(self._live(execution, running))
         self._living.add(running.task)
         running.task.add_done_callback(self._living.discard)
         if turn.stop_asked:
@@ -214,14 +220,14 @@ class TurnRunner:
             running.stopping = True
             running.playing.cancel()
 
-    async def _live(self, play: Play, running: _Running) -> None:
+    async def _live(self, execution: TurnExecution, running: _Running) -> None:
         """Play a turn, end it, tidy up behind it, and begin the conversation's next."""
-        turn = play.turn
-        following: tuple[Turn, Brief | None] | None = None
+        turn = execution.turn
+        following: tuple[Turn, TurnInput | None] | None = None
         try:
-            ending = await self._outcome(play, running)
+            ending = await self._outcome(execution, running)
             if ending is not None:
-                following = await self._written(play, ending)
+                following = await self._written(execution, ending)
                 await self._tidy(turn, ending)
         except TurnLost:
             logger.info("Turn %s is carried on elsewhere.", turn.pk)
@@ -229,7 +235,7 @@ class TurnRunner:
             logger.exception("Turn %s was cut off.", turn.pk)
             self._let_fall.add(turn.pk)
         finally:
-            play.log.running = False
+            execution.log.running = False
             if self._running.get(turn.pk) is running:  # else it was decided already, and goes on
                 del self._running[turn.pk]
             if following is not None:
@@ -239,9 +245,9 @@ class TurnRunner:
         except DatabaseError:
             return  # the keeper finds who waits
 
-    async def _outcome(self, play: Play, running: _Running) -> Ending | None:
+    async def _outcome(self, execution: TurnExecution, running: _Running) -> TurnOutcome | None:
         """Play a turn, its growing text saved meanwhile; None where it was let go of for another process."""
-        saver = asyncio.create_task(self._save_text(play))
+        saver = asyncio.create_task(self._save_text(execution))
         try:
             await asyncio.wait({running.playing})
         finally:
@@ -249,34 +255,34 @@ class TurnRunner:
             await asyncio.wait({saver})
         if running.playing.cancelled():
             if running.stopping:
-                return await play.stopped()
-            await play.settle()
-            await in_database(release, hold_of(play.turn))
+                return await execution.stopped()
+            await execution.settle()
+            await in_database(release, lease_of(execution.turn))
             return None
         error = running.playing.exception()
         if error is None:
             ending = running.playing.result()
-            return await play.stopped() if running.stopping and ending.status == Status.WAITING else ending
-        await play.settle()
+            return await execution.stopped() if running.stopping and ending.status == Status.WAITING else ending
+        await execution.settle()
         if isinstance(error, TurnLost | OSError) or is_transient(error):
             raise error
-        logger.error("Turn %s failed.", play.turn.pk, exc_info=error)
-        return await play.broken()
+        logger.error("Turn %s failed.", execution.turn.pk, exc_info=error)
+        return await execution.broken()
 
-    async def _written(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+    async def _written(self, execution: TurnExecution, ending: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
         """Write an ending; where it can never be written, that the turn failed."""
         try:
-            return await (self._wait if ending.status == Status.WAITING else self._end)(play, ending)
+            return await (self._wait if ending.status == Status.WAITING else self._end)(execution, ending)
         except DatabaseError as error:
             if is_transient(error):
                 raise
-            logger.exception("The end of turn %s cannot be stored.", play.turn.pk)
-            return await self._end(play, play.lost())
+            logger.exception("The end of turn %s cannot be stored.", execution.turn.pk)
+            return await self._end(execution, execution.lost())
 
-    async def _end(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+    async def _end(self, execution: TurnExecution, ending: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
         """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
         next_owner = None if self._draining else self.owner
-        ended, brief = await in_database(finish_to_begin, hold_of(play.turn), ending, next_owner)
+        ended, turn_input = await in_database(finish_to_begin, lease_of(execution.turn), ending, next_owner)
         message, warning = ended.message, warning_view(ending.warning)
         last: LastEvent
         if ending.status == Status.FAILED:
@@ -286,28 +292,28 @@ class TurnRunner:
         else:
             assert message is not None  # noqa: S101 - a finished turn has a reply
             last = TurnFinished(message, ending.usage, warning)
-        play.log.append(last)
-        self.logs.retire(play.log)
-        return None if ended.next is None else (ended.next, brief)
+        execution.log.append(last)
+        self.logs.retire(execution.log)
+        return None if ended.next is None else (ended.next, turn_input)
 
-    async def _wait(self, play: Play, ending: Ending) -> tuple[Turn, Brief | None] | None:
+    async def _wait(self, execution: TurnExecution, ending: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
         """Let a turn wait for a person; return the conversation's next where that makes the question needless."""
         next_owner = None if self._draining else self.owner
-        asked, brief = await in_database(ask_to_begin, hold_of(play.turn), ending, next_owner)
+        asked, turn_input = await in_database(ask_to_begin, lease_of(execution.turn), ending, next_owner)
         for event in ending.asks:
-            play.log.append(event)
+            execution.log.append(event)
         if asked.closed is not None:
             self._closed(asked.closed)
         else:
-            self.logs.retire(play.log)  # later questions are answered from the record
-        return None if asked.next is None else (asked.next, brief)
+            self.logs.retire(execution.log)  # later questions are answered from the record
+        return None if asked.next is None else (asked.next, turn_input)
 
-    async def _tidy(self, turn: Turn, ending: Ending) -> None:
+    async def _tidy(self, turn: Turn, ending: TurnOutcome) -> None:
         """Bring the session back to its limit, and tell who looks on."""
         await self._prune(turn, ending)
         await notifications.conversation_updated(turn.user_id, turn.conversation_id)
 
-    async def _prune(self, turn: Turn, ending: Ending) -> None:
+    async def _prune(self, turn: Turn, ending: TurnOutcome) -> None:
         if ending.size is None or ending.size.items <= settings.AGENT_SESSION_MAX_MESSAGES:
             return
         session_id = str(SessionId(turn.user_id, turn.conversation_id))
@@ -316,7 +322,7 @@ class TurnRunner:
             left = await self.store.size(session_id)
         except MemoryUnavailable:
             return  # after the next turn, then
-        await in_database(reflect_pruning, session_id, before=ending.size, after=left)
+        await in_database(update_after_pruning, session_id, before=ending.size, after=left)
 
     async def _fill(self) -> None:
         """Begin turns that were not given a place, as far as there are places now."""
@@ -327,13 +333,13 @@ class TurnRunner:
             for turn in waiting:
                 self._begin(turn)
 
-    async def _save_text(self, play: Play) -> None:
-        saved = play.log.text, play.log.reasoning
+    async def _save_text(self, execution: TurnExecution) -> None:
+        saved = execution.log.text, execution.log.reasoning
         while True:
             await asyncio.sleep(SAVE_EVERY)
-            if (text := (play.log.text, play.log.reasoning)) != saved:
+            if (text := (execution.log.text, execution.log.reasoning)) != saved:
                 try:
-                    await in_database(save_text, hold_of(play.turn), *text)
+                    await in_database(save_text, lease_of(execution.turn), *text)
                 except (DatabaseError, TurnLost):
                     continue  # the end of the turn says the same more loudly
                 saved = text

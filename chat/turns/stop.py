@@ -8,10 +8,10 @@ from django.utils import timezone
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import Status
-from chat.turns.cancel import Closed, close
+from chat.turns.cancel import Cancelled, cancel
 
 
-def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Closed | None:
+def request_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Cancelled | None:
     """Close a turn that nobody runs, and ask the process of one that runs to stop it. Raise NotFound."""
     with transaction.atomic():
         Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
@@ -20,7 +20,7 @@ def ask_to_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid
         if turn is None:
             raise NotFound("There is no such turn.")
         if turn.status in (Status.QUEUED, Status.WAITING):
-            return close(turn, now=timezone.now())
+            return cancel(turn, now=timezone.now())
         if turn.status == Status.RUNNING:
             turn.stop_asked = True
             turn.save(update_fields=["stop_asked"])

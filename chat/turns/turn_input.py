@@ -7,7 +7,7 @@ from chat.assistant.context import KeptCall
 from chat.assistant.endpoints.request_size import Sent
 from chat.memory.adoption import adopted
 from chat.memory.identity import SessionId
-from chat.memory.open import Place
+from chat.memory.open import SessionContext
 from chat.memory.rebuild import last_turn
 from chat.memory.statements import Fence
 from chat.models import Turn
@@ -16,7 +16,7 @@ from chat.models.user import zone_of
 from chat.tasks.undo import changed_outside
 from chat.turns import journal as journals
 from chat.turns.journal import Journal
-from chat.turns.lease import Hold, hold_of
+from chat.turns.lease import Lease, lease_of
 
 _READ = """
 SELECT u.time_zone, u.week_start, u.is_active, coalesce(s.pruned_count, 0), coalesce(s.item_count, 0), (
@@ -38,11 +38,11 @@ WHERE t.id = %(turn)s
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class TurnInput:
     """A turn as it is when it begins."""
 
-    hold: Hold
-    place: Place
+    lease: Lease
+    place: SessionContext
     now: datetime  # when the turn was accepted, in the person's zone
     week_start: int  # as ISO numbers weekdays
     pruned: int  # items that the session has lost from its beginning
@@ -55,13 +55,13 @@ class Brief:
     changed_outside: list[str]  # how tasks were changed elsewhere since the turn before
 
 
-def read_brief(turn: Turn) -> Brief:
+def read_turn_input(turn: Turn) -> TurnInput:
     """Read what a turn needs from the database."""
     ((time_zone, week_start, allowed, pruned, held, before, *sent),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     is_first = turn.seq == 1 and turn.attempt == 1
     last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
-    place = Place(
+    place = SessionContext(
         session_id=str(SessionId(turn.user_id, turn.conversation_id)),
         conversation_id=turn.conversation_id,
         fence=Fence(turn.seq, turn.attempt),
@@ -69,8 +69,8 @@ def read_brief(turn: Turn) -> Brief:
         last=last,
         has_adopted=last is None and not is_first and adopted(turn.conversation_id, turn.seq).exists(),
     )
-    return Brief(
-        hold=hold_of(turn),
+    return TurnInput(
+        lease=lease_of(turn),
         place=place,
         now=turn.accepted_at.astimezone(zone_of(time_zone)),
         week_start=week_start,

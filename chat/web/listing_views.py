@@ -81,7 +81,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @never_cache
 def chats(request: PersonRequest) -> HttpResponse:
     """Show the chats at hand from a place in their list on; a script gets them as JSON."""
-    listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE)
+    listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE_SIZE)
     if request.headers.get("Accept") == JSON:
         return JsonResponse(listed.as_json())
     return _page(request, "chats", listed=listed)
@@ -152,10 +152,10 @@ def empty(request: PersonRequest) -> HttpResponse:
     return redirect("trash")
 
 
-def _place(request: HttpRequest) -> listing.Place | None:
+def _place(request: HttpRequest) -> listing.ListCursor | None:
     """Return the cursor in a URL. Raise Http404 for an invalid one."""
     try:
-        return listing.Place.parse(request.GET.get("after", ""))
+        return listing.ListCursor.parse(request.GET.get("after", ""))
     except BadCursor as error:
         raise Http404(error.detail) from None
 

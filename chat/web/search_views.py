@@ -25,17 +25,17 @@ def search(request: PersonRequest) -> HttpResponse:
     hits: list[services.Hit] = []
     problem, status = "", 200
     try:
-        place = listing.Place.parse(request.GET.get("after", ""))
+        place = listing.ListCursor.parse(request.GET.get("after", ""))
         after = (place.time, place.id) if place else None
-        hits = services.search(user_id=request.user.pk, words=words, limit=listing.PAGE, after=after)
+        hits = services.search(user_id=request.user.pk, words=words, limit=listing.PAGE_SIZE, after=after)
     except ThreadkeeperError as error:
         problem = error.detail
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-    shown = hits[: listing.PAGE]
+    shown = hits[: listing.PAGE_SIZE]
     context = {
         "words": words,
         "hits": shown,
-        "after": listing.Place(shown[-1].updated_at, shown[-1].id) if len(hits) > len(shown) else None,
+        "after": listing.ListCursor(shown[-1].updated_at, shown[-1].id) if len(hits) > len(shown) else None,
         "problem": problem,
         "length": MAX_LENGTH,
     }

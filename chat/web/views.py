@@ -129,7 +129,7 @@ def _sizes(request: HttpRequest) -> dict[str, int]:
     """Return how many open tasks and chats the page shows: `?tasks=` and `?chats=`, within bounds."""
     return {
         "tasks": min(max(_number_in(request, "tasks"), OPEN_SHOWN), settings.TASKS_PER_USER),
-        "chats": min(max(_number_in(request, "chats"), listing.BESIDE), listing.MOST),
+        "chats": min(max(_number_in(request, "chats"), listing.SIDEBAR_SIZE), listing.MAX_SIZE),
     }
 
 

@@ -27,7 +27,7 @@ from twisted.internet import defer, reactor
 from config.exceptions import CannotStart
 from config.logging import capture_uncaught
 from config.runtime.database import PoolGauge, database_answers
-from config.runtime.gc_freeze import settle
+from config.runtime.gc_freeze import freeze
 from config.runtime.http_limits import Factory
 from config.runtime.watchdog import EXIT_CODE, Gauge, Watchdog
 from config.runtime.websocket import BoundedWebSocket
@@ -271,7 +271,7 @@ def serve(host: str, port: int, parent: int | None = None) -> Server:
     asyncio.set_event_loop(loop)
     gauges = _lend(loop)
     server = _server(listener, loop, _drain)
-    settle()
+    freeze()
     _take_up(_start, listener, loop, (host, port))
     watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
     Watchdog(loop, gauges, end=server.fail, database_answers=database_answers).start()

@@ -68,7 +68,7 @@ class EmbeddedPostgres:
     folder: Path
     url: str
     process: "subprocess.Popen[bytes] | None" = None
-    _guests: "GuestBook | None" = field(default=None, repr=False)
+    _guests: "SharedUseLock | None" = field(default=None, repr=False)
 
     def rotate_log(self) -> None:
         """Keep the log within bounds: what is beyond LOG_BYTES becomes the one older log that is kept."""
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
                 _remove_socket_folder(self.folder)
 
 
-class GuestBook:
+class SharedUseLock:
     """Who uses a server: each holds a shared lock, and whoever wants to stop it can wait for the others."""
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +131,7 @@ def start(
                 return _start(folder, programs, lock, durable=durable, deadline=deadline)
             url = url_of(folder)
             if join and _answers(url):
-                return EmbeddedPostgres(folder, url, _guests=GuestBook(folder))
+                return EmbeddedPostgres(folder, url, _guests=SharedUseLock(folder))
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"The database in {folder} is in use by another process.")
             time.sleep(0.02)
@@ -180,7 +180,7 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
     handle = EmbeddedPostgres(folder, url_of(folder), process)
     try:
         _await(handle, log, deadline)
-        handle._guests = GuestBook(folder)
+        handle._guests = SharedUseLock(folder)
     except BaseException:
         handle.stop()
         raise

@@ -7,7 +7,7 @@ items brings one on.
 import gc
 
 
-def settle() -> None:
+def freeze() -> None:
     """Take all that is there by now out of the garbage collector's sight."""
     gc.collect()
     gc.freeze()

@@ -17,7 +17,7 @@ MARK = "THREADKEEPER_RUN"
 SECONDS_TO_END = 5.0
 
 
-class OnlyOne:
+class SingleInstance:
     """The claim on a data folder, held as long as the process lives."""
 
     def __init__(self, data_dir: Path) -> None:

@@ -27,7 +27,7 @@ from config.runtime.asgi_server import bind
 from config.runtime.bootstrap import FirstAdmin, prepare
 from config.runtime.probe import Pace, Probe
 from config.runtime.processes import spawn
-from config.runtime.single_instance import MARK, OnlyOne
+from config.runtime.single_instance import MARK, SingleInstance
 from config.static_files import collect
 from sessions_admin.heartbeat import workers
 
@@ -113,7 +113,7 @@ class Supervisor:
         """Start everything, keep it running, and stop it at a signal. Raise CannotStart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._told_to_stop)
-        only_one = OnlyOne(settings.DATA_DIR)
+        only_one = SingleInstance(settings.DATA_DIR)
         try:
             self._check()
             # Before anything is written, and after the last server is surely gone.

@@ -23,7 +23,7 @@ from sessions_admin.models import Action
 from sessions_admin.permissions import MANAGE, READ
 from sessions_admin.sessions import lifecycle
 from sessions_admin.sessions.inspection import export_session
-from sessions_admin.sessions.previews import prospects
+from sessions_admin.sessions.previews import previews
 
 AT_ONCE = 200  # sessions that one confirmation may be about
 DETAIL = "admin:chat_agentsession_change"
@@ -138,7 +138,7 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         return redirect(DETAIL, back) if back.isdecimal() else None
 
     def _ask(self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], wrong: str = "") -> HttpResponse:
-        foreseen = prospects(verb.name, sessions)
+        foreseen = previews(verb.name, sessions)
         context = {
             **self.admin_site.each_context(request),
             "title": f"{verb.label}?",

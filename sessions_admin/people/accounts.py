@@ -15,7 +15,7 @@ from chat.infra import notifications
 from chat.models import Turn, User
 from chat.models.turn import ACTIVE
 from chat.turns import process
-from chat.turns.stop import ask_to_stop
+from chat.turns.stop import request_stop
 from sessions_admin import audit
 from sessions_admin.models import Action
 
@@ -133,6 +133,6 @@ def _stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID)
     try:
         runner = process.current()
     except ServerStopping:  # not in a server
-        ask_to_stop(**turn)
+        request_stop(**turn)
     else:
         async_to_sync(runner.stop)(**turn)

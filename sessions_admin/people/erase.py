@@ -238,7 +238,7 @@ def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
     # Sessions that no conversation knows of.
-    file.shred([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
+    file.secure_delete([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
     for rows in personal_data.of_nobody_else(subject).values():
         rows.delete()
     runs = personal_data.runs_naming(subject)

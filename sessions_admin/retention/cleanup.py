@@ -26,7 +26,7 @@ from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention import runs
 from sessions_admin.retention.conversations import retain
-from sessions_admin.retention.runs import AlreadyRunning, AskedToStop, CleanupReport, TakenForDead
+from sessions_admin.retention.runs import AlreadyRunning, CleanupReport, HeartbeatLost, StopRequested
 from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_ended
 from sessions_admin.store_samples import sample
 
@@ -34,11 +34,11 @@ __all__ = [
     "AlreadyRunning",
     "CleanupReport",
     "ClockDoubted",
-    "TakenForDead",
+    "HeartbeatLost",
     "carry_out",
     "cleanup",
     "forecast",
-    "look_after",
+    "resume_stale",
 ]
 
 BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
@@ -79,11 +79,11 @@ def cleanup(
 ) -> CleanupReport:
     """Remove the sessions that have been inactive for `older_than` (default: the retention), and record it as a run.
 
-    `told_to_stop` is asked after each batch. Raise AlreadyRunning, TakenForDead, ClockDoubted, MemoryUnavailable;
+    `told_to_stop` is asked after each batch. Raise AlreadyRunning, HeartbeatLost, ClockDoubted, MemoryUnavailable;
     whatever is raised ends the run as failed.
     """
-    runs.bury_the_dead()
-    run = runs.ask(trigger=trigger, actor=actor, dry_run=dry_run)
+    runs.fail_stale_runs()
+    run = runs.enqueue(trigger=trigger, actor=actor, dry_run=dry_run)
     return _carry_out(run, older_than, on_progress, told_to_stop)
 
 
@@ -91,15 +91,15 @@ def carry_out(run_id: uuid.UUID | str) -> CleanupReport:
     """Carry out a run that was queued, or go on with one that is dead; one that ended or is at work is left alone."""
     run = CleanupRun.objects.get(pk=run_id)
     if run.status == RunStatus.QUEUED:
-        runs.bury_the_dead()
+        runs.fail_stale_runs()
     return _carry_out(run)
 
 
-def look_after() -> CleanupReport | None:
+def resume_stale() -> CleanupReport | None:
     """Take up a run whose process was killed, or end it."""
-    run = runs.dead_but_wanted()
+    run = runs.resumable_run()
     if run is None:
-        runs.bury_the_dead()
+        runs.fail_stale_runs()
         return None
     return _carry_out(run)
 
@@ -114,7 +114,7 @@ def _carry_out(
         if runs.claim(run, older_than=older_than):
             _Work(run, on_progress, told_to_stop).do()
             runs.end(run, RunStatus.DONE)
-    except AskedToStop:
+    except StopRequested:
         runs.end(run, RunStatus.STOPPED)
     except BaseException as error:
         runs.end(run, RunStatus.FAILED, error)
@@ -131,11 +131,11 @@ class _Work:
     told_to_stop: ToldToStop
 
     def do(self) -> None:
-        if self.run.dry_run and runs.was_taken_up(self.run):
+        if self.run.dry_run and runs.was_resumed(self.run):
             # It has kept a sample only, and cannot tell what it has counted.
-            runs.begin_anew(self.run)
+            runs.restart(self.run)
         if self.run.dry_run and (doubt := clock.doubt()):
-            runs.tell(self.run, str(doubt))
+            runs.log(self.run, str(doubt))
         self.check_clock()
         before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
         self.clean_sessions()
@@ -150,7 +150,7 @@ class _Work:
     def go_on(self) -> None:
         """Make sure between two pieces of work that there is to be a next one.
 
-        Raise AskedToStop, TakenForDead, ClockDoubted.
+        Raise StopRequested, HeartbeatLost, ClockDoubted.
         """
         if self.told_to_stop():
             runs.stop(self.run.pk)
@@ -168,7 +168,7 @@ class _Work:
         # One that was taken up has some behind it already.
         chosen = list(expired.values_list("pk", flat=True))
         runs.choose(self.run, len(chosen))
-        runs.tell(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
+        runs.log(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             self.take_all(file, chosen)
 
@@ -180,10 +180,10 @@ class _Work:
             done += len(batch)
             if done * LINES // len(chosen) > told and done < len(chosen):
                 told = done * LINES // len(chosen)
-                runs.tell(self.run, f"{done:,} of {len(chosen):,} looked at.")
+                runs.log(self.run, f"{done:,} of {len(chosen):,} looked at.")
             self.on_progress(done, len(chosen))
         if taken < done:
-            runs.tell(self.run, f"{_sessions(done - taken)} left alone: somebody was there, or had come back.")
+            runs.log(self.run, f"{_sessions(done - taken)} left alone: somebody was there, or had come back.")
 
     def check_some(self) -> None:
         """Compare sessions with their digests, other ones in each run."""
@@ -194,7 +194,7 @@ class _Work:
                 self.go_on()
                 altered += len(file.altered(ids[start : start + BATCH], sealed=True))
         if altered:
-            runs.tell(
+            runs.log(
                 self.run,
                 f"Another program has written to {altered:,} of {_sessions(len(ids))} looked at; reconcile them.",
             )
@@ -206,7 +206,7 @@ class _Work:
                 self.go_on()
         freed = max(before - size_on_disk(settings.AGENT_SESSION_DB_PATH), 0)
         runs.count(self.run, freed_bytes=freed)
-        runs.tell(self.run, f"{freed:,} bytes given back to the disk.")
+        runs.log(self.run, f"{freed:,} bytes given back to the disk.")
 
 
 def _chosen(sessions: int, held: int) -> str:
@@ -230,7 +230,7 @@ def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
         if not run.dry_run:
             keep_what_others_wrote(file, {session.session_id: session.conversation for session in sleeping})
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)
-        if runs.was_taken_up(run):
+        if runs.was_resumed(run):
             sizes = _with_lost(sizes, sleeping)
         _record(run, sleeping, sizes, examined=len(chosen))
         if not run.dry_run:

@@ -51,7 +51,7 @@ def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda don
     chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     if total:
-        runs.tell(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
+        runs.log(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
     for (due, take), ids in zip(stages, chosen, strict=True):
         for batch in _batches(ids):
             go_on()  # not in the transaction: whoever wants to stop the run would wait for its end

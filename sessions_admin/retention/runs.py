@@ -44,14 +44,14 @@ class AlreadyRunning(Conflict):
         super().__init__(detail)
 
 
-class TakenForDead(Conflict):
+class HeartbeatLost(Conflict):
     """The run was silent for so long that somebody else ended it, or took it up."""
 
     def __init__(self) -> None:
         super().__init__("This clean-up was silent for too long and has been ended.")
 
 
-class AskedToStop(Exception):  # noqa: N818 - no error
+class StopRequested(Exception):  # noqa: N818 - no error
     """Somebody asked the run to stop."""
 
 
@@ -137,7 +137,7 @@ def log_of(run: CleanupRun) -> list[LogLine]:
 # Who asks for one.
 
 
-def ask(*, trigger: str, actor: User | None = None, dry_run: bool = False) -> CleanupRun:
+def enqueue(*, trigger: str, actor: User | None = None, dry_run: bool = False) -> CleanupRun:
     """Have a run in the queue, and write down who asked. Without an actor it was the schedule, or the shell's user."""
     with transaction.atomic():
         run = CleanupRun.objects.create(trigger=trigger, actor=actor, dry_run=dry_run)
@@ -148,7 +148,7 @@ def ask(*, trigger: str, actor: User | None = None, dry_run: bool = False) -> Cl
 
 def refuse_a_second() -> None:
     """Raise AlreadyRunning where a run has yet to end; one that is dead does not count."""
-    yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_dead().values("pk"))
+    yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_stale().values("pk"))
     for status in yet_to_end.values_list("status", flat=True):
         if status != RunStatus.QUEUED:
             raise AlreadyRunning
@@ -165,7 +165,7 @@ def stop(run_id: uuid.UUID | str, *, actor: User | None = None) -> RunStatus:
     over = {"status": RunStatus.STOPPED, "ended_at": now, "stopped_by": actor}
     with transaction.atomic():
         if run.filter(status=RunStatus.QUEUED).update(**over, log=_with_line("Stopped before it began.")) or (
-            _dead().filter(pk=run_id).update(**over, log=_with_line(f"Stopped. {SILENT}"))
+            _stale().filter(pk=run_id).update(**over, log=_with_line(f"Stopped. {SILENT}"))
         ):
             status = RunStatus.STOPPED
         elif run.filter(status=RunStatus.RUNNING).update(
@@ -203,7 +203,7 @@ def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
         with transaction.atomic():
             ours = queued.update(
                 status=RunStatus.RUNNING, cutoff=cutoff, started_at=now, heartbeat_at=now, log=began
-            ) or _dead().filter(pk=run.pk, status=RunStatus.RUNNING).update(heartbeat_at=now, log=_with_line(TAKEN_UP))
+            ) or _stale().filter(pk=run.pk, status=RunStatus.RUNNING).update(heartbeat_at=now, log=_with_line(TAKEN_UP))
     except IntegrityError:  # another one has begun since
         raise AlreadyRunning from None
     run.refresh_from_db()
@@ -211,7 +211,7 @@ def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
 
 
 def beat(run: CleanupRun) -> None:
-    """Show that a run is alive. Raise TakenForDead, and AskedToStop.
+    """Show that a run is alive. Raise HeartbeatLost, and StopRequested.
 
     Not within a transaction: whoever wants to stop it, or to begin another, would wait for its end.
     """
@@ -219,16 +219,16 @@ def beat(run: CleanupRun) -> None:
     values = {"run": run.pk, "under_way": [str(status) for status in UNDER_WAY], "then": run.heartbeat_at, "now": now}
     ours = select(_BEAT, values)
     if not ours:
-        raise TakenForDead
+        raise HeartbeatLost
     run.heartbeat_at = now
     if ours == [(RunStatus.STOPPING,)]:
-        raise AskedToStop
+        raise StopRequested
 
 
 def count(run: CleanupRun, **more: int) -> None:
-    """Add to a run's figures, within the transaction of what is counted. Raise TakenForDead."""
+    """Add to a run's figures, within the transaction of what is counted. Raise HeartbeatLost."""
     if not _ours(run).update(**{name: F(name) + number for name, number in more.items()}):
-        raise TakenForDead
+        raise HeartbeatLost
 
 
 def left_to_name(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
@@ -236,24 +236,24 @@ def left_to_name(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
     return max(min(more, SAMPLE - named.count()), 0) if run.dry_run else more
 
 
-def begin_anew(run: CleanupRun) -> None:
-    """Count a preview from nothing. Raise TakenForDead."""
+def restart(run: CleanupRun) -> None:
+    """Count a preview from nothing. Raise HeartbeatLost."""
     counted = ("examined", "removed_sessions", "removed_items", "removed_bytes")
     with transaction.atomic():
         run.sessions.all().delete()
         run.conversations.all().delete()
         nothing = dict.fromkeys((*counted, "trashed_conversations", "purged_conversations"), 0)
         if not _ours(run).update(**nothing):
-            raise TakenForDead
+            raise HeartbeatLost
 
 
 def choose(run: CleanupRun, number: int) -> None:
-    """Write how many sessions are to be looked at, besides those that have been. Raise TakenForDead."""
+    """Write how many sessions are to be looked at, besides those that have been. Raise HeartbeatLost."""
     if not _ours(run).update(total=F("examined") + number):
-        raise TakenForDead
+        raise HeartbeatLost
 
 
-def tell(run: CleanupRun, sentence: str) -> None:
+def log(run: CleanupRun, sentence: str) -> None:
     """Add a sentence to a run's log."""
     _ours(run).update(log=_with_line(sentence))
 
@@ -285,29 +285,29 @@ def _sentence(error: BaseException) -> str:
 # Those whose process was killed.
 
 
-def bury_the_dead() -> None:
+def fail_stale_runs() -> None:
     """End the runs that have not been heard of for too long."""
     over = {"ended_at": timezone.now()}
-    _dead().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_with_line("Stopped."))
-    _dead().update(**over, status=RunStatus.FAILED, error=SILENT, log=_with_line(SILENT))
+    _stale().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_with_line("Stopped."))
+    _stale().update(**over, status=RunStatus.FAILED, error=SILENT, log=_with_line(SILENT))
 
 
-def dead_but_wanted() -> CleanupRun | None:
+def resumable_run() -> CleanupRun | None:
     """Return the run that died and is to be taken up again: not a command's, whose caller is gone, nor too often."""
-    run = _dead().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
-    return run if run and _times_taken_up(run) < TAKEN_UP_AT_MOST else None
+    run = _stale().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
+    return run if run and _times_resumed(run) < TAKEN_UP_AT_MOST else None
 
 
-def was_taken_up(run: CleanupRun) -> bool:
+def was_resumed(run: CleanupRun) -> bool:
     """Tell whether a run had been begun by a process that died."""
-    return _times_taken_up(run) > 0
+    return _times_resumed(run) > 0
 
 
-def _times_taken_up(run: CleanupRun) -> int:
+def _times_resumed(run: CleanupRun) -> int:
     return [sentence for _, sentence in run.log].count(TAKEN_UP)
 
 
-def _dead() -> "QuerySet[CleanupRun]":
+def _stale() -> "QuerySet[CleanupRun]":
     now = timezone.now()
     silent = Q(heartbeat_at__lt=now - PULSE) | Q(heartbeat_at__gt=now + AHEAD)
     return CleanupRun.objects.filter(silent, status__in=UNDER_WAY)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from chat.exceptions import MemoryUnavailable, NotFound
 from chat.memory.adoption import adopted
-from chat.memory.open import Place, foresee
+from chat.memory.open import SessionContext, preview_opening
 from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
 from chat.memory.sync_store import opened_to_read
@@ -184,7 +184,7 @@ def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) ->
         return NextMemory.AT_WORK, held
     following = session.conversation.last_seq + 1
     last = last_turn(conversation_id, before=following)
-    place = Place(
+    place = SessionContext(
         session_id=session.session_id,
         conversation_id=conversation_id,
         fence=Fence(following, 1),
@@ -192,7 +192,7 @@ def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) ->
         last=last,
         has_adopted=last is None and adopted(conversation_id, following).exists(),
     )
-    given = foresee(stored, place).items
+    given = preview_opening(stored, place).items
     if given == stored.items and not stored.bad:
         return NextMemory.AS_STORED, held
     return NextMemory.REBUILT, read_models.entries(given)

@@ -19,7 +19,7 @@ OF_THE_FILE = (*REMOVING, Action.PRUNE, Action.REBUILD)
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class Preview:
     """One session that a verb is to be used on: how many items it holds, how many then, and why it will be refused."""
 
     session: AgentSession
@@ -33,10 +33,10 @@ class Prospect:
         return 0 if self.refusal else max(self.items - self.then, 0)
 
 
-def prospects(action: Action, sessions: Sequence[AgentSession]) -> list[Prospect]:
+def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
     """Foresee what a verb does to sessions, in their order."""
     if action not in OF_THE_FILE:
-        return [Prospect(each, each.item_count, each.item_count, _refusal(action, each)) for each in sessions]
+        return [Preview(each, each.item_count, each.item_count, _refusal(action, each)) for each in sessions]
     busy = set(
         Turn.objects.filter(conversation__in=[each.conversation_id for each in sessions], status__in=HOLDING)
         .order_by()
@@ -46,17 +46,17 @@ def prospects(action: Action, sessions: Sequence[AgentSession]) -> list[Prospect
         with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
             held = file.measure([each.session_id for each in sessions])
             return [
-                _prospect(action, each, file, held[each.session_id].items, BUSY if each.conversation_id in busy else "")
+                _preview(action, each, file, held[each.session_id].items, BUSY if each.conversation_id in busy else "")
                 for each in sessions
             ]
     except MemoryUnavailable as error:
-        return [Prospect(each, each.item_count, each.item_count, error.detail) for each in sessions]
+        return [Preview(each, each.item_count, each.item_count, error.detail) for each in sessions]
 
 
-def _prospect(action: Action, session: AgentSession, file: SessionFile, items: int, busy: str) -> Prospect:
+def _preview(action: Action, session: AgentSession, file: SessionFile, items: int, busy: str) -> Preview:
     if refusal := busy or _refusal(action, session):
-        return Prospect(session, items, items, refusal)
-    return Prospect(session, items, _then(action, session, file, items))
+        return Preview(session, items, items, refusal)
+    return Preview(session, items, _then(action, session, file, items))
 
 
 def _refusal(action: Action, session: AgentSession) -> str:

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from chat.exceptions import BadInput, Conflict
 from config.exceptions import CannotStart
-from config.runtime.single_instance import OnlyOne
+from config.runtime.single_instance import SingleInstance
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
@@ -108,7 +108,7 @@ def restore(
 def _no_server() -> Iterator[None]:
     """Keep `up` away from the data folder meanwhile; raise Conflict where a server runs, here or elsewhere."""
     try:
-        claim = OnlyOne(settings.DATA_DIR)
+        claim = SingleInstance(settings.DATA_DIR)
     except CannotStart as error:
         raise Conflict(f"{error} Stop it first.") from error
     try:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Turn, User
@@ -56,7 +56,7 @@ def given_session(db: None, session_file: Path) -> GivenSession:
         then = timezone.now() - idle
         conversation = Conversation.objects.create(user=user, title=title, updated_at=then)
         size = remember(session_file, str(SessionId(user.pk, conversation.pk)), items)
-        reflect(SessionId(conversation.user_id, conversation.pk), size=size, now=then)
+        update_metadata(SessionId(conversation.user_id, conversation.pk), size=size, now=then)
         return AgentSession.objects.get(conversation=conversation)
 
     return make

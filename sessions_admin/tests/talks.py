@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from chat.memory.identity import SessionId
 from chat.memory.items import Item
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.statements import Append, Fence, Size
 from chat.memory.store import SessionStore
 from chat.models import AgentSession, Conversation, Message, Turn, User
@@ -32,7 +32,7 @@ def talked(user: User, path: Path, *, turns: int = 3, idle: timedelta = timedelt
         for seq, items in enumerate(said, 1):
             _turn(conversation, seq, items, then)
         session_id = SessionId(user.pk, conversation.pk)
-        reflect(session_id, size=asyncio.run(_remember(path, str(session_id), said)), now=then)
+        update_metadata(session_id, size=asyncio.run(_remember(path, str(session_id), said)), now=then)
     return AgentSession.objects.select_related("conversation").get(conversation=conversation)
 
 

@@ -13,7 +13,7 @@ from chat.models import AgentSession, Turn, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.sessions.previews import prospects
+from sessions_admin.sessions.previews import previews
 from sessions_admin.tests.conftest import GivenSession, Hire, give_turn, stored
 
 SESSIONS = "/admin/chat/agentsession/"
@@ -33,7 +33,7 @@ def ask(browser: Client, verb: str, *sessions: AgentSession, **more: str) -> str
 
 
 def foreseen(action: Action, session: AgentSession) -> tuple[int, int, str]:
-    (prospect,) = prospects(action, [AgentSession.objects.select_related("conversation").get(pk=session.pk)])
+    (prospect,) = previews(action, [AgentSession.objects.select_related("conversation").get(pk=session.pk)])
     return prospect.items, prospect.then, prospect.refusal
 
 

@@ -28,7 +28,7 @@ from chat.models import AgentSession, Conversation, Task, TaskCounter, ToolCall,
 from chat.models.turn import Status
 from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
-from config.runtime.single_instance import OnlyOne
+from config.runtime.single_instance import SingleInstance
 from config.tests.support import LiveDatabase, database, run
 from sessions_admin.audit import of_shell
 from sessions_admin.models import AuditRecord, CleanupRun, StoreSample
@@ -338,14 +338,14 @@ def test_behind_a_pooler_where_a_server_holds_no_lock_its_running_turn_tells_of_
 
 
 def test_it_is_refused_while_up_runs_and_keeps_up_away(copy: Path, settings: Settings) -> None:
-    claim = OnlyOne(settings.DATA_DIR)
+    claim = SingleInstance(settings.DATA_DIR)
     try:
         with pytest.raises(Conflict, match="already running"):
             restore(copy, actor="os:root", force=True)
     finally:
         claim.release()
     restore(copy, actor="os:root", force=True)
-    OnlyOne(settings.DATA_DIR).release()
+    SingleInstance(settings.DATA_DIR).release()
 
 
 async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(

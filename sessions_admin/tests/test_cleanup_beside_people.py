@@ -20,7 +20,7 @@ from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from config.tests.support import eventually
 from sessions_admin.models import CleanupRun, RunStatus, Trigger
-from sessions_admin.retention.cleanup import AlreadyRunning, TakenForDead, cleanup
+from sessions_admin.retention.cleanup import AlreadyRunning, HeartbeatLost, cleanup
 from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
 
 CHOOSING = 'SELECT "chat_agentsession"."id"'
@@ -152,7 +152,7 @@ def test_a_run_that_was_taken_for_dead_removes_nothing_more(
     def bury() -> None:
         CleanupRun.objects.update(status=RunStatus.FAILED, ended_at=timezone.now(), error="buried")
 
-    with meanwhile(bury, after=CHOOSING), pytest.raises(TakenForDead):
+    with meanwhile(bury, after=CHOOSING), pytest.raises(HeartbeatLost):
         cleanup(trigger=Trigger.COMMAND)
 
     assert stored(session_file, session) == [4, 1, 1]

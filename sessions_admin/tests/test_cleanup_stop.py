@@ -13,7 +13,7 @@ from sessions_admin import schedules
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention import runs
 from sessions_admin.retention.cleanup import AlreadyRunning, carry_out, cleanup
-from sessions_admin.retention.runs import AskedToStop, TakenForDead
+from sessions_admin.retention.runs import HeartbeatLost, StopRequested
 from sessions_admin.tests.conftest import GivenSession, stored
 
 
@@ -117,11 +117,11 @@ def test_who_had_a_run_before_it_was_taken_up_can_no_longer_count_nor_end_it(sta
     theirs = CleanupRun.objects.get()
     assert runs.claim(theirs)
 
-    with pytest.raises(TakenForDead):
+    with pytest.raises(HeartbeatLost):
         runs.beat(run)
-    with pytest.raises(TakenForDead):
+    with pytest.raises(HeartbeatLost):
         runs.count(run, examined=1)
-    with pytest.raises(TakenForDead):
+    with pytest.raises(HeartbeatLost):
         runs.choose(run, 3)
     runs.end(run, RunStatus.DONE)
 
@@ -143,7 +143,7 @@ def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
 
     runs.count(run, examined=2)
 
-    with pytest.raises(AskedToStop):
+    with pytest.raises(StopRequested):
         runs.beat(run)
     run.refresh_from_db()
     assert run.examined == 2

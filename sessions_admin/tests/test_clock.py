@@ -16,7 +16,7 @@ from chat.models import AgentSession, Conversation, User
 from config.runtime import clocks
 from sessions_admin import clock, tasks
 from sessions_admin.models import UNDER_WAY, Action, AuditRecord, CleanupRun, ClockReference, RunStatus, Trigger
-from sessions_admin.retention.cleanup import CleanupReport, ClockDoubted, cleanup, look_after
+from sessions_admin.retention.cleanup import CleanupReport, ClockDoubted, cleanup, resume_stale
 from sessions_admin.tests.conftest import GivenSession, Hire
 
 WEEK = timedelta(days=8)
@@ -153,7 +153,7 @@ def test_a_run_that_began_while_the_clock_was_ahead_is_taken_up_by_nobody_and_ke
     CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, **began)
 
     with pytest.raises(ClockDoubted, match="The clock was put back since this began"):
-        look_after()
+        resume_stale()
 
     assert is_there(session)
     assert not CleanupRun.objects.filter(status__in=UNDER_WAY).exists()

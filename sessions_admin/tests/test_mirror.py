@@ -11,12 +11,12 @@ from pytest_django import Settings
 from chat.exceptions import Conflict
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect_pruning
+from chat.memory.metadata import update_after_pruning
 from chat.memory.statements import Size
 from chat.models import AgentSession, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
-from chat.turns.stop import ask_to_stop
+from chat.turns.stop import request_stop
 from sessions_admin.sessions import lifecycle
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.tests.conftest import give_turn
@@ -93,7 +93,7 @@ def pruned(owner: User, session_file: Path) -> AgentSession:
 
 
 def test_pruning_is_told_to_the_mirror(pruned: AgentSession) -> None:
-    reflect_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
+    update_after_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
 
     pruned.refresh_from_db()
     assert (pruned.item_count, pruned.byte_count, pruned.pruned_count) == (2, 200, 4)
@@ -106,7 +106,7 @@ def test_what_staff_did_while_a_session_was_pruned_stays(
     verb(pruned.session_id, actor=BY)
     now = AgentSession.objects.values("item_count", "byte_count", "pruned_count", "gone_at").get()
 
-    reflect_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
+    update_after_pruning(pruned.session_id, before=Size(6, 600), after=Size(2, 200))
 
     assert AgentSession.objects.values("item_count", "byte_count", "pruned_count", "gone_at").get() == now
     assert differs() == {}
@@ -119,7 +119,7 @@ def test_a_turn_that_is_stopped_before_it_goes_on_counts_as_activity(
     session = talked(owner, session_file)
     turn = give_turn(session, status)
 
-    ask_to_stop(user_id=owner.pk, conversation_id=session.conversation_id, turn_id=turn.pk)
+    request_stop(user_id=owner.pk, conversation_id=session.conversation_id, turn_id=turn.pk)
 
     turn.refresh_from_db()
     session.refresh_from_db()

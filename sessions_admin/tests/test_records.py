@@ -27,7 +27,7 @@ from sessions_admin.models import (
 )
 from sessions_admin.people.export import export_person
 from sessions_admin.retention import records, runs
-from sessions_admin.retention.cleanup import cleanup, look_after
+from sessions_admin.retention.cleanup import cleanup, resume_stale
 from sessions_admin.retention.records import Expired, expire_records
 from sessions_admin.tests.conftest import GivenSession
 
@@ -97,7 +97,7 @@ def test_a_preview_that_was_cut_off_counts_anew(given_session: GivenSession, own
     run = run_of(owner, days=0, dry_run=True, status=RunStatus.RUNNING, heartbeat_at=long_ago, ended_at=None)
     CleanupRun.objects.update(cutoff=timezone.now() - timedelta(days=7), started_at=long_ago, examined=3)
 
-    report = look_after()
+    report = resume_stale()
 
     assert report and (report.status, report.examined, report.sessions, report.trashed) == (RunStatus.DONE, 3, 3, 0)
     assert {row.session_id for row in run.sessions.all()} == {session.session_id for session in sessions}

@@ -57,7 +57,7 @@ def test_what_is_shredded_cannot_be_read_from_the_files_free_pages(tmp_path: Pat
     with opened(path) as sessions:
         checkpoint(path)
         assert b"message 199 of the party" in path.read_bytes()
-        (sessions.shred if is_shredded else sessions.remove)(["one"])
+        (sessions.secure_delete if is_shredded else sessions.remove)(["one"])
         checkpoint(path)
 
         assert (b"message 199 of the party" in path.read_bytes()) is not is_shredded

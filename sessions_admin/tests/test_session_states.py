@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Size
 from chat.models import AgentSession, User
@@ -55,10 +55,10 @@ def test_quarantined_until_a_turn_ends_that_the_store_took_part_in(given_session
     assert (state(session), state(other)) == ("quarantined", "due")
 
     whose = SessionId(session.user_id, session.conversation_id)
-    reflect(whose, size=None, now=timezone.now(), error="context_unavailable")
+    update_metadata(whose, size=None, now=timezone.now(), error="context_unavailable")
     assert state(session) == "quarantined"
 
-    reflect(whose, size=Size(2, 80), now=timezone.now())
+    update_metadata(whose, size=Size(2, 80), now=timezone.now())
     assert state(session) == "active"
 
 

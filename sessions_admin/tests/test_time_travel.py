@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from chat.conversations import services as conversations
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Trigger
@@ -40,7 +40,7 @@ def speak(session: AgentSession) -> None:
     """Let the owner say something, which is answered and remembered."""
     give_turn(session, Status.DONE)
     size = remember(settings.AGENT_SESSION_DB_PATH, session.session_id, 2)
-    reflect(SessionId(session.user_id, session.conversation_id), size=size, now=timezone.now())
+    update_metadata(SessionId(session.user_id, session.conversation_id), size=size, now=timezone.now())
 
 
 def ask(session: AgentSession) -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.chores import CHORES, WITH_OTHERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST
-from chat.assistant.offline.openings import ONLY_WITH_DATE, strip_opening
+from chat.assistant.offline.prefixes import ONLY_WITH_DATE, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
-from chat.assistant.offline.wishes import Add, Draft, Priority
+from chat.assistant.offline.verbs import CHORES, WITH_OTHERS
 from chat.assistant.offline.words import has_quote, quoted
 
 MAX_TITLE = 100

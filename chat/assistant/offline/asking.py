@@ -5,9 +5,9 @@ from datetime import datetime
 
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.intents import Fragment, Priority, Show, Sort, Status
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
-from chat.assistant.offline.wishes import Fragment, Priority, Show, Sort, Status
 from chat.assistant.relevance import off_topic
 
 _TASKS = (

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.clock import NUMBERS
 from chat.assistant.offline.dates import Due, find_due, settle, without
-from chat.assistant.offline.fragments import denied_day, fragment
-from chat.assistant.offline.pointing import POINTED, read_ref, ref_or_it
+from chat.assistant.offline.ellipsis import denied_day, fragment
+from chat.assistant.offline.intents import Change, Draft, Ref, Slot
 from chat.assistant.offline.prioritising import prioritised
+from chat.assistant.offline.references import POINTED, read_ref, ref_or_it
 from chat.assistant.offline.rescheduling import rescheduled
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.wishes import Change, Draft, Ref, Slot
+from chat.assistant.offline.verbs import CHORES
 from chat.assistant.offline.wording import NOTE_GONE, described, renamed
 from chat.assistant.offline.words import quoted
 

@@ -7,10 +7,10 @@ from datetime import date, time
 from typing import Literal
 
 from chat.assistant.offline import replies
-from chat.assistant.offline.desk import Desk, Work
+from chat.assistant.offline.dialog_state import DialogState, Work
+from chat.assistant.offline.intents import Ref, Span
 from chat.assistant.offline.matching import match, mentioned
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Ref, Span
 
 Among = Literal["pending", "completed", "all"]
 
@@ -30,7 +30,7 @@ class Choice:
 
 
 def choose(
-    desk: Desk,
+    desk: DialogState,
     ref: Ref,
     *,
     among: Among,
@@ -57,7 +57,7 @@ def choose(
     return (yield from _by_words(desk, ref, among, within))
 
 
-def offer(desk: Desk, lead: str = "Which task do you mean?") -> Work[str]:
+def offer(desk: DialogState, lead: str = "Which task do you mean?") -> Work[str]:
     """Ask which task is meant, showing the open ones."""
     tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
     if not tasks:
@@ -74,7 +74,7 @@ def in_panel_order(tasks: Sequence[Task]) -> list[Task]:
     return sorted((task for task in tasks if not task.is_completed), key=key)
 
 
-def _by_place(desk: Desk, ref: Ref, careful: bool) -> Work[Choice]:
+def _by_place(desk: DialogState, ref: Ref, careful: bool) -> Work[Choice]:
     listed = desk.last_list()
     if not listed:
         if ref.places == (-1,) and desk.last_changed():
@@ -91,7 +91,7 @@ def _by_place(desk: Desk, ref: Ref, careful: bool) -> Work[Choice]:
     return Choice(tuple(dict.fromkeys(chosen)))
 
 
-def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
+def _by_pronoun(desk: DialogState, ref: Ref, lenient: bool) -> Work[Choice]:
     spoken_of = desk.spoken_of()
     if ref.pronoun == "newest":
         newest = (desk.touched or desk.last_created())[-1:]
@@ -121,7 +121,7 @@ def _by_pronoun(desk: Desk, ref: Ref, lenient: bool) -> Work[Choice]:
     return Choice(problem=(yield from offer(desk)))
 
 
-def in_span(task: Task, span: Span, desk: Desk) -> bool:
+def in_span(task: Task, span: Span, desk: DialogState) -> bool:
     """Tell whether a task is due in the days given."""
     if span.undated:
         return task.due_date is None
@@ -133,7 +133,7 @@ def in_span(task: Task, span: Span, desk: Desk) -> bool:
     return (span.first is None or span.first <= task.due_date) and (span.last is None or task.due_date <= span.last)
 
 
-def _by_kind(desk: Desk, ref: Ref, among: Among) -> Work[Choice]:
+def _by_kind(desk: DialogState, ref: Ref, among: Among) -> Work[Choice]:
     status = ref.status if ref.status != "all" else among
     tasks = [
         task
@@ -149,7 +149,7 @@ def _by_kind(desk: Desk, ref: Ref, among: Among) -> Work[Choice]:
     return Choice(tuple(task.number for task in tasks))
 
 
-def _by_words(desk: Desk, ref: Ref, among: Among, within: Sequence[int]) -> Work[Choice]:
+def _by_words(desk: DialogState, ref: Ref, among: Among, within: Sequence[int]) -> Work[Choice]:
     phrase = ref.phrase
     everything = yield from desk.everything()
     right = [task for task in everything if among == "all" or task.is_completed == (among == "completed")]

@@ -3,7 +3,7 @@
 import re
 
 from chat.assistant.offline.budget import checkpoint, remembered
-from chat.assistant.offline.likewise import spelled_out
+from chat.assistant.offline.coordination import spelled_out
 
 _REF = (
     r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"

@@ -8,7 +8,8 @@ from typing import Literal
 
 import parsedatetime
 
-from chat.assistant.offline.almanac import (
+from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.calendar import (
     FEASTS,
     coming,
     first_day,
@@ -20,7 +21,6 @@ from chat.assistant.offline.almanac import (
     weekday,
     weekend,
 )
-from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.clock import TIME, amount, read_clock, waking
 
 Found = date | datetime | None

@@ -4,10 +4,10 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.completion_phrases import FROM_LIST, REASON, WHEN
 from chat.assistant.offline.dates import find_due, settle, without
-from chat.assistant.offline.deeds import FROM_LIST, REASON, WHEN
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import Complete, Delete, Draft, Wish
+from chat.assistant.offline.intents import Complete, Delete, Draft, Wish
+from chat.assistant.offline.references import read_ref
 
 _DELETE = (
     re.compile(

@@ -3,11 +3,20 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.chores import CHORES
-from chat.assistant.offline.deeds import ADVERB, CHORE_STEMS, DONE, FROM_LIST, NEVER_DONE, REASON, WHEN, is_past
+from chat.assistant.offline.completion_phrases import (
+    ADVERB,
+    CHORE_STEMS,
+    DONE,
+    FROM_LIST,
+    NEVER_DONE,
+    REASON,
+    WHEN,
+    is_past,
+)
+from chat.assistant.offline.intents import Complete, Ref
 from chat.assistant.offline.matching import PAST, alike, stem
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import Complete, Ref
+from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.verbs import CHORES
 
 _HEDGED = re.compile(
     r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll"

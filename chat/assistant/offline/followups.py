@@ -10,12 +10,8 @@ from chat.assistant.offline.changing import change
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.context import Turn
 from chat.assistant.offline.dates import find_due, settle
-from chat.assistant.offline.desk import Desk
-from chat.assistant.offline.matching import match
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.understanding import understand
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.dialog_state import DialogState
+from chat.assistant.offline.intents import (
     Add,
     Answer,
     Change,
@@ -37,6 +33,10 @@ from chat.assistant.offline.wishes import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.matching import match
+from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.slots import take_priority
+from chat.assistant.offline.understanding import understand
 
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
@@ -77,7 +77,7 @@ _OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
 _ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
 
 
-def follow_up(desk: Desk) -> list[Wish]:
+def follow_up(desk: DialogState) -> list[Wish]:
     """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
     if desk.before and desk.before[-1].changed and not desk.before[-1].asked and _NOT_THAT.fullmatch(desk.said):
         return [Undo()]
@@ -96,7 +96,7 @@ def follow_up(desk: Desk) -> list[Wish]:
     return [answered if answered is not None else _placed(wishes[0], desk)]
 
 
-def _dated(desk: Desk) -> str:
+def _dated(desk: DialogState) -> str:
     """Return what was said with "the same day" as the day of the task that was spoken of last."""
     found = _SAME_DAY.search(desk.said)
     if found is None:
@@ -108,7 +108,7 @@ def _dated(desk: Desk) -> str:
     return f"{desk.said[: found.start()]} on {days[-1].isoformat()}{desk.said[found.end() :]}"
 
 
-def _again(desk: Desk) -> list[Wish]:
+def _again(desk: DialogState) -> list[Wish]:
     """Read "the second one too" as the last wish for another task, and "no, I meant task 6" as that in its place."""
     last = desk.before[-1] if desk.before else None
     if last is None or not last.changed:
@@ -125,7 +125,7 @@ def _again(desk: Desk) -> list[Wish]:
     return [repeated] if found.re is _SAME else [Undo(), repeated]
 
 
-def _understood(turn: Turn, desk: Desk) -> list[Wish]:
+def _understood(turn: Turn, desk: DialogState) -> list[Wish]:
     """Return what an earlier message wished; nothing if that was more than can be read at once."""
     try:
         return understand(turn.said, desk.now)
@@ -133,16 +133,16 @@ def _understood(turn: Turn, desk: Desk) -> list[Wish]:
         return []
 
 
-def _known(phrase: str, desk: Desk) -> bool:
+def _known(phrase: str, desk: DialogState) -> bool:
     return bool(match(phrase, desk.seen().values()).sure)
 
 
-def waiting_for(desk: Desk) -> Sequence[int]:
+def waiting_for(desk: DialogState) -> Sequence[int]:
     """Return the numbers of the tasks among which the person was asked to choose."""
     return desk.before[-1].shown if desk.before and desk.before[-1].asked else ()
 
 
-def _pending(desk: Desk) -> Pending | None:
+def _pending(desk: DialogState) -> Pending | None:
     """Return the wish about which the assistant asked back, read again from what the person said then."""
     for turn in list(reversed(desk.before))[:_MOST_QUESTIONS]:
         if not turn.asked or turn.changed:
@@ -153,13 +153,13 @@ def _pending(desk: Desk) -> Pending | None:
     return None
 
 
-def _unfinished(turn: Turn, desk: Desk) -> Pending | None:
+def _unfinished(turn: Turn, desk: DialogState) -> Pending | None:
     wishes = [wish for wish in _understood(turn, desk) if isinstance(wish, Pending)]
     open_ones = [wish for wish in wishes if not (isinstance(wish, Add) and wish.drafts)]
     return open_ones[-1] if open_ones else None
 
 
-def _answered(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
+def _answered(wish: Wish, pending: Pending, desk: DialogState) -> Wish | None:
     """Return the pending wish with the answer filled in; None if this is something else."""
     if isinstance(wish, Undo | Recall | Foreign | OffTopic) or (isinstance(wish, Talk) and wish.kind != "fine"):
         return None
@@ -191,12 +191,12 @@ def _with_usual(wish: Add, usual: Draft) -> Add:
     return Add(tuple(drafts))
 
 
-def _bare(desk: Desk) -> str:
+def _bare(desk: DialogState) -> str:
     """Return an answer without what leads to it: "no wait, only the bread" is about the bread."""
     return unwrap(_LEADING.sub("", unwrap(desk.said))).strip(" .!?")
 
 
-def _chosen(desk: Desk) -> Ref | None:
+def _chosen(desk: DialogState) -> Ref | None:
     """Return the tasks that an answer points at; a bare number that none of the tasks offered has is a place."""
     ref, offered = read_ref(_bare(desk), desk.now), waiting_for(desk)
     if option := _OPTION.fullmatch(_bare(desk)):
@@ -207,7 +207,7 @@ def _chosen(desk: Desk) -> Ref | None:
     return None if ref.phrase or ref.every or ref.empty else ref
 
 
-def _yes(pending: Pending, desk: Desk) -> Wish | None:
+def _yes(pending: Pending, desk: DialogState) -> Wish | None:
     shown = desk.before[-1].shown
     if isinstance(pending, Delete) and not shown and pending.otherwise:
         return Add((pending.otherwise,))
@@ -222,20 +222,20 @@ def _yes(pending: Pending, desk: Desk) -> Wish | None:
     return Vague("task")
 
 
-def _just_asked(pending: Pending, desk: Desk) -> bool:
+def _just_asked(pending: Pending, desk: DialogState) -> bool:
     """Tell whether the last reply asked for consent to just this: a yes to another question is none."""
     last = desk.before[-1]
     return (bool(last.undecided) or _ASKED_CONSENT in last.replied) and _unfinished(last, desk) == pending
 
 
-def _insists(wish: Wish, pending: Pending, desk: Desk) -> bool:
+def _insists(wish: Wish, pending: Pending, desk: DialogState) -> bool:
     """Tell whether "delete them all" answers the question whether all should be deleted."""
     if not isinstance(wish, Complete | Delete) or type(wish) is not type(pending):
         return False
     return (wish.ref == Ref(every=True) or wish.ref.pronoun == "them") and _just_asked(pending, desk)
 
 
-def _filled(wish: Wish, pending: Change, desk: Desk) -> Wish | None:
+def _filled(wish: Wish, pending: Change, desk: DialogState) -> Wish | None:
     """Return the change with the value that it lacked."""
     said = unwrap(desk.said).strip(" .!")
     if isinstance(wish, Delete | Complete) and wish.ref.numbers:
@@ -258,7 +258,7 @@ def _filled(wish: Wish, pending: Change, desk: Desk) -> Wish | None:
     return None
 
 
-def _pointed(wish: Wish, pending: Pending, desk: Desk) -> Wish | None:
+def _pointed(wish: Wish, pending: Pending, desk: DialogState) -> Wish | None:
     """Return the pending wish for the task that the person now points at."""
     if isinstance(pending, Add):
         return None
@@ -292,7 +292,7 @@ def _sure(wish: Pending) -> Pending:
     return replace(wish, unsure=False) if isinstance(wish, Delete | Complete) else wish
 
 
-def _shifted(said: str, desk: Desk) -> Change | None:
+def _shifted(said: str, desk: DialogState) -> Change | None:
     """Read a bare "an hour earlier" or "by two days"."""
     words = unwrap(said).strip(" .!?")
     if not _AMOUNT.fullmatch(words):
@@ -301,7 +301,7 @@ def _shifted(said: str, desk: Desk) -> Change | None:
     return wish if wish is not None and wish.shift else None
 
 
-def _placed(wish: Wish, desk: Desk) -> Wish:
+def _placed(wish: Wish, desk: DialogState) -> Wish:
     """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
     last = desk.before[-1] if desk.before else None
     if isinstance(wish, Vague) and desk.spoken_of() and (shifted := _shifted(desk.said, desk)):

@@ -2,8 +2,8 @@
 
 import re
 
-from chat.assistant.offline.chores import CHORES, NO_CHORES, NO_OBJECTS
 from chat.assistant.offline.slots import take_priority
+from chat.assistant.offline.verbs import CHORES, NO_CHORES, NO_OBJECTS
 
 _ABOUT_TASKS = re.compile(
     r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"

@@ -4,8 +4,8 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.asking import NEXT_DUE
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import Inspect, Ref
+from chat.assistant.offline.intents import Inspect, Ref
+from chat.assistant.offline.references import read_ref
 
 _JUST = re.compile(
     r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create"

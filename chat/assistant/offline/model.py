@@ -17,9 +17,9 @@ from openai.types.responses import Response, ResponseFunctionToolCall, ResponseO
 from openai.types.responses.response_prompt_param import ResponsePromptParam
 
 from chat.assistant.offline import budget
-from chat.assistant.offline.almanac import weeks_from
+from chat.assistant.offline.calendar import weeks_from
 from chat.assistant.offline.context import Instructions, read_turns
-from chat.assistant.offline.desk import Call
+from chat.assistant.offline.dialog_state import Call
 from chat.assistant.offline.planning import next_step
 from chat.assistant.offline.streaming import estimated_usage, events, written_text
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from chat.assistant.offline.budget import TooManyTasks, TooMuch
 from chat.assistant.offline.context import Done, Instructions, Turn
-from chat.assistant.offline.desk import Call, Desk
-from chat.assistant.offline.plans import carry_out
+from chat.assistant.offline.dialog_state import Call, DialogState
+from chat.assistant.offline.handlers import carry_out
 from chat.assistant.offline.understanding import LONGEST
 
 # The runner ends a turn with an error after 24 responses; the plan keeps clear of that, and says so.
@@ -40,7 +40,7 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
 
 
 def _played(instructions: Instructions, turns: Sequence[Turn], tools: frozenset[str]) -> str | list[Call]:
-    plan = carry_out(Desk(instructions, turns))
+    plan = carry_out(DialogState(instructions, turns))
     made, steps, kept = list(turns[-1].calls), 0, list(instructions.kept)
     try:
         wanted = next(plan)

@@ -3,9 +3,9 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.pointing import read_ref, ref_or_it
+from chat.assistant.offline.intents import Change
+from chat.assistant.offline.references import read_ref, ref_or_it
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.wishes import Change
 
 _PRIORITISING = re.compile(
     r"^(?P<how>prioriti[sz]e|(?:de|un)-?prioriti[sz]e|(?:raise|increase|bump up|up|lower|decrease|reduce"

@@ -9,8 +9,8 @@ from chat.assistant.offline import (
     asking,
     changing,
     deleting,
+    ellipsis,
     finishing,
-    fragments,
     imperatives,
     inspecting,
     recalling,
@@ -20,8 +20,7 @@ from chat.assistant.offline import (
 from chat.assistant.offline.asides import without_aside
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import find_due, without
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.intents import (
     Add,
     Answer,
     Change,
@@ -37,6 +36,7 @@ from chat.assistant.offline.wishes import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.references import read_ref
 from chat.assistant.relevance import asks_for_writing, judge, off_topic
 
 _NEED = re.compile(
@@ -257,7 +257,7 @@ def _told(plain: str, now: datetime) -> Wish | None:
     reopened = reopening.reopen(plain, now)
     if reopened is not None:
         return reopened
-    bare = fragments.fragment(plain, now)
+    bare = ellipsis.fragment(plain, now)
     if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
         return bare
     if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
@@ -294,10 +294,10 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
         return replace(wish, guessed=_TICK_LIKE.match(plain) is not None) if wish else Vague(clause)
     if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
         return Vague(clause)
-    if (headed := _HEADED_CHORE.match(plain)) and (said := fragments.fragment(headed["chore"], now)):
+    if (headed := _HEADED_CHORE.match(plain)) and (said := ellipsis.fragment(headed["chore"], now)):
         # "Rent: Sunday" dates the rent that there is, or else adds it.
         return _dated(headed["head"], said, now)
-    if (found := _TO_THEN.match(plain)) and (said := fragments.fragment(found["when"], now)) and (said.day or said.at):
+    if (found := _TO_THEN.match(plain)) and (said := ellipsis.fragment(found["when"], now)) and (said.day or said.at):
         return _dated(found["words"], said, now)
     if headed and imperatives.imperative(headed["chore"]):
         return adding.add(f"add task {headed['head']}: {headed['chore']}", now) or Vague(clause)

@@ -3,8 +3,8 @@
 import re
 
 from chat.assistant.offline.asking import read_sort
+from chat.assistant.offline.intents import Prefer, Priority, Recall, Status, Talk
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.wishes import Prefer, Priority, Recall, Status, Talk
 
 _FROM_NOW = re.compile(
     r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from chat.assistant.offline import recalling, replies
 from chat.assistant.offline.clauses import unwrap
-from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.dialog_state import Call, DialogState, Work
+from chat.assistant.offline.intents import Recall
 from chat.assistant.offline.understanding import LONGEST
-from chat.assistant.offline.wishes import Recall
 
 # Characters: of all that is recalled together, and what each message gets of it at least.
 _MOST_RECALLED, _LEAST_RECALLED = 20_000, 100
@@ -14,7 +14,7 @@ _MOST_LISTED, _MOST_FOUND = 50, 5  # messages
 _NAMING = '"call me" or "my name" or "called"'
 
 
-def recall(desk: Desk, wish: Recall) -> Work[str]:
+def recall(desk: DialogState, wish: Recall) -> Work[str]:
     """Repeat what was said before in the conversation."""
     if wish.name:
         return (yield from _name(desk))
@@ -32,7 +32,7 @@ def recall(desk: Desk, wish: Recall) -> Work[str]:
     return (yield from _one(desk, wish.place))
 
 
-def _one(desk: Desk, place: int) -> Work[str]:
+def _one(desk: DialogState, place: int) -> Work[str]:
     """Repeat the message at a place, from 1, or the last one (-1)."""
     said, is_all = [turn.said for turn in desk.before], not desk.instructions.forgotten
     if not said or (place > 0 and not is_all):
@@ -52,7 +52,7 @@ def _one(desk: Desk, place: int) -> Work[str]:
     return f"{'That' if is_all else 'Of what I still remember, that'} was: “{replies.safe(said[place - 1])}”"
 
 
-def _whole(desk: Desk) -> Work[str]:
+def _whole(desk: DialogState) -> Work[str]:
     said, lead = [turn.said for turn in desk.before], "You said"
     if not said or desk.instructions.forgotten:
         outcome = (yield [_call(order="newest", limit=_MOST_LISTED)])[0]
@@ -66,7 +66,7 @@ def _whole(desk: Desk) -> Work[str]:
     return f"{lead}:\n\n{_listed(said)}"
 
 
-def _about(desk: Desk, about: str) -> Work[str]:
+def _about(desk: DialogState, about: str) -> Work[str]:
     """Repeat what the person said about something."""
     found = yield from _search(desk, query=about, order="newest", limit=_MOST_FOUND)
     if found is None:
@@ -76,7 +76,7 @@ def _about(desk: Desk, about: str) -> Work[str]:
     return f"You said:\n\n{_listed([*reversed(found)])}"
 
 
-def _name(desk: Desk) -> Work[str]:
+def _name(desk: DialogState) -> Work[str]:
     said: Sequence[str] = [turn.said for turn in desk.before]
     names = _names(said)
     if not names and (desk.instructions.forgotten or not said):
@@ -89,7 +89,7 @@ def _names(said: Sequence[str]) -> list[str]:
     return [given.text for text in short if (given := recalling.name_given(unwrap(text)))]
 
 
-def _gone(desk: Desk) -> str:
+def _gone(desk: DialogState) -> str:
     numbers = desk.deleted()
     turns = [
         [call.changed for call in turn.calls if call.changed and call.changed.number in numbers] for turn in desk.before
@@ -100,7 +100,7 @@ def _gone(desk: Desk) -> str:
     return f"Last deleted: {replies.joined([replies.named(task) for task in tasks])}. Say *undo* to bring it back."
 
 
-def _search(desk: Desk, **arguments: object) -> Work[tuple[str, ...] | None]:
+def _search(desk: DialogState, **arguments: object) -> Work[tuple[str, ...] | None]:
     """Return what the person said, as the record has it; None where it cannot be searched."""
     outcome = (yield [_call(**arguments)])[0]
     return outcome.messages if outcome.ok else None

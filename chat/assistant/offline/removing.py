@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from chat.assistant.offline import replies
 from chat.assistant.offline.choosing import choose, offer
-from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.dialog_state import Call, DialogState, Work
 from chat.assistant.offline.followups import waiting_for
+from chat.assistant.offline.intents import Delete
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Delete
 
 _MOST_NAMED = 12
 _MOST_AT_ONCE = 1_000
 
 
-def delete(desk: Desk, wish: Delete) -> Work[str]:
+def delete(desk: DialogState, wish: Delete) -> Work[str]:
     """Delete what was meant, or ask which; say what came of it."""
     if wish.ref.every:
         return (yield from _delete_all(desk, wish))
@@ -36,7 +36,7 @@ def delete(desk: Desk, wish: Delete) -> Work[str]:
     return "\n\n".join(said)
 
 
-def _delete_all(desk: Desk, wish: Delete) -> Work[str]:
+def _delete_all(desk: DialogState, wish: Delete) -> Work[str]:
     if wish.ref.narrowed or wish.ref.status != "all":
         kind = yield from choose(desk, wish.ref, among="all")
         tasks = [task for task in (yield from desk.everything()) if task.number in kind.numbers]
@@ -51,26 +51,26 @@ def _delete_all(desk: Desk, wish: Delete) -> Work[str]:
     return (yield from offer(desk, "There is no such task. Which one should go?"))
 
 
-def _not_there(desk: Desk, number: int) -> str:
+def _not_there(desk: DialogState, number: int) -> str:
     removed = desk.instructions.removed.get(number)
     return (
         f"{replies.named(removed)} is deleted already." if removed else f"There is no task **{number}** on your list."
     )
 
 
-def _sure(desk: Desk, tasks: Sequence[Task]) -> str:
+def _sure(desk: DialogState, tasks: Sequence[Task]) -> str:
     """Ask before something is deleted, showing it: only what was shown may go."""
     return f"Shall I delete {'this' if len(tasks) == 1 else 'these'}?\n\n{replies.lines(tasks, desk.today)}"
 
 
-def _delete_one(desk: Desk, number: int) -> Work[str]:
+def _delete_one(desk: DialogState, number: int) -> Work[str]:
     outcome = (yield from desk.ask([Call("delete_task", {"number": number})]))[0]
     if outcome.ok and outcome.task:
         return f"Deleted {replies.named(outcome.task)}. Say *undo* if that was a mistake."
     return replies.missing(number, outcome)
 
 
-def _delete_several(desk: Desk, tasks: Sequence[Task]) -> Work[str]:
+def _delete_several(desk: DialogState, tasks: Sequence[Task]) -> Work[str]:
     """Delete tasks together: the person is shown them, and decides, before anything is done."""
     numbers = [task.number for task in tasks[:_MOST_AT_ONCE]]
     outcome = (yield from desk.ask([Call("delete_tasks", {"numbers": numbers})]))[0]

@@ -3,9 +3,9 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.deeds import DONE, is_past
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import Ref, Reopen, Talk
+from chat.assistant.offline.completion_phrases import DONE, is_past
+from chat.assistant.offline.intents import Ref, Reopen, Talk
+from chat.assistant.offline.references import read_ref
 
 _NEGATED = re.compile(
     r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete"

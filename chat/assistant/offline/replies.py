@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 
 from chat.assistant.offline.context import Outcome
+from chat.assistant.offline.intents import Span
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import Span
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#])")
 _PLURALS = {"task": "tasks"}

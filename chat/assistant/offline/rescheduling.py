@@ -6,8 +6,8 @@ from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.dates import Due, find_due, settle, without
-from chat.assistant.offline.pointing import ref_or_it
-from chat.assistant.offline.wishes import Change, Draft
+from chat.assistant.offline.intents import Change, Draft
+from chat.assistant.offline.references import ref_or_it
 
 _MOVED = re.compile(
     r"^(?:(?:they|he|she|someone|somebody|my \w+|the \w+) (?:have |has |just |'ve )*(?:moved|pushed|rescheduled|shifted"

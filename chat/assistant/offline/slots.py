@@ -3,7 +3,7 @@
 import re
 
 from chat.assistant.offline.budget import remembered
-from chat.assistant.offline.wishes import Priority
+from chat.assistant.offline.intents import Priority
 from chat.assistant.offline.words import quoted
 
 _LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"

@@ -3,10 +3,10 @@
 import re
 from datetime import date, datetime, timedelta
 
-from chat.assistant.offline.almanac import MONTHS, first_day, weekend
 from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.calendar import MONTHS, first_day, weekend
 from chat.assistant.offline.dates import find_due, settle
-from chat.assistant.offline.wishes import Span
+from chat.assistant.offline.intents import Span
 
 _WEEK = re.compile(
     r"\b(?P<which>this|next|the coming|coming|the) (?P<unit>week|weekend|month)\b|\bthe week(?P<end>end)\b", re.I

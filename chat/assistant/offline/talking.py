@@ -2,7 +2,7 @@
 
 import re
 
-from chat.assistant.offline.wishes import Answer, Talk, Undo
+from chat.assistant.offline.intents import Answer, Talk, Undo
 
 _TALK = (
     (

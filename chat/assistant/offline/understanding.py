@@ -6,15 +6,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
-from chat.assistant.offline import adding, fragments, limits, talking
-from chat.assistant.offline.almanac import week_start
+from chat.assistant.offline import adding, ellipsis, limits, talking
 from chat.assistant.offline.budget import checkpoint
+from chat.assistant.offline.calendar import week_start
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
-from chat.assistant.offline.linking import Thread, without_kindness
-from chat.assistant.offline.reading import read_clause
-from chat.assistant.offline.rescheduling import each_moved
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.discourse import Thread, without_kindness
+from chat.assistant.offline.intents import (
     Add,
     Answer,
     Change,
@@ -30,6 +28,8 @@ from chat.assistant.offline.wishes import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.reading import read_clause
+from chat.assistant.offline.rescheduling import each_moved
 from chat.assistant.offline.words import Message, prepare
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
 
 def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
     """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
-    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := fragments.fragment(dated["when"], now)):
+    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := ellipsis.fragment(dated["when"], now)):
         return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], day=said.day, at=said.at)))
     found = _LABELLED_NOTE.match(clause)
     if found is None or not wish.drafts or wish.drafts[-1].description:

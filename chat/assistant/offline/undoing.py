@@ -1,11 +1,11 @@
 """Undo what was changed last."""
 
 from chat.assistant.offline import replies
-from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.dialog_state import Call, DialogState, Work
 from chat.assistant.offline.tasks import Task
 
 
-def undo(desk: Desk) -> Work[str]:
+def undo(desk: DialogState) -> Work[str]:
     """Undo the changes of the newest turn that made any."""
     outcome = (yield from desk.ask([Call("undo")]))[0]
     if not outcome.ok:
@@ -14,7 +14,7 @@ def undo(desk: Desk) -> Work[str]:
     return "\n\n".join([*said, *(replies.safe(refusal) for refusal in outcome.refused)])
 
 
-def _said(kind: str, task: Task, desk: Desk) -> str:
+def _said(kind: str, task: Task, desk: DialogState) -> str:
     if kind == "removed":
         return f"Undone: {replies.named(task)} is off your list again."
     details = replies.details(task, desk.today)

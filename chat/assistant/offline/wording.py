@@ -4,10 +4,10 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
-from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.dates import find_due
-from chat.assistant.offline.pointing import POINTED, ref_or_it
-from chat.assistant.offline.wishes import Change
+from chat.assistant.offline.intents import Change
+from chat.assistant.offline.references import POINTED, ref_or_it
+from chat.assistant.offline.verbs import CHORES
 from chat.assistant.offline.words import quoted
 
 _NOTE_NOUN = r"(?:notes?|descriptions?|comments?|details?|desc)"

@@ -16,10 +16,10 @@ from chat.api.streams import open_streams
 from chat.conversations import services as conversations
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.memory.metadata import reflect
+from chat.memory.metadata import update_metadata
 from chat.memory.statements import Size
 from chat.models import AgentSession, Conversation, Message, Turn, User
-from chat.realtime.connections import Pass
+from chat.realtime.connections import Credential
 from chat.tests import talk
 from chat.tests.api import bearer
 from chat.tests.api import error_of as code_of
@@ -129,7 +129,7 @@ async def test_a_thread_is_read_renamed_and_thrown_away(chat: Chat) -> None:
 async def test_a_thread_that_is_held_stays(chat: Chat) -> None:
     def hold() -> None:
         now, key = timezone.now(), str(SessionId(chat.user.pk, chat.conversation_id))
-        reflect(SessionId(chat.user.pk, chat.conversation_id), size=Size(1, 1), pruned=0, now=now)
+        update_metadata(SessionId(chat.user.pk, chat.conversation_id), size=Size(1, 1), pruned=0, now=now)
         AgentSession.objects.filter(session_id=key).update(held_at=now)
 
     await in_database(hold)
@@ -196,7 +196,7 @@ async def test_where_all_places_are_taken_nothing_is_streamed_but_the_end_of_a_t
     settings.SOCKETS_PER_USER = 1
     kit = await front_end(owner)
     thread, decision = str(chat.conversation_id), {"type": "approval.decide", "payload": {}}
-    slot = open_streams.reserve(Pass(owner, "", None))
+    slot = open_streams.reserve(Credential(owner, "", None))
     try:
         for kind, params in (
             ("threads.create", {"input": message("Hello")}),

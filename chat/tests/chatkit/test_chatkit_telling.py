@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from chatkit.types import AssistantMessageContent, AssistantMessageItem
 
-from chat.chatkit.item_diff import Telling
+from chat.chatkit.item_diff import ItemDiff
 from chat.tests.chatkit.front_end import kinds
 
 
@@ -17,7 +17,7 @@ def reply(text: str) -> AssistantMessageItem:
     )
 
 
-def told(telling: Telling, text: str) -> list[tuple[str, str]]:
+def told(telling: ItemDiff, text: str) -> list[tuple[str, str]]:
     """Return the kind of each event that a look at the reply brings, and the text in it."""
     events = [event.model_dump(mode="json") for event in telling.tell([reply(text)])]
     texts = [
@@ -28,20 +28,20 @@ def told(telling: Telling, text: str) -> list[tuple[str, str]]:
 
 
 def test_a_text_that_grows_is_told_by_what_is_new() -> None:
-    telling = Telling([], set())
+    telling = ItemDiff([], set())
     assert told(telling, "Hel")[-1] == ("assistant_message.content_part.text_delta", "Hel")
     assert told(telling, "Hello 🧵") == [("assistant_message.content_part.text_delta", "lo 🧵")]
     assert told(telling, "Hello 🧵") == []
 
 
 def test_a_text_that_was_taken_back_is_told_as_a_whole() -> None:
-    telling = Telling([], set())
+    telling = ItemDiff([], set())
     told(telling, "Hello there")
     assert told(telling, "Hello, you") == [("thread.item.replaced", "Hello, you")]
     assert told(telling, "Hello, you two") == [("assistant_message.content_part.text_delta", " two")]
 
 
 def test_a_text_that_another_stream_has_told_is_told_as_a_whole() -> None:
-    telling = Telling([reply("Hello")], set())
+    telling = ItemDiff([reply("Hello")], set())
     assert told(telling, "Hello") == []
     assert told(telling, "Hello there") == [("thread.item.replaced", "Hello there")]

@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.pointing import read_ref
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.intents import (
     Add,
     Change,
     Complete,
@@ -21,6 +20,7 @@ from chat.assistant.offline.wishes import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.references import read_ref
 
 _DATE = r"(?:due[ -]?dates?|deadline|due time|date|reminder date|due day)"
 _NOTE = r"(?:notes?|description)"

@@ -2,8 +2,8 @@
 
 import re
 
-from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.imperatives import guessed
+from chat.assistant.offline.verbs import CHORES
 
 _ADDING = (
     r"(?:add|create|make|set(?: up)?|put|write|note|enter|record|log|start|open|need|want|like|give me|send me|new)"

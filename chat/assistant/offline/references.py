@@ -5,9 +5,9 @@ from datetime import datetime
 
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.intents import Ref, Status
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.spans import read_span
-from chat.assistant.offline.wishes import Ref, Status
 from chat.assistant.offline.words import has_quote
 
 POINTED = (

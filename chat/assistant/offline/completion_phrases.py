@@ -2,8 +2,8 @@
 
 import re
 
-from chat.assistant.offline.chores import CHORES, UNFINISHING
 from chat.assistant.offline.matching import PAST, stem
+from chat.assistant.offline.verbs import CHORES, UNFINISHING
 
 DONE = (
     r"(?:done|complete|completed|finished|over with|out of the way|accomplished|closed|ticked off|checked off"

@@ -7,24 +7,13 @@ from datetime import datetime, timedelta
 from chat.assistant.offline import replies
 from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.choosing import choose, in_span
-from chat.assistant.offline.chores import CHORES
 from chat.assistant.offline.dates import Due, settle
-from chat.assistant.offline.desk import MOST_READ, Call, Desk, Work
+from chat.assistant.offline.dialog_state import MOST_READ, Call, DialogState, Work
+from chat.assistant.offline.intents import Answer, Change, Inspect, Mention, Prefer, Show, Slot, Span, Talk, Vague
 from chat.assistant.offline.matching import alike, key_words, match, mentioned, stem
-from chat.assistant.offline.pointing import pointer_in
+from chat.assistant.offline.references import pointer_in
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import (
-    Answer,
-    Change,
-    Inspect,
-    Mention,
-    Prefer,
-    Show,
-    Slot,
-    Span,
-    Talk,
-    Vague,
-)
+from chat.assistant.offline.verbs import CHORES
 from chat.assistant.relevance import REFUSAL, judge, off_topic
 
 _PAGE = 50
@@ -65,7 +54,7 @@ _ASK_FOR = {
 }
 
 
-def show(desk: Desk, wish: Show) -> Work[str]:
+def show(desk: DialogState, wish: Show) -> Work[str]:
     """Show the list or the part of it that was asked for."""
     preferred = desk.preferred()
     sort = wish.sort or preferred.sort or "panel"
@@ -105,7 +94,7 @@ def _foremost(tasks: list[Task], sort: str) -> list[Task]:
     return [task for task in tasks if task.priority == tasks[0].priority]
 
 
-def _wanted(task: Task, wish: Show, desk: Desk) -> bool:
+def _wanted(task: Task, wish: Show, desk: DialogState) -> bool:
     return (
         (wish.span is None or (_finished_in(task, wish.span) if wish.finished else in_span(task, wish.span, desk)))
         and (wish.priority is None or task.priority == wish.priority)
@@ -122,7 +111,7 @@ def _finished_in(task: Task, span: Span) -> bool:
     return day is not None and (span.first is None or span.first <= day) and (span.last is None or day <= span.last)
 
 
-def _told(desk: Desk, wish: Show, tasks: list[Task], total: int, kind: str) -> str:
+def _told(desk: DialogState, wish: Show, tasks: list[Task], total: int, kind: str) -> str:
     about = f" about “{replies.safe(wish.about)}”" if wish.about else ""
     days = replies.span_words(wish.span, desk.today)
     days = days.replace("due ", "") if wish.finished else days
@@ -134,7 +123,7 @@ def _told(desk: Desk, wish: Show, tasks: list[Task], total: int, kind: str) -> s
     return f"{counted}:\n\n{replies.lines(tasks, desk.today)}{rest}"
 
 
-def _more(desk: Desk) -> Work[str]:
+def _more(desk: DialogState) -> Work[str]:
     """Show the next page of the list shown last."""
     listed = [call for turn in desk.before for call in turn.calls if call.name == "list_tasks" and call.outcome.ok]
     if not listed or not desk.last_list():
@@ -153,7 +142,7 @@ def _more(desk: Desk) -> Work[str]:
     )
 
 
-def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
+def inspect(desk: DialogState, wish: Inspect, then: str = "") -> Work[str]:
     """Tell about one task."""
     choice = yield from choose(desk, wish.ref, among="pending")
     if choice.otherwise:
@@ -174,7 +163,7 @@ def inspect(desk: Desk, wish: Inspect, then: str = "") -> Work[str]:
     return f"{told}\n\n{then}" if then else told
 
 
-def _described(task: Task, wish: Inspect, desk: Desk) -> str:
+def _described(task: Task, wish: Inspect, desk: DialogState) -> str:
     said = {
         "due": f"It is due {replies.when(task.due_date, task.due_time, desk.today)}."
         if task.due_date
@@ -189,7 +178,7 @@ def _described(task: Task, wish: Inspect, desk: Desk) -> str:
     return f"{line}\n\n{said}" if said else line
 
 
-def prefer(desk: Desk, wish: Prefer) -> Work[str]:
+def prefer(desk: DialogState, wish: Prefer) -> Work[str]:
     """Confirm what is wanted from now on, and show the list that way."""
     if wish.priority:
         return f"All right: from now on new tasks get {wish.priority} priority unless you say otherwise."
@@ -202,7 +191,7 @@ def prefer(desk: Desk, wish: Prefer) -> Work[str]:
     return f"All right: from now on I {' and '.join(words)}. {listed}"
 
 
-def talk(desk: Desk, wish: Talk) -> Work[str]:
+def talk(desk: DialogState, wish: Talk) -> Work[str]:
     """Answer small talk."""
     if wish.kind == "keep" and wish.text and len(wish.text) < _LONGEST_VAGUE:
         named = yield from _meant(desk, wish.text)
@@ -213,14 +202,14 @@ def talk(desk: Desk, wish: Talk) -> Work[str]:
     return replies.today_words(desk.now) if wish.kind == "day" else _TALK.get(wish.kind, _TALK["fine"])
 
 
-def answer(desk: Desk, wish: Answer) -> str:
+def answer(desk: DialogState, wish: Answer) -> str:
     """Answer a yes or no that nothing was waiting for."""
     if not wish.yes:
         return _TALK["keep"]
     return "Good. What would you like to do with your tasks?"
 
 
-def mention(desk: Desk, wish: Mention) -> Work[str]:
+def mention(desk: DialogState, wish: Mention) -> Work[str]:
     """Keep in mind which tasks were named, and say nothing."""
     desk.touched = []
     if (pointed := pointer_in(wish.text, desk.now)) and (
@@ -240,7 +229,7 @@ def mention(desk: Desk, wish: Mention) -> Work[str]:
     return ""
 
 
-def looked_through(desk: Desk) -> Work[list[Task]]:
+def looked_through(desk: DialogState) -> Work[list[Task]]:
     """Return all tasks of the person; none where there are too many to look for a name that may not be meant."""
     try:
         return (yield from desk.everything())
@@ -248,7 +237,7 @@ def looked_through(desk: Desk) -> Work[list[Task]]:
         return []
 
 
-def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
+def _meant(desk: DialogState, text: str) -> Work[Sequence[Task]]:
     """Return the tasks that words name by number, by place or by title."""
     everything = yield from looked_through(desk)
     pointed = pointer_in(text, desk.now)
@@ -256,7 +245,7 @@ def _meant(desk: Desk, text: str) -> Work[Sequence[Task]]:
     return [task for task in everything if task.number in chosen] or mentioned(_SPARING.sub("", text), everything)
 
 
-def hinted(desk: Desk, text: str) -> Work[list[Task]]:
+def hinted(desk: DialogState, text: str) -> Work[list[Task]]:
     """Return the tasks that a statement comes near to in more than their verb."""
     if text.rstrip().endswith("?") or _ASKS.match(text) or off_topic(text):
         return []
@@ -265,7 +254,7 @@ def hinted(desk: Desk, text: str) -> Work[list[Task]]:
     return [task for task in near if any(alike(word, other) for word in key_words(task.title) for other in said)]
 
 
-def vague(desk: Desk, wish: Vague) -> Work[str]:
+def vague(desk: DialogState, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
     found = (yield from _meant(desk, wish.text)) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
@@ -277,7 +266,7 @@ def vague(desk: Desk, wish: Vague) -> Work[str]:
     return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
 
 
-def what_with(desk: Desk, tasks: Sequence[Task]) -> str:
+def what_with(desk: DialogState, tasks: Sequence[Task]) -> str:
     """Ask what should become of tasks that were named."""
     these = "this" if len(tasks) == 1 else "these"
     return f"What would you like to do with {these}?\n\n{replies.lines(tasks, desk.today)}"
@@ -296,7 +285,7 @@ def ask_for(slot: Slot, task: Task) -> str:
     return f"{replies.named(task)}: {_ASK_FOR.get(slot, _ASK_FOR['anything'])}"
 
 
-def new_values(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
+def new_values(task: Task, wish: Change, desk: DialogState) -> dict[str, object]:
     """Return the arguments that change a task as wished; none if it is like that already."""
     values: dict[str, object] = {}
     title = _new_title(task, wish)
@@ -333,7 +322,7 @@ def _new_title(task: Task, wish: Change) -> str | None:
     return f"{verb} {wish.title}" if lacks_verb and len(wish.title.split()) <= _MOST_WORDS else wish.title
 
 
-def _new_due(task: Task, wish: Change, desk: Desk) -> dict[str, object]:
+def _new_due(task: Task, wish: Change, desk: DialogState) -> dict[str, object]:
     values: dict[str, object] = {}
     day = wish.day
     if wish.shift is not None and wish.shift % timedelta(days=1) and task.due_date and task.due_time:

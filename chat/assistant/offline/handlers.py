@@ -4,17 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import limits, recounting, removing, replies, tellings, undoing
+from chat.assistant.offline import limits, recounting, removing, replies, responses, undoing
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
-from chat.assistant.offline.desk import Call, Desk, Work
+from chat.assistant.offline.dialog_state import Call, DialogState, Work
+from chat.assistant.offline.ellipsis import fragment
 from chat.assistant.offline.followups import follow_up, waiting_for
-from chat.assistant.offline.fragments import fragment
 from chat.assistant.offline.imperatives import imperative
-from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
-from chat.assistant.offline.matching import match as match_titles
-from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.wishes import (
+from chat.assistant.offline.intents import (
     Add,
     Answer,
     Change,
@@ -37,6 +34,9 @@ from chat.assistant.offline.wishes import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
+from chat.assistant.offline.matching import match as match_titles
+from chat.assistant.offline.tasks import Task
 from chat.assistant.relevance import REFUSAL
 
 _MAX_TITLE, _MAX_DESCRIPTION = 100, 1000
@@ -44,7 +44,7 @@ _MOST_WORDS = 12
 _MOST_IN_ORDER = 12
 
 
-def carry_out(desk: Desk) -> Work[str]:
+def carry_out(desk: DialogState) -> Work[str]:
     """Run the whole turn and return the reply."""
     if unable := limits.refusal_of(desk.said):
         return unable
@@ -91,7 +91,7 @@ def _with_detail(draft: Draft, said: Fragment) -> Draft:
     return replace(draft, day=said.day or draft.day, at=said.at or draft.at, priority=said.priority or draft.priority)
 
 
-def _one(desk: Desk, wish: Wish) -> Work[str]:
+def _one(desk: DialogState, wish: Wish) -> Work[str]:
     match wish:
         case Add():
             return (yield from _add(desk, wish))
@@ -106,46 +106,46 @@ def _one(desk: Desk, wish: Wish) -> Work[str]:
         case Undo():
             return (yield from undoing.undo(desk))
         case Show():
-            return (yield from tellings.show(desk, wish))
+            return (yield from responses.show(desk, wish))
         case Inspect():
-            return (yield from tellings.inspect(desk, wish))
+            return (yield from responses.inspect(desk, wish))
         case Prefer():
-            return (yield from tellings.prefer(desk, wish))
+            return (yield from responses.prefer(desk, wish))
         case Pick():
             return (yield from _pick(desk, wish.ref))
         case Vague():
             led = yield from _led_by_title(desk, wish)
-            return (yield from _change(desk, led)) if led else (yield from tellings.vague(desk, wish))
+            return (yield from _change(desk, led)) if led else (yield from responses.vague(desk, wish))
         case Mention():
-            return (yield from tellings.mention(desk, wish))
+            return (yield from responses.mention(desk, wish))
         case Recall():
             return (yield from recounting.recall(desk, wish))
         case Talk():
-            return (yield from tellings.talk(desk, wish))
+            return (yield from responses.talk(desk, wish))
         case Answer():
-            return tellings.answer(desk, wish)
+            return responses.answer(desk, wish)
         case Fragment():
             return "What is that about? Tell me which task you mean, or what to add."
         case Foreign() | OffTopic():
             return REFUSAL
 
 
-def _add(desk: Desk, wish: Add) -> Work[str]:
+def _add(desk: DialogState, wish: Add) -> Work[str]:
     drafts = [draft for draft in wish.drafts if draft.title]
     if not drafts:
         return "Sure. What should the task say?"
     if wish.known and len(drafts) == 1:
-        titled = match_titles(drafts[0].title, (yield from tellings.looked_through(desk)), literal=True).sure
+        titled = match_titles(drafts[0].title, (yield from responses.looked_through(desk)), literal=True).sure
         there = [task for task in titled if not task.is_completed and _there(task, drafts[0].title)]
         if there:
             return f"{replies.named(there[0])} is on your list already."
     if wish.guessed and (named := (yield from _named_by_guess(desk, drafts[0]))):
         # "Bump the report" may wish for something that no rule knows; a task of that name is there.
-        return tellings.what_with(desk, named)
+        return responses.what_with(desk, named)
     if wish.bare and len(drafts) == 1 and drafts[0].day:
         same = [
             task
-            for task in (yield from tellings.looked_through(desk))
+            for task in (yield from responses.looked_through(desk))
             if not task.is_completed and not task.due_date and task.title.lower() == drafts[0].title.lower()
         ]
         if len(same) == 1:
@@ -170,10 +170,10 @@ def _add(desk: Desk, wish: Add) -> Work[str]:
     return "\n\n".join(said + failed)
 
 
-def _named_by_guess(desk: Desk, draft: Draft) -> Work[Sequence[Task]]:
+def _named_by_guess(desk: DialogState, draft: Draft) -> Work[Sequence[Task]]:
     """Return the tasks that what has only the shape of a chore may speak of."""
     thing = draft.title.partition(" ")[2]
-    named = mentioned(thing, (yield from desk.everything())) or (yield from tellings.hinted(desk, thing))
+    named = mentioned(thing, (yield from desk.everything())) or (yield from responses.hinted(desk, thing))
     return [task for task in named if not task.is_completed]
 
 
@@ -199,7 +199,7 @@ def _arguments(draft: Draft) -> dict[str, object]:
     }
 
 
-def _complete(desk: Desk, wish: Complete) -> Work[str]:
+def _complete(desk: DialogState, wish: Complete) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from _all_done(desk))
     choice = yield from choose(desk, wish.ref, among="pending", within=waiting_for(desk))
@@ -221,14 +221,14 @@ def _complete(desk: Desk, wish: Complete) -> Work[str]:
     said = [f"Done: {replies.joined(done)} ✓"] if done else []
     for number, outcome in zip(choice.numbers, outcomes, strict=True):
         if outcome.error == "already_completed":
-            task = next((task for task in (yield from tellings.looked_through(desk)) if task.number == number), None)
+            task = next((task for task in (yield from responses.looked_through(desk)) if task.number == number), None)
             said.append(f"{replies.named(task) if task else f'Task **{number}**'} was already completed.")
         elif not outcome.ok:
             said.append(replies.missing(number, outcome))
     return "\n\n".join(said)
 
 
-def _named_in_part(desk: Desk, phrase: str, choice: Choice) -> Work[list[Task]]:
+def _named_in_part(desk: DialogState, phrase: str, choice: Choice) -> Work[list[Task]]:
     """Return the chosen tasks if there is one that is only in part what the phrase says."""
     chosen = [task for task in (yield from desk.everything()) if task.number in choice.numbers]
     return chosen if any(shared(phrase, task.title) for task in chosen) else []
@@ -248,7 +248,7 @@ def _or_add(choice: Choice, wish: Complete) -> str:
     return choice.problem
 
 
-def _all_done(desk: Desk) -> Work[str]:
+def _all_done(desk: DialogState) -> Work[str]:
     tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
     if not tasks:
         return "You have no open tasks: everything is done already."
@@ -260,7 +260,7 @@ def _all_done(desk: Desk) -> Work[str]:
     )
 
 
-def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
+def _reopen(desk: DialogState, wish: Reopen) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from offer(desk, "Which task should be open again? Tell me its number."))
     choice = yield from choose(desk, wish.ref, among="completed", within=waiting_for(desk), careful=True)
@@ -281,7 +281,7 @@ def _reopen(desk: Desk, wish: Reopen) -> Work[str]:
     return "\n\n".join(said)
 
 
-def _change(desk: Desk, wish: Change) -> Work[str]:
+def _change(desk: DialogState, wish: Change) -> Work[str]:
     if wish.ref.every and not wish.ref.narrowed:
         return (yield from offer(desk, "I don't change all tasks at once. Which one do you mean?"))
     choice = yield from choose(desk, wish.ref, among="pending", lenient=True, within=waiting_for(desk))
@@ -294,11 +294,11 @@ def _change(desk: Desk, wish: Change) -> Work[str]:
     missing = [replies.missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
     tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
     if wish.lacks and tasks:
-        return tellings.ask_for(wish.lacks, tasks[0])
-    if wish.old and not wish.loose and tasks and not any(tellings.says(task, wish.old) for task in tasks):
+        return responses.ask_for(wish.lacks, tasks[0])
+    if wish.old and not wish.loose and tasks and not any(responses.says(task, wish.old) for task in tasks):
         # Only those words were to change, and they are not there: the title is no guess.
-        return tellings.ask_for("title", tasks[0])
-    wanted = [(task, tellings.new_values(task, wish, desk)) for task in tasks]
+        return responses.ask_for("title", tasks[0])
+    wanted = [(task, responses.new_values(task, wish, desk)) for task in tasks]
     calls = [Call("update_task", {"number": task.number} | values) for task, values in wanted if values]
     changed = yield from desk.ask(calls) if calls else _nothing()
     said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
@@ -316,12 +316,12 @@ def _nothing() -> Work[list[Outcome]]:
     return []
 
 
-def _led_by_title(desk: Desk, wish: Vague) -> Work[Change | None]:
+def _led_by_title(desk: DialogState, wish: Vague) -> Work[Change | None]:
     """Read "laundry: low priority", where the first words name a task and the others say what should change."""
     words = wish.text.split()
     if len(words) > _MOST_WORDS or wish.text.endswith("?"):
         return None
-    pending = [task for task in (yield from tellings.looked_through(desk)) if not task.is_completed]
+    pending = [task for task in (yield from responses.looked_through(desk)) if not task.is_completed]
     for size in range(len(words) - 1, 0, -1):
         found = match_titles(" ".join(words[:size]), pending).sure
         said = fragment(
@@ -332,7 +332,7 @@ def _led_by_title(desk: Desk, wish: Vague) -> Work[Change | None]:
     return None
 
 
-def _pick(desk: Desk, ref: Ref) -> Work[str]:
+def _pick(desk: DialogState, ref: Ref) -> Work[str]:
     if len(ref.numbers) == 1 or ref.pronoun == "it" or len(ref.places) == 1:
-        return (yield from tellings.inspect(desk, Inspect(ref), then="What would you like to do with it?"))
+        return (yield from responses.inspect(desk, Inspect(ref), then="What would you like to do with it?"))
     return "What would you like to do with them?"

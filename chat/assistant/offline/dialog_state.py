@@ -10,9 +10,9 @@ from chat.assistant.offline import recalling
 from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.clauses import split_clauses
 from chat.assistant.offline.context import Instructions, Outcome, Turn
+from chat.assistant.offline.intents import Prefer, Status
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.understanding import LONGEST
-from chat.assistant.offline.wishes import Prefer, Status
 from chat.assistant.offline.words import prepare, tidied
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Call:
 Work = Generator[list[Call], list[Outcome], T]
 
 
-class Desk:
+class DialogState:
     """The state of one turn while its plan runs."""
 
     def __init__(self, instructions: Instructions, turns: Sequence[Turn]) -> None:
