@@ -37,7 +37,7 @@ POINTS = {
     "after a tool's commit": Point("chat.turns.journal:perform", "after"),
     "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
     "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
-    "before the final commit": Point("chat.turns.finish:reflect", "after"),
+    "before the final commit": Point("chat.turns.finish:update_metadata", "after"),
     "after the final commit": Point("chat.turns.begin:finish", "after"),
     "while pruning": Point("chat.memory.statements:_delete", "after"),
     "after pruning": Point("chat.turns.runner:prune", "after"),
