@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth.models import update_last_login
@@ -133,5 +132,5 @@ def replace_password(user: User) -> None:
     with transaction.atomic():
         user.save(update_fields=["password"])
         tokens.end_all(user.pk)
-        transaction.on_commit(lambda: async_to_sync(notifications.signed_out)(user.pk))
+        notifications.on_commit(notifications.signed_out, user.pk)
     PER_ACCOUNT.reset(user.email)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -188,7 +187,7 @@ def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
         raise NotFound("There is no such token.")
     if _end(ApiToken.objects.filter(pk=token.pk)):
         token.refresh_from_db(fields=["revoked_at"])
-        transaction.on_commit(lambda: async_to_sync(notifications.signed_out)(user_id, str(token_id)))
+        notifications.on_commit(notifications.signed_out, user_id, str(token_id))
     return token
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Query, Router, Schema, Status
 from ninja.schema import DjangoGetter
@@ -16,7 +15,6 @@ from chat.api.idempotency import CreationKey, once
 from chat.api.paging import Page, Paging, page, place_cursor
 from chat.api.schemas import ErrorReply, Input, Text
 from chat.exceptions import BadTask
-from chat.infra import notifications
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
 from chat.models.token import Scope
@@ -218,7 +216,6 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
     """Undo a change of tasks exactly. 409 where a task has changed since, it is undone, or 30 days are over."""
     user_id = caller(request).user.pk
     undone = undo.undo(user_id=user_id, change_id=change_id)
-    async_to_sync(notifications.tasks_changed)(user_id, undone.conversations)
     response[CHANGE_HEADER] = str(undone.change_id)
     return UndoneReply(
         tasks=[_shown(each.task) for each in undone.tasks if each.kind != "removed"],
@@ -227,8 +224,7 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
 
 
 def _told(task: Task, response: HttpResponse) -> TaskReply:
-    """Show a task that has changed, to the person's pages too."""
-    async_to_sync(notifications.tasks_changed)(task.user_id)
+    """Show a task that has changed."""
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)
     return _shown(task)

@@ -6,7 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from ninja import Body, Field, Query, Router, Schema, Status
 from pydantic import WithJsonSchema, model_validator
@@ -21,7 +20,6 @@ from chat.conversations import services as conversations
 from chat.conversations import threads as record
 from chat.conversations.listing import ConversationLine
 from chat.conversations.threads import Said, Thread, UnderWay, Where
-from chat.infra import notifications
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
 
@@ -136,7 +134,7 @@ def create_thread(
 ) -> Status[CreatedThread]:
     """Begin a thread; it may have a title, else its first message gives it one."""
     user = caller(request).user
-    line, is_new = once(
+    line, _ = once(
         user.pk,
         "create_thread",
         idempotency_key,
@@ -145,8 +143,6 @@ def create_thread(
         id_of=lambda line: line.id,
         find=lambda thread_id: record.line(user_id=user.pk, conversation_id=thread_id),
     )
-    if is_new:
-        _tell(request, line.id)
     return Status(201, CreatedThread(thread_id=line.id, title=line.title, created_at=line.created_at))
 
 
@@ -173,7 +169,6 @@ def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange
     line = conversations.change(
         user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title, model=body.model
     )
-    _tell(request, thread_id)
     return line_reply(line)
 
 
@@ -274,11 +269,6 @@ def _active(turn: UnderWay) -> ActiveTurn:
 
 
 def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationLine]) -> ThreadLine:
-    """Do something with a thread, and tell the person's pages."""
+    """Do something with a thread."""
     line = verb(user_id=caller(request).user.pk, conversation_id=thread_id)
-    _tell(request, thread_id)
     return line_reply(line)
-
-
-def _tell(request: HttpRequest, thread_id: uuid.UUID) -> None:
-    async_to_sync(notifications.conversation_updated)(caller(request).user.pk, thread_id)

@@ -24,7 +24,6 @@ from chat.chatkit import reading
 from chat.chatkit.items import TurnView, items_of
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, KeyReused
-from chat.infra import notifications
 from chat.infra.db_threads import in_database
 from chat.turns import process
 
@@ -103,13 +102,11 @@ class ConversationStore(Store[Asker]):
         if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
             raise BadInput("Of a conversation only its title can be changed.")
         await in_database(_entitle, context.user_id, thread)
-        await notifications.conversation_updated(context.user_id, reading.thread_key(thread.id))
 
     async def delete_thread(self, thread_id: str, context: Asker) -> None:
         """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
         key = reading.thread_key(thread_id)
         await in_database(conversations.trash, user_id=context.user_id, conversation_id=key)
-        await notifications.conversation_updated(context.user_id, key)
 
     # -- items
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from chat.assistant.model_config import check_name
 from chat.conversations.listing import ConversationLine, line_of
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
+from chat.infra import notifications
 from chat.infra.database_limits import long_statements
 from chat.infra.visible import has_visible
 from chat.memory.removal import remove_for_good
@@ -165,7 +166,11 @@ def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
 def keep_all(*, user_id: uuid.UUID) -> int:
     """Keep all of a person's conversations that would go to the trash within a week; return how many."""
     now = timezone.now()
-    return leaving(now).owned_by(user_id).update(kept_at=now)
+    with transaction.atomic():
+        ids = list(leaving(now).owned_by(user_id).values_list("pk", flat=True))
+        for conversation_id in ids:
+            notifications.on_commit(notifications.conversation_updated, user_id, conversation_id)
+        return Conversation.objects.filter(pk__in=ids).update(kept_at=now)
 
 
 def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
@@ -219,6 +224,8 @@ def empty_trash(*, user_id: uuid.UUID) -> Emptied:
             if rows:
                 with opened(settings.AGENT_SESSION_DB_PATH) as file:
                     remove_for_good(file, rows)
+            for row in rows:
+                notifications.on_commit(notifications.conversation_updated, user_id, row.pk)
         gone += [row.pk for row in rows]
     left = Conversation.objects.owned_by(user_id).filter(trashed_at__isnull=False).count()
     return Emptied(tuple(gone), left)
@@ -233,6 +240,7 @@ def _own(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
             raise NotFound("There is no such conversation.")
         # The session by a statement of its own, which sees what was committed before the lock was taken.
         yield _Own(row, timezone.now())
+        notifications.on_commit(notifications.conversation_updated, user_id, conversation_id)
 
 
 @contextmanager

@@ -24,10 +24,21 @@ def threads() -> DatabaseThreads:
     return DatabaseThreads(settings.DATABASE_THREADS, "database")
 
 
+_calling_loop: contextvars.ContextVar[asyncio.AbstractEventLoop | None] = contextvars.ContextVar("loop", default=None)
+
+
+def calling_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that waits for this thread's call of `in_database`, or None outside of one."""
+    return _calling_loop.get()
+
+
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a synchronous function that uses the database; a cancellation waits for its outcome."""
-    call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return await finish_despite_cancel(asyncio.get_running_loop().run_in_executor(threads(), call))
+    loop = asyncio.get_running_loop()
+    context = contextvars.copy_context()
+    context.run(_calling_loop.set, loop)
+    call = partial(context.run, function, *args, **kwargs)
+    return await finish_despite_cancel(loop.run_in_executor(threads(), call))
 
 
 async def finish_despite_cancel(work: Awaitable[T]) -> T:

@@ -1,11 +1,36 @@
-"""Small notices to whoever is connected: something changed, look again. They may be lost; nothing hangs on them."""
+"""Notify the sockets of a user that something has changed. A notification may be lost: nothing depends on it.
 
+Services call `on_commit` with one of the coroutine functions here, so that no entry point has to remember it.
+"""
+
+import asyncio
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
+from typing import Any, ParamSpec
 
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.db import transaction
+
+from chat.infra.db_threads import calling_loop
+
+P = ParamSpec("P")
 
 ALL_LOGINS = ""
+
+
+def on_commit(send: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Send a notification once the current transaction is committed; at once where there is none."""
+    transaction.on_commit(partial(_send_from_thread, partial(send, *args, **kwargs)), robust=True)
+
+
+def _send_from_thread(send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `send` in the event loop of the sockets, of which this thread may be any."""
+    if (loop := calling_loop()) is None:
+        async_to_sync(send)()
+    else:
+        asyncio.run_coroutine_threadsafe(send(), loop)
 
 
 def user_group(user_id: uuid.UUID) -> str:

@@ -27,7 +27,6 @@ from mcp_types import (
 
 from chat.assistant.tools import TaskTool
 from chat.exceptions import NotConfirmed, ThreadkeeperError
-from chat.infra import notifications
 from chat.infra.db_threads import in_database
 from chat.mcp.tools import SERVED, DeleteTasks, read
 from chat.models.task import Task
@@ -65,8 +64,6 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _refused(UNAVAILABLE)
-    if served.changes and effect.output.get("deleted") is not False:
-        await notifications.tasks_changed(user_id)
     return _said(effect.output)
 
 

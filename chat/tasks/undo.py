@@ -17,6 +17,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils import timezone
 
 from chat.exceptions import NotFound, NotUndoable, TooManyTasks
+from chat.infra import notifications
 from chat.models.task import Priority, Task, TaskChange, TaskCounter
 
 # How long a change can be undone, and so how long a deleted task is kept.
@@ -45,7 +46,6 @@ class Undone:
     change_id: uuid.UUID
     tasks: list[UndoneTask]
     refused: list[str]
-    conversations: frozenset[uuid.UUID]  # whose calls were undone
 
 
 def state_of(task: Task) -> State:
@@ -63,8 +63,16 @@ def state_of(task: Task) -> State:
     }
 
 
-def record(user_id: uuid.UUID, pairs: Iterable[Pair], undoes: Sequence[TaskChange] = ()) -> uuid.UUID | None:
-    """Store a change within its transaction; return its id, or None where nothing is another than before."""
+def record(
+    user_id: uuid.UUID,
+    pairs: Iterable[Pair],
+    undoes: Sequence[TaskChange] = (),
+    conversation_ids: Collection[uuid.UUID] = (),
+) -> uuid.UUID | None:
+    """Store a change within its transaction; return its id, or None where nothing is another than before.
+
+    The user's sockets are notified, with the conversations whose calls it undoes.
+    """
     states = [{"before": before, "after": after} for before, after in pairs if before != after]
     if not states:
         return None
@@ -72,6 +80,7 @@ def record(user_id: uuid.UUID, pairs: Iterable[Pair], undoes: Sequence[TaskChang
         user_id=user_id, states=states, undoes=[str(change.pk) for change in undoes], made_at=timezone.now()
     )
     made.save(force_insert=True)
+    notifications.on_commit(notifications.tasks_changed, user_id, conversation_ids)
     return made.pk
 
 
@@ -126,11 +135,11 @@ def _undo(user_id: uuid.UUID, changes: QuerySet[TaskChange]) -> Undone:
             change.undone_at = now
             change.save(update_fields=["undone_at", "updated_at"])
             TaskChange.objects.filter(user_id=user_id, pk__in=change.undoes).update(undone_at=None, updated_at=now)
-        change_id = record(user_id, pairs, undoes=done)
+        changed = TaskChange.objects.filter(pk__in=[pk for change in done for pk in (change.pk, *change.undoes)])
+        conversation_ids = set(changed.exclude(turn=None).values_list("turn__conversation", flat=True))
+        change_id = record(user_id, pairs, undoes=done, conversation_ids=conversation_ids)
         assert change_id is not None  # no change is stored that changed nothing
-        told = TaskChange.objects.filter(pk__in=[pk for change in done for pk in (change.pk, *change.undoes)])
-        conversations = told.exclude(turn=None).values_list("turn__conversation", flat=True)
-        return Undone(change_id, tasks, refused, frozenset(conversations))
+        return Undone(change_id, tasks, refused)
 
 
 def _undoable(change: TaskChange) -> list[Mapping[str, State | None]]:

@@ -1,6 +1,5 @@
 """Chats are put away and brought back by pages: with scripts and without, by their owner alone."""
 
-import asyncio
 import html
 import re
 import uuid
@@ -9,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat.conversations import services as conversations
-from chat.infra.notifications import user_group
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.models import AgentSession, Conversation, User
@@ -325,21 +321,6 @@ def test_these_pages_are_as_strict_as_the_others(owner_client: Client, groceries
     assert "no-store" in answer["Cache-Control"] and "<img src=x" not in page
     assert "&lt;img src=x" in page
     assert " style=" not in page and "<script" not in page and "onclick" not in page
-
-
-def test_other_tabs_hear_of_it(owner: User, owner_client: Client, groceries: Conversation) -> None:
-    layer = get_channel_layer()
-    assert layer is not None
-    tab = async_to_sync(layer.new_channel)()
-    async_to_sync(layer.group_add)(user_group(owner.pk), tab)
-    put_by_script(owner_client, groceries, "pin")
-
-    async def heard() -> dict[str, str]:
-        async with asyncio.timeout(5):
-            notice: dict[str, str] = await layer.receive(tab)
-            return notice
-
-    assert async_to_sync(heard)() == {"type": "conversation.updated", "id": str(groceries.pk)}
 
 
 def test_what_was_deleted_is_told_as_such(owner: User, groceries: Conversation) -> None:

@@ -38,9 +38,8 @@ async def test_a_call_can_be_undone_by_the_person_and_the_transcript_shows_it(
     (change,) = (await page(chat)).changes
     assert (change.call_id, change.undone, change.undoable) == ("c1", False, True)
 
-    undone = await undo_call(chat, "c1")
+    await undo_call(chat, "c1")
 
-    assert undone.conversations == {chat.conversation_id}
     assert not await in_database(Task.objects.exists)
     shown = await page(chat)
     assert [(each.call_id, each.undone, each.undoable) for each in shown.changes] == [("c1", True, False)]

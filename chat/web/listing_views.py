@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -20,7 +19,6 @@ from chat.conversations import services as conversations
 from chat.conversations.listing import ConversationLine
 from chat.conversations.services import Purged
 from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
-from chat.infra import notifications
 from chat.models.conversation import TITLE_LENGTH
 from chat.web.views import PersonRequest
 
@@ -67,7 +65,6 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
         done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=for_script)
-    async_to_sync(notifications.conversation_updated)(request.user.pk, conversation_id)
     said = verb.said.format(done.title or "New chat")
     if for_script:
         line = done.as_json() if isinstance(done, ConversationLine) else None
@@ -143,8 +140,6 @@ def empty(request: PersonRequest) -> HttpResponse:
         emptied = conversations.empty_trash(user_id=request.user.pk)
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=False)
-    for conversation_id in emptied.ids:
-        async_to_sync(notifications.conversation_updated)(request.user.pk, conversation_id)
     count = len(emptied.ids)
     messages.success(request, "One chat is deleted for good." if count == 1 else f"{count} chats are deleted for good.")
     if emptied.left:

@@ -2,7 +2,6 @@
 
 import uuid
 
-from asgiref.sync import async_to_sync
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -10,7 +9,6 @@ from django.views.decorators.cache import never_cache
 
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, Conflict, NotFound, ThreadkeeperError
-from chat.infra import notifications
 from chat.web.views import PersonRequest
 
 STATUS = {BadInput: 400, NotFound: 404, Conflict: 409}
@@ -29,5 +27,4 @@ def choose(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     except ThreadkeeperError as error:
         status = next((STATUS[kind] for kind in STATUS if isinstance(error, kind)), 400)
         return JsonResponse({"error": {"code": error.code, "detail": error.detail}}, status=status)
-    async_to_sync(notifications.conversation_updated)(request.user.pk, conversation_id)
     return JsonResponse({"conversation": line.as_json()})

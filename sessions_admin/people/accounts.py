@@ -114,7 +114,7 @@ def end_everything(person_id: uuid.UUID) -> Closing:
     What another server process holds open ends with its next look: a turn within 2 seconds, a socket within 5.
     """
     turns = _stop_turns(person_id)
-    async_to_sync(notifications.signed_out)(person_id)
+    notifications.on_commit(notifications.signed_out, person_id)
     return Closing(logins.end_all(person_id), turns, tokens.end_all(person_id))
 
 

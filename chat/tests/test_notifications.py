@@ -1,0 +1,110 @@
+"""Whatever changes tasks or conversations notifies the user's sockets, whichever entry point calls it."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+
+from chat import tasks
+from chat.conversations import services as conversations
+from chat.exceptions import BadTask
+from chat.infra.db_threads import in_database
+from chat.infra.notifications import user_group
+from chat.models import User
+from chat.tasks import undo
+from sessions_admin.people.accounts import end_everything
+
+Verb = Callable[..., Any]
+
+
+@pytest.fixture
+async def notices(transactional_db: None, owner: User) -> Callable[[], Any]:
+    """What the owner's sockets are notified of next."""
+    layer = get_channel_layer()
+    assert layer is not None
+    channel = await layer.new_channel()
+    await layer.group_add(user_group(owner.pk), channel)
+
+    async def receive() -> str:
+        async with asyncio.timeout(5):
+            notice = await layer.receive(channel)
+        return str(notice["type"])
+
+    return receive
+
+
+def add(user_id: uuid.UUID) -> int:
+    return tasks.create_task(user_id=user_id, title="Buy milk").number
+
+
+TASK_VERBS: dict[str, Verb] = {
+    "complete": lambda user_id, number: tasks.complete_task(user_id=user_id, number=number),
+    "update": lambda user_id, number: tasks.update_task(
+        user_id=user_id, number=number, changes=tasks.Changes(title="Buy tea")
+    ),
+    "delete": lambda user_id, number: tasks.delete_task(user_id=user_id, number=number),
+    "delete several": lambda user_id, number: tasks.delete_tasks(user_id=user_id, numbers=[number]),
+    "undo": lambda user_id, number: undo.undo(
+        user_id=user_id, change_id=tasks.complete_task(user_id=user_id, number=number).change_id or uuid.uuid4()
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", TASK_VERBS.values(), ids=TASK_VERBS)
+async def test_verbs_of_tasks(owner: User, notices: Any, verb: Verb) -> None:
+    number = await in_database(add, owner.pk)
+    assert await notices() == "tasks.changed"
+    await in_database(verb, owner.pk, number)
+    assert await notices() == "tasks.changed"
+
+
+def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> object:
+    return conversations.rename(user_id=user_id, conversation_id=conversation_id, title="Errands")
+
+
+def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> object:
+    conversations.trash(user_id=user_id, conversation_id=conversation_id)
+    return conversations.purge(user_id=user_id, conversation_id=conversation_id)
+
+
+def empty_trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> object:
+    conversations.trash(user_id=user_id, conversation_id=conversation_id)
+    return conversations.empty_trash(user_id=user_id)
+
+
+CONVERSATION_VERBS: list[Verb] = [
+    rename,
+    conversations.change,
+    conversations.pin,
+    conversations.unpin,
+    conversations.archive,
+    conversations.unarchive,
+    conversations.keep,
+    conversations.trash,
+    conversations.restore,
+    purge,
+    empty_trash,
+]
+
+
+@pytest.mark.parametrize("verb", CONVERSATION_VERBS)
+async def test_verbs_of_conversations(owner: User, notices: Any, verb: Verb) -> None:
+    line = await in_database(conversations.begin, user_id=owner.pk)
+    assert await notices() == "conversation.updated"
+    await in_database(verb, user_id=owner.pk, conversation_id=line.id)
+    assert await notices() == "conversation.updated"
+
+
+async def test_closing_an_account(owner: User, notices: Any) -> None:
+    await in_database(end_everything, owner.pk)
+    assert await notices() == "signed.out"
+
+
+async def test_what_is_rolled_back_notifies_of_nothing(owner: User, notices: Any) -> None:
+    with pytest.raises(BadTask):
+        await in_database(tasks.create_task, user_id=owner.pk, title=" ")
+    await in_database(add, owner.pk)
+    assert await notices() == "tasks.changed"
