@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.models.turn import Decision, Status
+from chat.read_models import MessageJson, WarningJson
 from chat.realtime.frames import encode
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
-    MessageView,
     Snapshot,
     TextDelta,
     TurnFailed,
@@ -25,7 +25,6 @@ from chat.turns.events import (
     TurnResumed,
     TurnStarted,
     TurnStopped,
-    WarningView,
     is_retryable,
     reply_id,
 )
@@ -148,7 +147,7 @@ class EventStream:
                 if tool.get("approval") == Decision.AWAITING:
                     yield self._ask(tool["call_id"], tool["name"], tool["arguments"])
 
-    def _begin(self, *, anew: bool = False, message: MessageView | None = None) -> Iterator[Fields]:
+    def _begin(self, *, anew: bool = False, message: MessageJson | None = None) -> Iterator[Fields]:
         if self._has_begun and not anew:
             return
         self._has_begun, self._doubtful = True, (0, "")
@@ -169,7 +168,7 @@ class EventStream:
         about = {"turn_id": str(self._turn_id), "call_id": call_id, "name": name, "arguments": arguments}
         return {"type": "approval_requested", **about}
 
-    def _end(self, message: MessageView | None, status: Status, warning: WarningView | None) -> Fields:
+    def _end(self, message: MessageJson | None, status: Status, warning: WarningJson | None) -> Fields:
         self._ended = True
         fields: Fields = {
             "type": "message_end",

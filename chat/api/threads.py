@@ -18,10 +18,10 @@ from chat.assistant.model_config import NAME_LENGTH
 from chat.conversations import export
 from chat.conversations import services as conversations
 from chat.conversations import threads as record
-from chat.conversations.listing import ConversationLine
-from chat.conversations.threads import Said, Thread, UnderWay, Where
+from chat.conversations.threads import Thread, UnderWay, Where
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
+from chat.read_models import ConversationOut, MessageOut
 
 router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 
@@ -227,7 +227,7 @@ def get_message(request: HttpRequest, thread_id: uuid.UUID, message_id: uuid.UUI
     )
 
 
-def line_reply(line: ConversationLine) -> ThreadLine:
+def line_reply(line: ConversationOut) -> ThreadLine:
     """Show a conversation as programs see it."""
     return ThreadLine(
         thread_id=line.id,
@@ -243,7 +243,7 @@ def line_reply(line: ConversationLine) -> ThreadLine:
     )
 
 
-def message_reply(message: Said) -> MessageReply:
+def message_reply(message: MessageOut) -> MessageReply:
     """Show a message as programs see it."""
     return MessageReply(
         message_id=message.id,
@@ -268,7 +268,7 @@ def _active(turn: UnderWay) -> ActiveTurn:
     return ActiveTurn.model_validate({"turn_id": turn.id, "status": turn.status, "message_id": turn.prompt_id})
 
 
-def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationLine]) -> ThreadLine:
+def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationOut]) -> ThreadLine:
     """Do something with a thread."""
     line = verb(user_id=caller(request).user.pk, conversation_id=thread_id)
     return line_reply(line)

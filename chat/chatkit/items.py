@@ -25,9 +25,9 @@ from chatkit.types import (
 )
 from chatkit.widgets import DynamicWidgetRoot
 
-from chat.conversations.page import in_words
 from chat.models.turn import ACTIVE, SUPERSEDED, Decision
-from chat.turns.events import MessageView, ToolView, reply_id
+from chat.read_models import MessageJson, ToolCallJson, in_words
+from chat.turns.events import reply_id
 
 DECIDE = "approval.decide"
 LONGEST_LINE = 500  # characters of an argument in a question
@@ -43,10 +43,10 @@ class TurnView:
     at: datetime
     attempt: int
     status: str
-    prompt: MessageView
-    reply: MessageView | None
+    prompt: MessageJson
+    reply: MessageJson | None
     text: str  # the reply so far, where it is not stored yet
-    tools: Sequence[ToolView]
+    tools: Sequence[ToolCallJson]
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""
@@ -63,7 +63,7 @@ class TurnView:
         return awaits(self.tools)
 
 
-def awaits(tools: Sequence[ToolView]) -> bool:
+def awaits(tools: Sequence[ToolCallJson]) -> bool:
     """Tell whether there is a call that a person has to decide about."""
     return any(tool.get("approval") == Decision.AWAITING for tool in tools)
 
@@ -104,7 +104,7 @@ def _answer(turn: TurnView) -> AssistantMessageItem:
     )
 
 
-def _work(turn: TurnView, done: Sequence[ToolView]) -> WorkflowItem:
+def _work(turn: TurnView, done: Sequence[ToolCallJson]) -> WorkflowItem:
     return WorkflowItem(
         id=str(turn.id),
         thread_id=str(turn.thread_id),
@@ -113,7 +113,7 @@ def _work(turn: TurnView, done: Sequence[ToolView]) -> WorkflowItem:
     )
 
 
-def _task(tool: ToolView) -> CustomTask:
+def _task(tool: ToolCallJson) -> CustomTask:
     ended = "output" in tool or "error" in tool
     return CustomTask(
         status_indicator="complete" if ended else "loading",
@@ -122,7 +122,7 @@ def _task(tool: ToolView) -> CustomTask:
     )
 
 
-def _trouble(tool: ToolView) -> str | None:
+def _trouble(tool: ToolCallJson) -> str | None:
     """Return what went wrong with a call, or None."""
     if "error" in tool:
         return tool["error"]
@@ -134,7 +134,7 @@ def _trouble(tool: ToolView) -> str | None:
     return str(output.get("detail", output.get("error", ""))) if failed else None
 
 
-def _question(turn: TurnView, tool: ToolView) -> WidgetItem:
+def _question(turn: TurnView, tool: ToolCallJson) -> WidgetItem:
     wish = _wish(tool)
     waits = tool["approval"] == Decision.AWAITING
     # Once it is decided, a task may be gone or be called something else.
@@ -161,7 +161,7 @@ def _question(turn: TurnView, tool: ToolView) -> WidgetItem:
     )
 
 
-def _arguments(tool: ToolView) -> list[str]:
+def _arguments(tool: ToolCallJson) -> list[str]:
     """Return the arguments of a call, a line each."""
     arguments = tool.get("arguments")
     if not isinstance(arguments, dict):
@@ -178,20 +178,20 @@ def _action(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "payload": payload, "handler": "server", "loadingBehavior": "auto", "streaming": True}
 
 
-def _decision(tool: ToolView) -> str:
+def _decision(tool: ToolCallJson) -> str:
     if tool.get("by") == SUPERSEDED:
         return "Not done, since something else came"
     return "Approved" if tool["approval"] == Decision.APPROVED else "Declined"
 
 
-def _wish(tool: ToolView) -> str:
+def _wish(tool: ToolCallJson) -> str:
     numbers = _numbers(tool)
     if not numbers:
         return in_words(tool.get("name", ""), tool.get("arguments"))
     return f"Delete task {numbers[0]}" if len(numbers) == 1 else f"Delete {len(numbers)} tasks"
 
 
-def _numbers(tool: ToolView) -> list[int]:
+def _numbers(tool: ToolCallJson) -> list[int]:
     """Return the tasks that a call is to delete."""
     return numbers_of(tool.get("name", ""), tool.get("arguments"))
 

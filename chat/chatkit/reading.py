@@ -17,8 +17,8 @@ from chat.exceptions import NotFound
 from chat.models import Conversation, Message, Task, ToolCall, Turn
 from chat.models.conversation import ConversationQuerySet, Role
 from chat.models.turn import ACTIVE, HOLDING, Decision, TurnQuerySet
-from chat.turns.events import ToolView, message_view, reply_id
-from chat.turns.journal import tool_view
+from chat.read_models import MessageOut, ToolCallJson, ToolCallOut
+from chat.turns.events import reply_id
 
 MOST = 100  # of a page
 NOBODY = uuid.UUID(int=0)
@@ -156,10 +156,10 @@ def _views(rows: TurnQuerySet) -> list[TurnView]:
     """Show turns, all with one query for each kind of what belongs to them."""
     turns = list(rows.defer("items", "usage").select_related("prompt"))
     said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
-    replies = {message.turn_id: message_view(message) for message in said}
-    tools: defaultdict[uuid.UUID, list[ToolView]] = defaultdict(list)
+    replies = {message.turn_id: MessageOut.of(message).as_json() for message in said}
+    tools: defaultdict[uuid.UUID, list[ToolCallJson]] = defaultdict(list)
     for call in ToolCall.objects.filter(turn__in=turns).order_by("id").defer("before"):
-        tools[call.turn_id].append(tool_view(call))
+        tools[call.turn_id].append(ToolCallOut.of(call).as_json())
     titles = _titles(turns, list(chain.from_iterable(tools.values())))
     return [
         TurnView(
@@ -168,7 +168,7 @@ def _views(rows: TurnQuerySet) -> list[TurnView]:
             at=turn.accepted_at,
             attempt=turn.attempt,
             status=turn.status,
-            prompt=message_view(turn.prompt),
+            prompt=MessageOut.of(turn.prompt).as_json(),
             reply=replies.get(turn.pk),
             text=turn.text,
             tools=tools[turn.pk],
@@ -181,7 +181,7 @@ def _views(rows: TurnQuerySet) -> list[TurnView]:
     ]
 
 
-def _titles(turns: Sequence[Turn], tools: Sequence[ToolView]) -> dict[int, str]:
+def _titles(turns: Sequence[Turn], tools: Sequence[ToolCallJson]) -> dict[int, str]:
     """Return what the tasks are called that somebody is asked about; once decided, they may be gone."""
     asked = [tool for tool in tools if tool.get("approval") == Decision.AWAITING]
     numbers = {number for tool in asked for number in numbers_of(tool["name"], tool["arguments"])}

@@ -51,8 +51,9 @@ from chat.chatkit.store import Asker, ConversationStore, NoAttachments
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
 from chat.infra.db_threads import in_database
 from chat.models.turn import Status
+from chat.read_models import WARNINGS
 from chat.turns import process
-from chat.turns.events import WARNINGS, Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable
+from chat.turns.events import Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable
 from chat.turns.follow import follow
 from chat.turns.log import TurnState
 

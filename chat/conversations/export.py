@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chat.conversations.threads import Said, said
 from chat.exceptions import NotFound
 from chat.models import Conversation, Message
 from chat.models.conversation import Role
+from chat.read_models import MessageOut
 
 SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant"}
 
@@ -58,12 +58,12 @@ def as_markdown(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
     return Exported(_name(row, "md"), "text/markdown; charset=utf-8", "\n\n".join(parts) + "\n")
 
 
-def _read(user_id: uuid.UUID, conversation_id: uuid.UUID) -> tuple[Conversation, Iterable[Said]]:
+def _read(user_id: uuid.UUID, conversation_id: uuid.UUID) -> tuple[Conversation, Iterable[MessageOut]]:
     row = Conversation.objects.owned_by(user_id).select_related("user").filter(pk=conversation_id).first()
     if row is None:
         raise NotFound("There is no such conversation.")
     current = Message.objects.filter(conversation=row, position__isnull=False).order_by("position")
-    return row, [said(message) for message in current]
+    return row, [MessageOut.of(message) for message in current]
 
 
 def _name(row: Conversation, ending: str) -> str:

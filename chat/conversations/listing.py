@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self, TypeAlias
+from typing import Self
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef
@@ -16,48 +16,13 @@ from chat.models import Conversation, Turn, User
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import IN_TRASH, leaving, purge_on, trash_on
 from chat.models.turn import Status, TurnQuerySet
-
-Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+from chat.read_models import ConversationOut, Json
 
 SIDEBAR_SIZE = 20  # chats that a page begins with
 PAGE_SIZE = 50  # chats of each further page
 MAX_SIZE = 1_000  # chats that a page asks for again at once
 LEAVING_SHOWN = 200
 WAITING_COUNTED = 99
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationLine:
-    """A conversation as a line of a list."""
-
-    id: uuid.UUID
-    title: str
-    created_at: datetime
-    updated_at: datetime
-    pinned: bool = False
-    archived: bool = False
-    trashed: bool = False
-    held: bool = False  # staff keep it
-    trash_on: datetime | None = None  # when it goes to the trash by itself, once that is near
-    purge_on: datetime | None = None  # when it is deleted for good, where it is in the trash and not held
-    model: str = ""  # the name of the model that answers in it; empty for the offline model
-    waiting: bool = False  # a turn waits for the person's decision
-
-    def as_json(self) -> dict[str, Json]:
-        """Give the `conversation` of frames."""
-        return {
-            "id": str(self.id),
-            "title": self.title,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "pinned": self.pinned,
-            "archived": self.archived,
-            "trashed": self.trashed,
-            "trash_on": self.trash_on.isoformat() if self.trash_on else None,
-            "purge_on": self.purge_on.isoformat() if self.purge_on else None,
-            "model": self.model or None,
-            "waiting": self.waiting,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +59,7 @@ class ListCursor:
 class ConversationPage:
     """A page of a list, and the cursor of the next page; None for the last page."""
 
-    lines: tuple[ConversationLine, ...]
+    lines: tuple[ConversationOut, ...]
     after: ListCursor | None = None
     total: int = 0  # of a list that is counted
 
@@ -120,12 +85,12 @@ class Terms:
     in_trash: int
 
 
-def line_of(row: Conversation) -> ConversationLine:
+def conversation_out(row: Conversation) -> ConversationOut:
     """Show a conversation, fetched with its session, as a line."""
     session = getattr(row, "session", None)
     held = session is not None and session.is_held
     waiting = getattr(row, "is_waiting", None)
-    return ConversationLine(
+    return ConversationOut(
         id=row.pk,
         title=row.title,
         created_at=row.created_at,
@@ -146,9 +111,9 @@ def with_listing_fields(rows: ConversationQuerySet) -> ConversationQuerySet:
     return rows.select_related("session").annotate(is_waiting=Exists(_waiting().filter(conversation=OuterRef("pk"))))
 
 
-def lines_of(rows: ConversationQuerySet) -> list[ConversationLine]:
+def conversations_out(rows: ConversationQuerySet) -> list[ConversationOut]:
     """Show conversations as lines, in their order."""
-    return [line_of(row) for row in with_listing_fields(rows)]
+    return [conversation_out(row) for row in with_listing_fields(rows)]
 
 
 def waiting_of(person: User) -> list[uuid.UUID]:
@@ -157,9 +122,9 @@ def waiting_of(person: User) -> list[uuid.UUID]:
     return list(waiting.values_list("conversation", flat=True)[:WAITING_COUNTED])
 
 
-def find(person: User, conversation_id: uuid.UUID) -> ConversationLine | None:
+def find(person: User, conversation_id: uuid.UUID) -> ConversationOut | None:
     """Show one conversation of a person's, or None where they have none of that id."""
-    found = lines_of(Conversation.objects.owned_by(person.pk).filter(pk=conversation_id))
+    found = conversations_out(Conversation.objects.owned_by(person.pk).filter(pk=conversation_id))
     return found[0] if found else None
 
 
@@ -172,7 +137,7 @@ def conversations_of(person: User, *, after: ListCursor | None = None, limit: in
             seen = (after.time, after.id) if after is not None and pinned == after.pinned else None
             part = with_listing_fields(theirs.filter(pinned_at__isnull=not pinned))
             rows += newest_first(part, by="updated_at", after=seen, limit=limit - len(rows))
-    lines = tuple(line_of(row) for row in rows[:limit])
+    lines = tuple(conversation_out(row) for row in rows[:limit])
     last = lines[-1] if len(rows) > limit else None
     return ConversationPage(lines, ListCursor(last.updated_at, last.id, last.pinned) if last else None)
 
@@ -192,7 +157,9 @@ def trash_of(person: User, *, after: ListCursor | None = None) -> ConversationPa
 def leaving_of(person: User) -> ConversationPage:
     """List what goes to the trash within a week, the first to go first."""
     rows = leaving(timezone.now()).owned_by(person.pk)
-    return ConversationPage(tuple(lines_of(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count())
+    return ConversationPage(
+        tuple(conversations_out(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count()
+    )
 
 
 def leaving_count(person: User) -> int:
@@ -210,7 +177,7 @@ def _counted(rows: ConversationQuerySet, *, by: str, after: ListCursor | None) -
     found = newest_first(with_listing_fields(rows), by=by, after=seen, limit=PAGE_SIZE)
     last = found[PAGE_SIZE - 1] if len(found) > PAGE_SIZE else None
     place = ListCursor(getattr(last, by), last.pk) if last else None
-    return ConversationPage(tuple(line_of(row) for row in found[:PAGE_SIZE]), place, rows.count())
+    return ConversationPage(tuple(conversation_out(row) for row in found[:PAGE_SIZE]), place, rows.count())
 
 
 def _waiting() -> TurnQuerySet:

@@ -8,19 +8,16 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import dropwhile
 
 from django.db.models import Q
 
 from chat.conversations.listing import (
     SIDEBAR_SIZE,
-    ConversationLine,
     ConversationPage,
-    Json,
+    conversation_out,
     conversations_of,
     leaving_count,
-    line_of,
     waiting_of,
     with_listing_fields,
 )
@@ -29,130 +26,13 @@ from chat.exceptions import NotFound
 from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Message, ToolCall, Turn, User
 from chat.models.conversation import Role
-from chat.models.turn import ACTIVE, Status
+from chat.models.turn import ACTIVE
+from chat.read_models import ConversationOut, Json, MessageOut, ToolCallOut, TurnOut
 from chat.tasks.panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.tasks.undo import CallChange, changes_of
-from chat.turns.events import WARNINGS
 
 TURNS_SHOWN = 10  # of a conversation, until the reader asks for more
 TURNS_LOADED = 25  # at once, of those before
-
-
-@dataclass(frozen=True, slots=True)
-class ShownMessage:
-    """What somebody said."""
-
-    id: uuid.UUID
-    role: str
-    text: str
-    created_at: datetime
-    position: int | None
-    turn_id: uuid.UUID
-    client_id: uuid.UUID | None
-
-    def as_json(self) -> dict[str, Json]:
-        """Give the `message` of frames, with the `client_id` by which a page knows its own."""
-        return {
-            "id": str(self.id),
-            "role": self.role,
-            "text": self.text,
-            "created_at": self.created_at.isoformat(),
-            "position": self.position,
-            "turn_id": str(self.turn_id),
-            "client_id": str(self.client_id) if self.client_id else None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ShownToolCall:
-    """Something the assistant did."""
-
-    call_id: str
-    name: str
-    arguments: Json
-    output: str | None
-    error: str | None
-    approval: str = ""
-    by: str = ""
-    undone: bool = False
-
-    @property
-    def summary(self) -> str:
-        """What it did, in the words of its name, for readers without scripts."""
-        return in_words(self.name, self.arguments)
-
-    def as_json(self) -> dict[str, Json]:
-        """Give an element of a snapshot's `tools`."""
-        shown: dict[str, Json] = {"call_id": self.call_id, "name": self.name, "arguments": self.arguments}
-        if self.output is not None:
-            shown["output"] = self.output
-        if self.error is not None:
-            shown["error"] = self.error
-        if self.approval:
-            shown["approval"] = self.approval
-        if self.by:
-            shown["by"] = self.by
-        return shown
-
-
-@dataclass(frozen=True, slots=True)
-class ShownTurn:
-    """A turn: what was asked, what was done, what was answered."""
-
-    id: uuid.UUID
-    status: str
-    attempt: int
-    prompt: ShownMessage
-    reply: ShownMessage | None  # once there is one
-    text: str
-    reasoning: str
-    warning: str
-    error_code: str
-    error_detail: str
-    tools: tuple[ShownToolCall, ...]
-    replaces: uuid.UUID | None  # the turn whose place it took
-    versions: tuple[uuid.UUID, ...]  # those that had its place before, itself, and those after it
-    kept: tuple[ShownToolCall, ...]  # what earlier versions changed, which stays as it is
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-        return self.status in ACTIVE
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended without a reply because something broke."""
-        return self.status == Status.FAILED
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the person ended it."""
-        return self.status == Status.STOPPED
-
-    @property
-    def warning_detail(self) -> str:
-        """The sentence of its warning."""
-        return WARNINGS.get(self.warning, self.warning)
-
-    def as_json(self) -> dict[str, Json]:
-        """Give the turn as the page's script keeps it."""
-        return {
-            "id": str(self.id),
-            "status": self.status,
-            "attempt": self.attempt,
-            "prompt_id": str(self.prompt.id),
-            "prompt_text": self.prompt.text,
-            "prompt": self.prompt.as_json(),
-            "reply": self.reply.as_json() if self.reply else None,
-            "text": self.text if self.is_active else "",
-            "reasoning": self.reasoning,
-            "tools": [call.as_json() for call in self.tools],
-            "warning": {"code": self.warning, "detail": self.warning_detail} if self.warning else None,
-            "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
-            "replaces": str(self.replaces) if self.replaces else None,
-            "versions": [str(version) for version in self.versions],
-            "kept": [call.as_json() for call in self.kept],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +72,8 @@ class ChatPage:
     """A part of one conversation (of one that has not begun, only the id), and what stands beside it."""
 
     id: uuid.UUID
-    conversation: ConversationLine | None = None
-    turns: tuple[ShownTurn, ...] = ()
+    conversation: ConversationOut | None = None
+    turns: tuple[TurnOut, ...] = ()
     # The first and the last of the turns, where there are others before or after them.
     earlier: uuid.UUID | None = None
     later: uuid.UUID | None = None
@@ -239,13 +119,6 @@ class ChatPage:
             "leaving": self.leaving,
             "version": str(self.version) if self.version else None,
         }
-
-
-def in_words(name: str, arguments: object) -> str:
-    """Say what a call does, in the words of its name."""
-    title = arguments.get("title") if isinstance(arguments, dict) else None
-    did = name.replace("_", " ").capitalize()
-    return f"{did}: {title}" if title else did
 
 
 def new_chat(
@@ -315,7 +188,7 @@ def turns_of(
     undone = {change.call_id for change in changes if change.undone}
     return ChatPage(
         id=row.pk,
-        conversation=line_of(row),
+        conversation=conversation_out(row),
         turns=tuple(_turns(rows, heirs, lineage, undone)),
         changes=changes,
         earlier=wanted[0] if wanted and cut.start > 0 else None,
@@ -332,24 +205,24 @@ def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.U
 
 def _turns(
     turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: VersionTree, undone: Collection[str]
-) -> Iterable[ShownTurn]:
+) -> Iterable[TurnOut]:
     """Read what belongs to some of the turns that are shown; `heirs` took the place of earlier ones."""
     said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
-    replies = {message.turn_id: _message(message) for message in said}
-    calls: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
-    kept: defaultdict[uuid.UUID, dict[str, ShownToolCall]] = defaultdict(dict)
+    replies = {message.turn_id: MessageOut.of(message) for message in said}
+    calls: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
+    kept: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
     for call in ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *heirs]).order_by("id").defer("before"):
         if call.turn_id not in heirs:
-            calls[call.turn_id][call.call_id] = _call(call, undone)
+            calls[call.turn_id][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
         elif call.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = _call(call, undone)
+            kept[heirs[call.turn_id]][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
     for turn in turns:
         own = calls[turn.pk]
-        yield ShownTurn(
+        yield TurnOut(
             id=turn.pk,
             status=turn.status,
             attempt=turn.attempt,
-            prompt=_message(turn.prompt),
+            prompt=MessageOut.of(turn.prompt),
             reply=replies.get(turn.pk),
             text=turn.text,
             reasoning=turn.reasoning,
@@ -361,28 +234,3 @@ def _turns(
             versions=lineage.versions(turn.pk),
             kept=tuple(call for call_id, call in kept[turn.pk].items() if call_id not in own),
         )
-
-
-def _message(row: Message) -> ShownMessage:
-    return ShownMessage(
-        id=row.pk,
-        role=row.role,
-        text=row.text,
-        created_at=row.created_at,
-        position=row.position,
-        turn_id=row.turn_id,
-        client_id=row.client_id,
-    )
-
-
-def _call(row: ToolCall, undone: Collection[str]) -> ShownToolCall:
-    return ShownToolCall(
-        call_id=row.call_id,
-        name=row.name,
-        arguments=row.arguments,
-        output=row.output,
-        error=row.error,
-        approval=row.decision,
-        by=row.decided_by,
-        undone=row.call_id in undone,
-    )

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.assistant.model_config import check_name
-from chat.conversations.listing import ConversationLine, line_of
+from chat.conversations.listing import conversation_out
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
 from chat.infra import notifications
 from chat.infra.database_limits import long_statements
@@ -26,6 +26,7 @@ from chat.models import Conversation, Turn
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
+from chat.read_models import ConversationOut
 from chat.search.index import index_title
 from chat.turns.accept_context import make_conversation
 from chat.turns.cancel import cancel
@@ -58,14 +59,14 @@ class _Own:
     row: Conversation
     now: datetime
 
-    def moved(self, *, wanted: bool = True, **places: datetime | None) -> ConversationLine:
+    def moved(self, *, wanted: bool = True, **places: datetime | None) -> ConversationOut:
         """Write where it lies now."""
         if wanted:
             places["kept_at"] = self.now
         for name, value in places.items():
             setattr(self.row, name, value)
         self.row.save(update_fields=list(places))
-        return line_of(self.row)
+        return conversation_out(self.row)
 
     def refuse_held(self) -> None:
         """Raise Conflict where staff keep it; why is not told."""
@@ -76,7 +77,7 @@ class _Own:
 
 def begin(
     *, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "", model: str = ""
-) -> ConversationLine:
+) -> ConversationOut:
     """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
 
     Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
@@ -93,10 +94,10 @@ def begin(
         )
         with _own(user_id, key) as own:
             index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
-            return line_of(own.row)
+            return conversation_out(own.row)
 
 
-def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationLine:
+def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationOut:
     """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
     with _not_in_trash(user_id, conversation_id) as own:
         own.row.title = title_of(title)
@@ -108,7 +109,7 @@ def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> Con
 
 def change(
     *, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str | None = None, model: str | None = None
-) -> ConversationLine:
+) -> ConversationOut:
     """Change a conversation's title, or the model that answers from the next turn on.
 
     Raise NotFound, Conflict in the trash, BadInput, TooLong.
@@ -133,31 +134,31 @@ def title_of(text: str) -> str:
     return title if has_visible(title) else ""
 
 
-def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(pinned_at=own.row.pinned_at or own.now, archived_at=None)
 
 
-def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(pinned_at=None)
 
 
-def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(archived_at=own.row.archived_at or own.now, pinned_at=None)
 
 
-def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as own:
         return own.moved(archived_at=None)
 
 
-def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Let retention count from now on. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as own:
         return own.moved()
@@ -173,7 +174,7 @@ def keep_all(*, user_id: uuid.UUID) -> int:
         return Conversation.objects.filter(pk__in=ids).update(kept_at=now)
 
 
-def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation into the trash; what is under way in it is stopped, and what waits is not done.
 
     It stays pinned or archived for when it is restored. Raise NotFound, Conflict where it is held.
@@ -181,12 +182,12 @@ def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine
     with _own(user_id, conversation_id) as own:
         own.refuse_held()
         if own.row.trashed_at is not None:
-            return line_of(own.row)
+            return conversation_out(own.row)
         _stop_turns(own)
         return own.moved(trashed_at=own.now, wanted=False)
 
 
-def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation back where it was before it went to the trash. Raise NotFound."""
     with _own(user_id, conversation_id) as own:
         return own.moved(trashed_at=None)

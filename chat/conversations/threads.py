@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from chat.conversations.listing import ConversationLine, line_of, with_listing_fields
+from chat.conversations.listing import conversation_out, with_listing_fields
 from chat.exceptions import NotFound
 from chat.infra.pagination import newest_first
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import ConversationQuerySet
 from chat.models.turn import ACTIVE
+from chat.read_models import ConversationOut, MessageOut
 
 
 class Where(StrEnum):
@@ -21,18 +22,6 @@ class Where(StrEnum):
     ARCHIVED = "archived"
     TRASHED = "trashed"
     ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A message; its position is None in an earlier version of the conversation."""
-
-    id: uuid.UUID
-    role: str
-    text: str
-    created_at: datetime
-    position: int | None
-    turn_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +37,23 @@ class UnderWay:
 class Thread:
     """A conversation, a part of its messages (oldest first), whether older ones exist, and what is under way."""
 
-    line: ConversationLine
-    messages: tuple[Said, ...]
+    line: ConversationOut
+    messages: tuple[MessageOut, ...]
     has_more: bool
     turns: tuple[UnderWay, ...]
 
 
 def listed(
     *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
-) -> list[ConversationLine]:
+) -> list[ConversationOut]:
     """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
     rows = with_listing_fields(_narrowed(Conversation.objects.owned_by(user_id), where))
-    return [line_of(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
+    return [conversation_out(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
-def line(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationLine:
+def line(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Return a conversation as a line of a list. Raise NotFound."""
-    return line_of(_owned(user_id, conversation_id))
+    return conversation_out(_owned(user_id, conversation_id))
 
 
 def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before: uuid.UUID | None = None) -> Thread:
@@ -84,20 +73,20 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
         current = current.filter(position__lt=position)
     newest = list(current.order_by("-position")[: limit + 1])
     return Thread(
-        line=line_of(row),
-        messages=tuple(said(message) for message in reversed(newest[:limit])),
+        line=conversation_out(row),
+        messages=tuple(MessageOut.of(message) for message in reversed(newest[:limit])),
         has_more=len(newest) > limit,
         turns=tuple(UnderWay(*turn) for turn in active),
     )
 
 
-def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Said:
+def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.UUID) -> MessageOut:
     """Show one message. Raise NotFound."""
     theirs = Message.objects.filter(conversation__user=user_id, conversation=conversation_id)
     found = theirs.filter(pk=message_id).first()
     if found is None:
         raise NotFound("There is no such message.")
-    return said(found)
+    return MessageOut.of(found)
 
 
 def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:
@@ -107,11 +96,6 @@ def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.U
     if status is None:
         raise NotFound("There is no such turn.")
     return status
-
-
-def said(row: Message) -> Said:
-    """Show a message."""
-    return Said(row.pk, row.role, row.text, row.created_at, row.position, row.turn_id)
 
 
 def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:

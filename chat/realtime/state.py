@@ -5,14 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from chat.conversations.listing import Json, line_of, lines_of, with_listing_fields
+from chat.conversations.listing import conversation_out, conversations_out, with_listing_fields
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
 from chat.models.turn import ACTIVE
+from chat.read_models import Json, MessageJson, MessageOut
 from chat.tasks.panel import current_revision
 from chat.tasks.undo import changes_of
 from chat.turns.accept import ahead_of
-from chat.turns.events import MessageView, message_view
 
 # More than one answer of the assistant makes, or one undoing.
 CHANGES_SENT = 100
@@ -46,7 +46,7 @@ def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conver
         raise NotFound("There is no such conversation.")
     active = Turn.objects.filter(conversation=conversation, status__in=ACTIVE).order_by("seq")
     turns = [{"id": str(turn.pk), "status": turn.status} for turn in active]
-    line = line_of(conversation).as_json()
+    line = conversation_out(conversation).as_json()
     return ConversationState(line, turns, conversation.last_seq, current_revision(user_id))
 
 
@@ -55,7 +55,7 @@ def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UU
     if not conversation_ids:
         return []
     theirs = Conversation.objects.owned_by(user_id).filter(pk__in=conversation_ids)
-    lines = lines_of(theirs.order_by("updated_at"))
+    lines = conversations_out(theirs.order_by("updated_at"))
     deleted = set(conversation_ids) - {line.id for line in lines}
     return [
         *({"type": "conversation.deleted", "id": str(gone)} for gone in deleted),
@@ -85,12 +85,12 @@ def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> 
     """Return what was accepted in a person's conversation behind a place in its queue, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
     return [
-        AcceptedMessage(turn.seq, turn.pk, accepted_frame(message_view(turn.prompt), turn, ahead_of(turn)))
+        AcceptedMessage(turn.seq, turn.pk, accepted_frame(MessageOut.of(turn.prompt).as_json(), turn, ahead_of(turn)))
         for turn in turns.select_related("prompt").order_by("seq")
     ]
 
 
-def accepted_frame(message: MessageView, turn: Turn, ahead: int) -> dict[str, Any]:
+def accepted_frame(message: MessageJson, turn: Turn, ahead: int) -> dict[str, Any]:
     """Return the frame that acknowledges a message."""
     return {
         "type": "message.accepted",

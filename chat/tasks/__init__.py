@@ -1,5 +1,6 @@
 """A person's to-do list. Tools of other apps use what this package exports."""
 
+from chat.read_models import task_json as view
 from chat.tasks.services import (
     Changes,
     complete_task,
@@ -10,7 +11,6 @@ from chat.tasks.services import (
     get_task,
     list_tasks,
     update_task,
-    view,
 )
 
 __all__ = [

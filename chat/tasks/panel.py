@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from chat.models import Turn
 from chat.models.task import Task, TaskCounter
 from chat.models.turn import Decision, Status
+from chat.read_models import task_json
 from chat.tasks import services as tasks
 
 OPEN_SHOWN = 500
@@ -56,7 +57,7 @@ class TaskPanel:
     def as_json(self) -> dict[str, Any]:
         """Return what the page's script begins with."""
         return {
-            "tasks": [tasks.view(task) for task in self.tasks],
+            "tasks": [task_json(task) for task in self.tasks],
             "tasks_revision": self.revision,
             "task_counts": {"open": self.open_count, "completed": self.completed_count},
         }
@@ -124,7 +125,7 @@ class TaskChanges:
             "type": "tasks.changed",
             "since": self.since,
             "revision": self.revision,
-            "tasks": [] if reload else [tasks.view(task) for task in self.changed],
+            "tasks": [] if reload else [task_json(task) for task in self.changed],
             "removed": [] if reload else [str(key) for key in self.removed],
             "counts": {"open": self.open_count, "completed": self.completed_count},
             "reload": reload,

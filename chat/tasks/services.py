@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Literal, TypedDict
+from typing import Literal
 
 from django.conf import settings
 from django.db import transaction
@@ -37,21 +37,6 @@ PANEL_ORDER = (
 )
 
 
-class TaskView(TypedDict):
-    """A task as programs and the page see it; `due` is a date, or a date and time without a zone."""
-
-    task_id: str
-    number: int
-    title: str
-    description: str
-    due: str | None
-    priority: str
-    is_completed: bool
-    created_at: str
-    updated_at: str
-    completed_at: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class TaskPage:
     """Some of a person's tasks, and how many there are in all."""
@@ -71,25 +56,6 @@ class Changes:
     clear_due: bool = False
     priority: PriorityWord | None = None
     completed: bool | None = None
-
-
-def view(task: Task) -> TaskView:
-    """Show a task as programs and the page see it."""
-    due = None
-    if task.due_date is not None:
-        due = task.due_date.isoformat() + (f"T{task.due_time:%H:%M}" if task.due_time else "")
-    return {
-        "task_id": str(task.pk),
-        "number": task.number,
-        "title": task.title,
-        "description": task.description,
-        "due": due,
-        "priority": Priority(task.priority).label,
-        "is_completed": task.is_completed,
-        "created_at": task.created_at.isoformat(),
-        "updated_at": task.updated_at.isoformat(),
-        "completed_at": task.completed_at.isoformat() if task.completed_at else None,
-    }
 
 
 def create_task(

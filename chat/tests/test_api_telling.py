@@ -7,12 +7,12 @@ import uuid
 import pytest
 
 from chat.api.sse import EventPosition, EventStream, StreamEvent, position_of
+from chat.read_models import MessageJson
 from chat.tests.streams import Reader
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
     Event,
-    MessageView,
     Snapshot,
     TextDelta,
     TurnFailed,
@@ -31,7 +31,7 @@ THREAD, TURN = uuid.uuid4(), uuid.uuid4()
 PIECES = ("a", "\n\n", "id: 9-9\n", "“ü”", "🧵", "\r", "\u2028", '{"', "word " * 3)
 
 
-def message(text: str) -> MessageView:
+def message(text: str) -> MessageJson:
     return {
         "id": str(reply_id(TURN)),
         "role": "assistant",

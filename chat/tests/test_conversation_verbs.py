@@ -36,6 +36,7 @@ from chat.models import (
 )
 from chat.models.search import MessageVector, TitleVector
 from chat.models.turn import SUPERSEDED, Decision, Status
+from chat.read_models import ConversationOut
 from chat.tasks import services as tasks
 from chat.tests import talk
 from chat.turns.accept import accept
@@ -133,7 +134,7 @@ def test_pinned_ones_stand_before_those_that_were_spoken_in_later(owner: User, g
 def test_what_is_archived_is_in_the_archive_only(owner: User, groceries: Conversation) -> None:
     do("pin", groceries)
     line = do("archive", groceries)
-    assert isinstance(line, listing.ConversationLine)
+    assert isinstance(line, ConversationOut)
     assert (line.pinned, line.archived, line.trashed) == (False, True, False)
     assert (titles(listing.conversations_of(owner).lines), titles(listing.archive_of(owner).lines)) == (
         [],
@@ -157,7 +158,7 @@ def test_what_is_restored_lies_where_it_lay(owner: User, groceries: Conversation
     do(before, groceries)
     lists = listing.conversations_of(owner).lines, listing.archive_of(owner).lines
     line = do("trash", groceries)
-    assert isinstance(line, listing.ConversationLine)
+    assert isinstance(line, ConversationOut)
     assert line.purge_on and line.purge_on - timezone.now() > timedelta(days=29, hours=23)
     assert (listing.conversations_of(owner).lines, listing.archive_of(owner).lines) == ((), ())
     assert titles(listing.trash_of(owner).lines) == ["Groceries"]
@@ -333,7 +334,7 @@ def test_what_goes_to_the_trash_within_a_week_is_told(owner: User, outsider: Use
     assert titles(listing.leaving_of(owner).lines) == ["31", "29", "23.01"]
     assert listing.leaving_count(owner) == 3
     now = timezone.now()
-    on = {age: listing.line_of(row).trash_on for age, row in rows.items()}
+    on = {age: listing.conversation_out(row).trash_on for age, row in rows.items()}
     assert on[22.99] is None
     assert on[29] and abs(on[29] - now - timedelta(days=1)) < timedelta(minutes=1)
 
@@ -346,7 +347,7 @@ def test_what_a_person_still_wants_is_kept_from_then_on(owner: User, verb: str) 
     do(verb, row)
     assert listing.leaving_count(owner) == 0
     do("keep", row)
-    assert listing.line_of(Conversation.objects.get()).trash_on is None
+    assert listing.conversation_out(Conversation.objects.get()).trash_on is None
 
 
 def test_all_are_kept_at_once_and_nobody_elses(owner: User, outsider: User) -> None:
@@ -361,16 +362,16 @@ def test_what_does_not_go_there_by_itself_is_not_told(owner: User, place: str) -
     ages(owner, 29)
     Conversation.objects.update(**{place: timezone.now() - timedelta(days=28)})
     assert listing.leaving_count(owner) == 0
-    assert listing.line_of(Conversation.objects.get()).trash_on is None
+    assert listing.conversation_out(Conversation.objects.get()).trash_on is None
 
 
 def test_of_what_is_held_nothing_is_announced(owner: User) -> None:
     row = ages(owner, 29)[29]
     hold(row)
-    assert (listing.leaving_count(owner), listing.line_of(row).trash_on) == (0, None)
+    assert (listing.leaving_count(owner), listing.conversation_out(row).trash_on) == (0, None)
     Conversation.objects.update(trashed_at=timezone.now())
     row.refresh_from_db()
-    assert listing.line_of(row).purge_on is None
+    assert listing.conversation_out(row).purge_on is None
 
 
 def test_of_a_short_retention_nobody_is_warned_on_the_first_day(owner: User, settings: Settings) -> None:

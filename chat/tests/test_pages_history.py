@@ -16,11 +16,11 @@ from chat.conversations import page as history
 from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
+from chat.read_models import MessageOut, task_json
 from chat.realtime import state as reading
 from chat.tasks import services as tasks
 from chat.tasks.panel import load_panel
 from chat.tests import talk
-from chat.turns.events import message_view as view
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -126,14 +126,14 @@ def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversat
     page = history.chat(owner, groceries.pk)
     assert page is not None
     data = page.as_json()
-    assert data["tasks"] == [tasks.view(task) for task in Task.objects.filter(user=owner)]
+    assert data["tasks"] == [task_json(task) for task in Task.objects.filter(user=owner)]
     (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
     assert data["conversation"] == frame["conversation"]
     prompt = page.turns[0].as_json()["prompt"]
     assert isinstance(prompt, dict)
     client_id = prompt.pop("client_id")
     assert client_id == str(turn.client_id)
-    assert prompt == view(turn.prompt)
+    assert prompt == MessageOut.of(turn.prompt).as_json()
 
 
 def test_a_new_chat_is_empty_and_has_an_id_of_its_own(owner_client: Client) -> None:

@@ -5,14 +5,13 @@ import uuid
 
 import pytest
 
+from chat.read_models import MessageJson, ToolCallJson
 from chat.turns.events import (
-    MessageView,
     ReasoningDelta,
     Snapshot,
     TextDelta,
     ToolFinished,
     ToolStarted,
-    ToolView,
     TurnFinished,
     TurnResumed,
     TurnStarted,
@@ -20,7 +19,7 @@ from chat.turns.events import (
 from chat.turns.follow import LogBatch, follow
 from chat.turns.log import READ_AT_ONCE, Entry, TurnLog, TurnLogs
 
-MESSAGE: MessageView = {"id": "1", "role": "assistant", "text": "", "created_at": "", "position": 2, "turn_id": "1"}
+MESSAGE: MessageJson = {"id": "1", "role": "assistant", "text": "", "created_at": "", "position": 2, "turn_id": "1"}
 
 
 def log_with(*texts: str) -> TurnLog:
@@ -69,7 +68,7 @@ def test_text_taken_back_is_written_anew() -> None:
 
 
 def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> None:
-    log, done = TurnLog(uuid.uuid4(), 2), ToolView(call_id="c", name="get_task", output="out")
+    log, done = TurnLog(uuid.uuid4(), 2), ToolCallJson(call_id="c", name="get_task", output="out")
     log.append(TurnResumed("kept lost", [done], 5))
     log.append(TextDelta("found", 5))
 

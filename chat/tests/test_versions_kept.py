@@ -3,11 +3,11 @@
 import pytest
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
-from chat.conversations import page as history
-from chat.conversations.page import ChatPage, ShownTurn
+from chat.conversations.page import ChatPage
 from chat.exceptions import ModelFailed
 from chat.infra.db_threads import in_database
 from chat.models import Task, Turn
+from chat.read_models import ToolCallOut, TurnOut
 from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 from chat.tests.versions import ended, page, remembered, say, shown
@@ -46,8 +46,8 @@ async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: Script
     ]
 
 
-def kept(page: ChatPage, accepted: Accepted) -> tuple[history.ShownToolCall, ...]:
-    turn: ShownTurn = next(turn for turn in page.turns if turn.id == accepted.turn.pk)
+def kept(page: ChatPage, accepted: Accepted) -> tuple[ToolCallOut, ...]:
+    turn: TurnOut = next(turn for turn in page.turns if turn.id == accepted.turn.pk)
     return turn.kept
 
 

@@ -11,9 +11,9 @@ from chat.infra.visible import has_visible
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
+from chat.read_models import MessageJson, MessageOut
 from chat.turns.accept_context import lock, store
 from chat.turns.cancel import Cancelled
-from chat.turns.events import MessageView, message_view
 from chat.turns.journal import copy_journal
 
 
@@ -24,7 +24,7 @@ class Accepted:
     `closed` is a turn that waited for the person's decision until now.
     """
 
-    message: MessageView
+    message: MessageJson
     turn: Turn
     ahead: int
     is_new: bool
@@ -167,4 +167,4 @@ def _current(conversation_id: uuid.UUID, **what: Any) -> Turn | None:
 
 
 def _accepted(turn: Turn, *, is_new: bool = True, closed: Cancelled | None = None) -> Accepted:
-    return Accepted(message_view(turn.prompt), turn, ahead_of(turn), is_new, closed)
+    return Accepted(MessageOut.of(turn.prompt).as_json(), turn, ahead_of(turn), is_new, closed)

@@ -2,28 +2,11 @@
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal
 
-from chat.models import Message
+from chat.read_models import MessageJson, ToolCallJson, WarningJson
 
 WarningCode = Literal["context_unavailable", "context_rebuilt", "context_shortened"]
-WARNINGS: dict[str, str] = {
-    "context_unavailable": "Context temporarily unavailable",
-    "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
-    "context_shortened": "Answered without the beginning of this conversation",
-}
-
-
-class WarningView(TypedDict):
-    """A warning as programs and the page see it."""
-
-    code: str
-    detail: str
-
-
-def warning_view(code: str) -> WarningView | None:
-    """Show the warning of a turn, or None where it has none."""
-    return {"code": code, "detail": WARNINGS.get(code, code)} if code else None
 
 
 def is_retryable(code: str) -> bool:
@@ -31,44 +14,9 @@ def is_retryable(code: str) -> bool:
     return code != "forbidden"
 
 
-class MessageView(TypedDict):
-    """A message as programs and the page see it."""
-
-    id: str
-    role: str
-    text: str
-    created_at: str
-    position: int | None  # None in an earlier version of the conversation
-    turn_id: str
-
-
-def message_view(message: Message) -> MessageView:
-    """Show a message as programs and the page see it."""
-    return {
-        "id": str(message.pk),
-        "role": message.role,
-        "text": message.text,
-        "created_at": message.created_at.isoformat(),
-        "position": message.position,
-        "turn_id": str(message.turn_id),
-    }
-
-
 def reply_id(turn_id: uuid.UUID) -> uuid.UUID:
     """Name the message that is going to be a turn's reply: who streams it needs its id before there is one."""
     return uuid.uuid5(turn_id, "reply")
-
-
-class ToolView(TypedDict, total=False):
-    """A tool call as a snapshot shows it; `approval` is there where one was needed."""
-
-    call_id: str
-    name: str
-    arguments: Any
-    output: str
-    error: str
-    approval: str  # awaiting, approved or declined
-    by: str  # who decided: a user's id, or "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +107,7 @@ class TurnResumed:
 
     type: ClassVar = "turn.resumed"
     text: str
-    tools: list[ToolView]
+    tools: list[ToolCallJson]
     at: int
     reasoning: str | None = None
 
@@ -167,16 +115,16 @@ class TurnResumed:
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
     type: ClassVar = "turn.finished"
-    message: MessageView
+    message: MessageJson
     usage: dict[str, int]
-    warning: WarningView | None = None
+    warning: WarningJson | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStopped:
     type: ClassVar = "turn.stopped"
-    message: MessageView | None
-    warning: WarningView | None = None
+    message: MessageJson | None
+    warning: WarningJson | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +142,11 @@ class Snapshot:
     type: ClassVar = "turn.snapshot"
     status: str
     text: str
-    tools: list[ToolView] = field(default_factory=list)
-    message: MessageView | None = None
+    tools: list[ToolCallJson] = field(default_factory=list)
+    message: MessageJson | None = None
     code: str | None = None
     detail: str | None = None
-    warning: WarningView | None = None
+    warning: WarningJson | None = None
     reasoning: str | None = None
 
 

@@ -49,9 +49,9 @@ from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.task import LOOKS
 from chat.models.turn import Status
+from chat.read_models import WARNINGS
 from chat.turns import journal as journals
 from chat.turns.events import (
-    WARNINGS,
     ApprovalRequested,
     TextDelta,
     ToolFinished,

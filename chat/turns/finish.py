@@ -17,8 +17,9 @@ from chat.memory.statements import Size
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
+from chat.read_models import MessageJson, MessageOut
 from chat.search.index import index_message
-from chat.turns.events import ApprovalRequested, MessageView, message_view, reply_id
+from chat.turns.events import ApprovalRequested, reply_id
 from chat.turns.lease import HELD, Lease
 from chat.turns.queue import claim_locked
 
@@ -64,7 +65,7 @@ class TurnOutcome:
 class FinishedTurn:
     """The reply, if there is one to keep, and the conversation's next turn, which runs now."""
 
-    message: MessageView | None
+    message: MessageJson | None
     next: Turn | None
 
 
@@ -101,7 +102,7 @@ def finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = 
         session_id = SessionId(user_id, conversation_id)
         update_metadata(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
-    return FinishedTurn(message_view(message) if message else None, following)
+    return FinishedTurn(MessageOut.of(message).as_json() if message else None, following)
 
 
 def _reply(turn_id: uuid.UUID, position: int, ending: TurnOutcome, now: datetime) -> Message | None:

@@ -10,8 +10,9 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Decision, Status
+from chat.read_models import MessageOut, warning_json
 from chat.turns import journal as journals
-from chat.turns.events import ApprovalDecided, Snapshot, message_view, warning_view
+from chat.turns.events import ApprovalDecided, Snapshot
 from chat.turns.log import Entry, TurnLog, TurnLogs
 
 # Seconds between two looks at a turn that another process runs, and at one that waits here.
@@ -146,10 +147,10 @@ def _read_snapshot(turn_id: uuid.UUID) -> _StoredSnapshot:
         status=turn.status,
         text=reply.text if reply else turn.text,
         tools=journals.load(turn).tools,
-        message=message_view(reply) if reply else None,
+        message=MessageOut.of(reply).as_json() if reply else None,
         code=turn.error_code if failed else None,
         detail=turn.error_detail if failed else None,
-        warning=warning_view(turn.warning),
+        warning=warning_json(turn.warning),
         reasoning=turn.reasoning or None,
     )
     return _StoredSnapshot(turn.attempt, turn.status, snapshot)

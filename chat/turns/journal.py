@@ -26,7 +26,7 @@ from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
-from chat.turns.events import ToolView
+from chat.read_models import ToolCallJson, ToolCallOut
 from chat.turns.lease import HELD, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
@@ -101,7 +101,7 @@ class Journal:
     """What is written of a turn so far."""
 
     steps: list[Step]
-    tools: list[ToolView]
+    tools: list[ToolCallJson]
 
     @property
     def text(self) -> str:
@@ -140,7 +140,7 @@ def load(turn: Turn) -> Journal:
         Step(step.output, step.usage, sent_of(step.sent_estimate, step.usage.get("input_tokens"), step.sent_turns))
         for step in TurnStep.objects.filter(turn=turn, is_void=False)
     ]
-    return Journal(steps, [tool_view(call) for call in ToolCall.objects.filter(turn=turn)])
+    return Journal(steps, [ToolCallOut.of(call).as_json() for call in ToolCall.objects.filter(turn=turn)])
 
 
 def record_step(
@@ -357,17 +357,3 @@ def parsed(arguments: str) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON.")
-
-
-def tool_view(call: ToolCall) -> ToolView:
-    """Show a call as a snapshot does."""
-    shown: ToolView = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
-    if call.output is not None:
-        shown["output"] = call.output
-    if call.error is not None:
-        shown["error"] = call.error
-    if call.decision:
-        shown["approval"] = call.decision
-    if call.decided_by:
-        shown["by"] = call.decided_by
-    return shown

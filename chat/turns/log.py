@@ -9,6 +9,7 @@ from itertools import islice
 from weakref import WeakValueDictionary
 
 from chat.models.turn import Decision
+from chat.read_models import ToolCallJson, WarningJson
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -19,10 +20,8 @@ from chat.turns.events import (
     TextDelta,
     ToolFinished,
     ToolStarted,
-    ToolView,
     TurnResumed,
     Warned,
-    WarningView,
 )
 
 # Seconds a log is kept after its end; later questions are answered from the database.
@@ -68,8 +67,8 @@ class TurnState:
     def __init__(self) -> None:
         self._text = _TextBuffer()
         self._reasoning = _TextBuffer()
-        self.tools: dict[str, ToolView] = {}
-        self.warning: WarningView | None = None
+        self.tools: dict[str, ToolCallJson] = {}
+        self.warning: WarningJson | None = None
 
     @property
     def text(self) -> str:
@@ -112,7 +111,7 @@ class TurnState:
             if isinstance(event, Snapshot):
                 self.warning = event.warning
 
-    def _call(self, call_id: str) -> ToolView:
+    def _call(self, call_id: str) -> ToolCallJson:
         return self.tools.setdefault(call_id, {"call_id": call_id})
 
 

@@ -20,6 +20,7 @@ from chat.memory.pruning import prune
 from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.turn import SUPERSEDED, Status
+from chat.read_models import warning_json
 from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
 from chat.turns.approvals import Decided, decide
 from chat.turns.begin import accept_to_begin, ask_to_begin, decide_to_begin, finish_to_begin
@@ -32,7 +33,6 @@ from chat.turns.events import (
     TurnQueued,
     TurnStopped,
     is_retryable,
-    warning_view,
 )
 from chat.turns.execution import TurnExecution
 from chat.turns.finish import TurnOutcome
@@ -283,7 +283,7 @@ class TurnRunner:
         """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
         next_owner = None if self._draining else self.owner
         ended, turn_input = await in_database(finish_to_begin, lease_of(execution.turn), ending, next_owner)
-        message, warning = ended.message, warning_view(ending.warning)
+        message, warning = ended.message, warning_json(ending.warning)
         last: LastEvent
         if ending.status == Status.FAILED:
             last = TurnFailed(ending.error_code, ending.error_detail, retryable=is_retryable(ending.error_code))

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_GET
 
 from chat.conversations import listing
 from chat.conversations import services as conversations
-from chat.conversations.listing import ConversationLine
 from chat.conversations.services import Purged
 from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
 from chat.models.conversation import TITLE_LENGTH
+from chat.read_models import ConversationOut
 from chat.web.views import PersonRequest
 
 JSON = "application/json"
@@ -31,7 +31,7 @@ STATUS = {BadInput: 400, NotFound: 404, Conflict: 409, MemoryUnavailable: 503}
 class Verb:
     """Something that is done with a chat: the sentence that says so, and what takes it back."""
 
-    do: Callable[..., ConversationLine | Purged]
+    do: Callable[..., ConversationOut | Purged]
     said: str
     undo: str = ""
     takes_title: bool = False
@@ -67,7 +67,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
         return _refused(request, error, for_script=for_script)
     said = verb.said.format(done.title or "New chat")
     if for_script:
-        line = done.as_json() if isinstance(done, ConversationLine) else None
+        line = done.as_json() if isinstance(done, ConversationOut) else None
         return JsonResponse({"conversation": line, "said": said, "undo": verb.undo})
     messages.success(request, said)
     return HttpResponseRedirect(_back(request))
@@ -178,7 +178,7 @@ def _back(request: HttpRequest) -> str:
     return page if ours else reverse("trash")
 
 
-def _line(request: PersonRequest, conversation_id: uuid.UUID) -> listing.ConversationLine:
+def _line(request: PersonRequest, conversation_id: uuid.UUID) -> ConversationOut:
     """Return a chat of the person. Raise Http404."""
     line = listing.find(request.user, conversation_id)
     if line is None:

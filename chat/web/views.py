@@ -36,6 +36,7 @@ from chat.conversations import listing
 from chat.conversations import page as history
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
+from chat.read_models import TurnOut
 from chat.tasks.panel import OPEN_SHOWN, is_overdue
 from chat.web import forms
 from chat.web.markdown import render_newest
@@ -133,7 +134,7 @@ def _sizes(request: HttpRequest) -> dict[str, int]:
     }
 
 
-def _rendered(turns: Sequence[history.ShownTurn]) -> Iterable[tuple[history.ShownTurn, SafeString]]:
+def _rendered(turns: Sequence[TurnOut]) -> Iterable[tuple[TurnOut, SafeString]]:
     """Return each turn with the HTML of its reply, for readers without scripts."""
     return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
 
