@@ -183,7 +183,10 @@ def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
 
 
 def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
-    """Change a task. A new date without a time drops the old time. Raise NotFound, BadTask."""
+    """Change a task; what changes nothing writes nothing. A new date without a time drops the old time.
+
+    Raise NotFound, BadTask.
+    """
     with transaction.atomic():
         task = _locked(user_id, number)
         before = state_of(task)
@@ -229,6 +232,8 @@ def _delete(deleted: list[Task]) -> None:
 
 
 def _save(task: Task, before: State) -> None:
+    if state_of(task) == before:
+        return
     task.revision = TaskCounter.take_revision(task.user_id)
     task.save()
     task.change_id = record(task.user_id, [(before, state_of(task))])

@@ -177,7 +177,10 @@ def create_task(
         id_of=lambda task: task.pk,
         find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
     )
-    return Status(201, _told(task, response) if is_new else _shown(task))
+    if is_new:
+        return Status(201, _told(task, response))
+    task.change_id = undo.creation_of(task)
+    return Status(201, _with_change(task, response))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)
@@ -225,8 +228,13 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
 
 
 def _told(task: Task, response: HttpResponse) -> TaskReply:
-    """Show a task that has changed, to the person's pages too."""
-    async_to_sync(notices.tasks_changed)(task.user_id)
+    """Show a task, to the person's pages too where it has changed."""
+    if task.change_id is not None:
+        async_to_sync(notices.tasks_changed)(task.user_id)
+    return _with_change(task, response)
+
+
+def _with_change(task: Task, response: HttpResponse) -> TaskReply:
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)
     return _shown(task)

@@ -47,8 +47,7 @@ UNAVAILABLE = "This does not work at the moment; please try again."
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
     """Carry a call out. What cannot be done is a result that says so, for the model to read."""
-    served = SERVED.get(params.name)
-    if served is None:
+    if params.name not in SERVED:
         raise MCPError(INVALID_PARAMS, "There is no such tool.")
     user_id = acting_for.get()
     try:
@@ -65,7 +64,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _refused(UNAVAILABLE)
-    if served.changes and effect.output.get("deleted") is not False:
+    if effect.change_id is not None:
         await notices.tasks_changed(user_id)
     return _said(effect.output)
 
