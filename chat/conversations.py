@@ -17,7 +17,7 @@ from django.utils import timezone
 from chat.assistant.model_config import check_name
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
 from chat.infra.database_limits import long_statements
-from chat.infra.visible import has_visible
+from chat.infra.visible import has_visible, one_line
 from chat.memory.maintenance import opened
 from chat.memory.removal import remove_for_good
 from chat.models import Conversation, Turn
@@ -124,7 +124,7 @@ def change(
 
 def title_of(text: str) -> str:
     """Return a title as it is kept: one line, empty where there is nothing to see. Raise BadInput, TooLong."""
-    title = " ".join(text.split())
+    title = one_line(text)
     if len(title) > TITLE_LENGTH:
         raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
     if "\x00" in title or any("\ud800" <= character <= "\udfff" for character in title):

@@ -218,8 +218,8 @@ def export_thread(
 ) -> HttpResponse:
     """Download all messages of a thread as it is now."""
     file = EXPORTS[format](user_id=caller(request).user.pk, conversation_id=thread_id)
-    named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
-    return HttpResponse(file.text, content_type=file.content_type, headers=named)
+    headers = {"Content-Disposition": file.disposition}
+    return HttpResponse(file.text, content_type=file.content_type, headers=headers)
 
 
 @router.get("/{thread_id}/messages/{message_id}", response=MessageReply)
