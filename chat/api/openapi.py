@@ -67,7 +67,8 @@ class Description(OpenAPISchema):
         if "requestBody" in details:
             body = details["requestBody"]["content"]["application/json"]
             body["schema"].pop("default", None)
-            body["schema"] = body["schema"].get("allOf", [body["schema"]])[0]
+            kinds = body["schema"].get("allOf") or body["schema"].get("anyOf") or [body["schema"]]
+            body["schema"] = kinds[0]  # the other kind of a body that may be left out is null, which is no object
         return details
 
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:

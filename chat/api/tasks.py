@@ -34,10 +34,10 @@ def _due(text: str) -> str:
 
 
 DUE_SCHEMA = {
-    "description": "A date, or a date and a time, where the person is; null for none.",
+    "description": "A date, or a date and a time, where the person is; null or an empty text for none.",
     "pattern": (
-        "^[1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|02-29|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
-        "(T([01][0-9]|2[0-3]):[0-5][0-9])?$"
+        "^([1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|02-29|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+        "(T([01][0-9]|2[0-3]):[0-5][0-9])?)?$"
     ),
     "examples": ["2026-12-24", "2026-12-24T18:00"],
 }
@@ -90,7 +90,7 @@ class TaskChanges(Input):
             description=self.description if "description" in given else None,
             due_date=due_date,
             due_time=due_time,
-            clear_due="due" in given and self.due is None,
+            clear_due="due" in given and not self.due,
             priority=self.priority if "priority" in given else None,
             completed=self.is_completed if "is_completed" in given else None,
         )

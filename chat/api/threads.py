@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from ninja import Body, Field, Query, Router, Schema, Status
-from pydantic import WithJsonSchema, model_validator
+from pydantic import ConfigDict, WithJsonSchema, model_validator
 
 from chat import conversations, export, notices
 from chat import threads as record
@@ -39,6 +39,8 @@ class NewThread(Input):
 
 class ThreadChange(Input):
     """What changes of a thread; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     title: Annotated[Title, Field(min_length=1)] | None = Field(default_factory=lambda: None)
     model: ModelName | None = Field(default_factory=lambda: None, description="It answers from the next turn on.")

@@ -76,7 +76,9 @@ def test_a_task_is_made_shown_changed_completed_and_deleted(program: Program, ow
     unchanged = FIELDS - {"due", "description", "updated_at"}
     assert {name: changed.json()[name] for name in unchanged} == {name: task[name] for name in unchanged}
     assert (changed.json()["due"], changed.json()["description"]) == ("2026-12-25", "Oat")
-    assert program.ask("PATCH", path, {"due": None}).json()["due"] is None
+    for none in (None, ""):
+        assert program.ask("PATCH", path, {"due": "2026-12-25"}).json()["due"] == "2026-12-25"
+        assert program.ask("PATCH", path, {"due": none}).json()["due"] is None
 
     completed = program.ask("POST", f"{path}/complete")
     assert (completed.status_code, completed.json()["is_completed"]) == (200, True)
