@@ -21,7 +21,7 @@ class BadMessage(Exception):
     def body(self) -> bytes:
         """Return the answer to it."""
         error = {"code": self.code, "message": self.detail}
-        return json.dumps({"jsonrpc": "2.0", "id": self.id, "error": error}, ensure_ascii=False).encode()
+        return json.dumps({"jsonrpc": "2.0", "id": self.id, "error": error}).encode()
 
 
 def check(body: bytes) -> None:
