@@ -2,7 +2,9 @@
 
 ThreadkeeperError
 +-- BadInput
+|   +-- BadJson
 |   +-- UnknownParameters
+|   +-- UnknownFields
 |   +-- KeyReused
 |   +-- EmptyText
 |   +-- TooLong
@@ -51,6 +53,12 @@ class BadInput(ThreadkeeperError):
     code = "bad_input"
 
 
+class BadJson(BadInput):
+    """What was sent is no JSON, or no text at all."""
+
+    code = "bad_request"
+
+
 class UnknownParameters(BadInput):
     """A request has query parameters that its operation does not describe."""
 
@@ -60,6 +68,18 @@ class UnknownParameters(BadInput):
         names = [name[:50] for name in names[:5]]
         super().__init__(f"There is no such parameter: {', '.join(names)}.")
         self.fields = dict.fromkeys(names, "There is no such parameter")
+
+
+class UnknownFields(BadInput):
+    """The body of a request has fields, and its operation takes none."""
+
+    code = "invalid"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        names = [name[:50] for name in names[:5]]
+        listed = "; ".join(f"{name}: there is no such field" for name in names)
+        super().__init__(f"This cannot be used: {listed}.")
+        self.fields = dict.fromkeys(names, "There is no such field")
 
 
 class KeyReused(BadInput):

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
@@ -29,7 +29,7 @@ from sessions_admin.sessions.listing import line_of, newest_sessions, session_de
 sessions = Router(tags=["sessions"], auth=SignedIn(Scope.SESSIONS))
 cleanup_runs = Router(tags=["clean-ups"], auth=SignedIn(Scope.SESSIONS))
 
-SessionId = Path[Text]
+SessionId = Path[Annotated[Text, Field(min_length=1)]]  # an empty one makes another address
 REFUSED = {409: ErrorReply, 503: ErrorReply}
 
 

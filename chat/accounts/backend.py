@@ -16,7 +16,7 @@ from chat.accounts.limits import Limit
 from chat.exceptions import Forbidden, RateLimited
 from chat.infra.client_address import client_address, limit_key
 from chat.models import User
-from chat.models.email import MAX_LENGTH, normalize_email
+from chat.models.email import MAX_LENGTH, canonical_email
 
 TOO_MANY = "Too many attempts to sign in. Please wait."
 CLOSED = "This account is closed. Whoever runs this site can open it again."
@@ -50,8 +50,9 @@ class PasswordBackend(ModelBackend):
         """Return the user. Raise PermissionDenied, AccountClosed, RateLimited, ServerBusy."""
         if username is None or password is None:
             return None
-        email = normalize_email(username[: MAX_LENGTH + 1])
-        user = None if "\0" in email else User.objects.filter(email=email).first()
+        typed = username[: MAX_LENGTH + 1]
+        email = canonical_email(typed)
+        user = None if "\0" in email else User.objects.by_email(typed)
         counters = _counters(request, email, user)
         reached = _count(counters)
         try:

@@ -16,6 +16,7 @@ from chat.exceptions import RateLimited
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.public_url import public_origin
 from chat.models import User
+from chat.models.email import canonical_email
 
 TOO_MANY = "Too many mails were asked for. Please wait."
 ASKED_FOR_BY_ADDRESS = Limit("mails asked for by an address", settings.MAILS_PER_HOUR, timedelta(hours=1), TOO_MANY)
@@ -30,8 +31,8 @@ def ask_for_mail(request: HttpRequest, send_one: Callable[..., None], **values: 
 
 def send_reset_link(*, email: str, origin: str) -> None:
     """Send a link to choose a new password, if the address has an account."""
-    user = User.objects.filter(email=email, is_active=True).first()
-    if user is not None and user.has_usable_password() and may_send("reset", email):
+    user = User.objects.by_email(email)
+    if user is not None and user.is_active and user.has_usable_password() and may_send("reset", email):
         uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
         send("password_reset", to=user.email, origin=origin, uid=uid, token=token)
 
@@ -59,7 +60,7 @@ def send_change_link(*, user: User, email: str, origin: str) -> None:
 def may_send(kind: str, email: str) -> bool:
     """Return whether a mailbox may get another mail of a kind now, and count it: none can be flooded."""
     try:
-        TO_MAILBOX.count(kind, email)
+        TO_MAILBOX.count(kind, canonical_email(email))
     except RateLimited:
         return False
     return True

@@ -18,7 +18,7 @@ from chat.accounts.limits import Limit
 from chat.exceptions import BadInput, Conflict, Forbidden, NotSignedIn
 from chat.infra import notifications
 from chat.models import User
-from chat.models.email import normalize_email
+from chat.models.email import canonical_email
 from chat.models.user import WeekStart, is_time_zone
 
 CHANGES_OF_EMAIL = Limit(
@@ -84,7 +84,7 @@ def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None
 
     Raises EmailTaken, also when two people ask for one address at the same moment.
     """
-    address = normalize_email(email)
+    address = canonical_email(email)
     user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
     user.week_start = week_start if week_start in WeekStart.values else WeekStart.MONDAY
     user.set_password(password)
@@ -95,7 +95,7 @@ def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None
 
 def change_email(user: User, *, email: str) -> None:
     """Give an account another e-mail address, or raise EmailTaken."""
-    address = normalize_email(email)
+    address = canonical_email(email)
     with _reserved(address, for_user=user):
         User.objects.filter(pk=user.pk).update(email=address)
     user.email = address
@@ -133,4 +133,4 @@ def replace_password(user: User) -> None:
         user.save(update_fields=["password"])
         tokens.end_all(user.pk)
         notifications.on_commit(notifications.signed_out, user.pk)
-    PER_ACCOUNT.reset(user.email)
+    PER_ACCOUNT.reset(canonical_email(user.email))

@@ -14,6 +14,7 @@ from django.utils import timezone
 from chat.exceptions import BadToken, Conflict, NotFound, NotSignedIn
 from chat.infra import notifications
 from chat.infra.pagination import newest_first
+from chat.infra.visible import has_visible, one_line
 from chat.models import ApiToken, User
 from chat.models.token import NAME_LENGTH, ApiTokenQuerySet, Scope, hash_of
 
@@ -44,8 +45,8 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
 
     A scope opens nothing that the person may not do themselves, and only staff may have that of sessions.
     """
-    name = " ".join(name.split())
-    if not name:
+    name = one_line(name)
+    if not has_visible(name):
         raise BadToken("A token needs a name.")
     if len(name) > NAME_LENGTH or "\x00" in name:
         raise BadToken(f"A name has at most {NAME_LENGTH} characters, each of them one that can be stored.")

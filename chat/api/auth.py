@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja.utils import check_csrf
 
 from chat.accounts import tokens
+from chat.api.json_body import check_no_body
 from chat.exceptions import Forbidden, NotSignedIn, UnknownParameters
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.throttle import by_address, by_person
@@ -37,10 +38,15 @@ class CsrfFailed(Forbidden):
 
 
 def check_parameters(request: HttpRequest) -> None:
-    """Raise UnknownParameters where a request has some that its operation does not describe."""
+    """Refuse parameters, and a body, that an operation does not describe.
+
+    Raise UnknownParameters, UnknownFields, BadJson.
+    """
     known: frozenset[str] = getattr(request, "known_parameters", frozenset())
     if unknown := [name for name in request.GET if name not in known]:
         raise UnknownParameters(unknown)
+    if not getattr(request, "takes_body", True):
+        check_no_body(request)
 
 
 class SignedIn:

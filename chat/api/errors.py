@@ -21,6 +21,7 @@ RETRY_AFTER = 5  # seconds, where the database was too slow or away
 # The nearest class in an exception's line of descent counts.
 STATUS: Mapping[type[Exception], int] = {
     exceptions.BadInput: 400,
+    exceptions.UnknownFields: 422,
     exceptions.UnknownParameters: 422,
     exceptions.KeyReused: 422,
     exceptions.NotSignedIn: 401,
@@ -97,6 +98,8 @@ def reply_to(error: Exception) -> HttpResponse:
             return error_reply(422, "invalid", f"This cannot be used: {_listed(fields)}.", fields=fields)
         case RequestDataTooBig():
             return error_reply(413)
+        case HttpError(__cause__=exceptions.BadJson() as cause):
+            return reply_to(cause)
         case HttpError():
             return error_reply(error.status_code)
         case Http404():

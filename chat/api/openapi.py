@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
-from ninja.params.models import QueryModel
+from ninja.params.models import BodyModel, QueryModel
 
 from chat.api.auth import SignedIn, address_of
 from chat.api.errors import SAID, error_codes, reply_to
@@ -68,7 +68,8 @@ class Description(OpenAPISchema):
         if "requestBody" in details:
             body = details["requestBody"]["content"]["application/json"]
             body["schema"].pop("default", None)
-            body["schema"] = body["schema"].get("allOf", [body["schema"]])[0]
+            kinds = body["schema"].get("allOf") or body["schema"].get("anyOf") or [body["schema"]]
+            body["schema"] = kinds[0]  # the other kind of a body that may be left out is null, which is no object
         return details
 
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:
@@ -98,14 +99,16 @@ class Description(OpenAPISchema):
 
 
 def with_known_parameters(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Set the query parameters that an operation describes on each request; `check_parameters` refuses others."""
+    """Set what an operation describes on each request: `check_parameters` refuses other query parameters and bodies."""
     operation: Operation = run.__self__  # type: ignore[attr-defined]
     models = [model for model in operation.models if issubclass(model, QueryModel)]
     known = frozenset(name for model in models for name in model.__ninja_flatten_map__)
+    takes_body = operation.methods != ["POST"] or any(issubclass(model, BodyModel) for model in operation.models)
 
     @wraps(run)
     def run_with_parameters(request: HttpRequest, **values: Any) -> Any:
         request.known_parameters = known  # type: ignore[attr-defined]
+        request.takes_body = takes_body  # type: ignore[attr-defined]
         return run(request, **values)
 
     return run_with_parameters
@@ -158,7 +161,7 @@ def _failures(operation: Operation, details: dict[str, Any]) -> list[int]:
     failures = [429, 500]
     if any(isinstance(gate, SignedIn) for gate in operation.auth_callbacks):
         failures += [401, 403]
-    if "requestBody" in details:
+    if "requestBody" in details or operation.methods == ["POST"]:
         failures += [400, 413, 422]
     if details["parameters"]:
         failures += [400, 422]

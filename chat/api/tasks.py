@@ -35,10 +35,10 @@ def _due(text: str) -> str:
 
 
 DUE_SCHEMA = {
-    "description": "A date, or a date and a time, where the person is; null for none.",
+    "description": "A date, or a date and a time, where the person is; null or an empty text for none.",
     "pattern": (
-        "^[1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|02-29|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
-        "(T([01][0-9]|2[0-3]):[0-5][0-9])?$"
+        "^([1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|02-29|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+        "(T([01][0-9]|2[0-3]):[0-5][0-9])?)?$"
     ),
     "examples": ["2026-12-24", "2026-12-24T18:00"],
 }
@@ -91,7 +91,7 @@ class TaskChanges(Input):
             description=self.description if "description" in given else None,
             due_date=due_date,
             due_time=due_time,
-            clear_due="due" in given and self.due is None,
+            clear_due="due" in given and not self.due,
             priority=self.priority if "priority" in given else None,
             completed=self.is_completed if "is_completed" in given else None,
         )
@@ -178,7 +178,10 @@ def create_task(
         id_of=lambda task: task.pk,
         find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
     )
-    return Status(201, _told(task, response) if is_new else _shown(task))
+    if is_new:
+        return Status(201, _told(task, response))
+    task.change_id = undo.creation_of(task)
+    return Status(201, _told(task, response))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)
@@ -225,7 +228,7 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
 
 
 def _told(task: Task, response: HttpResponse) -> TaskReply:
-    """Show a task that has changed."""
+    """Show a task, with the id of the change that was made."""
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)
     return _shown(task)

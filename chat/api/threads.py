@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Body, Field, Query, Router, Schema, Status
-from pydantic import WithJsonSchema, model_validator
+from pydantic import ConfigDict, WithJsonSchema, model_validator
 
 from chat.api.auth import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
@@ -39,6 +39,8 @@ class NewThread(Input):
 
 class ThreadChange(Input):
     """What changes of a thread; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     title: Annotated[Title, Field(min_length=1)] | None = Field(default_factory=lambda: None)
     model: ModelName | None = Field(default_factory=lambda: None, description="It answers from the next turn on.")
@@ -215,8 +217,8 @@ def export_thread(
 ) -> HttpResponse:
     """Download all messages of a thread as it is now."""
     file = EXPORTS[format](user_id=caller(request).user.pk, conversation_id=thread_id)
-    named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
-    return HttpResponse(file.text, content_type=file.content_type, headers=named)
+    headers = {"Content-Disposition": file.disposition}
+    return HttpResponse(file.text, content_type=file.content_type, headers=headers)
 
 
 @router.get("/{thread_id}/messages/{message_id}", response=MessageReply)

@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Field, Header, Router
+from ninja import Field, Header, Path, Router
 from pydantic import StrictBool
 
 from chat.api.auth import SignedIn, caller, credential_of
@@ -56,6 +56,7 @@ IdempotencyKey = Annotated[
         description="The same key again does nothing again, and is answered in the same way.",
     ),
 ]
+CallId = Path[Annotated[Text, Field(min_length=1)]]
 LastEventId = Annotated[
     str,
     Header(alias="Last-Event-ID", max_length=255, description="The id of the last event seen: only later ones come."),
@@ -154,7 +155,7 @@ async def retry_turn(
 
 @router.post("/{thread_id}/turns/{turn_id}/approvals/{call_id}", response={200: TurnLine, 409: ErrorReply})
 async def decide_approval(
-    request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: Text, body: Decision
+    request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: CallId, body: Decision
 ) -> TurnLine:
     """Decide about a call that waits; with the last decision the turn goes on, to be followed again."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}

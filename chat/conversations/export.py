@@ -2,11 +2,14 @@
 
 import json
 import re
+import unicodedata
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from chat.exceptions import NotFound
+from chat.infra.visible import one_line
 from chat.models import Conversation, Message
 from chat.models.conversation import Role
 from chat.read_models import MessageOut
@@ -21,6 +24,15 @@ class Exported:
     name: str
     content_type: str
     text: str
+
+    @property
+    def disposition(self) -> str:
+        """The value of Content-Disposition: the name as RFC 5987 writes it, and in ASCII for other clients."""
+        stem, _, ending = self.name.rpartition(".")
+        plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+        fallback = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:50].strip("-") or "chat"
+        whole = quote(self.name, safe="!#$&+-.^_`|~")
+        return f"attachment; filename=\"{fallback}.{ending}\"; filename*=UTF-8''{whole}"
 
 
 def as_json(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
@@ -51,7 +63,7 @@ def as_markdown(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
     """Write a conversation as it is now, as Markdown. Raise NotFound."""
     row, messages = _read(user_id, conversation_id)
     zone = row.user.zone
-    parts = [f"# {_one_line(row.title) or 'New chat'}"]
+    parts = [f"# {one_line(row.title) or 'New chat'}"]
     for message in messages:
         when = message.created_at.astimezone(zone)
         parts.append(f"## {SPEAKERS[Role(message.role)]}, {when:%Y-%m-%d %H:%M}\n\n{message.text}")
@@ -67,10 +79,6 @@ def _read(user_id: uuid.UUID, conversation_id: uuid.UUID) -> tuple[Conversation,
 
 
 def _name(row: Conversation, ending: str) -> str:
-    """Name the file after the conversation, in letters that every system takes."""
-    words = re.sub(r"[^a-z0-9]+", "-", row.title.lower()).strip("-")[:50].strip("-")
-    return f"{words or 'chat'}.{ending}"
-
-
-def _one_line(title: str) -> str:
-    return " ".join(title.split())
+    """Name the file after the conversation, without what some system takes for more than a letter of a name."""
+    words = one_line(re.sub(r'[<>:"/\\|?*]+', " ", row.title))
+    return f"{words.strip('. ') or 'chat'}.{ending}"

@@ -19,7 +19,7 @@ from chat.conversations.listing import conversation_out
 from chat.exceptions import BadInput, Conflict, NotFound, TooLong
 from chat.infra import notifications
 from chat.infra.database_limits import long_statements
-from chat.infra.visible import has_visible
+from chat.infra.visible import has_visible, one_line
 from chat.memory.removal import remove_for_good
 from chat.memory.sync_store import opened
 from chat.models import Conversation, Turn
@@ -126,7 +126,7 @@ def change(
 
 def title_of(text: str) -> str:
     """Return a title as it is kept: one line, empty where there is nothing to see. Raise BadInput, TooLong."""
-    title = " ".join(text.split())
+    title = one_line(text)
     if len(title) > TITLE_LENGTH:
         raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
     if "\x00" in title or any("\ud800" <= character <= "\udfff" for character in title):

@@ -14,7 +14,7 @@ from chat.infra.db_threads import in_database
 from chat.infra.limits import requests_by_person
 from chat.infra.request_origin import header, is_allowed_host, is_same_origin
 from chat.infra.throttle import by_address, by_person
-from chat.mcp import service
+from chat.mcp import messages, service
 from chat.mcp.calls import acting_for
 from chat.models import ApiToken
 from chat.models.token import Scope as TokenScope
@@ -49,7 +49,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         in_events = prefers_events(header(scope, b"accept"))
         try:
             async with requests_by_person.turn(str(token.user_id)):
+                body, receive = await messages.read(receive, most=service.MOST_BYTES)
+                if body is not None:
+                    messages.check(body)
                 await answers.answer(scope, receive, _kept_by_nobody(send), in_events=in_events)
+        except messages.BadMessage as error:
+            await _reply(send, 400, error.body(), {})
         except TooManyAtOnce as error:
             await _refuse(send, *_status_of(error), error)
 
@@ -114,7 +119,10 @@ def _kept_by_nobody(send: Send) -> Send:
 
 
 async def _refuse(send: Send, status: int, headers: Mapping[str, str], error: ThreadkeeperError) -> None:
-    body = json.dumps({"error": {"code": error.code, "detail": error.detail}}).encode()
+    await _reply(send, status, json.dumps({"error": {"code": error.code, "detail": error.detail}}).encode(), headers)
+
+
+async def _reply(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     told = {
         "content-type": "application/json",
         "content-length": str(len(body)),

@@ -46,8 +46,7 @@ UNAVAILABLE = "This does not work at the moment; please try again."
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
     """Carry a call out. What cannot be done is a result that says so, for the model to read."""
-    served = SERVED.get(params.name)
-    if served is None:
+    if params.name not in SERVED:
         raise MCPError(INVALID_PARAMS, "There is no such tool.")
     user_id = acting_for.get()
     try:

@@ -67,7 +67,7 @@ class DeleteTasks(assistant.DeleteTasks):
             "confirmation": confirmation,
             "detail": detail,
         }
-        return Effect(dict(answer))
+        return Effect(dict(answer), change_id=about[0].change_id)
 
 
 def _input_schema(tool: type[TaskTool]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
-from chat.models.email import EmailAddressField
+from chat.models.email import EmailAddressField, normalize_email
 
 
 @cache
@@ -38,6 +38,11 @@ def validate_time_zone(name: str) -> None:
 
 class UserManager(BaseUserManager["User"]):
     """Makes people and finds them by e-mail, whatever its letter case."""
+
+    def by_email(self, email: str) -> "User | None":
+        """Return the person with an address; where each spelling has an account, that of the one given."""
+        found = {user.email: user for user in self.filter(email=email)}
+        return found.get(normalize_email(email)) or next(iter(found.values()), None)
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Make a person; without a password nobody can sign in as them."""

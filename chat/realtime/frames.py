@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
-from chat.exceptions import ThreadkeeperError
+from chat.exceptions import BadJson, ThreadkeeperError
+from chat.infra.json_text import read_json
 from chat.turns.events import Event
 
 PROTOCOL = 1
@@ -92,6 +93,10 @@ def parse(text: str) -> ClientFrame:
     try:
         return _client_frame.validate_json(text)
     except ValidationError as error:
+        try:
+            read_json(text)
+        except BadJson as bad:
+            raise BadFrame(bad.detail) from None
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         why = f"{where + ': ' if where else ''}{first['msg']}"

@@ -17,7 +17,7 @@ from django.db.models.expressions import OrderBy
 from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
-from chat.infra.visible import has_visible
+from chat.infra.visible import has_visible, one_line, without_controls
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
 from chat.tasks.undo import State, record, state_of
 
@@ -149,7 +149,10 @@ def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
 
 
 def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
-    """Change a task. A new date without a time drops the old time. Raise NotFound, BadTask."""
+    """Change a task; what changes nothing writes nothing. A new date without a time drops the old time.
+
+    Raise NotFound, BadTask.
+    """
     with transaction.atomic():
         task = _locked(user_id, number)
         before = state_of(task)
@@ -195,6 +198,8 @@ def _delete(deleted: list[Task]) -> None:
 
 
 def _save(task: Task, before: State) -> None:
+    if state_of(task) == before:
+        return
     task.revision = TaskCounter.take_revision(task.user_id)
     task.save()
     task.change_id = record(task.user_id, [(before, state_of(task))])
@@ -225,13 +230,13 @@ def _rank(word: PriorityWord) -> int:
 
 def _set_texts(task: Task, *, title: str | None, description: str | None) -> None:
     if title is not None:
-        task.title = " ".join(title.split())
+        task.title = one_line(title)
         if not has_visible(task.title):
             raise BadTask("A task needs a title.")
         if len(task.title) > TITLE_LENGTH:
             raise BadTask(f"A title has at most {TITLE_LENGTH} characters; this one has {len(task.title)}.")
     if description is not None:
-        task.description = description.strip()
+        task.description = without_controls(description).strip()
         if len(task.description) > DESCRIPTION_LENGTH:
             raise BadTask(
                 f"A description has at most {DESCRIPTION_LENGTH} characters; this one has {len(description)}."

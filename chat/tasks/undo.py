@@ -84,6 +84,16 @@ def record(
     return made.pk
 
 
+def creation_of(task: Task) -> uuid.UUID | None:
+    """Return the id of the change that put a task on the list, or None where it is too old to be undone."""
+    made = TaskChange.objects.filter(
+        user_id=task.user_id,
+        made_at__gte=task.created_at,
+        states__contains=[{"before": None, "after": {"id": str(task.pk)}}],
+    )
+    return made.order_by("made_at").values_list("pk", flat=True).first()
+
+
 def undo(*, user_id: uuid.UUID, change_id: uuid.UUID) -> Undone:
     """Undo a change. Raise NotFound, NotUndoable, TooManyTasks."""
     return _undo(user_id, TaskChange.objects.filter(user_id=user_id, pk=change_id))

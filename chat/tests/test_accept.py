@@ -55,6 +55,17 @@ def test_in_an_idle_conversation_the_turn_runs_at_once(owner: User) -> None:
     assert Conversation.objects.get().title == "Hello there"
 
 
+def test_a_model_that_there_is_not_is_refused_and_nothing_stays(owner: User) -> None:
+    conversation_id = uuid.uuid4()
+    with pytest.raises(BadInput, match="There is no model of this name"):
+        send(owner, conversation_id, model="unknown")
+    assert not Conversation.objects.exists()
+    send(owner, conversation_id)
+    with pytest.raises(BadInput, match="There is no model of this name"):
+        send(owner, conversation_id, model="unknown")
+    assert Turn.objects.count() == 1
+
+
 def test_behind_another_it_waits(owner: User) -> None:
     conversation_id = uuid.uuid4()
     send(owner, conversation_id)
@@ -265,6 +276,7 @@ def test_of_many_claimers_one_gets_it(owner: User) -> None:
         ("  first line  \nsecond", "first line"),
         ("word " * 40, ("word " * 19).strip() + "…"),
         ("x" * 150, "x" * 99 + "…"),
+        ("\u200b\n\x1b\u202eBuy \x1b milk", "Buy milk"),
     ],
 )
 def test_a_title_is_made_from_the_first_line(text: str, title: str) -> None:

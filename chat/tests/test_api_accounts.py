@@ -244,6 +244,7 @@ def test_a_limit_has_bounds(client: Client, owner: User, limit: str) -> None:
         (422, {"name": "x", "scopes": ["chat"], "expires_at": "tomorrow"}),
         (422, {"name": "x", "scopes": ["chat"], "expires_at": 99999999999}),
         (422, {"name": "x", "scopes": ["chat"], "expires_at": "2100-01-01T00:00:00"}),
+        (400, {"name": "\x1b\u202e", "scopes": ["chat"]}),
         (400, {"name": "x", "scopes": ["chat", "sessions"]}),
         (400, {"name": "x", "scopes": ["chat"], "expires_at": "2000-01-01T00:00:00Z"}),
         (400, {"name": "x", "scopes": ["chat"], "expires_at": "9999-12-31T23:59:59-12:00"}),

@@ -358,7 +358,7 @@ async def test_a_turn_is_stopped_and_tried_again(program: Program, script: Scrip
     assert (new["replaces"], new["ahead"]) == (turn_id, 0)
     assert retried[1].json()["turn_id"] == new["turn_id"]
     assert (await program.follow(new["turn_id"])).text.endswith("Whole.")
-    assert error_of(await program("POST", f"/turns/{turn_id}/retry"), 404) == "not_found"
+    assert error_of(await program("POST", f"/turns/{turn_id}/retry"), 409) == "conflict"
 
 
 async def test_a_failure_is_told(program: Program, script: ScriptedModel) -> None:

@@ -76,7 +76,9 @@ def test_a_task_is_made_shown_changed_completed_and_deleted(program: Program, ow
     unchanged = FIELDS - {"due", "description", "updated_at"}
     assert {name: changed.json()[name] for name in unchanged} == {name: task[name] for name in unchanged}
     assert (changed.json()["due"], changed.json()["description"]) == ("2026-12-25", "Oat")
-    assert program.ask("PATCH", path, {"due": None}).json()["due"] is None
+    for none in (None, ""):
+        assert program.ask("PATCH", path, {"due": "2026-12-25"}).json()["due"] == "2026-12-25"
+        assert program.ask("PATCH", path, {"due": none}).json()["due"] is None
 
     completed = program.ask("POST", f"{path}/complete")
     assert (completed.status_code, completed.json()["is_completed"]) == (200, True)
@@ -97,8 +99,13 @@ def test_a_task_can_be_made_as_done(program: Program) -> None:
 
 def test_what_is_sent_back_as_it_was_changes_nothing(program: Program) -> None:
     task = program.ask("POST", "", {"title": "Buy milk", "due": "2026-12-24T18:00", "priority": "low"}).json()
-    again = program.ask("PATCH", f"/{task['task_id']}", task).json()
-    assert again | {"updated_at": 0} == task | {"updated_at": 0}
+    stored = Task.objects.get()
+    nothing: dict[str, object] = {}
+    for body in (task, nothing):
+        again = program.ask("PATCH", f"/{task['task_id']}", body)
+        assert again.json() == task
+        assert "Task-Change" not in again
+    assert Task.objects.get().revision == stored.revision
 
 
 def test_the_list_is_narrowed_and_comes_a_page_at_a_time(program: Program, owner: User) -> None:
@@ -218,17 +225,26 @@ async def test_open_pages_are_told_of_every_change(owner: User) -> None:
     await layer.group_add(user_group(owner.pk), channel)
     client = AsyncClient()
 
-    async def changed(method: str, path: str, body: object = None) -> Any:
+    async def send(method: str, path: str, body: object = None, **more: str) -> Any:
         data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        answer = await client.generic(method, TASKS + path, headers=headers, **data)  # type: ignore[arg-type]
+        return await client.generic(method, TASKS + path, headers=headers | more, **data)  # type: ignore[arg-type]
+
+    async def changed(method: str, path: str, body: object = None, **more: str) -> Any:
+        answer = await send(method, path, body, **more)
         async with asyncio.timeout(20):
             assert (await layer.receive(channel))["type"] == "tasks.changed"
         return answer
 
-    path = "/" + (await changed("POST", "", {"title": "Buy milk"})).json()["task_id"]
+    key = {"Idempotency-Key": "k1"}
+    path = "/" + (await changed("POST", "", {"title": "Buy milk"}, **key)).json()["task_id"]
+    await send("POST", "", {"title": "Buy milk"}, **key)
+    await send("PATCH", path, {"title": "Buy milk"})
     await changed("PATCH", path, {"title": "Buy bread"})
     await changed("POST", f"{path}/complete")
     await changed("DELETE", path)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await layer.receive(channel)
     await sync_to_async(connections.close_all)()  # of the thread in which requests were answered
 
 

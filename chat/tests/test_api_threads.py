@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from chat.conversations.services import begin
 from chat.models import AgentSession, Conversation, Message, User
 from chat.models.turn import Status
 from chat.tests.api import bearer, error_of
@@ -205,7 +206,8 @@ def test_a_thread_is_exported(program: Program, owner: User) -> None:
     path = f"{THREADS}/{talk.pk}/export"
     answer = program("GET", path)
     assert answer["Content-Type"] == "application/json"
-    assert answer["Content-Disposition"] == 'attachment; filename="party-food.json"'
+    whole_name = "Party%20%E2%80%9Cfood%E2%80%9D.json"
+    assert answer["Content-Disposition"] == f"attachment; filename=\"party-food.json\"; filename*=UTF-8''{whole_name}"
     whole = json.loads(answer.content)
     assert set(whole) == {"thread_id", "title", "created_at", "updated_at", "messages"}
     assert [set(message) for message in whole["messages"]] == [MESSAGE, MESSAGE]
@@ -213,7 +215,8 @@ def test_a_thread_is_exported(program: Program, owner: User) -> None:
 
     answer = program("GET", f"{path}?format=markdown")
     assert answer["Content-Type"] == "text/markdown; charset=utf-8"
-    assert answer["Content-Disposition"] == 'attachment; filename="party-food.md"'
+    whole_name = "Party%20%E2%80%9Cfood%E2%80%9D.md"
+    assert answer["Content-Disposition"] == f"attachment; filename=\"party-food.md\"; filename*=UTF-8''{whole_name}"
     when = at.astimezone(owner.zone).strftime("%Y-%m-%d %H:%M")
     assert answer.content.decode() == (
         f"# Party: “food”\n\n## You, {when}\n\nBuy **milk**\n\n## Assistant, {when}\n\nBought.\n"
@@ -342,3 +345,20 @@ def test_of_a_turn_that_ends_while_it_is_read_either_it_or_its_reply_is_shown(pr
     with ending_while_messages_are_read(turn):
         shown = program.got("GET", f"{THREADS}/{talked.pk}")
     assert [each["turn_id"] for each in shown["turns"]] == [str(turn.pk)]
+
+
+@pytest.mark.parametrize(
+    ("title", "plain", "whole"),
+    [
+        ("Größe: Café", "groe-cafe", "Gr%C3%B6%C3%9Fe%20Caf%C3%A9"),
+        ("買い物", "chat", "%E8%B2%B7%E3%81%84%E7%89%A9"),
+        ('..\\..\\a/b "c" %20\'*', "a-b-c-20", "a%20b%20c%20%2520%27"),
+        ("🧵" * 100, "chat", "%F0%9F%A7%B5" * 100),
+        ("", "chat", "chat"),
+    ],
+    ids=["accents", "no letters of ASCII", "paths", "the longest", "none"],
+)
+def test_a_file_has_the_whole_title_as_its_name(owner: User, title: str, plain: str, whole: str) -> None:
+    row = begin(user_id=owner.pk, title=title)
+    answer = Client().get(f"/api/chatkit/threads/{row.id}/export", headers=bearer(owner))
+    assert answer["Content-Disposition"] == f"attachment; filename=\"{plain}.json\"; filename*=UTF-8''{whole}.json"

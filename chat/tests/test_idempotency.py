@@ -36,6 +36,7 @@ def test_a_key_creates_once(client: Client, owner: User, outsider: User, path: s
     first, again = post(body), post(body)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
+    assert dict(first.headers) == dict(again.headers)
     assert error_of(post(other), 422) == "key_reused"
     assert model._default_manager.count() == 1
     assert post(body, key="k2").status_code == 201

@@ -217,6 +217,7 @@ async def test_open_pages_are_told_of_what_changed_and_of_nothing_else(key: dict
         await client.call_tool("get_task", {"number": 9})
         await client.call_tool("delete_task", {"number": 9})
         await client.call_tool("delete_tasks", {"numbers": [1, 2]})
+        await client.call_tool("update_task", {"number": 1, "title": "Buy milk"})
         await client.call_tool("complete_task", {"number": 1})
         assert await layer.receive(channel) == {"type": "tasks.changed"}
         await layer.group_send(user_group(owner.pk), {"type": "last"})

@@ -223,6 +223,43 @@ async def test_what_is_no_request_is_refused(
     assert (await ask({**key, **headers}, body=body)).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("body", "code", "sentence"),
+    [
+        (
+            b"{",
+            -32700,
+            "This is not valid JSON at line 1, column 2: Expecting property name enclosed in double quotes.",
+        ),
+        (b"", -32700, "This is not valid JSON at line 1, column 1: Expecting value."),
+        (b'{"\xff"', -32700, "This is not text in UTF-8: the byte at offset 2 is invalid."),
+        ([], -32600, "A message needs to be one JSON object; there are no batches."),
+        ([LIST], -32600, "A message needs to be one JSON object; there are no batches."),
+        ("x", -32600, "A message needs to be one JSON object; there are no batches."),
+        (None, -32600, "A message needs to be one JSON object; there are no batches."),
+        ({}, -32600, 'The member “jsonrpc” needs to be "2.0".'),
+        ({**LIST, "jsonrpc": 2}, -32600, 'The member “jsonrpc” needs to be "2.0".'),
+        ({**LIST, "id": {}}, -32600, "The member “id” needs to be a text or a whole number."),
+        ({**LIST, "id": None}, -32600, "The member “id” needs to be a text or a whole number."),
+        ({**LIST, "id": 1.5}, -32600, "The member “id” needs to be a text or a whole number."),
+        ({"jsonrpc": "2.0", "id": 1}, -32600, "The member “method” is missing."),
+        ({**LIST, "method": 5}, -32600, "The member “method” needs to be a text."),
+        ({**LIST, "id": "\ud83d", "method": 5}, -32600, "The member “method” needs to be a text."),
+        ({**LIST, "params": []}, -32600, "The member “params” needs to be an object."),
+        ({"jsonrpc": "2.0", "id": 1, "error": 5}, -32600, "This is no JSON-RPC request, notification or response."),
+    ],
+)
+async def test_what_is_no_message_is_refused_in_one_sentence(
+    key: dict[str, str], body: Any, code: int, sentence: str
+) -> None:
+    response = await ask(key, body=body)
+
+    assert response.status_code == 400
+    answer = response.json()
+    assert answer.pop("id") in (None, 1, "\ud83d")
+    assert answer == {"jsonrpc": "2.0", "error": {"code": code, "message": sentence}}
+
+
 # From its start to its end.
 
 

@@ -27,6 +27,17 @@ def test_numbers_count_up_for_each_person_and_are_never_used_again(owner: User, 
     assert tasks.create_task(user_id=outsider.pk, title="theirs").number == 1
 
 
+def test_control_characters_are_left_out(owner: User) -> None:
+    title = "Buy\x1b[31m \u202emilk\u2066\x07 \x9b and\r\n\x1b\ttea\x85"
+    task = tasks.create_task(user_id=owner.pk, title=title, description="\x1b]0;a\x07\n\tb\u202e\nc")
+    assert (task.title, task.description) == ("Buy[31m milk and tea", "]0;a\n\tb\nc")
+    changed = tasks.update_task(user_id=owner.pk, number=1, changes=Changes(title="Call\x08"))
+    assert changed.title == "Call"
+    for hidden in ("\x1b", "\u202e", "\u2066\u2069"):
+        with pytest.raises(BadTask, match="needs a title"):
+            tasks.create_task(user_id=owner.pk, title=hidden)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_tasks_made_at_once_get_different_numbers(owner: User) -> None:
     def make(n: int) -> int:

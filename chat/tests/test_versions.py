@@ -207,7 +207,7 @@ async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedMode
     await ended(chat, await chat.edit(old.message["id"], "1"))
     with pytest.raises(Conflict, match="newer version"):
         await chat.edit(old.message["id"], "2")
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict, match="newer version"):
         await chat.retry(old.turn)
 
 

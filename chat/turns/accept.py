@@ -2,12 +2,11 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 
 from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, TooLong
-from chat.infra.visible import has_visible
+from chat.infra.visible import has_visible, one_line
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
@@ -79,9 +78,11 @@ def accept_retry(
         place = lock(user_id, conversation_id, client_id)
         if place.known is not None:
             return _accepted(place.known, is_new=False)
-        old = _current(conversation_id, pk=turn_id)
+        old = Turn.objects.filter(conversation=conversation_id, pk=turn_id).select_related("prompt").first()
         if old is None:
             raise NotFound("There is no such turn.")
+        if old.superseded_by_id is not None:
+            raise Conflict("There is a newer version of this reply.")
         if old.status in ACTIVE:
             raise Conflict("This reply is not finished yet.")
         if old.status != Status.DONE and old.seq != place.last_seq:
@@ -120,7 +121,8 @@ def accept_edit(
             raise NotFound("There is no such message.")
         if message.role != Role.USER:
             raise Conflict("Only what you said yourself can be edited.")
-        old = _current(conversation_id, prompt=message)
+        current = Turn.objects.filter(conversation=conversation_id, superseded_by=None, prompt=message)
+        old = current.select_related("prompt").first()
         if old is None:
             raise Conflict("There is a newer version of this message.")
         place.check_limits()
@@ -146,8 +148,8 @@ def check_text(text: str) -> None:
 
 
 def title_from(text: str) -> str:
-    """Make a title from a first message: its first line, cut at a word."""
-    line = " ".join(text.strip().splitlines()[0].split())
+    """Make a title from a first message: its first line with something to see, cut at a word."""
+    line = next(filter(has_visible, map(one_line, text.splitlines())), "")
     if len(line) <= TITLE_LENGTH:
         return line
     return line[: TITLE_LENGTH - 1].rsplit(" ", 1)[0].rstrip(" ,.;:") + "…"
@@ -158,12 +160,6 @@ def ahead_of(turn: Turn) -> int:
     if turn.status != Status.QUEUED:
         return 0
     return Turn.objects.filter(conversation=turn.conversation_id, status__in=ACTIVE, seq__lt=turn.seq).count()
-
-
-def _current(conversation_id: uuid.UUID, **what: Any) -> Turn | None:
-    """Return a turn that belongs to the conversation as it is now."""
-    current = Turn.objects.filter(conversation=conversation_id, superseded_by=None, **what)
-    return current.select_related("prompt").first()
 
 
 def _accepted(turn: Turn, *, is_new: bool = True, closed: Cancelled | None = None) -> Accepted:

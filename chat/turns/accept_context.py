@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat.assistant.model_config import name_in_use
+from chat.assistant.model_config import check_name, name_in_use
 from chat.exceptions import Conflict, NotFound, RateLimited, TooManyConversations
 from chat.models import Conversation, Message, Turn
 from chat.models.conversation import Role
@@ -126,8 +126,8 @@ class AcceptContext:
                 raise RateLimited(detail, retry_after=wait)
 
     def choose_model(self, name: str) -> None:
-        """Take the model that a person chose before the first message; one that is not configured is let pass."""
-        if self.last_seq == 0 and name and name_in_use(name) == name:
+        """Take the model that a person chose before the first message; later it is not changed so. Raise BadInput."""
+        if name and check_name(name) and self.last_seq == 0:
             self.model = name
 
     def check_idle(self) -> None:

@@ -99,6 +99,18 @@ def test_the_description_is_valid() -> None:
     validate(json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder)))
 
 
+def test_nothing_is_described_as_valid_that_is_refused() -> None:
+    described = json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                assert "anyOf" not in content["schema"], path  # null is no object
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["schema"].get("format") != "uuid":
+                    assert parameter["schema"]["minLength"] == 1, path
+    assert described["components"]["schemas"]["ThreadChange"]["minProperties"] == 1
+
+
 def test_what_a_client_need_not_send_has_no_default_that_it_would_send() -> None:
     schemas = api.get_openapi_schema()["components"]["schemas"]
     changes = schemas["TaskChanges"]["properties"] | schemas["ThreadChange"]["properties"]

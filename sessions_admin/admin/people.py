@@ -20,7 +20,7 @@ from django.urls import URLPattern, path
 from chat.accounts.services import replace_password
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
-from chat.models.email import normalize_email
+from chat.models.email import canonical_email
 from sessions_admin import audit
 from sessions_admin.admin.base import SuperusersOnly
 from sessions_admin.people import accounts
@@ -309,9 +309,9 @@ def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
 
 def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> bool:
     """Tell whether what the page asks for was given: a reason, and for what is grave the address, typed."""
-    typed = normalize_email(request.POST.get("email", ""))
+    typed = canonical_email(request.POST.get("email", ""))
     reasoned = bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
-    return reasoned and (not verb.is_grave or [person.email for person in chosen] == [typed])
+    return reasoned and (not verb.is_grave or [canonical_email(person.email) for person in chosen] == [typed])
 
 
 def _actor(request: HttpRequest) -> str:

@@ -34,7 +34,7 @@ def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool =
     since = (timezone.now() - within).astimezone(UTC).date()
     rows = ModelUsage.objects.filter(day__gt=since)
     if email is not None:
-        rows = rows.filter(user__email__iexact=email)
+        rows = rows.filter(user__email=email)
     by = ("day", "user__email", "model") if by_model else ("day", "user__email")
     sums = rows.values(*by).annotate(
         total=Sum("responses"), given=Sum("input_tokens"), generated=Sum("output_tokens"), price=Sum("cost")

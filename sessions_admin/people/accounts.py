@@ -38,7 +38,7 @@ def find(name: str) -> User:
     try:
         person = User.objects.filter(pk=uuid.UUID(name)).first()
     except ValueError:
-        person = User.objects.filter(email=name).first()
+        person = User.objects.by_email(name)
     if person is None:
         raise NotFound(f"No person has the e-mail address or the id {name.strip()}.")
     return person

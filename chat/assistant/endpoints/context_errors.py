@@ -13,7 +13,7 @@ from agents import ModelBehaviorError
 from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseErrorEvent, ResponseFailedEvent, ResponseIncompleteEvent
 
-from chat.assistant.endpoints.failures import READ
+from chat.assistant.endpoints.failures import READ, incomplete_reason
 
 LEAST = 512  # tokens: a smaller number is no context length
 MOST_DIGITS = 9  # of a number that is read
@@ -136,9 +136,10 @@ def read_event(event: TResponseStreamEvent, *, has_begun: bool) -> Exceeded | No
         return read_wording(f"{event.code} {event.message}")
     if isinstance(event, ResponseFailedEvent) and event.response.error is not None:
         return read_wording(f"{event.response.error.code} {event.response.error.message}")
-    if isinstance(event, ResponseIncompleteEvent) and not has_begun:
-        reason = event.response.incomplete_details and event.response.incomplete_details.reason
-        return Exceeded(is_refused=False) if reason == "max_output_tokens" else None
+    if isinstance(event, ResponseIncompleteEvent):
+        has_room = has_begun or bool(getattr(event.response, "output", None))
+        is_cut_off = incomplete_reason(event.response) == "max_output_tokens"
+        return Exceeded(is_refused=False) if is_cut_off and not has_room else None
     return None
 
 

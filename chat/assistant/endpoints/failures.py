@@ -130,6 +130,17 @@ READ = 20_000  # characters of an error that are read
 DAY = 86_400.0  # seconds
 
 
+def incomplete_reason(response: object) -> str:
+    """Return why an endpoint ended a response early, in the API's words, as far as it says so."""
+    reason = getattr(getattr(response, "incomplete_details", None), "reason", None)
+    return reason if isinstance(reason, str) else ""
+
+
+def incomplete(reason: str) -> ModelFailed:
+    """Return the failure of a response that ended early for this reason."""
+    return CODES.get(reason, TOO_LONG).failure()
+
+
 def explain(error: Exception) -> ModelFailed:
     """Return the failure that an error of a model's endpoint stands for; its sentence names what to do."""
     if isinstance(error, ModelFailed):

@@ -24,7 +24,13 @@ from openai.types.responses import (
     ResponseIncompleteEvent,
 )
 
-from chat.assistant.endpoints.failures import TOO_LONG, BrokenStream, explain, retry_after
+from chat.assistant.endpoints.failures import (
+    BrokenStream,
+    explain,
+    incomplete,
+    incomplete_reason,
+    retry_after,
+)
 from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
 
 logger = logging.getLogger(__name__)
@@ -110,7 +116,7 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
             if isinstance(event, ResponseFailedEvent):
                 raise BrokenStream(event.response.error.code if event.response.error else None)
             if isinstance(event, ResponseIncompleteEvent):
-                raise TOO_LONG.failure()
+                raise incomplete(incomplete_reason(event.response))
             yield event
             if isinstance(event, ResponseCompletedEvent):
                 await _read_to_the_end(events)

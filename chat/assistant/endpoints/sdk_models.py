@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseCompletedEvent, ResponseOutputItemDoneEvent, ResponseTextDeltaEvent
 from pydantic import ValidationError
 
-from chat.assistant.endpoints.failures import BrokenStream
+from chat.assistant.endpoints.failures import BrokenStream, incomplete
 from chat.assistant.endpoints.unstreamed import Decoder
 from chat.assistant.endpoints.validation.chunks import ToolCallIndexes, repaired_chunk, repaired_completion, unmarked
 from chat.assistant.endpoints.validation.history import is_of, prepared, with_reasoning, with_replies
@@ -254,7 +254,10 @@ def _summarized(item: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Finished:
-    """The chunks of a stream; raises BrokenStream where they end without a reason to finish."""
+    """The chunks of a stream; raises BrokenStream where they end without a reason to finish.
+
+    Calls before a cut are not run: what the model would have gone on with is not known. Raise ModelFailed there.
+    """
 
     def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
         self.response = stream.response  # where the SDK looks for the request's id
@@ -263,14 +266,20 @@ class _Finished:
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         indexes = ToolCallIndexes()
+        has_calls, cut_off = False, ""
         async for chunk in self._chunks():
             for choice in chunk.choices:
                 self._is_complete = self._is_complete or bool(choice.finish_reason)
+                if choice.finish_reason in ("content_filter", "length"):
+                    cut_off = choice.finish_reason
                 if choice.delta.tool_calls:
+                    has_calls = True
                     indexes.repair(choice.delta.tool_calls)
             yield chunk
         if not self._is_complete:
             raise BrokenStream
+        if has_calls and cut_off:
+            raise incomplete(cut_off)
 
     async def _chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """Yield the chunks. Once the answer is complete, wait for the rest, the usage, for a few seconds only."""

@@ -89,6 +89,7 @@ async def test_the_turn_ends_and_a_strict_endpoint_takes_the_next_message(
         assert entry.reply in (None, reply_of(events))
     else:
         assert failure_of(events).detail.endswith(".")
+        assert entry.failure in failure_of(events).detail
     if entry.tasks is not None:
         assert await in_database(titles, online.user) == sorted(entry.tasks)
 

@@ -46,6 +46,7 @@ _LONGEST_ITEM_ID = 64
 # Calls of one response, and characters of the arguments of one.
 MOST_CALLS, LONGEST_ARGUMENTS = 128, 100_000
 _QUOTED = 1_000  # characters of what a call has instead of arguments
+CUT_OFF = "The call was cut off, so that nothing was done. Call the tool again."
 _THOUGHTS = frozenset({"reasoning", "reasoning_text", "summary_text", "thinking", "think"})
 # What the SDK notes on an item of Chat Completions and needs when it sends the item again.
 _SDK_DATA = ("thought_signature", "_chat_completions_reasoning_field", "thinking_blocks")
@@ -60,9 +61,14 @@ class Output:
     reasoning: str = ""
 
     @property
+    def has_calls(self) -> bool:
+        """Whether the response calls a tool."""
+        return any(isinstance(item, ResponseFunctionToolCall) for item in self.items)
+
+    @property
     def is_empty(self) -> bool:
         """Whether the response neither replies nor calls a tool."""
-        return not self.reply.strip() and not any(isinstance(item, ResponseFunctionToolCall) for item in self.items)
+        return not self.reply.strip() and not self.has_calls
 
 
 def sign(output: object, origin: str) -> None:
@@ -183,6 +189,8 @@ class OutputReader:
 
     def _call(self, fields: Mapping[str, Any]) -> ResponseFunctionToolCall:
         name, arguments, problem = _checked(fields.get("name"), fields.get("arguments"))
+        if not problem and fields.get("status") == "incomplete":
+            problem = _output("invalid_arguments", CUT_OFF)
         given = fields.get("provider_data")
         provider_data = dict(given) if isinstance(given, dict) else {}
         call_id = fields.get("call_id")
@@ -318,6 +326,8 @@ def _checked(name: object, arguments: object) -> tuple[str, str, str]:
         )
     try:
         return name, read_arguments(arguments), ""
+    except _NamedTwice as error:
+        return name, "{}", _output("invalid_arguments", str(error), arguments=_quoted(arguments))
     except (ValueError, RecursionError):
         detail = "The arguments are not one JSON object, so that nothing was done. Call the tool again with valid JSON."
         return name, "{}", _output("invalid_arguments", detail, arguments=_quoted(arguments))
@@ -353,7 +363,22 @@ def _finite(text: str) -> float:
     return number
 
 
-_load = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).decode
+class _NamedTwice(ValueError):
+    """An object has a name twice; which value is meant is not known."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise _NamedTwice(
+                f"The arguments have “{_quoted(name)}” twice. Nothing was done: call the tool again with it once."
+            )
+        values[name] = value
+    return values
+
+
+_load = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_object).decode
 
 
 def _quoted(value: object) -> str:

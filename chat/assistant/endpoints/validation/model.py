@@ -24,7 +24,7 @@ from openai.types.responses import (
 )
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
-from chat.assistant.endpoints.failures import TOO_LONG
+from chat.assistant.endpoints.failures import TOO_LONG, incomplete, incomplete_reason
 from chat.assistant.endpoints.validation.items import Output, OutputReader, message, thought
 from chat.assistant.endpoints.validation.text import Piece, ThinkSplitter
 from chat.assistant.endpoints.validation.usage import count
@@ -140,6 +140,8 @@ class _Stream:
         output = OutputReader(self._given).read(given if isinstance(given, list) and given else self._done)
         if len(output.reply) + len(output.reasoning) > LONGEST_ANSWER:
             raise TOO_LONG.failure()
+        if output.has_calls and getattr(response, "status", None) == "incomplete":
+            raise incomplete(incomplete_reason(response))
         yield from self._missing(output)
         if output.is_empty:
             raise ModelFailed(NO_ANSWER, retryable=False)

@@ -1,5 +1,7 @@
 """Tool calls as endpoints send them: ids, names, indexes and arguments."""
 
+from typing import Any
+
 from chat.tests.endpoint.answers.entry import (
     ALL_RIGHT,
     CREATED,
@@ -15,9 +17,11 @@ from chat.tests.endpoint.answers.entry import (
     chunk,
     completed,
     done,
+    event,
     function,
     items,
     message,
+    response,
     says,
     stream,
     whole,
@@ -229,6 +233,10 @@ ARGUMENTS = {
         chat=chat(calls(calling('{"title": "Te')), finish="length"),
         reply=None,
     ),
+    "a name twice in the arguments": Entry(
+        report="https://github.com/ggml-org/llama.cpp/pull/19753",
+        **both('{"title": "Tea", "title": "Milk"}'),
+    ),
     "two objects in one call's arguments": Entry(
         report="https://github.com/mcowger/plexus/issues/691",
         **both(TEA + MILK),
@@ -282,6 +290,64 @@ ARGUMENTS = {
         report="https://github.com/opensanctions/poliloom/issues/138",
         **both('{"title": "Te\\u0000a"}'),
         tasks=None,
+    ),
+}
+
+TOO_LONG, FILTERED = "grew too long", "refuses to answer"
+
+
+def incomplete(reason: str) -> dict[str, Any]:
+    """Return the fields of a response that ends early."""
+    return {"status": "incomplete", "incomplete_details": {"reason": reason}}
+
+
+# None of them is run: what the model would have gone on with is not known.
+CUT_OFF = {
+    "a whole call before the length is reached": Entry(
+        report="https://github.com/OpenRouterTeam/typescript-agent/pull/125",
+        chat=chat(calls(calling()), finish="length"),
+        responses=stream(
+            CREATED,
+            added(function("")),
+            done(function()),
+            event("incomplete", response=response(function(), **incomplete("max_output_tokens"))),
+        ),
+        reply="",
+        failure=TOO_LONG,
+    ),
+    "a whole call in an incomplete response alone": Entry(
+        report="https://github.com/OpenRouterTeam/typescript-agent/pull/125",
+        responses=stream(
+            CREATED, event("incomplete", response=response(function(), **incomplete("max_output_tokens")))
+        ),
+        reply="",
+        failure=TOO_LONG,
+    ),
+    "a call beside a filter's end": Entry(
+        report="https://github.com/2389-research/tracker/issues/542",
+        chat=chat(says("One moment."), calls(calling()), finish="content_filter"),
+        responses=stream(
+            CREATED,
+            added(function("")),
+            done(function()),
+            event("incomplete", response=response(function(), **incomplete("content_filter"))),
+        ),
+        reply="",
+        failure=FILTERED,
+    ),
+    "a call in a response that is incomplete by its status": Entry(
+        report="https://github.com/NVIDIA-NeMo/Gym/pull/2628",
+        responses=stream(
+            CREATED,
+            done(function()),
+            completed(function(), **incomplete("content_filter")),
+        ),
+        reply="",
+        failure=FILTERED,
+    ),
+    "a call that is incomplete by its status": Entry(
+        report="https://github.com/aaif-goose/goose/pull/10831",
+        responses=items(function(status="incomplete")),
     ),
 }
 
@@ -341,4 +407,4 @@ SHAPES = {
         tasks=("Tea",),
     ),
 }
-CALLS = INDEXES | IDS | NAMES | ARGUMENTS | SHAPES
+CALLS = INDEXES | IDS | NAMES | ARGUMENTS | CUT_OFF | SHAPES

@@ -26,7 +26,8 @@ class Entry:
 
     It is played over the APIs that it is given for, and `then` after it; every other request of the turn is answered
     with "All right.". `report` is the public report of it, or of its cause. `reply` is what the person reads: empty if
-    the turn fails, None if either will do. `tasks` are the titles on the list afterwards, None if they do not matter.
+    the turn fails, None if either will do; `failure` is in the sentence it then fails with. `tasks` are the titles on
+    the list afterwards, None if they do not matter.
     """
 
     report: str
@@ -34,6 +35,7 @@ class Entry:
     responses: Raw | None = None
     then: tuple[Raw, ...] = ()
     reply: str | None = ALL_RIGHT
+    failure: str = ""
     tasks: tuple[str, ...] | None = ()
     strict: Strictness = Strictness()
     model: str = "stub-1"

@@ -1,0 +1,44 @@
+"""JSON texts from outside: read, or refused with the place of the first error."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from chat.exceptions import BadJson
+
+# Texts are skipped; of the rest, what Python reads and JSON does not have.
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<constant>-?Infinity|NaN)', re.DOTALL)
+
+
+def read_json(data: bytes | str) -> Any:
+    """Return the value of a JSON text. Raise BadJson."""
+    try:
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BadJson(f"This is not text in UTF-8: the byte at offset {error.start} is invalid.") from None
+    try:
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise _at(error.lineno, error.colno, error.msg) from None
+    except RecursionError:
+        raise BadJson("This JSON is nested too deeply.") from None
+    except _NoNumber as error:
+        place = next(found.start() for found in _CONSTANT.finditer(text) if found["constant"])
+        line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+        raise _at(line, column, f"{error} is not JSON") from None
+    except ValueError:  # Python converts no integer of thousands of digits
+        raise BadJson("This JSON has a number with too many digits.") from None
+
+
+class _NoNumber(ValueError):
+    pass
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise _NoNumber(constant)
+
+
+def _at(line: int, column: int, problem: str) -> BadJson:
+    return BadJson(
+        f"This is not valid JSON at line {line}, column {column}: {problem.rstrip(': ').removesuffix(' at')}."
+    )

@@ -1,0 +1,101 @@
+"""What is no JSON is refused with the place of its first error, by every entry point alike."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from chat.conversations import services as conversations
+from chat.exceptions import BadJson
+from chat.infra.json_text import read_json
+from chat.models import User
+from chat.realtime.frames import BadFrame, parse
+from chat.tests.api import bearer, error_of
+
+BROKEN = [
+    (b'{"title": "x",\n "due" 5}', "This is not valid JSON at line 2, column 8: Expecting ':' delimiter."),
+    (b'{"title": "x', "This is not valid JSON at line 1, column 11: Unterminated string starting."),
+    (b"{", "This is not valid JSON at line 1, column 2: Expecting property name enclosed in double quotes."),
+    (b'{"title": "x"} 5', "This is not valid JSON at line 1, column 16: Extra data."),
+    (b'{"title": "NaN",\n "n": NaN}', "This is not valid JSON at line 2, column 7: NaN is not JSON."),
+    (b'{"a": -Infinity}', "This is not valid JSON at line 1, column 7: -Infinity is not JSON."),
+    (b'{"title": "\xff"}', "This is not text in UTF-8: the byte at offset 11 is invalid."),
+    (b"[" * 60_000, "This JSON is nested too deeply."),
+    (b'{"a": ' + b"9" * 5_000 + b"}", "This JSON has a number with too many digits."),
+]
+
+
+@pytest.mark.parametrize(("data", "sentence"), BROKEN)
+def test_the_place_of_the_first_error_is_named(data: bytes, sentence: str) -> None:
+    with pytest.raises(BadJson) as refused:
+        read_json(data)
+    assert refused.value.detail == sentence
+
+
+@pytest.mark.parametrize("value", [{}, [], "NaN", 5, 1.5, None, {"a": ["ü", "\ud83d"]}])
+def test_what_is_json_is_read(value: object) -> None:
+    text = json.dumps(value)
+    assert read_json(text) == read_json(text.encode()) == read_json(b"\xef\xbb\xbf" + text.encode()) == value
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("data", "sentence"), BROKEN)
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/chatkit", "/api/chatkit/threads"])
+def test_the_api_names_it(client: Client, owner: User, path: str, data: bytes, sentence: str) -> None:
+    answer = client.post(path, data, "application/json", headers=bearer(owner))
+    assert error_of(answer, 400) == "bad_request"
+    assert answer.json()["error"]["detail"] == sentence
+
+
+@pytest.mark.parametrize(("data", "sentence"), BROKEN)
+def test_the_socket_names_it(data: bytes, sentence: str) -> None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return  # the transport closes the socket
+    with pytest.raises(BadFrame) as refused:
+        parse(text)
+    assert refused.value.detail == sentence
+
+
+# Operations that take no body.
+
+
+def bodyless(user: User) -> list[str]:
+    thread = f"/api/chatkit/threads/{conversations.begin(user_id=user.pk).id}"
+    return [f"{thread}/{verb}" for verb in ("pin", "unpin", "archive", "unarchive", "restore")]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 200),
+        (b"{}", 200),
+        (b" { }\n", 200),
+        (b'{"pinned": true}', 422),
+        (b"[]", 400),
+        (b"null", 400),
+        (b"{", 400),
+        (b"pinned=1", 400),
+    ],
+)
+def test_an_operation_without_a_body_refuses_what_it_would_ignore(
+    client: Client, owner: User, body: bytes, status: int
+) -> None:
+    for path in bodyless(owner):
+        answer: Any = client.generic("POST", path, body, "application/json", headers=bearer(owner))
+        assert answer.status_code == status, (path, answer.content)
+        if status == 422:
+            assert answer.json()["error"]["fields"] == {"pinned": "There is no such field"}
+            assert answer.json()["error"]["detail"] == "This cannot be used: pinned: there is no such field."
+
+
+@pytest.mark.django_db
+def test_who_may_not_is_told_nothing_about_the_body(client: Client, owner: User) -> None:
+    (path, *_) = bodyless(owner)
+    assert error_of(client.post(path, b"{", "application/json"), 401) == "not_signed_in"
+    undo = f"/api/tasks/changes/{uuid.uuid4()}/undo"
+    assert error_of(client.post(undo, b'{"x": 1}', "application/json", headers=bearer(owner)), 422) == "invalid"
