@@ -5,12 +5,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from channels.layers import get_channel_layer
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
 from chat.infra.db_threads import in_database
-from chat.infra.notifications import user_group
 from chat.mcp import service
 from chat.models import Task, User
 from chat.tasks import services as tasks
@@ -203,25 +201,6 @@ async def test_fifty_calls_at_once_each_act_for_their_own_person(
     assert sorted(answer(one)["task"]["number"] for one in made) == sorted([*range(1, 26)] * 2)
     for name, user in (("mine", owner), ("theirs", outsider)):
         assert set(await titles(user)) == {f"{name} {n}" for n in range(25)}
-
-
-async def test_open_pages_are_told_of_what_changed_and_of_nothing_else(key: dict[str, str], owner: User) -> None:
-    layer = get_channel_layer()
-    assert layer is not None
-    channel = await layer.new_channel()
-    await layer.group_add(user_group(owner.pk), channel)
-    await fill(owner, "Buy milk", "Pay rent")
-
-    async with program(key) as client, asyncio.timeout(30):
-        await client.call_tool("list_tasks", {})
-        await client.call_tool("get_task", {"number": 9})
-        await client.call_tool("delete_task", {"number": 9})
-        await client.call_tool("delete_tasks", {"numbers": [1, 2]})
-        await client.call_tool("update_task", {"number": 1, "title": "Buy milk"})
-        await client.call_tool("complete_task", {"number": 1})
-        assert await layer.receive(channel) == {"type": "tasks.changed"}
-        await layer.group_send(user_group(owner.pk), {"type": "last"})
-        assert await layer.receive(channel) == {"type": "last"}
 
 
 # Several at once: the person agrees first.

@@ -108,3 +108,12 @@ async def test_what_is_rolled_back_notifies_of_nothing(owner: User, notices: Any
         await in_database(tasks.create_task, user_id=owner.pk, title=" ")
     await in_database(add, owner.pk)
     assert await notices() == "tasks.changed"
+
+
+async def test_what_changes_nothing_notifies_of_nothing(owner: User, notices: Any) -> None:
+    number = await in_database(add, owner.pk)
+    assert await notices() == "tasks.changed"
+    same = tasks.Changes(title="Buy milk")
+    await in_database(tasks.update_task, user_id=owner.pk, number=number, changes=same)
+    await in_database(conversations.begin, user_id=owner.pk)
+    assert await notices() == "conversation.updated"
