@@ -93,3 +93,32 @@ async def test_more_than_it_can_read_is_said_so_and_does_nothing(start_runner: S
     assert "up to 1,000 characters at a time" in too_much.reply
     assert too_much.after == too_much.before
     assert all(title in shown.reply for title in TWO), "the conversation goes on"
+
+
+SIX = "add six tasks: soap, bread, milk, eggs, flour, rice"
+
+
+async def test_many_tasks_that_were_added_some_turns_ago_are_named_before_that_is_undone(
+    start_runner: StartRunner,
+) -> None:
+    runner = await start_runner()
+    *_, asked, undone = await play(runner, [SIX, "delete everything", "no", "undo", "yes"], now=NOW)
+    assert asked.after == asked.before
+    assert "**6** Rice. Shall I undo that?" in asked.reply
+    assert undone.after == {}
+    assert "**6** Rice are off your list again" in undone.reply
+
+
+async def test_undo_takes_back_the_last_change_that_took_effect_and_names_it(start_runner: StartRunner) -> None:
+    runner = await start_runner()
+    said = [SIX, "mark 2 as done", "delete everything", "no", "undo"]
+    *_, undone = await play(runner, said, now=NOW)
+    assert "**2** Bread is as it was before" in undone.reply
+    assert len(undone.after) == 6
+    assert not any(task["is_completed"] for task in undone.after.values())
+
+
+async def test_many_tasks_that_were_added_just_now_are_undone_at_once(start_runner: StartRunner) -> None:
+    _, undone = await play(await start_runner(), [SIX, "undo"], now=NOW)
+    assert undone.after == {}
+    assert "Undone: “add six tasks" in undone.reply

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.assistant.offline.calendar import weeks_from
-from chat.assistant.offline.dates import find_due, settle, without
+from chat.assistant.offline.dates import find_due, find_impossible, settle, without
 from chat.assistant.offline.spans import read_span
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -39,6 +39,10 @@ NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
         ("at half past four tomorrow", (3, 12), time(16, 30)),
         ("tonight at 8", (3, 11), time(20)),
         ("in half an hour", (3, 11), time(10, 30)),
+        ("in 90 minutes", (3, 11), time(11, 30)),
+        ("in 3 weeks", (4, 1), None),
+        ("two fortnights from tomorrow", (4, 9), None),
+        ("in three months", (6, 11), None),
         ("tomorrow at 3:30", (3, 12), time(15, 30)),
         ("tomorrow at 03:30", (3, 12), time(3, 30)),
         ("ideally by Sunday", (3, 15), None),
@@ -71,6 +75,43 @@ def test_a_day_that_is_past_this_year_is_next_years() -> None:
     due = find_due("on January 5", NOW)
     assert due is not None
     assert due.day == date(2027, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("on 31 Feb", "31 Feb"),
+        ("due April 31st", "April 31st"),
+        ("by 30.02.", "30.02."),
+        ("is due 32 March", "32 March"),
+        ("on 2027-02-29", "2027-02-29"),
+        ("tomorrow at 25:00", "25:00"),
+        ("at 13am", "13am"),
+    ],
+)
+def test_a_day_or_an_hour_that_does_not_exist_is_found(text: str, words: str) -> None:
+    found = find_impossible(f"water the plants {text}", NOW)
+    assert found is not None
+    assert found.words == words.rstrip(".")
+
+
+@pytest.mark.parametrize(
+    "text", ["99 April songs", "a 16:90 screen", "section 4.15.", "31/4 screws", "29 Feb", "at 17:00"]
+)
+def test_other_numbers_are_no_days(text: str) -> None:
+    assert find_impossible(f"get {text}", NOW) is None
+
+
+def test_a_leap_day_is_the_next_there_is() -> None:
+    due = find_due("on 29 Feb", NOW)
+    assert due is not None
+    assert due.day == date(2028, 2, 29)
+
+
+def test_a_month_after_the_last_day_of_a_longer_one_is_the_last_day() -> None:
+    due = find_due("in a month", datetime(2028, 1, 31, 10, tzinfo=ZoneInfo("Europe/Berlin")))
+    assert due is not None
+    assert due.day == date(2028, 2, 29)
 
 
 @given(st.text(max_size=80), st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)))

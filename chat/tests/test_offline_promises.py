@@ -1,7 +1,7 @@
 """What the offline model says of what it cannot do, and that it counts tasks, days and weeks as the person does."""
 
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import pytest
 import time_machine
@@ -50,6 +50,24 @@ async def test_the_reply_to_a_note_names_the_task_and_the_note(offline_chat: Cha
     assert "**2** Call the dentist · note: “bring the card”" in reply
 
 
+@pytest.mark.parametrize(
+    ("said", "note", "told"),
+    [
+        (["add a note to task 1", "ring twice"], "bring the card\nring twice", "note: “bring the card ring twice”"),
+        (["give task 1 a note: ring twice"], "bring the card\nring twice", "note: “bring the card ring twice”"),
+        (["set the note of task 1 to ring"], "ring", "note: “ring” (it was “bring the card”)"),
+        (["remove the note of task 1"], "", "without its note (it was “bring the card”)"),
+    ],
+)
+async def test_no_note_is_lost_without_a_word(offline_chat: Chat, said: list[str], note: str, told: str) -> None:
+    user_id = offline_chat.user.pk
+    await in_database(lambda: create_task(user_id=user_id, title="Call Bob", description="bring the card"))
+    for each in said:
+        reply = await offline_chat.reply(each)
+    assert told in reply
+    assert await in_database(lambda: Task.objects.get().description) == note
+
+
 async def test_the_first_one_is_the_first_of_the_panel(offline_chat: Chat) -> None:
     user_id = offline_chat.user.pk
     await in_database(lambda: create_task(user_id=user_id, title="Buy milk"))
@@ -69,3 +87,67 @@ async def test_this_week_goes_on_where_weeks_start_on_sunday(offline_chat: Chat)
         assert "no open tasks" in await offline_chat.reply("What is due this week?")
         await in_database(lambda: change_time_zone(user, time_zone="UTC", week_start=7))
         assert "Buy milk" in await offline_chat.reply("What is due this week?")
+
+
+async def test_a_ticked_item_of_a_pasted_list_is_a_completed_task(offline_chat: Chat) -> None:
+    reply = await offline_chat.reply("- [ ] buy milk\n- [x] call Bob")
+    assert "- [ ] **1** Buy milk\n- [x] **2** Call Bob" in reply
+    assert await in_database(lambda: [task.is_completed for task in Task.objects.order_by("number")]) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "answer", "due"),
+    [
+        ("add pay the rent due 31 Feb", "There is no 31 Feb.", "28 Feb 2030", ("2030-02-28", None)),
+        ("dentist on 30.02. at 5", "There is no 30.02.", "1 March 2030", ("2030-03-01", None)),
+        ("call Ann on 2 May 2030 at 25:00", "There is no 25:00.", "at 3pm", ("2030-05-02", "15:00")),
+        ("- [ ] milk by 2030-02-30\n- [ ] eggs", "There is no 2030-02-30.", "", None),
+    ],
+)
+async def test_a_day_that_does_not_exist_is_named_and_asked_for(
+    offline_chat: Chat, said: str, told: str, answer: str, due: tuple[str, str | None] | None
+) -> None:
+    reply = await offline_chat.reply(said)
+    assert told in reply
+    assert reply.rstrip().endswith("?")
+    task = await in_database(lambda: Task.objects.get(number=1))
+    assert task.due_time is None
+    if due:
+        await offline_chat.reply(answer)
+        task = await in_database(lambda: Task.objects.get())
+        assert (str(task.due_date), f"{task.due_time:%H:%M}" if task.due_time else None) == due
+
+
+async def test_no_task_is_moved_to_a_day_that_does_not_exist(offline_chat: Chat) -> None:
+    user_id = offline_chat.user.pk
+    await in_database(lambda: create_task(user_id=user_id, title="Pay rent", due_date=date(2030, 1, 1)))
+    assert "There is no 31 April. **1** Pay rent: When" in await offline_chat.reply("move the rent to 31 April")
+    assert "There is no 31 June." in await offline_chat.reply("31 June")
+    assert await in_database(lambda: Task.objects.get().due_date) == date(2030, 1, 1)
+    await offline_chat.reply("30 April 2030")
+    assert await in_database(lambda: Task.objects.get().due_date) == date(2030, 4, 30)
+
+
+async def test_what_two_tasks_have_is_swapped(offline_chat: Chat) -> None:
+    user_id = offline_chat.user.pk
+    day, hour = date(2030, 1, 1), time(9)
+    await in_database(lambda: create_task(user_id=user_id, title="Rent", priority="high"))
+    await in_database(lambda: create_task(user_id=user_id, title="Milk", due_date=day, due_time=hour))
+    await offline_chat.reply("swap the priorities of 1 and 2")
+    await offline_chat.reply("swap the dates of the rent and the milk")
+    rows = await in_database(lambda: list(Task.objects.order_by("number")))
+    assert [row.get_priority_display() for row in rows] == ["normal", "high"]
+    assert [(row.due_date, row.due_time) for row in rows] == [(day, hour), (None, None)]
+
+
+async def test_the_reply_to_what_cannot_be_done_says_what_can(offline_chat: Chat) -> None:
+    assert "I can't merge" in (reply := await offline_chat.reply("merge tasks 1 and 2"))
+    assert "*delete task 2*" in reply
+
+
+async def test_a_task_loses_its_time_and_keeps_its_day(offline_chat: Chat) -> None:
+    user_id, day = offline_chat.user.pk, date(2030, 1, 1)
+    await in_database(lambda: create_task(user_id=user_id, title="Rent", due_date=day, due_time=time(9)))
+    await offline_chat.reply("remove the time from 1")
+    task = await in_database(Task.objects.get)
+    assert (task.due_date, task.due_time) == (day, None)

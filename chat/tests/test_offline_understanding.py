@@ -17,7 +17,9 @@ from chat.assistant.offline.intents import (
     Prefer,
     Ref,
     Show,
+    Swap,
     Talk,
+    Unsupported,
     Vague,
 )
 from chat.assistant.offline.understanding import understand
@@ -311,3 +313,156 @@ def test_two_tasks_are_moved_to_a_day_each(said: str) -> None:
     wishes = understand(said, datetime(2026, 11, 30, 12, tzinfo=UTC))
     moved = [(wish.ref.phrase, wish.day) for wish in wishes if isinstance(wish, Change)]
     assert moved == [("report", date(2026, 12, 1)), ("slides", date(2026, 12, 2))]
+
+
+@pytest.mark.parametrize(
+    "said", ["add the second task: paint wall", "add task 2: paint wall", "create a third task - paint wall"]
+)
+def test_a_task_that_is_counted_is_a_new_one_and_no_note(said: str) -> None:
+    assert titles_and_days(said) == [("paint wall", None)]
+
+
+@pytest.mark.parametrize(
+    ("said", "added"),
+    [
+        ("- [ ] buy milk\n- [x] call Bob\n- pay rent", [("buy milk", False), ("call Bob", True), ("pay rent", False)]),
+        ("[ ] milk\n[X] eggs, brown", [("milk", False), ("eggs, brown", True)]),
+        ("☐ milk\n☑ eggs", [("milk", False), ("eggs", True)]),
+        (
+            "Here is my list - can you add it?\n1. dentist\n2) delete photos",
+            [("dentist", False), ("delete photos", False)],
+        ),
+        ("buy:\n* milk\n  * eggs\nthanks!", [("buy milk", False), ("buy eggs", False)]),
+        ("- [ ] call mom - [ ] buy milk", [("call mom", False), ("buy milk", False)]),
+        ("- [ ] buy milk", [("buy milk", False)]),
+    ],
+)
+def test_each_item_of_a_pasted_list_is_a_task(said: str, added: list[tuple[str, bool]]) -> None:
+    wish = only(said)
+    assert isinstance(wish, Add)
+    assert [(draft.title, draft.done) for draft in wish.drafts] == added
+
+
+def test_a_day_above_a_pasted_list_is_that_of_each_item() -> None:
+    assert titles_and_days("Tomorrow:\n- milk\n- eggs") == [("milk", date(2026, 3, 12)), ("eggs", date(2026, 3, 12))]
+
+
+def test_an_order_above_a_pasted_list_is_for_each_item_and_adds_none() -> None:
+    wishes = understand("delete these:\n- Buy milk\n- Call Bob", NOW)
+    assert wishes == [Delete(Ref(phrase="Buy milk")), Delete(Ref(phrase="Call Bob"))]
+
+
+def test_numbered_orders_about_tasks_are_no_list() -> None:
+    wishes = understand("1. mark task 2 as done\n2. delete task 3", NOW)
+    assert wishes == [Complete(Ref(numbers=(2,))), Delete(Ref(numbers=(3,)))]
+
+
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ("set baz high and qux low", [("baz", "high", None), ("qux", "low", None)]),
+        ("mark milk as urgent, bread and eggs as low", [("milk", "high", None), ("bread and eggs", "low", None)]),
+        ("make baz urgent and qux due Monday", [("baz", "high", None), ("qux", None, date(2026, 3, 16))]),
+        ("set the priority of baz to high and qux to low", [("baz", "high", None), ("qux", "low", None)]),
+        ("move baz to Friday and set qux to high", [("baz", None, date(2026, 3, 13)), ("qux", "high", None)]),
+    ],
+)
+def test_each_task_gets_its_own_priority_or_day(said: str, changed: list[tuple[str, str | None, date | None]]) -> None:
+    wishes = [wish for wish in understand(said, NOW) if isinstance(wish, Change)]
+    assert [(wish.ref.phrase, wish.priority, wish.day) for wish in wishes] == changed
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "swap tasks 1 and 2",
+        "reorder my tasks so that the rent comes first",
+        "can you renumber my tasks?",
+        "move task 2 above task 1",
+        "sort my list alphabetically",
+        "merge tasks 1 and 2",
+        "please split task 3 into two",
+        "duplicate the report task",
+        "email me the list",
+        "share my list with Ann",
+        "assign task 2 to Bob",
+        "tag #2 with work",
+        "add a label to task 1",
+        "add a subtask to task 3: collect figures",
+        "create a new list called Groceries",
+        "archive completed tasks",
+        "set a reminder for task 2 at 5pm",
+        "schedule my tasks for the week",
+        "frobnicate task 2",
+        "dark mode",
+        "log me out",
+        "undo the last 3 changes",
+        "delete everything except the report",
+        "mark all but the rent as done",
+    ],
+)
+def test_an_order_that_cannot_be_carried_out_is_no_task(said: str) -> None:
+    assert isinstance(only(said), Unsupported)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "email John",
+        "email the list of guests to Ann",
+        "swap tyres",
+        "sort laundry",
+        "sort the photos by name",
+        "merge the branches",
+        "copy keys",
+        "share photos with Ann",
+        "split firewood",
+        "mail the boxes to Ann",
+        "add follow up on task 2",
+        "add 10 eggs",
+        "buy 3 and 4 mm screws",
+        "clean all but the oven",
+        'add "merge tasks 1 and 2"',
+        "add create a project plan",
+    ],
+)
+def test_a_to_do_that_begins_with_such_a_verb_is_a_task(said: str) -> None:
+    assert isinstance(only(said), Add)
+
+
+def test_two_tasks_swap_their_priorities_or_days() -> None:
+    assert only("swap the priorities of 2 and 3") == Swap(Ref(numbers=(2,)), Ref(numbers=(3,)))
+    assert only("exchange the dates of milk and the rent") == Swap(Ref(phrase="milk"), Ref(phrase="rent"), due=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "priority"), [("call Ann p1 tomorrow", "high"), ("call Ann !!1", "high"), ("call Ann p4", "low")]
+)
+def test_short_marks_of_a_priority_are_read(said: str, priority: str) -> None:
+    wish = only(said)
+    assert isinstance(wish, Add)
+    assert (wish.drafts[0].title, wish.drafts[0].priority) == ("call Ann", priority)
+
+
+def test_the_name_of_a_thing_is_no_priority() -> None:
+    assert titles_and_days("add buy a p2 connector") == [("buy a p2 connector", None)]
+
+
+def test_what_is_swapped_for_another_thing_is_a_task_unless_one_has_that_name() -> None:
+    wish = only("swap the winter tyres for summer tyres")
+    assert isinstance(wish, Change)
+    assert wish.otherwise is not None
+    assert wish.otherwise.title == "swap the winter tyres for summer tyres"
+
+
+def test_each_of_three_chores_has_its_own_day() -> None:
+    assert titles_and_days("call mum tomorrow, buy bread on Friday and fix bike next week") == [
+        ("call mum", date(2026, 3, 12)),
+        ("buy bread", date(2026, 3, 13)),
+        ("fix bike", date(2026, 3, 16)),
+    ]
+
+
+def test_without_its_time_a_task_keeps_its_day() -> None:
+    assert only("remove the time from 3") == Change(Ref(numbers=(3,)), clear_time=True)
+    assert only("remove the due date of 3") == Change(Ref(numbers=(3,)), clear_due=True)

@@ -1,14 +1,15 @@
 """Understand wishes to add tasks."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.dates import Due, alone, find_due, settle, without
 from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST
-from chat.assistant.offline.prefixes import ONLY_WITH_DATE, strip_opening
+from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
 from chat.assistant.offline.verbs import CHORES, WITH_OTHERS
 from chat.assistant.offline.words import has_quote, quoted
@@ -72,11 +73,17 @@ SEPARATE = re.compile(
 _COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
 
 _TO_LIST = re.compile(
-    r"\s+(?:(?:on|onto|to|in|into)\s+(?:my|the|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks?|todos?"
+    rf"\s+(?:(?:on|onto|to|in|into)\s+{OWN_LIST}(?:list|tasks?|todos?"
     r"|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?"
-    r"|todos?|to-dos?|reminders?|items?)|down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
+    r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
     r"|please|too|as well)\b))",
     re.I,
+)
+
+# "Put milk down" puts it on the list, "tear the shed down" does not.
+_PUT = re.compile(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b", re.I)
+_DOWN = re.compile(
+    r"\s+(?:down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))", re.I
 )
 
 _AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
@@ -87,11 +94,9 @@ _LEADING = re.compile(
     re.I,
 )
 
-_TRAILING = re.compile(
-    r"(?:\s+(?:and|due|by|on|at|for|with|before|until|to|please|is|too|as well|also|then|the"
-    r"|a)(?=\s*$)|[\s,;:.!?-])++$",
-    re.I,
-)
+_TRAILING = re.compile(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$", re.I)
+# What led to a date or a priority that has been taken out.
+_LOOSE_END = re.compile(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$", re.I)
 
 _NOTHING_YET = frozenset(
     (
@@ -196,14 +201,21 @@ def _listed(clause: str, now: datetime) -> Add | None:
         if len(items) < 2:
             items = _COMMA.split(rest) if len(_COMMA_ONLY.split(rest)) > 1 or rest.count(" and ") == 1 else [rest]
     items = [item.strip(" ,;.\n") for item in items if item.strip(" ,;.\n")]
-    if not items:
-        return Add()
+    return listed([(item, False) for item in items], header, now)
+
+
+def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> Add:
+    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all."""
     due, (priority, _) = find_due(header, now), take_priority(header)
-    return Add(tuple(_draft(item, now, due=due, priority=priority) for item in items))
+    verb = header.strip(" :-").lower()
+    lead = f"{verb} " if verb in CHORES else ""
+    drafts = [replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done) for text, done in items]
+    return Add(tuple(draft for draft in drafts if draft.title))
 
 
 def _drafts(rest: str, header: str, now: datetime) -> Add:
     rest = _TO_LIST.sub("", rest) if not quoted(rest) else rest
+    rest = _DOWN.sub("", rest) if _PUT.match(header) else rest
     if (own := SEPARATE.search(rest)) and not rest[own.end() :].strip(" ,.!?"):
         kept = re.sub(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$", "", rest[: own.start()], flags=re.I)
         return apart(_drafts(kept, header, now))
@@ -250,7 +262,7 @@ def _items(text: str, header: str) -> list[str]:
     if re.search(r"\([^)]*,[^)]*\)", plain):
         return [text]
     if len(parts := _AND.split(plain)) == 2 and all(_dated_thing(part) for part in parts):  # noqa: PLR2004
-        return parts
+        return [item for part in parts for item in _items(part, header)]
     also = [piece for piece in _ALSO.split(plain) if piece.strip()]
     if len(also) > 1 and all(_first(piece) in CHORES for piece in also):
         return [item for piece in also for item in _items(piece, header)]
@@ -327,7 +339,7 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     said, rest = take_priority(rest)
     own = find_due(rest, now)
     if own is not None:
-        bare = without(rest, own)
+        bare = without(rest, replace(own, spans=alone(rest, own)))
         # A title is needed: "add: Friday" has nothing else.
         rest, due = (bare, own) if bare.strip(" .,:;!?-") else (rest, own)
     if note and not has_quote(note):
@@ -336,6 +348,8 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     if note and own is None and (own := find_due(note, now)) and not without(note, own).strip(" ,.;"):
         note, due = None, own
     day, at = settle(due, now) if due else (None, None)
+    if rest.split()[-1:] != text.split()[-1:]:
+        rest = _LOOSE_END.sub("", rest) or rest
     if named := _QUOTED_ALONE.match(rest):
         rest = named[1]
     return Draft(clean_title(rest), note, day, at, said or priority or "normal")

@@ -216,7 +216,7 @@ def show(clause: str, now: datetime) -> Show | None:
         return None
     counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None
     sorting = re.match(
-        r"^(?:sort|re-sort)\b(?! out)|^(?:order|arrange|reorder|rank|organi[sz]e)\b.*\b(?:by|first|priority"
+        r"^(?:sort|re-sort)\b(?=\W*$|\s+(?:by|them|it|all|everything)\b|.*\b(?:tasks?|list|to-?dos?|items|ones)\b|.*\bby (?:due|date|priority|number|importance|urgency|deadline)\b)|^(?:order|arrange|reorder|rank|organi[sz]e)\b.*\b(?:by|first|priority"
         r"|priorities|date)\b",
         text,
         re.I,

@@ -45,6 +45,8 @@ _CLEAR = (
     ),
 )
 
+_TIME_ONLY = re.compile(r"\w+(?: rid of| away| off)?\s+(?:the |its |that |any |my )*(?:due )?time\b", re.I)
+
 _INSTEAD = re.compile(
     r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it"
     r"|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$",
@@ -214,7 +216,9 @@ def _instead(clause: str, now: datetime) -> Change | None:
 def _cleared(clause: str, now: datetime) -> Change | None:
     for form in _CLEAR:
         if found := form.match(clause):
-            return Change(ref_or_it(found.groupdict().get("ref"), now), clear_due=True)
+            ref = ref_or_it(found.groupdict().get("ref"), now)
+            only_time = _TIME_ONLY.match(clause) is not None
+            return Change(ref, clear_due=not only_time, clear_time=only_time)
     if found := NOTE_GONE.match(clause):
         return Change(ref_or_it(found["ref"], now), description="")
     return None

@@ -78,14 +78,14 @@ _ELLIPSIS = re.compile(
     re.I,
 )
 _OPENING = re.compile(
-    r"^(?:(?:oh and|basically|honestly|listen|yo|you know what|quick one|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
+    r"^(?:(?:oh and|basically|honestly|listen(?! to\b)|yo|you know what|quick one|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
     r"|also|and|then|but|plus|actually|sorry|finally"
     r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool"
     r"|lovely) if you (?:could|can|would)|i think(?: that)?|i guess|i believe|looks like|fyi|heads up|quick update"
     r"|just so you know"
     r"|i (?:just )?(?:realized|realised|remembered|noticed)(?: that)?|not (?:the |task )?\w+(?: one)?,(?: but)?"
-    r"|lastly|oops|whoops|great|perfect|cool|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy"
-    r"|there(?! (?:is|are|was|were|has|have|will|might|must|should)\b)|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait|ugh"
+    r"|lastly|oops|whoops|great|(?:perfect|cool)(?! (?:the|my|an?)\b)|nice|awesome|thanks|thank you|btw|by the way|assistant|bot|buddy"
+    r"|there(?! (?:is|are|was|were|has|have|will|might|must|should)\b)|just|quickly|good morning|good evening|good afternoon|again|now|one more thing|my bad|wait(?! (?:for|in|at|until)\b)|ugh"
     r"|phew|yay|done thinking"
     r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+(?=\S)|(?:next|first|second|secondly|firstly|after that"
     r"|in addition|to start|good news|guess what)(?:\s*[,:!]\s*|\s+(?=(?:i|we) (?:need|have|must|should|want)\b|add\b))(?=\S)"
@@ -115,8 +115,8 @@ _MODAL = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:[\s,]+(?:please|pls|thanks(?: a lot| in advance)?|thank you(?: very much)?|many thanks|thx|ty|cheers|for me|if you can"
-    r"|if possible|if you don't mind|would you|will you|can you|could you|ok|okay|right|mate|buddy|man|dear"
-    r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
+    r"|if possible|if you don't mind|would you|will you|can you|could you"
+    r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:ok|okay|right|mate|buddy|man|dear|love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
     r"|sweetie)|(?:no|there's no|not in a) (?:rush|hurry)|whenever you can|when you can|asap pls|haha"
     r"|(?:do|don't|should|shouldn't|must|mustn't|isn't|aren't|haven't|have|can|can't|won't|wouldn't) (?:i|we|you|it|they)(?=\W*$)"
     r"|btw|by the way|actually|tbh|to be honest|i think|i guess|i suppose|if that's (?:ok|okay|alright)|fyi|xx?|ta"

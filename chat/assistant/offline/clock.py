@@ -40,7 +40,7 @@ TIME = re.compile(
     r"|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=\bat )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=@)\s?(?P<at>\d{1,2})\b)"
-    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
+    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]|(?:\w+ )?(?:street|st|road|rd|avenue|lane|square|drive|boulevard|place|court)\b))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
     r"|evening)|at (?P<night>night)))?",
     re.I,
 )
@@ -52,6 +52,8 @@ def read_clock(match: re.Match[str], part: str | None) -> time | None:
         if match["named"]:
             return time(0, 0) if match["named"].lower() == "midnight" else time(12, 0)
         if match["half"]:
+            if int(match["hour"]) > 12:  # noqa: PLR2004
+                return time(int(match["hour"]), int(match["minute"] or 0)) if match["half"].lower()[0] == "p" else None
             hour = int(match["hour"]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
             return time(hour, int(match["minute"] or 0))
         if match["clock"]:

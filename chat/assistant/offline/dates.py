@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import MAXYEAR, date, datetime, time, timedelta
 from typing import Literal
-
-import parsedatetime
 
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.calendar import (
@@ -46,11 +45,11 @@ _PLACES = ("first", "second", "third", "fourth", "fifth")
 
 _NTH = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth)"
 
-_PART = r"(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
+_PART = r"(?:\s+(?:eod|cob)\b)?(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
 
 _BEFORE = (
     r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
-    r"(?:(?:ideally|preferably|hopefully|probably|maybe|latest|say|no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime"
+    r"(?:(?:ideally|preferably|hopefully|probably|maybe|latest|eod|cob|say|no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime"
     r"|any time|of"
     r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+){0,8}+"
 )
@@ -69,6 +68,17 @@ class Due:
 
 
 @dataclass(frozen=True)
+class Impossible:
+    """Words that name a day or an hour that does not exist: "31 Feb", "25:00"; an hour may be of a day that is named."""
+
+    words: str
+    start: int
+    end: int
+    is_hour: bool = False
+    of_day: bool = False
+
+
+@dataclass(frozen=True)
 class _Day:
     day: date
     at: time | None
@@ -78,40 +88,54 @@ class _Day:
     firm: bool
 
 
-def _calendar(words: str, now: datetime) -> datetime | None:
-    """Let parsedatetime read a relative amount; on failure it answers with the machine's clock, which is no answer."""
-    naive = now.replace(tzinfo=None)
-    calendar = parsedatetime.Calendar(version=parsedatetime.VERSION_CONTEXT_STYLE)
-    found, context = calendar.parseDT(words, sourceTime=naive)
-    return found if context.hasDateOrTime else None
+_SPANS = {
+    "minute": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "hr": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+    "fortnight": timedelta(weeks=2),
+}
+
+
+def _later(count: int, unit: str, base: datetime) -> datetime:
+    """Return the moment so many units after another; of a shorter month the last day. Raise OverflowError."""
+    if span := _SPANS.get(unit):
+        return base + count * span
+    years, months = divmod(base.month - 1 + count * (12 if unit == "year" else 1), 12)
+    if base.year + years > MAXYEAR:
+        raise OverflowError
+    first = base.replace(year=base.year + years, month=months + 1, day=1)
+    return first.replace(day=min(base.day, month_end(first.date()).day))
 
 
 def _after(match: re.Match[str], now: datetime) -> Found:
     """Resolve "in 3 days", "two weeks from Monday", "a week after tomorrow"."""
     count, unit = amount(match["count"]), match["unit"].lower().rstrip("s")
-    base = now
+    base = now.replace(tzinfo=None)
     anchor = (match.groupdict().get("anchor") or "").lower()
     if anchor == "tomorrow":
-        base = now + timedelta(days=1)
+        base += timedelta(days=1)
     elif anchor and anchor not in ("now", "today"):
         base = datetime.combine(coming(weekday(anchor), now.date()), now.time())
-    if unit == "fortnight":
-        count, unit = 2 * count, "week"
-    moved = _calendar(f"{count} {unit}{'s' if count != 1 else ''}", base)
-    if moved is None:
-        return None
+    moved = _later(count, unit, base)
     return moved if unit in ("minute", "min", "hour", "hr") else moved.date()
+
+
+# Within so many years there is a 29 February, whenever it is asked for.
+_LEAP_YEARS = 9
 
 
 def _calendar_day(day: int, month: int, year: str | None, today: date) -> date | None:
     """Return the coming such day, or the one in the year that was named."""
-    try:
-        if year:
-            return date(int(year) + (2000 if len(year) == 2 else 0), month, day)
-        found = date(today.year, month, day)
-        return found if found >= today else date(today.year + 1, month, day)
-    except ValueError:
-        return None
+    years = [int(year) + (2000 if len(year) == 2 else 0)] if year else range(today.year, today.year + _LEAP_YEARS)
+    for each in years:
+        with suppress(ValueError):
+            found = date(each, month, day)
+            if year or found >= today:
+                return found
+    return None
 
 
 def _named_day(match: re.Match[str], now: datetime) -> Found:
@@ -198,7 +222,7 @@ def _plain_day(match: re.Match[str], now: datetime) -> Found:
 
 def _iso(match: re.Match[str], now: datetime) -> Found:
     try:
-        return date.fromisoformat(match["iso"])
+        return date(*(int(part) for part in match["iso"].split("-")))
     except ValueError:
         return None
 
@@ -384,11 +408,89 @@ def settle(due: Due, now: datetime) -> tuple[date, time | None]:
     return now.date() + timedelta(days=int(past)), due.at
 
 
+_CLOCK_OR_DAY = (
+    rf"(?:(?:at|on|by)\s+)?(?:\d{{1,2}}(?:[:.]\d\d)?(?:\s*[ap]m)?|noon|midnight|{_FULL_WEEKDAY}|today|tonight|tomorrow)"
+)
+_JOINT = (
+    r"\s*(?:,?\s*\b(?:or|and|to|till|until|through)\b(?: maybe| even)?|[/&-]|,(?=\s*\w+day\s*(?:,|and\b|or\b|&)))\s*"
+)
+_ONE_MORE = re.compile(
+    rf"{_JOINT}{_CLOCK_OR_DAY}(?![\w:.]*\d)\b(?!'s)(?! (?!am|pm|or|and|to|in|at|on|by|next|this)\w)", re.I
+)
+_ONE_BEFORE = re.compile(rf"\b{_CLOCK_OR_DAY}{_JOINT}$", re.I)
+
+
+def alone(text: str, due: Due) -> tuple[tuple[int, int], ...]:
+    """Return where the text says when, but for what is part of a choice or a range: "at 5pm or 6pm", "from 3 to 5pm"."""
+    return tuple(
+        (start, end)
+        for start, end in due.spans
+        if not (_ONE_MORE.match(text[end:]) or _ONE_BEFORE.search(text[:start]))
+    )
+
+
 def without(text: str, due: Due) -> str:
     """Return the text with the words about when taken out."""
     for start, end in sorted(due.spans, reverse=True):
         text = f"{text[:start].rstrip()} {text[end:].lstrip()}"
     return text.strip()
+
+
+_LED_IN = re.compile(r"(?:(?:is|are|it's)\s+)?(?:due|by|on|before|until|till|deadline|to|for|from|at|@)\b", re.I)
+_LEAD_IN = re.compile(r"^(?:(?:is|are|it's|due|by|on|before|until|till|deadline:?|to|for|from|at|@|the)\s*)+\b", re.I)
+_MOST_DAYS, _MONTHS = 31, 12
+
+
+@remembered
+def find_impossible(text: str, now: datetime) -> Impossible | None:
+    """Return the first day or hour in a text that does not exist; None if there is none."""
+    for rule in _RULES:
+        if rule.resolve not in (_named_day, _numeric_day, _iso):
+            continue
+        for match in rule.pattern.finditer(text):
+            if rule.resolve(match, now) is None and (_LED_IN.match(match[0]) or _looks_like_a_day(match)):
+                return _impossible(match)
+    for match in TIME.finditer(text):
+        # "At 25 Main Street" and "a ratio of 16:90" are no hours.
+        timed = match["clock"] or match["half"]
+        if timed and read_clock(match, None) is None and (match["half"] or _LED_IN.match(match[0])):
+            due = find_due(f"{text[: match.start()]} {text[match.end() :]}", now)
+            return replace(_impossible(match), is_hour=True, of_day=due is not None and due.day is not None)
+    return None
+
+
+# Stand for what does not exist while the rest is read.
+NO_DAY, NO_HOUR = date(2999, 12, 31), time(23, 58)
+
+
+def with_stand_in(text: str, impossible: Impossible) -> str:
+    """Return the text with `NO_DAY` or `NO_HOUR` in the place of what does not exist."""
+    stand_in = f"at {NO_HOUR:%H:%M}" if impossible.is_hour else f"by {NO_DAY}"
+    due = "due " if re.match(r"due\b", text[impossible.start :], re.I) else ""
+    return f"{text[: impossible.start]}{due}{stand_in}{text[impossible.end :]}"
+
+
+def _looks_like_a_day(match: re.Match[str]) -> bool:
+    """Tell whether the numbers are those of a day although it is one that a month does not have."""
+    groups = match.groupdict()
+    if groups.get("sep") == "/":
+        return False
+    if groups.get("sep"):
+        return int(match["first"]) <= _MOST_DAYS and int(match["second"]) <= _MONTHS
+    return "iso" in groups or int(match["day"]) <= _MOST_DAYS
+
+
+def _impossible(match: re.Match[str]) -> Impossible:
+    lead = _LEAD_IN.match(match[0])
+    begin = match.start() + (lead.end() if lead else 0)
+    return Impossible(match.string[begin : match.end()].strip(" ,."), match.start(), match.end())
+
+
+_PARTICLE = re.compile(
+    r"on\s+(?=today|tonight|tomorrow|later|this (?:morning|afternoon|evening)|(?:this|next) (?:week|month|year)\b|the day|in\b)"
+    r"|(?:on|by|for|from|of|before)\s+(?=(?:on|by|before|until|till|for|from|at)\s)",
+    re.I,
+)
 
 
 def _days(text: str, now: datetime) -> Iterator[_Day]:
@@ -401,18 +503,24 @@ def _days(text: str, now: datetime) -> Iterator[_Day]:
         if not all(said[need] for need in rule.needs):
             continue
         for match in rule.pattern.finditer(text):
-            start, end = match.span()
+            start, end = match.start() + _particle(match[0]), match.end()
             if any(start < other_end and end > other_start for other_start, other_end in taken):
                 continue
             found = rule.resolve(match, now)
             if found is None:
                 continue
             taken.append((start, end))
-            yield _read_day(match, found)
+            yield _read_day(match, found, start)
 
 
-def _read_day(match: re.Match[str], found: date | datetime) -> _Day:
-    start, end = match.span()
+def _particle(words: str) -> int:
+    """Return the length of a word that belongs to the verb: "turn it on tomorrow", "stop by on Friday"."""
+    found = _PARTICLE.match(words)
+    return found.end() if found else 0
+
+
+def _read_day(match: re.Match[str], found: date | datetime, start: int) -> _Day:
+    end = match.end()
     firm = re.match(r"(?:due|by|before|until|till|no later|deadline)\b", match[0], re.I) is not None
     part = (match.groupdict().get("part") or "").lower() or None
     if part is None and (named := re.search(r"\b(morning|afternoon|evening|tonight)\b", match[0], re.I)):

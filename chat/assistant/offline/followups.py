@@ -85,6 +85,8 @@ def follow_up(desk: DialogState) -> list[Wish]:
     if again:
         return again
     wishes = understand(_dated(desk), desk.now)
+    if len(wishes) == 1 and wishes[0] in (Undo(), Answer(yes=True)) and _asked_to_undo(desk):
+        return [Undo(sure=True)]
     pending = _pending(desk)
     if pending is None:
         return [_placed(wish, desk) for wish in wishes] if len(wishes) == 1 else wishes
@@ -226,6 +228,14 @@ def _just_asked(pending: Pending, desk: DialogState) -> bool:
     """Tell whether the last reply asked for consent to just this: a yes to another question is none."""
     last = desk.before[-1]
     return (bool(last.undecided) or _ASKED_CONSENT in last.replied) and _unfinished(last, desk) == pending
+
+
+def _asked_to_undo(desk: DialogState) -> bool:
+    """Tell whether the last reply asked for consent to undo something."""
+    last = desk.before[-1] if desk.before else None
+    return (
+        last is not None and not last.changed and _ASKED_CONSENT in last.replied and Undo() in _understood(last, desk)
+    )
 
 
 def _insists(wish: Wish, pending: Pending, desk: DialogState) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chat.assistant.offline import limits, recounting, removing, replies, responses, undoing
+from chat.assistant.offline import limits, recounting, removing, replies, responses, undoing, unsupported
 from chat.assistant.offline.choosing import Choice, choose, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.dialog_state import Call, DialogState, Work
@@ -17,6 +17,7 @@ from chat.assistant.offline.intents import (
     Change,
     Complete,
     Delete,
+    Doubt,
     Draft,
     Foreign,
     Fragment,
@@ -29,8 +30,10 @@ from chat.assistant.offline.intents import (
     Ref,
     Reopen,
     Show,
+    Swap,
     Talk,
     Undo,
+    Unsupported,
     Vague,
     Wish,
 )
@@ -103,8 +106,12 @@ def _one(desk: DialogState, wish: Wish) -> Work[str]:
             return (yield from removing.delete(desk, wish))
         case Change():
             return (yield from _change(desk, wish))
+        case Swap():
+            return (yield from _swap(desk, wish))
+        case Unsupported():
+            return unsupported.refusal(wish)
         case Undo():
-            return (yield from undoing.undo(desk))
+            return (yield from undoing.undo(desk, wish))
         case Show():
             return (yield from responses.show(desk, wish))
         case Inspect():
@@ -124,6 +131,8 @@ def _one(desk: DialogState, wish: Wish) -> Work[str]:
             return (yield from responses.talk(desk, wish))
         case Answer():
             return responses.answer(desk, wish)
+        case Doubt():
+            return f"{replies.no_such(wish.words)} When do you mean?"
         case Fragment():
             return "What is that about? Tell me which task you mean, or what to add."
         case Foreign() | OffTopic():
@@ -160,14 +169,26 @@ def _add(desk: DialogState, wish: Add) -> Work[str]:
     outcomes: list[Outcome] = []
     for step in steps:
         outcomes += yield from desk.ask(step)
-    added = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+    ticked = [outcome.task for outcome, draft in zip(outcomes, drafts, strict=True) if draft.done and outcome.task]
+    done = (yield from desk.ask([Call("complete_task", {"number": task.number}) for task in ticked])) if ticked else []
+    now = {outcome.task.number: outcome.task for outcome in (*outcomes, *done) if outcome.ok and outcome.task}
+    added = list(now.values())
     failed = [replies.failure(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
     said = []
     if len(added) == 1:
-        said.append(f"Added {replies.named(added[0])}{replies.details(added[0], desk.today)}.")
+        note = replies.note({"description": added[0].description}, None) if added[0].description else ""
+        said.append(f"Added {replies.named(added[0])}{replies.details(added[0], desk.today)}{note}.")
     elif added:
         said.append(f"Added {replies.count(len(added))}:\n\n{replies.lines(added, desk.today)}")
-    return "\n\n".join(said + failed)
+    doubts = [_doubt(draft) for draft in drafts if draft.doubt]
+    return "\n\n".join(said + failed + doubts)
+
+
+def _doubt(draft: Draft) -> str:
+    what = "a time" if draft.day else "a due date"
+    return (
+        f"{replies.no_such(draft.doubt)} I added “{replies.safe(draft.title)}” without {what}: when should it be due?"
+    )
 
 
 def _named_by_guess(desk: DialogState, draft: Draft) -> Work[Sequence[Task]]:
@@ -294,7 +315,8 @@ def _change(desk: DialogState, wish: Change) -> Work[str]:
     missing = [replies.missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
     tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
     if wish.lacks and tasks:
-        return responses.ask_for(wish.lacks, tasks[0])
+        asked = responses.ask_for(wish.lacks, tasks[0])
+        return f"{replies.no_such(wish.doubt)} {asked}" if wish.doubt else asked
     if wish.old and not wish.loose and tasks and not any(responses.says(task, wish.old) for task in tasks):
         # Only those words were to change, and they are not there: the title is no guess.
         return responses.ask_for("title", tasks[0])
@@ -303,12 +325,43 @@ def _change(desk: DialogState, wish: Change) -> Work[str]:
     changed = yield from desk.ask(calls) if calls else _nothing()
     said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
     said += [
-        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}{replies.note(values)}."
+        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}{replies.note(values, task.description)}."
         if outcome.ok and outcome.task
         else replies.failure(outcome)
-        for outcome, values in zip(changed, [values for _, values in wanted if values], strict=True)
+        for outcome, (task, values) in zip(changed, [each for each in wanted if each[1]], strict=True)
     ]
     return "\n\n".join(said + missing)
+
+
+def _swap(desk: DialogState, wish: Swap) -> Work[str]:
+    numbers: list[int] = []
+    for ref in (wish.one, wish.other):
+        choice = yield from choose(desk, ref, among="pending", lenient=True)
+        if len(choice.numbers) != 1:
+            return choice.problem or replies.which_one(choice.otherwise, desk.today, "do you mean")
+        numbers += choice.numbers
+    outcomes = yield from desk.ask([Call("get_task", {"number": number}) for number in numbers])
+    missing = [replies.missing(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
+    tasks = [outcome.task for outcome in outcomes if outcome.task]
+    if missing or len(tasks) != len(numbers):
+        return "\n\n".join(missing)
+    calls = [
+        Call("update_task", {"number": task.number} | (_due_of(other) if wish.due else {"priority": other.priority}))
+        for task, other in zip(tasks, reversed(tasks), strict=True)
+    ]
+    changed = yield from desk.ask(calls)
+    return "\n\n".join(
+        f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}."
+        if outcome.task
+        else replies.failure(outcome)
+        for outcome in changed
+    )
+
+
+def _due_of(task: Task) -> dict[str, object]:
+    if task.due_date is None:
+        return {"clear_due": True}
+    return {"due_date": task.due_date.isoformat(), "due_time": f"{task.due_time:%H:%M}" if task.due_time else None}
 
 
 def _nothing() -> Work[list[Outcome]]:

@@ -6,7 +6,7 @@ from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.verbs import CHORES, NO_CHORES, NO_OBJECTS
 
 _ABOUT_TASKS = re.compile(
-    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
+    r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b(?! of\b)|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
     r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
     re.I,
 )

@@ -53,13 +53,15 @@ class Ref:
 
 @dataclass(frozen=True)
 class Draft:
-    """A task that is wished for."""
+    """A task that is wished for; `doubt` names a day or an hour that it was to have and that does not exist."""
 
     title: str
     description: str | None = None
     day: date | None = None
     at: time | None = None
     priority: Priority = "normal"
+    done: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class Change:
-    """Change fields of tasks; `lacks` names the field for which no value was given.
+    """Change fields of tasks; `lacks` names the field for which no value was given, or (`doubt`) none that exists.
 
     With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") leaves out the verb.
     """
@@ -150,14 +152,34 @@ class Change:
     at: time | None = None
     shift: timedelta | None = None
     clear_due: bool = False
+    clear_time: bool = False
     priority: Priority | None = None
     lacks: Slot = ""
+    doubt: str = ""
     otherwise: Draft | None = None
 
 
 @dataclass(frozen=True)
+class Swap:
+    """Give each of two tasks the priority of the other, or its date with `due`."""
+
+    one: Ref
+    other: Ref
+    due: bool = False
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Order something that the assistant cannot do; of which kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
 class Undo:
-    """Take back the last change."""
+    """Take back the last change; when `sure`, even if it is of many tasks."""
+
+    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,6 +259,13 @@ class Mention:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Name a day or an hour that does not exist."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class Vague:
     """Words that fit none of the forms."""
 
@@ -252,6 +281,8 @@ Wish = (
     | Reopen
     | Delete
     | Change
+    | Swap
+    | Unsupported
     | Undo
     | Recall
     | Prefer
@@ -261,6 +292,7 @@ Wish = (
     | Fragment
     | Foreign
     | OffTopic
+    | Doubt
     | Vague
     | Mention
 )

@@ -9,7 +9,15 @@ _THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|en
 
 _KIND = (
     r"(?:(?:new|another|one|two|three|four|five|six|a few|some|several|these|this|\d+|more"
-    r"|other|an?|the|my|extra|quick|additional|couple of|following)\s+)*"
+    r"|other|an?|the|my|extra|quick|additional|couple of|following|first|second|third|fourth|fifth|last|final)\s+)*"
+)
+# "Add the second task: paint the wall", "add task 2: paint the wall": whichever number it has, it is a new one.
+_COUNTED = r"(?:\s*(?:number |no\.? ?|#)?(?:\d{1,6}|one|two|three|four|five)(?=\s*[:-]))?"
+
+# Whoever is put on "the guest list" is put on no list of tasks.
+OWN_LIST = (
+    r"(?:(?:my|our)\s+(?:\w+[ -]){0,2}?|the\s+(?:(?:to|do|todo|task|tasks|shopping|grocery|groceries|packing|work|home|chores?"
+    r"|errands?|reminders?|new|current|main|big|same|whole)[ -]){0,3}?)"
 )
 
 _HEADS = re.compile(
@@ -28,7 +36,7 @@ _HEADS = re.compile(
     r"|(?:i |we )?(?:really |just |finally |need to |have to |should |must )*get (?:a)?round to\s+(?=\w+ing\b)"
     r"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open"
     rf"|register)\s+(?:in\s+)?(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
-    rf"|urgent|important)\s+)?{_THING}\b"
+    rf"|urgent|important)\s+)?{_THING}\b{_COUNTED}"
     r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
     r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title"
     r"|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need"
@@ -39,10 +47,10 @@ _HEADS = re.compile(
     r"|i'd like to be reminded|be reminded)\s*(?:to|about|of|that i (?:need|have|must|should)(?: to)?|that|for"
     r"|i (?:need|have) to|:)?\s+"
     r"|(?:add|put|include|insert|enter|throw|stick|chuck|get|pop|jot down|write down|note down|jot"
-    r"|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as"
-    r"|down)\s+(?:(?:my|the|our|a|an|this)\s+)?(?:\w+[ -]){0,2}?(?:list|tasks?|todos?|to-dos?|reminder|item)\b"
+    rf"|take note of|make a note of|write|log)\s+(?:in\s+)?(?P<added>(?:.+?\s+(?:(?:on|onto|to|in|into|as"
+    rf"|down)\s+(?:{OWN_LIST}|(?:(?:a|an|this)\s+)?(?!the )(?:\w+[ -]){{0,2}}?)(?:list|tasks?|todos?|to-dos?|reminder|item)\b"
     r"|down|(?:on|in) there)|$))"
-    r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|log|record|insert"
+    r"|(?:add|jot down|write down|note down|jot|take note|make a note|note|(?:log|record|insert)(?=\s*:)"
     r"|don't let me forget|make sure i|make sure (?:that )?i don't forget|be sure i|don't forget|do not forget"
     r"|remember|i (?:really |absolutely |definitely |just |simply )*(?:must not|mustn't|can't|cannot|shouldn't|better not) forget"
     r"|never forget|(?:help|make|let|have) me remember|remember me|keep in mind)\s*(?:to|about|that i (?:need|have|must"

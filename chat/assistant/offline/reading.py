@@ -16,6 +16,7 @@ from chat.assistant.offline import (
     recalling,
     reopening,
     talking,
+    unsupported,
 )
 from chat.assistant.offline.asides import without_aside
 from chat.assistant.offline.clauses import unwrap
@@ -149,15 +150,27 @@ def _read(clause: str, now: datetime) -> Wish:
     again = asking.another_day(clause, now)
     if again is not None:
         return again
+    if cannot := unsupported.unsupported(unwrap(clause).strip(" .!?"), now):
+        return cannot
     if judge(clause, ()) == "irrelevant":
         return OffTopic()
     clause = unwrap(_LEAD_NO.sub("", unwrap(clause)))
-    clause = without_aside(_WONDERING.sub("", clause))
+    whole = _WONDERING.sub("", clause)
+    clause = without_aside(whole)
+    aside = whole[len(clause) :].strip(" ,;.()-")
     clause = _CLEFT.sub(r"\g<did> the \g<thing>", clause)
     if last := _ADD_LAST.match(clause.strip(" .!?")):
         clause = last["what"] if adding.announced(last["what"]) else f"add {last['what']}"
     clause = _TURNED.sub(r"\g<verb> \g<ref>", clause.strip(" .!") if _TURNED.match(clause) else clause)
     plain = clause.strip(" .!")
+    wish = unsupported.unless_about_tasks(_understood(clause, plain, now), plain)
+    if isinstance(wish, Add) and wish.drafts and aside and wish.drafts[-1].description is None:
+        # What is told beside a task is no part of its title, and not lost either.
+        return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], description=aside)))
+    return wish
+
+
+def _understood(clause: str, plain: str, now: datetime) -> Wish:
     return (
         _about_talk(clause, plain)
         or _inner(plain, now)
@@ -215,7 +228,9 @@ def _inner(plain: str, now: datetime) -> Wish | None:
 def _ordered(plain: str, now: datetime) -> Wish | None:
     """Read orders that say plainly what is to be done."""
     changed = changing.change(plain, now)
-    if changed is not None and (changed.description is not None or changed.clear_due or changed.lacks == "description"):
+    if changed is not None and (
+        changed.description is not None or changed.clear_due or changed.clear_time or changed.lacks == "description"
+    ):
         return changed
     reopened = reopening.reopen(plain, now)
     if reopened is not None and not reopened.statement:

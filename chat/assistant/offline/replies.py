@@ -39,6 +39,11 @@ def missing(number: int, outcome: Outcome) -> str:
     return failure(outcome)
 
 
+def no_such(words: str) -> str:
+    """Say that a day or an hour does not exist."""
+    return f"There is no {safe(words)}."
+
+
 def count(number: int, kind: str = "") -> str:
     """Return "3 open tasks", "1 task", "no tasks"."""
     noun = "task" if number == 1 else "tasks"
@@ -78,11 +83,13 @@ def details(task: Task, today: date) -> str:
     return "".join(f" · {part}" for part in parts)
 
 
-def note(values: Mapping[str, object]) -> str:
-    """Return what a change says of the note."""
+def note(values: Mapping[str, object], before: str | None) -> str:
+    """Return what a change says of the note, and of the one that was there before."""
     if "description" not in values:
         return ""
-    return f" · note: “{safe(str(values['description']))}”" if values["description"] else " · without its note"
+    new, lost = str(values["description"] or ""), before or ""
+    said = f" · note: “{safe(new)}”" if new else " · without its note"
+    return said if not lost or new.startswith(lost) else f"{said} (it was “{safe(lost)}”)"
 
 
 def line(task: Task, today: date) -> str:

@@ -50,23 +50,38 @@ _ASIDE = re.compile(
     r",?\s*(?:(?:at )?the same time|same (?:time|hour)|instead(?: of .+)?|rather than .+|not .+|now|please|this time)\b",
     re.I,
 )
-# "Move the report to Tuesday and the slides to Wednesday" is two orders.
-_EACH = re.compile(
-    r"^(?P<verb>(?:\w+,? )?(?:move|reschedule|postpone|push|shift|change))\s+(?P<ref>.+?)\s+to\s+(?P<when>.+?)"
-    r"(?:,? and|,)\s+(?P<ref2>\S.*?)\s+to\s+(?P<when2>.+?)[.!]?$",
+# "Move the report to Tuesday and the slides to Wednesday" is two orders, and so is "set 1 high and 2 low".
+_SETTING = re.compile(
+    r"^(?P<verb>(?:\w+,? )?(?:move|reschedule|postpone|push|shift|change|set|make|give|mark|put))\s+(?P<rest>\S.*?)[.!]?$",
     re.I,
 )
+_AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.I)
+_LEVEL = r"(?:very )?(?:high|low|normal|medium|urgent|important|top|highest|lowest)(?: priority)?"
+_SET = re.compile(rf"^(?P<ref>\S.*?)\s+(?:(?:(?:to|as|at)\s+)?(?P<level>{_LEVEL})|(?:to|due)\s+(?P<when>\S.*))$", re.I)
+_LED = re.compile(r"(?:the )?(?P<what>priority|due date|date|deadline) (?:of|for|on) ", re.I)
 _FILLER = re.compile(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earliest|latest)\b|\W", re.I)
 
 
-def each_moved(text: str, now: datetime) -> str:
-    """Return the text with an order that moves two tasks to a day each as two orders."""
-    found = _EACH.match(text)
-    if found is None or not all(_is_time(found[part], now) for part in ("when", "when2")):
+def each_set(text: str, now: datetime) -> str:
+    """Return the text with an order that gives several tasks a day or a priority each as several orders."""
+    found = _SETTING.match(text)
+    if found is None:
         return text
-    return "; ".join(
-        f"{found['verb']} {found[ref]} to {found[when]}" for ref, when in (("ref", "when"), ("ref2", "when2"))
-    )
+    orders, piece = [], ""
+    led = _LED.match(found["rest"])
+    rest = found["rest"][led.end() :] if led else found["rest"]
+    for part, joint in zip([*_AND.split(rest)], [*(each[0] for each in _AND.finditer(rest)), ""], strict=True):
+        piece += part
+        one = _SET.match(piece)
+        if _SETTING.match(part):
+            return text
+        if one is None or not (one["level"] or _is_time(one["when"], now)):
+            # "Milk and eggs to Friday" is one.
+            piece += joint
+            continue
+        orders.append(f"{found['verb']} {led[0] if led else ''}{one['ref']} to {one['level'] or one['when']}")
+        piece = ""
+    return "; ".join(orders) if len(orders) > 1 and not piece else text
 
 
 def _is_time(text: str, now: datetime) -> bool:

@@ -294,9 +294,12 @@ def new_values(task: Task, wish: Change, desk: DialogState) -> dict[str, object]
     if wish.description is not None and wish.description != (task.description or ""):
         # A further note does not wipe out the one there is.
         kept = f"{task.description}\n" if wish.appended and task.description else ""
-        values["description"] = f"{kept}{wish.description}"[:1000]
+        values["description"] = f"{kept}{wish.description}"
     if wish.priority and wish.priority != task.priority:
         values["priority"] = wish.priority
+    if wish.clear_time:
+        # A date alone drops the time of day.
+        return values | ({"due_date": task.due_date.isoformat()} if task.due_date and task.due_time else {})
     if wish.clear_due:
         if task.due_date:
             values["clear_due"] = True

@@ -26,6 +26,10 @@ _LEVELS: dict[str, Priority] = {
     "p1": "high",
     "p2": "normal",
     "p3": "low",
+    "p4": "low",
+    "!!2": "normal",
+    "!!3": "low",
+    "!!4": "low",
 }
 _LEAD = (
     r"(?:(?:,|;|-|\band\b|\bbut\b)\s*){0,8}+(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
@@ -45,6 +49,10 @@ _FORMS = (
         re.I,
     ),
     re.compile(r"^(?P<level>urgent|important|high|low|critical)\s*(?::|!+|-)\s*", re.I),
+    re.compile(
+        r"(?<=\s)(?<!\ba )(?<!\bthe )(?P<level>p[1-4]|!![1-4]?)"
+        r"(?=\s*(?:$|[,;.#@])|\s+(?:today|tonight|tomorrow|next|this|on|by|at|due|in|\w+day|\d)\b)"
+    ),
     re.compile(r"[,(]\s*(?P<level>urgent|important|high|low|normal|medium)\s*[)!]*\s*$", re.I),
     re.compile(r"(?P<level>\basap\b|\bas soon as possible\b|\burgently\b|!!+)", re.I),
 )

@@ -9,8 +9,10 @@ from typing import TypeVar
 from chat.assistant.offline import adding, ellipsis, limits, talking
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.calendar import week_start
+from chat.assistant.offline.checklists import Checklist, read_checklist
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
+from chat.assistant.offline.dates import NO_DAY, NO_HOUR, Impossible, find_impossible, with_stand_in
 from chat.assistant.offline.discourse import Thread, without_kindness
 from chat.assistant.offline.intents import (
     Add,
@@ -18,6 +20,8 @@ from chat.assistant.offline.intents import (
     Change,
     Complete,
     Delete,
+    Doubt,
+    Draft,
     Foreign,
     Inspect,
     Mention,
@@ -29,13 +33,14 @@ from chat.assistant.offline.intents import (
     Wish,
 )
 from chat.assistant.offline.reading import read_clause
-from chat.assistant.offline.rescheduling import each_moved
+from chat.assistant.offline.rescheduling import each_set
 from chat.assistant.offline.words import Message, prepare
+from chat.assistant.relevance import judge
 
 T = TypeVar("T")
 
 # These hold words of the person; the other texts in a wish are our own.
-_TYPED = frozenset({"title", "description", "phrase", "text", "about", "old"})
+_TYPED = frozenset({"title", "description", "phrase", "text", "about", "old", "doubt", "words"})
 _CONDITION = re.compile(
     r"^\W*(?:(?:if|in case)(?! (?:you|possible|that's|it's (?:ok|okay|fine|possible)))|when(?!'s)|once|unless|as soon as|after)\s"
     r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S",
@@ -57,6 +62,11 @@ _LABELLED_NOTE = re.compile(
     re.I | re.S,
 )
 _DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
+_THESE = re.compile(
+    r"\b(?:these|those|them|the following|following)(?: tasks| ones| items| things| todos)?\b|\b(?:my |the )?(?:tasks|ones|items)$",
+    re.I,
+)
+_ASKED = re.compile(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)", re.I)
 _FEW = 6
 # Characters of a message, and of a sentence in it: the rules take time with the square of it.
 LONGEST, LONGEST_CLAUSE = 1000, 600
@@ -72,15 +82,20 @@ def understand(said: str, now: datetime) -> list[Wish]:
 def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
     if len(said) > LONGEST:
         return (Vague(said),)
+    checklist = read_checklist(said)
+    if checklist is not None and (listed := _listed(checklist, now)):
+        return listed
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
     thread = Thread(without_kindness(limits.without_repetition(message.text)))
-    clauses = split_clauses(each_moved(settled(thread.text, now), now))
+    clauses = split_clauses(each_set(settled(thread.text, now), now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
         return (Vague(said),)
-    for clause in clauses:
+    for said_clause in clauses:
         checkpoint()
+        impossible = find_impossible(said_clause, now)
+        clause = with_stand_in(said_clause, impossible) if impossible else said_clause
         if _forbidden(clause):
             wishes.append(Foreign())
             clause = talking.without_command(clause)
@@ -92,12 +107,16 @@ def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
         if wishes and isinstance(wishes[-1], Add) and (noted := _noted(wishes[-1], clause, now)):
             wishes[-1] = revealed(noted, message)
             continue
-        for said_here in read_clause(clause, now):
+        for read_here in read_clause(clause, now):
+            said_here = _doubted(read_here, impossible) if impossible else read_here
             wish = thread.link(said_here, clause, now)
             if wish is None:
                 continue
             last = wishes[-1] if wishes else None
-            if isinstance(wish, Vague) and wish.more and isinstance(last, Add):
+            if isinstance(wish, Vague) and not wish.more and isinstance(last, Add) and (told := _told_of(last, wish)):
+                wishes.pop()
+                wish = told
+            elif isinstance(wish, Vague) and wish.more and isinstance(last, Add):
                 wish = adding.add(wish.text, now, free=True) or wish
             elif isinstance(wish, Add) and not wish.drafts and isinstance(last, Vague):
                 # "I owe Dave money, remind me on Thursday": what was said just before is the task.
@@ -121,6 +140,52 @@ def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
     return tuple(_unforced(_tidied(wishes))) or (Vague(said),)
 
 
+def _listed(checklist: Checklist, now: datetime) -> tuple[Wish, ...]:
+    """Return what a pasted list wishes for: a task for each item, or what its first line orders to be done with each."""
+    intro = unwrap(prepare(checklist.intro).text.rstrip(" :"))
+    wishes = read_clause(intro, now) if intro else []
+    if _forbidden(intro) or any(isinstance(wish, OffTopic) for wish in wishes) or _ASKED.search(intro):
+        return ()
+    if any(isinstance(wish, Talk) and wish.kind == "keep" for wish in wishes):
+        return tuple(wishes)
+    after = _understood(checklist.rest, now, week_start()) if checklist.rest else ()
+    rest = [wish for wish in after if not isinstance(wish, Talk | Answer)]
+    if any(isinstance(wish, Complete | Delete | Change | Reopen) for wish in wishes):
+        form = intro if _THESE.search(intro) else f"{intro} these"
+        orders = [f'"{item}"'.join(_THESE.split(form, maxsplit=1)) for item, _ in checklist.items]
+        return (*(wish for order in orders for wish in _understood(order, now, week_start())), *rest)
+    if checklist.orders:
+        return (*(wish for text, _ in checklist.items for wish in _understood(text, now, week_start())), *rest)
+    message = prepare("\n".join(text for text, _ in checklist.items))
+    texts = message.text.split("\n")
+    if len(texts) != len(checklist.items):
+        return ()
+    unread = [find_impossible(text, now) for text in texts]
+    texts = [with_stand_in(text, each) if each else text for text, each in zip(texts, unread, strict=True)]
+    items = [(text, done) for text, (_, done) in zip(texts, checklist.items, strict=True)]
+    drafts = adding.listed(items, intro, now).drafts
+    drafts = tuple(_draft_doubted(draft, each) if each else draft for draft, each in zip(drafts, unread, strict=True))
+    return (revealed(Add(drafts), message), *rest)
+
+
+def _doubted(wish: Wish, impossible: Impossible) -> Wish:
+    """Return a wish without the day or the hour that does not exist, which is asked for anew."""
+    if isinstance(wish, Add):
+        return replace(wish, drafts=tuple(_draft_doubted(draft, impossible) for draft in wish.drafts))
+    if isinstance(wish, Change):
+        otherwise = _draft_doubted(wish.otherwise, impossible) if wish.otherwise else None
+        return replace(wish, day=None, at=None, lacks="due", doubt=impossible.words, otherwise=otherwise)
+    return Doubt(impossible.words)
+
+
+def _draft_doubted(draft: Draft, impossible: Impossible) -> Draft:
+    if not impossible.is_hour:
+        return replace(draft, day=None, at=None, doubt=impossible.words) if draft.day == NO_DAY else draft
+    if draft.at != NO_HOUR:
+        return draft
+    return replace(draft, day=draft.day if impossible.of_day else None, at=None, doubt=impossible.words)
+
+
 def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
     """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
     if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := ellipsis.fragment(dated["when"], now)):
@@ -129,6 +194,16 @@ def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
     if found is None or not wish.drafts or wish.drafts[-1].description:
         return None
     return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], description=found["text"].strip(" .\"'"))))
+
+
+def _told_of(wish: Add, said: Vague) -> Add | None:
+    """Return the wish with a sentence that only tells more of its task as the note: "Buy milk. The one in glass"."""
+    text = said.text.strip(" .!")
+    if not wish.drafts or wish.drafts[-1].description or text.endswith("?") or _AS_TASK.match(unwrap(text)):
+        return None
+    if judge(text, ()) == "irrelevant":
+        return None
+    return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], description=text)))
 
 
 def _says_again(last: Wish, wish: Wish) -> bool:

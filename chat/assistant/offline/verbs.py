@@ -8,13 +8,13 @@ _COMMON = words(
     apply archive arrange ask assemble attend babysit back backup bake bathe begin bill book bring brush build buy
     call cancel celebrate change charge check clean code collect compost configure confirm contact cook copy cut
     cycle debug declutter defrost deliver deploy deposit design discuss do donate download draft drive drop dust
-    edit email empty exchange exercise feed file fill find finish fix fold follow get go grab groom hand hang
-    harvest hire install interview invite invoice iron label laminate learn lease load mail make marinate measure
+    edit email empty exchange exercise export feed file fill find finish fix fold follow get go grab groom hand hang
+    harvest hire install interview invite invoice iron label laminate learn lease load log mail make marinate measure
     meditate meet memorize merge message migrate mop move mow negotiate onboard order organise organize outline pack
     paint park pay phone pick pick-up plan plant polish post practice prepare present print proofread prune publish
-    purchase put rake read recycle refactor refill register rehearse release renew rent repair replace reply
-    research respond restock return review revise ring run scan schedule scrub see sell send set shave shop shovel
-    sign sort start stock stretch study submit summarize sweep swim take tell test text throw tidy train transfer
+    purchase put rake read record recycle refactor refill register rehearse release renew rent repair replace reply
+    research respond restock return review revise ring run scan schedule scrub see sell send set share shave shop shovel
+    sign sort split start stock stretch study submit summarize sweep swim take tell test text throw tidy train transfer turn
     translate trim troubleshoot unload unpack update upgrade upload vacuum visit volunteer vote walk wash watch
     water wax withdraw wrap write
     """

@@ -33,7 +33,7 @@ PROPER = words(
     lift lint listed listen listing lists lost made makes marked marker market marking marks mart masks mist
     mondays moved mover moves movie movies moving neat needed needle needs nerd nest next nightly normally
     normals past pendant pleased pleases posted postponed priorities remain remainder remains remembered
-    remembering remembers reminded reminders reminding reminds removed removes renamed replete saturdays seed
+    remembering remembers reminded reminders reminding reminds removed removes renamed renumber renumbered replete saturdays seed
     shoe shoes shop showing shown shows slow snow stow sundays tackle taskmaster tasty text tony tuesdays
     update updated updates urgently weak weekday weekends weekly weeks
     """

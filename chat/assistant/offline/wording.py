@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.adding import clean_title
+from chat.assistant.offline.adding import add, clean_title
 from chat.assistant.offline.dates import find_due
 from chat.assistant.offline.intents import Change
 from chat.assistant.offline.references import POINTED, ref_or_it
@@ -75,7 +75,7 @@ _DESCRIBE = (
         re.I,
     ),
     re.compile(
-        rf"^(?:add|append|attach)\s+(?:to\s+)?(?P<ref>{POINTED}|(?<=to )(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
+        rf"^(?:add|append|attach)\s+to\s+(?P<ref>{POINTED}|(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
         re.I,
     ),
     re.compile(
@@ -90,6 +90,12 @@ _NOTE_MISSING = re.compile(
     r"|of|in)\s+(?P<ref>.+))?$",
     re.I,
 )
+
+_NEW_TASK = re.compile(
+    r"(?:add|create|put|write)\s+(?:an?|another|one more|the)\s+(?:new\s+)?(?:task|to-?do)\s+to\b", re.I
+)
+# These words add to the note that there is; others write it anew.
+_ADDING = re.compile(r"(?:add|append|attach|include|put|leave|write|note|comment|give)\b", re.I)
 
 _ONLY_NOTE = re.compile(rf"(?:an? |the |another |some )*{_NOTE_NOUN}", re.I)
 
@@ -181,19 +187,24 @@ _CALLED = re.compile(r"call (?:\d|one\b|two\b|three\b|four\b|five\b)", re.I)
 _NO_TITLE = re.compile(
     r"(?:(?:one|ones|task|tasks|item|entry|it|that|this|please|again|instead|now|too|then|for me)\s*)+", re.I
 )
+_CHORE = re.compile(r"(?:swap|replace|switch|turn)\b", re.I)
 # "Make it 4" means the hour: nobody calls a task that.
 _HOUR = re.compile(r"(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?", re.I)
 
 
 def described(clause: str, now: datetime) -> Change | None:
     """Read a wish to add a note to a task, or to say something else in it."""
+    if _NEW_TASK.match(clause):
+        return None
     for form in _DESCRIBE:
         if (found := form.match(clause)) and not _ONLY_NOTE.fullmatch(found["text"]):
-            adding = re.match(r"(?:add|append|attach|include|put|leave|write|note|comment)\b", clause, re.I) is not None
             text = found["text"].strip(" \"'")
-            return Change(ref_or_it(found.groupdict().get("ref"), now), description=text, appended=adding)
+            ref = ref_or_it(found.groupdict().get("ref"), now)
+            return Change(ref, description=text, appended=_ADDING.match(clause) is not None)
     found = _NOTE_MISSING.match(clause)
-    return Change(ref_or_it(found["ref"], now), lacks="description") if found else None
+    if found is None:
+        return None
+    return Change(ref_or_it(found["ref"], now), lacks="description", appended=_ADDING.match(clause) is not None)
 
 
 def renamed(clause: str, now: datetime) -> Change | None:
@@ -220,9 +231,11 @@ def renamed(clause: str, now: datetime) -> Change | None:
                 r"(?:\s+(?:instead|please|rather|then|now|from now on|for me))+$", "", found["text"], flags=re.I
             )
             text = clean_title(given) if not quoted(given) else given.strip()
-            return Change(
-                ref_or_it(found.groupdict().get("ref"), now), title=text, loose=clause.lower().startswith("make ")
-            )
+            ref = ref_or_it(found.groupdict().get("ref"), now)
+            # "Swap the tyres for new ones" renames no task where there is none of tyres.
+            chore = add(clause, now, free=True) if ref.phrase and _CHORE.match(clause) else None
+            otherwise = chore.drafts[0] if chore and chore.drafts else None
+            return Change(ref, title=text, loose=clause.lower().startswith("make "), otherwise=otherwise)
     if (found := _MISSPELT.match(clause)) and (words := found["ref"] or found["ref2"]):
         return Change(ref_or_it(words, now), lacks="title")
     if found and not re.search(r"\bwrong$", clause, re.I):

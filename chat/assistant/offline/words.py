@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+from rapidfuzz.distance import OSA
+
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
@@ -39,7 +41,6 @@ _BLANKS = re.compile(r"\s{5,}")
 _SIGNS = re.compile(r"[\s!-/:-@\[-`{-~]{13,}")
 _SYMBOLS = re.compile(r"\W{41,}")
 _MOST_QUOTES = 50
-_FAR = 3
 _ENDINGS = frozenset({"s", "es", "d", "ed", "r", "er", "ing", "ly", "'s"})
 
 
@@ -174,19 +175,6 @@ def _slip(word: str, keyword: str) -> bool:
 def distance(one: str, other: str) -> int:
     """Count the letters to add, drop, replace or swap with a neighbour to get from one word to the other.
 
-    Three stands for any number above two: so only letters that stand at most two places apart are compared.
+    Three stands for any number above two.
     """
-    if abs(len(one) - len(other)) > 2:  # noqa: PLR2004
-        return _FAR
-    width = len(other) + 1
-    older, before = [_FAR] * width, [min(j, _FAR) for j in range(width)]
-    for i, letter in enumerate(one, 1):
-        row = [_FAR] * width
-        row[0] = min(i, _FAR)
-        for j in range(max(1, i - 2), min(width, i + 3)):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other[j - 1]), _FAR)
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == other[j - 1]:
-                cost = min(cost, older[j - 2] + 1)
-            row[j] = cost
-        older, before = before, row
-    return before[-1]
+    return OSA.distance(one, other, score_cutoff=2)

@@ -1,0 +1,56 @@
+"""Recognise a pasted list: an item a line, with bullets, numbers or check boxes."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TICKS = "xX✓✔☑☒✅"
+_BOX = rf"\[(?P<box>[ {_TICKS}]?)\](?=\s)|(?P<sign>[☐□▢⬜{_TICKS[2:]}])\ufe0f?"
+_ITEM = re.compile(
+    rf"^\s*(?:(?P<bullet>[-*+•◦‣▪·–—]|\(?\d{{1,3}}[.)])\s+(?:(?:{_BOX})\s*)?|(?:{_BOX.replace('P<', 'P<lone')})\s*)(?P<text>[^\s].*?)\s*$"
+)
+_IN_ONE_LINE = re.compile(rf"[ \t]+[-*+•]\s+(?=\[[ {_TICKS}]?\]\s)")
+# Orders about tasks there are may stand below one another, too.
+_ABOUT_TASKS = re.compile(
+    r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """A pasted list: what stands before the items, the items with whether each is ticked, and what stands after.
+
+    With `orders` the items are about tasks there are: "1. delete task 3".
+    """
+
+    intro: str
+    items: tuple[tuple[str, bool], ...]
+    rest: str
+    orders: bool
+
+
+def read_checklist(said: str) -> Checklist | None:
+    """Return the list that a message holds; None where it holds none."""
+    lines = [line for line in _IN_ONE_LINE.sub("\n- ", said).splitlines() if line.strip()]
+    intro: list[str] = []
+    items: list[re.Match[str]] = []
+    rest: list[str] = []
+    for line in lines:
+        found = _ITEM.match(line)
+        if found and not rest:
+            items.append(found)
+        elif not items:
+            intro.append(line.strip())
+        else:
+            rest.append(line.strip())
+    boxed = any(item["box"] is not None or item["lonebox"] is not None for item in items)
+    if not items or len(intro) > 1 or (len(items) == 1 and not boxed):
+        return None
+    orders = not boxed and any(_ABOUT_TASKS.search(item["text"]) for item in items)
+    return Checklist(" ".join(intro), tuple(_read(items)), "\n".join(rest), orders)
+
+
+def _read(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:
+    for item in items:
+        box = item["box"] or item["sign"] or item["lonebox"] or item["lonesign"] or ""
+        yield item["text"], bool(box) and box in _TICKS
