@@ -142,6 +142,13 @@ class TurnOut:
     kept: tuple[ToolCallOut, ...]  # changes by earlier versions, which stay
 
     @property
+    def length(self) -> int:
+        """The number of characters it has."""
+        outputs = sum(len(call.output or "") for call in (*self.tools, *self.kept))
+        reply = self.reply.text if self.reply else self.text
+        return len(self.prompt.text) + len(reply) + len(self.reasoning) + outputs
+
+    @property
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.status in ACTIVE

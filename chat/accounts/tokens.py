@@ -181,6 +181,11 @@ def page_of_person(user_id: uuid.UUID, *, after: tuple[datetime, uuid.UUID] | No
     return newest_first(tokens, by="created_at", after=after, limit=limit)
 
 
+def living_token(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken | None:
+    """Return a token of a person's that still holds, or None."""
+    return ApiToken.objects.owned_by(user_id).living(timezone.now()).filter(pk=token_id).first()
+
+
 def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
     """End a token, and what is open with it; one that has ended already stays as it is. Raise NotFound."""
     token = ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id).first()

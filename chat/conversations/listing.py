@@ -1,6 +1,7 @@
 """Where a person's conversations lie: beside the chat, in the archive, in the trash, or about to go there."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from chat.assistant.model_config import name_in_use
 from chat.exceptions import BadCursor
-from chat.infra.pagination import newest_first
+from chat.infra.pagination import newest_first, oldest_first
 from chat.models import Conversation, Turn, User
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import IN_TRASH, leaving, purge_on, trash_on
@@ -21,7 +22,6 @@ from chat.read_models import ConversationOut, Json
 SIDEBAR_SIZE = 20  # chats that a page begins with
 PAGE_SIZE = 50  # chats of each further page
 MAX_SIZE = 1_000  # chats that a page asks for again at once
-LEAVING_SHOWN = 200
 WAITING_COUNTED = 99
 
 
@@ -62,11 +62,6 @@ class ConversationPage:
     lines: tuple[ConversationOut, ...]
     after: ListCursor | None = None
     total: int = 0  # of a list that is counted
-
-    @property
-    def left_out(self) -> int:
-        """How many of a list that is counted are not shown."""
-        return self.total - len(self.lines)
 
     def as_json(self) -> dict[str, Json]:
         """Give a part of the page's list of chats."""
@@ -154,12 +149,10 @@ def trash_of(person: User, *, after: ListCursor | None = None) -> ConversationPa
     return _counted(rows, by="trashed_at", after=after)
 
 
-def leaving_of(person: User) -> ConversationPage:
+def leaving_of(person: User, *, after: ListCursor | None = None) -> ConversationPage:
     """List what goes to the trash within a week, the first to go first."""
     rows = leaving(timezone.now()).owned_by(person.pk)
-    return ConversationPage(
-        tuple(conversations_out(rows.order_by("updated_at", "id")[:LEAVING_SHOWN])), total=rows.count()
-    )
+    return _counted(rows, by="updated_at", after=after, order=oldest_first)
 
 
 def leaving_count(person: User) -> int:
@@ -172,9 +165,15 @@ def terms() -> Terms:
     return Terms(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
 
 
-def _counted(rows: ConversationQuerySet, *, by: str, after: ListCursor | None) -> ConversationPage:
+def _counted(
+    rows: ConversationQuerySet,
+    *,
+    by: str,
+    after: ListCursor | None,
+    order: Callable[..., list[Conversation]] = newest_first,
+) -> ConversationPage:
     seen = (after.time, after.id) if after else None
-    found = newest_first(with_listing_fields(rows), by=by, after=seen, limit=PAGE_SIZE)
+    found = order(with_listing_fields(rows), by=by, after=seen, limit=PAGE_SIZE)
     last = found[PAGE_SIZE - 1] if len(found) > PAGE_SIZE else None
     place = ListCursor(getattr(last, by), last.pk) if last else None
     return ConversationPage(tuple(conversation_out(row) for row in found[:PAGE_SIZE]), place, rows.count())

@@ -33,13 +33,14 @@ from chat.tasks.undo import CallChange, changes_of
 
 TURNS_SHOWN = 10  # of a conversation, until the reader asks for more
 TURNS_LOADED = 25  # at once, of those before
+TEXT_SHOWN = 100_000  # characters of a page's turns, beyond which it has no further ones
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Which turns of a conversation are asked for: the newest, or those before, after or around one of its turns.
 
-    With `since` it is the newest, and all from that turn on.
+    With `since` it is the newest, and all from that turn on. Of long turns there are fewer.
     """
 
     before: uuid.UUID | None = None
@@ -48,7 +49,7 @@ class Part:
     since: uuid.UUID | None = None
     size: int = TURNS_SHOWN
 
-    def cut(self, shown: Sequence[uuid.UUID], lineage: VersionTree, active: int = 0) -> slice:
+    def cut(self, shown: Sequence[uuid.UUID], lineage: VersionTree, active: int = 0) -> "Cut":
         """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
         since = self.since if self.since and lineage.has(self.since) else None
         anchor = self.before or self.after or self.around or since
@@ -56,15 +57,36 @@ class Part:
             raise NotFound("There is no such turn.")
         # Of a turn that was replaced meanwhile, where it would stand.
         at = sum(lineage.seq(pk) < lineage.seq(anchor) for pk in shown) if anchor else 0
-        last = max(len(shown) - max(self.size, active), 0)
+        end = len(shown)
+        last = max(end - max(self.size, active), 0)
         if self.before is not None:
-            return slice(max(at - self.size, 0), at)
+            return Cut(max(at - self.size, 0), at, slice(max(at - 1, 0), at))
         if self.after is not None:
-            return slice(at + 1, at + 1 + self.size)
+            return Cut(min(at + 1, end), min(at + 1 + self.size, end), slice(at + 1, at + 2))
         if self.around is not None:
             start = min(max(at - self.size // 2, 0), last)
-            return slice(start, start + self.size)
-        return slice(min(at, last) if since else last, len(shown))
+            return Cut(start, min(start + self.size, end), slice(at, at + 1))
+        kept = max(end - max(active, 1), 0)
+        return Cut(min(at, last) if since else last, end, slice(min(at, kept) if since else kept, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of the turns of a conversation, of which some are shown however long they are."""
+
+    start: int
+    stop: int
+    kept: slice
+
+    def fitting(self, lengths: Sequence[int]) -> "Cut":
+        """Return as much of it, round what is kept, as is not too long; `lengths` are those of its turns."""
+        start, stop = max(self.kept.start, self.start), min(self.kept.stop, self.stop)
+        left = TEXT_SHOWN - sum(lengths[start - self.start : stop - self.start])
+        while stop < self.stop and (left := left - lengths[stop - self.start]) >= 0:
+            stop += 1
+        while start > self.start and (left := left - lengths[start - 1 - self.start]) >= 0:
+            start -= 1
+        return Cut(start, stop, self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +202,22 @@ def turns_of(
         cut = (part or Part(around=version)).cut([turn.pk for turn in shown], lineage, active)
     except NotFound:
         return None
-    wanted = [turn.pk for turn in shown[cut]]
+    wanted = [turn.pk for turn in shown[cut.start : cut.stop]]
     heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
     # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
     rows = list(Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt"))
     changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
     undone = {change.call_id for change in changes if change.undone}
+    read = tuple(_turns(rows, heirs, lineage, undone))
+    fitting = cut.fitting([turn.length for turn in read])
+    page = read[fitting.start - cut.start : fitting.stop - cut.start]
     return ChatPage(
         id=row.pk,
         conversation=conversation_out(row),
         turns=tuple(_turns(rows, heirs, lineage, undone)),
         changes=changes,
-        earlier=wanted[0] if wanted and cut.start > 0 else None,
-        later=wanted[-1] if wanted and cut.stop < len(shown) else None,
+        earlier=page[0].id if page and fitting.start > 0 else None,
+        later=page[-1].id if page and fitting.stop < len(shown) else None,
         version=version,
     )
 

@@ -17,3 +17,13 @@ def newest_first(
         time, key = after
         rows = rows.filter(Q(**{f"{by}__lte": time}), Q(**{f"{by}__lt": time}) | Q(pk__lt=key))
     return list(rows.order_by(f"-{by}", "-pk")[: limit + 1])
+
+
+def oldest_first(
+    rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID | int] | None, limit: int
+) -> list[M]:
+    """Return rows as `newest_first` does, the oldest first."""
+    if after is not None:
+        time, key = after
+        rows = rows.filter(Q(**{f"{by}__gte": time}), Q(**{f"{by}__gt": time}) | Q(pk__gt=key))
+    return list(rows.order_by(by, "pk")[: limit + 1])

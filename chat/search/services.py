@@ -19,9 +19,11 @@ from psycopg.errors import QueryCanceled
 from chat.exceptions import TimedOut
 from chat.infra.database_limits import statement_timeout
 from chat.infra.limits import ConcurrencyLimit
+from chat.models.conversation import Role
 from chat.models.sql import select
-from chat.search.query import Query, parse
+from chat.search.query import Query, Term, parse
 from chat.search.snippets import READ, Mark, marks, pieces, snippet
+from chat.web.markdown import plain_text
 
 SECONDS = 2.0
 SEARCHES_AT_ONCE = 2  # of a person
@@ -249,5 +251,16 @@ def time_limit() -> Iterator[None]:
 
 
 def _hit(row: _Found, query: Query) -> Hit:
-    shown = None if row.text is None else snippet(row.text, query.wanted)
+    shown = _snippet(row, query.wanted)
     return Hit(*row[:-2], shown, marks(row.title, query.wanted), marks(shown or "", query.wanted))
+
+
+def _snippet(row: _Found, terms: tuple[Term, ...]) -> str | None:
+    """Return what is shown of a message; of a reply, its text without Markdown, unless only the Markdown matches."""
+    if row.text is None:
+        return None
+    written = snippet(row.text, terms)
+    if row.role != Role.ASSISTANT:
+        return written
+    read = snippet(plain_text(row.text), terms)
+    return written if marks(written, terms) and not marks(read, terms) else read

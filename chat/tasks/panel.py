@@ -14,7 +14,7 @@ from chat.models.turn import Decision, Status
 from chat.read_models import task_json
 from chat.tasks import services as tasks
 
-OPEN_SHOWN = 500
+OPEN_SHOWN = 100
 COMPLETED_SHOWN = 50
 # Changes of more tasks than this are not sent: the client loads the panel again.
 CHANGES_SENT = 500

@@ -291,6 +291,33 @@ def test_what_was_said_before_is_read_a_part_at_a_time(owner_client: Client, gro
         assert owner_client.get(path, {"before": str(wrong)}).status_code == 404
 
 
+def test_long_turns_are_read_fewer_at_a_time(owner_client: Client, groceries: Conversation) -> None:
+    turns = [str(talk.say(groceries, f"said-{n}", "x" * 30_000).pk) for n in range(12)]
+    path = f"/c/{groceries.pk}/"
+
+    def read(answer: Any) -> tuple[list[str], str | None]:
+        return [turn["id"] for turn in answer["turns"]], answer["earlier"]
+
+    assert read(state(owner_client, groceries)) == (turns[9:], turns[9])
+    assert read(owner_client.get(f"{path}turns/", {"before": turns[9]}).json()) == (turns[6:9], turns[6])
+    assert read(owner_client.get(f"{path}turns/", {"before": turns[1]}).json()) == (turns[:1], None)
+    # Who has loaded more is told of all that again, and of no more.
+    assert read(owner_client.get(f"{path}state/", {"since": turns[2]}).json()) == (turns[2:], turns[2])
+    assert read(owner_client.get(f"{path}state/", {"since": turns[9]}).json()) == (turns[9:], turns[9])
+    # Without scripts, links lead on.
+    for query, shown in (("before", turns[1:4]), ("after", turns[5:8]), ("turn", turns[4:7])):
+        page = owner_client.get(path, {query: turns[4]}).content.decode()
+        assert re.findall(r'<li class="turn" id="turn-([0-9a-f-]+)"', page) == shown, query
+
+
+def test_a_turn_is_shown_however_long_it_is(owner_client: Client, groceries: Conversation) -> None:
+    turns = [str(talk.say(groceries, f"said-{n}", "x" * 120_000).pk) for n in range(3)]
+    loaded = state(owner_client, groceries)
+    assert ([turn["id"] for turn in loaded["turns"]], loaded["earlier"]) == (turns[2:], turns[2])
+    before = owner_client.get(f"/c/{groceries.pk}/turns/", {"before": turns[2]}).json()
+    assert ([turn["id"] for turn in before["turns"]], before["earlier"]) == (turns[1:2], turns[1])
+
+
 def test_all_turns_that_have_not_ended_are_on_the_page(owner_client: Client, groceries: Conversation) -> None:
     talk.say(groceries, "before")
     for n in range(15):

@@ -65,10 +65,16 @@ def test_a_revoked_token_is_told_of_as_ended(owner_client: Client, owner: User, 
     assert client.get(ME, headers=shown(made.key)).status_code == 401
 
 
-def test_a_link_revokes_nothing(owner_client: Client, owner: User) -> None:
+def test_a_link_asks_and_revokes_nothing(owner_client: Client, outsider_client: Client, owner: User) -> None:
     made = tokens.make(user=owner, name="My script", scopes=["tasks"])
-    assert owner_client.get(f"{PAGE}{made.token.pk}/revoke/")["Location"] == PAGE
+    link = f"{PAGE}{made.token.pk}/revoke/"
+    assert f'href="{link}"' in owner_client.get(PAGE).content.decode()
+    assert f'action="{link}"' not in owner_client.get(PAGE).content.decode()
+    assert "Revoke “My script”?" in owner_client.get(link).content.decode()
     assert tokens.holds(made.token.pk)
+    assert outsider_client.get(link)["Location"] == PAGE
+    tokens.revoke(user_id=owner.pk, token_id=made.token.pk)
+    assert owner_client.get(link)["Location"] == PAGE
 
 
 def test_somebody_elses_tokens_are_neither_shown_nor_revoked(

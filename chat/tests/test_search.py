@@ -139,6 +139,42 @@ def test_a_title_alone_is_found_without_a_message(owner: User) -> None:
     assert [hit.id for hit in services.search(user_id=owner.pk, words="plumber", limit=5)] == [begun.id]
 
 
+REPLY = """## Plan
+
+- [ ] buy **oat milk** at `shop.sh`, see [the *list*](https://x.example/list)
+
+| a | b |
+|---|---|
+| 1 | 2 |"""
+
+
+def test_a_reply_is_shown_without_the_marks_of_markdown(owner: User) -> None:
+    talk = conversation(owner, "Groceries")
+    say(talk, "what to buy, **please**", REPLY)
+    (hit,) = services.search(user_id=owner.pk, words='"oat milk at shop"', limit=1)
+    assert hit.snippet == "Plan buy oat milk at shop.sh, see the list a b 1 2"
+    assert [text for text, marked in hit.snippet_pieces if marked] == ["oat milk at shop"]
+    # What a person writes is shown as it was written, here as in the chat.
+    (hit,) = services.search(user_id=owner.pk, words="please", limit=1)
+    assert hit.snippet == "what to buy, **please**"
+
+
+def test_what_only_the_address_of_a_link_has_is_marked_there(owner: User) -> None:
+    say(conversation(owner, "Groceries"), "what to buy", REPLY)
+    (hit,) = services.search(user_id=owner.pk, words="x.example", limit=1)
+    assert [text for text, marked in hit.snippet_pieces if marked] == ["x.example"]
+
+
+@pytest.mark.parametrize(
+    "text", ["> " * 100 + "milk", "milk <b>bold</b> & 1 < 2", "milk \\* `a <i> b`", "[milk](x) ![oat](y)"]
+)
+def test_whatever_a_reply_holds_is_shown(owner: User, text: str) -> None:
+    say(conversation(owner, "Groceries"), "what to buy", text)
+    (hit,) = services.search(user_id=owner.pk, words="milk", limit=1)
+    assert "milk" in (hit.snippet or "")
+    assert "&lt;" not in (hit.snippet or "") and "</" not in (hit.snippet or "").replace("</b>", "")
+
+
 def test_the_newest_message_of_each_conversation_is_shown_and_the_newest_conversation_first(owner: User) -> None:
     old, new = conversation(owner, "old"), conversation(owner, "new", at=timezone.now() + timedelta(hours=1))
     say(old, "balloons", "balloons again")

@@ -90,7 +90,8 @@ def chats(request: PersonRequest) -> HttpResponse:
 def trash(request: PersonRequest) -> HttpResponse:
     """Show what goes to the trash soon, and what is in it."""
     listed = listing.trash_of(request.user, after=_place(request))
-    return _page(request, "trash", leaving=listing.leaving_of(request.user), trash=listed)
+    leaving = listing.leaving_of(request.user, after=_place(request, "leaving"))
+    return _page(request, "trash", leaving=leaving, trash=listed)
 
 
 @require_GET
@@ -147,10 +148,10 @@ def empty(request: PersonRequest) -> HttpResponse:
     return redirect("trash")
 
 
-def _place(request: HttpRequest) -> listing.ListCursor | None:
+def _place(request: HttpRequest, name: str = "after") -> listing.ListCursor | None:
     """Return the cursor in a URL. Raise Http404 for an invalid one."""
     try:
-        return listing.ListCursor.parse(request.GET.get("after", ""))
+        return listing.ListCursor.parse(request.GET.get(name, ""))
     except BadCursor as error:
         raise Http404(error.detail) from None
 

@@ -1,5 +1,6 @@
 """Render Markdown for readers without scripts, with the result of `static/js/markdown.js`."""
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ ADDRESS = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 CONTAINERS = re.compile(r"[ \t]*(>|(?:[-+*]|\d{1,9}[.)])(?=[ \t]))")
 # Newlines beside these are not text; others within a paragraph are shown as line breaks.
 BESIDE_BLOCKS = re.compile(r"\n?(</?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?")
+TAG = re.compile(r"<[^>]*>")
 IMAGE = re.compile(r'<img src="([^"]*)" alt="([^"]*)"(?: title="[^"]*")? />')
 BOXES = {
     '<input type="checkbox" checked="" disabled="" />': '<input type="checkbox" checked disabled aria-label="Done">',
@@ -53,13 +55,11 @@ def render(text: str) -> SafeString:
     """Return the HTML of a text, sanitised; an empty one if it is nested too deeply."""
     if levels(text) > MOST_LEVELS:
         return mark_safe("")
-    # Without a newline at its end, comrak leaves out that of code which is not closed.
-    html = render_markdown(f"{text}\n", extension_options=_extensions(), render_options=_options())
-    html = BESIDE_BLOCKS.sub(r"\1", IMAGE.sub(_link, html))
+    rendered = BESIDE_BLOCKS.sub(r"\1", _rendered(text))
     for written, labelled in BOXES.items():
-        html = html.replace(written, labelled)
+        rendered = rendered.replace(written, labelled)
     clean = nh3.clean(
-        html,
+        rendered,
         tags=TAGS,
         attributes=ATTRIBUTES,
         attribute_filter=_keep,
@@ -67,6 +67,20 @@ def render(text: str) -> SafeString:
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
     return mark_safe(clean)  # noqa: S308 - sanitised
+
+
+def plain_text(text: str) -> str:
+    """Return what a reader sees of a text; the text itself if it is nested too deeply."""
+    if levels(text) > MOST_LEVELS:
+        return text
+    return html.unescape(TAG.sub("", _rendered(text)))
+
+
+def _rendered(text: str) -> str:
+    """Return the HTML of a text, not sanitised, with links in place of images."""
+    # Without a newline at its end, comrak leaves out that of code which is not closed.
+    rendered = render_markdown(f"{text}\n", extension_options=_extensions(), render_options=_options())
+    return IMAGE.sub(_link, rendered)
 
 
 def levels(text: str) -> int:

@@ -86,9 +86,10 @@ def look_after_tokens(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def revoke(request: PersonRequest, token_id: uuid.UUID) -> HttpResponse:
-    """End a token of one's own."""
-    if request.method != "POST":  # who was sent here after signing in
-        return redirect("tokens")
+    """Ask before a token of one's own ends, and end it."""
+    if request.method != "POST":
+        token = tokens.living_token(user_id=request.user.pk, token_id=token_id)
+        return render(request, "accounts/token_revoke.html", {"token": token}) if token else redirect("tokens")
     try:
         token = tokens.revoke(user_id=request.user.pk, token_id=token_id)
     except NotFound as error:

@@ -17,6 +17,7 @@ import { numbersOf, pretty, wish } from "./toolcalls.js";
  * @property {Named[] | null} tasks  those it is about; null where it is about something else
  * @property {string} approve
  * @property {string} decline
+ * @property {any} [arguments]   of the call, where it is about something else
  * @property {boolean} danger   what is done cannot be undone here
  */
 
@@ -32,7 +33,9 @@ const SCROLLS_FROM = 6;
 export function question(call, tasks) {
   const numbers = numbersOf(call);
   const wanted = wish(call);
-  if (numbers === null) return { text: `Allow ${wanted}?`, tasks: null, approve: "Allow", decline: "Decline", danger: false };
+  if (numbers === null) {
+    return { text: `Allow ${wanted}?`, tasks: null, arguments: call.arguments, approve: "Allow", decline: "Decline", danger: false };
+  }
   const known = new Map(tasks.map((task) => [task.number, task]));
   return {
     text: `${wanted[0].toUpperCase()}${wanted.slice(1)}?`,
@@ -44,15 +47,6 @@ export function question(call, tasks) {
     decline: numbers.length === 1 ? "Keep it" : "Keep them",
     danger: true,
   };
-}
-
-/**
- * Say what becomes of the questions that wait when a message is sent.
- * @param {Question[]} questions
- */
-export function declining(questions) {
-  if (questions.length === 1) return `Your decision is still wanted: “${questions[0].text}” Sending this message declines it.`;
-  return `${questions.length} decisions of yours are still wanted. Sending this message declines them.`;
 }
 
 /**
@@ -74,7 +68,6 @@ export class ApprovalCard {
    * @param {string} zone
    */
   constructor(call, decide, zone) {
-    this.call = call;
     this.zone = zone;
     this.drawn = "";
     this.title = h("p", { class: "approval__title" });
@@ -104,7 +97,8 @@ export class ApprovalCard {
   }
 
   /** @param {Question} asked */
-  draw({ text, tasks, approve, decline, danger }) {
+  draw(asked) {
+    const { text, approve, decline, danger } = asked;
     this.element.classList.toggle("approval--danger", danger);
     this.approve.classList.toggle("button--danger", danger);
     this.approve.classList.toggle("button--primary", !danger);
@@ -112,8 +106,18 @@ export class ApprovalCard {
     this.title.textContent = text;
     this.approve.textContent = approve;
     this.decline.textContent = decline;
-    place(this.about, [tasks ? taskList(tasks, wallClock(new Date(), this.zone)) : h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(this.call.arguments))]);
+    place(this.about, [aboutOf(asked, this.zone)]);
   }
+}
+
+/**
+ * Show what a question is about.
+ * @param {Question} asked
+ * @param {string} zone
+ */
+export function aboutOf({ tasks, arguments: given }, zone) {
+  if (tasks) return taskList(tasks, wallClock(new Date(), zone));
+  return h("pre", { class: "tool__detail", tabindex: 0, "aria-label": "Arguments" }, pretty(given));
 }
 
 /**

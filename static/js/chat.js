@@ -1,9 +1,10 @@
 // @ts-check
 /** The chat page: one state, changed by frames and by the person, drawn at most once a frame of the screen. */
 
-import { declining, question } from "./approval.js";
+import { question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList, setUpSearch } from "./conversations.js";
+import { agrees, DecisionDialog } from "./decision.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
@@ -22,6 +23,7 @@ import { hasEnded, isAwaited } from "./turn.js";
 
 const ANNOUNCED = 600;
 const REFRESH_AGAIN = 2_000;
+const DRAWN_WITHIN = 500;
 // After so long without a connection, what the page was loaded with is old.
 const LATE = 5_000;
 const MOVED_ON = "The conversation went another way meanwhile.";
@@ -71,13 +73,14 @@ class ChatPage {
       signedOut: () => this.showTrouble("signed out"),
       warn: (detail) => this.warn(detail),
     });
+    this.decision = new DecisionDialog(zone);
     const draft = new Draft(this.state.conversation ? id : "new");
     this.composer = new Composer({ send: (text) => this.send(text), stop: () => this.stop() }, draft);
     this.transcript = new Transcript(byId("transcript"), {
       retry: (turnId) => this.retry(turnId),
       decide: (turnId, callId, approve) => this.decide(turnId, callId, approve),
       save: (messageId, text) => this.save(messageId, text),
-      resend: (item) => this.resend(item),
+      resend: (item) => void this.mayDecline("send", () => this.resend(item)),
       edit: (item) => this.edit(item),
       discard: (item) => this.discard(item),
       rescue: (lost) => this.rescue(lost),
@@ -99,7 +102,7 @@ class ChatPage {
     setUpDrawers();
     setUpSearch(this.zone);
     for (const example of document.querySelectorAll("[data-example]")) {
-      example.addEventListener("click", () => this.send(example.textContent ?? ""));
+      example.addEventListener("click", () => void this.send(example.textContent ?? ""));
     }
     document.querySelector("[data-signs-out]")?.addEventListener("submit", forget);
     document.getElementById("later")?.remove();
@@ -107,6 +110,7 @@ class ChatPage {
     this.scroll?.follow();
     void this.goToPlace();
     this.moreChats?.watch();
+    this.tasks?.more?.watch();
     this.earlier?.watch();
     this.connection?.start();
     // Relative times and what is overdue change by themselves.
@@ -172,18 +176,40 @@ class ChatPage {
   }
 
   /**
-   * Send a message; where it would decline what waits for a decision, ask first. Tell whether it is sent.
+   * Send a message; return whether it is sent, or was an approval.
    * @param {string} text
    */
-  send(text) {
-    const awaited = this.awaited();
-    if (awaited.length === 0) this.deliver(text);
-    else this.composer?.ask(declining(awaited.map((call) => question(call, this.state.tasks))), text, () => this.deliver(text));
-    return awaited.length === 0;
+  async send(text) {
+    const answer = await this.mayDecline("send", () => this.deliver(text), text);
+    return answer === "decline" || (answer === "approve" && agrees(text));
   }
 
+  /**
+   * Do what declines that which waits for a decision; where something does, ask first.
+   * @param {string} verb
+   * @param {() => void} act
+   * @param {string} [text]   what would be sent, which may be an answer
+   * @returns {Promise<import("./decision.js").Answer>}   `decline` where it is done
+   */
+  async mayDecline(verb, act, text = "") {
+    const awaited = this.awaited();
+    const how = { verb, agreed: agrees(text) };
+    const answer = awaited.length === 0 || !this.decision ? "decline" : await this.decision.ask(this.questions(), how);
+    if (answer === "decline") act();
+    const decided = answer === "approve" && awaited.map(({ turn, call }) => this.decide(turn, call.call_id, true));
+    return decided && !decided.every(Boolean) ? "cancel" : answer;
+  }
+
+  /** The calls that wait for a decision, but for those about which one is on its way. */
   awaited() {
-    return this.state.turns.flatMap((turn) => (turn.status === "waiting" ? turn.tools.filter(isAwaited) : []));
+    const waiting = this.state.turns.filter((turn) => turn.status === "waiting");
+    return waiting.flatMap((turn) => turn.tools
+      .filter((call) => isAwaited(call) && !this.deciding.has(call.call_id))
+      .map((call) => ({ turn: turn.id, call })));
+  }
+
+  questions() {
+    return this.awaited().map(({ call }) => question(call, this.state.tasks));
   }
 
   /** @param {string} text */
@@ -195,39 +221,49 @@ class ChatPage {
     this.draw();
   }
 
-  showMoreTasks() {
+  /** Load more open tasks; return whether some came. */
+  async showMoreTasks() {
+    const before = this.state.tasks.length;
     this.openTasks = wanted(this.state.tasks.filter((task) => !task.is_completed).length);
-    void this.refresh();
+    await this.refresh();
+    return this.state.tasks.length > before;
   }
 
   /** @param {string} turnId */
   retry(turnId) {
-    this.connection?.send(frameOf(this.outbox.add({ retry_of: turnId })));
-    if (HOVERS.matches) this.composer?.focus();
-    this.draw();
+    void this.mayDecline("regenerate", () => {
+      this.connection?.send(frameOf(this.outbox.add({ retry_of: turnId })));
+      if (HOVERS.matches) this.composer?.focus();
+      this.draw();
+    });
   }
 
   /**
-   * Say a message otherwise than it was said.
+   * Say a message otherwise than it was said; return whether it is sent.
    * @param {string} messageId
    * @param {string} text
    */
-  save(messageId, text) {
-    for (const item of this.outbox.items) if (item.edit_of === messageId) this.outbox.remove(item.client_id);
-    this.connection?.send(frameOf(this.outbox.add({ text, edit_of: messageId })));
-    if (HOVERS.matches) this.composer?.focus();
-    this.draw();
+  async save(messageId, text) {
+    const answer = await this.mayDecline("send", () => {
+      for (const item of this.outbox.items) if (item.edit_of === messageId) this.outbox.remove(item.client_id);
+      this.connection?.send(frameOf(this.outbox.add({ text, edit_of: messageId })));
+      if (HOVERS.matches) this.composer?.focus();
+      this.draw();
+    });
+    return answer === "decline";
   }
 
   /**
+   * Send a decision; return whether there was a connection.
    * @param {string} turnId
    * @param {string} callId
    * @param {boolean} approve
    */
   decide(turnId, callId, approve) {
-    if (!this.connection?.send({ type: "approval.decide", turn_id: turnId, call_id: callId, approve })) return;
+    if (!this.connection?.send({ type: "approval.decide", turn_id: turnId, call_id: callId, approve })) return false;
     this.deciding.add(callId);
     this.draw();
+    return true;
   }
 
   /** @param {import("./outbox.js").Unsent} item */
@@ -453,10 +489,16 @@ class ChatPage {
   }
 
   draw() {
-    this.drawing ||= requestAnimationFrame(() => {
+    if (this.drawing) return;
+    const drawn = () => {
+      cancelAnimationFrame(this.drawing);
+      clearTimeout(late);
       this.drawing = 0;
       this.render();
-    });
+    };
+    // A tab in the background gets no frames, and its title counts what waits.
+    const late = setTimeout(drawn, DRAWN_WITHIN);
+    this.drawing = requestAnimationFrame(drawn);
   }
 
   render() {
@@ -469,8 +511,8 @@ class ChatPage {
     this.shelf?.show(state);
     this.model?.show(state);
     this.composer?.showStop(state.turns.some((turn) => turn.status === "running" || turn.status === "waiting"));
-    // Decided meanwhile, in another tab maybe: nothing is declined any more.
-    if (this.awaited().length === 0) this.composer?.answer(false);
+    // Decided meanwhile, in another tab maybe.
+    this.decision?.show(this.questions());
     byId("empty").hidden = state.turns.length > 0 || this.outbox.items.length > 0;
     this.showTitle(state.conversation?.title || "New chat", state.waiting.length);
     this.scroll?.settle();

@@ -7,7 +7,7 @@ const COUNT_FROM = 0.9;
 
 export class Composer {
   /**
-   * @param {{send: (text: string) => boolean, stop: () => void}} actions  `send` tells whether the text is sent
+   * @param {{send: (text: string) => Promise<boolean>, stop: () => void}} actions  `send` returns whether the text is done with
    * @param {import("./outbox.js").Draft} draft
    */
   constructor(actions, draft) {
@@ -26,15 +26,9 @@ export class Composer {
     this.field.addEventListener("keydown", (event) => this.key(event));
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.submit();
+      void this.submit();
     });
     this.stopButton.addEventListener("click", () => actions.stop());
-    this.question = byId("send-question");
-    /** @type {(() => void) | null} */
-    this.asked = null;
-    byId("send-anyway").addEventListener("click", () => this.answer(true));
-    byId("send-not").addEventListener("click", () => this.answer(false));
-    this.question.addEventListener("keydown", (event) => event.key === "Escape" && this.answer(false));
     this.changed();
   }
 
@@ -42,40 +36,13 @@ export class Composer {
   key(event) {
     if (!sends(event)) return;
     event.preventDefault();
-    this.submit();
+    void this.submit();
   }
 
-  submit() {
+  async submit() {
     const text = this.field.value.trim();
     if (text === "" || lengthOf(text) > this.limit) return;
-    if (this.actions.send(text)) this.put("");
-  }
-
-  /**
-   * Ask before a message is sent; what is written stays until then.
-   * @param {string} question
-   * @param {string} text
-   * @param {() => void} send
-   */
-  ask(question, text, send) {
-    this.asked = () => {
-      if (this.field.value.trim() === text) this.put("");
-      send();
-    };
-    byId("send-question-text").textContent = question;
-    this.question.hidden = false;
-    // First what changes nothing.
-    byId("send-not").focus();
-  }
-
-  /** @param {boolean} send */
-  answer(send) {
-    const { asked } = this;
-    if (asked === null) return;
-    this.asked = null;
-    this.question.hidden = true;
-    this.focus();
-    if (send) asked();
+    if ((await this.actions.send(text)) && this.field.value.trim() === text) this.put("");
   }
 
   /** @param {string} text */

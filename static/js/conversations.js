@@ -30,7 +30,9 @@ export class ConversationList {
     const shown = [conversations, currentId, Math.floor(now.getTime() / 60_000)];
     if (shown.every((value, index) => value === this.shown[index])) return;
     this.shown = shown;
+    const renaming = /** @type {HTMLElement | null} */ (this.list.querySelector(".rename :focus"));
     place(this.list, conversations.map((conversation) => this.item(conversation, conversation.id === currentId, now)));
+    if (renaming?.isConnected) renaming.focus({ preventScroll: true });
     byId("no-conversations").hidden = conversations.length > 0;
   }
 
@@ -57,9 +59,9 @@ export class ConversationList {
     const options = known?.offered === offered ? known.menu : menu(conversation);
     const element = known?.element ?? h("li", { class: "lined" });
     // Focus stays where it is, too.
-    const focused = element.contains(document.activeElement) && (document.activeElement?.closest(".menu") ? "menu" : "link");
+    const focused = element.contains(document.activeElement) && (document.activeElement?.closest(".menu, .rename")?.className ?? "link");
     if (options === known?.menu) element.firstElementChild?.replaceWith(link);
-    else element.replaceChildren(link, options);
+    else element.replaceChildren(link, options, ...element.querySelectorAll(".rename"));
     if (focused === "link") link.focus();
     else if (focused === "menu" && options !== known?.menu) /** @type {HTMLElement} */ (options.firstElementChild).focus();
     this.items.set(conversation.id, { drawn, element, menu: options, offered });

@@ -14,7 +14,7 @@ const state = begin(JSON.parse(byId("state").textContent ?? ""));
 const zone = byId("chat").dataset.timeZone ?? "UTC";
 const nothing = () => {};
 const actions = {
-  retry: nothing, decide: nothing, save: nothing, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, undo: null, zone, limit: 0,
+  retry: nothing, decide: nothing, save: async () => false, resend: nothing, edit: nothing, discard: nothing, rescue: nothing, undo: null, zone, limit: 0,
 };
 
 setUpDrawers();

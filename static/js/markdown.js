@@ -30,6 +30,8 @@ const ALLOWED = {
 
 // Characters; colouring more takes so long that the page stops.
 const HIGHLIGHTED = 20_000;
+// Characters; code that grows is a row of texts of complete lines, of which the browser shapes only the last one again.
+const CODE_PART = 4_000;
 
 /** @param {string} text */
 const escaped = (text) =>
@@ -119,9 +121,10 @@ export class MarkdownView {
     const known = this.blocks[index];
     // Only code looks different once it is whole.
     const same = known?.raw === token.raw;
-    if (known && same && (known.final === final || !known.element.querySelector("pre"))) return { ...known, final };
+    const stays = token.type === "code" ? !isColoured(token) : !known?.element.querySelector("pre");
+    if (known && same && (known.final === final || stays)) return { ...known, final };
     // Code is coloured at the end.
-    if (known && !(final && token.type === "code") && grow(known.element, token)) return { ...known, raw: token.raw, final };
+    if (known && !(final && isColoured(token)) && grow(known.element, token)) return { ...known, raw: token.raw, final };
     const element = h("div", { class: token.goesOn ? "block block--goes-on" : "block" });
     try {
       element.append(DOMPurify.sanitize(marked.parser([token]).replace(BESIDE_BLOCKS, "$1"), ALLOWED));
@@ -166,16 +169,25 @@ function headOf({ type, lang, header, align }) {
 }
 
 /**
+ * Return whether a block is code that is coloured once it is whole.
+ * @param {any} token
+ */
+const isColoured = ({ type, lang, text }) => type === "code" && Boolean(lang) && text.length < HIGHLIGHTED;
+
+/**
  * @param {HTMLElement} block
  * @param {{text: string}} token
  */
 function growCode(block, { text }) {
-  const shown = block.querySelector(":scope > .code > pre > code")?.firstChild;
-  if (!(shown instanceof Text)) return false;
+  const code = block.querySelector(":scope > .code > pre > code");
+  const part = code?.lastChild;
+  if (!code || !(part instanceof Text)) return false;
   // The last line ends without being written so.
-  const known = shown.data.slice(0, -1);
+  const known = (code.textContent ?? "").slice(0, -1);
   if (!text.startsWith(known)) return false;
-  shown.replaceData(known.length, 1, `${text.slice(known.length).replace(/\n$/, "")}\n`);
+  part.replaceData(part.length - 1, 1, `${text.slice(known.length).replace(/\n$/, "")}\n`);
+  const lines = part.data.lastIndexOf("\n", part.length - 2) + 1;
+  if (part.length > CODE_PART && lines > 0) part.splitText(lines);
   return true;
 }
 

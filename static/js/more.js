@@ -7,13 +7,14 @@ export class More {
   /**
    * @param {HTMLElement} element  holds the link; hidden where there is no more
    * @param {() => Promise<boolean>} load  tells whether something came
+   * @param {Element | null} root  what scrolls; null for the page
    */
-  constructor(element, load) {
+  constructor(element, load, root = element.parentElement) {
     this.element = element;
     this.load = load;
     this.loading = false;
     this.observer = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && void this.go(), {
-      root: element.parentElement,
+      root,
       rootMargin: AHEAD,
     });
     element.addEventListener("click", (event) => {

@@ -17,6 +17,8 @@ export class Shelf {
     this.page = page;
     this.bar = byId("bar-menu");
     this.strip = byId("shelf-strip");
+    /** @type {State | null} */
+    this.state = null;
     /** @type {unknown[]} */
     this.shown = [];
     this.drawnBar = "";
@@ -38,11 +40,12 @@ export class Shelf {
   /** @param {HTMLAnchorElement} link   leads to a form that renames a chat */
   async rename(link) {
     const { renames, title = "" } = link.dataset;
+    const line = () => [this.state?.conversation, ...(this.state?.conversations ?? [])].find((each) => each?.id === renames);
     const place = link.closest(".lined") ?? byId("bar-middle");
     closeMenus(null);
     try {
       const { rename } = await import("./rename.js");
-      rename(place, title, (changed) => this.put(`/c/${renames}/shelf/`, "rename", changed));
+      rename(place, () => line()?.title ?? title, (changed) => this.put(`/c/${renames}/shelf/`, "rename", changed));
     } catch {
       location.assign(link.href);
     }
@@ -74,6 +77,7 @@ export class Shelf {
 
   /** @param {State} state */
   show(state) {
+    this.state = state;
     const line = state.conversation;
     const shown = [line, state.leaving, Math.floor(Date.now() / 60_000)];
     if (shown.every((value, index) => value === this.shown[index])) return;

@@ -52,7 +52,7 @@ export class TaskEdits {
     this.ahead = new Map();
     /** @type {Map<string, Promise<unknown>>} the last request about each task */
     this.requests = new Map();
-    /** @type {{title: string, key: string} | null} what was to be added and may have been */
+    /** @type {{body: string, key: string} | null} what was to be added and may have been */
     this.adding = null;
   }
 
@@ -84,14 +84,15 @@ export class TaskEdits {
 
   /**
    * Add a task; return why it was not, or null.
-   * @param {string} title
+   * @param {object} fields
    * @returns {Promise<string | null>}
    */
-  async add(title) {
+  async add(fields) {
+    const body = JSON.stringify(fields);
     // Sent again after a failure it is the same task.
-    if (this.adding?.title !== title) this.adding = { title, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+    if (this.adding?.body !== body) this.adding = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
     try {
-      const { data, change } = await ask("POST", "/api/tasks", { title }, { "idempotency-key": this.adding.key });
+      const { data, change } = await ask("POST", "/api/tasks", fields, { "idempotency-key": this.adding.key });
       this.adding = null;
       this.answered(data.task_id, data);
       this.say(`Task ${data.number} added`, change);

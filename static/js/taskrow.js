@@ -7,14 +7,20 @@ import { dueLabel, isOverdue } from "./time.js";
 /**
  * @typedef {import("./state.js").Task} Task
  * @typedef {import("./taskedits.js").TaskEdits} TaskEdits
+ * @typedef {{title: string, description: string, due: string | null, priority: string}} Fields   of a task, as they can be changed
  */
 
 const PRIORITIES = ["low", "normal", "high"];
+const NAMES = { title: "Title", description: "Note", due: "Date", priority: "Priority" };
 
 export class TaskRow {
-  /** @param {TaskEdits | null} edits   null where nothing can be changed */
-  constructor(edits) {
+  /**
+   * @param {TaskEdits | null} edits   null where nothing can be changed
+   * @param {() => void} closed   is called once nothing is written here any more
+   */
+  constructor(edits, closed) {
     this.edits = edits;
+    this.closed = closed;
     this.content = "";
     this.drawn = "";
     /** @type {Task} */
@@ -31,12 +37,19 @@ export class TaskRow {
     this.element.append(...(edits ? [this.tick, this.main, this.pencil] : [this.main]));
   }
 
+  /** Whether something would be lost if the row went away. */
+  get isWriting() {
+    return this.form?.isTouched ?? false;
+  }
+
   /**
    * @param {Task} task
    * @param {string} now
    * @param {boolean} fresh  a change of it is pointed out
+   * @param {boolean} gone   it is not on the list any more, and shown since something is written here
    */
-  show(task, now, fresh) {
+  show(task, now, fresh, gone) {
+    this.form?.follow(task, gone);
     const overdue = !task.is_completed && isOverdue(task.due, now);
     const due = task.due === null ? null : dueLabel(task.due, now);
     const content = JSON.stringify([task.title, task.description, task.due, task.priority, task.is_completed]);
@@ -72,7 +85,11 @@ export class TaskRow {
     if (edits === null) return;
     this.form = new TaskForm(task, {
       save: (fields) => edits.change(this.task, fields),
-      remove: () => void edits.remove(this.task),
+      add: (fields) => edits.add(fields),
+      remove: () => {
+        this.close();
+        void edits.remove(this.task);
+      },
       close: () => this.close(),
     });
     this.element.replaceChildren(this.form.element);
@@ -84,34 +101,38 @@ export class TaskRow {
     this.form = null;
     this.element.replaceChildren(this.tick, this.main, this.pencil);
     if (hadFocus || document.activeElement === document.body) this.pencil.focus({ preventScroll: true });
+    this.closed();
   }
 }
 
-/** The fields of one task, until they are saved or left. */
+/** The fields of one task, until they are saved or left. What is typed stays, whatever becomes of the task meanwhile. */
 class TaskForm {
   /**
    * @param {Task} task
-   * @param {{save: (fields: object) => Promise<string | null>, remove: () => void, close: () => void}} actions
+   * @param {{save: (fields: object) => Promise<string | null>, add: (fields: object) => Promise<string | null>, remove: () => void,
+   *   close: () => void}} actions
    */
   constructor(task, actions) {
-    this.before = task;
+    this.before = fieldsOf(task);
+    /** What was changed elsewhere in a field that was changed here, too. @type {Partial<Fields>} */
+    this.others = {};
+    this.isGone = false;
+    this.isSending = false;
     this.actions = actions;
-    const [date, time] = (task.due ?? "").split("T");
-    this.title = /** @type {HTMLInputElement} */ (h("input", { value: task.title, maxlength: 100, required: true }));
-    this.note = /** @type {HTMLTextAreaElement} */ (h("textarea", { rows: 2, maxlength: 1000 }, task.description));
-    this.date = /** @type {HTMLInputElement} */ (h("input", { type: "date", value: date, max: "9999-12-31" }));
-    this.time = /** @type {HTMLInputElement} */ (h("input", { type: "time", value: time ?? "" }));
-    this.priority = /** @type {HTMLSelectElement} */ (h("select", {},
-      ...PRIORITIES.map((name) => h("option", { value: name, selected: name === task.priority }, name[0].toUpperCase() + name.slice(1)))));
+    this.title = /** @type {HTMLInputElement} */ (h("input", { maxlength: 100, required: true }));
+    this.note = /** @type {HTMLTextAreaElement} */ (h("textarea", { rows: 2, maxlength: 1000 }));
+    this.date = /** @type {HTMLInputElement} */ (h("input", { type: "date", max: "9999-12-31" }));
+    this.time = /** @type {HTMLInputElement} */ (h("input", { type: "time" }));
+    this.priority = /** @type {HTMLSelectElement} */ (h("select", {}, ...PRIORITIES.map((name) => h("option", { value: name }, capitalized(name)))));
+    this.put(this.before);
     this.error = h("p", { class: "task__error", role: "alert" });
+    this.meanwhile = h("div", { class: "task__meanwhile", role: "alert" });
     this.save = h("button", { class: "button button--small button--primary" }, "Save");
-    const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) =>
-      h("button", { type: "button", class: "button button--small", onclick }, label);
+    this.buttons = h("div", { class: "task__buttons" }, this.save, button("Cancel", actions.close), button("Delete", actions.remove));
     this.element = h("form", { class: "task__form", autocomplete: "off", "aria-label": `Edit task ${task.number}` },
       field("Title", this.title), field("Note", this.note),
       h("div", { class: "task__when" }, field("Date", this.date), field("Time", this.time)),
-      field("Priority", this.priority), this.error,
-      h("div", { class: "task__buttons" }, this.save, button("Cancel", actions.close), button("Delete", actions.remove)));
+      field("Priority", this.priority), this.error, this.meanwhile, this.buttons);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.submit();
@@ -124,23 +145,134 @@ class TaskForm {
     });
   }
 
-  async submit() {
-    const { before } = this;
+  /** @returns {Fields} */
+  get typed() {
     const due = this.date.value ? this.date.value + (this.time.value && `T${this.time.value}`) : null;
-    if (due === null && this.time.value) {
+    return { title: this.title.value, description: this.note.value, due, priority: this.priority.value };
+  }
+
+  /** What was changed here. @returns {Partial<Fields>} */
+  get changes() {
+    return differing(this.typed, this.before);
+  }
+
+  get isTouched() {
+    return Object.keys(this.changes).length > 0 || (this.date.value === "" && this.time.value !== "");
+  }
+
+  /** @param {Partial<Fields>} fields */
+  put({ title, description, due, priority }) {
+    if (title !== undefined) this.title.value = title;
+    if (description !== undefined) this.note.value = description;
+    if (due !== undefined) [this.date.value, this.time.value = ""] = (due ?? "").split("T");
+    if (priority !== undefined) this.priority.value = priority;
+  }
+
+  /**
+   * Take over what was changed elsewhere, but in the fields that were changed here: there the person chooses.
+   * @param {Task} task
+   * @param {boolean} gone  it is not on the list any more
+   */
+  follow(task, gone) {
+    // What comes of the request is not changed elsewhere.
+    if (this.isSending) return;
+    const { typed, changes } = this;
+    const now = fieldsOf(task);
+    const news = differing(now, this.before);
+    const names = /** @type {(keyof Fields)[]} */ (Object.keys(news));
+    for (const name of names) {
+      if (name in changes && now[name] !== typed[name]) this.others = { ...this.others, [name]: now[name] };
+      else this.put({ [name]: now[name] });
+    }
+    this.before = now;
+    this.others = differing(this.others, this.typed);
+    if (gone === this.isGone && names.length === 0) return;
+    this.isGone = gone;
+    this.showMeanwhile();
+  }
+
+  showMeanwhile() {
+    const others = /** @type {[keyof Fields, string | null][]} */ (Object.entries(this.others));
+    const parts = this.isGone
+      ? [h("p", {}, "This task is no longer on the list."), button("Add as a new task", () => void this.add()), button("Discard", this.actions.close)]
+      : others.length === 0 ? []
+        : [h("p", {}, `Changed elsewhere. ${others.map(([name, text]) => `${NAMES[name]}: ${shown(name, text)}`).join("; ")}`),
+          button("Keep mine", () => this.choose(false)), button("Use the other", () => this.choose(true))];
+    this.meanwhile.replaceChildren(...parts);
+    this.buttons.hidden = parts.length > 0;
+  }
+
+  /** @param {boolean} theirs */
+  choose(theirs) {
+    if (theirs) this.put(this.others);
+    this.others = {};
+    this.showMeanwhile();
+    this.save.focus();
+  }
+
+  async submit() {
+    const { changes } = this;
+    // What was changed elsewhere too is decided by the person first.
+    if (this.isGone || Object.keys(this.others).length > 0) return this.meanwhile.querySelector("button")?.focus();
+    if (!this.date.value && this.time.value) {
       this.error.textContent = "A time needs a date.";
       return;
     }
-    const wanted = { title: this.title.value, description: this.note.value, due, priority: this.priority.value };
-    const fields = Object.fromEntries(Object.entries(wanted).filter(([name, value]) => value !== before[/** @type {keyof typeof wanted} */ (name)]));
-    if (Object.keys(fields).length === 0) return this.actions.close();
-    this.save.toggleAttribute("disabled", true);
-    const why = await this.actions.save(fields);
-    this.save.toggleAttribute("disabled", false);
+    if (Object.keys(changes).length === 0) return this.actions.close();
+    await this.send(() => this.actions.save(changes));
+  }
+
+  async add() {
+    if (this.element.reportValidity()) await this.send(() => this.actions.add(this.typed));
+  }
+
+  /** @param {() => Promise<string | null>} request */
+  async send(request) {
+    const buttons = this.element.querySelectorAll("button");
+    this.isSending = true;
+    for (const each of buttons) each.toggleAttribute("disabled", true);
+    const why = await request();
+    for (const each of buttons) each.toggleAttribute("disabled", false);
+    this.isSending = false;
     this.error.textContent = why ?? "";
     if (why === null) this.actions.close();
   }
 }
+
+/**
+ * @param {Task} task
+ * @returns {Fields}
+ */
+const fieldsOf = ({ title, description, due, priority }) =>
+  ({ title, description: description.replace(/\r\n?/g, "\n"), due, priority });
+
+/**
+ * Return those fields that are otherwise in another task.
+ * @param {Partial<Fields>} fields
+ * @param {Fields} other
+ * @returns {Partial<Fields>}
+ */
+const differing = (fields, other) =>
+  Object.fromEntries(Object.entries(fields).filter(([name, value]) => value !== other[/** @type {keyof Fields} */ (name)]));
+
+/**
+ * @param {keyof Fields} name
+ * @param {string | null} text
+ */
+function shown(name, text) {
+  if (!text) return "none";
+  if (name === "due") return text.replace("T", ", ");
+  return name === "priority" ? capitalized(text) : `“${text}”`;
+}
+
+/** @param {string} text */
+const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
+
+/**
+ * @param {string} label
+ * @param {() => void} onclick
+ */
+const button = (label, onclick) => h("button", { type: "button", class: "button button--small", onclick }, label);
 
 /**
  * @param {string} label

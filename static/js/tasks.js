@@ -2,6 +2,7 @@
 /** The to-do list beside the chat. */
 
 import { byId, place } from "./dom.js";
+import { More } from "./more.js";
 import { withEdits } from "./taskedits.js";
 import { TaskRow } from "./taskrow.js";
 import { wallClock } from "./time.js";
@@ -15,8 +16,8 @@ import { wallClock } from "./time.js";
 const ORDER_KEPT = 4_000;
 const RANK = /** @type {Record<string, number>} */ ({ high: 0, normal: 1, low: 2 });
 const COMPLETED_SHOWN = 50;
-// How many open tasks the server sends unless asked for more; each "Show more" asks for as many again.
-const OPEN_SHOWN = 500;
+// How many open tasks the server sends unless asked for more; each time more are loaded, as many again are asked for.
+const OPEN_SHOWN = 100;
 
 /**
  * Sort what is still to do: by due date, those without one last, then by priority.
@@ -48,15 +49,6 @@ export function wanted(shown) {
 }
 
 /**
- * @param {string} id
- * @param {number} count
- */
-function showRest(id, count) {
-  byId(id).hidden = count <= 0;
-  byId(`${id}-count`).textContent = String(count);
-}
-
-/**
  * Return the rows of the list of open tasks: in their order or, while it is kept, where they stand, those that were done
  * meanwhile among them, and new ones at the end.
  * @param {string[] | null} kept   the ids of the tasks that stand there
@@ -72,8 +64,8 @@ export function rows(kept, tasks) {
 
 export class TaskPanel {
   /**
-   * @param {{edits: TaskEdits | null, zone: string, more?: () => void, draw?: () => void}} actions   `edits` is null where
-   *   nothing can be changed; `more` is called when the person wants to see more open tasks, else the link is followed
+   * @param {{edits: TaskEdits | null, zone: string, more?: () => Promise<boolean>, draw?: () => void}} actions   `edits` is
+   *   null where nothing can be changed; `more` loads more open tasks, else the link is followed
    */
   constructor(actions) {
     this.actions = actions;
@@ -89,11 +81,7 @@ export class TaskPanel {
     /** @type {string[]} the order of rows as they are shown */
     this.standing = [];
     this.timer = 0;
-    byId("show-more-tasks").addEventListener("click", (event) => {
-      if (!this.actions.more) return;
-      event.preventDefault();
-      this.actions.more();
-    });
+    this.more = actions.more ? new More(byId("more-tasks"), actions.more) : null;
     if (actions.edits) this.setUpEditing(actions.edits);
   }
 
@@ -114,7 +102,7 @@ export class TaskPanel {
       const title = field.value;
       if (title.trim() === "" || field.readOnly) return;
       field.readOnly = true;
-      const why = await edits.add(title);
+      const why = await edits.add({ title });
       field.readOnly = false;
       byId("add-task-error").textContent = why ?? "";
       if (why === null) field.value = "";
@@ -140,21 +128,30 @@ export class TaskPanel {
   show(state) {
     const now = wallClock(new Date(), this.actions.zone);
     const { tasks, counts } = withEdits(state, this.actions.edits?.ahead ?? new Map());
-    const shown = [tasks, counts.open, counts.completed, now, this.kept];
+    // Where somebody writes, every row stays where it stands, also that of a task which is gone.
+    const writing = [...this.items.values()].filter((row) => row.isWriting);
+    const kept = this.kept ?? (writing.length > 0 ? this.standing : null);
+    const shown = [tasks, counts.open, counts.completed, now, this.kept, writing.length];
     if (shown.every((value, index) => value === this.shown[index])) return;
     this.shown = shown;
-    const todo = rows(this.kept, tasks);
+    const there = new Set(tasks.map((task) => task.task_id));
+    const gone = new Set(writing.map((row) => row.task).filter((task) => !there.has(task.task_id)));
+    const todo = rows(kept, [...tasks, ...gone]);
     const standing = new Set(todo);
     this.standing = todo.map((task) => task.task_id);
-    const done = completed(tasks).filter((task) => !standing.has(task)).slice(0, COMPLETED_SHOWN);
-    this.placeRows(todo, done, now);
-    const open = todo.filter((task) => !task.is_completed).length;
+    const done = completed([...tasks, ...gone]).filter((task) => !standing.has(task)).slice(0, COMPLETED_SHOWN);
+    this.placeRows(todo, done, now, gone);
+    const listed = [...todo, ...done].filter((task) => !gone.has(task));
+    const open = listed.filter((task) => !task.is_completed).length;
     byId("task-count").textContent = String(counts.open);
     byId("done-count").textContent = String(counts.completed);
     byId("no-tasks").hidden = counts.open > 0 || todo.length > 0;
     byId("done").hidden = counts.completed === 0;
-    showRest("more-tasks", counts.open - open);
-    showRest("more-done", counts.completed - done.length - (todo.length - open));
+    byId("more-tasks-count").textContent = String(counts.open - open);
+    this.more?.show(counts.open > open);
+    const doneLeft = counts.completed - (listed.length - open);
+    byId("more-done").hidden = doneLeft <= 0;
+    byId("more-done-count").textContent = String(doneLeft);
     /** @type {HTMLAnchorElement} */ (byId("show-more-tasks")).href = `?tasks=${wanted(open)}`;
     const badge = byId("task-badge");
     badge.textContent = String(counts.open);
@@ -168,12 +165,13 @@ export class TaskPanel {
    * @param {Task[]} todo
    * @param {Task[]} done
    * @param {string} now
+   * @param {Set<Task>} gone
    */
-  placeRows(todo, done, now) {
+  placeRows(todo, done, now, gone) {
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const row = focused && [...this.list.children].findIndex((each) => each.contains(focused));
-    place(this.list, todo.map((task) => this.item(task, now)));
-    place(this.doneList, done.map((task) => this.item(task, now)));
+    place(this.list, todo.map((task) => this.item(task, now, gone.has(task))));
+    place(this.doneList, done.map((task) => this.item(task, now, gone.has(task))));
     const there = new Set([...todo, ...done].map((task) => task.task_id));
     for (const id of this.items.keys()) if (!there.has(id)) this.items.delete(id);
     if (focused === null || row === null || row < 0 || focused === document.activeElement) return;
@@ -186,11 +184,12 @@ export class TaskPanel {
   /**
    * @param {Task} task
    * @param {string} now
+   * @param {boolean} gone
    */
-  item(task, now) {
-    const row = this.items.get(task.task_id) ?? new TaskRow(this.actions.edits);
+  item(task, now, gone) {
+    const row = this.items.get(task.task_id) ?? new TaskRow(this.actions.edits, () => this.actions.draw?.());
     this.items.set(task.task_id, row);
-    row.show(task, now, !this.first);
+    row.show(task, now, !this.first, gone);
     return row.element;
   }
 }

@@ -20,6 +20,7 @@ class Toast {
     const toast = byId("toast");
     const close = h("button", { type: "button", class: "toast__close", "aria-label": "Close", onclick: () => toast.replaceChildren() }, icon("close"));
     toast.replaceChildren(h("span", { class: "toast__text" }, text), ...(undo ? [undo] : []), close);
+    toast.style.setProperty("--scroller", `${byId("scroller").getBoundingClientRect().top}px`);
     if (focus) (undo ?? close).focus();
     clearTimeout(this.timer);
     if (passes) this.timer = setTimeout(() => this.pass(), SHOWN);

@@ -36,7 +36,7 @@ import { consequences, Regenerate, versionLinks } from "./versions.js";
  * @typedef {object} Actions
  * @property {(turnId: string) => void} retry
  * @property {(turnId: string, callId: string, approve: boolean) => void} decide
- * @property {(messageId: string, text: string) => void} save
+ * @property {(messageId: string, text: string) => Promise<boolean>} save   returns whether it is sent
  * @property {(unsent: Unsent) => void} resend
  * @property {(unsent: Unsent) => void} edit
  * @property {(unsent: Unsent) => void} discard
@@ -222,7 +222,7 @@ export class TurnView {
     if (turn === null || where === null || turn.prompt_id === null) return;
     const messageId = turn.prompt_id;
     this.editor = new MessageEditor(text, this.actions.limit, {
-      save: (changed) => this.saved(messageId, changed),
+      save: (changed) => void this.saved(messageId, changed),
       cancel: () => this.close(),
     });
     this.editor.before = turn.prompt_text;
@@ -242,10 +242,9 @@ export class TurnView {
    * @param {string} messageId
    * @param {string} text
    */
-  saved(messageId, text) {
+  async saved(messageId, text) {
     if (text === this.turn?.prompt_text) return this.close();
-    this.editor = null;
-    this.actions.save(messageId, text);
+    if (await this.actions.save(messageId, text)) this.editor = null;
   }
 
   /** Take what was being written, before the turn goes. */

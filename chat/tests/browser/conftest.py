@@ -138,17 +138,23 @@ def transcript(page: Page) -> str:
     return shown
 
 
+def assert_same(page: Page, other: Page) -> None:
+    """Require that two tabs show the same, once the last notice has come."""
+    eventually(lambda: transcript(page) == transcript(other), what=f"{transcript(page)}\n{transcript(other)}")
+
+
 def assert_same_after_a_reload(page: Page) -> None:
     """Require that a page that was just loaded shows what this one does, once the last notice has come."""
     fresh = page.context.new_page()
     fresh.goto(page.url)
     expect_state(fresh, "online")
-    eventually(lambda: transcript(page) == transcript(fresh), what=f"{transcript(page)}\n{transcript(fresh)}")
+    assert_same(page, fresh)
     live = transcript(page)
     fresh.close()
     page.reload()
     expect_state(page, "online")
-    assert transcript(page) == live
+    # What depends on the connection is drawn in the next frame.
+    eventually(lambda: transcript(page) == live, what=f"{transcript(page)}\n{live}")
 
 
 @pytest.fixture

@@ -39,12 +39,17 @@ class Stage:
         self.page.evaluate("1")
         return [frame for frame in self.received if frame["type"] == kind]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tasks there are of each kind."""
+        completed = sum(task["is_completed"] for task in self.tasks)
+        return {"open": len(self.tasks) - completed, "completed": completed}
+
     def change_tasks(self, tasks: list[dict[str, Any]]) -> None:
         """Send the next change of the task list."""
         since, self.revision = self.revision, self.revision + 1
         self.tasks = tasks
-        counts = {"open": len(tasks), "completed": 0}
-        changes = {"tasks": tasks, "removed": [], "counts": counts, "reload": False}
+        changes = {"tasks": tasks, "removed": [], "counts": self.counts, "reload": False}
         self.send({"type": "tasks.changed", "since": since, "revision": self.revision, **changes})
 
     def wait_for(self, kind: str) -> dict[str, Any]:
@@ -69,8 +74,7 @@ class Stage:
             "created_at": NOW,
             "updated_at": NOW,
         }
-        counts = {"open": len(self.tasks), "completed": 0}
-        tasks = {"tasks": self.tasks, "tasks_revision": self.revision, "task_counts": counts}
+        tasks = {"tasks": self.tasks, "tasks_revision": self.revision, "task_counts": self.counts}
         beside = {**tasks, "conversations": [line], "memory_start": None}
         whole = {"conversation_id": line["id"], "conversation": line, "turns": self.told or [], **beside}
         return route.fulfill(json=whole)

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
+from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
 from chat.tests.browser.stage import NOW, Stage
 from config.tests.support import eventually
 
@@ -158,7 +158,7 @@ def test_who_says_something_else_has_decided(stage: Stage) -> None:
     page = stage.page
     page.get_by_test_id("composer").fill("Wait, what is on the list?")
     page.get_by_test_id("composer").press("Enter")
-    page.get_by_role("button", name="Send and decline").click()
+    page.get_by_role("button", name="Keep them and send").click()
     another = stage.accept(stage.wait_for("message.send"))
     told = {"call_id": "c1", "name": "delete_tasks", "arguments": {"numbers": [1, 2]}, "output": '{"ok": false}'}
     tools = [{**told, "approval": "declined", "by": "superseded"}]
@@ -172,18 +172,24 @@ def test_who_says_something_else_has_decided(stage: Stage) -> None:
     expect(page.get_by_text("Three tasks.", exact=True)).to_be_visible()
 
 
+def choices(page: Page) -> Locator:
+    return page.get_by_test_id("decision").get_by_role("button")
+
+
 def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     turn = ask(stage, [1, 2])
     page = stage.page
-    composer, question = page.get_by_test_id("composer"), page.get_by_test_id("send-question")
+    composer, question = page.get_by_test_id("composer"), page.get_by_test_id("decision")
     composer.fill("And add bread")
     for _ in range(2):
         composer.press("Enter")
-        expect(question).to_contain_text("“Delete 2 tasks?” Sending this message declines it.")
-        assert focused(page) == "Do not send"
+        expect(question).to_contain_text("Delete 2 tasks?")
+        expect(question.get_by_role("listitem")).to_have_text(["#1Buy milkOpen", "#2Call MumCompleted"])
+        expect(choices(page)).to_have_text(["Cancel", "Keep them and send", "Delete them"])
+        expect(choices(page).first).to_be_focused()
         page.keyboard.press("Escape")
         expect(question).to_be_hidden()
-        assert focused(page) == "composer"
+        expect(composer).to_be_focused()
     expect(composer).to_have_value("And add bread")
     composer.press("Enter")
     expect(question).to_be_visible()
@@ -195,6 +201,107 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     eventually(lambda: stage.got("message.send")[1:])
     assert stage.received[-1]["text"] == "And add bread"
     expect(composer).to_have_value("")
+
+
+def test_a_message_that_agrees_approves(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    composer = page.get_by_test_id("composer")
+    composer.fill("Yes, please!")
+    composer.press("Enter")
+    expect(choices(page)).to_have_text(["Delete them", "Keep them and send", "Cancel"])
+    expect(choices(page).first).to_be_focused()
+    page.keyboard.press("Enter")
+    assert stage.wait_for("approval.decide") == {
+        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": True,
+    }  # fmt: skip
+    expect(composer).to_have_value("")
+    assert len(stage.got("message.send")) == 1
+
+
+def test_who_approves_while_writing_keeps_what_is_written(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    stage.log(turn, "approval.requested", call_id="c2", name="delete_tasks", arguments={"numbers": [3]})
+    page = stage.page
+    expect(page.get_by_test_id("approval")).to_have_count(2)
+    composer = page.get_by_test_id("composer")
+    composer.fill("And add bread")
+    composer.press("Enter")
+    expect(page.get_by_test_id("decision")).to_contain_text("Delete one task?")
+    choices(page).get_by_text("Approve all").click()
+    eventually(lambda: len(stage.got("approval.decide")) == 2)
+    assert [frame["call_id"] for frame in stage.got("approval.decide") if frame["approve"]] == ["c1", "c2"]
+    expect(composer).to_have_value("And add bread")
+    assert len(stage.got("message.send")) == 1
+
+
+def test_an_edit_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
+    ask(stage, [1, 2])
+    page = stage.page
+    page.get_by_role("button", name="Edit message").click()
+    editor = page.get_by_test_id("editor")
+    editor.fill("Delete only the first")
+    editor.press("Enter")
+    expect(choices(page)).to_have_text(["Cancel", "Keep them and send", "Delete them"])
+    page.keyboard.press("Escape")
+    expect(editor).to_have_value("Delete only the first")
+    expect(editor).to_be_focused()
+    assert stage.got("message.edit") == []
+    editor.press("Enter")
+    choices(page).get_by_text("Keep them and send").click()
+    assert stage.wait_for("message.edit")["text"] == "Delete only the first"
+    expect(editor).to_have_count(0)
+
+
+def test_a_reply_that_would_decline_is_not_regenerated_unasked(stage: Stage) -> None:
+    stage.answer("Hello", "Hello to you.")
+    ask(stage, [1, 2])
+    page = stage.page
+    regenerate = page.get_by_test_id("regenerate")
+    regenerate.click()
+    page.get_by_role("button", name="Regenerate", exact=True).last.click()
+    expect(choices(page)).to_have_text(["Cancel", "Keep them and regenerate", "Delete them"])
+    page.keyboard.press("Escape")
+    assert stage.got("turn.retry") == []
+    regenerate.click()
+    page.get_by_role("button", name="Regenerate", exact=True).last.click()
+    choices(page).get_by_text("Keep them and regenerate").click()
+    stage.wait_for("turn.retry")
+
+
+def test_a_toast_on_a_phone_covers_nothing_that_is_pressed(stage: Stage, person: Person) -> None:
+    page = stage.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    for number in range(3):
+        stage.answer(f"Message {number}", "A reply of some words. " * 20)
+    ask(stage, [1, 2])
+    page.route("**/api/tasks/**", lambda route: route.abort("internetdisconnected"))
+    page.get_by_role("button", name="Tasks: 2 to do").click()
+    page.get_by_role("checkbox", name="Buy milk").click()
+    toast = page.get_by_test_id("toast")
+    expect(toast).to_contain_text("there is no connection")
+    panel = page.locator("#tasks")
+    for what in (
+        panel.get_by_label("Close tasks"),
+        panel.get_by_label("Add a task"),
+        panel.get_by_role("checkbox").first,
+    ):
+        what.click(trial=True)
+    panel.get_by_text("Completed").click(trial=True)
+    inside = panel.bounding_box()
+    below = toast.bounding_box()
+    assert inside and below and inside["y"] + inside["height"] <= below["y"] and below["y"] + below["height"] <= 844
+
+    panel.get_by_label("Close tasks").click()
+    expect(toast).to_be_visible()
+    page.get_by_role("button", name="Tasks: 2 to do").click(trial=True)
+    for control in ("decline", "approve", "composer", "stop"):
+        page.get_by_test_id(control).click(trial=True)
+    page.get_by_test_id("composer").fill("Yes")
+    page.get_by_test_id("send").click()
+    for what in choices(page).all():
+        what.click(trial=True)
+    person.faults[:] = [fault for fault in person.faults if "ERR_INTERNET_DISCONNECTED" not in fault]
 
 
 def test_several_questions_are_answered_one_by_one(stage: Stage) -> None:
@@ -266,7 +373,7 @@ def test_the_first_of_two_tabs_decides(person: Person) -> None:
         expect(replies(tab)).to_have_count(2)
         expect(tab.get_by_test_id("approval")).to_have_count(0)
         expect(tab.get_by_role("alert")).to_be_hidden()
-    assert transcript(page) == transcript(other)
+    assert_same(page, other)
     decided = person.site.database.query(
         "SELECT count(*) FROM chat_toolcall c JOIN chat_turn t ON t.id = c.turn_id JOIN chat_user u ON u.id = t.user_id"
         " WHERE u.email = %s AND c.decision <> '' AND c.output IS NOT NULL",
@@ -293,6 +400,17 @@ def test_every_tab_says_where_a_decision_is_wanted(person: Person) -> None:
     expect(elsewhere.get_by_test_id("waiting")).to_have_count(0)
 
 
+def test_a_tab_without_frames_says_so_too(person: Person) -> None:
+    page = asks(person)
+    hidden = person.page()
+    hidden.add_init_script("window.requestAnimationFrame = () => 1")
+    hidden.goto(person.url + "/")
+    expect_state(hidden, "online")
+    expect(hidden).to_have_title(re.compile(r"^\(1\) "))
+    page.get_by_test_id("decline").click()
+    expect(hidden).not_to_have_title(re.compile(r"^\("))
+
+
 def test_a_question_outlives_a_reload_and_the_server(person: Person) -> None:
     page = asks(person)
     assert_same_after_a_reload(page)
@@ -310,13 +428,13 @@ def test_a_new_message_makes_the_question_needless(person: Person) -> None:
     expect_state(other, "online")
     page.get_by_test_id("composer").fill("Add a task to feed the cat")
     page.get_by_test_id("composer").press("Enter")
-    page.get_by_role("button", name="Send and decline").click()
+    page.get_by_role("button", name="Keep them and send").click()
     for tab in (page, other):
         expect(tasks_of(tab)).to_have_text(["Buy milk", "Call Mum", "Water the plants", "Feed the cat"])
         expect(tab.get_by_test_id("approval")).to_have_count(0)
         expect(tab.get_by_text("Not done: you did not decide")).to_be_visible()
         expect(replies(tab)).to_have_count(2)
-    assert transcript(page) == transcript(other)
+    assert_same(page, other)
     assert_same_after_a_reload(page)
 
 

@@ -168,7 +168,9 @@ def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, pa
     expect(page.get_by_test_id("token-key")).to_be_visible()
     assert violations(page) == []
     page.goto(person.url + "/settings/tokens/")
-    page.get_by_role("button", name="Revoke Laptop").click()
+    page.get_by_role("link", name="Revoke Laptop").click()
+    assert violations(page) == []
+    page.get_by_role("button", name="Revoke").click()
     page.locator(".token-ended summary").click()
     assert violations(page) == []
 

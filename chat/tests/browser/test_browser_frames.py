@@ -291,6 +291,27 @@ def test_only_the_end_of_a_reply_that_streams_is_drawn_again(stage: Stage) -> No
     assert page.evaluate(kept) == [True, True, True, False]
 
 
+def test_long_code_that_streams_is_a_row_of_texts_and_not_drawn_again(stage: Stage) -> None:
+    page = stage.page
+    turn = stage.accept(stage.say("Write code"))
+    lines = [f"let variable{n} = {n};\n" for n in range(1200)]
+    at, text = 0, ""
+    for part in ["```js\n", *("".join(lines[n : n + 50]) for n in range(0, 1200, 50)), "```"]:
+        stage.write(turn, part, at)
+        at, text = at + len(part), text + part
+        # Each is drawn before the next one comes.
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    code = reply(page).locator("pre code")
+    assert code.evaluate("(code) => code.textContent") == "".join(lines)
+    longest = "(code) => Math.max(...[...code.childNodes].map((part) => part.textContent.length))"
+    assert code.evaluate(longest) < 6_000
+    assert code.evaluate("(code) => code.innerText.trimEnd()") == "".join(lines).rstrip()
+    page.evaluate("window.code = document.querySelector('.turn:last-child pre code')")
+    stage.finish(turn, text)
+    expect(page.locator(f'[data-turn="{turn}"] [data-role="assistant"]:not([data-streaming])')).to_be_visible()
+    assert page.evaluate("window.code.isConnected")
+
+
 def test_code_that_streams_is_added_to(stage: Stage) -> None:
     page = stage.page
     turn = stage.accept(stage.say("show me"))

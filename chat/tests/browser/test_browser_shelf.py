@@ -234,3 +234,62 @@ def test_a_chat_is_renamed_in_its_place_and_exported(person: Person) -> None:
     assert download.value.suggested_filename == "mum.md"
     assert "## You" in download.value.path().read_text()
     assert_same_after_a_reload(page)
+
+
+def test_what_goes_to_the_trash_soon_is_loaded_while_scrolling(person: Person) -> None:
+    ((user_id,),) = person.site.database.query("SELECT id FROM chat_user WHERE email = %s", person.email)
+    person.site.database.query(
+        "INSERT INTO chat_conversation"
+        " (id, user_id, title, model, created_at, updated_at, last_seq, last_position, memory_from)"
+        " SELECT gen_random_uuid(), %s, 'Chat ' || n, '', now(), now() - interval '25 days', 0, 0, 0"
+        " FROM generate_series(1, 120) n",
+        user_id,
+    )
+    page = person.sign_in()
+    page.goto(person.url + "/trash/")
+    lines = page.get_by_test_id("shelved")
+    assert lines.count() == 50
+    for count in (100, 120):
+        page.mouse.wheel(0, 100_000)
+        expect(lines).to_have_count(count)
+    expect(page.get_by_role("link", name="Show more")).to_be_hidden()
+
+
+def test_two_tabs_that_rename_a_chat_are_asked_which_title_stays(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    other = person.page("/")
+    expect_state(other, "online")
+    menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
+    field = page.get_by_label("Title")
+    field.fill("Shop")
+    menu_of(other, "buy milk").get_by_role("link", name="Rename").click()
+    other.get_by_label("Title").fill("Groceries")
+    other.get_by_label("Title").press("Enter")
+    expect(links(other).last).to_have_text("Groceries")
+    expect(page.locator("#conversation-list [title='Groceries']")).to_have_count(1)
+    expect(field).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.type("ping")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Renamed elsewhere to “Groceries”.")).to_be_visible()
+    expect(links(other).last).to_have_text("Groceries")
+    page.get_by_role("button", name="Keep mine").click()
+    for tab in (page, other):
+        expect(links(tab).last).to_have_text("Shopping")
+
+
+def test_a_title_that_is_typed_is_not_saved_where_its_chat_moves(person: Person) -> None:
+    page = begins(person, "Add a task to buy milk", "Add a task to call Mum")
+    other = person.page("/")
+    expect_state(other, "online")
+    menu_of(page, "buy milk").get_by_role("link", name="Rename").click()
+    page.get_by_label("Title").fill("Shop")
+    menu_of(other, "buy milk").get_by_role("button", name="Pin").click()
+    expect(page.get_by_test_id("conversation-link").first).to_contain_text("Pinned")
+    expect(page.get_by_label("Title")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(links(page).first).to_have_text("Add a task to buy milk")
+    menu_of(page, "call Mum").get_by_role("link", name="Rename").click()
+    page.get_by_label("Title").fill("Mum")
+    menu_of(other, "call Mum").get_by_role("button", name="Move to trash").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("Not renamed to “Mum”")

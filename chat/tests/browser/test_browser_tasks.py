@@ -22,20 +22,24 @@ def tasks(page: Page) -> int:
     return page.locator("#task-list").get_by_test_id("task").count()
 
 
-def test_a_long_list_begins_with_500_and_shows_the_rest_on_request(person: Person) -> None:
-    fill(person, 602)
+def test_a_long_list_begins_with_100_and_goes_on_while_scrolling(person: Person) -> None:
+    fill(person, 302)
     page = person.chat()
-    assert tasks(page) == 500
-    expect(page.locator("#task-count")).to_have_text("602")
-    expect(page.locator("#more-tasks")).to_contain_text("102 more to do")
+    assert tasks(page) == 100
+    expect(page.locator("#task-count")).to_have_text("302")
+    expect(page.locator("#more-tasks")).to_contain_text("202 more to do")
 
     page.get_by_role("link", name="Show more").click()
+    expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(200)
+    page.locator("#task-panel").hover()
+    for count in (300, 302):
+        page.mouse.wheel(0, 100_000)
+        expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(count)
     expect(page.locator("#more-tasks")).to_be_hidden()
-    assert tasks(page) == 602
 
     say(page, "delete task 7")
-    expect(page.locator("#task-count")).to_have_text("601")
-    assert tasks(page) == 601
+    expect(page.locator("#task-count")).to_have_text("301")
+    assert tasks(page) == 301
 
 
 def test_each_tab_applies_the_changes_of_the_others(person: Person) -> None:
@@ -154,6 +158,87 @@ def test_a_double_click_ticks_once(person: Person) -> None:
     expect(page.get_by_test_id("toast")).to_contain_text("Task 1 completed")
     expect(page.locator("#done-count")).to_have_text("1")
     expect(tick(page, "Buy milk")).to_be_checked()
+
+
+def edit(page: Page, title: str) -> Locator:
+    """Open a task to be edited; return its form."""
+    button = row(page, title).get_by_role("button", name="Edit task")
+    number = row(page, title).get_attribute("data-number")
+    button.click()
+    return page.get_by_role("form", name=f"Edit task {number}")
+
+
+def test_what_is_typed_outlives_the_deletion_of_the_task_in_another_tab(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk", "Call Mum")
+    other = person.page("/")
+    form = edit(page, "Buy milk")
+    form.get_by_label("Title").fill("Buy oat milk")
+    form.get_by_label("Note").fill("Two litres")
+    edit(other, "Buy milk").get_by_role("button", name="Delete").click()
+    expect(form.get_by_role("alert").filter(has_text="This task is no longer on the list.")).to_be_visible()
+    expect(page.locator("#task-count")).to_have_text("1")
+    expect(form.get_by_label("Title")).to_have_value("Buy oat milk")
+    form.get_by_role("button", name="Add as a new task").click()
+    for tab in (page, other):
+        expect(row(tab, "Buy oat milk")).to_contain_text("Two litres")
+        expect(tab.locator("#task-count")).to_have_text("2")
+    expect(form).to_have_count(0)
+
+    form = edit(page, "Call Mum")
+    form.get_by_label("Title").fill("Call Mum and Dad")
+    edit(other, "Call Mum").get_by_role("button", name="Delete").click()
+    form.get_by_role("button", name="Discard").click()
+    expect(page.locator("#task-list .task__title")).to_have_text(["Buy oat milk"])
+
+
+def test_what_is_typed_stays_where_the_task_moves(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk", "Call Mum")
+    other = person.page("/")
+    form = edit(page, "Buy milk")
+    form.get_by_label("Title").fill("Buy oat")
+    tick(other, "Buy milk").click()
+    expect(page.locator("#done-count")).to_have_text("1")
+    moved = edit(other, "Call Mum")
+    moved.get_by_label("Date").fill("2020-01-01")
+    moved.get_by_role("button", name="Save").click()
+    expect(row(page, "Call Mum")).to_contain_text("2020")
+    expect(form.get_by_label("Title")).to_be_focused()
+    page.keyboard.type(" milk")
+    expect(form.get_by_label("Title")).to_have_value("Buy oat milk")
+    form.get_by_role("button", name="Save").click()
+    page.locator("#done summary").click()
+    expect(page.locator("#done-list .task__title")).to_have_text(["Buy oat milk"])
+
+
+def test_two_tabs_that_change_a_title_are_asked_which_stays(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk")
+    other = person.page("/")
+    form = edit(page, "Buy milk")
+    form.get_by_label("Title").fill("Buy oat milk")
+    theirs = edit(other, "Buy milk")
+    theirs.get_by_label("Title").fill("Buy soy milk")
+    theirs.get_by_label("Note").fill("Two litres")
+    theirs.get_by_role("button", name="Save").click()
+    conflict = form.get_by_role("alert").filter(has_text="Changed elsewhere. Title: “Buy soy milk”")
+    expect(conflict).to_be_visible()
+    # What was not touched here follows.
+    expect(form.get_by_label("Note")).to_have_value("Two litres")
+    form.get_by_label("Title").press("Enter")
+    expect(conflict.get_by_role("button", name="Keep mine")).to_be_focused()
+    expect(row(other, "Buy soy milk")).to_be_visible()
+    conflict.get_by_role("button", name="Use the other").click()
+    expect(form.get_by_label("Title")).to_have_value("Buy soy milk")
+    form.get_by_label("Title").fill("Buy rice milk")
+    theirs = edit(other, "Buy soy milk")
+    theirs.get_by_label("Title").fill("Buy water")
+    theirs.get_by_role("button", name="Save").click()
+    form.get_by_role("button", name="Keep mine").click()
+    form.get_by_role("button", name="Save").click()
+    for tab in (page, other):
+        expect(row(tab, "Buy rice milk")).to_contain_text("Two litres")
 
 
 def fail(route: Route) -> None:

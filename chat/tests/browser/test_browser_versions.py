@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
+from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
 from chat.tests.browser.stage import Stage
 from config.tests.support import eventually
 
@@ -225,6 +225,7 @@ def test_while_a_decision_is_wanted_all_can_be_replaced(stage: Stage) -> None:
     expect(stage.page.get_by_test_id("approval")).to_be_visible()
     expect(regenerate(stage.page, 0)).to_be_visible()
     edit(stage.page, "two, but better", 1)
+    stage.page.get_by_test_id("decision").get_by_role("button", name="Keep it and send").click()
     assert stage.wait_for("message.edit")["text"] == "two, but better"
 
 
@@ -302,7 +303,7 @@ def test_a_regenerated_reply_takes_the_place_of_the_one_before_in_all_tabs(perso
         expect(tab.locator("[data-streaming]")).to_have_count(0)
         expect(asked(tab)).to_have_text(["Add a task to buy milk", "What do I still have to do?"])
         expect(tab.locator(f'[data-turn="{first}"]')).to_have_count(0)
-    assert transcript(page) == transcript(other)
+    assert_same(page, other)
     assert_same_after_a_reload(page)
     # An address of what is an earlier version by now leads to it.
     page.goto(f"{page.url}#turn-{first}")

@@ -5,7 +5,8 @@ import { test } from "node:test";
 
 import { completed, pending } from "../../../static/js/tasks.js";
 import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
-import { declining, question, standing } from "../../../static/js/approval.js";
+import { question, standing } from "../../../static/js/approval.js";
+import { agrees } from "../../../static/js/decision.js";
 import { changed, sentence } from "../../../static/js/toolcalls.js";
 import { becomesEarlier, consequences, neighbours } from "../../../static/js/versions.js";
 
@@ -92,7 +93,7 @@ test("a question names what it is about", () => {
     text: "Delete one task?", tasks: [{ number: 1, title: "Buy milk", due: null, completed: false }], approve: "Delete it", decline: "Keep it", danger: true,
   });
   const mail = { call_id: "c", name: "send_mail", arguments: { to: "Mum" } };
-  assert.deepEqual(question(mail, tasks), { text: "Allow send mail?", tasks: null, approve: "Allow", decline: "Decline", danger: false });
+  assert.deepEqual(question(mail, tasks), { text: "Allow send mail?", tasks: null, arguments: mail.arguments, approve: "Allow", decline: "Decline", danger: false });
   // Whatever a model writes is a question, too.
   assert.equal(question(deletion([]), tasks).text, "Allow delete tasks?");
   assert.equal(question(deletion("all"), tasks).tasks, null);
@@ -106,10 +107,13 @@ test("of each task that a question names it is said whether it is done and when 
   assert.equal(standing(task("2026-03-12", true), NOW), "Completed");
 });
 
-test("before a message declines what waits for a decision, that is said", () => {
-  const one = question(deletion([1, 2]), []);
-  assert.equal(declining([one]), "Your decision is still wanted: “Delete 2 tasks?” Sending this message declines it.");
-  assert.equal(declining([one, one]), "2 decisions of yours are still wanted. Sending this message declines them.");
+test("a message that only agrees is known, and nothing else", () => {
+  for (const text of ["yes", "Yes, please!", "OK", "ok, do it", "approve", "Go ahead.", "sure, delete them", "👍", "That’s fine"]) {
+    assert.equal(agrees(text), true, text);
+  }
+  for (const text of ["", "please", "no", "yes, but not the first", "yesterday", "ok add bread", "okra", "do it tomorrow"]) {
+    assert.equal(agrees(text), false, text);
+  }
 });
 
 test("looking at something, and failing to do something, changes nothing", () => {
