@@ -19,11 +19,11 @@ from psycopg.errors import QueryCanceled
 from chat.exceptions import TimedOut
 from chat.infra.database_limits import statement_timeout
 from chat.infra.limits import ConcurrencyLimit
+from chat.infra.markdown import plain_text
 from chat.models.conversation import Role
 from chat.models.sql import select
 from chat.search.query import Query, Term, parse
 from chat.search.snippets import READ, Mark, marks, pieces, snippet
-from chat.web.markdown import plain_text
 
 SECONDS = 2.0
 SEARCHES_AT_ONCE = 2  # of a person

@@ -34,12 +34,12 @@ from chat.assistant.configured import describe
 from chat.assistant.model_config import configured, name_in_use
 from chat.conversations import listing
 from chat.conversations import page as history
+from chat.infra.markdown import render_newest
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.read_models import TurnOut
 from chat.tasks.panel import OPEN_SHOWN, is_overdue
 from chat.web import forms
-from chat.web.markdown import render_newest
 
 EXAMPLES = (
     "Add a task to buy groceries for the party",

@@ -4,7 +4,7 @@
 const CONTAINER = /[ \t]*(>|(?:[-+*]|\d{1,9}[.)])(?=[ \t]))/y;
 
 /**
- * Return how deeply quotes and lists are nested, at most; the same as `levels` of `chat/web/markdown.py`.
+ * Return how deeply quotes and lists are nested, at most; the same as `levels` of `chat/infra/markdown.py`.
  * @param {string} text
  */
 export function levels(text) {

@@ -2,9 +2,9 @@
 
 from playwright.sync_api import expect
 
+from chat.infra.markdown import render
 from chat.tests.browser.conftest import Person, expect_state, say
 from chat.tests.markdown.structure import REPLIES, structure
-from chat.web.markdown import render
 
 SHOW = """async (texts) => {
     const { MarkdownView } = await import("/static/js/markdown.js");

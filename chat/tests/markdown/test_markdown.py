@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from chat.infra.markdown import MOST_CHARACTERS, MOST_LEVELS, levels, render, render_newest
 from chat.tests.markdown.structure import REPLIES, structure
-from chat.web.markdown import MOST_CHARACTERS, MOST_LEVELS, levels, render, render_newest
 
 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply["name"])
