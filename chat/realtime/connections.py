@@ -26,7 +26,7 @@ LOOK_EVERY = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """By what somebody is connected: a token, or else a login's cookie."""
+    """The credential of a connection: a token, or a login's cookie."""
 
     user: User
     cookie: str
@@ -42,7 +42,7 @@ class Connection(Protocol):
     """A socket, or a stream."""
 
     async def login_ended(self) -> None:
-        """End it: whoever it is for is not signed in any more."""
+        """Close it: its login or token has ended."""
 
 
 C = TypeVar("C", bound=Connection)
@@ -65,7 +65,7 @@ class Slot(Generic[C]):
         return self._connection() if self._connection is not None else None
 
     def open(self, connection: C) -> None:
-        """Name the connection, which is told when its login or token ends."""
+        """Set the connection, which is closed when its login or token ends."""
         self._connection = weakref.ref(connection)
         self._connections.watch()
 

@@ -77,7 +77,7 @@ class Window:
         self._line = asyncio.Lock()
 
     async def take(self, turn_id: str, attempt: int, n: int, size: int) -> None:
-        """Wait for room for a frame, and count it; raise TimeoutError where nobody acknowledges.
+        """Wait for room for a frame, and count it. Raise TimeoutError if the client acknowledges nothing.
 
         A frame that is larger than the whole window goes alone.
         """
@@ -100,7 +100,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     """One person's window on one conversation."""
 
     user: User | None = None
-    # What says who it is: a token's id, or else a login's cookie.
+    # The credential: a token's id, or a login's cookie.
     token_id: uuid.UUID | None = None
     cookie = ""
     slot: "Slot[ChatSocket] | None" = None
@@ -111,7 +111,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.window = Window()
         self.followers: dict[uuid.UUID, asyncio.Task[None]] = {}
         self.last_seq = 0
-        # A message of this socket's own is told once: by whoever accepts it, not also by the notice of it.
+        # A message of this socket is acknowledged once: by the handler that accepts it, not by its notification too.
         self.accepting = asyncio.Lock()
         self.news = PendingNotifications()
         self.telling: asyncio.Task[None] | None = None
@@ -126,7 +126,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self._leave()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Channels' own also looks after connections of the one thread that all sockets share; here nobody uses it.
+        # Channels' own method also closes database connections of its thread, which this consumer does not use.
         try:
             await getattr(self, get_handler_name(message))(message)
         except (DatabaseError, InterfaceError) as error:
@@ -157,7 +157,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.close(NOT_THEIRS)
 
     async def _whose(self) -> User | None:
-        """Find out who opens the socket, or close it. Beside a token no cookie is looked at."""
+        """Return the user who opens the socket, or close it. A token takes precedence over a cookie."""
         key = tokens.bearer_of(header(dict(self.scope), b"authorization"))
         if key is None:
             self.cookie = _cookie(dict(self.scope))
@@ -185,7 +185,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         return NOT_SIGNED_IN
 
     async def _begin(self, state: reading.ConversationState) -> None:
-        """Say what there is, and follow what is under way."""
+        """Send the state of the conversation, and follow its active turns."""
         self.last_seq = state.last_seq
         self.tasks_revision = state.tasks_revision
         logs = process.current().logs
@@ -282,7 +282,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                 await self._send({"type": "pong", "n": frame.n})
 
     async def _still_signed_in(self) -> bool:
-        """Look at the login or token again before anything is done for it: it may have ended since."""
+        """Check the login or token again before each action: it may have ended."""
         if self.token_id is not None:
             holds = await in_database(tokens.holds, self.token_id)
         else:
@@ -339,14 +339,14 @@ class ChatSocket(AsyncWebsocketConsumer):
         except (DatabaseError, InterfaceError) as error:
             await self._fail(error)
         except Exception:
-            # Whatever it is: nobody is to wait for what never comes.
+            # Any error closes the socket, so that no client waits for a frame that never arrives.
             logger.exception("A socket cannot be kept up to date.")
             await self.close(BROKEN)
 
-    # -- notices
+    # -- notifications
 
     async def turn_accepted(self, notice: dict[str, str]) -> None:
-        """Remember that something was said, maybe in another tab."""
+        """Note that a turn was accepted, perhaps from another tab."""
         self.news.add_conversation(notice["conversation_id"])
         if uuid.UUID(notice["turn_id"]) not in self.followers:
             self.news.add_turns()
@@ -367,8 +367,8 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.close(NOT_SIGNED_IN)
 
     async def _tell(self) -> None:
-        """Tell what changed as it is by now: many notices that come at once cost one look."""
-        assert self.user is not None  # noqa: S101 - else there is nothing to tell
+        """Send the current state of what changed: notifications that arrive together cost one query."""
+        assert self.user is not None  # noqa: S101 - set before this task starts
         while True:
             conversations, turns, tasks, calls = await self.news.take()
             if turns and self.conversation_id in conversations:
@@ -388,7 +388,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                 await self.send(text_data=text)
 
     async def _tell_turns(self, user: User) -> None:
-        """Show what was said in other tabs, and follow it."""
+        """Send messages from other tabs, and follow their turns."""
         async with self.accepting:
             for said in await in_database(reading.accepted_after, user.pk, self.conversation_id, self.last_seq):
                 self.last_seq = said.seq
@@ -405,7 +405,7 @@ open_sockets: Connections[ChatSocket] = Connections("sockets")
 
 @receiver(user_logged_out, dispatch_uid="close the sockets of a login")
 def _close_sockets(sender: object, request: HttpRequest | None, user: User | None, **_: object) -> None:
-    """Tell the sockets of a login that it is over."""
+    """Notify the sockets of a login that it has ended."""
     if request is not None and user is not None and request.session.session_key:
         async_to_sync(notifications.signed_out)(user.pk, request.session.session_key)
 

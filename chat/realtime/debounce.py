@@ -1,11 +1,11 @@
-"""What somebody who is connected was notified of: many notices that come at once are told once."""
+"""Collect the notifications of a socket, so that several of them cost one query."""
 
 import asyncio
 import uuid
 
 
 class PendingNotifications:
-    """What a socket was notified of and has not told yet."""
+    """The notifications that a socket has received and not handled yet."""
 
     def __init__(self) -> None:
         self._conversations: set[uuid.UUID] = set()

@@ -15,9 +15,9 @@ from chat.turns.events import Event
 PROTOCOL = 1
 # Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
 FRAME_LENGTH = 128 * 1024
-# Of what is said about a frame that cannot be read: it quotes the frame.
+# Characters of the detail of an invalid frame, which quotes the frame.
 DETAIL_LENGTH = 200
-# The errors that clients tell apart.
+# The error codes that clients distinguish.
 CODES = frozenset({"bad_frame", "empty", "too_long", "rate_limited", "not_found", "conflict"})
 
 
@@ -124,7 +124,7 @@ def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> di
 
 
 def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:
-    """Return the frame that tells of an error, by a code that clients know."""
+    """Return the frame that reports an error, with a code that clients know."""
     codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
     code = next((code for code in codes if code in CODES), BadFrame.code)
     frame: dict[str, Any] = {"type": "error", "code": code, "detail": error.detail}

@@ -1,4 +1,4 @@
-"""What a socket tells about conversations, turns and tasks."""
+"""Read what a socket sends about conversations, turns and tasks."""
 
 import uuid
 from collections.abc import Collection
@@ -30,7 +30,7 @@ class ConversationState:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMessage:
-    """A message that was accepted: its turn's place, and the frame that tells of it."""
+    """An accepted message: the place of its turn, and the frame that acknowledges it."""
 
     seq: int
     turn_id: uuid.UUID
@@ -38,7 +38,7 @@ class AcceptedMessage:
 
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
-    """Return what a socket begins with; raise NotFound where the conversation is somebody else's."""
+    """Return the state that a socket starts with. Raise NotFound if the conversation belongs to another user."""
     conversation = with_listing_fields(Conversation.objects.all()).filter(pk=conversation_id).first()
     if conversation is None:
         return ConversationState(None, [], 0, current_revision(user_id))
@@ -51,7 +51,7 @@ def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conver
 
 
 def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[dict[str, Any]]:
-    """Return the frames that tell how a person's conversations are by now, the one last spoken in at the end."""
+    """Return the frames with the current state of a user's conversations, the most recently active one last."""
     if not conversation_ids:
         return []
     theirs = Conversation.objects.owned_by(user_id).filter(pk__in=conversation_ids)
@@ -64,7 +64,7 @@ def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UU
 
 
 def changes_frame(conversation_id: uuid.UUID) -> dict[str, Any]:
-    """Return the frame that tells what calls of a conversation changed lately, and what of it is undone."""
+    """Return the frame with the recent changes by a conversation's calls, and which of them are undone."""
     changes = changes_of(conversation_id, newest=CHANGES_SENT)
     return {"type": "changes.updated", "changes": [change.as_json() for change in changes]}
 

@@ -43,7 +43,7 @@ class TaskFeed:
     async def frames_after(self, revision: int) -> tuple[list[str], int]:
         """Return the frames with all that was committed before the call and is newer than a revision, and the newest.
 
-        Calls that overlap share one look at the database.
+        Concurrent calls share one query.
         """
         self._asked += 1
         ticket = self._asked

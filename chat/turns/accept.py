@@ -1,4 +1,4 @@
-"""Take what a person says: once it is acknowledged it is durable, and it is answered."""
+"""Accept messages: an acknowledged message is durable, and gets a reply."""
 
 import uuid
 from dataclasses import dataclass

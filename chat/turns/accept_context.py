@@ -25,7 +25,7 @@ SELECT c.title, c.last_seq, c.last_position, c.model, {ENDS_WHEN_IDLE}
 FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
 WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
 """  # noqa: S608 - our own words
-# Nobody else makes conversations of the person until the transaction ends.
+# No other transaction creates conversations of this user until this one ends.
 _MAKING = "SELECT pg_advisory_xact_lock(hashtextextended('conversations of ' || %(user)s::text, 0))"
 _LOOK = """
 SELECT
@@ -43,7 +43,7 @@ WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_to
         SELECT FROM chat_turn r WHERE r.replaces_id = t.id AND r.prompt_id = t.prompt_id))
 ORDER BY t.accepted_at DESC
 """
-# The messages of turns that are current no more, what they answered and what they said; search finds them no more.
+# Supersede turns, their messages and their replies; search does not find them any more.
 _SUPERSEDE = """
 WITH superseded AS (
     UPDATE chat_turn SET superseded_by_id = %(new)s
@@ -103,7 +103,7 @@ class AcceptContext:
     closed: Cancelled | None = None
 
     def check_limits(self) -> None:
-        """Raise RateLimited where the person says too much, or too many messages wait."""
+        """Raise RateLimited if the user sends too many messages, or too many are queued."""
         if self.first_of_minute is not None:
             limit = settings.MESSAGES_PER_MINUTE
             wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
@@ -137,7 +137,7 @@ class AcceptContext:
             raise Conflict("The assistant is still answering; please wait for it, or stop it first.")
 
     def close_waiting(self) -> None:
-        """End the turn that waits for a decision: the person says something else."""
+        """Cancel the turn that waits for a decision, because the user sends another message."""
         if self.waiting is not None:
             self.closed = cancel(Turn.objects.select_related("prompt").get(pk=self.waiting), now=self.now)
             self.last_position += self.closed.message is not None
@@ -182,12 +182,12 @@ def make_conversation(
     if Conversation.objects.owned_by(user_id)[limit - 1 : limit].exists():
         raise TooManyConversations(limit)
     fresh = Conversation(pk=conversation_id, user_id=user_id, title=title, model=model, updated_at=now)
-    # Somebody else may make one with this id at the same moment.
+    # Another request may create one with this id at the same moment.
     Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
 
 
 def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> AcceptContext:
-    """Lock a conversation, made first where there is none, and look at what is under way.
+    """Lock a conversation, created first if there is none, and read its active turns.
 
     Raise NotFound, TooManyConversations.
     """

@@ -28,7 +28,7 @@ DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: thi
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A turn that waits now, or is closed since it was to stop or more was said; and the conversation's next."""
+    """A turn that waits now, or was cancelled by a stop or a newer message; and the conversation's next turn."""
 
     closed: Cancelled | None = None
     next: Turn | None = None
@@ -36,7 +36,7 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, and the turn; `is_last` tells that the turn goes on, here where it is running."""
+    """A decision, and the turn; `is_last` if the turn continues, in this process if it is running."""
 
     turn: Turn
     event: ApprovalDecided
@@ -88,7 +88,7 @@ def decide(
     approve: bool,
     runner: uuid.UUID | None = None,
 ) -> Decided:
-    """Take a person's decision about a call of a turn that waits; with the last one the turn goes on.
+    """Store a user's decision about a call of a waiting turn; after the last decision the turn continues.
 
     `runner` is the process that plays it; without one it waits in the queue. Raise NotFound, and Conflict where it was
     decided before.

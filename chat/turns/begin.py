@@ -42,7 +42,7 @@ def ask_to_begin(
 def decide_to_begin(
     deciding: Callable[[uuid.UUID | None], Decided], owner: uuid.UUID | None
 ) -> tuple[Decided, TurnInput | None]:
-    """Decide, and read what the turn needs where it goes on at once."""
+    """Decide, and read what the turn needs if it continues at once."""
     decided = deciding(owner)
     goes_on = decided.is_last and decided.turn.status == Status.RUNNING
     return decided, _turn_input(decided.turn) if goes_on else None

@@ -1,4 +1,4 @@
-"""End a turn that nobody runs: one that waits in the queue, or for a person's decision."""
+"""Cancel a turn that no process runs: one that is queued, or waits for the user's decision."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ RETURNING last_position
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A turn that was stopped; the calls that were declined by it, and what it had said."""
+    """A cancelled turn, the calls that this declined, and its text as a message."""
 
     turn_id: uuid.UUID
     attempt: int
@@ -34,10 +34,10 @@ class Cancelled:
 
 
 def cancel(turn: Turn, *, now: datetime) -> Cancelled:
-    """Stop a turn in the caller's transaction, which has locked its conversation: what it asked for is not done.
+    """Cancel a turn in the caller's transaction, which has locked its conversation: the calls it waits for do not run.
 
-    Of one that had begun, the session was cut back to where it began; that this is a new attempt tells the next turn to
-    learn from the record what happened.
+    If the turn had begun, its session was cut back to where it began; the higher attempt makes the next turn read from
+    the record what happened.
     """
     awaiting = ToolCall.objects.filter(turn=turn, decision=Decision.AWAITING)
     declined = tuple(awaiting.values_list("call_id", flat=True))

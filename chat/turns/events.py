@@ -1,4 +1,4 @@
-"""What a turn's log says. Each becomes one frame; `n` and the turn are added by whoever sends it."""
+"""The events of a turn's log. Each becomes one frame; the sender adds `n` and the turn."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ WarningCode = Literal["context_unavailable", "context_rebuilt", "context_shorten
 
 
 def is_retryable(code: str) -> bool:
-    """Tell whether it may help to try a turn again that failed like this."""
+    """Return whether a retry may succeed after this error."""
     return code != "forbidden"
 
 
@@ -75,7 +75,7 @@ class ApprovalRequested:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecided:
-    """A person has decided, or made the question needless by saying something else (`by` is "superseded")."""
+    """The user has decided, or has sent another message instead (`by` is "superseded")."""
 
     type: ClassVar = "approval.decided"
     call_id: str
@@ -103,7 +103,7 @@ class ModelRetrying:
 
 @dataclass(frozen=True, slots=True)
 class TurnResumed:
-    """The text beyond `at` is written anew; the reasoning, if there is any, goes on."""
+    """The text beyond `at` is replaced; the reasoning, if any, continues."""
 
     type: ClassVar = "turn.resumed"
     text: str

@@ -1,4 +1,4 @@
-"""Play one turn: run the agent over the session and the journal, and say how it ended."""
+"""Execute one turn: run the agent over the session and the journal, and return the outcome."""
 
 import asyncio
 import json
@@ -117,7 +117,7 @@ class TurnExecution:
         )
         opened = await memory.open(turn_input.place)
         if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
-            # A process died when it had pruned and not said so yet.
+            # A process died after it pruned and before it stored that.
             self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
         elif opened is not None and opened.pruned is not None:
             self._pruned = opened.pruned
@@ -148,16 +148,16 @@ class TurnExecution:
         return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
 
     async def broken(self) -> TurnOutcome:
-        """Say how the turn ended when something went wrong that nobody foresaw."""
+        """Return the outcome after an unexpected error."""
         return await self._failed(*BROKEN)
 
     def lost(self) -> TurnOutcome:
-        """Say how the turn ended when what it did cannot be stored."""
+        """Return the outcome if the turn's result cannot be stored."""
         code, detail = BROKEN
         return TurnOutcome(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
 
     async def stopped(self) -> TurnOutcome:
-        """Say how the turn ended when it was stopped: what was seen stays, and the session is told so.
+        """Return the outcome of a stopped turn: the text that was shown stays, and the session gets it too.
 
         One that had not begun is not remembered, like one that is stopped in the queue.
         """
@@ -249,11 +249,11 @@ class TurnExecution:
                 await notifications.tasks_changed(self.turn.user_id, [self.turn.conversation_id])
 
     def was_done(self, call_id: str) -> bool:
-        """Tell whether a call was answered before this attempt."""
+        """Return whether a call was answered before this attempt."""
         return call_id in self._known().journal.done
 
     def _asks(self) -> list[ApprovalRequested]:
-        """Return the calls that a person must decide about before the turn goes on."""
+        """Return the calls that need the user's decision before the turn continues."""
         return [
             ApprovalRequested(call.call_id or "", call.name or "", journals.parsed(call.arguments or ""))
             for call in (self._result.interruptions if self._result else ())
@@ -344,7 +344,7 @@ class TurnExecution:
 
 
 class _Journaling(RunHooks[TurnContext]):
-    """Writes each response into the journal before its calls run, and tells the log of each call."""
+    """Writes each response to the journal before its calls run, and each call to the log."""
 
     def __init__(self, execution: TurnExecution, model: ReplayModel) -> None:
         self._execution = execution
@@ -387,8 +387,8 @@ def _not_found(error: ToolErrorFormatterArgs[Any]) -> str | None:
     return context.refused.get(error.call_id, not_found)
 
 
-# Made once: the SDK looks at the types of all its fields each time.
-# One call after another: what a model lists in an order is to be done in that order.
+# Created once: the SDK inspects the types of all its fields each time.
+# Calls run one after another, in the order in which the model lists them.
 RUN_CONFIG = RunConfig(
     tracing_disabled=True,
     tool_not_found_behavior="return_error_to_model",
@@ -398,7 +398,7 @@ RUN_CONFIG = RunConfig(
 
 
 def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandlerResult:
-    """Take what a model says instead of an answer for its reply: it was shown, and stands in the session already."""
+    """Use a model's refusal as its reply: it was shown, and is in the session already."""
     return RunErrorHandlerResult(str(refused.error), include_in_history=False)
 
 

@@ -41,13 +41,13 @@ WHERE id = %(conversation)s AND EXISTS (SELECT FROM ended)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnOutcome:
-    """How a turn ended, or what it asks before it goes on (then its status is "waiting")."""
+    """How a turn ended, or which decisions it waits for (then its status is "waiting")."""
 
     status: Status
     text: str
     items: Sequence[Item]
     usage: dict[str, int] = field(default_factory=dict)
-    size: Size | None = None  # of the session; None where the store could not say
+    size: Size | None = None  # of the session; None if the store could not return it
     pruned: int | None = None  # older items that the session is without, where the mirror does not know
     warning: str = ""
     error_code: str = ""

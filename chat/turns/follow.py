@@ -15,7 +15,7 @@ from chat.turns import journal as journals
 from chat.turns.events import ApprovalDecided, Snapshot
 from chat.turns.log import Entry, TurnLog, TurnLogs
 
-# Seconds between two looks at a turn that another process runs, and at one that waits here.
+# Seconds between two queries for a turn that another process runs, and for one that waits here.
 LOOK_EVERY = 0.5
 LOOK_SOON = 0.05
 LOOK_AT_QUEUE_EVERY = 2.0
@@ -40,7 +40,7 @@ async def follow(
     of a turn that another process runs there are snapshots only, the last one of its end. Raise NotFound.
     """
     shown: _StoredSnapshot | None = None
-    told = 0  # the attempt that was told of last
+    told = 0  # the last attempt that was yielded
     doubtful = just_accepted = False
     while True:
         log = logs.get(turn_id)
@@ -68,7 +68,7 @@ async def follow(
                 continue
             if status == Status.WAITING:
                 _take_decisions(log, await in_database(_read_snapshot, turn_id))
-        # The log of a later attempt begins with what replaces all that was told.
+        # The log of a later attempt starts with an event that replaces everything before.
         start = 0 if 0 < told < log.attempt else _start(log, attempt, after)
         if start is None and log.ended:
             look = await in_database(_read_snapshot, turn_id)

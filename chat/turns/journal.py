@@ -60,7 +60,7 @@ ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.resp
     cost = CASE WHEN excluded.cost IS NULL THEN chat_modelusage.cost
         ELSE coalesce(chat_modelusage.cost, 0) + excluded.cost END
 """  # noqa: S608 - our own words
-# Between what several responses of a turn said.
+# Between the texts of several responses of a turn.
 PARTING = "\n\n"
 CUT_OFF = json.dumps(
     {
@@ -125,12 +125,12 @@ class Journal:
 
     @property
     def settled(self) -> frozenset[str]:
-        """The ids of the calls about which nobody needs to be asked any more."""
+        """The ids of the calls that need no approval any more."""
         return frozenset(tool["call_id"] for tool in self.tools if tool.get("approval") != Decision.AWAITING)
 
 
 def join_texts(texts: Sequence[str]) -> str:
-    """Join what several responses of a turn said into one text."""
+    """Join the texts of several responses of a turn."""
     return PARTING.join(text for text in texts if text)
 
 
@@ -198,7 +198,7 @@ def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     """Carry out a tool call and write it down in one transaction, or answer it from the journal.
 
     What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
-    one that nobody has approved.
+    one that was not approved.
     """
     try:
         return _performed(lease, call, effect)
@@ -225,7 +225,7 @@ def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
 def begin(lease: Lease, call: Call) -> str | None:
     """Write down that a call is about to be carried out in no transaction of ours, or return its output.
 
-    Until `complete` it has that of one that was cut off, so that whoever plays the turn again does not carry it out.
+    Until `complete`, the call has the output of an interrupted one, so that a replay does not run it again.
     Raise TurnLost as `perform` does.
     """
     with transaction.atomic():
@@ -238,7 +238,7 @@ def begin(lease: Lease, call: Call) -> str | None:
 
 
 def complete(lease: Lease, call: Call, output: str) -> str:
-    """Write down what a call that was begun has said, and return it as it is stored. Raise TurnLost."""
+    """Store the output of a call that was begun, and return it as it is stored. Raise TurnLost."""
     output = storable(output)
     with transaction.atomic():
         lease.lock()
@@ -284,9 +284,9 @@ def save_text(lease: Lease, text: str, reasoning: str) -> None:
 
 
 def copy_journal(source: Turn, target: Turn) -> None:
-    """Give a retry the journal of the turn it retries, so that nothing complete is asked for or done again.
+    """Copy to a retry the journal of the turn it retries, so that no complete response is requested or executed again.
 
-    What nobody decided before the turn ended is asked anew.
+    Calls without a decision are asked about again.
     """
     for step in source.steps.filter(is_void=False):
         step.pk, step.turn = None, target
@@ -318,7 +318,7 @@ def kept(turn: Turn) -> list[KeptCall]:
 
 
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
-    """Say as session items what happened in a turn that did not end by itself; calls not run get an output too."""
+    """Return the session items of a turn that was interrupted; calls that did not run get an output too."""
     items: list[Item] = [user_item(prompt)]
     outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
     for step in journal.steps:
@@ -338,12 +338,12 @@ def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
 
 
 def user_item(text: str) -> Item:
-    """Return what a person said as a session item."""
+    """Return a user's message as a session item."""
     return {"role": "user", "content": text}
 
 
 def assistant_item(text: str) -> Item:
-    """Return what we say in the assistant's name as a session item."""
+    """Return a message in the assistant's name as a session item."""
     return {"role": "assistant", "content": text}
 
 

@@ -1,4 +1,4 @@
-"""Whose a turn is: the server process that runs it, while its lease lasts.
+"""The lease of a turn: which server process runs it, and until when.
 
 A process proves that it lives by an advisory lock on a connection of its own, which PostgreSQL frees within
 milliseconds of a `kill -9`, and by renewing its leases. Behind a pooler that moves connections about the lock says
@@ -22,8 +22,8 @@ from chat.models.turn import Status, Turn
 
 LEASE_TIME = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=2)
-# A turn with which so many processes have died is run while no other such turn is, so that the innocent who ran beside
-# a deadly one are told apart from it; after so many more it is given up.
+# A turn with which this many processes have died runs only while no other such turn runs, so that a turn that kills
+# processes is distinguished from those that ran beside it; after this many it fails.
 SUSPECT, DEADLY = 2, 3
 
 # A condition on a row of `chat_turn`, with the values of a `Hold`.
@@ -38,7 +38,7 @@ WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
 
 
 class LockedConversation(NamedTuple):
-    """A conversation that nobody else changes until the transaction ends."""
+    """A conversation that no other transaction changes until this one ends."""
 
     id: uuid.UUID
     user_id: uuid.UUID
@@ -97,15 +97,15 @@ def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
 
 
 def release(lease: Lease) -> None:
-    """Let go of a turn so that whoever comes next takes it over at once."""
+    """Release a turn so that the next process takes it over at once."""
     held = Turn.objects.filter(pk=lease.turn_id, owner=lease.owner, attempt=lease.attempt, status=Status.RUNNING)
-    held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # whoever takes over counts one, of a death
+    held.update(lease_until=timezone.now(), cut_off=F("cut_off") - 1)  # a takeover adds one
 
 
 def take_over(
     owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, fallen: Collection[uuid.UUID] = ()
 ) -> list[Turn]:
-    """Take over turns that nobody runs any more, as the next attempt.
+    """Take over turns that no process runs any more, as the next attempt.
 
     `running` are those of this process, `fallen` those that it let fall although it lives.
     """

@@ -1,4 +1,4 @@
-"""A turn's log in memory: the runner appends, whoever watches follows at their own pace."""
+"""A turn's log in memory: the runner appends, and followers read at their own pace."""
 
 import asyncio
 import uuid
@@ -62,7 +62,7 @@ class _TextBuffer:
 
 
 class TurnState:
-    """What there is to see of a turn: its reply so far, its reasoning, its calls, and what the person was warned of."""
+    """The visible state of a turn: its reply so far, its reasoning, its calls and its warning."""
 
     def __init__(self) -> None:
         self._text = _TextBuffer()
@@ -81,7 +81,7 @@ class TurnState:
         return self._reasoning.whole
 
     def fold(self, event: Event) -> None:
-        """Take in what was said."""
+        """Apply an event to the state."""
         if isinstance(event, TextDelta):
             self._text.write(event.text, event.at)
         elif isinstance(event, ReasoningDelta):
@@ -116,7 +116,7 @@ class TurnState:
 
 
 class TurnLog(TurnState):
-    """Everything one attempt at a turn had to say, in order."""
+    """All events of one attempt at a turn, in order."""
 
     def __init__(self, turn_id: uuid.UUID, attempt: int) -> None:
         super().__init__()

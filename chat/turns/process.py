@@ -36,7 +36,7 @@ async def start() -> None:
 
 
 async def _tell_staff(moved: Path) -> None:
-    """Keep word of a corrupt session file; the turn that found it goes on even where the database is away."""
+    """Record a corrupt session file; the turn that found it continues even if the database is unavailable."""
     from chat.memory.quarantine import quarantine_file
 
     with suppress(DatabaseError):

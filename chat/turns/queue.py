@@ -40,6 +40,6 @@ def claim_locked(conversation_id: uuid.UUID, *, owner: uuid.UUID) -> Turn | None
 
 
 def claim_waiting(*, owner: uuid.UUID, limit: int) -> list[Turn]:
-    """Take heads that nobody has taken, the longest waiting first."""
+    """Claim heads of queues that no process has claimed, the longest waiting first."""
     waiting = Turn.objects.heads().order_by("accepted_at").values_list("conversation_id", flat=True)[:limit]
     return [turn for conversation_id in waiting if (turn := claim(conversation_id, owner=owner))]

@@ -29,7 +29,7 @@ from chat.turns.log import TurnLog
 
 
 class ReplayModel(WrappedModel):
-    """Answers the journal's steps without asking anybody; then asks, and writes what is said into the log.
+    """Returns the journal's steps without a request; then calls the model, and writes its text to the log.
 
     `window` knows how much of the conversation the model is sent.
     """
@@ -119,7 +119,7 @@ class ReplayModel(WrappedModel):
         self._log.append(ModelRetrying(retry.attempt, retry.of, round(retry.seconds, 1), detail))
 
     def _restart(self) -> None:
-        """Take back what a broken response said: it is written anew."""
+        """Retract the text of a broken response, which is written again."""
         if self._said or len(self._log.reasoning) > self._reasoned_before:
             self._resume(self._log.reasoning[: self._reasoned_before])
 
@@ -134,7 +134,7 @@ class ReplayModel(WrappedModel):
         self._log.append(TurnResumed(self._log.text, tools, self._before, reasoning or None))
 
     def _drop_rest(self) -> None:
-        """Take away what a broken response said and the one in its place did not write anew."""
+        """Remove the text of a broken response that its replacement did not write again."""
         said = self._before + self._said
         if len(self._log.text) > said:
             self._log.append(TextDelta("", said))

@@ -58,7 +58,7 @@ class _Running:
 
 
 class TurnRunner:
-    """Carries out turns in this process; also takes up what processes that are gone have left."""
+    """Runs turns in this process, and takes over turns of processes that are gone."""
 
     def __init__(self, *, choose: Choose, store: SessionStore) -> None:
         self.owner = uuid.uuid4()
@@ -69,7 +69,7 @@ class TurnRunner:
         self._living: set[asyncio.Task[None]] = set()  # running, or looking for what comes after
         self._let_fall: set[uuid.UUID] = set()  # the database was away; taken up again as soon as it is back
         self._reserved = 0
-        self._crowded = False  # somebody was not given a place and waits
+        self._crowded = False  # a turn waits for a free slot
         self._keeper: asyncio.Task[None] | None = None
         self._presence = ProcessLock(self.owner)
         self._draining = False
@@ -112,7 +112,7 @@ class TurnRunner:
     async def decide(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, call_id: str, approve: bool
     ) -> None:
-        """Take a person's decision; with the last one that a turn waits for it goes on. Raise what `decide` raises."""
+        """Store a user's decision; after its last one a turn continues. Raise what `decide` raises."""
         given = {"user_id": user_id, "conversation_id": conversation_id, "turn_id": turn_id}
         await finish_despite_cancel(
             self._decide(lambda runner: decide(**given, call_id=call_id, approve=approve, runner=runner))
@@ -126,7 +126,7 @@ class TurnRunner:
             if closed is not None:
                 self._closed(closed)
                 await notifications.conversation_updated(user_id, conversation_id)
-            self._stop(turn_id)  # where it has begun here meanwhile; else whoever runs it finds that it was asked to
+            self._stop(turn_id)  # if it has begun here; otherwise its process reads the request
             return
         turn = running.turn
         if (turn.user_id, turn.conversation_id) != (user_id, conversation_id):
@@ -134,13 +134,13 @@ class TurnRunner:
         self._stop(turn_id)
 
     async def start(self) -> None:
-        """Begin to keep leases, and take up at once what was cut off."""
+        """Start to renew leases, and take over interrupted turns at once."""
         await self._presence.show()
         await self._take_up()
         self._keeper = asyncio.create_task(self._keep())
 
     async def drain(self, seconds: float) -> None:
-        """Let turns end for a few seconds, then let go of the rest so that they are continued by whoever comes next."""
+        """Let turns finish for a few seconds, then release the rest for the next process."""
         self._draining = True
         if self._keeper is not None:
             self._keeper.cancel()
@@ -162,7 +162,7 @@ class TurnRunner:
     # -- a turn's life
 
     async def _take(self, accepting: Callable[[uuid.UUID | None], Accepted]) -> Accepted:
-        """Accept, and begin what was accepted as running: whoever asked may be gone by then, the turn is not."""
+        """Accept a message, and begin its turn if it runs: the client may have disconnected, the turn continues."""
         with _Reserved(self) as owner:
             accepted = await self._accepted(*await in_database(accept_to_begin, accepting, owner))
         await self._fill()
@@ -197,7 +197,7 @@ class TurnRunner:
         await self._fill()
 
     def _closed(self, closed: Cancelled) -> None:
-        """Tell how a turn ended that nobody ran."""
+        """Log the end of a turn that no process ran."""
         log = self.logs.open(closed.turn_id, closed.attempt)
         for call_id in closed.declined:
             log.append(ApprovalDecided(call_id, approved=False, by=SUPERSEDED))
@@ -236,7 +236,7 @@ class TurnRunner:
             self._let_fall.add(turn.pk)
         finally:
             execution.log.running = False
-            if self._running.get(turn.pk) is running:  # else it was decided already, and goes on
+            if self._running.get(turn.pk) is running:  # otherwise a decision has let it continue
                 del self._running[turn.pk]
             if following is not None:
                 self._begin(*following)
@@ -280,7 +280,7 @@ class TurnRunner:
             return await self._end(execution, execution.lost())
 
     async def _end(self, execution: TurnExecution, ending: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
-        """Write and tell how a turn ended; return the conversation's next, to begin in the place that becomes free."""
+        """Store and log how a turn ended; return the conversation's next turn, to begin in the free slot."""
         next_owner = None if self._draining else self.owner
         ended, turn_input = await in_database(finish_to_begin, lease_of(execution.turn), ending, next_owner)
         message, warning = ended.message, warning_json(ending.warning)
@@ -309,7 +309,7 @@ class TurnRunner:
         return None if asked.next is None else (asked.next, turn_input)
 
     async def _tidy(self, turn: Turn, ending: TurnOutcome) -> None:
-        """Bring the session back to its limit, and tell who looks on."""
+        """Prune the session to its limit, and notify the user's sockets."""
         await self._prune(turn, ending)
         await notifications.conversation_updated(turn.user_id, turn.conversation_id)
 
@@ -327,9 +327,9 @@ class TurnRunner:
     async def _fill(self) -> None:
         """Begin turns that were not given a place, as far as there are places now."""
         if self._crowded and self.free > 0:
-            self._crowded = False  # before the look: who comes meanwhile says so again
+            self._crowded = False  # before the query: a turn that arrives meanwhile sets it again
             waiting = await in_database(claim_waiting, owner=self.owner, limit=self.free)
-            self._crowded |= bool(waiting)  # until a look finds nobody
+            self._crowded |= bool(waiting)  # until a query finds no waiting turn
             for turn in waiting:
                 self._begin(turn)
 
@@ -341,7 +341,7 @@ class TurnRunner:
                 try:
                     await in_database(save_text, lease_of(execution.turn), *text)
                 except (DatabaseError, TurnLost):
-                    continue  # the end of the turn says the same more loudly
+                    continue  # the end of the turn reports the same error
                 saved = text
 
     # -- keeping house

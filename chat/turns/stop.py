@@ -1,4 +1,4 @@
-"""Stop a turn, whoever runs it."""
+"""Stop a turn, in any process."""
 
 import uuid
 
@@ -12,7 +12,7 @@ from chat.turns.cancel import Cancelled, cancel
 
 
 def request_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> Cancelled | None:
-    """Close a turn that nobody runs, and ask the process of one that runs to stop it. Raise NotFound."""
+    """Cancel a turn that no process runs, and request a stop from the process of a running one. Raise NotFound."""
     with transaction.atomic():
         Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
         theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation=conversation_id)

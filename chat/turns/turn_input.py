@@ -46,7 +46,7 @@ class TurnInput:
     now: datetime  # when the turn was accepted, in the person's zone
     week_start: int  # as ISO numbers weekdays
     pruned: int  # items that the session has lost from its beginning
-    held: int  # items that the mirror says it holds; 0 where what a turn replaces is first taken off
+    held: int  # items in the session according to its metadata; 0 if a replaced turn is removed first
     prompt: str
     journal: Journal
     kept: list[KeptCall]
