@@ -11,8 +11,8 @@ ThreadkeeperError
 |   +-- BadTask
 |   +-- BadToken
 |   +-- BadCursor
-+-- NotSignedIn         nobody is known to have asked
-+-- Forbidden           whoever asked may not
++-- NotSignedIn         the client is not authenticated
++-- Forbidden           the client lacks a permission
 +-- NotFound
 +-- Conflict
 |   +-- AlreadyCompleted
@@ -128,19 +128,19 @@ class BadCursor(BadInput):
 
 
 class NotSignedIn(ThreadkeeperError):
-    """Nobody, or nobody any more."""
+    """The client is not authenticated, or not any more."""
 
     code = "not_signed_in"
 
 
 class Forbidden(ThreadkeeperError):
-    """Somebody who may not do this."""
+    """The user lacks a permission."""
 
     code = "forbidden"
 
 
 class NotFound(ThreadkeeperError):
-    """It does not exist, or is somebody else's: which of the two is not told."""
+    """It does not exist, or belongs to another user: the error does not reveal which."""
 
     code = "not_found"
 
@@ -218,7 +218,7 @@ class TimedOut(ThreadkeeperError):
 
 
 class TurnLost(ThreadkeeperError):
-    """The turn was taken over, or ended, by somebody else."""
+    """The turn was taken over or ended by another process."""
 
     code = "turn_lost"
 
@@ -239,7 +239,7 @@ class Unavailable(ThreadkeeperError):
 
 
 class ServerStopping(Unavailable):
-    """The server is about to stop; another process takes over."""
+    """The server is stopping; another process takes over."""
 
 
 class OutdatedAttempt(TurnLost):

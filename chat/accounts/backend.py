@@ -33,7 +33,7 @@ Counter: TypeAlias = tuple[Limit, tuple[object, ...]]
 
 
 class AccountClosed(Forbidden):
-    """The account is closed; only those who know its password are told."""
+    """The account is closed; only a client with its password gets this error."""
 
     code = "account_closed"
 
@@ -84,7 +84,7 @@ def _counters(request: HttpRequest | None, email: str, user: User | None) -> lis
 def _known_device(request: HttpRequest, user: User | None) -> str | None:
     if user is None:
         return None
-    if getattr(request, "user", None) == user:  # signed in, and asked for the password once more
+    if getattr(request, "user", None) == user:  # signed in, and asked for the password again
         return request.session.session_key
     return known_devices.device_of(request, user)
 
@@ -108,7 +108,7 @@ def _take_back(counters: Sequence[Counter]) -> None:
 
 
 def _forget(counters: Sequence[Counter]) -> None:
-    """Forget the failures of those who have shown the password, and no others: somebody else may be guessing too."""
+    """Reset the failures of this device and network only: another client may be guessing too."""
     for limit, who in counters:
         if limit in (PER_DEVICE, PER_PAIR):
             limit.reset(*who)

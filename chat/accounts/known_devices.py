@@ -1,7 +1,7 @@
-"""Remember on which devices somebody has signed in, so that a stranger's guesses do not lock them out there.
+"""Remember on which devices a user has signed in, so that guesses from elsewhere do not lock these out.
 
 The cookie is signed and names accounts by id, each with a random id of the device and a mark of the password: with
-another password it is void. Whoever has the cookie still needs the password, and has a limit of their own.
+another password it is void. A client with the cookie still needs the password, and has a limit of its own.
 """
 
 import secrets

@@ -55,7 +55,7 @@ class Limit:
         return int(self.most - count)
 
     def exceeded(self, wait: timedelta | None = None) -> RateLimited:
-        """Return the error for somebody over the limit, who has to wait for the whole window unless stated."""
+        """Return the error for a client over the limit, which waits for the whole window unless stated otherwise."""
         wait = self.window if wait is None else wait
         return RateLimited(self.detail, retry_after=max(1, math.ceil(wait.total_seconds())))
 
@@ -73,6 +73,6 @@ class Limit:
 
 
 def forget_expired(now: datetime) -> int:
-    """Remove the counts whose window is over; return their number."""
+    """Remove the counts of windows that have ended; return their number."""
     removed, _ = AttemptCount.objects.filter(expires_at__lte=now).delete()
     return removed

@@ -32,7 +32,7 @@ def signed_in(cookie: str) -> User | None:
 
 
 def holds(cookie: str, user: User) -> bool:
-    """Tell whether a login still holds, with the person as they were when it was looked at."""
+    """Return whether a login is still valid, with the user as read from the database."""
     return bool(select(_HOLDS, {"cookie": cookie, "user": user.pk, "password": user.password, "now": timezone.now()}))
 
 
@@ -51,7 +51,7 @@ def ended(logins: Mapping[str, User]) -> set[str]:
 def of_person(user_id: uuid.UUID) -> Iterator[str]:
     """Yield the keys of a person's logins.
 
-    Whose a login is stands inside of it only, signed, so that each one there is has to be opened.
+    The user's id is inside the signed data of a login session, so each session has to be decoded.
     """
     store, last = SessionStore(), ""
     logins = Session.objects.order_by("session_key").values_list("session_key", "session_data")

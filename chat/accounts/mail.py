@@ -1,4 +1,4 @@
-"""The mails about accounts, and how often they are sent. Those who ask learn nothing about who has an account."""
+"""The mails about accounts, and how often they are sent. A response never reveals whether an account exists."""
 
 from collections.abc import Callable
 from datetime import timedelta

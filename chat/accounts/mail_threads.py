@@ -1,6 +1,6 @@
 """Send mail in the background, from a small pool of threads.
 
-How long an answer takes then tells nothing about who has an account, and a mail server that hangs blocks no request.
+The response time then reveals nothing about accounts, and a mail server that hangs blocks no request.
 Nothing is stored of a mail: it may contain a link that opens an account.
 """
 

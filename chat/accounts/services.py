@@ -43,7 +43,7 @@ class WeakPassword(BadInput):
 
 
 class SignUpClosed(Forbidden):
-    """Nobody makes an account for themselves here."""
+    """Sign-up is closed."""
 
     code = "signup_closed"
 
@@ -68,7 +68,7 @@ def check_free(email: str) -> None:
 
 
 def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
-    """Return the user whose e-mail address and password these are, for a program: no login begins.
+    """Return the user with this e-mail address and password, for a program: no login session begins.
 
     Raise AccountClosed, NotSignedIn, RateLimited, ServerBusy.
     """
@@ -103,7 +103,7 @@ def change_email(user: User, *, email: str) -> None:
 
 @contextmanager
 def _reserved(address: str, *, for_user: User) -> Iterator[None]:
-    """Run a transaction in which nobody else takes an address. Raise EmailTaken.
+    """Run a transaction in which no other can take an address. Raise EmailTaken.
 
     A unique violation is not provoked, because PostgreSQL logs the statement with its values.
     """
@@ -125,7 +125,7 @@ def change_time_zone(user: User, *, time_zone: str, week_start: int) -> None:
 
 
 def replace_password(user: User) -> None:
-    """Save a password that was set for somebody who had lost it: every login and token from before ends.
+    """Save a password that was set by a reset link: all earlier logins and tokens end.
 
     Failed attempts at the old password do not count any more.
     """

@@ -1,4 +1,4 @@
-"""Tokens: how programs show whom they act for. Made once, shown once, kept as a hash."""
+"""Tokens authenticate programs. A key is created once, shown once, and stored as a hash."""
 
 import secrets
 import uuid
@@ -29,7 +29,7 @@ SIGN_IN = "Sign-in by a program"
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token, and its key, which nobody can be told again."""
+    """A token, and its key, which is not stored."""
 
     token: ApiToken
     key: str
@@ -61,7 +61,7 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
 
 
 def make_by_sign_in(user: User) -> NewToken:
-    """Make a token for a program at which somebody has just signed in: all that they may do, for a while.
+    """Create a token for a program at which a user has just signed in: with all their scopes, for a limited time.
 
     It ends with the password, as every login does. Where there are too many, the one that was made first ends.
     """
@@ -141,7 +141,7 @@ def find(key: str) -> ApiToken:
 
 
 def whose(key: str) -> uuid.UUID | None:
-    """Return whom a key was given to, whether or not it still holds, or None."""
+    """Return the id of the user to whom a key was given, valid or not, or None."""
     if len(key) > LONGEST:
         return None
     return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
@@ -156,7 +156,7 @@ def _note_use(token: ApiToken, now: datetime) -> None:
 
 
 def holds(token_id: uuid.UUID) -> bool:
-    """Tell whether a token still holds."""
+    """Return whether a token is still valid."""
     return not ended([token_id])
 
 
@@ -167,7 +167,7 @@ def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     return set(token_ids) - {token.pk for token in there if token.holds(now)}
 
 
-# What there is, and its end.
+# Listing and revoking.
 
 
 def of_person(user_id: uuid.UUID) -> list[ApiToken]:

@@ -1,4 +1,4 @@
-"""Where a person's conversations lie: beside the chat, in the archive, in the trash, or about to go there."""
+"""List a user's conversations: the sidebar, the archive, the trash, and those that go to the trash soon."""
 
 import uuid
 from collections.abc import Callable
@@ -73,7 +73,7 @@ class ConversationPage:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """After how many days what happens by itself."""
+    """The retention periods, in days."""
 
     memory: int
     silence: int
@@ -161,7 +161,7 @@ def leaving_count(person: User) -> int:
 
 
 def terms() -> Terms:
-    """Say after how many days what happens by itself."""
+    """Return the retention periods, in days."""
     return Terms(settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS, IN_TRASH.days)
 
 

@@ -38,7 +38,7 @@ TEXT_SHOWN = 100_000  # characters of a page's turns, beyond which it has no fur
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which turns of a conversation are asked for: the newest, or those before, after or around one of its turns.
+    """Which turns of a conversation to read: the newest, or those before, after or around one of its turns.
 
     With `since` it is the newest, and all from that turn on. Of long turns there are fewer.
     """
@@ -91,7 +91,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class ChatPage:
-    """A part of one conversation (of one that has not begun, only the id), and what stands beside it."""
+    """A part of one conversation (only its id before the first message), with the panel and the lists of the page."""
 
     id: uuid.UUID
     conversation: ConversationOut | None = None
@@ -106,7 +106,7 @@ class ChatPage:
     waiting: tuple[uuid.UUID, ...] = ()  # the conversations in which something waits for the person's decision
     changes: tuple[CallChange, ...] = ()  # of tasks, by the calls of the turns
     leaving: int = 0  # conversations that go to the trash within a week; counted for a new chat only
-    # The turn whose time is shown, where that is an earlier version of the conversation.
+    # The turn whose version is shown, if that is an earlier version of the conversation.
     version: uuid.UUID | None = None
 
     @property
@@ -116,7 +116,7 @@ class ChatPage:
 
     @property
     def says_where(self) -> bool:
-        """Whether it is to be told where the conversation lies or goes to, or, at a new chat, that others go."""
+        """Whether the page shows a notice about retention, the archive or the trash."""
         line = self.conversation
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
 
@@ -185,7 +185,7 @@ def chat(
 def turns_of(
     person: User, conversation_id: uuid.UUID, version: uuid.UUID | None = None, part: Part | None = None
 ) -> ChatPage | None:
-    """Give a part of a conversation as `chat` does, without what stands beside it."""
+    """Return a part of a conversation as `chat` does, without the panel and the lists."""
     row = with_listing_fields(Conversation.objects.owned_by(person.pk)).filter(pk=conversation_id).first()
     if row is None:
         return None

@@ -1,7 +1,7 @@
 """What a person does with a conversation: begin or name it, pin or archive it, throw it away, bring it back, delete it.
 
 Each verb locks the conversation and makes sure that it is the person's. Whatever they do with one but throw it away
-says that they still want it: retention counts from then.
+means that the user still wants it: its retention period starts again.
 """
 
 import uuid
@@ -69,7 +69,7 @@ class _Own:
         return conversation_out(self.row)
 
     def refuse_held(self) -> None:
-        """Raise Conflict where staff keep it; why is not told."""
+        """Raise Conflict under a legal hold; the reason is not revealed."""
         session = getattr(self.row, "session", None)
         if session is not None and session.is_held:
             raise Conflict(HELD)
@@ -78,7 +78,7 @@ class _Own:
 def begin(
     *, user_id: uuid.UUID, conversation_id: uuid.UUID | None = None, title: str = "", model: str = ""
 ) -> ConversationOut:
-    """Begin a conversation, in which nobody has spoken yet; one without a title is named after its first message.
+    """Create a conversation without messages; without a title it takes one from its first message.
 
     Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
     where it is another's, BadInput, TooLong, TooManyConversations.
@@ -220,7 +220,7 @@ def empty_trash(*, user_id: uuid.UUID) -> Emptied:
         with transaction.atomic():
             locked = Conversation.objects.filter(pk__in=chosen[start : start + BATCH]).order_by("pk").locked()
             ids = list(locked.values_list("pk", flat=True))
-            # Asked again, now that nobody can restore, hold or speak in them any more.
+            # Read again under the lock: no other transaction restores, holds or uses them now.
             rows = list(in_trash().filter(pk__in=ids))
             if rows:
                 with opened(settings.AGENT_SESSION_DB_PATH) as file:
@@ -254,7 +254,7 @@ def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_O
 
 
 def _stop_turns(own: _Own) -> None:
-    """Close the turns that nobody runs, and ask the process of one that runs to stop it."""
+    """Cancel the turns that no process runs, and request a stop from the process of a running one."""
     active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt")
     for turn in active.order_by("seq"):
         if turn.status == Status.RUNNING:

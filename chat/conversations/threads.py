@@ -17,7 +17,7 @@ from chat.read_models import ConversationOut, MessageOut
 class Where(StrEnum):
     """Which conversations are listed."""
 
-    ACTIVE = "active"  # neither archived nor in the trash, as beside the chat
+    ACTIVE = "active"  # neither archived nor in the trash, as in the sidebar
     PINNED = "pinned"
     ARCHIVED = "archived"
     TRASHED = "trashed"
@@ -90,7 +90,7 @@ def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.
 
 
 def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:
-    """Say how far a turn is. Raise NotFound."""
+    """Return the status of a turn. Raise NotFound."""
     theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id)
     status = theirs.values_list("status", flat=True).first()
     if status is None:

@@ -21,7 +21,7 @@ class VersionTree:
             self._versions[first].append(turn.pk)
 
     def has(self, turn_id: uuid.UUID) -> bool:
-        """Tell whether it is a turn of the conversation."""
+        """Return whether it is a turn of the conversation."""
         return turn_id in self._later
 
     def seq(self, turn_id: uuid.UUID) -> int:
@@ -29,7 +29,7 @@ class VersionTree:
         return self._seq[turn_id]
 
     def is_current(self, turn_id: uuid.UUID) -> bool:
-        """Tell whether a turn belongs to the conversation as it is now."""
+        """Return whether a turn belongs to the current version of the conversation."""
         return self._later[turn_id] is None
 
     def shown(self, version: uuid.UUID | None) -> frozenset[uuid.UUID]:

@@ -60,7 +60,7 @@ def _set_timeout(value: str) -> None:
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Return whether a database error can pass by itself: a lost connection, a timeout, a deadlock, a full server."""
+    """Return whether a database error is transient: a lost connection, a timeout, a deadlock, a full server."""
     while error is not None and not isinstance(error, psycopg.Error):
         error = error.__cause__
     if error is None:

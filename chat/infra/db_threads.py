@@ -42,7 +42,7 @@ async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
 
 
 async def finish_despite_cancel(work: Awaitable[T]) -> T:
-    """Await work that cannot be called back: who is cancelled meanwhile learns it after the work has ended."""
+    """Await work that cannot be cancelled: a cancellation takes effect after the work has finished."""
     future = asyncio.ensure_future(work)
     cancelled = False
     while not future.done():
@@ -51,6 +51,6 @@ async def finish_despite_cancel(work: Awaitable[T]) -> T:
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
-        future.exception()  # seen, so that nobody warns that it was never looked at
+        future.exception()  # retrieved, so that asyncio does not warn about it
         raise asyncio.CancelledError
     return future.result()

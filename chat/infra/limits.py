@@ -10,7 +10,7 @@ from django.conf import settings
 
 from chat.exceptions import TooManyAtOnce
 
-WAITING_PER_PERSON = 100  # requests, beside those that are answered: a person may have many tabs load at once
+WAITING_PER_PERSON = 100  # requests, besides those being answered: a user may load many tabs at once
 TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 

@@ -26,7 +26,7 @@ ATTRIBUTES = {
 }
 ADDRESS = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 CONTAINERS = re.compile(r"[ \t]*(>|(?:[-+*]|\d{1,9}[.)])(?=[ \t]))")
-# Newlines beside these are not text; others within a paragraph are shown as line breaks.
+# Newlines next to these are not text; others within a paragraph are shown as line breaks.
 BESIDE_BLOCKS = re.compile(r"\n?(</?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?")
 TAG = re.compile(r"<[^>]*>")
 IMAGE = re.compile(r'<img src="([^"]*)" alt="([^"]*)"(?: title="[^"]*")? />')

@@ -39,25 +39,25 @@ def user_group(user_id: uuid.UUID) -> str:
 
 
 async def tasks_changed(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID] = ()) -> None:
-    """Notify a person's sockets of a changed task list, and of the conversations whose calls made or lost a change."""
+    """Notify a user's sockets of a changed task list, and of the conversations whose calls made or lost a change."""
     ids = ",".join(str(each) for each in conversation_ids)
     await _send(user_group(user_id), {"type": "tasks.changed"} | ({"conversation_ids": ids} if ids else {}))
 
 
 async def conversation_updated(user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
-    """Tell a person's sockets that a conversation was made, named, spoken in, put elsewhere or deleted."""
+    """Notify a user's sockets that a conversation was created, renamed, moved or deleted, or has a new message."""
     await _send(user_group(user_id), {"type": "conversation.updated", "id": str(conversation_id)})
 
 
 async def turn_accepted(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
-    """Tell a person's sockets that there is a new turn to follow."""
+    """Notify a user's sockets of a new turn to follow."""
     await _send(
         user_group(user_id), {"type": "turn.accepted", "conversation_id": str(conversation_id), "turn_id": str(turn_id)}
     )
 
 
 async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
-    """Tell the sockets of one login or token (by its id), or of all of a person's, that it is over."""
+    """Notify the sockets of one login or token (by its id), or all of a user's, that it has ended."""
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-# PostgreSQL holds no NUL, and UTF-8 no half of a surrogate pair; a model may say either.
+# PostgreSQL stores no NUL, and UTF-8 no half of a surrogate pair; a model may send either.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 

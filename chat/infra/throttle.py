@@ -1,4 +1,4 @@
-"""How often somebody may ask, counted in this process: what costs something is limited again where it is done."""
+"""Rate limits of requests, counted in this process."""
 
 import math
 import threading
@@ -11,7 +11,7 @@ from django.conf import settings
 from chat.exceptions import RateLimited
 
 MINUTE = 60.0
-REMEMBERED = 10_000  # askers: of more, those who have not asked for the longest time are forgotten
+REMEMBERED = 10_000  # clients: beyond that, those with the oldest request are dropped
 
 
 class Throttle:

@@ -1,6 +1,6 @@
 """What the session file alone has of a session: found by comparing it with the record, and kept there.
 
-Another program may write to a session, before its first turn or between two. A digest tells whether one has; only then
+Another program may write to a session, before its first turn or between two. A digest shows whether one has; only then
 the two are compared. What it added is kept with the record, so that a session that is rebuilt has it again. What it put
 in the place of something that the record has goes into quarantine, and the session is rebuilt.
 """
@@ -39,7 +39,7 @@ class Comparison:
     """How the items of a session differ from the record.
 
     `added` are those that only the session has, by the turn that they follow; `changed` the indexes of those that stand
-    in the place of others. `is_faithful` tells that nothing is missing but what was pruned.
+    in the place of others. `is_faithful` means that nothing is missing except pruned items.
     """
 
     added: list[Recorded] = field(default_factory=list)
@@ -63,7 +63,7 @@ def adopted(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> "QuerySet[Ad
 def newest_first(conversation_id: uuid.UUID, before: int, also: Sequence[Recorded] = ()) -> Iterator[list[Recorded]]:
     """Return what a session is to hold, in the order of the record from its end; each list is in its own order.
 
-    `also` is what is to be adopted.
+    `also` are items to adopt.
     """
     brought: dict[int, list[Recorded]] = {}
     for row in adopted(conversation_id, before):
@@ -116,7 +116,7 @@ def comparison(conversation_id: uuid.UUID, stored: Stored, rows: Sequence[Row], 
 
 
 def unknown(conversation_id: uuid.UUID, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows whose items the record does not have in any version."""
+    """Return the rows whose items are in no version of the record."""
     spare = Counter(map(_key, _known(conversation_id, 4 * len(rows) + 200)))
     found: list[Row] = []
     for row in rows:
@@ -131,7 +131,7 @@ def take_over(conversation_id: uuid.UUID, session_id: str, stored: Stored, *, be
     """Keep what only the session has: in the record what is sound, in quarantine what is not.
 
     To be called while no turn of the conversation is at work. Return whether the session can stay as it is; if so, it
-    is to be sealed, and otherwise filled from the record.
+    is sealed, and otherwise filled from the record.
     """
     wrong = faults(stored.items)
     rows = [row for index, row in enumerate(stored.rows) if index not in wrong]

@@ -1,4 +1,4 @@
-"""Session files that were found corrupt and set aside: what they hold of somebody goes when that is deleted."""
+"""Corrupt session files that were set aside: deleting a conversation deletes its rows there too."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ REMOVED = "The session file was corrupt; what was kept of it was removed when so
 
 
 def set_aside_files(path: Path) -> dict[Path, list[Path]]:
-    """Return the session files that were set aside, each with its parts: itself, and what SQLite keeps beside it."""
+    """Return the session files that were set aside, each with its parts: itself, its log and its shared memory."""
     files: dict[Path, list[Path]] = {}
     for part in sorted(path.parent.glob(f"{path.name}.corrupt-*")):
         name = part.name.removesuffix("-wal").removesuffix("-shm")

@@ -1,7 +1,7 @@
-"""A digest of a session's rows, kept beside them in the file: whether somebody else has written since we last did.
+"""A digest of a session's rows, stored in the file: it shows whether another program has written since our last write.
 
 CRC-32 and Adler-32 together: both go on from their last value, so that adding a row reads no other. They find what a
-fault or another program changes; somebody who wants to deceive could write the digest, too.
+fault or another program changes; an attacker could write the digest, too.
 """
 
 import sqlite3
@@ -28,10 +28,10 @@ Digest = tuple[int, int]
 
 
 def extended(digest: Digest, rows: Iterable[bytes]) -> Digest:
-    """Return the digest of a session to whose end rows were added."""
+    """Return the digest of a session after rows were appended to it."""
     crc, adler = digest
     for row in rows:
-        # A row is told from its neighbours by a byte that JSON cannot begin with.
+        # Rows are separated by a byte with which no JSON begins.
         crc, adler = zlib.crc32(row, zlib.crc32(b",", crc)), zlib.adler32(row, zlib.adler32(b",", adler))
     return crc, adler
 
@@ -53,12 +53,12 @@ def computed(connection: sqlite3.Connection, session_id: str) -> Digest:
 
 
 def is_intact(connection: sqlite3.Connection, session_id: str) -> bool:
-    """Tell whether the rows are those that we wrote last; a session of which there is nothing is."""
+    """Return whether the rows are those of our last write; a session without rows and digest is intact."""
     return (stored(connection, session_id) or EMPTY) == computed(connection, session_id)
 
 
 def write(connection: sqlite3.Connection, session_id: str, digest: Digest | None) -> None:
-    """Keep a digest; none where it is not known whose the rows are, nor where there are no rows."""
+    """Store a digest; none if the rows are of unknown origin, or if there are no rows."""
     if digest is None or digest == EMPTY:
         connection.execute(_DELETE, (session_id,))
     else:
@@ -66,7 +66,7 @@ def write(connection: sqlite3.Connection, session_id: str, digest: Digest | None
 
 
 def altered(connection: sqlite3.Connection, session_ids: Sequence[str], *, sealed: bool = False) -> list[str]:
-    """Return those sessions of which the rows are not those that we wrote last; of `sealed` ones only, if asked for."""
+    """Return the sessions whose rows are not those of our last write; of `sealed` ones only, if requested."""
     return [
         session_id
         for session_id in session_ids

@@ -1,4 +1,4 @@
-"""The session file: the SDK's own schema to the letter, two side tables beside it, and how it is opened.
+"""The session file: exactly the SDK's schema, two side tables of ours, and how the file is opened.
 
 The SDK's `SQLiteSession` opens the same file and reads the same items (agents/memory/sqlite_session.py).
 """
@@ -43,7 +43,7 @@ SCHEMA = (
 )
 
 
-# Pages in the log. A clean-up, which fills it, empties it sooner, so that nobody who chats does it for a clean-up.
+# Pages in the log. A clean-up, which fills the log, checkpoints earlier, so that no chat has to.
 CHECKPOINT_AT, CHECKPOINT_OF_CLEANUP_AT = 8000, 4000
 
 
@@ -52,8 +52,8 @@ def create(path: Path) -> bool:
 
     Return whether there was none.
 
-    One that is there is not touched: closing it would let go of all locks that this process has on it, and whoever
-    closed the file next would take the write-ahead log away from under our connections.
+    An existing file is not touched: closing it would release all locks that this process has on it, and the next
+    process to close the file would remove the write-ahead log of our connections.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -73,13 +73,13 @@ def size_on_disk(path: Path) -> int:
 
 
 def remove_log(path: Path) -> None:
-    """Remove what SQLite keeps beside a file."""
+    """Remove the log and the shared memory that SQLite keeps for a file."""
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:
-    """Move a file and what SQLite keeps beside it out of the way; return where it is now."""
+    """Move a file, its log and its shared memory out of the way; return the new path."""
     target = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
@@ -90,7 +90,7 @@ def set_aside(path: Path) -> Path:
 def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> sqlite3.Connection:
     """Open the file with the durability the record has; `busy_ms` is how long a statement waits for another's lock.
 
-    Whoever commits when the log has `checkpoint_at` pages takes them over into the file.
+    The connection that commits when the log has `checkpoint_at` pages checkpoints them into the file.
 
     Raise sqlite3.Error or OSError.
     """
@@ -117,7 +117,7 @@ def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> 
 
 
 def connect_to_read(path: Path, *, busy_ms: int) -> sqlite3.Connection:
-    """Open the file for somebody who changes nothing in it, and makes none where there is none. Raise sqlite3.Error."""
+    """Open the file read-only, without creating it. Raise sqlite3.Error."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=busy_ms / 1000
     )

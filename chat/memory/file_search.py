@@ -14,7 +14,7 @@ SECONDS = 300
 
 
 def count_in_files(paths: Iterable[Path], terms: Sequence[str], *, seconds: float = SECONDS) -> dict[Path, list[int]]:
-    """Return for each file that is there how often it holds each term, in any letter case of ASCII.
+    """Return for each existing file how often it contains each term, in any letter case of ASCII.
 
     Raise OSError where a file cannot be read, or not within the time.
     """

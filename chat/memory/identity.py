@@ -17,7 +17,7 @@ def printable(stored: str | bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SessionId:
-    """Whose session it is, and of which conversation."""
+    """The user and the conversation of a session."""
 
     user_id: uuid.UUID
     conversation_id: uuid.UUID

@@ -1,5 +1,5 @@
 """Where a list of session items may be cut, and whether a model's API accepts it. Pure functions; everything that cuts,
-reads or mends goes through them.
+reads or repairs goes through them.
 
 An item is a dict of the Responses API's input format. A user turn begins at a user's message and ends before the next.
 Within a turn, a unit is what one model response brought with the outputs of its calls: it stays whole, since an output
@@ -14,7 +14,7 @@ Item = Mapping[str, Any]
 
 
 def is_item(value: object) -> bool:
-    """Tell whether a stored value can be an item at all: it says what it is, or who said it."""
+    """Return whether a stored value can be an item: it has a type or a role."""
     if not isinstance(value, Mapping):
         return False
     kind, role = value.get("type", "message"), value.get("role")
@@ -24,23 +24,23 @@ def is_item(value: object) -> bool:
 
 
 def is_user_message(item: Item) -> bool:
-    """Tell whether an item is something a person said."""
+    """Return whether an item is a user's message."""
     return item.get("role") == "user" and item.get("type", "message") == "message"
 
 
 def is_call(item: Item) -> bool:
-    """Tell whether an item is a call that an output must answer."""
+    """Return whether an item is a call that needs an output."""
     kind = str(item.get("type", ""))
     return kind.endswith("_call") and "call_id" in item
 
 
 def is_output(item: Item) -> bool:
-    """Tell whether an item answers a call."""
+    """Return whether an item is the output of a call."""
     return str(item.get("type", "")).endswith("_output") and "call_id" in item
 
 
 def is_reasoning(item: Item) -> bool:
-    """Tell whether an item is a model's reasoning, which stays with what follows it."""
+    """Return whether an item is a model's reasoning, which stays with the item after it."""
     return item.get("type") == "reasoning"
 
 
@@ -126,7 +126,7 @@ def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int
 
 
 def repair(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> list[Item]:
-    """Return the items without those at fault; a second time changes nothing."""
+    """Return the items without the invalid ones; idempotent."""
     left = list(items)
     while wrong := faults(left, awaiting=awaiting):  # what goes can leave something else alone
         left = [item for index, item in enumerate(left) if index not in wrong]
@@ -158,7 +158,7 @@ def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset
 
 
 def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
-    """Find what one response reasoned and did where part of that is at fault: an API takes all of it or nothing."""
+    """Find the reasoning and the calls of a response of which a part is invalid: an API takes all of it or nothing."""
     found: dict[int, str] = {}
     run: list[int] = []
     for index, item in enumerate([*items, {"role": "user"}]):

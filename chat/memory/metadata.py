@@ -31,7 +31,7 @@ def update_metadata(
 ) -> None:
     """Write what a session holds after a turn, within the caller's transaction.
 
-    No size: the store could not say, so that a session with rows in quarantine was not put right. `pruned` is how many
+    No size: the store could not return it, so a session with quarantined rows was not repaired. `pruned` is the number
     older items a session that was rebuilt was left without.
     """
     change(
@@ -50,7 +50,7 @@ def update_metadata(
 
 
 def update_after_pruning(session_id: str, *, before: Size, after: Size) -> None:
-    """Write what pruning left, unless somebody has written to the mirror since the turn that made it necessary.
+    """Store what pruning left, unless the metadata has changed since the turn that made it necessary.
 
     Pruning holds no lock on the conversation: what staff, a clean-up or the next turn wrote meanwhile is newer, and was
     measured by them. What the turn wrote is `before`.
@@ -66,5 +66,5 @@ def update_after_pruning(session_id: str, *, before: Size, after: Size) -> None:
 
 
 def update_after_cancel(conversation_id: uuid.UUID, *, now: datetime) -> None:
-    """Write that a turn was ended that nobody ran: the session holds what it held."""
+    """Record that a turn was cancelled which no process ran: the session is unchanged."""
     AgentSession.objects.filter(conversation=conversation_id).update(last_activity_at=now)

@@ -1,4 +1,4 @@
-"""Open a session for a turn: cut back to where the turn begins, mended or rebuilt where something is wrong with it."""
+"""Open a session for a turn: cut it back to where the turn begins, and repair or rebuild it if needed."""
 
 import uuid
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ KEEPS_WRITING = "Another program keeps writing to this session."
 class SessionContext:
     """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it.
 
-    `has_adopted` tells, where no turn is remembered, that the record has items of another program.
+    `has_adopted` means, if no turn is remembered, that the record has items of another program.
     """
 
     session_id: str
@@ -40,7 +40,7 @@ class SessionContext:
 class OpenedSession:
     """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record.
 
-    `was_lost` tells that something was wrong with the memory; it is rebuilt also where the record went another way.
+    `was_lost` means that the memory was invalid; it is also rebuilt if the record has taken another path.
     """
 
     items: list[Item]
@@ -53,7 +53,7 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
     kept: set[int] = set()
     for _ in range(TRIES):
         found = await _found(await store.read(place.session_id), place)
-        # What an earlier try has put into quarantine is there already.
+        # Rows that an earlier attempt has quarantined are there already.
         if suspects := [suspect for suspect in found.suspects if suspect.row_id not in kept]:
             await in_database(quarantine, place.session_id, suspects)
             kept.update(suspect.row_id for suspect in suspects)
@@ -99,7 +99,7 @@ class _Found:
     is_faithful: bool
 
     def is_usable(self, place: SessionContext) -> bool:
-        """Tell whether the items can be given as they are."""
+        """Return whether the items can be used as they are."""
         return self.is_faithful and not self.suspects and (self.begun or _is_in_step(self.stored, place))
 
 
@@ -139,14 +139,14 @@ def _rebuilt(found: _Found, place: SessionContext, also: Sequence[Recorded] = ()
 
 
 def _is_in_step(stored: Stored, place: SessionContext) -> bool:
-    """Tell whether the file ends with the attempt with which the record does."""
+    """Return whether the last attempt in the file is the last attempt of the record."""
     if place.last is None:
         return stored.last is None and (bool(stored.ids) or not place.has_adopted)
     return stored.last == place.last.fence and bool(stored.ids) and not place.last.is_missing
 
 
 def _is_behind(stored: Stored, place: SessionContext) -> bool:
-    """Tell whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
+    """Return whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
     if place.last is None:
         return False
     if place.last.is_missing or stored.last is None or _was_emptied(stored):
@@ -155,5 +155,5 @@ def _is_behind(stored: Stored, place: SessionContext) -> bool:
 
 
 def _was_emptied(stored: Stored) -> bool:
-    """Tell whether somebody else took the items of a session that held some when its last turn began."""
+    """Return whether another program removed the items of a session that had some when its last turn began."""
     return stored.base > 0 and not stored.ids

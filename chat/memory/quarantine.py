@@ -1,4 +1,4 @@
-"""What was found wrong in the session file, kept for staff to look at."""
+"""Invalid rows of the session file, kept for staff to inspect."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ class Suspect:
 
 
 def suspects_in(stored: Stored, rows: Sequence[Row], wrong: Mapping[int, str]) -> list[Suspect]:
-    """Name the rows of a session that hold no item, and those of `rows` that are at fault, by their index."""
+    """Return the rows of a session that hold no item, and those of `rows` that are invalid, by their index."""
     found = [Suspect(bad.id, bad.data, "holds no item") for bad in stored.bad]
     return found + [Suspect(rows[index].id, rows[index].item, reason) for index, reason in wrong.items()]
 

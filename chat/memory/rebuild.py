@@ -42,7 +42,7 @@ class Rebuilt:
 
 
 def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
-    """Return the newest remembered turn with a lower `seq`; None where nothing is to be remembered."""
+    """Return the newest remembered turn with a lower `seq`; None if there is none."""
     newest = select(_LAST, {"conversation": conversation_id, "before": before})
     if not newest:
         return None

@@ -1,6 +1,6 @@
 """Delete conversations for good, from both stores, until nothing of them can be read in the session file.
 
-What is deleted stays in SQLite's log as long as somebody reads. So each deletion is noted in its own transaction, and
+Deleted bytes stay in SQLite's log as long as a reader needs it. So each deletion is recorded in its transaction, and
 finished after it: at once if that is possible, otherwise by the worker.
 """
 
@@ -41,7 +41,7 @@ _DELETE = (
 def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) -> None:
     """Delete conversations and their sessions within the caller's transaction, which has locked them.
 
-    The file comes last, right before the caller commits: who is cut off between the two leaves a conversation whose
+    The file is written last, right before the caller commits: a crash between the two leaves a conversation whose
     session is missing, as an expired one's is. Raise MemoryUnavailable.
     """
     if not conversations:

@@ -21,8 +21,8 @@ from chat.memory.store import SessionStore
 class AgentSessionMemory(SessionABC):
     """A cheap handle on one session: its id, who may write (the fence) and the store.
 
-    With `on_unavailable` a turn goes on without context while the store cannot be used: reads bring what was given,
-    writes are kept in `given` only, and `unavailable` says so. Without it, the methods raise MemoryUnavailable.
+    With `on_unavailable` a turn continues without context while the store is unavailable: reads return `given`,
+    writes are kept in `given` only, and `unavailable` is true. Without it, the methods raise MemoryUnavailable.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ FAULTS_OF_A_WRITE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.Interfac
 
 
 class NotBegun(sqlite3.OperationalError):
-    """A transaction could not begin; `locked` tells that it may later, since another process holds the write lock."""
+    """A transaction could not begin; `locked` if another process holds the write lock, so that it may later."""
 
     def __init__(self, error: sqlite3.OperationalError) -> None:
         super().__init__(str(error))
@@ -25,7 +25,7 @@ class NotBegun(sqlite3.OperationalError):
 
 
 class RowsChanged(ValueError):
-    """Another program has written to the session since it was read: what is to be replaced is not what was compared."""
+    """Another program has written to the session since it was read: the rows are not those that were compared."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,7 +55,7 @@ class BadRow:
 class Stored:
     """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row.
 
-    `digest` is that of the rows; `is_intact` tells that they are those that we wrote last, by the digest that was
+    `digest` is that of the rows; `is_intact` means, by the stored digest, that they are those of our last write.
     stored then; `is_sealed` that there is one.
     """
 
@@ -198,7 +198,7 @@ def _encoded(texts: str | bytes) -> bytes:
 def _decoded_together(texts: str | bytes) -> list[Item] | None:
     """Return a session's items, or None where one row may hold none.
 
-    Whether each text is one item by itself is told by their number alone: half an item beside its other half is one
+    Whether each text is one item is decided by their number alone: half an item next to its other half is one
     too few.
     """
     if isinstance(texts, bytes):
@@ -402,5 +402,5 @@ def _extend_digests(connection: sqlite3.Connection, rows: Sequence[tuple[str, st
     for session_id, texts in added.items():
         known = digest.stored(connection, session_id)
         if known is None and connection.execute(_ANY_ROW, (session_id,)).fetchone():
-            continue  # rows of somebody else
+            continue  # rows of another program
         digest.write(connection, session_id, digest.extended(known or digest.EMPTY, texts))

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BUSY_MS = 100
-# Seconds after which the write lock is asked for again: most hold it for a moment, so at first soon.
+# Seconds before the write lock is requested again: most transactions are short, so the first wait is.
 LOCK_ASKED_FIRST, LOCK_ASKED_AT_LAST, LOCK_ASKED_LATER_BY = 0.001, 0.02, 1.2
 # Seconds to wait for the write lock; less once it was waited for in vain, so that turns do not add up their waiting.
 LOCK_BUDGET = 5.0
@@ -49,7 +49,7 @@ class SessionStore:
     """Reads and writes sessions of one file. Opened at first use; `close()` can be called more than once.
 
     A file that was deleted or replaced is opened anew. One that is corrupt is moved aside, a new one begun, and
-    `on_set_aside` told where the old one is.
+    `on_set_aside` gets the new path of the old one.
     """
 
     def __init__(self, path: Path, *, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> None:
@@ -108,7 +108,7 @@ class SessionStore:
         return result
 
     async def close(self) -> None:
-        """Finish what was asked for, then close the file."""
+        """Finish pending work, then close the file."""
         self._closed = True
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
         async with self._opening:
@@ -128,7 +128,7 @@ class SessionStore:
     async def _use(self, ask: Callable[[Connection, Connection], Awaitable[T]]) -> T:
         """Do something with the writer and the reader; once more where the file is corrupt or was closed.
 
-        Raise MemoryUnavailable for whatever SQLite and the file system say.
+        Raise MemoryUnavailable for any error of SQLite and the file system.
         """
         for last_try in (False, True):
             used = None
@@ -136,7 +136,7 @@ class SessionStore:
                 used = await self._opened()
                 return await ask(*used)
             except (sqlite3.Error, OSError, ValueError) as error:
-                # Another use found the file gone or at fault meanwhile, and closed it: aiosqlite's ValueError.
+                # Another use found the file missing or corrupt meanwhile, and closed it: aiosqlite's ValueError.
                 closed = used is not None and used is not self._connections
                 if isinstance(error, ValueError) and not closed:
                     raise
@@ -183,9 +183,9 @@ class SessionStore:
                 await connection.close()
 
     async def _reopen_later(self, used: tuple[Connection, Connection] | None, *, set_aside: bool) -> None:
-        """Drop connections after a failure; with `set_aside`, move the file that they had out of the way.
+        """Drop connections after a failure; with `set_aside`, move their file out of the way.
 
-        Those that were opened since are not at fault, nor is their file.
+        Connections that were opened since, and their file, are kept.
         """
         moved = None
         async with self._opening:

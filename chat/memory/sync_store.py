@@ -1,4 +1,4 @@
-"""The session file from commands and the worker: synchronous, beside a server that reads and writes it meanwhile.
+"""The session file for commands and the worker: synchronous, while a server may read and write it.
 
 The same file and the same tables as `chat.memory.store`; what is removed here is gone for it at its next read.
 """
@@ -41,8 +41,8 @@ _NEXT = " UNION ".join(
 )
 _AS_TEXT = "CAST(? AS TEXT)"
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
-# Whoever chats meanwhile needs the write lock too: it is taken for a moment, and then left alone while the disk writes,
-# and for at least so long that those who wait for it notice.
+# The server needs the write lock too: it is taken briefly, and then released while the disk writes, at least as long
+# as waiting processes need to notice.
 AT_ONCE = 10  # sessions
 PAGES_AT_ONCE = 128
 LEFT_ALONE = 0.002  # seconds
@@ -63,7 +63,7 @@ StoredId = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All that the file has of one session; `is_listed` tells whether it has its row among the sessions."""
+    """All that the file has of one session; `is_listed` if it has its row among the sessions."""
 
     stored: Stored = field(default_factory=Stored)
     size: Size = Size(0, 0)
@@ -76,7 +76,7 @@ class Kept:
 
 
 class SessionFile:
-    """Looks after many sessions at once. Its methods raise MemoryUnavailable."""
+    """Works on many sessions at once. Its methods raise MemoryUnavailable."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
@@ -166,7 +166,7 @@ class SessionFile:
             return self._empty_log(seconds)
 
     def next_ids(self, after: StoredId, limit: int) -> list[StoredId]:
-        """Return the ids that follow one in the order of bytes, of whatever table has a row of theirs.
+        """Return the ids that follow one in the order of bytes, from any table that has a row of them.
 
         Ids that are not UTF-8 are bytes (see `StoredId`).
         """
@@ -252,12 +252,12 @@ class SessionFile:
         return self.measure([session_id])[session_id]
 
     def altered(self, session_ids: Sequence[StoredId], *, sealed: bool = False) -> list[str]:
-        """Return those sessions whose rows are not known to be what we wrote last.
+        """Return the sessions whose rows are not known to be those of our last write.
 
         With `sealed`, leave out those of which nothing is known: of another program alone, or of an earlier version.
         """
         with _failures_named():
-            # We write none whose id is not UTF-8.
+            # We never write an id that is not UTF-8.
             texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
             return digest.altered(self._connection, texts, sealed=sealed)
 
@@ -273,7 +273,7 @@ class SessionFile:
         """
         with _failures_named():
             yield from self._give_pages_back()
-            # What a reader still needs of the log stays; the next one who writes goes on with it.
+            # The part of the log that a reader still needs stays; the next writer continues with it.
             self._empty_log(PATIENCE)
 
     def _give_pages_back(self) -> Iterator[int]:
@@ -311,7 +311,7 @@ class SessionFile:
     def _give_back_in_pieces(self) -> Iterator[int]:
         with self._without_waiting_for_the_disk() as wait_for_the_disk:
             while left := self._pragma("freelist_count"):
-                # As a script: it is to be stepped to its end, which `execute` does not do.
+                # As a script, which runs to its end, as `execute` does not.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
                 wait_for_the_disk()
                 yield left
@@ -346,7 +346,7 @@ class SessionFile:
     def _without_waiting_for_the_disk(self) -> Iterator[Callable[[], None]]:
         """Commit without waiting for the disk, and yield what waits for it then, when the write lock is free.
 
-        Whoever commits waits for all that the log has, ours too: so what we wrote is to be on the disk soon.
+        # A commit waits for the whole log to reach the disk, ours included, so our part is written out early.
         """
         with _log_opened(self._path) as log:
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -368,7 +368,7 @@ def _flush(log: int) -> None:
 
 @contextmanager
 def _log_opened(path: Path) -> Iterator[int]:
-    # Nobody locks the log: closing it lets go of nothing.
+    # No process locks the log, so closing it releases no lock.
     log = os.open(file.log_of(path), os.O_RDONLY)
     try:
         yield log
@@ -417,7 +417,7 @@ def opened(path: Path) -> Iterator[SessionFile]:
 
 @contextmanager
 def opened_to_read(path: Path) -> Iterator[SessionFile]:
-    """Open the session file for a while to look at it only. Raise MemoryUnavailable where it cannot be."""
+    """Open the session file read-only for a while. Raise MemoryUnavailable if that fails."""
     if not path.exists():
         raise MemoryUnavailable("There is no session file.")
     with _failures_named():

@@ -1,4 +1,4 @@
-"""The record: who talks, what was said, what was done about it."""
+"""The record: users, conversations, turns and tasks."""
 
 from chat.models.attempts import AttemptCount
 from chat.models.conversation import Conversation, Message

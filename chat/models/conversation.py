@@ -18,16 +18,16 @@ MODEL_NAME_LENGTH = 255
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def owned_by(self, user_id: uuid.UUID) -> "ConversationQuerySet":
-        """Narrow to one person's conversations: the way in for every entrance."""
+        """Filter by owner: every entry point starts here."""
         return self.filter(user_id=user_id)
 
     def locked(self, *, skip_locked: bool = False) -> "ConversationQuerySet":
-        """Lock the rows before anything else of theirs is locked (FOR NO KEY UPDATE lets messages refer to them)."""
+        """Lock the rows before any row that belongs to them (FOR NO KEY UPDATE lets messages refer to them)."""
         return self.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked)
 
 
 class Conversation(models.Model):
-    """What one person and the assistant said to each other."""
+    """A conversation of one user and the assistant."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -48,7 +48,7 @@ class Conversation(models.Model):
         help_text="The model that was chosen; the default where it is empty or not configured any more.",
     )
 
-    # Where it lies: beside the others, or on top of them, or out of sight, or on its way out.
+    # The sidebar, pinned or not, the archive, or the trash.
     pinned_at = models.DateTimeField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     trashed_at = models.DateTimeField(null=True, blank=True)

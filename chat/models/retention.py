@@ -15,12 +15,12 @@ from chat.models.turn import ACTIVE, Turn
 
 IN_TRASH = timedelta(days=30)
 NOTICE = timedelta(days=7)
-# Of less silence nobody is warned, however short the retention.
+# The shortest silence before a warning, however short the retention.
 QUIET = timedelta(days=1)
 
 
 def silence() -> timedelta:
-    """How long nobody says anything in a conversation before it goes to the trash."""
+    """The silence after which a conversation goes to the trash."""
     return timedelta(days=settings.CONVERSATION_RETENTION_DAYS)
 
 
@@ -30,7 +30,7 @@ def to_trash(now: datetime) -> ConversationQuerySet:
 
 
 def leaving(now: datetime) -> ConversationQuerySet:
-    """Return those that will go to the trash within the time of notice, unless they are kept."""
+    """Return those that go to the trash within the notice period, unless they are kept."""
     return _silent(now, max(silence() - NOTICE, QUIET))
 
 
@@ -45,7 +45,7 @@ def in_trash() -> ConversationQuerySet:
 
 
 def with_notice(conversation: Conversation, now: datetime) -> None:
-    """Let a conversation that is held no more go no sooner than anybody can be told of it."""
+    """Let a conversation whose hold has ended go no sooner than its user can be warned."""
     since = now - max(silence() - NOTICE, QUIET)
     conversation.kept_at = max(conversation.kept_at or since, since)
     if conversation.trashed_at is not None:
@@ -53,7 +53,7 @@ def with_notice(conversation: Conversation, now: datetime) -> None:
 
 
 def trash_on(conversation: Conversation, *, held: bool, now: datetime) -> datetime | None:
-    """Return when a conversation goes to the trash, where that is near enough to be told."""
+    """Return when a conversation goes to the trash, if that is within the notice period."""
     if held or conversation.trashed_at or conversation.pinned_at:
         return None
     since = max(conversation.updated_at, conversation.kept_at or conversation.updated_at)
@@ -72,7 +72,7 @@ def _silent(now: datetime, since: timedelta) -> ConversationQuerySet:
 
 
 def _free() -> ConversationQuerySet:
-    # Those whose hold has come to its end too, until they are released.
+    # Including those whose hold has expired, until they are released.
     held = AgentSession.objects.filter(held_at__isnull=False, conversation=OuterRef("pk"))
     busy = Turn.objects.filter(conversation=OuterRef("pk"), status__in=ACTIVE)
     return Conversation.objects.filter(~Exists(held), ~Exists(busy))

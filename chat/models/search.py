@@ -1,4 +1,4 @@
-"""What search looks at, derived from messages and titles by `chat.search.index`; it can be made again at any time."""
+"""What search reads, derived from messages and titles by `chat.search.index`; it can be rebuilt at any time."""
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
@@ -8,7 +8,7 @@ from chat.models.conversation import Conversation, Message
 
 
 class MessageVector(models.Model):
-    """The words of a message. PostgreSQL deletes it with the message, whoever deletes that.
+    """The words of a message. PostgreSQL deletes it with the message.
 
     A table of its own, so that reading messages does not read vectors, and moving messages does not write the index.
     """

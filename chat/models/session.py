@@ -116,7 +116,7 @@ class AgentSession(models.Model):
 class AdoptedItems(models.Model):
     """Items that another program wrote into the session file, kept so that a session that is rebuilt has them again.
 
-    PostgreSQL deletes them with the conversation, whoever deletes that.
+    PostgreSQL deletes them with the conversation.
     """
 
     conversation = models.ForeignKey(Conversation, models.DO_NOTHING, related_name="adopted", db_constraint=False)

@@ -8,7 +8,7 @@ from django.db import connection
 Values: TypeAlias = Mapping[str, Any]
 
 # For the statement that takes a transaction's locks: where the process hangs in the midst of it, PostgreSQL ends it
-# before the process's leases end, so that whoever takes over does not wait for its locks. Holds behind a pooler too.
+# before the process's leases end, so that a takeover does not wait for its locks. Also holds behind a pooler.
 ENDS_WHEN_IDLE = "set_config('idle_in_transaction_session_timeout', '10s', true)"
 
 

@@ -26,12 +26,12 @@ class Priority(models.IntegerChoices):
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def owned_by(self, user_id: uuid.UUID) -> "TaskQuerySet":
-        """Narrow to one person's tasks: the way in for every entrance."""
+        """Filter by owner: every entry point starts here."""
         return self.filter(user_id=user_id)
 
 
 class Task(models.Model):
-    """Something a person wants to do. Its number is said aloud ("task 3") and never used again."""
+    """A task. Its number ("task 3") is never used again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tasks")

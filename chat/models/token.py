@@ -24,7 +24,7 @@ class Scope(models.TextChoices):
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def owned_by(self, user_id: uuid.UUID) -> "ApiTokenQuerySet":
-        """Narrow to one person's tokens: the way in for every entrance."""
+        """Filter by owner: every entry point starts here."""
         return self.filter(user_id=user_id)
 
     def living(self, now: datetime) -> "ApiTokenQuerySet":
@@ -64,7 +64,7 @@ class ApiToken(models.Model):
         return self.name
 
     def holds(self, now: datetime) -> bool:
-        """Tell whether it opens anything: its person is active, and it is neither expired nor revoked.
+        """Return whether it is valid: its user is active, and it is neither expired nor revoked.
 
         One that was made by signing in ends with the password, as logins do.
         """

@@ -170,12 +170,12 @@ class Decision(models.TextChoices):
     DECLINED = "declined"
 
 
-# Who declines a call by saying something else meanwhile.
+# `decided_by` of a call that was declined by another message.
 SUPERSEDED = "superseded"
 
 
 class ToolCall(models.Model):
-    """One tool's effect, written in the transaction that made it; one that needs an approval is there before."""
+    """One tool's effect, written in the transaction that made it; a call that needs an approval has its row before."""
 
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_calls")
     call_id = models.CharField(max_length=128)
@@ -183,7 +183,7 @@ class ToolCall(models.Model):
     arguments = models.JSONField()
     decision = models.CharField(max_length=8, choices=Decision.choices, blank=True, default="", db_default="")
     decided_by = models.CharField(max_length=36, blank=True, default="", db_default="")  # a user's id, or "superseded"
-    # None is not the same as an empty text here: of a call that was carried out, exactly one of the two is there.
+    # None differs from an empty text here: a call that ran has exactly one of the two.
     output = models.TextField(null=True, blank=True)  # noqa: DJ001
     error = models.TextField(null=True, blank=True)  # noqa: DJ001
     before = models.JSONField(null=True, blank=True, help_text="What the tool changed, as it was.")

@@ -21,7 +21,7 @@ def _time_zones() -> frozenset[str]:
 
 
 def is_time_zone(name: str) -> bool:
-    """Tell whether a name is an IANA time zone."""
+    """Return whether a name is an IANA time zone."""
     return name in _time_zones()
 
 
@@ -45,7 +45,7 @@ class UserManager(BaseUserManager["User"]):
         return found.get(normalize_email(email)) or next(iter(found.values()), None)
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Make a person; without a password nobody can sign in as them."""
+        """Create a user, who cannot sign in without a password."""
         if not email:
             raise ValueError("An e-mail address is needed.")
         user = self.model(email=email, **fields)

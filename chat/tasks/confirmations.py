@@ -1,4 +1,4 @@
-"""Delete several tasks for a program, which must say a second time that it means exactly these.
+"""Delete several tasks for a program, which must confirm that it means exactly these.
 
 Nothing is kept of what was asked: a confirmation is a signature over the tasks as they were shown, each of which is one
 person's, and the time.
@@ -24,7 +24,7 @@ _SALT = "chat.tasks.confirmations"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What would be deleted, and what is to be sent to have it done."""
+    """What would be deleted, and what to send to confirm it."""
 
     tasks: list[Task]
     confirmation: str

@@ -1,6 +1,6 @@
-"""What can be done with a person's to-do list: one function a verb, whoever asks (the assistant, the page, programs).
+"""The verbs of a user's to-do list, for every entry point (the assistant, the page, programs).
 
-Every function takes the person it acts for and can reach nobody else's tasks.
+Every function takes the user it acts for, and reaches only this user's tasks.
 """
 
 import re
@@ -27,7 +27,7 @@ PriorityWord = Literal["low", "normal", "high"]
 DUE = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
 
 
-# The order of the panel beside the chat: open tasks by date, then by priority; then completed ones, the newest first.
+# The order of the panel: open tasks by date, then by priority; then completed ones, the newest first.
 PANEL_ORDER = (
     F("completed_at").desc(nulls_first=True),
     F("due_date").asc(nulls_last=True),
@@ -117,7 +117,7 @@ def number_of(*, user_id: uuid.UUID, task_id: uuid.UUID) -> int:
 
 
 def get_task(*, user_id: uuid.UUID, number: int) -> Task:
-    """Return a task by the number people say. Raise NotFound."""
+    """Return a task by its number. Raise NotFound."""
     task = Task.objects.owned_by(user_id).filter(number=_storable(number)).first()
     if task is None:
         raise _no_such_task(number)
