@@ -70,7 +70,7 @@ class NewAccount(Credentials):
 
 
 class SignedInReply(Schema):
-    """Whose account it is, and the token that opens it: for 30 days, unless the site says otherwise."""
+    """An account, and a token for it: valid for 30 days, unless the site is configured otherwise."""
 
     user_id: uuid.UUID
     email: str = Field(examples=[ADDRESS])
@@ -84,7 +84,7 @@ class MailSentReply(Schema):
 
 
 class Account(Schema):
-    """Whose account it is."""
+    """An account."""
 
     user_id: uuid.UUID
     email: str = Field(examples=[ADDRESS])
@@ -135,7 +135,7 @@ class NewTokenReply(TokenReply):
 def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | Status[MailSentReply]:
     """Make an account, and sign in to it.
 
-    202 where the server sends mail: for every address alike, a mail says how to go on, with a link to choose a
+    202 if the server sends mail: the same for every address; the mail explains how to continue, with a link to choose a
     password; the one that was sent is not kept. 400 where the password is too easily guessed, 403 where sign-up is
     closed, 409 where the address has an account and no mail is sent.
     """
@@ -162,7 +162,7 @@ def sign_in(request: HttpRequest, body: Credentials) -> SignedInReply:
 
 @router.get("/me", response=Account)
 def get_me(request: HttpRequest) -> Account:
-    """Say whose account this is."""
+    """Return the account of the caller."""
     user = caller(request).user
     return Account(user_id=user.pk, email=user.email, created_at=user.created_at, is_active=user.is_active)
 

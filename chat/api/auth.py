@@ -21,7 +21,7 @@ ALL_SCOPES = frozenset(Scope.values)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A person, what may be done for them, and the token that said so (None for a login)."""
+    """A user, the scopes of the request, and its token (None for a login)."""
 
     user: User
     scopes: frozenset[str]
@@ -50,7 +50,7 @@ def check_parameters(request: HttpRequest) -> None:
 
 
 class SignedIn:
-    """Lets in whoever is signed in; where a scope is named, a token needs to have it. For `auth=` of a router.
+    """Requires authentication, and a scope of tokens if one is given. For `auth=` of a router.
 
     With `themselves`, only who has signed in with the password: a token that was made by name could else make others.
     """
@@ -78,7 +78,7 @@ class SignedIn:
 
 
 class AnyClient:
-    """Lets in everybody, as often as one address may ask. For `auth=` of an operation."""
+    """Allows every client, within the limit of its address. For `auth=` of an operation."""
 
     def __call__(self, request: HttpRequest) -> bool:
         """Return true. Raise RateLimited."""
@@ -88,20 +88,20 @@ class AnyClient:
 
 
 def caller(request: HttpRequest) -> Caller:
-    """Return who makes a request that `SignedIn` has let in."""
+    """Return the caller of a request that `SignedIn` has accepted."""
     found: object = getattr(request, "auth", None)
     assert isinstance(found, Caller), "the operation is open to anybody"
     return found
 
 
 def credential_of(request: HttpRequest) -> Credential:
-    """Return by what somebody is signed in, for what stays open longer than the request."""
+    """Return the credential of a request, for connections that outlast it."""
     found = caller(request)
     return Credential(found.user, request.session.session_key or "", found.token.pk if found.token else None)
 
 
 def caller_of_request(request: HttpRequest) -> Caller:
-    """Find out who makes a request: beside a token no cookie is looked at. Raise NotSignedIn, CsrfFailed."""
+    """Authenticate a request; a token takes precedence over a cookie. Raise NotSignedIn, CsrfFailed."""
     key = tokens.bearer_of(request.headers.get("Authorization", ""))
     if key is not None:
         token = tokens.find(key)

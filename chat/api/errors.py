@@ -1,4 +1,4 @@
-"""How failures are told to programs: the one place where each gets its status."""
+"""Map each exception to a status and an error body, in one place."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ STATUS: Mapping[type[Exception], int] = {
     exceptions.TimedOut: 503,
     exceptions.Unavailable: 503,
 }
-# What is told where nothing more is known than a status.
+# The detail of an error of which only the status is known.
 SAID: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "This request cannot be read."),
     401: ("not_signed_in", "Sign in, or send “Authorization: Bearer” with a token."),
@@ -85,7 +85,7 @@ def status_of(error: exceptions.ThreadkeeperError) -> int:
 
 
 def reply_to(error: Exception) -> HttpResponse:
-    """Word a failure, whatever it is. What nobody foresaw is logged, and not told."""
+    """Return the reply for any exception. An unexpected one is logged, and its text is not sent."""
     match error:
         case exceptions.ThreadkeeperError() if (status := status_of(error)) != 500:
             fields: Mapping[str, str] | None = getattr(error, "fields", None)
@@ -119,7 +119,7 @@ def reply_to(error: Exception) -> HttpResponse:
 
 
 def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Say of each field what is wrong with it, by its name in the request."""
+    """Return for each field of the request what is wrong with it."""
     said: dict[str, str] = {}
     for error in errors:
         source, *place = error["loc"]

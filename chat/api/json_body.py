@@ -37,7 +37,7 @@ def check_no_body(request: HttpRequest) -> None:
 
 class _Encoder(NinjaJSONEncoder):
     def default(self, o: Any) -> Any:
-        # Not Django's way, which cuts a time off at milliseconds: the socket tells the same times.
+        # Django's encoder cuts a time off at milliseconds; the socket sends microseconds.
         return o.isoformat() if isinstance(o, datetime) else super().default(o)
 
 

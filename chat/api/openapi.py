@@ -79,7 +79,7 @@ class Description(OpenAPISchema):
         return {status: _failure(status) if status in named else reply for status, reply in found.items()}
 
     def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
-        """Say which way in there is: a token with a scope, or a login."""
+        """Describe how an operation is authenticated: by a token with a scope, or by a login."""
         gate = next((gate for gate in operation.auth_callbacks if isinstance(gate, SignedIn)), None)
         if gate is None:
             return None

@@ -25,7 +25,7 @@ MOST = 100
 
 
 class Paging(Schema):
-    """Which part of a list is asked for."""
+    """The parameters of a page."""
 
     limit: int = Field(50, ge=1, le=MOST, description="How many at most.")
     after: str = Field("", max_length=200, description="The `after` of the page before; none for the first page.")
@@ -55,7 +55,7 @@ class Page(Schema, Generic[T]):
 
 
 def page(rows: Sequence[Row], *, limit: int, show: Callable[[Row], T], cursor: Callable[[Row], str]) -> Page[T]:
-    """Make a page of rows, of which one more than the limit was asked for."""
+    """Make a page of rows, of which one more than the limit was read."""
     shown, has_more = rows[:limit], len(rows) > limit
     return Page(items=[show(row) for row in shown], has_more=has_more, after=cursor(shown[-1]) if has_more else None)
 

@@ -1,4 +1,4 @@
-"""What several routers say in the same words."""
+"""Schemas that several routers share."""
 
 from datetime import UTC, datetime
 from typing import Annotated

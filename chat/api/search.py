@@ -1,4 +1,4 @@
-"""Finding what was said."""
+"""Search."""
 
 import uuid
 from datetime import datetime
@@ -41,7 +41,7 @@ class SearchPage(Page[SearchResult]):
 
 @router.get("", response=SearchPage)
 def search_threads(request: HttpRequest, q: Words, paging: Query[Paging]) -> Page[SearchResult]:
-    """Find threads by what was said in them: all of the words, `"a phrase"`, `or`, `-not`. The trash is left out."""
+    """Find threads by messages and titles: all of the words, `"a phrase"`, `or`, `-not`. The trash is left out."""
     hits = record.search(user_id=caller(request).user.pk, words=q, limit=paging.limit, after=paging.moment)
     return page(hits, limit=paging.limit, show=_match, cursor=lambda hit: moment_cursor(hit.updated_at, hit.id))
 

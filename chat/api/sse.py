@@ -1,6 +1,6 @@
-"""What a turn's log says, in the events of a stream (docs/protocol.md).
+"""The events of a stream, from the events of a turn's log (docs/protocol.md).
 
-An event's id is `<attempt>-<n>`, so that a program goes on with the log's next entry. Where one entry becomes several
+An event's id is `<attempt>-<n>`, with which a client resumes after that entry of the log. If one entry becomes several
 events, all but the last have the id `<attempt>-0`, which asks for everything again: a stream that is cut between them
 loses nothing.
 """
@@ -41,14 +41,14 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EventPosition:
-    """Where a program has come to in a turn's log; attempt 0 is before its beginning."""
+    """The last entry of a turn's log that a client has received; attempt 0 is before the first."""
 
     attempt: int = 0
     n: int = 0
 
 
 def position_of(event_id: str) -> EventPosition:
-    """Read an event's id; one that nobody gave out is as good as none."""
+    """Parse an event's id; an invalid one counts as none."""
     found = ID.fullmatch(event_id.strip())
     place = EventPosition(*map(int, found.groups())) if found else EventPosition()
     return place if max(place.attempt, place.n) <= MOST else EventPosition()
@@ -68,7 +68,7 @@ class StreamEvent:
 
 
 class EventStream:
-    """Tells a turn to one program, from where that has come to."""
+    """Converts a turn's log to the events of one client's stream."""
 
     def __init__(self, thread_id: uuid.UUID, turn_id: uuid.UUID, place: EventPosition) -> None:
         self._thread_id = thread_id
@@ -76,18 +76,18 @@ class EventStream:
         self._has_begun = place.attempt > 0 and place.n > 0
         self._asked: set[str] = set()  # the calls that it was asked to decide about
         self._ended = False
-        # The text as told, while it comes by snapshots alone: what one adds is told then, not all of it again.
+        # The text sent so far, while it arrives by snapshots: only what a snapshot adds is sent.
         self._shown: str | None = None
-        # Text that is probably written anew, and where it begins: told only if it stays after all.
+        # Text that may be written again, and its offset: sent only if it stays.
         self._doubtful: tuple[int, str] = (0, "")
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is told: the turn has ended, or waits for a decision."""
+        """Whether the stream is complete: the turn has ended, or waits for a decision."""
         return self._ended or bool(self._asked)
 
     def tell(self, seen: LogBatch) -> Iterator[StreamEvent]:
-        """Yield the events that tell what was seen."""
+        """Yield the events of a batch of log entries."""
         decided = {entry.event.call_id for entry in seen.entries if isinstance(entry.event, ApprovalDecided)}
         for entry in seen.entries:
             if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
@@ -130,7 +130,7 @@ class EventStream:
                 yield from self._replace(event)
 
     def _replace(self, event: Snapshot) -> Iterator[Fields]:
-        """Tell all there is, or what it has more than the snapshot before."""
+        """Send a snapshot, or what it adds to the snapshot before."""
         if self._shown is not None and event.text.startswith(self._shown):
             yield from _pieces(event.text[len(self._shown) :])
         else:
@@ -184,6 +184,6 @@ class EventStream:
 
 
 def _pieces(text: str) -> Iterator[Fields]:
-    """Tell a text that is there already, a part at a time."""
+    """Send an existing text in pieces."""
     for start in range(0, len(text), READ_AT_ONCE):
         yield {"type": "content_delta", "delta": text[start : start + READ_AT_ONCE]}

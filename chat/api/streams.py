@@ -1,7 +1,7 @@
 """A turn as a stream of events (text/event-stream): one more follower of its log.
 
-Whoever goes away stops nothing. A stream ends with its turn, where that waits for a decision, with the login or token
-by which it was asked for, and with the server; it may end at any other moment too, and is gone on with by its last id.
+A disconnect stops no turn. A stream ends with its turn, when that waits for a decision, with the login or token
+of its request, and with the server; it may break at any other moment, and is resumed by its last id.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class OpenStream(StreamingHttpResponse):
-    """A stream for somebody, which can be told to end."""
+    """A stream that can be ended."""
 
     def __init__(self, slot: "Slot[OpenStream]", parts: AsyncGenerator[bytes, None]) -> None:
         self.slot = slot
@@ -56,7 +56,7 @@ class OpenStream(StreamingHttpResponse):
             self.over.set_result(None)
 
     async def login_ended(self) -> None:
-        """End it: whoever it is for is not signed in any more."""
+        """End it: its login or token has ended."""
         self.end()
 
     async def coming(self, source: AsyncIterator[T], context: Context | None = None) -> AsyncGenerator[T | None, None]:
@@ -111,9 +111,9 @@ class TurnStream(OpenStream):
                     if self._teller.is_done:
                         return
         except (NotFound, ServerStopping):
-            return  # deleted meanwhile, or to be asked for again
+            return  # the turn was deleted, or the client has to request the stream again
         except Exception:
-            # Whatever it is: the program comes back, and is told then.
+            # Any error ends the stream: the client reconnects, and gets the error then.
             logger.exception("A stream cannot be kept up to date.")
         finally:
             self.slot.release()

@@ -83,7 +83,7 @@ class TaskChanges(Input):
         return {name: value for name, value in values.items() if name not in fixed}
 
     def as_changes(self) -> Changes:
-        """Say it as the list's function takes it."""
+        """Return the changes as the service takes them."""
         given = self.model_fields_set
         due_date, due_time = tasks.parse_due(self.due)
         return Changes(
@@ -139,7 +139,7 @@ class TaskPage(Page[TaskReply]):
 
 
 class WhichTasks(Paging):
-    """Which part of the list is asked for."""
+    """The filter and order of a list of tasks."""
 
     status: Literal["all", "pending", "completed"] = "all"
 

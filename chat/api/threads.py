@@ -53,7 +53,7 @@ class ThreadChange(Input):
 
 
 class CreatedThread(Schema):
-    """A thread in which nothing was said yet."""
+    """A thread without messages."""
 
     thread_id: uuid.UUID
     title: str
@@ -77,7 +77,7 @@ class ThreadPage(Page[ThreadLine]):
 
 
 class MessageReply(Schema):
-    """What somebody said."""
+    """A message."""
 
     message_id: uuid.UUID
     role: Literal["user", "assistant"]
@@ -109,7 +109,7 @@ class ThreadReply(ThreadLine):
 
 
 class Part(Schema):
-    """Which part of a thread's messages is asked for."""
+    """Which messages of a thread to return."""
 
     limit: int = Field(50, ge=1, le=MOST, description="How many at most: the newest.")
     before: Annotated[uuid.UUID | None, WithJsonSchema({"type": "string", "format": "uuid"})] = Field(

@@ -1,4 +1,4 @@
-"""What a program says in a thread, and what it does with the turns that answer."""
+"""Messages that programs send to a thread, and the turns that answer them."""
 
 import uuid
 from typing import Annotated, Any
@@ -69,7 +69,7 @@ RESUMED_WITHOUT_KEY = (
 
 
 class NewMessage(Input):
-    """What is said."""
+    """A message."""
 
     text: Text = Field(min_length=1, max_length=USER_TEXT_LENGTH, examples=["Remind me to pay rent by Friday"])
 
@@ -96,7 +96,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = "",
     last_event_id: LastEventId = "",
 ) -> TurnStream:
-    """Say something, and follow the reply as a stream of events. Who goes away stops nothing."""
+    """Send a message, and follow the reply as a stream of events. A disconnect stops nothing."""
     if last_event_id and not idempotency_key:
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
@@ -122,7 +122,7 @@ async def follow_turn(
 
 @router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)
 async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID) -> TurnLine:
-    """Stop a turn; what was said so far stays. One that has ended stays as it is."""
+    """Stop a turn; its text so far stays. A turn that has ended stays as it is."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().stop(**turn)
     return await _line(turn)
@@ -157,7 +157,7 @@ async def retry_turn(
 async def decide_approval(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: CallId, body: Decision
 ) -> TurnLine:
-    """Decide about a call that waits; with the last decision the turn goes on, to be followed again."""
+    """Decide about a call that waits; after the last decision the turn continues, and can be followed again."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().decide(**turn, call_id=call_id, approve=body.approve)
     return await _line(turn)

@@ -42,7 +42,7 @@ ActApart = Callable[[Call, Callable[[], Awaitable[str]]], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnContext:
-    """Whom the agent acts for, and how its tools act. The model sees none of it and can change none of it."""
+    """The user the agent acts for, and how its tools act. The model neither sees nor changes it."""
 
     user_id: uuid.UUID
     conversation_id: uuid.UUID

@@ -1,4 +1,4 @@
-"""Tools and instructions of whoever runs this: `AGENT_EXTRA_TOOLS` says where they are (docs/extra-tools.md).
+"""Tools and instructions of the site: `AGENT_EXTRA_TOOLS` names them (docs/extra-tools.md).
 
 A subclass of `TaskTool` acts in the transaction that writes its call into the journal, as our own tools do. A
 function, or the SDK's tool of one, may take its time and reach other systems, so it acts outside of any transaction: it
@@ -37,14 +37,14 @@ FAILED = json.dumps({"ok": False, "error": "tool_error", "detail": "The tool fai
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What the assistant can do besides its own tools, and what it is told about that."""
+    """The assistant's additional tools, and their instructions."""
 
     tools: Sequence[FunctionTool] = ()
     instructions: str = ""
 
     @property
     def described(self) -> str:
-        """The tools, a line each, for whoever must know what they are for."""
+        """The tools, a line each."""
         return "\n".join(f"- {tool.name}: {' '.join(tool.description.split())}" for tool in self.tools)
 
 
@@ -83,7 +83,7 @@ def _found(path: str) -> object:
     """Import a module, or something in one."""
     try:
         return _imported(path)
-    except Exception as error:  # whatever a module of somebody else raises
+    except Exception as error:  # any error of a module that is not ours
         raise ValueError(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -110,7 +110,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _tool(given: object) -> FunctionTool:
-    """Present a tool to the agent as our own are: journaled, approved, for the person whose turn it is."""
+    """Wrap a tool as one of ours: journaled, approved, for the user of the turn."""
     if isinstance(given, type) and issubclass(given, TaskTool):
         if inspect.isabstract(given) or not isinstance(getattr(given, "name", None), str):
             raise ValueError(f"{given.__name__} lacks a `name` or its method `act`")
@@ -153,36 +153,36 @@ def _journaled(tool: FunctionTool) -> FunctionTool:
         return await context.context.act_apart(call, lambda: _output_of(tool, context, arguments))
 
     async def asks(context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str) -> bool:
-        """Tell whether a person must decide first: not where they have. When in doubt they must."""
+        """Return whether the user must approve first, unless they have. In doubt they must."""
         if context.context.needs_no_approval(call_id):
             return False
         try:
             return tool.needs_approval is True or await tool.needs_approval(context, arguments, call_id)  # type: ignore[operator]
-        except Exception as error:  # noqa: BLE001 - somebody else's function
+        except Exception as error:  # noqa: BLE001 - a function that is not ours
             _tell(tool, error)
             return True
 
     wrapped = copy.copy(tool)
     wrapped.on_invoke_tool = invoke
-    wrapped.timeout_seconds = None  # kept within, so that what it says is journaled
+    wrapped.timeout_seconds = None  # enforced here, so that the output is journaled
     if tool.needs_approval:
         wrapped.needs_approval = asks
     return wrapped
 
 
 async def _output_of(tool: FunctionTool, context: ToolContext[TurnContext], arguments: str) -> str:
-    """Carry a tool out, and return what it says as text: its own, or JSON."""
+    """Run a tool, and return its output as text: its own, or JSON."""
     try:
         output = await invoke_function_tool(function_tool=tool, context=context, arguments=arguments)
         if isinstance(output, str):
             return output
         return json.dumps(to_jsonable_python(output, fallback=str), ensure_ascii=False)
-    except Exception as error:  # noqa: BLE001 - somebody else's function
+    except Exception as error:  # noqa: BLE001 - a function that is not ours
         _tell(tool, error)
         return FAILED
 
 
 def _tell(tool: FunctionTool, error: Exception) -> None:
-    """Log an error without its text, which may repeat what somebody said."""
+    """Log an error without its text, which may repeat a message."""
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("The tool %s failed: %s\n%s", tool.name, type(error).__name__, where)

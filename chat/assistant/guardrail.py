@@ -88,7 +88,7 @@ async def _model_lets_pass(model: Model, items: Sequence[Mapping[str, Any]]) -> 
         async with asyncio.timeout(VERDICT_TIMEOUT):
             result = await Runner.run(judge_agent, transcript, max_turns=1, run_config=RunConfig(tracing_disabled=True))
     except Exception as error:  # noqa: BLE001 - a guardrail that fails must not keep anybody from their tasks
-        # Only its name: what an endpoint writes may repeat the key or what was said.
+        # Only its name: an endpoint's text may repeat the key or a message.
         logger.warning("The guardrail could not ask the model; the message passes: %s", type(error).__name__)
         return True
     return _NO.match(str(result.final_output)) is None

@@ -1,4 +1,4 @@
-"""Cheap rules that tell what has nothing to do with tasks, before any model is asked."""
+"""Rules that recognize messages that are not about tasks, before any model is called."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ _OFF_TOPIC = _any(
 
 
 def judge(text: str, recent: Sequence[Mapping[str, object]]) -> Verdict:
-    """Tell whether a message is about tasks; "irrelevant" only when that is sure.
+    """Return whether a message is about tasks; "irrelevant" only if that is certain.
 
     `recent` are the session's last items, oldest first: an answer to the assistant's own question always passes.
     """
@@ -111,12 +111,12 @@ def judge(text: str, recent: Sequence[Mapping[str, object]]) -> Verdict:
 
 
 def off_topic(text: str) -> bool:
-    """Tell whether a text asks for something that is plainly not a task list's business."""
+    """Return whether a text asks for something that a task list does not offer."""
     return _OFF_TOPIC.search(text.strip()[:_JUDGED]) is not None
 
 
 def asks_for_writing(text: str) -> bool:
-    """Tell whether a text asks for a poem, a joke and the like, be it about tasks."""
+    """Return whether a text asks for a poem, a joke and the like, even about tasks."""
     return _CREATIVE.search(text.strip()[:_JUDGED]) is not None
 
 

@@ -1,4 +1,4 @@
-"""Tell of a thread's items as they grow: the difference between what was told and what there is, as stream events."""
+"""The difference between the items that a client has and those that exist, as stream events."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +24,7 @@ from chatkit.types import (
 
 
 class ItemDiff:
-    """What a reader has been told of a turn's items; `ids` is given those of all of them."""
+    """The items that a client has received of a turn; `ids` gets the ids of all of them."""
 
     def __init__(self, told: Sequence[ThreadItem], ids: set[str]) -> None:
         self._told = {item.id: item for item in told}
@@ -32,7 +32,7 @@ class ItemDiff:
         self._open: dict[str, None] = {}  # begun and not done, in their order
 
     def tell(self, items: Sequence[ThreadItem]) -> Iterator[ThreadStreamEvent]:
-        """Yield what makes of the items that were told those that there are."""
+        """Yield the events that turn the items of the client into the current ones."""
         there = {item.id: item for item in items}
         self._ids.update(there)
         for gone in self._told.keys() - there.keys():
@@ -88,7 +88,7 @@ class ItemDiff:
         if item.id in self._open and text.startswith(told):
             yield _delta(item, text[len(told) :])
             return
-        # Told in an earlier stream, or taken back by what was written anew.
+        # Sent in an earlier stream, or retracted by text that replaced it.
         self._open[item.id] = None
         yield ThreadItemReplacedEvent(item=item)
 

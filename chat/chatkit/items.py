@@ -1,4 +1,4 @@
-"""A turn as ChatKit's thread items: what was said, what was done, what is asked, what was answered.
+"""A turn as ChatKit's thread items: the message, the tool calls, the approvals, the reply.
 
 One function makes them for lists and for streams, so that what was streamed is what is read back. Their ids are ours:
 a message's is its own, of a turn's calls together the turn's, of a question the turn's and the call's.
@@ -64,7 +64,7 @@ class TurnView:
 
 
 def awaits(tools: Sequence[ToolCallJson]) -> bool:
-    """Tell whether there is a call that a person has to decide about."""
+    """Return whether a call waits for the user's decision."""
     return any(tool.get("approval") == Decision.AWAITING for tool in tools)
 
 

@@ -25,7 +25,7 @@ NOBODY = uuid.UUID(int=0)
 
 
 class NoSuchThread(NotFound, NotFoundError):
-    """A conversation that is not there, is in the trash, or is somebody else's."""
+    """A conversation that does not exist, is in the trash, or belongs to another user."""
 
     def __init__(self) -> None:
         super().__init__("There is no such conversation.")
@@ -54,7 +54,7 @@ def thread_key(thread_id: str) -> uuid.UUID:
 def threads(user_id: uuid.UUID, *, after: str | None, limit: int, newest_first: bool) -> Page[ThreadMetadata]:
     """Return a page of a person's conversations by when they began, those in the archive left out.
 
-    Raise NoSuchThread where `after` is none of theirs; it may have been archived or trashed meanwhile.
+    Raise NoSuchThread if `after` is not the user's; it may have been archived or trashed meanwhile.
     """
     rows = Conversation.objects.owned_by(user_id).filter(archived_at=None, trashed_at=None)
     if after is not None:
@@ -182,7 +182,7 @@ def _views(rows: TurnQuerySet) -> list[TurnView]:
 
 
 def _titles(turns: Sequence[Turn], tools: Sequence[ToolCallJson]) -> dict[int, str]:
-    """Return what the tasks are called that somebody is asked about; once decided, they may be gone."""
+    """Return the titles of the tasks that an approval is about; after the decision they may be deleted."""
     asked = [tool for tool in tools if tool.get("approval") == Decision.AWAITING]
     numbers = {number for tool in asked for number in numbers_of(tool["name"], tool["arguments"])}
     if not numbers:

@@ -1,4 +1,4 @@
-"""The ChatKit protocol over turns: a message is accepted as everywhere else, and its turn's log told as stream events.
+"""The ChatKit protocol over turns: a message is accepted as everywhere else, and its turn's log becomes stream events.
 
 Who closes a stream and who loses the connection look alike from here, so neither stops a turn; the action `turn.stop`
 does.
@@ -61,7 +61,7 @@ _request: TypeAdapter[ChatKitReq] = TypeAdapter(ChatKitReq)
 
 
 class NotOfProtocol(BadInput):
-    """A request that the protocol does not know; `fields` says what is wrong with which."""
+    """A request that is not part of the protocol; `fields` has the invalid ones."""
 
     code = "invalid"
 
@@ -159,7 +159,7 @@ class Server(ChatKitServer[Asker]):
     async def respond(
         self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Asker
     ) -> AsyncIterator[ThreadStreamEvent]:
-        """Tell of the turn that answers a message, until it ends or waits for a decision."""
+        """Yield the events of the turn that answers a message, until it ends or waits for a decision."""
         if input_user_message is None:
             return
         with _worded():
@@ -170,7 +170,7 @@ class Server(ChatKitServer[Asker]):
     async def action(
         self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Asker
     ) -> AsyncIterator[ThreadStreamEvent]:
-        """Decide about what the assistant asks, and tell how it goes on; or stop what is under way."""
+        """Decide about a call, and yield how the turn continues; or stop an active turn."""
         with _worded():
             if action.type == STOP:
                 for turn_id in await in_database(reading.active_turns, context.user_id, thread.id):
@@ -204,9 +204,9 @@ class Server(ChatKitServer[Asker]):
     async def handle_stream_cancelled(
         self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Asker
     ) -> None:
-        """Do nothing: the turn goes on, and is there when the thread is looked at again."""
+        """Do nothing: the turn continues, and is there when the thread is loaded again."""
 
-    # -- what there is none of
+    # -- not supported
 
     async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Asker) -> None:
         """Raise BadInput."""
@@ -234,7 +234,7 @@ class Server(ChatKitServer[Asker]):
 async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, None]:
     """Answer a request: with JSON, or with a stream that has begun.
 
-    Of a request for a stream what a person can mend is told in the stream, for ChatKit shows that to them. Raise
+    An error that the user can correct is sent in the stream, because ChatKit shows it there. Raise
     NotFound, NotOfProtocol, and for other requests whatever of ours goes wrong.
     """
     server = Server()
@@ -262,7 +262,7 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
 
 
 async def _told(turn: TurnView, telling: ItemDiff, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
-    """Follow a turn's log and tell of its items, until it ends or waits for a decision."""
+    """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
     picture = TurnState()
     picture.fold(TextDelta(turn.text, 0))
     picture.tools = {tool["call_id"]: tool for tool in turn.tools}
@@ -279,7 +279,7 @@ async def _told(turn: TurnView, telling: ItemDiff, asker: Asker) -> AsyncIterato
             if isinstance(events[-1], LastEvent):
                 break
             tools = list(picture.tools.values())
-            # Where it asks, the record says whether that is decided by now.
+            # A question may be decided by now: the record has the decision.
             if awaits(tools) and (await in_database(reading.turn, asker.user_id, turn.id)).awaits:
                 break
             shown = replace(turn, status=Status.RUNNING, text=picture.text, tools=tools)
@@ -304,7 +304,7 @@ def _worded() -> Iterator[None]:
 
 
 def _notices(events: list[Event]) -> list[ThreadStreamEvent]:
-    """Return what else is told of a turn's log."""
+    """Return the notices of a turn's log."""
     told: list[ThreadStreamEvent] = []
     for event in events:
         if isinstance(event, Warned):

@@ -1,6 +1,6 @@
 """ChatKit's store over the record: threads are conversations, items are shown of turns, and nothing is kept twice.
 
-What is said goes the way of all messages; what the assistant does with it is written by whoever runs the turn. An item
+Messages are accepted as everywhere else; the process that runs a turn stores what the assistant does. An item
 that no turn has made has no place here, and is refused.
 """
 
@@ -32,7 +32,7 @@ from chat.turns import process
 class Asker:
     """Who asks; `key`, where they give one, is of a request that may be sent again.
 
-    `told` has the ids of all items that the answer has told of: they come from the record, which may be ahead by now.
+    `told` has the ids of all items that the response has sent: they come from the record, which may be ahead.
     """
 
     user_id: uuid.UUID
@@ -59,7 +59,7 @@ class NotOfTurns(BadInput):
 
 
 def text_of(message: UserMessageInput | UserMessageItem) -> str:
-    """Return what somebody said, a passage that it is about quoted below it. Raise BadInput."""
+    """Return a message's text, with the passage that it quotes below it. Raise BadInput."""
     if message.attachments:
         raise NoAttachments
     options = message.inference_options
@@ -124,7 +124,7 @@ class ConversationStore(Store[Asker]):
         return await in_database(reading.item, context.user_id, thread_id, item_id)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
-        """Accept what a person says, which gets the message's id; make sure of everything else that it is recorded.
+        """Accept a user's message, which gets the message's id; check that every other item is recorded.
 
         Raise what `accept` raises, and NotOfTurns.
         """

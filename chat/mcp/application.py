@@ -1,4 +1,4 @@
-"""The door at `/mcp`: who asks, and for whom, before anything is read."""
+"""The MCP server at `/mcp`: authentication and limits, before the body is read."""
 
 import json
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ def _status_of(error: ThreadkeeperError) -> tuple[int, Mapping[str, str]]:
 
 
 def prefers_events(accept: str) -> bool:
-    """Tell whether a client would rather have a stream of events than JSON: by weight, then by which it names first."""
+    """Return whether a client prefers a stream of events to JSON: by weight, then by order."""
     weights = {"application/json": 0.0, "text/event-stream": 0.0}
     first = ""
     for part in accept.lower().split(","):
@@ -106,7 +106,7 @@ def _weight(text: str) -> float:
 
 
 def _kept_by_nobody(send: Send) -> Send:
-    """Say of every answer that it is for whoever asked, alone."""
+    """Mark every response as private to its client."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

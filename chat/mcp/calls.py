@@ -1,4 +1,4 @@
-"""A program calls a tool: for the person whose token it has shown, never for one that it names."""
+"""Run a tool for a program: for the user of its token, never for one that it names."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
 
-# Set by whoever has checked the token, for the one request.
+# Set for one request after its token is checked.
 acting_for: ContextVar[uuid.UUID] = ContextVar("acting_for")
 
 CONSENT = "consent"
@@ -45,7 +45,7 @@ UNAVAILABLE = "This does not work at the moment; please try again."
 
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-    """Carry a call out. What cannot be done is a result that says so, for the model to read."""
+    """Run a call. An error becomes a result, which the model reads."""
     if params.name not in SERVED:
         raise MCPError(INVALID_PARAMS, "There is no such tool.")
     user_id = acting_for.get()
@@ -59,7 +59,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
     except ThreadkeeperError as error:
         return _refused(error.detail)
     except DatabaseError as error:
-        # Without its text, which may repeat what somebody wrote.
+        # Without its text, which may repeat what a user wrote.
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _refused(UNAVAILABLE)
@@ -67,7 +67,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
 
 
 def _can_ask(context: Context) -> bool:
-    """Tell whether a program can put a question to its person between two requests that know nothing of each other."""
+    """Return whether a program can ask its user between two stateless requests."""
     form = ClientCapabilities(elicitation=ElicitationCapability(form=FormElicitationCapability()))
     return context.session.check_client_capability(form)  # known with modern versions only: no session is kept here
 
@@ -82,7 +82,7 @@ def _question(tasks: list[Task], confirmation: str) -> InputRequiredResult:
     if len(tasks) > LISTED:
         lines.append(f"- and {len(tasks) - LISTED} more")
     message = "\n".join([f"Delete {'this task' if len(tasks) == 1 else f'these {len(tasks)} tasks'}?", *lines])
-    # Nothing to fill in: who accepts it says yes.
+    # No fields: to accept is to agree.
     form = ElicitRequestFormParams(message=message, requested_schema={"type": "object", "properties": {}})
     return InputRequiredResult(input_requests={CONSENT: ElicitRequest(params=form)}, request_state=confirmation)
 

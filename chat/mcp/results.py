@@ -1,4 +1,4 @@
-"""What the tools answer: the schemas that programs are told."""
+"""The schemas of the tools' outputs, as programs see them."""
 
 from typing import Annotated, Literal
 

@@ -84,7 +84,7 @@ class Service:
             await asyncio.wait({self._task}, timeout=CUT_OFF_WITHIN)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *, in_events: bool) -> None:
-        """Answer a request of somebody who may ask."""
+        """Answer an authenticated request."""
         manager = self._in_events if in_events else self._in_json
         self._under_way += 1
         try:

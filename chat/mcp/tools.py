@@ -82,7 +82,7 @@ def _input_schema(tool: type[TaskTool]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A tool, and what a program is told of it beyond what a model is."""
+    """A tool, and its description for programs."""
 
     tool: type[TaskTool]
     title: str

@@ -59,7 +59,7 @@ def index_title(*, conversation_id: uuid.UUID, user_id: uuid.UUID, title: str) -
 def index_missing() -> int:
     """Index what was written without being indexed, by an earlier version or by hand; return how much that was.
 
-    Works in batches of their own transactions beside people who write; one that is cut off goes on the next time.
+    Works in batches of their own transactions while people write; an interrupted run continues the next time.
     """
     count = 0
     for missing, write in ((_MISSING_MESSAGES, _write_messages), (_MISSING_TITLES, _write_titles)):

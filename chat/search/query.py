@@ -23,7 +23,7 @@ from chat.search.text import Kind, tokens
 MAX_LENGTH = 200  # characters
 MAX_TERMS = 8
 
-# English words that say little: where there is anything else to search for, they need not occur.
+# Frequent English words: a message need not contain them if the query has other words.
 _LITTLE = frozenset({
     "a", "about", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did",
     "do", "does", "for", "from", "had", "has", "have", "he", "her", "him", "his", "how", "i", "if", "in", "into",
@@ -142,7 +142,7 @@ def _items(text: str) -> Iterator[_Item]:
 
 
 def _without_little(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Leave words out of an alternative that say little beside the others."""
+    """Remove frequent words from an alternative that has others."""
     for is_or, group in groupby(items, lambda item: item.term is None):
         alternative = list(group)
         if is_or or all(item.is_little or item.is_unwanted for item in alternative):

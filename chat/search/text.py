@@ -38,7 +38,7 @@ class Kind(Enum):
 
     WORD = "word"
     PAIR = "pair"
-    LAST = "last"  # the last character of a run of pairs, by itself
+    LAST = "last"  # the last character of a run of pairs, alone
 
 
 class Token(NamedTuple):

@@ -58,7 +58,7 @@ class ChoosePasswordForm(forms.Form):
         return data
 
     def save(self) -> User | None:
-        """Make the account, or say that somebody else has just taken the address."""
+        """Create the account, or report that the address was taken meanwhile."""
         try:
             first = self.cleaned_data["week_start"]
             week_start = int(first) if first.isascii() and first.isdigit() else None
@@ -97,7 +97,7 @@ class SignInForm(AuthenticationForm):
         limit_length(self.fields["password"])
 
     def clean(self) -> dict[str, Any]:
-        """Tell those who know the password of a closed account that it is closed."""
+        """Report a closed account to clients with its password."""
         try:
             return super().clean()
         except accounts.AccountClosed as error:
@@ -142,7 +142,7 @@ class ChangePasswordForm(OwnPasswordMixin, PasswordChangeForm):
 
 
 class ChooseNewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not generic when it runs
-    """A new password, twice, for somebody who came by the link in a mail."""
+    """A new password, twice, for a client with the link of a mail."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -177,7 +177,7 @@ class EmailForm(OwnPasswordMixin, forms.Form):
         return self.check_own_password(self.cleaned_data["current_password"])
 
     def save(self, user: User) -> bool:
-        """Change the address, or say that it is taken and return False."""
+        """Change the address, or report that it is taken and return False."""
         accounts.CHANGES_OF_EMAIL.count(user.pk)
         try:
             accounts.change_email(user, email=self.cleaned_data["email"])

@@ -48,7 +48,7 @@ class QueueingHandler(ASGIHandler):
             return await super().get_response_async(request)
 
     async def _turn_of_person(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
-        """Return the turn of whoever is signed in; files need none, and a page loads many at once."""
+        """Return the queue's turn of the request's user; static files need none, and a page loads many at once."""
         if request.path.startswith(settings.STATIC_URL):
             return nullcontext()
         person = await self._requesters.find(request)

@@ -29,7 +29,7 @@ STATUS = {BadInput: 400, NotFound: 404, Conflict: 409, MemoryUnavailable: 503}
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Something that is done with a chat: the sentence that says so, and what takes it back."""
+    """An action on a chat: its success message, and the action that undoes it."""
 
     do: Callable[..., ConversationOut | Purged]
     said: str

@@ -1,4 +1,4 @@
-"""Whom a request is made for, known before it is answered, so that a limit for each person can count it."""
+"""Find the user of a request before a view runs, so that the limit per user applies."""
 
 import uuid
 from collections import OrderedDict
@@ -15,7 +15,7 @@ REMEMBERED = 10_000  # logins and tokens
 
 
 class Requesters:
-    """People by their login's cookie or token. Whose one is never changes, so each is looked up once."""
+    """Users by their login's cookie or token, cached: a credential never changes its user."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, uuid.UUID] = OrderedDict()
@@ -42,7 +42,7 @@ class Requesters:
 
 
 def _bearer(request: HttpRequest) -> str | None:
-    """Return a program's token; pages look at the cookie only."""
+    """Return a program's token; pages use the cookie only."""
     return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path.startswith(ROOT) else None
 
 

@@ -1,4 +1,4 @@
-"""The page on which a person looks after the tokens of their programs."""
+"""The page on which users manage the tokens of their programs."""
 
 import uuid
 from datetime import timedelta
@@ -48,7 +48,7 @@ class TokenForm(forms.Form):
         ]
 
     def save(self) -> NewToken | None:
-        """Make the token, or say why not and return None."""
+        """Create the token, or add the error to the form and return None."""
         days = self.cleaned_data["days"]
         expires_at = timezone.now() + timedelta(days=int(days)) if days else None
         try:
@@ -67,7 +67,7 @@ class TokenForm(forms.Form):
 @never_cache
 @sensitive_variables("made")
 def look_after_tokens(request: PersonRequest) -> HttpResponse:
-    """List one's tokens and make another, whose key is on the page that comes of it and nowhere else."""
+    """List the user's tokens and create another, whose key is only on the page that follows."""
     form = TokenForm(request.POST, user=request.user) if request.method == "POST" else TokenForm(user=request.user)
     made = form.save() if form.is_bound and form.is_valid() else None
     status = 422 if form.is_bound and made is None else 200

@@ -50,7 +50,7 @@ EXAMPLES = (
 
 
 class PersonRequest(HttpRequest):
-    """A request of somebody who is signed in."""
+    """A request of a user who is signed in."""
 
     user: User
 

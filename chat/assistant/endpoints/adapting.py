@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class AdaptingClient(Client):
     """Sends a request again at once without the parameters that the endpoint refuses, and remembers them.
 
-    Each repetition leaves out at least one parameter more than the request before it, so that they come to an end.
+    Each repetition omits at least one parameter more than the request before, so the number of them is bounded.
     """
 
     def __init__(self, config: ModelConfig, **options: Any) -> None:
@@ -65,7 +65,7 @@ async def _checked(response: Any) -> Any:
 
 
 async def _begun(response: Any) -> Any:
-    """Return a response, a stream when its first event is there. Raise APIError where that is an error."""
+    """Return a response, or a stream after its first event. Raise APIError if that is an error."""
     stream = await response.parse() if getattr(response, "_is_sse_stream", False) else response  # parsed once
     if not isinstance(stream, AsyncStream):
         return response

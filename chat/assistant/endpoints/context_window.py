@@ -61,7 +61,7 @@ class _Request:
 
 
 class Window:
-    """What a turn knows of the sizes of its requests, whichever model they are sent to.
+    """The sizes of a turn's requests, for all models it is sent to.
 
     `before` is the last request of the turn before. `on_shortened` is called where the beginning is left out for the
     first time, and whenever a request begins later than the one before it. Since a quarter more is left out than must
@@ -122,7 +122,7 @@ class WithinContext(WrappedModel):
     async def _answered(
         self, request: _Request, ask: Callable[[_Request], AsyncIterator[TResponseStreamEvent]]
     ) -> AsyncIterator[TResponseStreamEvent]:
-        """Yield the events of the answer, asked for with fewer items as long as the endpoint refuses them."""
+        """Yield the events of the response, requested with fewer items as long as the endpoint refuses them."""
         while True:
             self._window.ask(_turns_left(request))
             has_begun = False

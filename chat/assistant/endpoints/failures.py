@@ -131,7 +131,7 @@ DAY = 86_400.0  # seconds
 
 
 def incomplete_reason(response: object) -> str:
-    """Return why an endpoint ended a response early, in the API's words, as far as it says so."""
+    """Return the API's reason for ending a response early, if it gives one."""
     reason = getattr(getattr(response, "incomplete_details", None), "reason", None)
     return reason if isinstance(reason, str) else ""
 

@@ -18,7 +18,7 @@ BLANK_LINES = (b"\n\n", b"\r\n\r\n")
 class EndpointClient(DefaultAsyncHttpxClient):
     """Sends requests to an endpoint and nowhere else: a redirect would take a conversation to another host.
 
-    Answers are asked for without compression, so that the bytes that come are the bytes that are read.
+    Responses are requested without compression, so that the bytes received are the bytes counted.
     """
 
     def __init__(self, **options: Any) -> None:

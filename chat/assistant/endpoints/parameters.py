@@ -139,7 +139,7 @@ def _is_named(name: str, paths: Iterable[tuple[str, ...]]) -> bool:
 
 
 def _is_mentioned(name: str, text: str) -> bool:
-    """Tell whether a text quotes a name, or has it where the name of a parameter stands."""
+    """Return whether a text quotes a name, or has it in the position of a parameter's name."""
     place, _, inner = name.rpartition(".")
     word = re.escape(inner)
     forms = [

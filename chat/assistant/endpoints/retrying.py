@@ -1,6 +1,6 @@
 """Ask a model again when its endpoint stumbles: time-outs, 429, 5xx, a stream that breaks.
 
-The SDK retries a stream only before its first event; here the whole response is asked for again, and what was shown of
+The SDK retries a stream only before its first event; here the whole response is requested again, and what was shown of
 the broken one is taken back. No tool has acted by then: tools run after a response is complete.
 """
 
@@ -89,7 +89,7 @@ class Retrying(WrappedModel):
                 attempt += 1
                 if not failure.retryable or attempt > RETRIES or time.monotonic() + wait > deadline:
                     logger.warning("The model did not answer: %s", _described(error))
-                    # Not `from error`: what an endpoint writes may repeat the key, and ends in somebody's log.
+                    # Not `from error`: an endpoint's text may repeat the key, and would end in a log.
                     raise failure from None
                 logger.info("The model is asked again in %.1f s: %s", wait, _described(error))
             self._on_retry(Retry(attempt, RETRIES, wait))
@@ -132,7 +132,7 @@ async def _read_to_the_end(events: AsyncIterator[TResponseStreamEvent]) -> None:
 
 
 def _described(error: Exception) -> str:
-    """Describe an error for the log without its text, which may repeat the key or what somebody said."""
+    """Describe an error for the log without its text, which may repeat the key or a message."""
     name = type(error).__name__
     if isinstance(error, openai.APIStatusError):
         return f"{name} {error.status_code}, code {_name(error.code)}, request {_name(error.request_id)}"

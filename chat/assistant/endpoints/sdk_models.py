@@ -34,7 +34,7 @@ _CONVERTED = frozenset({"message", "function_call", "function_call_output"})
 
 
 class Client(AsyncOpenAI):
-    """The client, but quick to read what there is most of: pieces of text. Chunks of no valid shape are repaired.
+    """The client, with a fast path for text deltas, which are most of a stream. Invalid chunks are repaired.
 
     An answer that is one JSON document is read as a stream of one event.
     """
@@ -66,7 +66,7 @@ def _origin(config: ModelConfig, client: AsyncOpenAI) -> str:
 async def _stream(
     ask: Callable[[], AsyncIterator[TResponseStreamEvent]], needs: Needs, origin: str
 ) -> AsyncIterator[TResponseStreamEvent]:
-    """Yield signed events; a request whose refusal shows what the endpoint needs is repeated."""
+    """Yield signed events; a request is repeated if its refusal shows what the endpoint needs."""
     while True:
         sent = needs.known
         stream: Any = ask()
@@ -118,8 +118,8 @@ class ResponsesModel(OpenAIResponsesModel):
     def _build_response_create_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Hand the client the items and the tools as they are.
 
-        It would look at each field of each for something to convert, and find nothing: with 200 items that takes 0.2 s,
-        in which the event loop serves nobody, and with our tools alone 2 ms.
+        It would check each field of each item for a conversion, and find none: with 200 items that takes 0.2 s,
+        during which the event loop is blocked, and with our tools alone 2 ms.
         """
         built = super()._build_response_create_kwargs(*args, **kwargs)
         extra = built.get("extra_body")

@@ -25,7 +25,7 @@ async def closed_after(
 
 
 class WrappedModel(Model):
-    """Passes every request on; subclasses look at what is streamed."""
+    """Passes every request on; subclasses watch the stream."""
 
     def __init__(self, inner: Model) -> None:
         self.inner = inner

@@ -24,7 +24,7 @@ Fields = Mapping[str, Any]
 # LiteLLM puts a signature behind this into the id of a call; the SDK takes it off for models with "gemini" in the name.
 _MARK, _HIDDEN = "__thought__", "\x1fthought\x1f"
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
-# What servers send as a reason to finish where the answer has not come to its end.
+# Finish reasons that servers send before the end of a response.
 _CUT_OFF = frozenset({"error", "abort", "cancelled"})
 
 

@@ -33,7 +33,7 @@ Item = ResponseOutputMessage | ResponseFunctionToolCall | ResponseReasoningItem
 Part = ResponseOutputText | ResponseOutputRefusal
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-# The name of a call whose own name no API accepts.
+# The name of a call whose own name is invalid for every API.
 NO_NAME = "unknown_tool"
 # The SDK takes a call of such a name for one of a tool of its own, and raises where there is none.
 SDK_NAME = "apply_patch"
@@ -81,12 +81,12 @@ def sign(output: object, origin: str) -> None:
 
 
 def kind_of(item: object) -> object:
-    """Return the type that an item says it has."""
+    """Return the type of an item."""
     return item.get("type") if isinstance(item, Mapping) else getattr(item, "type", None)
 
 
 class OutputReader:
-    """Reads the output of one response; `given` is the input that it answers, whose ids are not given again."""
+    """Validates the output of one response; `given` is its input, whose ids are not used again."""
 
     def __init__(self, given: str | Sequence[TResponseInputItem]) -> None:
         items: Sequence[Any] = () if isinstance(given, str) else given

@@ -1,4 +1,4 @@
-"""A model whose responses are valid, whatever its endpoint sends."""
+"""A model whose responses are valid, whatever its endpoint returns."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
