@@ -15,7 +15,7 @@ from sessions_admin import api as staff
 from sessions_admin.health import health
 
 DESCRIPTION = """\
-Chat with the assistant, keep a to-do list, look after sessions.
+Chat with the assistant, manage a to-do list, manage sessions.
 
 Sign in with `Authorization: Bearer` and a token (of the settings page, or of `POST /api/auth/login`), or with a login's
 cookie and Django's CSRF header. A token opens what its scopes name. Whatever fails is
@@ -61,7 +61,7 @@ class HealthReply(Schema):
 
 @api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=AnyClient(), tags=["health"])
 def get_health(request: HttpRequest) -> Status[HealthReply]:
-    """Say whether everything works: the record, the sessions' file, a worker and its schedule."""
+    """Report whether everything works: PostgreSQL, the session file, a worker and its schedule."""
     found = health()
     status = "ready" if found.ready else "not ready"
     return Status(200 if found.ready else 503, HealthReply(status=status, version=settings.VERSION, **asdict(found)))

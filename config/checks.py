@@ -1,4 +1,4 @@
-"""Checks that keep a known trap of the stack from being stepped into: each says what would go wrong."""
+"""System checks for known pitfalls of the stack, each with what would go wrong."""
 
 import os
 import stat

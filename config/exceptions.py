@@ -2,4 +2,4 @@
 
 
 class CannotStart(SystemExit):
-    """A start that cannot go on; the text says why in one sentence, and the exit code is 1."""
+    """The process cannot start; the text gives the reason in one sentence, and the exit code is 1."""

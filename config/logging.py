@@ -140,7 +140,7 @@ def describe_traceback(error: BaseException, seen: frozenset[int] = frozenset())
             yield from describe_traceback(part, seen)
 
 
-# What does not come to a logger by itself.
+# Output that does not pass through a logger.
 
 
 def capture_uncaught() -> None:

@@ -45,7 +45,7 @@ def _form_of(request: HttpRequest) -> QueryDict:
     try:
         return request.POST
     except BadRequest:
-        # Whoever answers this must not fail at the same form again.
+        # The view that answers this must not fail on the same form again.
         request._post, request._files = QueryDict(), MultiValueDict()  # type: ignore[attr-defined]
         raise
 

@@ -50,7 +50,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 if _public.scheme == "https":
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
-    # Only where a trusted proxy says that a client used http (config.runtime.proxy_headers).
+    # Only if a trusted proxy reports that a client used http (config.runtime.proxy_headers).
     SECURE_SSL_REDIRECT = True
     SECURE_SSL_HOST = _public.netloc
 
@@ -74,7 +74,7 @@ INSTALLED_APPS = [
     *(EXTRA_APPS := env.items("EXTRA_APPS", env.app)),
 ]
 MIDDLEWARE = [
-    "chat.api.middleware.api_replies",  # before all others, whose errors it words for programs
+    "chat.api.middleware.api_replies",  # before all others, to format their errors for programs
     "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     # Beside WhiteNoise, which is synchronous too: no further hop to a thread.
@@ -237,7 +237,7 @@ AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
 AGENT_REASONING = env.choice("AGENT_REASONING", "auto", "auto", "return", "omit")
 # What a request to the model may hold, in tokens: older turns are left out of it.
 AGENT_CONTEXT_TOKENS = env.whole("AGENT_CONTEXT_TOKENS", 32_000, least=1_000)
-# Parameters of a request that the endpoint refuses; it learns others by itself.
+# Parameters of a request that the endpoint refuses; others are learned from its refusals.
 AGENT_OMIT = env.items("AGENT_OMIT", env.parameter)
 # Several models, the default first; then the settings above count for none of them but AGENT_CONTEXT_TOKENS.
 _models = (
@@ -247,7 +247,7 @@ _models = (
 )
 AGENT_MODELS, AGENT_CURRENCY = _models.models, _models.currency
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
-# Tools and instructions of whoever runs this. Imported once models are there: config.checks says what is wrong.
+# Tools and instructions of the site. Imported after the models: config.checks reports their errors.
 AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")
 # The SDK reads this one itself; it must never call out on its own.
 os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
@@ -263,7 +263,7 @@ CONVERSATIONS_PER_USER = env.whole("CONVERSATIONS_PER_USER", 50_000, least=1)
 REQUESTS_PER_USER = env.whole("REQUESTS_PER_USER", min(8, REQUEST_THREADS // 2), least=1)
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
 
-# Programs. Requests are counted by each server process on its own: a person's, and those of nobody by address.
+# Programs. Each server process counts requests on its own: a user's, and unauthenticated ones by address.
 API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 600, least=1)
 API_ANONYMOUS_PER_MINUTE = env.whole("API_ANONYMOUS_PER_MINUTE", 120, least=1)
 API_SIGN_IN_DAYS = env.whole("API_SIGN_IN_DAYS", 30, least=1, most=3650)

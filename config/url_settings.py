@@ -124,7 +124,7 @@ class MailServer:
 def mail(value: str) -> MailServer:
     """Return the mail server of `smtp://user:password@host:587?starttls=on&timeout=10`, or of smtps://. Raise Unusable.
 
-    smtp uses STARTTLS where there is a user, unless `starttls` says otherwise; smtps uses TLS from the start.
+    smtp uses STARTTLS if there is a user, unless `starttls` is set; smtps uses TLS from the start.
     """
     parts = urlsplit(check_url(value, "smtp", "smtps", "console"))
     if parts.scheme == "console":

@@ -32,7 +32,7 @@ def refuse_later_database() -> None:
 
 
 def _migrations() -> Iterable[tuple[str, str]]:
-    """Yield what there is, by names only: to import them all takes longer."""
+    """Yield the migrations, by names only: to import them all takes longer."""
     for config in apps.get_app_configs():
         module, _ = MigrationLoader.migrations_module(config.label)
         try:
@@ -51,5 +51,5 @@ def _applied() -> list[tuple[str, str]]:
                 return []
             return [(app, name) for app, name in database.execute("SELECT app, name FROM django_migrations")]
     except psycopg.OperationalError:
-        # What needs it says why it cannot be reached.
+        # The code that needs the database reports why it cannot be reached.
         return []

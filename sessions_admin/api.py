@@ -1,4 +1,4 @@
-"""What staff may do by programs: look after sessions, look into one, and ask for clean-ups."""
+"""The API for staff: manage sessions, inspect one, and request clean-ups."""
 
 import uuid
 from dataclasses import asdict
@@ -51,7 +51,7 @@ class SessionPage(Page[SessionReply]):
 
 
 class SessionDetailsReply(SessionReply):
-    """All that is known of a session; what is in it only where that was asked for."""
+    """A session's metadata; its items only if requested."""
 
     first_activity_at: datetime
     gone_at: datetime | None = Field(description="Since when the store holds nothing of it.")
@@ -63,7 +63,7 @@ class SessionDetailsReply(SessionReply):
 
 
 class Narrowed(Schema):
-    """Which sessions are asked for."""
+    """The filter of the list."""
 
     state: State | None = None
     user: Text = Field("", max_length=254, description="The e-mail address of a person.")
@@ -71,7 +71,7 @@ class Narrowed(Schema):
 
 
 class Looking(Schema):
-    """Whether, and why, somebody looks into a session."""
+    """Whether, and why, to inspect a session."""
 
     items: bool = Field(False, description="Show what is in it. The person is told who looked, when and why.")
     reason: Text = Field(
@@ -86,7 +86,7 @@ class InspectionReason(Input):
 
 
 class Reason(Input):
-    """What the audit is to say."""
+    """The reason, for the audit."""
 
     reason: Text = Field("", max_length=REASON_LENGTH)
 
@@ -125,7 +125,7 @@ def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narro
 
 @sessions.get("/{session_id}", response=SessionDetailsReply)
 def get_session(request: HttpRequest, session_id: SessionId, looking: Query[Looking]) -> SessionDetailsReply:
-    """Say what is known of a session; with `items` and a reason what is in it, which is written into the audit."""
+    """Return a session's metadata; with `items` and a reason also its items, which the audit records."""
     user = _staff(request, *((READ,) if looking.items else SEE_SESSIONS))
     details = session_details(session_id)
     seen = inspect(session_id, actor=audit.of_user(user), reason=looking.reason) if looking.items else None
@@ -172,13 +172,13 @@ def release_session(request: HttpRequest, session_id: SessionId, why: Reason | N
 
 
 class CleanupRequest(Input):
-    """Which clean-up is asked for."""
+    """The kind of the clean-up."""
 
     dry_run: bool = Field(description="A preview: the same run, which removes nothing.")
 
 
 class LogLineReply(Schema):
-    """What a run told, and when."""
+    """An entry of a run's log."""
 
     at: datetime
     sentence: str
@@ -218,7 +218,7 @@ def request_cleanup(request: HttpRequest, wanted: CleanupRequest) -> Status[Clea
 
 @cleanup_runs.get("/{run_id}", response=CleanupRunReply)
 def get_cleanup_run(request: HttpRequest, run_id: uuid.UUID) -> CleanupRunReply:
-    """Say how far a clean-up is, or what it did."""
+    """Return the progress of a clean-up, or its report."""
     _staff(request, *SEE_CLEANUPS)
     return _run(runs.find(run_id))
 
@@ -244,7 +244,7 @@ def _line(session: AgentSession, *, user: User) -> SessionReply:
 
 
 def _without_title(shown: dict[str, Any], user: User) -> dict[str, Any]:
-    """Take out the title, the first words of a conversation, for those who may not look into sessions."""
+    """Remove the title, which quotes a message, for staff who may not inspect sessions."""
     return shown if may(user, READ) else shown | {"title": None}
 
 

@@ -1,4 +1,4 @@
-"""Who did what to whom, for those who have to answer for it.
+"""The audit: who did what to which session or user.
 
 Ids only: no address, no title, no word of a conversation.
 """
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 REASON_LENGTH = 1_000
 COLUMNS = ("id", "at", "action", "actor", "person", "session_id", "reason", "result")
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\"',;:]+@[^\s@<>()\[\]\"',;:]+")
-LOOKS = (Action.INSPECT, Action.EXPORT)  # what brings somebody's words before the eyes of staff
+LOOKS = (Action.INSPECT, Action.EXPORT)  # show a user's text to staff
 
 
 def of_user(user: User) -> str:
@@ -35,7 +35,7 @@ def of_user(user: User) -> str:
 
 
 def of_shell() -> str:
-    """Name whoever runs a command for the audit."""
+    """Return the actor of a command for the audit."""
     try:
         return f"os:{getpass.getuser()}"[:64]
     except OSError:
@@ -103,7 +103,7 @@ def _owner_of(session_id: str) -> uuid.UUID | None:
 def disclose(
     action: Action, *, actor: str, person: uuid.UUID, reason: str, session_id: str = "", **result: object
 ) -> AuditRecord:
-    """Write down that what a person said comes before the eyes of somebody else.
+    """Record that a user's text is shown to someone else.
 
     Whatever shows it calls this, within the transaction that reads it or before it hands it over. Raise BadInput
     without a reason.
@@ -120,7 +120,7 @@ def done() -> QuerySet[AuditRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Once that staff read or took along what the assistant remembers of a person, as that person is told of it."""
+    """One inspection or export by staff, as the user sees it."""
 
     at: datetime
     conversation_id: uuid.UUID | None  # None where there is none to open: it was about all of them, or is deleted
@@ -130,7 +130,7 @@ class Look:
 
 
 def looks_at(person_id: uuid.UUID, *, limit: int = 100) -> list[Look]:
-    """Return when staff looked at somebody's sessions, the newest first. What a person did themselves is no look."""
+    """Return when staff inspected a user's sessions, the newest first. A user's own actions are not included."""
     looks = done().filter(person=str(person_id), action__in=LOOKS).exclude(actor=str(person_id))
     records = list(looks.order_by("-id")[:limit])
     sessions = {record.session_id for record in records}
@@ -167,7 +167,7 @@ def staff(limit: int = 50) -> dict[str, str]:
 
 
 def id_of(email: str) -> str | None:
-    """Return the id of whoever has an address now."""
+    """Return the id of the user with an address."""
     found = User.objects.filter(email=email).values_list("pk", flat=True).first()
     return str(found) if found else None
 
@@ -207,7 +207,7 @@ def _cell(value: object) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Keep a spreadsheet from taking what somebody wrote for a formula."""
+    """Keep a spreadsheet from reading a user's text as a formula."""
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r", "\n")) else text
 
 

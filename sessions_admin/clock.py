@@ -1,7 +1,7 @@
 """Whether the clock can be trusted with what is removed by its age.
 
 A clock that is set forward makes everything old. There are two signs of that: a row is newer than now, or the wall
-clock jumps, measured by the machine's clock that nobody sets. That one begins anew with each start of the machine, so
+clock jumps, measured by the machine's monotonic clock. That one starts again with each boot of the machine, so
 that a machine may be off for as long as it likes. While there is doubt nothing is removed, until staff confirm it.
 """
 
@@ -90,7 +90,7 @@ def measure() -> timedelta:
 
 
 def confirm(*, actor: str) -> None:
-    """Trust the clock as it is now, because staff say so."""
+    """Trust the clock from now on, because staff confirm it."""
     found = doubt()
     newest = _newest()
     with transaction.atomic():
@@ -101,7 +101,7 @@ def confirm(*, actor: str) -> None:
 
 
 def _newest() -> datetime | None:
-    """Return the time of the newest row: of what people said, what staff did, and what was measured."""
+    """Return the time of the newest row: of messages, actions of staff, and samples."""
     found = [
         AgentSession.objects.aggregate(at=Max("last_activity_at"))["at"],
         AuditRecord.objects.aggregate(at=Max("at"))["at"],

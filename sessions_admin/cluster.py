@@ -1,7 +1,7 @@
 """django-q2's worker, with a schedule that does not stand still and a report of what it does.
 
 Its main loop waits with a deadline of the wall clock (sem_timedwait): after a step back by a week it waits for a week.
-Here the loop sleeps by a clock that nobody sets.
+Here the loop sleeps by a monotonic clock.
 """
 
 import logging
@@ -31,7 +31,7 @@ class SteadyEvent:
         self._tick = tick
 
     def is_set(self) -> bool:
-        """Tell whether it has come."""
+        """Return whether the event is set."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
@@ -47,7 +47,7 @@ class SteadyEvent:
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
-    """The process that looks after the worker's others; it reports, and keeps the schedule."""
+    """The process that supervises the worker's others; it reports heartbeats, and keeps the schedule."""
 
     def __init__(self, stop_event: Event, *args: Any, **kwargs: Any) -> None:
         self._next_beat = self._next_pass = 0.0
@@ -87,7 +87,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
         clock.measure()
         schedules.put_right()
         began = timezone.now()
-        scheduler(broker=self.broker)  # it logs its errors, and goes on
+        scheduler(broker=self.broker)  # it logs its errors, and continues
         return not Schedule.objects.exclude(repeats=0).filter(next_run__lt=began).exists()
 
 

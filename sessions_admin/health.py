@@ -93,7 +93,7 @@ def _open_sessions() -> bool:
         # The first message creates it.
         return os.access(path.parent, os.W_OK)
     if not path.is_file():
-        return False  # a pipe would block whoever opens it
+        return False  # opening a pipe would block
     with closing(connect_to_read(path, busy_ms=1000)) as file:
         kinds = dict(file.execute("SELECT name, type FROM sqlite_schema").fetchall())
         for table, columns in COLUMNS.items():

@@ -1,6 +1,6 @@
 """Whether a worker is at work: it reports every few seconds, and each time it has looked at its schedule.
 
-Ages are measured by the clock of the machine that nobody can set, or by the database's where worker and reader run on
+Ages are measured by the machine's monotonic clock, or by the database's if worker and reader run on
 different machines. Both readings come from the same clock, so that a step of the wall clock makes no worker look alive.
 """
 

@@ -17,7 +17,7 @@ class Trigger(models.TextChoices):
 class RunStatus(models.TextChoices):
     QUEUED = "queued"
     RUNNING = "running"
-    STOPPING = "stopping"  # somebody asked it to stop; it does after the batch at hand
+    STOPPING = "stopping"  # a stop was requested; it takes effect after the current batch
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -188,7 +188,7 @@ class StoreSample(models.Model):
 
 
 class WorkerHeartbeat(models.Model):
-    """A worker, and when it was last seen at work: by the clock of its machine that nobody sets, and the database's."""
+    """A worker's last heartbeat: by the monotonic clock of its machine, and by the database's clock."""
 
     cluster = models.UUIDField(primary_key=True, help_text="Of django-q2.")
     pid = models.PositiveIntegerField()
@@ -204,7 +204,7 @@ class WorkerHeartbeat(models.Model):
 
 
 class ClockReference(models.Model):
-    """What the wall clock of a machine said at a moment, from which its jumps are measured."""
+    """The wall clock of a machine at one moment, from which jumps are measured."""
 
     clock = models.CharField(max_length=100, unique=True, help_text="One start of one machine.")
     wall = models.DateTimeField()

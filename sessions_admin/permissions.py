@@ -5,11 +5,11 @@ from chat.models import User
 SEE, MANAGE, READ = "chat.view_agentsession", "chat.manage_agentsession", "chat.view_session_items"
 SEE_RUNS, RUN = "sessions_admin.view_cleanuprun", "sessions_admin.run_cleanup"
 
-# Whoever may do something to sessions, or with clean-ups, may see them.
+# Staff who may manage sessions or clean-ups may view them.
 SEE_SESSIONS = (SEE, MANAGE, READ)
 SEE_CLEANUPS = (SEE_RUNS, RUN)
 
 
 def may(user: User, *permissions: str) -> bool:
-    """Tell whether somebody is staff, and has one of these permissions."""
+    """Return whether a user is staff and has one of these permissions."""
     return user.is_staff and any(map(user.has_perm, permissions))

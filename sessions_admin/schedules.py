@@ -1,4 +1,4 @@
-"""What the worker does, and when: every day, every minute, and when somebody asks for it."""
+"""The worker's schedule: daily, by the minute, and on request."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ class Regular:
 
 
 def regular() -> tuple[Regular, ...]:
-    """Return what the worker is to do, and when, as the settings say."""
+    """Return the worker's regular tasks and their times, by the settings."""
     # What is done each minute is not kept: it would drive everything else out of the list of what was done.
     unkept = "q_options={'save': False}"
     return (
@@ -50,7 +50,7 @@ def regular() -> tuple[Regular, ...]:
 
 
 def ensure() -> None:
-    """Have each regular task in the worker's schedule once, when the settings say."""
+    """Put each regular task into the worker's schedule once, at the time of the settings."""
     put_right()
     with transaction.atomic():
         _let_one_in()
@@ -117,11 +117,11 @@ def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:
 
 
 def has_worker() -> bool:
-    """Tell whether a worker runs somewhere."""
+    """Return whether a worker runs anywhere."""
     return any(worker.is_alive for worker in heartbeat.workers())
 
 
 def _let_one_in() -> None:
-    """Wait until nobody else is here; the lock goes with the transaction."""
+    """Wait until no other process is here; the lock ends with the transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [DAILY])

@@ -1,4 +1,4 @@
-"""The way into the admin: the one sign-in page that everybody uses."""
+"""Sign-in to the admin, by the same page as for all users."""
 
 from django.conf import settings
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""What the worker runs: synchronous, with plain dicts as results, since anything else vanishes on the way back."""
+"""The worker's tasks: synchronous, with plain dicts as results, because other values are lost on the way back."""
 
 from collections.abc import Callable
 
@@ -35,17 +35,17 @@ def finish_deletions(*, seconds: float = removal.PATIENCE_OF_WORKER) -> dict[str
 
 
 def requested_cleanup(run_id: str) -> dict[str, object]:
-    """Clean up, or preview it, because somebody asked."""
+    """Run a clean-up, or a preview, on request."""
     return _unless_doubted(lambda: carry_out(run_id))
 
 
 def look_after_runs() -> dict[str, object]:
-    """Take up a clean-up whose process was killed, or end it."""
+    """Resume a clean-up whose process was killed, or end it."""
     return _unless_doubted(resume_stale)
 
 
 def _unless_doubted(work: Callable[[], CleanupReport | Expired | None]) -> dict[str, object]:
-    """Return a report, or why the clock kept it from being done: the dashboard says so too."""
+    """Return a report, or why the clock prevented it, which the dashboard shows too."""
     try:
         report = work()
     except ClockDoubted as error:
@@ -54,12 +54,12 @@ def _unless_doubted(work: Callable[[], CleanupReport | Expired | None]) -> dict[
 
 
 def expire_old_records() -> dict[str, object]:
-    """Remove what is older than it is to be kept: of clean-ups, and of the audit if so set."""
+    """Remove expired records of clean-ups, and of the audit if that is set."""
     return _unless_doubted(expire_records)
 
 
 def compare_stores(*, repair: bool, actor: str, reason: str) -> dict[str, object]:
-    """Compare the stores, and repair what differs, because somebody asked."""
+    """Compare the stores on request, and repair their drift."""
     return reconcile(repair=repair, actor=actor, reason=reason).as_json()
 
 

@@ -49,7 +49,7 @@ class DeleteAccountForm(OwnPasswordMixin, forms.Form):
 @login_required
 @never_cache
 def data(request: PersonRequest) -> HttpResponse:
-    """Show who looked, and offer the data and the way out."""
+    """Show who inspected the user's chats, and offer export and erasure."""
     return _data_page(request, DeleteAccountForm(request=request))
 
 
@@ -73,7 +73,7 @@ def export(request: PersonRequest) -> HttpResponseBase:
 @login_required
 @never_cache
 def delete_account(request: PersonRequest) -> HttpResponse:
-    """Erase the person who asks, and say goodbye."""
+    """Erase the user's own account, and confirm it."""
     form = DeleteAccountForm(request.POST, request=request)
     if not form.is_valid():
         return _data_page(request, form, status=422)

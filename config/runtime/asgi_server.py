@@ -2,7 +2,7 @@
 
     python -m config.runtime.asgi_server [--host 127.0.0.1] [--port 8000] [--parent PID]
 
-Turns run in this process, so it takes them up before it listens, and gives them a few seconds when it is told to stop.
+Turns run in this process, so it takes them over before it listens, and gives them a few seconds when it has to stop.
 """
 
 import argparse
@@ -38,7 +38,7 @@ DRAIN_SECONDS = 5.0
 # How long a reader may take nothing of what it is sent.
 READ_WITHIN = 60.0
 CLOSE_SECONDS = 1.0
-# What a thread that still waits for something is given, in an orderly end and in one that was asked for twice.
+# Seconds for threads that are still busy: in an orderly stop, and in one that was requested twice.
 LAST_SECONDS, LAST_SECONDS_IN_A_HURRY = 5.0, 0.5
 SERVICE_RESTART = 1012
 # The pool of connections is for this process alone: one that meets a forking worker hangs it.
@@ -49,7 +49,7 @@ Drain = Callable[[float], Coroutine[Any, Any, None]]
 
 
 class Tap:
-    """Tells whether a reader takes what it is sent; twisted closes and opens it."""
+    """Shows whether a client reads what it is sent; twisted pauses and resumes it."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -146,7 +146,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
         self.ws_factory.protocol = BoundedWebSocket
-        # Who sends too much is told so by a close code, not left with a connection that broke.
+        # A client that sends too much gets a close code instead of a broken connection.
         # The application refuses origins, "null" among them.
         self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
         self._listener.setblocking(False)
@@ -155,13 +155,13 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._listener.close()
 
     def fail(self) -> None:
-        """Stop in good order, with an exit code that says that it was not asked to."""
+        """Stop in an orderly way, with an exit code that shows an unexpected end."""
         self.exit_code = EXIT_CODE
         if not self._stopping:
             self.shut_down()
 
     def shut_down(self) -> None:
-        """Stop in good order; asked for again, stop at once."""
+        """Stop in an orderly way; at the second request, at once."""
         if self._stopping:
             self.hurried = True
             self.stop()
@@ -177,7 +177,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self.stop()
 
     async def _close_connections(self) -> None:
-        """Tell every page that the server will be back, and let answers that are being sent come to their end."""
+        """Announce to every page that the server will be back, and let responses finish."""
         for protocol in self._open_sockets():
             protocol.sendCloseFrame(code=SERVICE_RESTART)
         deadline = self._loop.time() + CLOSE_SECONDS
@@ -217,7 +217,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
 
 def _is_busy(connection: tuple[Any, dict[str, Any]]) -> bool:
-    """Tell whether a socket is open still, or an answer under way."""
+    """Return whether a socket is open or a response unfinished."""
     protocol, details = connection
     return "disconnected" not in details and (_is_socket(protocol) or "application_instance" in details)
 
@@ -289,9 +289,9 @@ def _set_up() -> None:
     capture_uncaught()
     # Static files are read at once, which is what is wanted here.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
-    # Files that nobody has collected come from the apps' own folders.
+    # Static files that are not collected are served from the apps' folders.
     warnings.filterwarnings("ignore", message="No directory at")
-    # Each connection takes a descriptor, and many systems allow 1,024 unless more are asked for.
+    # Each connection needs a descriptor, and many systems allow 1,024 by default.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -303,7 +303,7 @@ def _refuse_later_database() -> None:
 
 
 def _lend(loop: asyncio.AbstractEventLoop) -> list[Gauge]:
-    """Give everything that may use the database threads that return its connections; return what is to be watched."""
+    """Give all database code threads that return its connections; return what the watchdog checks."""
     from django.conf import settings
 
     from chat.infra.db_threads import threads
@@ -324,7 +324,7 @@ def _close_database() -> None:
 
 
 async def _start() -> None:
-    """Begin what runs round the server: it tells nobody of its start and its end."""
+    """Start what runs with the server; it is not told about its start and end."""
     from chat.mcp import service
     from chat.turns import process
 
@@ -373,7 +373,7 @@ def _take_up(
 
 
 def main() -> None:
-    """Serve as the command line says."""
+    """Run the server with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m config.runtime.asgi_server", description="Serve the chat.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

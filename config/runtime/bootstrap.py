@@ -1,4 +1,4 @@
-"""What a database needs before it serves: tables, the cache's table, schedules, somebody who may enter the admin."""
+"""Prepare a database before it serves: tables, the cache's table, schedules, the first administrator."""
 
 import os
 import secrets
@@ -32,7 +32,8 @@ def prepare() -> FirstAdmin | None:
     schedules.ensure()
     schedules.ensure_samples()
     remove_leftovers(is_alone=True)
-    finish_deletions(seconds=1)  # nobody of ours reads the session file now; the worker signs off what waited for it
+    # No process of ours reads the session file now; the worker signs off what waited for it.
+    finish_deletions(seconds=1)
     return _first_admin()
 
 

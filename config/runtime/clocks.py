@@ -1,4 +1,4 @@
-"""The clocks of this machine that nobody can set, and by what name its processes know them."""
+"""The monotonic clocks of this machine, and the name by which its processes identify them."""
 
 import os
 import time

@@ -8,7 +8,7 @@ import psycopg
 
 logger = logging.getLogger(__name__)
 
-# Of pages, the API, sockets and turns. What needs longer says so with chat.infra.database_limits.statement_timeout.
+# For pages, the API, sockets and turns. Longer statements use chat.infra.database_limits.statement_timeout.
 # Other processes (the worker, commands, migrations, backup and restore) have no limit.
 LIMITS = {
     "statement_timeout": "5s",
@@ -77,7 +77,7 @@ class PoolGauge:
 
     @property
     def finished(self) -> int:
-        """How often somebody got a connection."""
+        """The number of connections handed out."""
         stats = self.stats()
         return stats.get("requests_num", 0) - stats.get("requests_errors", 0) - stats.get("requests_waiting", 0)
 

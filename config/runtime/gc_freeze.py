@@ -1,4 +1,4 @@
-"""What a server process has loaded stays loaded, so that the garbage collector need not look at it again and again.
+"""Exclude the objects that exist after the start from garbage collection.
 
 A full pass over Django and all that comes with it stops everything for a moment, and reading a few thousand stored
 items brings one on.
@@ -8,6 +8,6 @@ import gc
 
 
 def freeze() -> None:
-    """Take all that is there by now out of the garbage collector's sight."""
+    """Move all existing objects out of the garbage collector's generations."""
     gc.collect()
     gc.freeze()

@@ -117,7 +117,7 @@ class Request(WebRequest):  # type: ignore[misc]
         except ValueError:
             self.channel.refuse(400, path)
             return
-        # Daphne takes it apart as ASCII, and autobahn tells the client of the error.
+        # Daphne decodes it as ASCII, and autobahn reports the error to the client.
         if not all(value.isascii() for value in self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", [])):
             self.channel.refuse(400, path)
             return

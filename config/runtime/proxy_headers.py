@@ -12,7 +12,7 @@ PLAIN = {"http": "http", "websocket": "ws"}
 
 
 def resolve_proxy_headers(application: Any) -> Any:
-    """Wrap an ASGI application whose scopes then name the client's address and scheme, and no proxy header."""
+    """Wrap an ASGI application: its scopes have the client's address and scheme, and no proxy header."""
 
     async def resolved(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] in PLAIN:
@@ -35,7 +35,7 @@ def resolve(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_secure(scope: dict[str, Any]) -> bool:
-    """Return whether the client uses TLS: as a trusted proxy says, else as PUBLIC_URL and the transport do."""
+    """Return whether the client uses TLS: by a trusted proxy, else by PUBLIC_URL and the transport."""
     stated = joined_header(scope, FORWARDED_PROTO).split(",") if settings.TRUSTED_PROXIES else []
     # Most proxies replace this header instead of appending to it.
     scheme = stated[-min(settings.TRUSTED_PROXIES, len(stated))].strip().lower() if stated else ""

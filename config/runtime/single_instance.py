@@ -12,7 +12,7 @@ import psutil
 from config.exceptions import CannotStart
 
 # Every process that an `up` starts carries the mark of that `up`, and so do their own children, whatever becomes of
-# their parents and groups. A pid may be given to somebody else, a mark never.
+# their parents and groups. A pid can be reused, a mark cannot.
 MARK = "THREADKEEPER_RUN"
 SECONDS_TO_END = 5.0
 

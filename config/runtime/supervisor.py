@@ -39,7 +39,7 @@ SERVER_PACE = Pace(every=2, patience=20, to_start=SECONDS_TO_SERVE)
 WORKER_PACE = Pace(every=10, patience=40, to_start=120)
 # A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
 SECONDS_TO_STOP = 12.0
-# How much less than the server the worker is asked to run where both could: nobody waits for it.
+# How much lower the worker's priority is than the server's: no user waits for it.
 WORKER_NICENESS = 10
 # A service that dies again and again is started after a delay that grows, until it has lived for a while.
 LONGEST_DELAY, LIVED = 60.0, 120.0
@@ -82,7 +82,7 @@ class Service:
     def kill(self) -> int:
         """End what is left of it, its own children too, and return its exit code."""
         assert self.process
-        # Its pid is still its own, dead or alive, and so is the group of that number.
+        # Its pid is not reused before it is waited for, nor is its group's number.
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
@@ -90,7 +90,7 @@ class Service:
         return code
 
     def restart_later(self, now: float) -> float:
-        """Count a death, and return after how many seconds it is to be started."""
+        """Count an unexpected end, and return the seconds before the restart."""
         self.deaths = self.deaths + 1 if now - self.started_at < LIVED else 1
         delay = min(2.0 ** min(self.deaths - 1, 6) - 1, LONGEST_DELAY)
         self.starts_at = now + delay
@@ -98,7 +98,7 @@ class Service:
 
 
 class Supervisor:
-    """One `up`: `run` returns when it was told to stop, and then nothing of it is left."""
+    """One `up`: `run` returns after a request to stop, when no process of it is left."""
 
     def __init__(self, *, host: str, port: int, worker: bool, say: Say) -> None:
         self.host = host
@@ -231,7 +231,7 @@ class Supervisor:
             for service in self._services:
                 self._tend(service)
             if parent and os.getppid() != parent:
-                # Whoever kills `uv` means what it runs.
+                # A signal to `uv` is meant for what it runs.
                 self._stop.set()
 
     def _tend_database(self) -> None:

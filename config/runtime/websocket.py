@@ -88,7 +88,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
     autoPingPending: bytes | None
 
     def connectionMade(self) -> None:  # noqa: N802 - twisted's name
-        """Begin to be told when the transport's buffer is full."""
+        """Register for the transport's full buffer."""
         super().connectionMade()
         self.inbox = Inbox(self._continue_soon)
         self._allowance = Allowance()
@@ -109,7 +109,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         return super().onConnect(request)
 
     def onClose(self, *args: Any) -> None:  # noqa: N802 - autobahn's name
-        """Tell the application that the socket is closed, if it knows of it."""
+        """Report the closed socket to the application, if it was opened there."""
         if self._is_asked:
             super().onClose(*args)
 
@@ -200,7 +200,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
             self._fail_connection(self.CLOSE_STATUS_CODE_MESSAGE_TOO_BIG, "too many fragments")
 
     def _hold(self) -> None:
-        """Stop reading; the client's TCP notices when its buffers are full."""
+        """Stop reading; the client's TCP stops when its buffers are full."""
         self._is_held = True
         self.transport.pauseProducing()
         if self.autoPingTimeoutCall:
@@ -227,7 +227,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.transport.resumeProducing()
 
     def check_timeouts(self) -> None:
-        """Check whether the client is there, unless its answer could not be read."""
+        """Check whether the client answers, unless its answer could not be read."""
         if self._is_held:
             self.last_ping = time.time()
         super().check_timeouts()

@@ -1,4 +1,4 @@
-"""Who did what to which session or person: to be read by those who may, and changed by nobody."""
+"""The audit: staff with the permission read it, and no one changes it."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ Records = QuerySet[AuditRecord]
 
 
 class ActorFilter(admin.SimpleListFilter):
-    """Narrows the list to what one of the staff did, or whoever runs commands."""
+    """Filters by the member of staff, or the shell."""
 
     title = "who did it"
     parameter_name = "actor"
@@ -70,7 +70,7 @@ class SessionFilter(GivenFilter):
 
 
 class NamingChangeList(GuardedChangeList):
-    """Learns in one query how those on a page are called."""
+    """Looks up the names on a page in one query."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -98,7 +98,7 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
         return NamingChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say how far back the list goes."""
+        """Return how far back the list goes."""
         return super().changelist_view(request, {**(extra_context or {}), "audit_days": settings.AUDIT_DAYS})
 
     def get_search_results(self, request: HttpRequest, queryset: Records, search_term: str) -> tuple[Records, bool]:

@@ -11,7 +11,7 @@ from sessions_admin.site import GuardedAdmin, M
 
 
 class ReadOnlyAdmin(GuardedAdmin[M]):
-    """Rows that staff read and nobody edits by hand: verbs change them."""
+    """Rows that staff read and do not edit: verbs change them."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -49,7 +49,7 @@ class SuperusersOnly(GuardedAdmin[Any]):
 
 
 class SuperusersReadOnly(ReadOnlyAdmin[M]):
-    """Rows that superusers read, and nobody else."""
+    """Rows that only superusers read."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)

@@ -1,4 +1,4 @@
-"""Lists that stay quick however long they are: counted so far only, and no look at every row for what to offer."""
+"""Lists that stay fast however long they are: bounded counts, and no query over all rows for filters."""
 
 from calendar import monthrange
 from datetime import date
@@ -46,19 +46,19 @@ class LongListAdmin(ReadOnlyAdmin[M]):
 
 
 class GivenFilter(admin.SimpleListFilter):
-    """Shows by what an address narrows the list, and offers nothing by itself: there would be far too much."""
+    """A filter that is set by a link and offers no choices: there would be too many."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         value = request.GET.get(str(self.parameter_name))
         return [(value, self.label_of(value))] if value else []
 
     def label_of(self, value: str) -> str:
-        """Say for people what the list is narrowed to."""
+        """Return the label of the filter's value."""
         return value
 
 
 def drilldown(changes: ChangeList) -> dict[str, object]:
-    """Offer years, months and days between the first and the last row there is: two looks at an index.
+    """Offer years, months and days between the first and the last row: two queries on an index.
 
     Django's own asks every row for its day. Returns what its template of the date hierarchy wants.
     """

@@ -40,7 +40,7 @@ class PersonVerb:
 
     name: str
     label: str
-    does: str  # what the page says before it is done
+    does: str  # the effect, for the confirmation page
     permission: str
     needs_reason: bool = True
     is_grave: bool = False
@@ -104,7 +104,7 @@ class PersonForm(UserChangeForm[User]):
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic when it runs
-    """Another password for somebody, or none: what they had signed in with ends."""
+    """A new password for a user, or none: their logins and tokens end."""
 
     def save(self, commit: bool = True) -> User:
         user: User = super().save(commit=False)
@@ -150,7 +150,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     # Who may.
 
     def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Whoever may do something to people may see whom."""
+        """Staff with any permission for users may view them."""
         return super().has_view_permission(request, obj) or bool(_verbs_of(request))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -196,7 +196,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         return self._confirmation(request, VERBS[verb], chosen)
 
     def confirm(self, request: HttpRequest, verb: PersonVerb, chosen: QuerySet[User]) -> HttpResponseBase | None:
-        """Ask first; then do it to each, and say what came of it."""
+        """Confirm, then run the verb for each user, and report the results."""
         found = list(chosen[: verb.at_once + 1])
         if len(found) > verb.at_once:
             at_once = "one person" if verb.at_once == 1 else f"{verb.at_once} people"
@@ -308,7 +308,7 @@ def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
 
 
 def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> bool:
-    """Tell whether what the page asks for was given: a reason, and for what is grave the address, typed."""
+    """Return whether the confirmation is complete: a reason and, for destructive verbs, the typed address."""
     typed = canonical_email(request.POST.get("email", ""))
     reasoned = bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
     return reasoned and (not verb.is_grave or [canonical_email(person.email) for person in chosen] == [typed])

@@ -1,4 +1,4 @@
-"""What was found wrong in the session file: staff see that it happened, not what somebody said."""
+"""Invalid rows of the session file: staff see that they exist, and not their content."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -18,7 +18,7 @@ class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
     search_fields = ("session_id",)
     search_help_text = "Session id"
     date_hierarchy = "created_at"
-    # The content of a row is somebody's words.
+    # The content of a row is a user's text.
     fields = ("created_at", "what", "session", "reason", "size")
     readonly_fields = ("what", "session", "size")
 
@@ -28,7 +28,7 @@ class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
 
     @admin.display(empty_value="")
     def session(self, found: Quarantined) -> SafeString | None:
-        """Lead to the session, where those who may look into it see the content too, on the record."""
+        """Link to the session, where staff with the permission see the content too, with a record in the audit."""
         if not found.session_id:
             return None
         sessions = reverse("admin:chat_agentsession_changelist", query={"q": found.session_id})
@@ -39,5 +39,5 @@ class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
         return size(len(found.content.encode())) if found.session_id else ""
 
     def has_view_permission(self, request: HttpRequest, obj: Quarantined | None = None) -> bool:
-        # Who may look at the sessions is to know what became of them.
+        # Staff who view sessions also view their quarantined rows.
         return super().has_view_permission(request, obj) or request.user.has_perm("chat.view_agentsession")

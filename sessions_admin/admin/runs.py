@@ -75,11 +75,11 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     # Who may.
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may run, preview and stop clean-ups."""
+        """Return whether a user may run, preview and stop clean-ups."""
         return request.user.has_perm(MAY_RUN)
 
     def has_view_permission(self, request: HttpRequest, obj: CleanupRun | None = None) -> bool:
-        """Whoever may run one may read what it did."""
+        """Staff who may run one may read its report."""
         return any(map(request.user.has_perm, SEE_CLEANUPS))
 
     # Pages.
@@ -108,7 +108,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a run: how far it is, what it told, of whom it took how much, and which sessions."""
+        """Show a run: its progress, its log, the number of sessions per user, and the sessions."""
         run = self.get_object(request, object_id)
         if run is not None:
             shown = {

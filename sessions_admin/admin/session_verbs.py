@@ -1,4 +1,4 @@
-"""What staff can do to sessions from their list and their pages: each says first what it will do, and to which."""
+"""The verbs of staff for sessions, from the list and from a page: each is confirmed first, with its effect."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Verb:
 
     name: Action
     label: str
-    does: str  # what the page says before it is done
+    does: str  # the effect, for the confirmation page
     done: str
     function: Callable[..., lifecycle.Outcome] | None = None  # none: it is taken along as a file
     permission: str = MANAGE
@@ -112,7 +112,7 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         css = {"all": ["sessions_admin/sessions.css"]}
 
     def verbs_for(self, request: HttpRequest) -> list[Verb]:
-        """Return what somebody may do."""
+        """Return the verbs that a user may use."""
         return [verb for verb in VERBS if request.user.has_perm(verb.permission)]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         return {verb.name.value: (_action(verb), verb.name.value, verb.label) for verb in self.verbs_for(request)}
 
     def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
-        """Ask first; then do it to each, and say what came of it."""
+        """Confirm, then run the verb for each session, and report the results."""
         sessions = list(chosen.select_related("user", "conversation")[: AT_ONCE + 1])
         if len(sessions) > AT_ONCE:
             self.message_user(request, f"At most {AT_ONCE} sessions at once.", messages.ERROR)

@@ -1,4 +1,4 @@
-"""What the assistant remembers of each conversation: to look at, and to look after by verbs that ask first."""
+"""Agent sessions: staff view them, and change them by verbs that are confirmed."""
 
 import uuid
 from typing import Any
@@ -61,7 +61,7 @@ class AgentSessionAdmin(SessionVerbs):
     )
     readonly_fields = ("owner", "title", "state_badge", "items", "size", "pruned", "trouble")
 
-    # A title is what somebody said first.
+    # A title has the first words of a user's message.
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return ("title" if _may_see_titles(request) else "session", *self.list_display[1:])
@@ -91,7 +91,7 @@ class AgentSessionAdmin(SessionVerbs):
     # Who may.
 
     def has_view_permission(self, request: HttpRequest, obj: AgentSession | None = None) -> bool:
-        """Whoever may look after sessions, or into them, may see them."""
+        """Staff who may manage or inspect sessions may view them."""
         return any(map(request.user.has_perm, SEE_SESSIONS))
 
     # Pages.

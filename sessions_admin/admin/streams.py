@@ -9,7 +9,7 @@ from chat.infra.db_threads import in_database
 
 
 def attachment(request: HttpRequest, pieces: Iterator[str], *, name: str, kind: str) -> StreamingHttpResponse:
-    """Send pieces of text as a file to be kept by whoever asked, and by nothing on the way."""
+    """Send pieces of text as a file that no cache stores."""
     streamed = _one_by_one(pieces) if isinstance(request, ASGIRequest) else pieces
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingHttpResponse(streamed, content_type=f"{kind}; charset=utf-8", headers=headers)

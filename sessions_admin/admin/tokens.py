@@ -1,4 +1,4 @@
-"""Whose programs have which tokens, and an action that ends some."""
+"""The tokens of users' programs, and an action that revokes some."""
 
 import uuid
 from typing import Any
@@ -16,13 +16,13 @@ from sessions_admin import audit
 from sessions_admin.admin.base import ReadOnlyAdmin, badge
 from sessions_admin.people.tokens import revoke_token
 
-PERMISSION = "chat.deactivate_user"  # who may end all that somebody has open
+PERMISSION = "chat.deactivate_user"  # also ends a user's logins
 AT_ONCE = 50
 
 
 @admin.register(ApiToken)
 class TokenAdmin(ReadOnlyAdmin[ApiToken]):
-    """Tokens by person; what their keys are is known to nobody."""
+    """Tokens by user; their keys are not stored."""
 
     list_display = ("name", "user", "begins", "opens", "state", "created_at", "expires_at", "last_used_at")
     list_filter = (("user", admin.RelatedOnlyFieldListFilter),)
@@ -39,7 +39,7 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         return request.user.has_perm(PERMISSION)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer no deletion: what was revoked goes by itself after a while."""
+        """Offer no deletion: revoked tokens are removed after a while."""
         offered = super().get_actions(request) if request.user.has_perm(PERMISSION) else {}
         return {name: action for name, action in offered.items() if name == "revoke"}
 
@@ -55,14 +55,14 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
 
     @admin.display(description="state")
     def state(self, token: ApiToken) -> SafeString:
-        """Say whether it opens anything."""
+        """Return whether it is valid."""
         if token.revoked_at is not None:
             return badge("gone", "revoked")
         return badge("active", "valid") if token.holds(timezone.now()) else badge("gone", "ended")
 
     @admin.action(description="Revoke")
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> HttpResponse | None:
-        """Ask first, and why; then end them, and say what came of it."""
+        """Confirm, with a reason; then revoke them, and report the result."""
         tokens = list(chosen.select_related("user")[: AT_ONCE + 1])
         if len(tokens) > AT_ONCE:
             self.message_user(request, f"At most {AT_ONCE} tokens at once.", messages.ERROR)

@@ -1,4 +1,4 @@
-"""A signal that asks a command to come to an end, instead of cutting it off."""
+"""A signal that asks a command to finish early, instead of killing it."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Tells whether somebody wants the command to end."""
+    """Shows whether a signal has arrived."""
 
     def __init__(self) -> None:
         self.by: signal.Signals | None = None
@@ -25,7 +25,7 @@ class Interruption:
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
         self.by = signal.Signals(number)
-        # Whoever asks twice does not want to wait.
+        # The second signal ends the command at once.
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
 

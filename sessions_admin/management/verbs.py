@@ -31,7 +31,7 @@ class SessionVerb(ShellCommand):
         return {"reason": options["reason"]}
 
     def tell(self, outcome: Outcome, *, as_json: bool) -> None:
-        """Say what was done."""
+        """Print the result."""
         if as_json:
             self.print_json(outcome.as_json())
             return

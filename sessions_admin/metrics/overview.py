@@ -1,4 +1,4 @@
-"""All that the dashboard shows and `session_stats` prints, asked for in one go."""
+"""All figures of the dashboard and `session_stats`, read together."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +20,12 @@ from sessions_admin.metrics.stats import Day, StateCount, Weight
 from sessions_admin.models import StoreSample
 from sessions_admin.store_samples import growth
 
-BEHIND = timedelta(minutes=5)  # so long a task may wait before the worker is said to be behind
+BEHIND = timedelta(minutes=5)  # a task that waits longer means that the worker is behind
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The state of all sessions, and of what looks after them, at one moment."""
+    """The state of all sessions and of the worker, at one moment."""
 
     at: datetime
     health: Health
@@ -41,7 +41,7 @@ class Overview:
     cleanup: NextCleanup
     failures: Sequence[Failure]
     clock: Doubt | None
-    oldest_deletion_at: datetime | None  # of those whose text can still be read in the session file
+    oldest_deletion_at: datetime | None  # of those whose text is still in the session file
 
     @property
     def kept(self) -> Sequence[StateCount]:
@@ -118,7 +118,7 @@ class Overview:
 
 
 def overview() -> Overview:
-    """Look at everything once."""
+    """Read all figures once."""
     return Overview(
         at=timezone.now(),
         health=health(),

@@ -51,13 +51,13 @@ class NextCleanup:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have begun some time ago: the worker looks at its schedule twice a minute."""
+        """Whether it is late: the worker checks its schedule twice a minute."""
         return self.at is not None and self.at < timezone.now() - timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that failed, by a code or a sentence of ours: nobody's words."""
+    """A failure, by a code or a sentence of ours: no user's text."""
 
     at: datetime
     kind: str  # turn, clean-up, session, task
@@ -87,7 +87,7 @@ def worker_queue() -> WorkerQueue:
 
 
 def next_cleanup() -> NextCleanup:
-    """Say when the next clean-up is due."""
+    """Return when the next clean-up is due."""
     due = Schedule.objects.filter(func=DAILY_CLEANUP).order_by("next_run").values_list("next_run", flat=True).first()
     ended = CleanupRun.objects.filter(dry_run=False, ended_at__isnull=False)
     return NextCleanup(due, forecast(), ended.order_by("-ended_at").first())

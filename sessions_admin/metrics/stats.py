@@ -35,7 +35,7 @@ class StateCount:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What people and the assistant said to each other on one day (UTC)."""
+    """The messages of one day (UTC)."""
 
     date: date
     messages: int
@@ -77,7 +77,7 @@ def biggest_sessions() -> list[Weight]:
 
 
 def biggest_owners() -> list[Weight]:
-    """Return the people whose sessions hold most."""
+    """Return the users with the largest sessions."""
     there = AgentSession.objects.filter(gone_at=None, byte_count__gt=0).order_by().values("user__email")
     weighed = there.annotate(n=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
     return [
@@ -86,7 +86,7 @@ def biggest_owners() -> list[Weight]:
     ]
 
 
-# What was said, day by day.
+# Messages by day.
 
 _ACTIVITY = """
 SELECT (accepted_at AT TIME ZONE 'UTC')::date, sum(messages)::bigint, count(DISTINCT conversation_id) FROM (
@@ -97,7 +97,7 @@ SELECT (accepted_at AT TIME ZONE 'UTC')::date, sum(messages)::bigint, count(DIST
 
 
 def activity(days: int = DAYS) -> list[Day]:
-    """Return the last days, the oldest first; one on which nothing was said too."""
+    """Return the last days, the oldest first, including days without messages."""
     now = timezone.now().astimezone(UTC)
     first, last = now.date() - timedelta(days=days - 1), now.date()
     wanted = [first + timedelta(days=n) for n in range(days)]
@@ -112,7 +112,7 @@ def activity(days: int = DAYS) -> list[Day]:
 
 
 def _count(since: date) -> list[tuple[date, int, int]]:
-    """Count what was said since a day began, at most once a minute."""
+    """Count the messages since a day began, at most once a minute."""
     key = f"{COUNTED}:{since}"
     rows = cache.get(key)
     if rows is None:

@@ -1,1 +1,1 @@
-"""People: close an account, export and erase all that there is about somebody."""
+"""Users: close an account, export and erase all their data."""

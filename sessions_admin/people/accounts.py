@@ -45,7 +45,7 @@ def find(name: str) -> User:
 
 
 def deactivate_person(person_id: uuid.UUID, *, actor: str, reason: str) -> Closing:
-    """Close an account: nobody signs in to it, its logins, tokens and sockets end, its turns stop. Nothing is removed.
+    """Close an account: sign-in is refused, logins, tokens and sockets end, turns stop. Nothing is removed.
 
     Raise NotFound, BadInput without a reason, Conflict where the actor may not.
     """
@@ -80,7 +80,7 @@ def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> 
 
 
 def locked(person_id: uuid.UUID, *, actor: str) -> User:
-    """Lock a person whom the actor may touch until the transaction ends: nothing is accepted from them meanwhile.
+    """Lock a user whom the actor may change until the transaction ends: no message is accepted meanwhile.
 
     Raise NotFound, Conflict.
     """
@@ -94,7 +94,7 @@ def locked(person_id: uuid.UUID, *, actor: str) -> User:
 
 
 def check_may_touch(person: User, *, actor: str) -> None:
-    """Raise Conflict where an administrator is touched by somebody who is none. Whoever has a shell may do all."""
+    """Raise Conflict if the user is an administrator and the actor is not. A shell may do everything."""
     if not person.is_superuser or actor.startswith("os:"):
         return
     if not User.objects.filter(pk=actor, is_superuser=True, is_active=True).exists():
@@ -102,14 +102,14 @@ def check_may_touch(person: User, *, actor: str) -> None:
 
 
 def check_not_last(person: User) -> None:
-    """Raise Conflict where nobody would be left who may do everything."""
+    """Raise Conflict for the last active administrator."""
     others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=person.pk)
     if person.is_superuser and person.is_active and not others.exists():
         raise Conflict("This is the only administrator; make somebody else one first.")
 
 
 def end_everything(person_id: uuid.UUID) -> Closing:
-    """End the logins, tokens, sockets and turns of somebody whose account is closed.
+    """End the logins, tokens, sockets and turns of a closed account.
 
     What another server process holds open ends with its next look: a turn within 2 seconds, a socket within 5.
     """

@@ -19,7 +19,7 @@ class BeyondReach:
 
 
 def beyond_reach() -> tuple[BeyondReach, ...]:
-    """Say what it is here, by the settings of the database server."""
+    """Return the limits of an erasure, by the settings of the database server."""
     return (
         BeyondReach(f"Backups made before the erasure ({_last_backup()}), and exports", "you delete them"),
         BeyondReach("Deleted rows in PostgreSQL's files", _until_vacuumed()),

@@ -177,7 +177,7 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
 
 
 def _begin(person_id: uuid.UUID, file: SessionFile, *, actor: str, reason: str) -> list[Count]:
-    """Close the account, and write down what there is; return it, as it was before the first of several tries."""
+    """Close the account, and record what exists; return the report as it was before the first of several attempts."""
     with transaction.atomic(durable=True):
         person = accounts.locked(person_id, actor=actor)
         accounts.check_not_last(person)
@@ -208,7 +208,7 @@ def _await_turns(person_id: uuid.UUID) -> None:
 
 
 def _at_work(conversations: Iterable[uuid.UUID]) -> bool:
-    """Tell whether a process runs a turn; one whose lease is over will find the conversation gone."""
+    """Return whether a process runs a turn; after its lease, its conversation is gone for it."""
     running = Turn.objects.filter(conversation__in=conversations, status=Status.RUNNING)
     return running.filter(lease_until__gt=timezone.now()).exists()
 
@@ -223,7 +223,7 @@ def _remove_conversations(person_id: uuid.UUID, file: SessionFile, on_progress: 
 def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
     with transaction.atomic(durable=True):
         theirs = list(Conversation.objects.filter(pk__in=ids).order_by("pk").locked())
-        # Asked now that nobody can hold one any more.
+        # Read again, now that no hold can be added.
         held = AgentSession.objects.filter(is_held(timezone.now()), conversation__in=theirs)
         kept = set(held.values_list("conversation_id", flat=True))
         gone = [row for row in theirs if row.pk not in kept]
@@ -237,7 +237,7 @@ def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
     if person is None:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
-    # Sessions that no conversation knows of.
+    # Sessions without a conversation.
     file.secure_delete([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
     for rows in personal_data.of_nobody_else(subject).values():
         rows.delete()

@@ -301,7 +301,7 @@ def _audited(person: User) -> Iterator[AuditRecord]:
 
 
 def _deed(record: AuditRecord, person: User) -> dict[str, object]:
-    """Say what was done or tried, without the names and the reasons of staff."""
+    """Return what was done or attempted, without names and reasons of staff."""
     by = "you" if record.actor == str(person.pk) else "staff"
     return _row(record, "at", "action", "session_id") | {"by": by, "failed": "failed" in record.result}
 

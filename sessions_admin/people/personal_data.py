@@ -56,7 +56,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A person, all their addresses, and which conversations of theirs are held."""
+    """A user, all their addresses, and which of their conversations are held."""
 
     id: uuid.UUID
     addresses: tuple[Address, ...]
@@ -74,7 +74,7 @@ class Subject:
         return [str(SessionId(self.id, conversation)) for conversation in sorted(self.held)]
 
     def holds(self, session_id: StoredId) -> bool:
-        """Tell whether a session of the file is held, in whatever letter case its id is written."""
+        """Return whether a session of the file is held, whatever the letter case of its id."""
         return printable(session_id).lower() in self.held_sessions
 
 
@@ -89,7 +89,7 @@ class Count:
 
 
 def subject(person: User) -> Subject:
-    """Look up the addresses of a person, and what of theirs is held at the moment."""
+    """Look up the addresses of a user, and their legal holds."""
     held = AgentSession.objects.filter(is_held(timezone.now()), user=person)
     addresses = _addresses(person)
     emails = tuple(each.email for each in addresses)
@@ -166,7 +166,7 @@ def quarantined(person: Subject) -> QuerySet[Quarantined]:
 
 
 def runs_naming(person: Subject) -> QuerySet[CleanupRun]:
-    """Return the clean-ups that name a person as who asked for them or stopped them."""
+    """Return the clean-ups that a user has requested or stopped."""
     return CleanupRun.objects.filter(Q(actor=person.id) | Q(stopped_by=person.id))
 
 
@@ -205,7 +205,7 @@ def _remembered(person: Subject, file: SessionFile) -> Iterator[Count]:
 
 
 def _log_entries(person: Subject) -> QuerySet[LogEntry]:
-    """Return what the admin's own log says by or about a person."""
+    """Return the entries of the admin's own log by or about a user."""
     about = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(person.id))
     pattern = person.own.pattern
     named = Q(object_repr__iregex=pattern) | Q(change_message__iregex=pattern)

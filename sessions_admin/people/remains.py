@@ -106,7 +106,7 @@ class _Table:
 
     @property
     def packed(self) -> list[str]:
-        """The columns whose values Django packs."""
+        """The columns with values that Django packs."""
         return [name for name, _ in self.columns if (self.name, name) in _packed_columns()]
 
 

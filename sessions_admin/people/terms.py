@@ -50,12 +50,12 @@ class Terms:
         return max(sum(counts[:own]) - sum(counts[own : own + others]), 0), sum(counts[own + others :])
 
     def named_in(self, text: str) -> bool:
-        """Tell whether a text names the person."""
+        """Return whether a text contains the user's id or an address."""
         lower = text.lower()
         return any(each in lower for each in self.ids) or bool(re.search(self.pattern, lower))
 
     def found_in_packed(self, value: str) -> tuple[bool, bool]:
-        """Tell whether an address, and the id, is in a value that Django has packed: signed, compressed or pickled."""
+        """Return whether a value that Django has signed, compressed or pickled contains the id or an address."""
         data = unpacked(value)
         lower = data.lower()
         addresses, ids = self.counted([lower.count(each.encode()) for each in self.literals])

@@ -1,4 +1,4 @@
-"""The tokens of people's programs, as staff look after them: who has which is seen, a key never."""
+"""Tokens of users' programs, for staff: their owners, and never a key."""
 
 import uuid
 
@@ -13,7 +13,7 @@ from sessions_admin.people.accounts import check_may_touch
 
 
 def revoke_token(token_id: uuid.UUID, *, actor: str, reason: str) -> ApiToken:
-    """End somebody's token, and what is open with it.
+    """Revoke a user's token, and end its connections.
 
     Raise NotFound, BadInput without a reason, Conflict where it has been revoked already or the actor may not.
     """

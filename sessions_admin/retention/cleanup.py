@@ -1,4 +1,4 @@
-"""Retention: sessions that nobody has spoken to for too long are removed from the store, then from the mirror.
+"""Retention: expired sessions are removed from the store, then from their metadata.
 
 One function for the schedule, the admin and the command. A preview is the same code, and removes nothing.
 """
@@ -41,7 +41,7 @@ __all__ = [
     "resume_stale",
 ]
 
-BATCH = 200  # sessions locked at once, so for how long somebody who comes back may have to wait
+BATCH = 200  # sessions locked at once, for as long as a returning user may have to wait
 CHECKED = 1_000  # sessions that a run compares with their digests
 LINES = 10  # that a run's log has of its batches, however many there are
 
@@ -59,7 +59,7 @@ class Forecast:
 
 
 def forecast() -> Forecast:
-    """Say what a clean-up would remove, without opening the store."""
+    """Return what a clean-up would remove, without opening the store."""
     expired = AgentSession.objects.expired(timezone.now() - retention())
     return Forecast(
         **expired.aggregate(
@@ -88,7 +88,7 @@ def cleanup(
 
 
 def carry_out(run_id: uuid.UUID | str) -> CleanupReport:
-    """Carry out a run that was queued, or go on with one that is dead; one that ended or is at work is left alone."""
+    """Carry out a queued run, or resume a stale one; a run that has ended or is active is left alone."""
     run = CleanupRun.objects.get(pk=run_id)
     if run.status == RunStatus.QUEUED:
         runs.fail_stale_runs()
@@ -96,7 +96,7 @@ def carry_out(run_id: uuid.UUID | str) -> CleanupReport:
 
 
 def resume_stale() -> CleanupReport | None:
-    """Take up a run whose process was killed, or end it."""
+    """Resume a run whose process was killed, or end it."""
     run = runs.resumable_run()
     if run is None:
         runs.fail_stale_runs()
@@ -132,7 +132,7 @@ class _Work:
 
     def do(self) -> None:
         if self.run.dry_run and runs.was_resumed(self.run):
-            # It has kept a sample only, and cannot tell what it has counted.
+            # It has kept a sample only, so the count is unknown.
             runs.restart(self.run)
         if self.run.dry_run and (doubt := clock.doubt()):
             runs.log(self.run, str(doubt))
@@ -148,7 +148,7 @@ class _Work:
             sample()
 
     def go_on(self) -> None:
-        """Make sure between two pieces of work that there is to be a next one.
+        """Check between two batches that the run may continue.
 
         Raise StopRequested, HeartbeatLost, ClockDoubted.
         """
@@ -239,7 +239,7 @@ def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
 
 
 class _Sleeping(NamedTuple):
-    """A session that is to go, and how much the mirror says it holds."""
+    """An expired session, and its size by its metadata."""
 
     pk: int
     session_id: str
@@ -269,7 +269,7 @@ def _with_lost(sizes: dict[str, Size], sleeping: Sequence[_Sleeping]) -> dict[st
 
 
 def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
-    """Lock the chosen sessions that are still expired; a conversation in which somebody is at work is passed over.
+    """Lock the chosen sessions that are still expired; a conversation with an active turn is skipped.
 
     No turn can begin in a conversation whose row is locked. The question is asked again in a statement of its own,
     which sees what was committed before the locks were taken.

@@ -1,4 +1,4 @@
-"""Retention of conversations: silent ones go to the trash, and out of it for good, in batches that disturb nobody.
+"""Retention of conversations: silent ones go to the trash, and later are deleted, in small batches.
 
 A stage of a clean-up, recorded with it. A preview is the same code, and changes nothing.
 """
@@ -19,7 +19,7 @@ from chat.models.retention import to_purge, to_trash
 from sessions_admin.models import CleanedConversation, CleanupRun
 from sessions_admin.retention import runs
 
-BATCH = 100  # conversations locked at once, so for how long somebody who comes back may have to wait
+BATCH = 100  # conversations locked at once, for as long as a returning user may have to wait
 
 GoOn = Callable[[], None]
 OnProgress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda don
         runs.log(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
     for (due, take), ids in zip(stages, chosen, strict=True):
         for batch in _batches(ids):
-            go_on()  # not in the transaction: whoever wants to stop the run would wait for its end
+            go_on()  # outside the transaction: a request to stop would wait for its end
             with transaction.atomic(durable=True):
                 take(run, _locked(due, batch))
             done += len(batch)
@@ -67,7 +67,7 @@ def _batches(chosen: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
 
 
 def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conversation]:
-    """Lock the chosen conversations that are still due; one in which somebody is at work is passed over.
+    """Lock the chosen conversations that are still due; one with an active turn is skipped.
 
     The question is asked again in a statement of its own, which sees what was committed before the locks were taken.
     """

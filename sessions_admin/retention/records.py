@@ -44,7 +44,7 @@ class Expired:
 
 
 def expire_records() -> Expired:
-    """Remove what is older than the settings say. Raise ClockDoubted."""
+    """Remove records older than the settings allow. Raise ClockDoubted."""
     clock.check()
     now = timezone.now()
     details = _expire_details(now - timedelta(days=min(settings.CLEANUP_DETAILS_DAYS, settings.CLEANUP_RUNS_DAYS)))

@@ -1,4 +1,4 @@
-"""What a clean-up took, or would take: of whom, which sessions, and which conversations."""
+"""The results of a clean-up, or of a preview: users, sessions and conversations."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class ConversationTaken:
 
 
 def by_person(run: CleanupRun) -> Iterator[PersonLine]:
-    """Yield a line a person, whoever it took most of first; of a preview, what its clean-up would take now."""
+    """Yield a line per user, the one with the most sessions first; for a preview, of what is due now."""
     for row in _by_person(run).iterator(chunk_size=1000):
         yield PersonLine(**row)
 

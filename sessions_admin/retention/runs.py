@@ -1,10 +1,10 @@
-"""A clean-up run's life: asked for, begun, told of, stopped, ended.
+"""The life of a clean-up run: requested, begun, logged, stopped, ended.
 
     queued -> running -> done | failed
     queued | running (-> stopping) -> stopped
 
-Each step is a conditional update, so that of two processes one alone takes it. A run under way belongs to whoever wrote
-its last heartbeat: taking it up moves the heartbeat, and who had it before notices with the next one.
+Each step is a conditional update, so that only one of two processes takes it. An active run belongs to the writer of
+its last heartbeat: resuming it moves the heartbeat, and the previous owner notices at its next one.
 """
 
 import uuid
@@ -23,8 +23,8 @@ from chat.models.sql import select
 from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
 
-PULSE = timedelta(minutes=2)  # a run under way that has not been heard of for so long is dead
-AHEAD = timedelta(minutes=10)  # and so is one whose heartbeat is later than now: the clock was put back
+PULSE = timedelta(minutes=2)  # an active run without a heartbeat for this long is stale
+AHEAD = timedelta(minutes=10)  # and so is one with a heartbeat in the future: the clock was set back
 SAMPLE = 100  # sessions, and as many conversations, that a preview names
 TAKEN_UP = "Taken up again: it had stopped without a word."
 TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
@@ -34,7 +34,7 @@ UPDATE sessions_admin_cleanuprun SET heartbeat_at = %(now)s
 WHERE id = %(run)s AND status = ANY(%(under_way)s) AND heartbeat_at = %(then)s
 RETURNING status
 """
-SCHEDULE = "schedule"  # who asked, where nobody did
+SCHEDULE = "schedule"  # the actor of a scheduled run
 
 
 class AlreadyRunning(Conflict):
@@ -45,14 +45,14 @@ class AlreadyRunning(Conflict):
 
 
 class HeartbeatLost(Conflict):
-    """The run was silent for so long that somebody else ended it, or took it up."""
+    """The run had no heartbeat for so long that another process ended or resumed it."""
 
     def __init__(self) -> None:
         super().__init__("This clean-up was silent for too long and has been ended.")
 
 
 class StopRequested(Exception):  # noqa: N818 - no error
-    """Somebody asked the run to stop."""
+    """A stop was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class CleanupReport:
 
 
 def report(run: CleanupRun) -> CleanupReport:
-    """Say how a run went."""
+    """Return the report of a run."""
     run.refresh_from_db()
     return CleanupReport(
         run_id=run.pk,
@@ -123,14 +123,14 @@ def held_back(cutoff: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """What a run told, and when."""
+    """An entry of a run's log."""
 
     at: datetime
     sentence: str
 
 
 def log_of(run: CleanupRun) -> list[LogLine]:
-    """Return what a run told, in order."""
+    """Return a run's log, in order."""
     return [LogLine(datetime.fromisoformat(at), sentence) for at, sentence in run.log]
 
 
@@ -147,7 +147,7 @@ def enqueue(*, trigger: str, actor: User | None = None, dry_run: bool = False) -
 
 
 def refuse_a_second() -> None:
-    """Raise AlreadyRunning where a run has yet to end; one that is dead does not count."""
+    """Raise AlreadyRunning if another run has not ended; a stale one does not count."""
     yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_stale().values("pk"))
     for status in yet_to_end.values_list("status", flat=True):
         if status != RunStatus.QUEUED:
@@ -156,7 +156,7 @@ def refuse_a_second() -> None:
 
 
 def stop(run_id: uuid.UUID | str, *, actor: User | None = None) -> RunStatus:
-    """Ask a run to stop: at once where it has not begun or is dead, else after the batch at hand; return its state.
+    """Request a stop: at once if the run has not begun or is stale, else after the current batch; return its state.
 
     Without an actor it is the shell's user. Raise NotFound, and Conflict where it has ended.
     """
@@ -188,11 +188,11 @@ def _named(actor: User | None, trigger: str) -> str:
     return SCHEDULE if trigger == Trigger.SCHEDULE else audit.of_shell()
 
 
-# Whoever carries one out.
+# For the process that carries a run out.
 
 
 def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
-    """Begin a run that is queued, or take up one that is dead; return whether it is ours. Raise AlreadyRunning."""
+    """Claim a queued run, or resume a stale one; return whether this succeeded. Raise AlreadyRunning."""
     now = timezone.now()
     cutoff = now - (retention() if older_than is None else older_than)
     began = _with_line(f"Begun: sessions with nothing said in them since {cutoff:%Y-%m-%d %H:%M} UTC.")
@@ -213,7 +213,7 @@ def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
 def beat(run: CleanupRun) -> None:
     """Show that a run is alive. Raise HeartbeatLost, and StopRequested.
 
-    Not within a transaction: whoever wants to stop it, or to begin another, would wait for its end.
+    Outside a transaction: a request to stop it, or to begin another, would wait for its end.
     """
     now = timezone.now()
     values = {"run": run.pk, "under_way": [str(status) for status in UNDER_WAY], "then": run.heartbeat_at, "now": now}
@@ -248,7 +248,7 @@ def restart(run: CleanupRun) -> None:
 
 
 def choose(run: CleanupRun, number: int) -> None:
-    """Write how many sessions are to be looked at, besides those that have been. Raise HeartbeatLost."""
+    """Store how many sessions are left to check. Raise HeartbeatLost."""
     if not _ours(run).update(total=F("examined") + number):
         raise HeartbeatLost
 
@@ -259,7 +259,7 @@ def log(run: CleanupRun, sentence: str) -> None:
 
 
 def end(run: CleanupRun, status: RunStatus, error: BaseException | None = None) -> None:
-    """End a run, unless somebody else has, or has taken it up."""
+    """End a run, unless another process has ended or resumed it."""
     told = _sentence(error) if error else ""
     # One that never began has no heartbeat.
     ours = CleanupRun.objects.filter(pk=run.pk, ended_at__isnull=True, heartbeat_at=run.heartbeat_at)
@@ -282,24 +282,24 @@ def _sentence(error: BaseException) -> str:
     return f"Something went wrong ({type(error).__name__}); the worker's log says more."
 
 
-# Those whose process was killed.
+# Runs whose process was killed.
 
 
 def fail_stale_runs() -> None:
-    """End the runs that have not been heard of for too long."""
+    """Fail the runs without a recent heartbeat."""
     over = {"ended_at": timezone.now()}
     _stale().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_with_line("Stopped."))
     _stale().update(**over, status=RunStatus.FAILED, error=SILENT, log=_with_line(SILENT))
 
 
 def resumable_run() -> CleanupRun | None:
-    """Return the run that died and is to be taken up again: not a command's, whose caller is gone, nor too often."""
+    """Return the stale run to resume: not a command's, whose caller is gone, nor one that was resumed too often."""
     run = _stale().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
     return run if run and _times_resumed(run) < TAKEN_UP_AT_MOST else None
 
 
 def was_resumed(run: CleanupRun) -> bool:
-    """Tell whether a run had been begun by a process that died."""
+    """Return whether a run was begun by a process that died."""
     return _times_resumed(run) > 0
 
 

@@ -1,1 +1,1 @@
-"""Single sessions: list them, look into one, and the verbs that staff have for it."""
+"""Single sessions: lists, inspection, and the verbs of staff."""

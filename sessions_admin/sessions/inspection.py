@@ -1,6 +1,6 @@
-"""Look into a session: the one way by which what people said to the assistant comes before the eyes of staff.
+"""Inspect a session: the only way in which staff see what users wrote.
 
-Whoever looks says why, and it is written down in the transaction that reads, before anything is shown.
+A reason is required, and the audit records it in the transaction that reads, before anything is shown.
 """
 
 import json
@@ -41,7 +41,7 @@ class NextMemory(StrEnum):
     """What becomes of what the file holds when the next turn begins."""
 
     AS_STORED = "as stored"
-    REBUILT = "rebuilt"  # or mended, where there is no record
+    REBUILT = "rebuilt"  # or repaired, if there is no record
     AT_WORK = "at work"
     UNKNOWN = "unknown"
 
@@ -56,7 +56,7 @@ SAYS = {
 
 @dataclass(frozen=True, slots=True)
 class InspectedMemory:
-    """What the file holds of a session, what the next turn is given, and what the mirror says of it."""
+    """The items in the file, the items of the next turn, and the metadata of a session."""
 
     course: NextMemory
     trouble: str  # a sentence, where the file cannot be read
@@ -89,7 +89,7 @@ class InspectedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A session laid open, beside what its person sees and what its turns did."""
+    """An inspected session, with its conversation and the journal of its turns."""
 
     session_id: str
     email: str
@@ -178,7 +178,7 @@ def _stored(session_id: str) -> tuple[str, Stored, Size]:
 
 
 def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) -> tuple[NextMemory, list[InspectedItem]]:
-    """Tell what the next turn does with what is stored, by the function that it will ask."""
+    """Return what the next turn does with the stored items, by the function that it calls."""
     conversation_id = session.conversation_id
     if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
         return NextMemory.AT_WORK, held

@@ -132,7 +132,7 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
 
 
 def keep_what_others_wrote(file: SessionFile, conversations: Mapping[str, uuid.UUID]) -> None:
-    """Keep with the record what only the file has of sessions, by their ids, whose conversations are locked."""
+    """Keep in the record what only the file has of sessions, by their ids; their conversations are locked."""
     altered = file.altered(list(conversations))
     for session_id, kept in file.look(altered).items():
         if take_over(conversations[session_id], session_id, kept.stored):
@@ -194,7 +194,7 @@ def release_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
 
 
 def release_ended(*, actor: str) -> int:
-    """Release the sessions whose holds have come to their end; return how many."""
+    """Release the sessions whose holds have expired; return their number."""
     ended = AgentSession.objects.filter(held_at__isnull=False, held_until__lte=timezone.now()).order_by("pk")
     released = 0
     for session_id in list(ended.values_list("session_id", flat=True)):

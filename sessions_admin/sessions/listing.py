@@ -1,4 +1,4 @@
-"""The sessions there are, for whoever lists them."""
+"""Lists of sessions."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -74,7 +74,7 @@ def line_of(session: AgentSession) -> SessionLine:
 
 
 def session_details(session_id: str) -> SessionDetails:
-    """Return what the mirror says of a session. Raise NotFound."""
+    """Return a session's metadata. Raise NotFound."""
     session = _sessions().filter(session_id=session_id).first()
     if session is None:
         raise NotFound(f"There is no session {session_id}.")

@@ -1,4 +1,4 @@
-"""What a verb would do to each session, for whoever is to confirm it; nothing is changed."""
+"""The effect of a verb on each session, for the confirmation page; nothing is changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ OF_THE_FILE = (*REMOVING, Action.PRUNE, Action.REBUILD)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One session that a verb is to be used on: how many items it holds, how many then, and why it will be refused."""
+    """The effect on one session: its items before and after, or why the verb is refused."""
 
     session: AgentSession
     items: int

@@ -1,6 +1,6 @@
-"""What there is to see of a session, as plain values: items with their outputs, what was said, what each turn did.
+"""The content of a session as plain values: items with their outputs, messages, and the journal of each turn.
 
-Nobody but `sessions_admin.sessions.inspection` reads it for somebody's eyes: there it is written down who does.
+Only `sessions_admin.sessions.inspection` reads it for a person: the audit records who.
 """
 
 import json
@@ -73,7 +73,7 @@ class InspectedCall:
 
 @dataclass(frozen=True, slots=True)
 class InspectedTurn:
-    """What the journal tells of one turn."""
+    """The journal of one turn."""
 
     seq: int
     status: str

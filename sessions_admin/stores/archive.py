@@ -25,7 +25,7 @@ from chat.exceptions import BadInput
 FORMAT, READ_FORMATS = 2, (1, 2)  # in the first, the manifest does not have the sizes
 MANIFEST, MEMORY, TABLES = "manifest.json", "agent_sessions.db", "record/"
 CHUNK = 1024 * 1024  # bytes
-# What an archive may unpack to where nobody has set a limit: text is seldom packed more tightly.
+# The most that an archive may unpack to if no limit is set: text is seldom packed more tightly.
 PLAUSIBLE_RATIO, ALWAYS_PLAUSIBLE = 50, 2**30
 MANIFEST_LIMIT = 4 * 2**20  # bytes
 MEMBERS_LIMIT = 1_000
@@ -61,7 +61,7 @@ class Manifest:
 
 
 class Writer:
-    """Writes a backup's members, and says at the end what they are."""
+    """Writes the members of a backup, then its manifest."""
 
     def __init__(self, archive: ZipFile, manifest: Manifest) -> None:
         self._archive = archive
@@ -106,7 +106,7 @@ def written(file: IO[bytes], manifest: Manifest) -> Iterator[Writer]:
 
 
 class Archive:
-    """A backup that is read. Its methods raise BadInput where it is not what its manifest says."""
+    """A backup for reading. Its methods raise BadInput if it differs from its manifest."""
 
     def __init__(self, archive: ZipFile, manifest: Manifest) -> None:
         self._archive = archive
@@ -169,7 +169,7 @@ def opened(file: Path | IO[bytes], *, limit: int | None = None) -> Iterator[Arch
 
 
 def _check_directory(archive: ZipFile, limit: int | None) -> None:
-    """Check what the archive's directory says, before anything is unpacked. Raise BadInput."""
+    """Check the archive's directory before anything is unpacked. Raise BadInput."""
     members = archive.infolist()
     if len(members) > MEMBERS_LIMIT:
         raise BadInput("This is no backup of Threadkeeper: it has too many parts.")
@@ -189,7 +189,7 @@ def _check_directory(archive: ZipFile, limit: int | None) -> None:
 
 
 def _is_odd(member: ZipInfo) -> bool:
-    """Tell whether a member is nothing that a backup has: a link, a folder, or packed in another way."""
+    """Return whether a member is invalid for a backup: a link, a folder, or packed in another way."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     return (
         not member.filename

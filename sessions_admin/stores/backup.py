@@ -113,7 +113,7 @@ def _copy(writer: Writer, folder: Path, on_progress: OnProgress) -> None:
 
 @contextmanager
 def _snapshot() -> Iterator[Any]:
-    """Look at the record as it is at one moment, and disturb nobody."""
+    """Read the record as of one moment, without locks."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT 1")  # the moment

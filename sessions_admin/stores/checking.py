@@ -38,7 +38,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was looked at, and what was found. A session that somebody is at work on is not judged.
+    """The result of a check. A session with an active turn is not judged.
 
     `foreign` sessions have ids that are not ours. `leftovers` are what killed processes have left behind, and
     `pending_deletions` what was deleted while something read the file, which does so still.
@@ -111,7 +111,7 @@ def _ours(ids: Sequence[StoredId]) -> list[str]:
 
 
 def _of_file(path: Path) -> Iterator[str]:
-    """Say what is wrong with the file as a whole."""
+    """Return the faults of the file as a whole."""
     mode = path.stat().st_mode & 0o777
     if mode != OWN_MODE:
         yield f"It can be read by others than its owner: its mode is {mode:04o}."
@@ -154,7 +154,7 @@ def _sdk_shape() -> dict[str, list[tuple[str, str, int, int]]]:
 
 
 def _of_items(kept: Kept) -> str:
-    """Say what is wrong with a session's list of items, or nothing."""
+    """Return the fault of a session's list of items, or an empty string."""
     wrong = faults(kept.stored.items)
     said = [f"row {bad.id} holds no item" for bad in kept.stored.bad]
     said += [f"row {kept.stored.ids[index]} {reason}" for index, reason in sorted(wrong.items())]
@@ -162,7 +162,7 @@ def _of_items(kept: Kept) -> str:
 
 
 def _busy(names: Sequence[str]) -> set[str]:
-    """Return those of the sessions in whose conversation a turn runs or waits."""
+    """Return the sessions whose conversations have an active turn."""
     by_conversation = {SessionId.parse(name).conversation_id: name for name in names}
     holding = Turn.objects.filter(conversation__in=by_conversation, status__in=HOLDING)
     return {by_conversation[found] for found in holding.values_list("conversation_id", flat=True)}

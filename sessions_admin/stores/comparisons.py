@@ -1,4 +1,4 @@
-"""Have the worker compare the stores, and learn what it found."""
+"""Comparisons of the stores by the worker, and their reports."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison that was asked for: not ended yet, failed, or done with its report."""
+    """A requested comparison: not ended, failed, or done with its report."""
 
     is_pending: bool
     failed: bool = False
@@ -57,7 +57,7 @@ class Comparison:
 
 
 def request_comparison(*, actor: User, repair: bool, reason: str = "") -> str:
-    """Have the worker compare the stores as soon as it can; return the id by which its outcome is asked for."""
+    """Request a comparison from the worker; return the id of its report."""
     how = {"repair": repair, "actor": audit.of_user(actor), "reason": reason}
     with transaction.atomic():
         return str(
@@ -66,7 +66,7 @@ def request_comparison(*, actor: User, repair: bool, reason: str = "") -> str:
 
 
 def comparison(task_id: str) -> Comparison | None:
-    """Say what became of a comparison; None where nobody knows it any more."""
+    """Return the state of a comparison; None if it is unknown."""
     ended = Task.objects.filter(pk=task_id, func=COMPARE).first()
     if ended is not None:
         return Comparison(False, report=ended.result) if ended.success else Comparison(False, failed=True)

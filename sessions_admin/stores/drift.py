@@ -1,4 +1,4 @@
-"""What can be wrong between the two stores, and how it is seen from what each of them says of one conversation.
+"""The kinds of drift between the two stores, and how each is recognized.
 
 The rules are pure; `records` asks PostgreSQL for what they need, for many conversations in one statement.
 """
@@ -43,7 +43,7 @@ SPOILT = frozenset({Drift.BEHIND, Drift.AHEAD, Drift.NO_ITEM, Drift.UNSOUND})
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """What the mirror says of a session."""
+    """The metadata of a session."""
 
     user_id: uuid.UUID
     session_id: str
@@ -55,14 +55,14 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What PostgreSQL says of a conversation: its mirror, what a session would end with, when a turn last ended."""
+    """The record of a conversation: its metadata, the last items of its session, when a turn last ended."""
 
     conversation_id: uuid.UUID
     user_id: uuid.UUID
     mirror: Mirror | None
     last: LastTurn | None
     ended_at: datetime | None
-    is_busy: bool  # a turn runs, or waits for a decision: its session is on the way from one state to another
+    is_busy: bool  # a turn runs, or waits for a decision: its session is changing
 
     @property
     def session_id(self) -> str:
@@ -89,7 +89,7 @@ _NEXT = _RECORDS + "WHERE c.id > %(after)s ORDER BY c.id LIMIT %(limit)s"
 
 
 def records(conversation_ids: Collection[uuid.UUID], *, now: datetime) -> dict[uuid.UUID, Record]:
-    """Read what there is of some conversations."""
+    """Read the records of some conversations."""
     found = select(_OF_THESE, {"ids": list(conversation_ids), "now": now}) if conversation_ids else []
     return {row[0]: _record(row) for row in found}
 
@@ -125,7 +125,7 @@ def drifts(record: Record, kept: Kept, *, due: Sequence[Item] | None = None) -> 
 
 
 def is_doubtful(record: Record, kept: Kept) -> bool:
-    """Tell whether the items have to be compared with the record one by one."""
+    """Return whether the items have to be compared with the record one by one."""
     if record.last is None or not kept.size.items:
         return False
     differs = record.mirror is None or record.mirror.size != kept.size
@@ -133,7 +133,7 @@ def is_doubtful(record: Record, kept: Kept) -> bool:
 
 
 def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
-    """Tell whether items end as the record does.
+    """Return whether items end as the record does.
 
     There may be older ones, brought from elsewhere, or fewer where more was pruned; then they begin with a user turn.
     """

@@ -16,7 +16,7 @@ from sessions_admin.stores.temporary import noted
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """Write a file beside its place, and move it there once it is whole. Raise Conflict where there is one, BadInput.
+    """Write a file next to its place, and move it there when it is complete. Raise Conflict if one exists, BadInput.
 
     What is raised while it is written leaves nothing behind.
     """

@@ -87,7 +87,7 @@ def remove_leftovers(*, is_alone: bool = False) -> list[Leftover]:
 
 
 def temporary_files() -> list[Path]:
-    """Return every file that is temporary or left behind: what a search for somebody's data has to read too."""
+    """Return every file that is temporary or left over, which a search for a user's data has to read too."""
     places = {each.path for each in all_noted()} | {Path(left.path) for left in find_leftovers(is_alone=True)}
     return sorted(file for place in places for file in _files_in(place))
 

@@ -1,4 +1,4 @@
-"""Compare the two stores session by session, name what differs, and put it right where that is asked for.
+"""Compare the two stores session by session, report the drift, and repair it on request.
 
 The record is the truth. Both sides are read a page at a time without a lock; what looks wrong is looked at again with
 its conversation locked, so that nothing that a turn or a clean-up is at work on is taken for drift, and is put right
@@ -39,7 +39,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with one session, by what each store says that it holds."""
+    """The drift of one session, by the item counts of both stores."""
 
     session_id: str
     drifts: tuple[Drift, ...]
@@ -62,7 +62,7 @@ class Finding:
 class ReconcileReport:
     """What was compared, found and repaired.
 
-    `busy` looked wrong while somebody was at work on them; `held` would have to be removed, which a hold forbids.
+    `busy` had drift and an active turn; `held` would have to be removed, which a legal hold forbids.
     """
 
     repair: bool
@@ -136,7 +136,7 @@ class _Reconciling:
         self.total = self.file.count() + Conversation.objects.count()
 
     def report(self, *, seconds: float) -> ReconcileReport:
-        """Say what came of it."""
+        """Log the result."""
         return ReconcileReport(
             repair=self.repair,
             sessions=self.sessions,
@@ -154,7 +154,7 @@ class _Reconciling:
     # -- look
 
     def go_through_the_file(self) -> None:
-        """Look at every session that the file has a row of."""
+        """Check every session that has a row in the file."""
         after: StoredId = ""
         while ids := self.file.next_ids(after, PAGE):
             after = ids[-1]
@@ -175,7 +175,7 @@ class _Reconciling:
             self._tell()
 
     def go_through_the_record(self) -> None:
-        """Look at every conversation of whose session the file has nothing."""
+        """Check every conversation whose session has nothing in the file."""
         after = FIRST
         while page := next_records(after, PAGE, now=timezone.now()):
             after = page[-1].conversation_id
@@ -261,7 +261,7 @@ class _Reconciling:
         self._find(Finding(name, (drift,), 0, size.items, self.repair))
 
     def _repair(self, record: Record, conversation: Conversation, kept: Kept, found: Sequence[Drift]) -> None:
-        """Make a locked conversation's mirror and session what the record says. PostgreSQL is committed last."""
+        """Restore a locked conversation's metadata and session from the record. PostgreSQL is committed last."""
         session = _mirror_of(record)
         size, session.pruned_count = self._repaired(record, conversation, kept, found, session)
         was_something = bool(session.gone_at or session.item_count or record.last)
@@ -278,7 +278,7 @@ class _Reconciling:
         found: Sequence[Drift],
         session: AgentSession,
     ) -> tuple[Size, int]:
-        """Mend a session's items; return how much it holds now, and how many older ones it is without."""
+        """Repair a session's items; return their number, and how many older ones are left out."""
         name = record.session_id
         if not kept.size.items:
             expired = not session.is_held and session.last_activity_at <= timezone.now() - retention()
@@ -329,7 +329,7 @@ def _mirror_of(record: Record) -> AgentSession:
     session.first_activity_at = session.first_activity_at or at
     session.last_activity_at = max(session.last_activity_at or at, record.ended_at or session.last_activity_at or at)
     if (session.user_id, session.session_id) != (record.user_id, record.session_id):
-        # Whoever has this id wrongly is named anew when its own conversation's turn comes.
+        # The conversation with this number is renumbered later, when it is checked.
         others = AgentSession.objects.filter(session_id=record.session_id).exclude(pk=session.pk)
         for other in others:
             others.filter(pk=other.pk).update(session_id=f"taken from conversation {other.conversation_id}")

@@ -1,4 +1,4 @@
-"""Put a backup in the place of what there is: with no server running, and all of it or nothing.
+"""Restore a backup: with no server running, and completely or not at all.
 
 Everything happens in one transaction, tables and migrations included, and the session file is put in place as the last
 thing in it; whatever goes wrong leaves both stores as they were.
@@ -233,7 +233,7 @@ def _executor() -> MigrationExecutor:
 
 
 def _goes_on(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tuple[str, str]]) -> bool:
-    """Tell whether a later migration of the same app is wanted too."""
+    """Return whether a later migration of the same app is needed too."""
     node = executor.loader.graph.node_map[key]
     return any(child.key in wanted and child.key[0] == key[0] for child in node.children)
 
@@ -249,7 +249,7 @@ def _load(cursor: Any, backup: Archive, on_progress: OnProgress) -> None:
             for piece in backup.pieces(TABLES + name):
                 copy.write(piece)
         on_progress(done, len(tables))
-    # Everything is there; now it must fit together.
+    # All rows are loaded; now the constraints are checked.
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 

@@ -40,7 +40,7 @@ def swapping(target: Path, *, aside: Path) -> Iterator[Callable[[Path], None]]:
 
 
 def has_old(target: Path, *, aside: Path) -> bool:
-    """Tell whether a folder holds the file that another one was put in the place of."""
+    """Return whether a folder holds a file that was replaced by another."""
     return any((aside / f"{OLD}{target.name}{suffix}").exists() for suffix in BESIDE)
 
 
@@ -57,7 +57,7 @@ def undo_cut_off(target: Path, *, aside: Path) -> None:
 
 
 def _is_committed(folder: str, target: Path) -> bool:
-    """Tell whether a restore was committed. One whose end the server has not seen yet is waited for, by its locks."""
+    """Return whether a restore was committed. If the server has not noticed its end yet, wait for it, by its locks."""
     if len(folder) == len(".restore-12345678"):  # of an earlier release, which did not write down its folder
         return target.exists()
     if AuditRecord._meta.db_table not in connection.introspection.table_names():

@@ -78,7 +78,7 @@ def all_noted() -> list[Noted]:
 
 
 def is_in_use(note: Path) -> bool:
-    """Tell whether the process that wrote a note still works with what it is about."""
+    """Return whether the process that wrote a note still uses the file."""
     try:
         descriptor = os.open(note, os.O_RDWR)
     except FileNotFoundError:

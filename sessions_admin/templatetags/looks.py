@@ -1,4 +1,4 @@
-"""What a person is told on their settings page."""
+"""Tags for the settings page."""
 
 from datetime import timedelta
 
@@ -15,6 +15,6 @@ LATELY = timedelta(days=30)
 
 @register.simple_tag
 def looked_lately(person: User) -> bool:
-    """Tell whether staff looked at a person's chats within the last 30 days."""
+    """Return whether staff inspected a user's chats within the last 30 days."""
     newest = looks_at(person.pk, limit=1)
     return bool(newest) and newest[0].at > timezone.now() - LATELY

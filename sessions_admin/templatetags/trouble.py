@@ -1,4 +1,4 @@
-"""What staff are told at the entrance of the admin."""
+"""Tags for the admin's start page."""
 
 from datetime import timedelta
 
