@@ -20,7 +20,7 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
-VERSION = "0.9.0"
+VERSION = "0.10.0"
 MOST_DAYS = 36_500  # a date so long ago is one still
 AUDIT_DAYS_AT_LEAST = 30  # younger records the database keeps in any case
 DEBUG = env.flag("DEBUG", default=False)

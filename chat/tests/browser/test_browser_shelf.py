@@ -231,7 +231,7 @@ def test_a_chat_is_renamed_in_its_place_and_exported(person: Person) -> None:
     page.locator("#bar-menu").get_by_label("Options for").click()
     with page.expect_download() as download:
         page.locator("#bar-menu").get_by_role("link", name="Export as Markdown").click()
-    assert download.value.suggested_filename == "mum.md"
+    assert download.value.suggested_filename == "Mum.md"
     assert "## You" in download.value.path().read_text()
     assert_same_after_a_reload(page)
 
