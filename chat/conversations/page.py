@@ -214,7 +214,7 @@ def turns_of(
     return ChatPage(
         id=row.pk,
         conversation=conversation_out(row),
-        turns=tuple(_turns(rows, heirs, lineage, undone)),
+        turns=page,
         changes=changes,
         earlier=page[0].id if page and fitting.start > 0 else None,
         later=page[-1].id if page and fitting.stop < len(shown) else None,
