@@ -124,6 +124,11 @@ def change_time_zone(user: User, *, time_zone: str, week_start: int) -> None:
     user.time_zone, user.week_start = time_zone, week_start
 
 
+def close_ended_connections(user: User) -> None:
+    """Close the sockets of logins that ended with a change of the password."""
+    notifications.on_commit(notifications.signed_out, user.pk)
+
+
 def replace_password(user: User) -> None:
     """Save a password that was set by a reset link: all earlier logins and tokens end.
 

@@ -28,6 +28,7 @@ from chat.models.retention import in_trash, leaving
 from chat.models.turn import ACTIVE, Status
 from chat.read_models import ConversationOut
 from chat.search.index import index_title
+from chat.turns import process
 from chat.turns.accept_context import make_conversation
 from chat.turns.cancel import cancel
 
@@ -68,6 +69,13 @@ class _Own:
         self.row.save(update_fields=list(places))
         return conversation_out(self.row)
 
+    def entitle(self, title: str) -> None:
+        """Give it another title. Raise BadInput, TooLong."""
+        self.row.title = title_of(title)
+        if not self.row.title:
+            raise BadInput("A chat needs a title.")
+        self.row.save(update_fields=["title"])
+
     def refuse_held(self) -> None:
         """Raise Conflict under a legal hold; the reason is not revealed."""
         session = getattr(self.row, "session", None)
@@ -100,10 +108,7 @@ def begin(
 def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationOut:
     """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
     with _not_in_trash(user_id, conversation_id) as own:
-        own.row.title = title_of(title)
-        if not own.row.title:
-            raise BadInput("A chat needs a title.")
-        own.row.save(update_fields=["title"])
+        own.entitle(title)
         return own.moved()
 
 
@@ -115,13 +120,12 @@ def change(
     Raise NotFound, Conflict in the trash, BadInput, TooLong.
     """
     name = None if model is None else check_name(model)
-    with transaction.atomic():
+    with _not_in_trash(user_id, conversation_id) as own:
         if title is not None:
-            rename(user_id=user_id, conversation_id=conversation_id, title=title)
-        with _not_in_trash(user_id, conversation_id) as own:
-            own.row.model = own.row.model if name is None else name
-            own.row.save(update_fields=["model"])
-            return own.moved()
+            own.entitle(title)
+        own.row.model = own.row.model if name is None else name
+        own.row.save(update_fields=["model"])
+        return own.moved()
 
 
 def title_of(text: str) -> str:
@@ -255,10 +259,10 @@ def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_O
 
 def _stop_turns(own: _Own) -> None:
     """Cancel the turns that no process runs, and request a stop from the process of a running one."""
-    active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt")
-    for turn in active.order_by("seq"):
-        if turn.status == Status.RUNNING:
-            turn.stop_asked = True
-            turn.save(update_fields=["stop_asked"])
-        else:
-            cancel(turn, now=own.now)
+    active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt").order_by("seq")
+    running = [turn for turn in active if turn.status == Status.RUNNING]
+    for turn in running:
+        turn.stop_asked = True
+        turn.save(update_fields=["stop_asked"])
+    cancelled = [cancel(turn, now=own.now) for turn in active if turn.status != Status.RUNNING]
+    process.on_stop(cancelled, [turn.pk for turn in running])

@@ -57,7 +57,7 @@ async def turn_accepted(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id:
 
 
 async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
-    """Notify the sockets of one login or token (by its id), or all of a user's, that it has ended."""
+    """Notify the sockets of one login or token (by its id) that it has ended, or all of a user's that some have."""
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 

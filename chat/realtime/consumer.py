@@ -363,7 +363,9 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login, or the token."""
-        if notice["session_key"] in (str(self.token_id or self.cookie), notifications.ALL_LOGINS):
+        if notice["session_key"] == notifications.ALL_LOGINS:
+            await self._still_signed_in()
+        elif notice["session_key"] == str(self.token_id or self.cookie):
             await self.close(NOT_SIGNED_IN)
 
     async def _tell(self) -> None:

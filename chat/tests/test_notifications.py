@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from django.test import AsyncClient
 
 from chat import tasks
 from chat.conversations import services as conversations
@@ -15,6 +16,7 @@ from chat.infra.db_threads import in_database
 from chat.infra.notifications import user_group
 from chat.models import User
 from chat.tasks import undo
+from config.tests.support import PASSWORD
 from sessions_admin.people.accounts import end_everything
 
 Verb = Callable[..., Any]
@@ -100,6 +102,13 @@ async def test_verbs_of_conversations(owner: User, notices: Any, verb: Verb) -> 
 
 async def test_closing_an_account(owner: User, notices: Any) -> None:
     await in_database(end_everything, owner.pk)
+    assert await notices() == "signed.out"
+
+
+async def test_another_password(async_owner_client: AsyncClient, notices: Any) -> None:
+    chosen = "a longer battery staple"
+    form = {"old_password": PASSWORD, "new_password1": chosen, "new_password2": chosen}
+    assert (await async_owner_client.post("/accounts/password/", form)).status_code == 302
     assert await notices() == "signed.out"
 
 

@@ -1,5 +1,6 @@
 """Approvals, edits and answering anew over the websocket, with two tabs, over a real server."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -174,3 +175,20 @@ async def test_what_is_no_such_frame_is_refused(tabs: tuple[LiveSocket, LiveSock
     await one.send(frame.pop("type"), **frame)
     refused = await one.until(lambda frame: frame["type"] == "error", after=before)
     assert refused["code"] == "bad_frame"
+
+
+async def test_a_chat_that_goes_to_the_trash_ends_its_question_at_once(shared_server: ServerProcess) -> None:
+    person = await asyncio.to_thread(sign_in, shared_server)
+    conversation_id = uuid.uuid4()
+    async with open_socket(shared_server, person, conversation_id) as socket:
+        await socket.ready()
+        await socket.say("Add three tasks: tea, milk, bread")
+        await socket.message("Delete all my tasks")
+        asked = await socket.until(lambda frame: frame["type"] == "approval.requested")
+        cookies = dict(part.split("=", 1) for part in person.cookie.split("; "))
+        headers = {"Cookie": person.cookie, "X-CSRFToken": cookies["csrftoken"]}
+        async with httpx.AsyncClient(base_url=shared_server.url, headers=headers) as program:
+            assert (await program.delete(f"/api/chatkit/threads/{conversation_id}")).status_code == 204
+        decided = await socket.until(lambda frame: frame["type"] == "approval.decided")
+        stopped = await socket.until(lambda frame: frame["type"] == "turn.stopped")
+        assert decided["turn_id"] == stopped["turn_id"] == asked["turn_id"]

@@ -152,7 +152,7 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
         go_on.wait(10)
         return read_brief(turn)
 
-    monkeypatch.setattr(begin, "read_brief", held_up)
+    monkeypatch.setattr(begin, "read_turn_input", held_up)
     script.enqueue(Gate().step())
     sending = asyncio.create_task(chat.send("hi"))
     await asyncio.to_thread(stored.wait, 10)
@@ -182,7 +182,7 @@ async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that
         turn.stop_asked = True
         return brief_module.read_turn_input(turn)
 
-    monkeypatch.setattr(begin, "read_brief", stopped_meanwhile)
+    monkeypatch.setattr(begin, "read_turn_input", stopped_meanwhile)
     second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())
     assert isinstance((await chat.log(second.turn))[-1].event, TurnStopped)
 

@@ -1,17 +1,21 @@
 """The one runner of this server process, from its start to its end."""
 
+import uuid
+from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from chat.exceptions import ServerStopping
 from chat.infra.db_threads import in_database
 
 if TYPE_CHECKING:
     from chat.assistant.endpoints.providers import Models
+    from chat.turns.cancel import Cancelled
     from chat.turns.runner import TurnRunner
 
 _models: "Models | None" = None
@@ -52,6 +56,16 @@ async def drain(seconds: float) -> None:
     if _models is not None:
         await _models.close()
         _models = None
+
+
+def on_stop(cancelled: Collection["Cancelled"], requested: Collection[uuid.UUID]) -> None:
+    """Log turns that a transaction cancels, and stop running ones that it asks to, once it is committed.
+
+    Without a runner here, another process finds the request with its next renewal of leases.
+    """
+    if _runner is not None:
+        stop = partial(_runner.stop_at_once, tuple(cancelled), tuple(requested))
+        transaction.on_commit(partial(_runner.loop.call_soon_threadsafe, stop), robust=True)
 
 
 def current() -> "TurnRunner":

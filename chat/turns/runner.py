@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -133,8 +133,16 @@ class TurnRunner:
             raise NotFound("There is no such turn.")
         self._stop(turn_id)
 
+    def stop_at_once(self, cancelled: Iterable[Cancelled], requested: Iterable[uuid.UUID]) -> None:
+        """Log turns that were cancelled in the database, and stop those that run here."""
+        for closed in cancelled:
+            self._closed(closed)
+        for turn_id in requested:
+            self._stop(turn_id)
+
     async def start(self) -> None:
         """Start to renew leases, and take over interrupted turns at once."""
+        self.loop = asyncio.get_running_loop()
         await self._presence.show()
         await self._take_up()
         self._keeper = asyncio.create_task(self._keep())

@@ -285,6 +285,7 @@ class ChangePassword(auth_views.PasswordChangeView):
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
         response = super().form_valid(form)
+        accounts.close_ended_connections(form.user)
         known_devices.remember(self.request, response, form.user)
         return response
 
