@@ -1,0 +1,63 @@
+"""Count the packages of `chat`, its loose modules, the arrows between them, and its cycles.
+
+    uv run python -m benchmarks.structure
+
+An arrow is a pair of packages or loose modules of which one imports the other. Lines are counted with `git ls-files`.
+"""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = {"tests", "migrations"}
+
+
+def unit(module: str) -> str | None:
+    """Return the package or loose module of `chat` that a module belongs to."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "chat" and len(parts) > 1 and not LEFT_OUT & set(parts) else None
+
+
+def arrows() -> Counter[tuple[str, str]]:
+    """Return how many imports each arrow stands for."""
+    graph = grimp.build_graph("chat", "config", "sessions_admin", exclude_type_checking_imports=True)
+    found: Counter[tuple[str, str]] = Counter()
+    for importer in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(importer):
+            pair = unit(importer), unit(imported)
+            if pair[0] and pair[1] and pair[0] != pair[1]:
+                found[pair[0], pair[1]] += 1
+    return found
+
+
+def cycles(edges: set[tuple[str, str]]) -> set[str]:
+    """Return the packages that are part of a cycle."""
+    left = set(edges)
+    while ends := {a for a, _ in left} ^ {b for _, b in left}:
+        left = {(a, b) for a, b in left if a not in ends and b not in ends}
+    return {a for a, _ in left}
+
+
+def lines(*patterns: str) -> int:
+    """Return the lines of the files that match patterns of git."""
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return sum(len((ROOT / name).read_bytes().splitlines()) for name in listed.stdout.split("\n") if name)
+
+
+def main() -> None:
+    found = arrows()
+    packages = [path for path in (ROOT / "chat").iterdir() if (path / "__init__.py").exists() and path.name != "tests"]
+    loose = [path for path in (ROOT / "chat").glob("*.py") if path.name != "__init__.py"]
+    print(f"packages of chat: {len(packages)}, loose modules: {len(loose)}")
+    print(f"arrows: {len(found)}, in cycles: {sorted(cycles(set(found))) or 'none'}")
+    product = lines("chat/*.py", "config/*.py", "sessions_admin/*.py", ":!*/tests/*", ":!*/migrations/*")
+    offline = lines("chat/assistant/offline/*.py")
+    print(f"lines: product {product - offline} and offline model {offline}; tests {lines('*/tests/*.py')}")
+    print(f"       docs {lines('docs/*.md', 'README.md')}")
+
+
+if __name__ == "__main__":
+    main()
