@@ -4,7 +4,7 @@ Each question is one statement, over an index, over one short row a session, or 
 that is over is counted once.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.core.cache import cache
@@ -20,7 +20,8 @@ TOP = 5
 LATELY = timedelta(days=7)
 # Replies come after midnight to what was asked before; then a day's figures stay as they are.
 STRAGGLERS = timedelta(hours=1)
-COUNTED = "threadkeeper:activity-by-day"
+# Cached as tuples: the cache pickles its values, and a later version may not have a class of ours.
+COUNTED = "threadkeeper:messages-by-day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,12 @@ def activity(days: int = DAYS) -> list[Day]:
     first, last = now.date() - timedelta(days=days - 1), now.date()
     wanted = [first + timedelta(days=n) for n in range(days)]
     closed = [day for day in wanted if day < (now - STRAGGLERS).date()]
-    known: dict[date, Day] = {day.date: day for day in cache.get(COUNTED) or ()}
+    known: dict[date, Day] = {row[0]: Day(*row) for row in cache.get(COUNTED) or ()}
     since = min((day for day in closed if day not in known), default=min(last, (now - STRAGGLERS).date()))
     counted = {day: Day(day, messages, sessions) for day, messages, sessions in _count(since)}
     figures = [known[day] if day in known else counted.get(day, Day(day, 0, 0)) for day in wanted]
     if since in closed:
-        cache.set(COUNTED, [day for day in figures if day.date in closed], timeout=None)
+        cache.set(COUNTED, [astuple(day) for day in figures if day.date in closed], timeout=None)
     return figures
 
 
