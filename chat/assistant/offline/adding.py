@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.dates import Due, alone, find_due, settle, without
+from chat.assistant.offline.dates import Due, alone, find_due, is_choice, settle, without
 from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST
 from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_opening
@@ -209,7 +209,10 @@ def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> Add
     due, (priority, _) = find_due(header, now), take_priority(header)
     verb = header.strip(" :-").lower()
     lead = f"{verb} " if verb in CHORES else ""
-    drafts = [replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done) for text, done in items]
+    drafts = []
+    for text, done in items:
+        checkpoint()
+        drafts.append(replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done))
     return Add(tuple(draft for draft in drafts if draft.title))
 
 
@@ -337,8 +340,9 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     )
     rest = _AS_PRIORITY_TASK.sub(", ", rest)
     said, rest = take_priority(rest)
-    own = find_due(rest, now)
+    own, first = find_due(rest, now), False
     if own is not None:
+        first = is_choice(rest, own)
         bare = without(rest, replace(own, spans=alone(rest, own)))
         # A title is needed: "add: Friday" has nothing else.
         rest, due = (bare, own) if bare.strip(" .,:;!?-") else (rest, own)
@@ -352,7 +356,7 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
         rest = _LOOSE_END.sub("", rest) or rest
     if named := _QUOTED_ALONE.match(rest):
         rest = named[1]
-    return Draft(clean_title(rest), note, day, at, said or priority or "normal")
+    return Draft(clean_title(rest), note, day, at, said or priority or "normal", first=first)
 
 
 def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:
