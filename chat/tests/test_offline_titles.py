@@ -116,3 +116,8 @@ def test_a_title_is_all_that_was_said_of_the_task(said: str, title: str, day: da
 def test_what_is_told_beside_a_task_is_its_note(said: str, note: str) -> None:
     (draft,) = drafts_of(said)
     assert (draft.title, draft.description) == ("buy milk", note)
+
+
+def test_a_line_of_a_list_that_names_nothing_is_left_out() -> None:
+    titles = [draft.title for draft in drafts_of("- [ ] buy milk by 31 Feb\n- [ ] ...\n- [ ] pay the rent")]
+    assert titles == ["buy milk", "pay the rent"]

@@ -201,11 +201,14 @@ def _listed(clause: str, now: datetime) -> Add | None:
         if len(items) < 2:
             items = _COMMA.split(rest) if len(_COMMA_ONLY.split(rest)) > 1 or rest.count(" and ") == 1 else [rest]
     items = [item.strip(" ,;.\n") for item in items if item.strip(" ,;.\n")]
-    return listed([(item, False) for item in items], header, now)
+    return Add(tuple(draft for draft in listed([(item, False) for item in items], header, now) if draft.title))
 
 
-def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> Add:
-    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all."""
+def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> list[Draft]:
+    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all.
+
+    The title is empty where a text names nothing.
+    """
     due, (priority, _) = find_due(header, now), take_priority(header)
     verb = header.strip(" :-").lower()
     lead = f"{verb} " if verb in CHORES else ""
@@ -213,7 +216,7 @@ def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> Add
     for text, done in items:
         checkpoint()
         drafts.append(replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done))
-    return Add(tuple(draft for draft in drafts if draft.title))
+    return drafts
 
 
 def _drafts(rest: str, header: str, now: datetime) -> Add:

@@ -170,9 +170,9 @@ def _listed(checklist: Checklist, now: datetime) -> tuple[Wish, ...]:
     unread = [find_impossible(text, now) for text in texts]
     texts = [with_stand_in(text, each) if each else text for text, each in zip(texts, unread, strict=True)]
     items = [(text, done) for text, (_, done) in zip(texts, checklist.items, strict=True)]
-    drafts = adding.listed(items, intro, now).drafts
-    drafts = tuple(_draft_doubted(draft, each) if each else draft for draft, each in zip(drafts, unread, strict=True))
-    return (revealed(Add(drafts), message), *rest)
+    drafts = zip(adding.listed(items, intro, now), unread, strict=True)
+    titled = tuple(_draft_doubted(draft, each) if each else draft for draft, each in drafts if draft.title)
+    return (revealed(Add(titled), message), *rest)
 
 
 def _doubted(wish: Wish, impossible: Impossible) -> Wish:
