@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.assistant.offline.calendar import weeks_from
-from chat.assistant.offline.dates import find_due, find_impossible, settle, without
+from chat.assistant.offline.dates import find_due, settle, without
+from chat.assistant.offline.impossible import find_impossible
 from chat.assistant.offline.spans import read_span
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))

@@ -172,6 +172,13 @@ def test_they_stop_in_time_whatever_was_said_before(earlier: str, text: str) -> 
     assert seconds_for([user(earlier), replied("Which one?"), user(text)]) < FAR_TOO_LONG
 
 
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(texts(190), min_size=10, max_size=50))
+def test_the_rules_stop_in_time_on_any_long_list(lines: list[str]) -> None:
+    items = [" ".join(line.split()) for line in lines]
+    assert seconds_for([user("\n- ".join(["Add these:", *items]))]) < FAR_TOO_LONG
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts(USER_TEXT_LENGTH))
 def test_the_longest_message_is_judged_at_once(text: str) -> None:

@@ -100,6 +100,9 @@ async def test_a_ticked_item_of_a_pasted_list_is_a_completed_task(offline_chat: 
     [
         ("add pay the rent due 31 Feb", "There is no 31 Feb.", "28 Feb 2030", ("2030-02-28", None)),
         ("dentist on 30.02. at 5", "There is no 30.02.", "1 March 2030", ("2030-03-01", None)),
+        ("add lunch at noon on 30 February 2029", "no 30 February 2029.", "1 March 2029", ("2029-03-01", "12:00")),
+        ("add gym 25:00 on 2 May 2030", "There is no 25:00.", "at 3pm", ("2030-05-02", "15:00")),
+        ("add call Bob due in -3 days", "There is no day “in -3 days”.", "2 May 2030", ("2030-05-02", None)),
         ("call Ann on 2 May 2030 at 25:00", "There is no 25:00.", "at 3pm", ("2030-05-02", "15:00")),
         ("- [ ] milk by 2030-02-30\n- [ ] eggs", "There is no 2030-02-30.", "", None),
     ],
@@ -126,6 +129,79 @@ async def test_no_task_is_moved_to_a_day_that_does_not_exist(offline_chat: Chat)
     assert await in_database(lambda: Task.objects.get().due_date) == date(2030, 1, 1)
     await offline_chat.reply("30 April 2030")
     assert await in_database(lambda: Task.objects.get().due_date) == date(2030, 4, 30)
+
+
+async def test_a_moved_task_keeps_the_hour_that_was_said_with_a_day_that_does_not_exist(offline_chat: Chat) -> None:
+    user_id = offline_chat.user.pk
+    await in_database(lambda: create_task(user_id=user_id, title="Pay rent", due_date=date(2030, 1, 1)))
+    await offline_chat.reply("move the rent to 31 April at noon")
+    await offline_chat.reply("30 April 2030")
+    task = await in_database(Task.objects.get)
+    assert (task.due_date, task.due_time) == (date(2030, 4, 30), time(12))
+
+
+async def test_a_task_without_a_title_and_with_a_day_that_does_not_exist_is_asked_for(offline_chat: Chat) -> None:
+    reply = await offline_chat.reply("add something due in -3 days")
+    assert reply == "There is no day “in -3 days”. What should the task say, and when is it due?"
+    await offline_chat.reply("call Bob on 2 May 2030")
+    task = await in_database(Task.objects.get)
+    assert (task.title, task.due_date) == ("Call Bob", date(2030, 5, 2))
+
+
+async def test_swapping_what_is_equal_says_that_nothing_changes(offline_chat: Chat) -> None:
+    await offline_chat.reply("Add three tasks: buy milk, call Bob, water the plants")
+    reply = await offline_chat.reply("swap the priorities of 2 and 3")
+    assert reply == "Nothing changes: **2** Call Bob and **3** Water the plants have the same priority."
+    assert "have the same date" in await offline_chat.reply("swap the dates of 2 and 3")
+
+
+async def test_of_several_times_the_first_is_taken_and_named(offline_chat: Chat) -> None:
+    reply = await offline_chat.reply("add call Ann at 3 or 4pm tomorrow")
+    assert "at 15:00" in reply
+    assert "“call Ann at 3 or 4pm” names more than one time, so I took the first." in reply
+    assert "the first" not in await offline_chat.reply("add meet Ann from 3pm to 5pm tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Take a note: buy a present for Ann", "can't take notes"),
+        ("remember that I am allergic to nuts", "can't take notes"),
+        ("Summarize my day", "what is due today"),
+        ("plan my week", "what is due this week"),
+        ("Rename this chat to Shopping", "*⋯* menu"),
+        ("undo 3 times", "one change at a time"),
+        ("undo the last 2 changes", "one change at a time"),
+        ("I finished", "Which task do you mean?"),
+        ("What is my landlord's number?", "**2** Call the landlord · note: “0123 456”"),
+        ("The stamps have been bought", "I couldn't find such a task"),
+    ],
+)
+async def test_the_answer_says_what_can_be_done_and_nothing_changes(offline_chat: Chat, said: str, told: str) -> None:
+    def fill() -> None:
+        create_task(user_id=user_id, title="Buy milk")
+        create_task(user_id=user_id, title="Call the landlord", description="0123 456")
+
+    user_id = offline_chat.user.pk
+    await in_database(fill)
+    before = await in_database(lambda: list(Task.objects.order_by("number").values()))
+    assert told in await offline_chat.reply(said)
+    assert await in_database(lambda: list(Task.objects.order_by("number").values())) == before
+
+
+async def test_clearing_a_list_of_what_is_done_asks_whether_to_delete_the_completed_tasks(offline_chat: Chat) -> None:
+    await offline_chat.reply("Add three tasks: buy milk, call Bob, water the plants")
+    await offline_chat.reply("mark 1 and 2 as done")
+    _, event = await offline_chat.asked("clear my list of done items")
+    assert event.arguments == {"numbers": [1, 2]}
+
+
+async def test_a_pasted_list_may_be_longer_than_other_messages(offline_chat: Chat) -> None:
+    lines = [f"{number}. buy a present for guest number {number}" for number in range(1, 61)]
+    reply = await offline_chat.reply("\n".join(["Add these:", *lines]))
+    assert "Added 60 tasks" in reply
+    titles = await in_database(lambda: list(Task.objects.order_by("number").values_list("title", flat=True)))
+    assert titles == [f"Buy a present for guest number {number}" for number in range(1, 61)]
 
 
 async def test_what_two_tasks_have_is_swapped(offline_chat: Chat) -> None:

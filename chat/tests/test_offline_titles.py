@@ -84,6 +84,13 @@ def test_every_word_that_is_no_date_and_no_priority_is_kept(
         ("add gym on Monday, Wednesday and Friday", "gym on Monday, Wednesday and Friday", date(2026, 3, 16), None),
         ("fix the bike by eod Friday", "fix the bike", date(2026, 3, 13), None),
         ("add fix the bike due fri eod", "fix the bike", date(2026, 3, 13), None),
+        ("add buy 2 tomorrow papers tomorrow", "buy 2 tomorrow papers", date(2026, 3, 12), None),
+        ("Add a task due yesterday: send invoice", "send invoice", date(2026, 3, 10), None),
+        ("import wine from Italy", "import wine from Italy", None, None),
+        ("combine trips", "combine trips", None, None),
+        ("open a bank account", "open a bank account", None, None),
+        ("copy the list of names", "copy the list of names", None, None),
+        ("I need to plan my week", "plan my week", None, None),
         ("cut the tree down", "cut the tree down", None, None),
         ("call the man", "call the man", None, None),
         ("listen to the podcast", "listen to the podcast", None, None),
@@ -109,3 +116,8 @@ def test_a_title_is_all_that_was_said_of_the_task(said: str, title: str, day: da
 def test_what_is_told_beside_a_task_is_its_note(said: str, note: str) -> None:
     (draft,) = drafts_of(said)
     assert (draft.title, draft.description) == ("buy milk", note)
+
+
+def test_a_line_of_a_list_that_names_nothing_is_left_out() -> None:
+    titles = [draft.title for draft in drafts_of("- [ ] buy milk by 31 Feb\n- [ ] ...\n- [ ] pay the rent")]
+    assert titles == ["buy milk", "pay the rent"]

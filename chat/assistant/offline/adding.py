@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.dates import Due, alone, find_due, settle, without
+from chat.assistant.offline.dates import Due, alone, find_due, is_choice, settle, without
 from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST
 from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_opening
@@ -201,16 +201,22 @@ def _listed(clause: str, now: datetime) -> Add | None:
         if len(items) < 2:
             items = _COMMA.split(rest) if len(_COMMA_ONLY.split(rest)) > 1 or rest.count(" and ") == 1 else [rest]
     items = [item.strip(" ,;.\n") for item in items if item.strip(" ,;.\n")]
-    return listed([(item, False) for item in items], header, now)
+    return Add(tuple(draft for draft in listed([(item, False) for item in items], header, now) if draft.title))
 
 
-def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> Add:
-    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all."""
+def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> list[Draft]:
+    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all.
+
+    The title is empty where a text names nothing.
+    """
     due, (priority, _) = find_due(header, now), take_priority(header)
     verb = header.strip(" :-").lower()
     lead = f"{verb} " if verb in CHORES else ""
-    drafts = [replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done) for text, done in items]
-    return Add(tuple(draft for draft in drafts if draft.title))
+    drafts = []
+    for text, done in items:
+        checkpoint()
+        drafts.append(replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done))
+    return drafts
 
 
 def _drafts(rest: str, header: str, now: datetime) -> Add:
@@ -337,8 +343,9 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
     )
     rest = _AS_PRIORITY_TASK.sub(", ", rest)
     said, rest = take_priority(rest)
-    own = find_due(rest, now)
+    own, first = find_due(rest, now), False
     if own is not None:
+        first = is_choice(rest, own)
         bare = without(rest, replace(own, spans=alone(rest, own)))
         # A title is needed: "add: Friday" has nothing else.
         rest, due = (bare, own) if bare.strip(" .,:;!?-") else (rest, own)
@@ -352,7 +359,7 @@ def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priori
         rest = _LOOSE_END.sub("", rest) or rest
     if named := _QUOTED_ALONE.match(rest):
         rest = named[1]
-    return Draft(clean_title(rest), note, day, at, said or priority or "normal")
+    return Draft(clean_title(rest), note, day, at, said or priority or "normal", first=first)
 
 
 def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:

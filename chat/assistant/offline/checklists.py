@@ -15,6 +15,10 @@ _ABOUT_TASKS = re.compile(
     r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b", re.I
 )
 
+# A list longer than other messages is read a line at a time, so that its length costs no more than its lines do.
+MOST_LINES, _LONGEST_LINE = 100, 200
+_ROW_OF_BLANKS = re.compile(r"\s{20}")
+
 
 @dataclass(frozen=True)
 class Checklist:
@@ -48,6 +52,13 @@ def read_checklist(said: str) -> Checklist | None:
         return None
     orders = not boxed and any(_ABOUT_TASKS.search(item["text"]) for item in items)
     return Checklist(" ".join(intro), tuple(_read(items)), "\n".join(rest), orders)
+
+
+def is_list_of_short_lines(said: str) -> bool:
+    """Tell whether a message, however long, is a list whose lines can each be read by themselves."""
+    lines = said.splitlines()
+    short = len(lines) <= MOST_LINES + 1 and all(len(line) <= _LONGEST_LINE for line in lines)
+    return short and _ROW_OF_BLANKS.search(said) is None and read_checklist(said) is not None
 
 
 def _read(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:

@@ -173,13 +173,21 @@ def _by_words(desk: DialogState, ref: Ref, among: Among, within: Sequence[int]) 
     if other:
         return Choice(otherwise=other)
     near = match(phrase, right).near
-    quoted = f"I couldn't find a task “{replies.safe(phrase)}”."
+    quoted = not_found(desk, phrase)
     if near:
         lead = "Did you mean this one?" if len(near) == 1 else "Did you mean one of these?"
         return Choice(
             problem=f"{quoted} {lead}\n\n{replies.lines(near[:_MOST_OFFERED], desk.today)}", nothing_like_it=False
         )
     return Choice(problem=(yield from offer(desk, f"{quoted} Which one do you mean?")), nothing_like_it=True)
+
+
+def not_found(desk: DialogState, phrase: str) -> str:
+    """Say that there is no such task, in the person's words and never in an order of our own."""
+    named = (
+        f"a task “{replies.safe(phrase)}”" if phrase.lower() in " ".join(desk.said.lower().split()) else "such a task"
+    )
+    return f"I couldn't find {named}."
 
 
 def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:

@@ -68,17 +68,6 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Impossible:
-    """Words that name a day or an hour that does not exist: "31 Feb", "25:00"; an hour may be of a day that is named."""
-
-    words: str
-    start: int
-    end: int
-    is_hour: bool = False
-    of_day: bool = False
-
-
-@dataclass(frozen=True)
 class _Day:
     day: date
     at: time | None
@@ -216,6 +205,8 @@ def _part_alone(match: re.Match[str], now: datetime) -> Found:
 
 def _plain_day(match: re.Match[str], now: datetime) -> Found:
     words = re.sub(r"\s+", " ", match["plain"].lower())
+    if words == "yesterday":
+        return now.date() - timedelta(days=1)
     days = 2 if re.search(r"\bafter\b", words) else 1 if words.startswith("tomorrow") else 0
     return now.date() + timedelta(days=days)
 
@@ -351,6 +342,7 @@ _RULES: tuple[_Rule, ...] = (
         "week|month|year",
     ),
     _rule(_BEFORE + rf"(?P<plain>{_PLAIN})" + _PART, _plain_day, _PLAIN),
+    _rule(r"due\s+(?:(?:on|by|since)\s+)?(?P<plain>yesterday)", _plain_day, "yesterday"),
     _rule(
         r"(?:first thing )?in the (?P<alone>morning|afternoon|evening)(?=\s*(?:$|[,.;!?]))",
         _part_alone,
@@ -386,6 +378,8 @@ def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "fi
     """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
     days = sorted(_days(text, now), key=lambda day: (not day.firm, day.start if prefer == "first" else -day.start))
     day = days[0] if days else None
+    if day is not None and not day.firm and (last := _said_again(day, days, text)):
+        day = last
     if day is not None and day.part is None and _EVENING.search(text):
         day = replace(day, part="evening")
     hour = _hour(text, day) or (_near_hour(text, day) if day else None)
@@ -398,6 +392,16 @@ def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "fi
         spans.append((hour[1], hour[2]))
     on = day.day if day else None
     return Due(on, at, tuple(spans))
+
+
+def _said_again(day: _Day, days: list[_Day], text: str) -> _Day | None:
+    """Return the same day at the end of a text that names it among other words: "2 tomorrow papers tomorrow"."""
+    if not text[: day.start].strip() or not _BARE_DAY.fullmatch(text[day.start : day.end]):
+        return None
+    return next((each for each in days if each.day == day.day and not text[each.end :].strip(" .,!?")), None)
+
+
+_BARE_DAY = re.compile(rf"today|tonight|tomorrow|{_FULL_WEEKDAY}", re.I)
 
 
 def settle(due: Due, now: datetime) -> tuple[date, time | None]:
@@ -429,6 +433,11 @@ def alone(text: str, due: Due) -> tuple[tuple[int, int], ...]:
     )
 
 
+def is_choice(text: str, due: Due) -> bool:
+    """Tell whether the text names another time to choose from: "at 5pm or 6pm"."""
+    return any((more := _ONE_MORE.match(text[end:])) and re.search(r"\bor\b", more[0]) for _, end in due.spans)
+
+
 def without(text: str, due: Due) -> str:
     """Return the text with the words about when taken out."""
     for start, end in sorted(due.spans, reverse=True):
@@ -436,54 +445,12 @@ def without(text: str, due: Due) -> str:
     return text.strip()
 
 
-_LED_IN = re.compile(r"(?:(?:is|are|it's)\s+)?(?:due|by|on|before|until|till|deadline|to|for|from|at|@)\b", re.I)
-_LEAD_IN = re.compile(r"^(?:(?:is|are|it's|due|by|on|before|until|till|deadline:?|to|for|from|at|@|the)\s*)+\b", re.I)
-_MOST_DAYS, _MONTHS = 31, 12
-
-
-@remembered
-def find_impossible(text: str, now: datetime) -> Impossible | None:
-    """Return the first day or hour in a text that does not exist; None if there is none."""
+def calendar_days(text: str, now: datetime) -> Iterator[tuple[re.Match[str], bool]]:
+    """Return where a text writes days of the calendar ("31 Feb", "30.2.", "2026-02-30"), and whether each exists."""
     for rule in _RULES:
-        if rule.resolve not in (_named_day, _numeric_day, _iso):
-            continue
-        for match in rule.pattern.finditer(text):
-            if rule.resolve(match, now) is None and (_LED_IN.match(match[0]) or _looks_like_a_day(match)):
-                return _impossible(match)
-    for match in TIME.finditer(text):
-        # "At 25 Main Street" and "a ratio of 16:90" are no hours.
-        timed = match["clock"] or match["half"]
-        if timed and read_clock(match, None) is None and (match["half"] or _LED_IN.match(match[0])):
-            due = find_due(f"{text[: match.start()]} {text[match.end() :]}", now)
-            return replace(_impossible(match), is_hour=True, of_day=due is not None and due.day is not None)
-    return None
-
-
-# Stand for what does not exist while the rest is read.
-NO_DAY, NO_HOUR = date(2999, 12, 31), time(23, 58)
-
-
-def with_stand_in(text: str, impossible: Impossible) -> str:
-    """Return the text with `NO_DAY` or `NO_HOUR` in the place of what does not exist."""
-    stand_in = f"at {NO_HOUR:%H:%M}" if impossible.is_hour else f"by {NO_DAY}"
-    due = "due " if re.match(r"due\b", text[impossible.start :], re.I) else ""
-    return f"{text[: impossible.start]}{due}{stand_in}{text[impossible.end :]}"
-
-
-def _looks_like_a_day(match: re.Match[str]) -> bool:
-    """Tell whether the numbers are those of a day although it is one that a month does not have."""
-    groups = match.groupdict()
-    if groups.get("sep") == "/":
-        return False
-    if groups.get("sep"):
-        return int(match["first"]) <= _MOST_DAYS and int(match["second"]) <= _MONTHS
-    return "iso" in groups or int(match["day"]) <= _MOST_DAYS
-
-
-def _impossible(match: re.Match[str]) -> Impossible:
-    lead = _LEAD_IN.match(match[0])
-    begin = match.start() + (lead.end() if lead else 0)
-    return Impossible(match.string[begin : match.end()].strip(" ,."), match.start(), match.end())
+        if rule.resolve in (_named_day, _numeric_day, _iso):
+            for match in rule.pattern.finditer(text):
+                yield match, rule.resolve(match, now) is not None
 
 
 _PARTICLE = re.compile(

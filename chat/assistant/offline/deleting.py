@@ -6,7 +6,7 @@ from datetime import datetime
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.completion_phrases import FROM_LIST, REASON, WHEN
 from chat.assistant.offline.dates import find_due, settle, without
-from chat.assistant.offline.intents import Complete, Delete, Draft, Wish
+from chat.assistant.offline.intents import Complete, Delete, Draft, Ref, Wish
 from chat.assistant.offline.references import read_ref
 
 _DELETE = (
@@ -54,6 +54,11 @@ _DELETE = (
         re.I,
     ),
 )
+_CLEARED_OF_DONE = re.compile(
+    r"^(?:clear|empty|clean(?: up| out)?|purge) (?:my|the) (?:(?:to-?do |task )?list|tasks|to-?dos) (?:of|from) (?:all )?(?:the |my )?"
+    r"(?:done|completed|finished|ticked(?: off)?)(?: (?:items|tasks|ones|things|entries|to-?dos))?$",
+    re.I,
+)
 _GONE = re.compile(
     r"^(?P<ref>.+?)\s+(?:(?:(?:is|are|was|were|got|has been|'s)\s+)?(?:now |been )?(?:cancelled|canceled|called off"
     r"|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant"
@@ -82,6 +87,8 @@ def delete(clause: str, now: datetime) -> Delete | None:
     clause = re.sub(r"^(it|that|this)'s (?!been)", r"\1 is ", REASON.sub("", _KEEPING.sub("", clause)), flags=re.I)
     if _DROPPED_SOMEWHERE.match(clause):
         return None
+    if _CLEARED_OF_DONE.match(clause):
+        return Delete(Ref(every=True, status="completed"))
     for form in _DELETE:
         if found := form.match(clause):
             put_off = re.match(r"(?:skip|drop|forget|never ?mind|leave)\b", clause, re.I) and _LATER.search(clause)

@@ -79,6 +79,7 @@ _BARE_DONE = re.compile(
     rf"|that)){WHEN}$",
     re.I,
 )
+_NOTHING_NAMED = re.compile(r"(?:i|we)(?:'ve| have)?(?: just| already| finally)* (?:finished|completed)", re.I)
 _ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
 _PASSIVE = re.compile(
     r"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally "
@@ -187,6 +188,8 @@ def complete(clause: str, now: datetime) -> Complete | None:
         return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
+    if _NOTHING_NAMED.fullmatch(clause):
+        return Complete(Ref())
     if _BARE_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
     if re.match(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import time
 
 from chat.assistant.offline.adding import add, clean_title
 from chat.assistant.offline.budget import TooMuch
@@ -260,9 +261,9 @@ def _filled(wish: Wish, pending: Change, desk: DialogState) -> Wish | None:
         return replace(pending, shift=shifted.shift, lacks="")
     if pending.lacks == "due" and (due := find_due(said, desk.now)):
         day, at = settle(due, desk.now)
-        return replace(pending, day=day, at=at, lacks="")
+        return replace(pending, day=day, at=at or pending.at, lacks="")
     if isinstance(wish, Fragment):
-        return replace(pending, day=wish.day, at=wish.at, priority=wish.priority, lacks="")
+        return replace(pending, day=wish.day, at=wish.at or pending.at, priority=wish.priority, lacks="")
     if isinstance(wish, Change) and (wish.ref.pronoun == "it" or wish.ref.empty):
         return replace(wish, ref=pending.ref)
     return None
@@ -337,4 +338,11 @@ def _placed(wish: Wish, desk: DialogState) -> Wish:
     listing = last.shown and not last.changed
     if listing and len(last.shown) > 1 and wish.day and not wish.at:
         return Show(status="pending", span=wish.span or Span(wish.day, wish.day))
-    return Change(Ref(pronoun="it"), day=wish.day, at=wish.at, priority=wish.priority)
+    at = wish.at or (_hour_kept(last, desk) if wish.day else None)
+    return Change(Ref(pronoun="it"), day=wish.day, at=at, priority=wish.priority)
+
+
+def _hour_kept(last: Turn, desk: DialogState) -> time | None:
+    """Return the hour that was given with a day that does not exist: it is of the day given instead."""
+    drafts = [draft for wish in _understood(last, desk) if isinstance(wish, Add) for draft in wish.drafts]
+    return drafts[0].at if len(drafts) == 1 and drafts[0].doubt and drafts[0].day is None else None

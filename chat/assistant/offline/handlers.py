@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline import limits, recounting, removing, replies, responses, undoing, unsupported
-from chat.assistant.offline.choosing import Choice, choose, offer
+from chat.assistant.offline.choosing import Choice, choose, not_found, offer
 from chat.assistant.offline.context import Outcome
 from chat.assistant.offline.dialog_state import Call, DialogState, Work
 from chat.assistant.offline.ellipsis import fragment
@@ -142,6 +142,8 @@ def _one(desk: DialogState, wish: Wish) -> Work[str]:
 def _add(desk: DialogState, wish: Add) -> Work[str]:
     drafts = [draft for draft in wish.drafts if draft.title]
     if not drafts:
+        if wish.usual.doubt:
+            return f"{replies.no_such(wish.usual.doubt)} What should the task say, and when is it due?"
         return "Sure. What should the task say?"
     if wish.known and len(drafts) == 1:
         titled = match_titles(drafts[0].title, (yield from responses.looked_through(desk)), literal=True).sure
@@ -181,6 +183,7 @@ def _add(desk: DialogState, wish: Add) -> Work[str]:
     elif added:
         said.append(f"Added {replies.count(len(added))}:\n\n{replies.lines(added, desk.today)}")
     doubts = [_doubt(draft) for draft in drafts if draft.doubt]
+    doubts += [_first_taken(draft) for draft in drafts if draft.first]
     return "\n\n".join(said + failed + doubts)
 
 
@@ -189,6 +192,10 @@ def _doubt(draft: Draft) -> str:
     return (
         f"{replies.no_such(draft.doubt)} I added “{replies.safe(draft.title)}” without {what}: when should it be due?"
     )
+
+
+def _first_taken(draft: Draft) -> str:
+    return f"“{replies.safe(draft.title)}” names more than one time, so I took the first."
 
 
 def _named_by_guess(desk: DialogState, draft: Draft) -> Work[Sequence[Task]]:
@@ -227,7 +234,7 @@ def _complete(desk: DialogState, wish: Complete) -> Work[str]:
     if choice.otherwise:
         return _already(choice.otherwise)
     if not choice.numbers:
-        return _or_add(choice, wish)
+        return _or_add(desk, choice, wish)
     if wish.ref.pronoun == "them" and not wish.ref.count and len(choice.numbers) > 2:
         tasks = [task for task in (yield from desk.everything()) if not task.is_completed]
         if len(tasks) <= len(choice.numbers):
@@ -260,12 +267,10 @@ def _already(tasks: Sequence[Task]) -> str:
     return f"{names} {'is' if len(tasks) == 1 else 'are'} already completed."
 
 
-def _or_add(choice: Choice, wish: Complete) -> str:
+def _or_add(desk: DialogState, choice: Choice, wish: Complete) -> str:
     if wish.statement and choice.nothing_like_it:
-        return (
-            f"Good! I couldn't find a task “{replies.safe(wish.ref.phrase)}”, so I ticked nothing off. Which one "
-            "was it?"
-        )
+        unknown = not_found(desk, wish.ref.phrase).rstrip(".")
+        return f"Good! {unknown}, so I ticked nothing off. Which one was it?"
     return choice.problem
 
 
@@ -345,6 +350,10 @@ def _swap(desk: DialogState, wish: Swap) -> Work[str]:
     tasks = [outcome.task for outcome in outcomes if outcome.task]
     if missing or len(tasks) != len(numbers):
         return "\n\n".join(missing)
+    what = "date" if wish.due else "priority"
+    if _due_of(tasks[0]) == _due_of(tasks[1]) if wish.due else tasks[0].priority == tasks[1].priority:
+        names = replies.joined([replies.named(task) for task in tasks])
+        return f"Nothing changes: {names} have the same {what}."
     calls = [
         Call("update_task", {"number": task.number} | (_due_of(other) if wish.due else {"priority": other.priority}))
         for task, other in zip(tasks, reversed(tasks), strict=True)

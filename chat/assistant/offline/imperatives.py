@@ -14,6 +14,12 @@ _ORDERING = re.compile(
     r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
     r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
 )
+# "Open the settings" is said to the app, "open a bank account" is to be done.
+_OPENING = re.compile(
+    r"open (?:an?|the|my|our) (?!(?:new |next |other |last |first |\w+ed )?(?:tasks?|chats?|conversations?|lists?|settings|panel|menu|page|app"
+    r"|trash|archive|help|ones?|to-?dos?|items?|notes?|details|reminders?)\b)[\w'-]+",
+    re.I,
+)
 _NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
 
 
@@ -39,6 +45,8 @@ def imperative(clause: str) -> bool:
 
 def guessed(clause: str) -> bool:
     """Tell whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
+    if _OPENING.match(clause) and not clause.rstrip().endswith("?"):
+        return True
     found = _ORDERING.match(clause[:1].lower() + clause[1:])
     if found is None or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False

@@ -53,7 +53,10 @@ class Ref:
 
 @dataclass(frozen=True)
 class Draft:
-    """A task that is wished for; `doubt` names a day or an hour that it was to have and that does not exist."""
+    """A task that is wished for; `doubt` names a day or an hour that it was to have and that does not exist.
+
+    It is due at the `first` of several times where the person named a choice.
+    """
 
     title: str
     description: str | None = None
@@ -62,6 +65,7 @@ class Draft:
     priority: Priority = "normal"
     done: bool = False
     doubt: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True)

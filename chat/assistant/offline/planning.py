@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from chat.assistant.offline.budget import TooManyTasks, TooMuch
+from chat.assistant.offline.checklists import MOST_LINES
 from chat.assistant.offline.context import Done, Instructions, Turn
 from chat.assistant.offline.dialog_state import Call, DialogState
 from chat.assistant.offline.handlers import carry_out
-from chat.assistant.offline.understanding import LONGEST
+from chat.assistant.offline.understanding import LONGEST, is_readable
 
 # The runner ends a turn with an error after 24 responses; the plan keeps clear of that, and says so.
 MAX_STEPS = 20
 _TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
 _LOST = "I was interrupted part way. Please look at your list, and tell me what is still to do."
-_TOO_MUCH = f"That is more than I can read at once. Please tell me in up to {LONGEST:,} characters at a time."
+_TOO_MUCH = (
+    f"That is more than I can read at once. Please tell me in up to {LONGEST:,} characters at a time; a list may have "
+    f"{MOST_LINES} lines."
+)
 _TOO_HARD = (
     "I couldn't make sense of all that at once. Please tell me less at a time: one or two things, in short sentences."
 )
@@ -27,7 +31,7 @@ def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozense
     A plan is a generator that yields calls and is sent their outcomes, so that it reads from top to bottom though
     nothing is kept between two responses: the calls found in the items answer its first steps.
     """
-    if len(turns[-1].said) > LONGEST:
+    if not is_readable(turns[-1].said):
         return _TOO_MUCH
     try:
         return _played(instructions, turns, tools)

@@ -41,6 +41,9 @@ _PREDICATE = re.compile(
 _SPARING = re.compile(
     r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$", re.I
 )
+_LOOK_UP = re.compile(
+    r"^(?:what|where|who|which)(?:'s| is| are| was| were) (?P<what>(?:my|our) [\w' -]{3,60}?)\s*\?$", re.I
+)
 _OR = re.compile(r"\s+(?:or|and/or)\s+", re.I)
 _ASKS = re.compile(r"\W*(?:who|what|which|when|where|why|how|is|are|do|does|did|can|could|should|will|would)\b", re.I)
 _CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
@@ -256,6 +259,8 @@ def hinted(desk: DialogState, text: str) -> Work[list[Task]]:
 
 def vague(desk: DialogState, wish: Vague) -> Work[str]:
     """Ask what is meant if it may concern tasks; decline otherwise."""
+    if (asked := _LOOK_UP.match(wish.text.strip())) and (there := (yield from _looked_up(desk, asked["what"]))):
+        return there
     found = (yield from _meant(desk, wish.text)) if len(wish.text) < _LONGEST_VAGUE else ()
     if 0 < len(found) <= 10:
         return what_with(desk, found)
@@ -264,6 +269,25 @@ def vague(desk: DialogState, wish: Vague) -> Work[str]:
     if judge(wish.text, ()) == "relevant":
         return not_understood()
     return REFUSAL if off_topic(wish.text) else f"{REFUSAL} {_INSTEAD}"
+
+
+def _looked_up(desk: DialogState, what: str) -> Work[str]:
+    """Answer "what is my landlord's number?" with the tasks whose title or note has most of these words, if any has."""
+    wanted = set(key_words(what))
+    scored = [
+        (len(wanted & set(key_words(f"{task.title} {task.description or ''}"))), task)
+        for task in (yield from looked_through(desk))
+    ]
+    best = max((score for score, _ in scored), default=0)
+    found = [task for score, task in scored if score == best and 2 * score >= len(wanted)][:_FEW]
+    if not found:
+        return ""
+    desk.shown = [task.number for task in found]
+    lines = [
+        replies.line(task, desk.today) + (f" · note: “{replies.safe(task.description)}”" if task.description else "")
+        for task in found
+    ]
+    return "Perhaps it is here:\n\n" + "\n".join(lines)
 
 
 def what_with(desk: DialogState, tasks: Sequence[Task]) -> str:

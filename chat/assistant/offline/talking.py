@@ -123,7 +123,7 @@ _FOREIGN = re.compile(
     rf"|\b(?:his|her|their)\s+(?:tasks?|list|to-?dos?|account)\b|{_POSSESSIVE}"
     r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today"
     r"|tomorrow|this|next|the|my|monday|tuesday|wednesday|thursday|friday|saturday|sunday|now|later|work"
-    r"|school|home)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of"
+    r"|school|home|names|things|guests|ingredients|books|parts|words|places|questions|points)[A-Z][a-z]+\s*$)|\bon behalf of\b|\b(?:tasks?|list|to-?dos?) (?:of"
     r"|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister"
     r"|friend|partner|roommate|neighbou?r|manager|team)\b"
     r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!i\b|we\b|you\b|anything\b|it\b|that\b"

@@ -9,11 +9,11 @@ from typing import TypeVar
 from chat.assistant.offline import adding, ellipsis, limits, talking
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.calendar import week_start
-from chat.assistant.offline.checklists import Checklist, read_checklist
+from chat.assistant.offline.checklists import Checklist, is_list_of_short_lines, read_checklist
 from chat.assistant.offline.clauses import split_clauses, unwrap
 from chat.assistant.offline.corrections import settled
-from chat.assistant.offline.dates import NO_DAY, NO_HOUR, Impossible, find_impossible, with_stand_in
 from chat.assistant.offline.discourse import Thread, without_kindness
+from chat.assistant.offline.impossible import NO_DAY, NO_HOUR, Impossible, find_impossible, with_stand_in
 from chat.assistant.offline.intents import (
     Add,
     Answer,
@@ -77,14 +77,21 @@ def understand(said: str, now: datetime) -> list[Wish]:
     return list(_understood(said, now, week_start()))
 
 
+def is_readable(said: str) -> bool:
+    """Tell whether a message is short enough to be read; a pasted list may be longer, since its lines are short."""
+    return len(said) <= LONGEST or is_list_of_short_lines(said)
+
+
 # Each response in a turn reads the turn's message again, and it says the same.
 @lru_cache(maxsize=64)
 def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
-    if len(said) > LONGEST:
+    if not is_readable(said):
         return (Vague(said),)
     checklist = read_checklist(said)
     if checklist is not None and (listed := _listed(checklist, now)):
         return listed
+    if len(said) > LONGEST:
+        return (Vague(said),)
     message = prepare(said)
     wishes: list[Wish] = []
     clause_before = ""
@@ -154,7 +161,7 @@ def _listed(checklist: Checklist, now: datetime) -> tuple[Wish, ...]:
         form = intro if _THESE.search(intro) else f"{intro} these"
         orders = [f'"{item}"'.join(_THESE.split(form, maxsplit=1)) for item, _ in checklist.items]
         return (*(wish for order in orders for wish in _understood(order, now, week_start())), *rest)
-    if checklist.orders:
+    if checklist.orders and not any(isinstance(wish, Add) for wish in wishes):
         return (*(wish for text, _ in checklist.items for wish in _understood(text, now, week_start())), *rest)
     message = prepare("\n".join(text for text, _ in checklist.items))
     texts = message.text.split("\n")
@@ -163,24 +170,27 @@ def _listed(checklist: Checklist, now: datetime) -> tuple[Wish, ...]:
     unread = [find_impossible(text, now) for text in texts]
     texts = [with_stand_in(text, each) if each else text for text, each in zip(texts, unread, strict=True)]
     items = [(text, done) for text, (_, done) in zip(texts, checklist.items, strict=True)]
-    drafts = adding.listed(items, intro, now).drafts
-    drafts = tuple(_draft_doubted(draft, each) if each else draft for draft, each in zip(drafts, unread, strict=True))
-    return (revealed(Add(drafts), message), *rest)
+    drafts = zip(adding.listed(items, intro, now), unread, strict=True)
+    titled = tuple(_draft_doubted(draft, each) if each else draft for draft, each in drafts if draft.title)
+    return (revealed(Add(titled), message), *rest)
 
 
 def _doubted(wish: Wish, impossible: Impossible) -> Wish:
     """Return a wish without the day or the hour that does not exist, which is asked for anew."""
     if isinstance(wish, Add):
-        return replace(wish, drafts=tuple(_draft_doubted(draft, impossible) for draft in wish.drafts))
+        usual = wish.usual if wish.drafts else Draft("", doubt=impossible.words)
+        return replace(wish, usual=usual, drafts=tuple(_draft_doubted(draft, impossible) for draft in wish.drafts))
     if isinstance(wish, Change):
         otherwise = _draft_doubted(wish.otherwise, impossible) if wish.otherwise else None
-        return replace(wish, day=None, at=None, lacks="due", doubt=impossible.words, otherwise=otherwise)
+        at = None if impossible.is_hour else wish.at
+        return replace(wish, day=None, at=at, lacks="due", doubt=impossible.words, otherwise=otherwise)
     return Doubt(impossible.words)
 
 
 def _draft_doubted(draft: Draft, impossible: Impossible) -> Draft:
     if not impossible.is_hour:
-        return replace(draft, day=None, at=None, doubt=impossible.words) if draft.day == NO_DAY else draft
+        # The hour stays, for the day that is named instead.
+        return replace(draft, day=None, doubt=impossible.words) if draft.day == NO_DAY else draft
     if draft.at != NO_HOUR:
         return draft
     return replace(draft, day=draft.day if impossible.of_day else None, at=None, doubt=impossible.words)

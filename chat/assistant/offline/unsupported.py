@@ -14,6 +14,7 @@ _WHOLE = (
 )
 _ONE = r"(?:the|my|that|this) (?:[\w'-]+ ){0,4}?(?:task|one|item|to-?do|reminder)s?\b|(?:it|them|both|everything)$"
 _TASKS = rf"(?:{_NUMBERED}|{_WHOLE}|{_ONE})"
+_WHEN = r"\b(?:due|by|at \d|today|tonight|tomorrow|next|on \w+day)\b"
 _TO_SOMEBODY = r"(?:(?:me|us|him|her|\w+) )?"
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(form, re.I))
@@ -25,8 +26,26 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"|(?:delete|close|deactivate) my account$",
         ),
         (
+            "chat",
+            r"(?:re-?name|re-?title|call|name|title|change the (?:name|title) of|(?:un)?pin|archive|delete|close) (?:this|the|our) (?:chat|conversation)\b",
+        ),
+        (
+            "note",
+            r"take (?:a )?note(?: of (?:this|that|it))?(?:\s*[:,-]|\s+that\b|$)"
+            rf"|remember (?:that )?(?:i(?:'m| am| was| have an?| like| love| hate| prefer| live| work)|i can't|we(?:'re| are)|my [\w' -]{{2,40}}? (?:is|are)) (?!.*{_WHEN})",
+        ),
+        (
+            "plan",
+            r"(?:summari[sz]e|plan(?: out)?|organi[sz]e|structure) (?:my|the|this|our) (?:day|week|weekend|month|morning|afternoon|evening)$",
+        ),
+        (
+            "again",
+            r"undo (?:it |that |the last change )?(?:(?:\d+|two|three|four|five|a few|several) times|twice|again and again)$"
+            r"|undo (?:the |my )?last (?:\d+|two|three|four|five|few)\b.*",
+        ),
+        (
             "redo",
-            r"redo\b(?: (?:it|that|the last.*))?$|undo (?:the |my )?last (?:\d+|two|three|four|five|few)\b.*|undo (?:everything|all)\b.*",
+            r"redo\b(?: (?:it|that|the last.*))?$|undo (?:everything|all)\b.*",
         ),
         (
             "except",
@@ -70,6 +89,12 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 _CAN = {
     "app": "I can't change the app or your account from the chat: look in *Settings*. I can, for example, *show my tasks*.",
+    "chat": "I can't rename or move this chat from here: open the *⋯* menu beside its title and choose *Rename*, for example.",
+    "note": "I only keep tasks: I can't take notes by themselves. You can say, for example, *add a task to buy milk* or "
+    "*add a note to task 1: no nuts*.",
+    "plan": "I can't plan or summarize for you, but I can show what there is: *what is due today*, *what is due this "
+    "week* or *sort by priority*, for example.",
+    "again": "I take back one change at a time: say *undo*, and then *undo* again for the one before it.",
     "redo": "I can only *undo* the last change, and then the one before it. What was undone you can tell me again.",
     "sort": "I can sort by number, due date or priority only: *sort by due date*, for example.",
     "except": "I can't leave some of your tasks out. Please name those you mean: *mark 1, 2 and 4 as done*, for example.",

@@ -23,11 +23,11 @@ _COMMON = words(
 _RARER = words(
     """
     accept activate adjust aerate alter amend annotate assess assign attach audit authorise authorize bleach bleed
-    boil brainstorm bundle calibrate caulk chase choose chop circulate collate compile complain conduct connect
+    boil brainstorm bundle calibrate caulk chase choose chop circulate collate combine compile complain conduct connect
     consolidate consult coordinate crochet darn decalcify decide decline decorate deep-clean degrease delegate
     descale diagnose dig dispatch dispose distribute drain duplicate dye embroider enrol enroll ensure enter escort
     establish estimate examine explore extend facetime fertilise fertilize fetch finalise finalize flatten flush
-    forward freeze furnish gather graze grease greet grout hide hoe hoover implement improve inflate inform inspect
+    forward freeze furnish gather graze grease greet grout hide hoe hoover implement import improve inflate inform inspect
     insulate insure invest investigate jog join jot knead knit landscape launch launder lay liaise lift listen
     locate lubricate maintain mend mentor monitor nominate notarise notarize notify obtain oversee peel photocopy
     photograph poach practise preheat prep prescribe pressure-wash prioritise procure produce promote propagate
