@@ -250,6 +250,11 @@ class Up:
         """What it and its children have written so far."""
         return self.log.read_text()
 
+    def await_started(self) -> "Up":
+        """Return once it has printed its address."""
+        eventually(lambda: "Ctrl-C" in self.output, within=60, what=f"the address in\n{self.output}")
+        return self
+
     def await_ready(self) -> "Up":
         """Return once everything works, the worker included."""
         eventually(self.is_ready, within=60, what=f"/readyz of\n{self.output}")
