@@ -14,6 +14,8 @@ from chat.models import Conversation, Message
 from chat.models.conversation import Role
 from chat.read_models import MessageOut
 
+# What Markdown takes for more than text in a heading; a # only at the end.
+_MARKS = re.compile(r"[\\`*_~\[\]<]|&(?=#?\w+;)|#(?=#*$)")
 SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant"}
 
 
@@ -63,7 +65,8 @@ def as_markdown(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
     """Write a conversation as it is now, as Markdown. Raise NotFound."""
     row, messages = _read(user_id, conversation_id)
     zone = row.user.zone
-    parts = [f"# {one_line(row.title) or 'New chat'}"]
+    title = _MARKS.sub(r"\\\g<0>", one_line(row.title))
+    parts = [f"# {title or 'New chat'}"]
     for message in messages:
         when = message.created_at.astimezone(zone)
         parts.append(f"## {SPEAKERS[Role(message.role)]}, {when:%Y-%m-%d %H:%M}\n\n{message.text}")

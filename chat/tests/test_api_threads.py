@@ -223,6 +223,11 @@ def test_a_thread_is_exported(program: Program, owner: User) -> None:
     )
     assert program("GET", f"{path}?format=pdf").status_code == 422
 
+    talk.title = r"*C* #1 in C#, <b> [x](y) & &lt; a\b"
+    talk.save()
+    heading = program("GET", f"{path}?format=markdown").content.decode().splitlines()[0]
+    assert heading == r"# \*C\* #1 in C#, \<b> \[x\](y) & \&lt; a\\b"
+
 
 def test_words_are_found(program: Program, owner: User, outsider: User) -> None:
     party, bills = conversation(owner, "Party"), conversation(owner, "Money")

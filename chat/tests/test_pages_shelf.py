@@ -161,6 +161,15 @@ def test_every_way_back_leads_back(owner_client: Client, groceries: Conversation
         assert VERBS[undo].do is not VERBS[verb].do
 
 
+@pytest.mark.parametrize(("first", "then"), [("pin", "archive"), ("archive", "pin")])
+def test_what_an_action_takes_away_comes_back_with_its_undo(
+    owner_client: Client, groceries: Conversation, first: str, then: str
+) -> None:
+    before = put_by_script(owner_client, groceries, first).json()["conversation"]
+    undo = put_by_script(owner_client, groceries, then).json()["undo"]
+    assert put_by_script(owner_client, groceries, undo).json()["conversation"] == before
+
+
 def test_refusals_are_told_to_scripts_and_to_readers(
     owner_client: Client, groceries: Conversation, session_file: Path
 ) -> None:

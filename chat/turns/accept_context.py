@@ -107,7 +107,7 @@ class AcceptContext:
         if self.first_of_minute is not None:
             limit = settings.MESSAGES_PER_MINUTE
             wait = int((self.first_of_minute + MINUTE - self.now).total_seconds()) + 1
-            detail = f"That is more than {limit} messages a minute; please wait {wait} seconds."
+            detail = f"That is more than {limit} messages a minute; please wait {wait} second{'s' * (wait != 1)}."
             raise RateLimited(detail, retry_after=wait)
         if settings.TOKENS_PER_DAY is not None:
             self._check_tokens(settings.TOKENS_PER_DAY)

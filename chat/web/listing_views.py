@@ -61,6 +61,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     try:
         if verb is None:
             raise BadInput("That cannot be done with a chat.")
+        undo = verb.undo and _undo(request, conversation_id, verb)
         title = {"title": request.POST.get("title", "")} if verb.takes_title else {}
         done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
     except ThreadkeeperError as error:
@@ -68,7 +69,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     said = verb.said.format(done.title or "New chat")
     if for_script:
         line = done.as_json() if isinstance(done, ConversationOut) else None
-        return JsonResponse({"conversation": line, "said": said, "undo": verb.undo})
+        return JsonResponse({"conversation": line, "said": said, "undo": undo})
     messages.success(request, said)
     return HttpResponseRedirect(_back(request))
 
@@ -177,6 +178,16 @@ def _back(request: HttpRequest) -> str:
     page = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
     return page if ours else reverse("trash")
+
+
+def _undo(request: PersonRequest, conversation_id: uuid.UUID, verb: Verb) -> str:
+    """Return the action that undoes one: archiving removes a pin, and pinning takes out of the archive."""
+    line = listing.find(request.user, conversation_id)
+    if line and verb is VERBS["archive"] and line.pinned:
+        return "pin"
+    if line and verb is VERBS["pin"] and line.archived:
+        return "archive"
+    return verb.undo
 
 
 def _line(request: PersonRequest, conversation_id: uuid.UUID) -> ConversationOut:

@@ -4,12 +4,13 @@
 import { question } from "./approval.js";
 import { Composer } from "./composer.js";
 import { ConversationList, setUpSearch } from "./conversations.js";
-import { agrees, DecisionDialog } from "./decision.js";
+import { agrees, DecisionDialog, refuses } from "./decision.js";
 import { byId } from "./dom.js";
 import { setUpDrawers } from "./drawers.js";
 import { ModelChoice } from "./model.js";
 import { More } from "./more.js";
 import { Draft, forget, newConversationId, Outbox } from "./outbox.js";
+import { Resends } from "./resends.js";
 import { StickyScroll } from "./scroll.js";
 import { Shelf } from "./shelf.js";
 import { Connection } from "./socket.js";
@@ -39,6 +40,7 @@ class ChatPage {
     this.zone = byId("chat").dataset.timeZone ?? "UTC";
     this.outbox = new Outbox(this.state.conversation_id);
     this.outbox.settle(this.state.turns);
+    this.resends = new Resends(this.outbox, { send: (item) => void this.connection?.send(frameOf(item)), draw: () => this.draw() });
     /** @type {Set<string>} the calls about which a decision is on its way */
     this.deciding = new Set();
     this.online = false;
@@ -47,7 +49,8 @@ class ChatPage {
     this.title = "";
     /** @type {Promise<boolean> | null} */
     this.loadingEarlier = null;
-    this.refreshing = false;
+    /** @type {Promise<void> | null} */
+    this.refreshing = null;
     /** How many open tasks are asked for; 0 leaves that to the server. */
     this.openTasks = Number(new URLSearchParams(location.search).get("tasks")) || 0;
     this.build();
@@ -61,7 +64,9 @@ class ChatPage {
       revision: () => this.state.tasks_revision,
       signedOut: () => this.showTrouble("signed out"),
     });
-    this.tasks = new TaskPanel({ edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw() });
+    this.tasks = new TaskPanel({
+      edits, zone, more: () => this.showMoreTasks(), draw: () => this.draw(), draft: (name) => new Draft(`task:${name}`),
+    });
     this.conversations = new ConversationList(zone);
     this.shelf = new Shelf({
       changed: (conversation) => this.frame({ type: "conversation.updated", conversation }),
@@ -80,7 +85,7 @@ class ChatPage {
       retry: (turnId) => this.retry(turnId),
       decide: (turnId, callId, approve) => this.decide(turnId, callId, approve),
       save: (messageId, text) => this.save(messageId, text),
-      resend: (item) => void this.mayDecline("send", () => this.resend(item)),
+      resend: (item) => void this.mayDecline("send", () => this.resend(item), { decides: item.edit_of === null }),
       edit: (item) => this.edit(item),
       discard: (item) => this.discard(item),
       rescue: (lost) => this.rescue(lost),
@@ -176,28 +181,30 @@ class ChatPage {
   }
 
   /**
-   * Send a message; return whether it is sent, or was an approval.
+   * Send a message; return whether it is sent, or was a decision.
    * @param {string} text
    */
   async send(text) {
-    const answer = await this.mayDecline("send", () => this.deliver(text), text);
-    return answer === "decline" || (answer === "approve" && agrees(text));
+    const answer = await this.mayDecline("send", () => this.deliver(text), { text, decides: true });
+    return answer === "decline" || (answer === "approve" && agrees(text)) || (answer === "decline only" && refuses(text));
   }
 
   /**
    * Do what declines that which waits for a decision; where something does, ask first.
    * @param {string} verb
    * @param {() => void} act
-   * @param {string} [text]   what would be sent, which may be an answer
+   * @param {{text?: string, decides?: boolean}} [how]   what would be sent, which may be an answer; and whether to decline by a
+   *   decision first, so that the assistant replies to it. What replaces the turn that waits ends it instead.
    * @returns {Promise<import("./decision.js").Answer>}   `decline` where it is done
    */
-  async mayDecline(verb, act, text = "") {
+  async mayDecline(verb, act, { text = "", decides = false } = {}) {
     const awaited = this.awaited();
-    const how = { verb, agreed: agrees(text) };
-    const answer = awaited.length === 0 || !this.decision ? "decline" : await this.decision.ask(this.questions(), how);
+    const answer = awaited.length === 0 || !this.decision ? "decline" : await this.decision.ask(this.questions(), { verb, text });
+    const isDecision = answer === "approve" || answer === "decline only" || (answer === "decline" && decides);
+    const decided = isDecision ? awaited.map(({ turn, call }) => this.decide(turn, call.call_id, answer === "approve")) : [];
     if (answer === "decline") act();
-    const decided = answer === "approve" && awaited.map(({ turn, call }) => this.decide(turn, call.call_id, true));
-    return decided && !decided.every(Boolean) ? "cancel" : answer;
+    else if (!decided.every(Boolean)) return "cancel";
+    return answer;
   }
 
   /** The calls that wait for a decision, but for those about which one is on its way. */
@@ -214,8 +221,7 @@ class ChatPage {
 
   /** @param {string} text */
   deliver(text) {
-    const item = this.outbox.add({ text, ...this.model?.chosen });
-    this.connection?.send(frameOf(item));
+    this.resends.send(this.outbox.add({ text, ...this.model?.chosen }));
     this.scroll?.follow();
     this.composer?.focus();
     this.draw();
@@ -225,6 +231,8 @@ class ChatPage {
   async showMoreTasks() {
     const before = this.state.tasks.length;
     this.openTasks = wanted(this.state.tasks.filter((task) => !task.is_completed).length);
+    // A request that is under way asked for fewer.
+    await this.refreshing;
     await this.refresh();
     return this.state.tasks.length > before;
   }
@@ -246,7 +254,7 @@ class ChatPage {
   async save(messageId, text) {
     const answer = await this.mayDecline("send", () => {
       for (const item of this.outbox.items) if (item.edit_of === messageId) this.outbox.remove(item.client_id);
-      this.connection?.send(frameOf(this.outbox.add({ text, edit_of: messageId })));
+      this.resends.send(this.outbox.add({ text, edit_of: messageId }));
       if (HOVERS.matches) this.composer?.focus();
       this.draw();
     });
@@ -270,7 +278,7 @@ class ChatPage {
   resend(item) {
     if (!this.outbox.items.some((other) => other.client_id === item.client_id)) return;
     this.outbox.refuse(item.client_id, null);
-    this.connection?.send(frameOf(item));
+    this.resends.send(item);
     this.draw();
   }
 
@@ -278,6 +286,7 @@ class ChatPage {
   edit(item) {
     if (item.edit_of !== null && this.transcript?.open(item.edit_of, item.text ?? "")) return;
     this.outbox.remove(item.client_id);
+    this.resends.go();
     this.composer?.add(item.text ?? "");
     this.composer?.focus();
     this.draw();
@@ -295,6 +304,7 @@ class ChatPage {
   /** @param {import("./outbox.js").Unsent} item */
   discard(item) {
     this.outbox.remove(item.client_id);
+    this.resends.go();
     this.composer?.focus();
     this.draw();
   }
@@ -337,36 +347,44 @@ class ChatPage {
       }
     }
     for (const item of this.outbox.items) {
-      if (!item.refused) this.connection?.send(frameOf(item));
+      if (!item.refused && !item.held) this.connection?.send(frameOf(item));
     }
+    this.resends.connected();
     // Whatever else changed meanwhile, the list of tasks and that of chats among it.
     if (this.wasOnline || performance.now() > LATE) void this.refresh();
     this.wasOnline = true;
   }
 
   /** Ask for the whole state again. */
-  async refresh() {
-    if (this.refreshing) return;
-    this.refreshing = true;
+  refresh() {
+    this.refreshing ??= this.fetchState().then((again) => {
+      this.refreshing = null;
+      if (again) void this.refresh();
+    });
+    return this.refreshing;
+  }
+
+  /** Take over the whole state from the server; return whether it is already old. */
+  async fetchState() {
     const asked = asking(this.state);
     this.state = asked;
     try {
       const answer = await fetch(this.statePath(asked), { headers: { accept: "application/json" } });
-      if (answer.redirected) return this.showTrouble("signed out");
-      if (answer.status === 404) return this.frame({ type: "conversation.deleted", id: asked.conversation_id });
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      if (answer.redirected) this.showTrouble("signed out");
+      else if (answer.status === 404) this.frame({ type: "conversation.deleted", id: asked.conversation_id });
+      else if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      if (answer.redirected || !answer.ok) return false;
       const data = await answer.json();
       this.state = refresh(this.state, data, asked);
       this.outbox.settle(this.state.turns);
+      this.resends.go();
       this.draw();
-      this.refreshing = false;
-      if (this.state.stale) void this.refresh();
+      return this.state.stale;
     } catch {
       // The network is gone again, or the server is busy: the page stays as it is until it can be asked.
       this.state = { ...this.state, stale: true };
       setTimeout(() => this.online && this.state.stale && this.refresh(), REFRESH_AGAIN);
-    } finally {
-      this.refreshing = false;
+      return false;
     }
   }
 
@@ -385,6 +403,7 @@ class ChatPage {
   accepted(frame) {
     const own = this.outbox.items.some((item) => item.client_id === frame.client_id);
     this.outbox.remove(frame.client_id);
+    this.resends.go();
     // What took another's place stands at the end now.
     if (own && frame.turn.replaces) this.scroll?.follow();
     const path = `/c/${this.state.conversation_id}/`;
@@ -407,10 +426,11 @@ class ChatPage {
       this.outbox.remove(client_id);
       this.warn(detail);
     } else {
-      this.outbox.refuse(client_id, detail);
-      byId("announcer").textContent = detail;
+      if (!this.resends.first) byId("announcer").textContent = detail;
+      if (item && retry_after) this.resends.hold(item, detail, retry_after);
+      else this.outbox.refuse(client_id, detail);
+      this.resends.go();
     }
-    if (code === "rate_limited" && retry_after && item) setTimeout(() => this.resend(item), retry_after * 1000);
     this.draw();
   }
 
@@ -503,7 +523,8 @@ class ChatPage {
 
   render() {
     const { state } = this;
-    this.transcript?.show(state, { outbox: this.outbox.items, online: this.online, deciding: this.deciding });
+    const held = (/** @type {import("./outbox.js").Unsent} */ item) => this.resends.stateOf(item);
+    this.transcript?.show(state, { outbox: this.outbox.items, held, online: this.online, deciding: this.deciding });
     this.tasks?.show(state);
     this.earlier?.show(state.earlier !== null);
     this.conversations?.show(state.conversations, state.conversation_id);

@@ -6,7 +6,7 @@ import { byId, h } from "./dom.js";
 
 /**
  * @typedef {import("./approval.js").Question} Question
- * @typedef {"approve" | "decline" | "cancel"} Answer   `decline` sends
+ * @typedef {"approve" | "decline" | "decline only" | "cancel"} Answer   `decline` sends
  */
 
 const AGREES = new RegExp(
@@ -19,9 +19,26 @@ const AGREES = new RegExp(
  * @param {string} text
  */
 export function agrees(text) {
-  const plain = text.toLowerCase().replace(/’/g, "'").replace(/[\s,.!;:]+/g, " ").trim();
+  const plain = plainly(text);
   return plain !== "please" && AGREES.test(plain);
 }
+
+const REFUSES = new RegExp(
+  "^(?:(?:no|nope|nah|no way|never mind|nevermind|do not|don'?t|don'?t do (?:it|that)|do not do (?:it|that)|declined?|den(?:y|ied)|refused?|cancel(?: (?:it|that))?"
+  + "|keep (?:it|them)(?: all)?|leave (?:it|them)|better not|rather not|not now|please|thanks|thank you|n|👎)(?: |$))+$",
+);
+
+/**
+ * Return whether a message only refuses what is asked.
+ * @param {string} text
+ */
+export function refuses(text) {
+  const plain = plainly(text);
+  return !/^(?:please|thanks|thank you| )+$/.test(plain) && REFUSES.test(plain);
+}
+
+/** @param {string} text */
+const plainly = (text) => text.toLowerCase().replace(/’/g, "'").replace(/[\s,.!;:]+/g, " ").trim();
 
 export class DecisionDialog {
   /** @param {string} zone */
@@ -35,13 +52,13 @@ export class DecisionDialog {
   }
 
   /**
-   * Ask what is to become of the questions that wait. Where the person has agreed in words, approving comes first, else
+   * Ask what is to become of the questions that wait. Where the person has answered in words, that answer comes first, else
    * what changes nothing.
    * @param {Question[]} questions
-   * @param {{verb: string, agreed: boolean}} how   the verb of what would decline them
+   * @param {{verb: string, text: string}} how   the verb of what would decline them, and what would be sent
    * @returns {Promise<Answer>}
    */
-  ask(questions, { verb, agreed }) {
+  ask(questions, { verb, text }) {
     if (this.element.open) return Promise.resolve("cancel");
     this.asked = JSON.stringify(questions);
     const [one] = questions;
@@ -50,14 +67,17 @@ export class DecisionDialog {
     const button = (/** @type {Answer} */ answer, /** @type {string} */ label, kind = "") =>
       h("button", { type: "button", class: `button ${kind}`, onclick: () => this.element.close(answer) }, label);
     const approve = button("approve", single ? one.approve : "Approve all", look);
-    const decline = button("decline", `${single ? one.decline : "Decline all"} and ${verb}`);
+    const no = single ? one.decline : "Decline all";
+    const decline = button("decline", `${no} and ${verb}`);
     const cancel = button("cancel", "Cancel");
-    byId("decision-text").textContent = agreed
+    const answered = agrees(text) || refuses(text);
+    byId("decision-text").textContent = answered
       ? "Is this your decision?"
       : `The assistant is waiting for ${single ? "your decision" : `${questions.length} decisions`}. If you ${verb} now, that counts as a no.`;
     byId("decision-about").replaceChildren(...questions.map((question) =>
       h("div", { class: "approval__about" }, h("p", { class: "approval__title" }, question.text), aboutOf(question, this.zone))));
-    byId("decision-buttons").replaceChildren(...(agreed ? [approve, decline, cancel] : [cancel, decline, approve]));
+    byId("decision-buttons").replaceChildren(...(agrees(text) ? [approve, decline, cancel]
+      : answered ? [button("decline only", no), cancel, approve] : [cancel, decline, approve]));
     this.element.returnValue = "cancel";
     this.element.showModal();
     /** @type {HTMLElement} */ (byId("decision-buttons").firstElementChild).focus();
@@ -65,11 +85,18 @@ export class DecisionDialog {
   }
 
   /**
-   * Close where other questions wait by now: what was shown is not what would be decided.
+   * Offer no answer where other questions wait by now: what was shown is not what would be decided.
    * @param {Question[]} questions
    */
   show(questions) {
-    if (this.element.open && JSON.stringify(questions) !== this.asked) this.element.close("cancel");
+    if (!this.element.open || this.asked === "" || JSON.stringify(questions) === this.asked) return;
+    this.asked = "";
+    byId("decision-text").textContent = questions.length === 0
+      ? "This was decided meanwhile, perhaps in another tab. Nothing was sent from here."
+      : "The question has changed meanwhile. Nothing was sent from here.";
+    const close = h("button", { type: "button", class: "button button--primary", onclick: () => this.element.close("cancel") }, "Close");
+    byId("decision-buttons").replaceChildren(close);
+    close.focus();
   }
 
   closed() {

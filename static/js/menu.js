@@ -58,7 +58,13 @@ export function setUpMenus() {
     closeMenus(opened);
     opened.lastElementChild?.scrollIntoView({ block: "nearest" });
   }, true);
-  document.addEventListener("click", (event) => closeMenus(/** @type {Element} */ (event.target).closest(".menu")));
+  document.addEventListener("click", ({ target }) => {
+    const menu = /** @type {Element} */ (target).closest(".menu");
+    // A download leaves the page as it is.
+    const isDone = /** @type {Element} */ (target).closest(".menu [download]") !== null;
+    closeMenus(isDone ? null : menu);
+    if (isDone) /** @type {HTMLElement} */ (menu?.firstElementChild).focus();
+  });
   document.addEventListener("focusin", (event) => closeMenus(/** @type {Element} */ (event.target).closest(".menu")));
   // Before the drawers hear of it: Escape closes the menu, not what it is in.
   document.addEventListener("keydown", (event) => {

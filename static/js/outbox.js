@@ -12,6 +12,7 @@
  * @property {string | null} retry_of  the turn that is to be tried again
  * @property {string} [model]          that answers in a chat which the message begins
  * @property {string | null} refused   why the server did not take it
+ * @property {boolean} [held]         the server takes it later: see resends.js
  */
 
 // Of one person: whoever signs in next in this tab sees nothing of it, and sends nothing of it.
@@ -97,7 +98,20 @@ export class Outbox {
    * @param {string | null} why
    */
   refuse(clientId, why) {
-    this.set(this.items.map((item) => (item.client_id === clientId ? { ...item, refused: why } : item)));
+    this.change(clientId, { refused: why, held: false });
+  }
+
+  /** Keep an item until the server takes it. @param {string} clientId */
+  hold(clientId) {
+    this.change(clientId, { refused: null, held: true });
+  }
+
+  /**
+   * @param {string} clientId
+   * @param {Partial<Unsent>} fields
+   */
+  change(clientId, fields) {
+    this.set(this.items.map((item) => (item.client_id === clientId ? { ...item, ...fields } : item)));
   }
 
   /** Forget what the history already holds. @param {import("./turn.js").Turn[]} turns */
@@ -114,7 +128,7 @@ export class Outbox {
   }
 }
 
-/** What stands in the composer, one draft a conversation. */
+/** What is being written: in the composer, one draft a conversation, and in the task list. */
 export class Draft {
   /** @param {string} key */
   constructor(key) {

@@ -8,6 +8,7 @@ import { dueLabel, isOverdue } from "./time.js";
  * @typedef {import("./state.js").Task} Task
  * @typedef {import("./taskedits.js").TaskEdits} TaskEdits
  * @typedef {{title: string, description: string, due: string | null, priority: string}} Fields   of a task, as they can be changed
+ * @typedef {{text: string}} Draft   outlives the page
  */
 
 const PRIORITIES = ["low", "normal", "high"];
@@ -17,9 +18,11 @@ export class TaskRow {
   /**
    * @param {TaskEdits | null} edits   null where nothing can be changed
    * @param {() => void} closed   is called once nothing is written here any more
+   * @param {Draft} [draft]   keeps what is written
    */
-  constructor(edits, closed) {
+  constructor(edits, closed, draft = { text: "" }) {
     this.edits = edits;
+    this.draft = draft;
     this.closed = closed;
     this.content = "";
     this.drawn = "";
@@ -81,9 +84,23 @@ export class TaskRow {
   }
 
   open() {
+    this.openForm();
+    this.form?.title.focus();
+  }
+
+  /** Open the form again in which something was written before the page was left. */
+  restore() {
+    if (this.draft.text === "") return;
+    const { before, typed } = JSON.parse(this.draft.text);
+    this.openForm();
+    this.form?.restore(before, typed);
+    this.form?.follow(this.task, false);
+  }
+
+  openForm() {
     const { edits, task } = this;
     if (edits === null) return;
-    this.form = new TaskForm(task, {
+    const form = new TaskForm(task, {
       save: (fields) => edits.change(this.task, fields),
       add: (fields) => edits.add(fields),
       remove: () => {
@@ -92,13 +109,17 @@ export class TaskRow {
       },
       close: () => this.close(),
     });
-    this.element.replaceChildren(this.form.element);
-    this.form.title.focus();
+    this.form = form;
+    form.element.addEventListener("input", () => {
+      this.draft.text = form.isTouched ? JSON.stringify({ before: form.before, typed: form.typed }) : "";
+    });
+    this.element.replaceChildren(form.element);
   }
 
   close() {
     const hadFocus = this.element.contains(document.activeElement);
     this.form = null;
+    this.draft.text = "";
     this.element.replaceChildren(this.tick, this.main, this.pencil);
     if (hadFocus || document.activeElement === document.body) this.pencil.focus({ preventScroll: true });
     this.closed();
@@ -158,6 +179,15 @@ class TaskForm {
 
   get isTouched() {
     return Object.keys(this.changes).length > 0 || (this.date.value === "" && this.time.value !== "");
+  }
+
+  /**
+   * @param {Fields} before   what the task was when the person began to change it
+   * @param {Fields} typed
+   */
+  restore(before, typed) {
+    this.before = before;
+    this.put(typed);
   }
 
   /** @param {Partial<Fields>} fields */

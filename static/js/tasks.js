@@ -10,6 +10,7 @@ import { wallClock } from "./time.js";
 /**
  * @typedef {import("./state.js").Task} Task
  * @typedef {import("./taskedits.js").TaskEdits} TaskEdits
+ * @typedef {import("./taskrow.js").Draft} Draft
  */
 
 // How long rows keep their place after the pointer has moved over them, or one was changed.
@@ -64,8 +65,9 @@ export function rows(kept, tasks) {
 
 export class TaskPanel {
   /**
-   * @param {{edits: TaskEdits | null, zone: string, more?: () => Promise<boolean>, draw?: () => void}} actions   `edits` is
-   *   null where nothing can be changed; `more` loads more open tasks, else the link is followed
+   * @param {{edits: TaskEdits | null, zone: string, more?: () => Promise<boolean>, draw?: () => void, draft?: (name: string) => Draft}}
+   *   actions   `edits` is null where nothing can be changed; `more` loads more open tasks, else the link is followed; `draft` is
+   *   where what is written is kept
    */
   constructor(actions) {
     this.actions = actions;
@@ -97,6 +99,9 @@ export class TaskPanel {
     const form = byId("add-task");
     const field = /** @type {HTMLInputElement} */ (byId("add-task-title"));
     form.hidden = false;
+    const draft = this.actions.draft?.("new") ?? { text: "" };
+    field.value ||= draft.text;
+    field.addEventListener("input", () => (draft.text = field.value));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const title = field.value;
@@ -105,7 +110,7 @@ export class TaskPanel {
       const why = await edits.add({ title });
       field.readOnly = false;
       byId("add-task-error").textContent = why ?? "";
-      if (why === null) field.value = "";
+      if (why === null) field.value = draft.text = "";
     });
   }
 
@@ -187,9 +192,11 @@ export class TaskPanel {
    * @param {boolean} gone
    */
   item(task, now, gone) {
-    const row = this.items.get(task.task_id) ?? new TaskRow(this.actions.edits, () => this.actions.draw?.());
+    const known = this.items.get(task.task_id);
+    const row = known ?? new TaskRow(this.actions.edits, () => this.actions.draw?.(), this.actions.draft?.(task.task_id));
     this.items.set(task.task_id, row);
     row.show(task, now, !this.first, gone);
+    if (!known) row.restore();
     return row.element;
   }
 }

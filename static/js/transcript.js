@@ -16,6 +16,7 @@ import { TurnView, unsentMessage } from "./turnview.js";
  *
  * @typedef {object} Doing   what is on its way to the server
  * @property {Unsent[]} outbox
+ * @property {(item: Unsent) => string} [held]   what one waits for that the server takes later
  * @property {boolean} online
  * @property {Set<string>} deciding  the calls about which a decision was sent
  */
@@ -49,7 +50,7 @@ export class Transcript {
     });
     const prompts = new Set(state.turns.map((turn) => turn.prompt_id));
     const below = doing.outbox.filter((item) => item.text !== null && !prompts.has(item.edit_of));
-    place(this.element, [...turns, ...this.drawUnsent(below, doing.online)]);
+    place(this.element, [...turns, ...this.drawUnsent(below, doing)]);
     this.forget(new Set(state.turns.map((turn) => turn.id)));
   }
 
@@ -151,14 +152,19 @@ export class Transcript {
 
   /**
    * @param {Unsent[]} messages
-   * @param {boolean} online
+   * @param {Doing} doing
    * @returns {HTMLElement[]}
    */
-  drawUnsent(messages, online) {
+  drawUnsent(messages, { online, held }) {
     this.unsent = messages.map((item) => {
-      const key = `${item.client_id} ${item.refused} ${online}`;
+      const key = `${item.client_id} ${item.refused} ${item.held} ${online}`;
       const draw = () => h("li", { class: "turn", "data-unsent": true }, unsentMessage(item, online, this.actions));
       return this.unsent.find((drawn) => drawn.key === key) ?? { key, element: draw() };
+    });
+    // The time that is left changes every second; the buttons beside it stay.
+    messages.forEach((item, index) => {
+      const state = this.unsent[index].element.querySelector(".message__state span");
+      if (item.held && online && state) state.textContent = held?.(item) ?? state.textContent;
     });
     return this.unsent.map((drawn) => drawn.element);
   }

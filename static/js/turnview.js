@@ -208,7 +208,7 @@ export class TurnView {
    * @param {boolean} online
    */
   unsentEdit(item, online) {
-    const key = `${item.client_id} ${item.refused} ${online}`;
+    const key = `${item.client_id} ${item.refused} ${item.held} ${online}`;
     if (this.unsent?.key !== key) this.unsent = { key, element: unsentMessage(item, online, this.actions) };
     return this.unsent.element;
   }
@@ -307,14 +307,17 @@ export class TurnView {
  */
 export function unsentMessage(item, online, { resend, edit, discard }) {
   const look = item.refused ? "message--refused" : "message--waiting";
-  const state = item.refused ?? (online ? "Sending…" : "Waiting for the connection");
+  const state = item.refused ?? (!online ? "Waiting for the connection" : item.held ? "Waiting…" : "Sending…");
   const button = (/** @type {string} */ label, /** @type {(unsent: Unsent) => void} */ action) =>
     h("button", { type: "button", class: "button button--small", onclick: () => action(item) }, label);
-  const buttons = item.refused ? [button("Try again", resend), button("Edit", edit), button("Discard", discard)] : [];
+  const buttons = [
+    ...(item.refused ? [button("Try again", resend)] : []),
+    ...(item.refused || item.held ? [button("Edit", edit), button("Discard", discard)] : []),
+  ];
   return h("article", { class: `message message--user ${look}`, "data-testid": "unsent" },
     h("h2", { class: "sr-only" }, "You"),
     h("div", { class: "message__text" }, item.text),
-    h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(item.refused ? "alert" : "clock"), state), ...buttons));
+    h("div", { class: "message__foot" }, h("span", { class: "message__state" }, icon(item.refused ? "alert" : "clock"), h("span", {}, state)), ...buttons));
 }
 
 /** @param {() => void} onclick */

@@ -196,6 +196,9 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     assert len(stage.got("message.send")) == 1
     # Once it is decided, there is nothing to ask.
     decide(stage, turn, approved=False, by="somebody")
+    expect(question).to_contain_text("This was decided meanwhile, perhaps in another tab.")
+    expect(choices(page)).to_have_text(["Close"])
+    page.keyboard.press("Enter")
     expect(question).to_be_hidden()
     composer.press("Enter")
     eventually(lambda: stage.got("message.send")[1:])
@@ -214,6 +217,22 @@ def test_a_message_that_agrees_approves(stage: Stage) -> None:
     page.keyboard.press("Enter")
     assert stage.wait_for("approval.decide") == {
         "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": True,
+    }  # fmt: skip
+    expect(composer).to_have_value("")
+    assert len(stage.got("message.send")) == 1
+
+
+def test_a_message_that_refuses_declines(stage: Stage) -> None:
+    turn = ask(stage, [1, 2])
+    page = stage.page
+    composer = page.get_by_test_id("composer")
+    composer.fill("No, thanks")
+    composer.press("Enter")
+    expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
+    expect(choices(page)).to_have_text(["Keep them", "Cancel", "Delete them"])
+    page.keyboard.press("Enter")
+    assert stage.wait_for("approval.decide") == {
+        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": False,
     }  # fmt: skip
     expect(composer).to_have_value("")
     assert len(stage.got("message.send")) == 1
@@ -422,7 +441,7 @@ def test_a_question_outlives_a_reload_and_the_server(person: Person) -> None:
     person.faults[:] = [fault for fault in person.faults if "ERR_CONNECTION_REFUSED" not in fault]
 
 
-def test_a_new_message_makes_the_question_needless(person: Person) -> None:
+def test_who_declines_by_a_message_gets_both_replies(person: Person) -> None:
     page = asks(person)
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
@@ -432,8 +451,8 @@ def test_a_new_message_makes_the_question_needless(person: Person) -> None:
     for tab in (page, other):
         expect(tasks_of(tab)).to_have_text(["Buy milk", "Call Mum", "Water the plants", "Feed the cat"])
         expect(tab.get_by_test_id("approval")).to_have_count(0)
-        expect(tab.get_by_text("Not done: you did not decide")).to_be_visible()
-        expect(replies(tab)).to_have_count(2)
+        expect(tab.get_by_text("Declined: delete 2 tasks")).to_be_visible()
+        expect(replies(tab)).to_have_count(3)
     assert_same(page, other)
     assert_same_after_a_reload(page)
 

@@ -343,3 +343,36 @@ def test_a_table_that_streams_is_added_to(stage: Stage) -> None:
     stage.write(turn, "\nDone", at=len(text) + 30)
     expect(reply(page)).to_contain_text("Done")
     expect(cells).to_have_count(6)
+
+
+def sent_from(stage: Stage, start: int) -> list[dict[str, Any]]:
+    frames: list[dict[str, Any]] = eventually(lambda: stage.got("message.send")[start:], what=f"message {start}")
+    return frames
+
+
+def test_what_is_refused_for_a_time_is_sent_in_order(stage: Stage) -> None:
+    page = stage.page
+    frames = [stage.say(f"number {number}") for number in range(3)]
+    for frame in (frames[0], frames[2], frames[1]):
+        stage.send(
+            {
+                "type": "error",
+                "client_id": frame["client_id"],
+                "code": "rate_limited",
+                "detail": "That is too much; please wait.",
+                "retry_after": 4,
+            }
+        )
+    unsent = page.get_by_test_id("unsent")
+    expect(unsent.first).to_contain_text(re.compile(r"That is too much\. It is sent in \d seconds?\."))
+    expect(unsent.last).to_contain_text("Waiting…")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_test_id("composer").fill("number 3")
+    page.get_by_test_id("composer").press("Enter")
+    expect(unsent).to_have_count(4)
+    for number in range(4):
+        expect(unsent).to_have_count(4 - number)
+        (frame,) = sent_from(stage, 3 + number)
+        assert frame["text"] == f"number {number}"
+        stage.finish(stage.accept(frame), "Yes.")
+    expect(unsent).to_have_count(0)

@@ -76,6 +76,10 @@ def test_a_chat_goes_to_the_trash_and_comes_back(person: Person) -> None:
     other = person.page(page.url.removeprefix(person.site.url))
     expect_state(other, "online")
 
+    with page.expect_download():
+        menu_of(page, "buy milk").get_by_role("link", name="Export as Markdown").click()
+    expect(page.locator(".menu[open]")).to_have_count(0)
+
     choose(page, "buy milk", "Archive")
     expect(links(page)).to_have_text(["Add a task to call Mum"])
     page.get_by_test_id("toast").get_by_role("button", name="Undo").click()

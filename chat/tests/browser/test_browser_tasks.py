@@ -1,8 +1,11 @@
 """The task list beside the chat: bounded, whole on request, and the same in every tab."""
 
+import re
+
 from playwright.sync_api import Locator, Page, Route, expect
 
 from chat.tests.browser.conftest import Person, expect_state, say
+from config.tests.support import eventually
 
 
 def fill(person: Person, count: int) -> None:
@@ -29,17 +32,36 @@ def test_a_long_list_begins_with_100_and_goes_on_while_scrolling(person: Person)
     expect(page.locator("#task-count")).to_have_text("302")
     expect(page.locator("#more-tasks")).to_contain_text("202 more to do")
 
-    page.get_by_role("link", name="Show more").click()
+    # A click that scrolls the link into view would load more by that, too.
+    page.get_by_role("link", name="Show more").dispatch_event("click")
     expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(200)
     page.locator("#task-panel").hover()
-    for count in (300, 302):
+
+    def scrolled_through() -> bool:
         page.mouse.wheel(0, 100_000)
-        expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(count)
+        return tasks(page) == 302
+
+    eventually(scrolled_through, what="302 tasks")
     expect(page.locator("#more-tasks")).to_be_hidden()
 
     say(page, "delete task 7")
     expect(page.locator("#task-count")).to_have_text("301")
     assert tasks(page) == 301
+
+
+def test_more_is_loaded_although_the_page_asks_for_its_state_already(person: Person) -> None:
+    fill(person, 302)
+    page = person.chat()
+    asked: list[Route] = []
+    page.route(re.compile(r"/state/\?"), lambda route: route.continue_() if asked else asked.append(route))
+    page.evaluate(
+        "dispatchEvent(new PageTransitionEvent('pagehide'));"
+        "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+    )
+    eventually(lambda: page.evaluate("1") and asked, what="the question for the state")
+    page.get_by_role("link", name="Show more").dispatch_event("click")
+    asked[0].continue_()
+    expect(page.locator("#task-list").get_by_test_id("task")).to_have_count(200)
 
 
 def test_each_tab_applies_the_changes_of_the_others(person: Person) -> None:
@@ -190,6 +212,39 @@ def test_what_is_typed_outlives_the_deletion_of_the_task_in_another_tab(person: 
     edit(other, "Call Mum").get_by_role("button", name="Delete").click()
     form.get_by_role("button", name="Discard").click()
     expect(page.locator("#task-list .task__title")).to_have_text(["Buy oat milk"])
+
+
+def test_what_is_typed_outlives_the_page_until_it_is_saved_or_left(person: Person) -> None:
+    page = person.chat()
+    add(page, "Buy milk", "Call Mum")
+    form = edit(page, "Buy milk")
+    form.get_by_label("Title").fill("Buy oat milk")
+    form.get_by_label("Note").fill("Two litres")
+    page.get_by_label("Add a task").fill("Water the")
+    other = person.page("/")
+    expect_state(other, "online")
+    # Another tab has drafts of its own.
+    expect(other.get_by_label("Add a task")).to_have_value("")
+    theirs = edit(other, "Buy milk")
+    theirs.get_by_label("Priority").select_option("high")
+    theirs.get_by_role("button", name="Save").click()
+    expect(row(page, "Call Mum")).to_be_visible()
+    page.goto(person.url + "/")
+    expect_state(page, "online")
+    expect(page.get_by_label("Add a task")).to_have_value("Water the")
+    expect(form.get_by_label("Title")).to_have_value("Buy oat milk")
+    expect(form.get_by_label("Note")).to_have_value("Two litres")
+    expect(form.get_by_label("Priority")).to_have_value("high")
+    form.get_by_role("button", name="Save").click()
+    expect(row(page, "Buy oat milk")).to_contain_text("Two litres")
+    page.get_by_label("Add a task").press("Enter")
+    expect(row(page, "Water the")).to_be_visible()
+    edit(page, "Call Mum").get_by_label("Title").fill("Call Dad")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect_state(page, "online")
+    expect(page.get_by_label("Add a task")).to_have_value("")
+    expect(page.get_by_role("form", name="Edit task")).to_have_count(0)
 
 
 def test_what_is_typed_stays_where_the_task_moves(person: Person) -> None:

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { completed, pending } from "../../../static/js/tasks.js";
 import { ago, dueLabel, isOverdue, saidAt, wallClock } from "../../../static/js/time.js";
 import { question, standing } from "../../../static/js/approval.js";
-import { agrees } from "../../../static/js/decision.js";
+import { agrees, refuses } from "../../../static/js/decision.js";
 import { changed, sentence } from "../../../static/js/toolcalls.js";
 import { becomesEarlier, consequences, neighbours } from "../../../static/js/versions.js";
 
@@ -113,6 +113,16 @@ test("a message that only agrees is known, and nothing else", () => {
   }
   for (const text of ["", "please", "no", "yes, but not the first", "yesterday", "ok add bread", "okra", "do it tomorrow"]) {
     assert.equal(agrees(text), false, text);
+  }
+});
+
+test("a message that only refuses is known, and nothing else", () => {
+  for (const text of ["no", "No, thanks!", "nope", "don’t", "Keep them.", "please don't", "never mind", "👎"]) {
+    assert.equal(refuses(text), true, text);
+    assert.equal(agrees(text), false, text);
+  }
+  for (const text of ["", "please", "thanks", "yes", "no, only the first", "note: buy milk", "keep them and add bread", "cancel my gym"]) {
+    assert.equal(refuses(text), false, text);
   }
 });
 
