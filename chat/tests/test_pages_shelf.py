@@ -319,9 +319,9 @@ def test_the_trash_is_emptied_after_a_question(
 def test_settings_say_how_long_what_is_kept(owner_client: Client, settings: Settings) -> None:
     settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS = 5, 44
     shown = text(owner_client, "/settings/")
-    assert "After 5 days without a word the assistant lays its memory" in shown
-    assert "After 44 days without a word a chat goes to the trash" in shown
-    assert "After 30 more days in the trash it is deleted for good" in shown
+    assert "After 5 days without a message, the assistant’s memory of a chat is cleared" in shown
+    assert "After 44 days without a message, a chat moves to the trash" in shown
+    assert "After 30 more days in the trash, it is permanently deleted" in shown
     page = owner_client.get("/settings/").content.decode()
     assert 'href="/trash/"' in page and 'href="/archive/"' in page
 
