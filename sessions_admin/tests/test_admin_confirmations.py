@@ -47,7 +47,7 @@ def test_pruning_says_how_many_items_go_and_stay(
 
     assert "owner@example.com 7 3 4 items removed, 3 kept" in page
     assert "owner@example.com 2 2 No change" in page
-    assert "4 items will go" in page
+    assert "4 items will be removed" in page
 
 
 @pytest.mark.parametrize("verb", ["clear", "expire"])
