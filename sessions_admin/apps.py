@@ -4,7 +4,7 @@ from django.contrib.admin import apps as admin_apps
 
 class SessionsAdminConfig(AppConfig):
     name = "sessions_admin"
-    verbose_name = "Care of sessions"
+    verbose_name = "Session management"
     default = True
 
 

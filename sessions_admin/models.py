@@ -100,10 +100,10 @@ class Action(models.TextChoices):
     DEACTIVATE = "deactivate"
     REACTIVATE = "reactivate"
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - a word
-    CLEANUP = "cleanup"
+    CLEANUP = "cleanup", "Clean-up"
     PREVIEW = "preview"
     STOP = "stop"
-    RECONCILE = "reconcile"
+    RECONCILE = "reconcile", "Compare"
     BACKUP = "backup"
     RESTORE = "restore"
     CONFIRM_CLOCK = "confirm_clock"

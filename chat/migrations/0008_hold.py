@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='agentsession',
             name='held_until',
-            field=models.DateTimeField(blank=True, help_text='Held without an end where there is none.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Empty for a hold without an end.', null=True),
         ),
         migrations.AddField(
             model_name='agentsession',

@@ -85,7 +85,7 @@ class AgentSession(models.Model):
     gone_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     held_at = models.DateTimeField(null=True, blank=True)
-    held_until = models.DateTimeField(null=True, blank=True, help_text="Held without an end where there is none.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="Empty for a hold without an end.")
     hold_reason = models.TextField(blank=True, default="", db_default="")
 
     objects: ClassVar[AgentSessionQuerySet] = AgentSessionQuerySet.as_manager()  # type: ignore[assignment]

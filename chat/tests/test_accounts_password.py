@@ -155,7 +155,7 @@ def test_a_reset_ends_all_logins_and_all_tokens(
     PER_ACCOUNT.count(owner.email)
     ask(client, owner.email)
     page = client.get(link_in(mailoutbox[0]), follow=True)
-    assert "revokes all tokens" in page.content.decode()
+    assert "all your tokens are revoked" in page.content.decode()
     form = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
     assert client.post(page.redirect_chain[-1][0], form).status_code == 302
     assert owner_client.get("/").status_code == 302

@@ -66,6 +66,12 @@ def test_a_time_zone_has_its_old_names_too(owner: User, owner_client: Client) ->
     assert '<option value="US/Eastern" selected>' in owner_client.get(URL).content.decode()
 
 
+def test_the_list_of_time_zones_has_no_aliases_but_names_of_places(owner_client: Client) -> None:
+    page = owner_client.get(URL).content.decode()
+    assert '<option value="America/New_York">America/New York</option>' in page
+    assert "Asia/Kolkata" in page and "Asia/Calcutta" not in page and "Europe/Belfast" not in page
+
+
 def test_a_time_zone_that_nobody_knows_is_refused(owner: User, owner_client: Client) -> None:
     assert owner_client.post(URL, {"form": "time_zone", "time_zone": "Mars/Olympus"}).status_code == 422
     owner.refresh_from_db()
@@ -103,13 +109,13 @@ def test_with_mail_a_change_of_address_is_confirmed_and_does_not_tell_who_has_an
 ) -> None:
     settings.EMAIL_URL = "console://"
     pages = [owner_client.post(URL, new_email(email), follow=True) for email in ("new@example.com", outsider.email)]
-    assert all("Look in the mailbox of the new address" in page.content.decode() for page in pages)
+    assert all("We have sent a link to your new address" in page.content.decode() for page in pages)
     wait_for_mail()
     by_address = {mail.to[0]: mail for mail in mailoutbox}
     assert by_address[outsider.email].subject == "Your Threadkeeper account"
     link = link_in(by_address["new@example.com"])
     assert outsider_client.post(link).status_code == 404
-    assert "Use this address" in owner_client.get(link).content.decode()
+    assert "Confirm this address" in owner_client.get(link).content.decode()
     owner.refresh_from_db()
     assert owner.email == "owner@example.com"
     owner_client.post(link)

@@ -131,7 +131,7 @@ def test_the_password_is_stored_as_a_hash(client: Client) -> None:
 def test_a_form_of_another_site_is_refused(owner: User) -> None:
     answer = Client(enforce_csrf_checks=True).post(URL, form())
     assert answer.status_code == 403
-    assert "That is not allowed" in answer.content.decode()
+    assert "Access denied" in answer.content.decode()
 
 
 def test_the_page_asks_the_database_for_nothing(
@@ -157,7 +157,7 @@ def visible(answer: Any) -> tuple[int, str]:
 def test_with_mail_every_address_is_answered_alike(client: Client, owner: User, mailoutbox: list[EmailMessage]) -> None:
     pages = [visible(client.post(URL, form(email=email))) for email in ("Owner@example.com", "new@example.com")]
     assert pages[0] == pages[1]
-    assert "Look in your mailbox" in pages[0][1]
+    assert "Check your e-mail" in pages[0][1]
     for email in (owner.email, "other@example.com"):
         body = json.dumps({"email": email, "password": PASSWORD})
         answer = client.post("/api/auth/register", body, content_type="application/json")
@@ -167,8 +167,8 @@ def test_with_mail_every_address_is_answered_alike(client: Client, owner: User, 
     subjects = {mail.to[0]: mail.subject for mail in mailoutbox}
     assert subjects == {  # and one mail each: the owner's mailbox is not flooded
         "owner@example.com": "Your Threadkeeper account",
-        "new@example.com": "Make your Threadkeeper account",
-        "other@example.com": "Make your Threadkeeper account",
+        "new@example.com": "Create your Threadkeeper account",
+        "other@example.com": "Create your Threadkeeper account",
     }
     assert len(mailoutbox) == 3
 

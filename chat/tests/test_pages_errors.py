@@ -9,7 +9,7 @@ from django.test import Client
 def test_a_page_that_does_not_exist(client: Client) -> None:
     answer = client.get("/no/such/page/")
     assert answer.status_code == 404
-    assert "There is nothing here" in answer.content.decode()
+    assert "Page not found" in answer.content.decode()
 
 
 @pytest.mark.django_db
@@ -20,7 +20,7 @@ def test_a_page_that_breaks_says_no_more_than_that(client: Client, monkeypatch: 
     answer = client.post("/accounts/signup/", fields)
     assert answer.status_code == 500
     text = answer.content.decode()
-    assert "Something broke on our side" in text
+    assert "Something went wrong" in text
     assert "ZeroDivisionError" not in text
 
 

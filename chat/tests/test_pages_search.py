@@ -56,7 +56,7 @@ def test_all_that_is_found_is_reached_a_page_at_a_time(owner: User, owner_client
 
 
 def test_nothing_found_and_a_query_that_cannot_be_used_are_said(owner_client: Client, client: Client) -> None:
-    assert "No chat has these words." in owner_client.get("/search/?q=milk").content.decode()
+    assert "No chats found." in owner_client.get("/search/?q=milk").content.decode()
     long = owner_client.get("/search/", {"q": "x" * 201})
     assert (long.status_code, "at most 200 characters" in long.content.decode()) == (400, True)
     assert owner_client.get("/search/?q=a&after=x").status_code == 400

@@ -248,17 +248,17 @@ def test_an_archived_chat_says_so(owner_client: Client, groceries: Conversation)
 def test_a_chat_that_goes_soon_says_so(owner_client: Client, groceries: Conversation, days: float, told: bool) -> None:
     silent_for(groceries, days)
     on = timezone.now() + timedelta(days=30 - days)
-    said = f"This chat goes to the trash on {on.day} {on:%B} Keep this chat"
+    said = f"This chat moves to the trash on {on.day} {on:%B} Keep this chat"
     assert strip(owner_client, f"/c/{groceries.pk}/") == (said if told else "")
-    assert strip(owner_client, "/") == ("1 chat goes to the trash within a week Look at it" if told else "")
+    assert strip(owner_client, "/") == ("1 chat will move to the trash within a week View it" if told else "")
     put(owner_client, groceries, "keep")
     assert strip(owner_client, f"/c/{groceries.pk}/") == strip(owner_client, "/") == ""
 
 
 def test_where_the_clean_up_is_late_no_day_that_is_over_is_named(owner_client: Client, groceries: Conversation) -> None:
     silent_for(groceries, 31)
-    assert strip(owner_client, f"/c/{groceries.pk}/").startswith("This chat goes to the trash any time now")
-    assert "goes to the trash any time now" in text(owner_client, "/trash/")
+    assert strip(owner_client, f"/c/{groceries.pk}/").startswith("This chat moves to the trash soon")
+    assert "moves to the trash soon" in text(owner_client, "/trash/")
 
 
 def test_what_goes_soon_is_listed_and_kept_one_by_one_or_all(
@@ -267,13 +267,13 @@ def test_what_goes_soon_is_listed_and_kept_one_by_one_or_all(
     others = [talk.conversation(owner, title) for title in ("Bills", "Plants")]
     for row in (groceries, *others):
         silent_for(row, 25)
-    assert strip(owner_client, "/") == "3 chats go to the trash within a week Look at them"
+    assert strip(owner_client, "/") == "3 chats will move to the trash within a week View them"
     assert "Keep all 3" in text(owner_client, "/trash/")
     put(owner_client, groceries, "keep", next="/trash/")
     shown = text(owner_client, "/trash/")
     assert "Keep all 2" in shown and shown.index("Kept: “Groceries”") < shown.index("Bills")
     answer = owner_client.post("/trash/keep/", follow=True)
-    assert "2 chats are kept." in answer.content.decode()
+    assert "2 chats kept." in answer.content.decode()
     assert "within a week" not in text(owner_client, "/trash/")
 
 
@@ -290,7 +290,7 @@ def test_the_trash_says_what_is_in_it_and_when_it_goes(owner_client: Client, gro
 
 
 def test_the_archive_says_what_is_in_it(owner_client: Client, groceries: Conversation) -> None:
-    assert "Nothing is archived." in text(owner_client, "/archive/")
+    assert "You have no archived chats." in text(owner_client, "/archive/")
     put(owner_client, groceries, "archive")
     assert "Groceries Last used on" in text(owner_client, "/archive/")
 
@@ -321,16 +321,16 @@ def test_the_trash_is_emptied_after_a_question(
     assert Conversation.objects.count() == 2
     hold(other)
     answer = owner_client.post("/trash/empty/", follow=True).content.decode()
-    assert "One chat is deleted for good." in answer and "what the assistant is busy with, stays." in answer
+    assert "1 chat permanently deleted." in answer and "in which the assistant is working, stay" in answer
     assert list(Conversation.objects.all()) == [other]
 
 
 def test_settings_say_how_long_what_is_kept(owner_client: Client, settings: Settings) -> None:
     settings.AGENT_SESSION_RETENTION_DAYS, settings.CONVERSATION_RETENTION_DAYS = 5, 44
     shown = text(owner_client, "/settings/")
-    assert "After 5 days without a word the assistant lays its memory" in shown
-    assert "After 44 days without a word a chat goes to the trash" in shown
-    assert "After 30 more days in the trash it is deleted for good" in shown
+    assert "After 5 days without a message, the assistant’s memory of a chat is cleared" in shown
+    assert "After 44 days without a message, a chat moves to the trash" in shown
+    assert "After 30 more days in the trash, it is permanently deleted" in shown
     page = owner_client.get("/settings/").content.decode()
     assert 'href="/trash/"' in page and 'href="/archive/"' in page
 

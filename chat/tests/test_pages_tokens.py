@@ -61,7 +61,7 @@ def test_a_revoked_token_is_told_of_as_ended(owner_client: Client, owner: User, 
     made = tokens.make(user=owner, name="My script", scopes=["tasks"])
     answer = owner_client.post(f"{PAGE}{made.token.pk}/revoke/", follow=True)
     assert "is revoked" in answer.content.decode()
-    assert "1 that has ended" in answer.content.decode()
+    assert "1 expired or revoked" in answer.content.decode()
     assert client.get(ME, headers=shown(made.key)).status_code == 401
 
 

@@ -40,9 +40,9 @@ class Verb:
 VERBS = {
     "rename": Verb(conversations.rename, "Renamed: “{}”", takes_title=True),
     "pin": Verb(conversations.pin, "Pinned: “{}”", "unpin"),
-    "unpin": Verb(conversations.unpin, "Not pinned any more: “{}”", "pin"),
+    "unpin": Verb(conversations.unpin, "Unpinned: “{}”", "pin"),
     "archive": Verb(conversations.archive, "Archived: “{}”", "unarchive"),
-    "unarchive": Verb(conversations.unarchive, "Back among your chats: “{}”", "archive"),
+    "unarchive": Verb(conversations.unarchive, "Unarchived: “{}”", "archive"),
     "trash": Verb(conversations.trash, "Moved to the trash: “{}”", "restore"),
     "restore": Verb(conversations.restore, "Restored: “{}”"),
     "keep": Verb(conversations.keep, "Kept: “{}”"),
@@ -60,7 +60,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
     for_script = request.headers.get("Accept") == JSON
     try:
         if verb is None:
-            raise BadInput("That cannot be done with a chat.")
+            raise BadInput("This action is not available for a chat.")
         undo = verb.undo and _undo(request, conversation_id, verb)
         title = {"title": request.POST.get("title", "")} if verb.takes_title else {}
         done = verb.do(user_id=request.user.pk, conversation_id=conversation_id, **title)
@@ -127,7 +127,7 @@ def keep_all(request: PersonRequest) -> HttpResponse:
     """Keep all chats that would go to the trash soon."""
     if request.method == "POST":
         kept = conversations.keep_all(user_id=request.user.pk)
-        messages.success(request, "One chat is kept." if kept == 1 else f"{kept} chats are kept.")
+        messages.success(request, "1 chat kept." if kept == 1 else f"{kept} chats kept.")
     return redirect("trash")
 
 
@@ -143,9 +143,9 @@ def empty(request: PersonRequest) -> HttpResponse:
     except ThreadkeeperError as error:
         return _refused(request, error, for_script=False)
     count = len(emptied.ids)
-    messages.success(request, "One chat is deleted for good." if count == 1 else f"{count} chats are deleted for good.")
+    messages.success(request, "1 chat permanently deleted." if count == 1 else f"{count} chats permanently deleted.")
     if emptied.left:
-        messages.info(request, "What your administrator has asked to keep, and what the assistant is busy with, stays.")
+        messages.info(request, "Chats on hold, and chats in which the assistant is working, stay in the trash.")
     return redirect("trash")
 
 

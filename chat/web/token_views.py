@@ -26,16 +26,16 @@ class TokenForm(forms.Form):
     """What a token is for, what it opens, and for how long."""
 
     name = forms.CharField(
-        label="What is it for?",
+        label="Name",
         max_length=NAME_LENGTH,
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "My script"}),
     )
     scopes = forms.MultipleChoiceField(
-        label="What may it open?",
+        label="Permissions",
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one."},
+        error_messages={"required": "Choose at least one permission."},
     )
-    days = forms.ChoiceField(label="How long does it hold?", choices=LASTS, required=False, initial="90")
+    days = forms.ChoiceField(label="Expires", choices=LASTS, required=False, initial="90")
 
     def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
         super().__init__(data)
@@ -94,5 +94,5 @@ def revoke(request: PersonRequest, token_id: uuid.UUID) -> HttpResponse:
         token = tokens.revoke(user_id=request.user.pk, token_id=token_id)
     except NotFound as error:
         raise Http404(error.detail) from None
-    messages.success(request, f"“{token.name}” is revoked: it opens nothing any more.")
+    messages.success(request, f"“{token.name}” is revoked.")
     return redirect("tokens")

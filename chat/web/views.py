@@ -367,7 +367,7 @@ def account_settings(request: PersonRequest) -> HttpResponse:
     if email.is_bound and email.is_valid():
         if settings.EMAIL_URL:
             mail.ask_for_mail(request, mail.send_change_link, user=person, email=email.cleaned_data["email"])
-            messages.success(request, "Look in the mailbox of the new address: a link there confirms it.")
+            messages.success(request, "We have sent a link to your new address. Open it to confirm the address.")
             return redirect("settings")
         if email.save(person):
             messages.success(request, "Your e-mail address is changed.")

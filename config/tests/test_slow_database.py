@@ -13,7 +13,7 @@ from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, run
 
 pytestmark = pytest.mark.service
 
-SENTENCE = "The database does not answer in time."
+SENTENCE = "The database did not respond in time."
 
 
 @contextmanager

@@ -8,4 +8,4 @@ __all__ = ["audit", "people", "quarantine", "queue", "runs", "sessions", "sign_i
 
 admin.site.site_header = "Threadkeeper"
 admin.site.site_title = "Threadkeeper"
-admin.site.index_title = "Look after people and sessions"
+admin.site.index_title = "Administration"

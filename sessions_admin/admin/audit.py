@@ -28,7 +28,7 @@ Records = QuerySet[AuditRecord]
 class ActorFilter(admin.SimpleListFilter):
     """Filters by the member of staff, or the shell."""
 
-    title = "who did it"
+    title = "actor"
     parameter_name = "actor"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ class ActorFilter(admin.SimpleListFilter):
 class PersonFilter(GivenFilter):
     """Narrows the list to what was done about one person."""
 
-    title = "whom it was about"
+    title = "person"
     parameter_name = "person"
 
     def label_of(self, value: str) -> str:
@@ -89,7 +89,7 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
     list_filter = ("action", ActorFilter, PersonFilter, SessionFilter)
     date_hierarchy = "at"
     search_fields = ("=session_id", "=actor", "=person")
-    search_help_text = "The whole of an e-mail address, or of the id of a session or person"
+    search_help_text = "A full e-mail address, or the full id of a session or person"
     fields = ("at", "action", "who", "whom", "session", "reason", "result")
     readonly_fields = ("who", "whom", "session")
     change_list_template = "admin/sessions_admin/auditrecord/change_list.html"
@@ -131,11 +131,11 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
 
     # What is shown.
 
-    @admin.display(description="who", ordering="actor")
+    @admin.display(description="actor", ordering="actor")
     def who(self, record: AuditRecord) -> str:
         return _name(record, record.actor)
 
-    @admin.display(description="about", ordering="person")
+    @admin.display(description="person", ordering="person")
     def whom(self, record: AuditRecord) -> SafeString | str:
         if not record.person:
             return ""

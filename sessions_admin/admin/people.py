@@ -53,32 +53,31 @@ VERBS = {
         PersonVerb(
             "deactivate",
             "Deactivate",
-            "These accounts are closed: nobody signs in to them, they are signed out everywhere, their "
-            "tokens end, and what the assistant is doing for them is stopped. Nothing is removed, and an account can "
-            "be opened again.",
+            "These people can no longer sign in. They are signed out everywhere, their tokens are revoked, and running "
+            "replies are stopped. Nothing is deleted, and you can reactivate the accounts later.",
             "chat.deactivate_user",
         ),
         PersonVerb(
             "reactivate",
-            "Let in again",
-            "These people can sign in again, with the password they had.",
+            "Reactivate",
+            "These people can sign in again with their previous password.",
             "chat.deactivate_user",
             needs_reason=False,
         ),
         PersonVerb(
             "export",
             "Export",
-            "Everything about this person is put into one file, which you are given: account, conversations, tasks, "
-            "what the assistant remembers. The person is told that it was, and the reason that you give.",
+            "You download a file with everything about this person: account, conversations, tasks and the assistant’s "
+            "memory. The person can see that you exported it, and your reason.",
             "chat.export_user",
             at_once=1,
         ),
         PersonVerb(
             "erase",
             "Erase",
-            "Everything about this person is removed from both stores, for good: account, conversations, tasks, what "
-            "the assistant remembers. What is held stays, and the closed account with it, until it is released and the "
-            "person erased again. The audit stays; it knows people by their ids only.",
+            "Everything about this person is permanently removed from both stores: account, conversations, tasks and "
+            "the assistant’s memory. Conversations on hold are kept with the closed account until you release "
+            "them and erase the person again. The audit is kept; it contains ids only.",
             "chat.erase_user",
             is_grave=True,
             at_once=1,
@@ -122,8 +121,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     add_form_template = None
     fieldsets = (
         (None, {"fields": ("email", "password", "time_zone")}),
-        ("What they may do", {"fields": ("is_active", *RIGHTS)}),
-        ("When", {"fields": ("last_login", "created_at")}),
+        ("Permissions", {"fields": ("is_active", *RIGHTS)}),
+        ("Dates", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
     # An account is closed by a verb, which also ends what is open.
@@ -200,13 +199,17 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         found = list(chosen[: verb.at_once + 1])
         if len(found) > verb.at_once:
             at_once = "one person" if verb.at_once == 1 else f"{verb.at_once} people"
-            self.message_user(request, f"At most {at_once} at once.", messages.ERROR)
+            self.message_user(request, f"Choose at most {at_once}.", messages.ERROR)
             return None
-        if "confirmed" in request.POST and _answered(request, verb, found):
-            return self._carry_out(request, verb, found)
-        return self._confirmation(request, verb, found)
+        if "confirmed" not in request.POST:
+            return self._confirmation(request, verb, found)
+        if wrong := _wrong(request, verb, found):
+            return self._confirmation(request, verb, found, wrong=wrong)
+        return self._carry_out(request, verb, found)
 
-    def _confirmation(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponse:
+    def _confirmation(
+        self, request: HttpRequest, verb: PersonVerb, chosen: list[User], wrong: str = ""
+    ) -> HttpResponse:
         try:
             preview = preview_erasure(chosen[0].pk, seconds=PAGE_SECONDS) if verb.name == "erase" else None
         except ThreadkeeperError as error:
@@ -219,7 +222,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             "media": self.media,
             "verb": verb,
             "people": chosen,
-            "lacks_answer": "confirmed" in request.POST,
+            "wrong": wrong,
+            "reason": request.POST.get("reason", ""),
             "preview": preview,
         }
         return TemplateResponse(request, "admin/chat/user/confirm.html", context)
@@ -247,7 +251,9 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Open an account again."""
         accounts.reactivate_person(person.pk, actor=_actor(request), reason=reason)
-        self.message_user(request, f"The account of {person.email} is open: they can sign in again.", messages.SUCCESS)
+        self.message_user(
+            request, f"The account of {person.email} is reactivated: they can sign in again.", messages.SUCCESS
+        )
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
         """Give everything about a person."""
@@ -264,9 +270,9 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         if person == request.user:
             raise Conflict("Your own account can be deleted on the page “Your data”.")
         report = erase_person(person.pk, actor=_actor(request), reason=reason, seconds=PAGE_SECONDS)
-        said = "but what is held." if report.held_conversations else "and nothing is left."
-        said = "and one part is pending." if report.pending else said
-        self.message_user(request, f"The person was erased, {said}", messages.SUCCESS)  # no address: messages stay
+        said = " Conversations on hold are kept." if report.held_conversations else ""
+        said = " One part is pending." if report.pending else said
+        self.message_user(request, f"The person was erased.{said}", messages.SUCCESS)  # no address: messages stay
         return redirect("admin:chat_user_erased", report.person)
 
     def _erased(self, request: HttpRequest, person_id: Any) -> HttpResponse:
@@ -278,7 +284,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             raise Http404
         context = {
             **self.admin_site.each_context(request),
-            "title": "Report of an erasure",
+            "title": "Erasure report",
             "opts": self.opts,
             "media": self.media,
             "report": report,
@@ -307,11 +313,16 @@ def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
     return [verb for verb in VERBS.values() if request.user.has_perm(verb.permission)]
 
 
-def _answered(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> bool:
-    """Return whether the confirmation is complete: a reason and, for destructive verbs, the typed address."""
+def _wrong(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> str:
+    """Return what a confirmation lacks: a reason or, for destructive verbs, the typed address; empty if nothing."""
+    if verb.needs_reason and not request.POST.get("reason", "").strip():
+        return "Please enter a reason."
     typed = canonical_email(request.POST.get("email", ""))
-    reasoned = bool(request.POST.get("reason", "").strip()) or not verb.needs_reason
-    return reasoned and (not verb.is_grave or [canonical_email(person.email) for person in chosen] == [typed])
+    if verb.is_grave and not typed:
+        return "Please type the e-mail address."
+    if verb.is_grave and [canonical_email(person.email) for person in chosen] != [typed]:
+        return "The e-mail address does not match."
+    return ""
 
 
 def _actor(request: HttpRequest) -> str:

@@ -157,7 +157,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             self.message_user(request, error.detail, messages.ERROR)
         else:
             at_once = status == RunStatus.STOPPED
-            told = "It has stopped." if at_once else "It stops when it is through with what it is at."
+            told = "The run has stopped." if at_once else "The run stops after the current batch."
             self.message_user(request, told, messages.SUCCESS)
         return redirect(DETAIL, run_id)
 
@@ -169,7 +169,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         assert isinstance(request.user, User)
         clock.confirm(actor=audit.of_user(request.user))
         self.message_user(
-            request, "The clock is trusted again; the next clean-up removes what is due.", messages.SUCCESS
+            request, "The clock is confirmed. The next clean-up removes the sessions that are due.", messages.SUCCESS
         )
         return redirect("admin:index")
 
@@ -191,7 +191,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             self.message_user(request, error.detail, messages.ERROR)
             return redirect(LIST)
         what = "preview" if dry_run else "clean-up"
-        self.message_user(request, f"The {what} will be done by the worker.", messages.SUCCESS)
+        self.message_user(request, f"The worker will run the {what}.", messages.SUCCESS)
         return redirect(DETAIL, run.pk)
 
     def _confirmation(self, request: HttpRequest, *, dry_run: bool) -> HttpResponse:
@@ -216,8 +216,8 @@ def _figures(run: CleanupRun) -> list[tuple[str, str]]:
         ("Memory", size(run.removed_bytes)),
     ]
     if not run.dry_run:
-        found.append(("Given back to the disk", size(run.freed_bytes)))
+        found.append(("Disk space freed", size(run.freed_bytes)))
     if run.trashed_conversations or run.purged_conversations:
-        found.append(("Conversations to the trash", f"{run.trashed_conversations:,}"))
-        found.append(("Conversations deleted for good", f"{run.purged_conversations:,}"))
+        found.append(("Conversations moved to the trash", f"{run.trashed_conversations:,}"))
+        found.append(("Conversations permanently deleted", f"{run.purged_conversations:,}"))
     return found

@@ -101,7 +101,7 @@ class OwnerFilter(GivenFilter):
     parameter_name = "user__id__exact"
 
     def label_of(self, value: str) -> str:
-        return next(iter(User.objects.filter(pk__in=_ids(value)).values_list("email", flat=True)), "Nobody")
+        return next(iter(User.objects.filter(pk__in=_ids(value)).values_list("email", flat=True)), "Unknown")
 
     def queryset(self, request: HttpRequest, queryset: Sessions) -> Sessions:
         value = self.value()

@@ -48,24 +48,22 @@ VERBS = (
     Verb(
         Action.PRUNE,
         "Prune to the limit",
-        "Whole user turns are removed from the old end of each session until it is within its limit. "
-        "The conversation itself stays as it is.",
+        "The oldest turns are removed from each session until it is within its limit. The conversation is not changed.",
         "pruned",
         lifecycle.prune_session,
     ),
     Verb(
         Action.EXPIRE,
         "Expire now",
-        "Each session is removed, as the daily clean-up would remove it. What people wrote stays, and the next message "
-        "fills the session again from it.",
+        "Each session is removed, as in a clean-up. The messages are kept, and the next message rebuilds the session "
+        "from them.",
         "expired",
         lifecycle.expire_session,
     ),
     Verb(
         Action.CLEAR,
-        "Clear for good",
-        "The assistant forgets these conversations for good: nothing said until now will be remembered again. "
-        "What people wrote stays on their pages.",
+        "Clear permanently",
+        "The assistant permanently forgets these conversations up to now. People still see their messages.",
         "cleared",
         lifecycle.clear_session,
         is_grave=True,
@@ -73,7 +71,7 @@ VERBS = (
     Verb(
         Action.HOLD,
         "Hold",
-        "Nothing removes these sessions until they are released: no clean-up, no expiry, no clearing.",
+        "These sessions cannot be cleaned up, expired or cleared until the hold ends or is released.",
         "held",
         lifecycle.hold_session,
         needs_reason=True,
@@ -82,22 +80,22 @@ VERBS = (
     Verb(
         Action.RELEASE,
         "Release",
-        "The holds end; clean-ups take these sessions again.",
+        "The holds end. Clean-ups can remove these sessions again.",
         "released",
         lifecycle.release_session,
     ),
     Verb(
         Action.REBUILD,
         "Rebuild from the record",
-        "Each session is filled again with what the record says that it was given, within its limit.",
+        "Each session is filled again from the record, up to its limit.",
         "rebuilt",
         lifecycle.rebuild_session,
     ),
     Verb(
         Action.EXPORT,
         "Export as JSON",
-        "All that these sessions hold, the conversations and what each turn did are put into one file. Each export is "
-        "recorded with your reason, and the person can see in their settings that it happened, and why.",
+        "You download a file with the sessions, their conversations and the journals of their turns. Each export is "
+        "recorded with your reason, and people can see it in their settings.",
         "exported",
         permission=READ,
         needs_reason=True,
@@ -123,7 +121,7 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         """Confirm, then run the verb for each session, and report the results."""
         sessions = list(chosen.select_related("user", "conversation")[: AT_ONCE + 1])
         if len(sessions) > AT_ONCE:
-            self.message_user(request, f"At most {AT_ONCE} sessions at once.", messages.ERROR)
+            self.message_user(request, f"Choose at most {AT_ONCE} sessions.", messages.ERROR)
             return None
         if "confirmed" not in request.POST:
             return self._ask(request, verb, sessions)
@@ -175,7 +173,11 @@ class SessionVerbs(LongListAdmin[AgentSession]):
                 removed += max(outcome.items_before - outcome.items, 0)
         if done:
             some = f"{done} session{'' if done == 1 else 's'}"
-            counted = f"{_named(request, sessions[0]) if len(sessions) == 1 else some} {verb.done}"
+            named = _named(request, sessions[0]) if len(sessions) == 1 else some
+            if verb.name == Action.PRUNE and not removed:
+                self.message_user(request, f"{named}: no items to remove.", messages.INFO)
+                return
+            counted = f"{named} {verb.done}"
             gone = f", {removed:,} item{'' if removed == 1 else 's'} removed" if removed else ""
             self.message_user(request, f"{counted}{gone}.", messages.SUCCESS)
 
@@ -190,7 +192,7 @@ def _how(request: HttpRequest, verb: Verb) -> dict[str, Any]:
     assert isinstance(request.user, User)
     reason = request.POST.get("reason", "").strip()
     if verb.needs_reason and not reason:
-        raise BadInput("Please say why.")
+        raise BadInput("Please enter a reason.")
     how: dict[str, Any] = {"actor": audit.of_user(request.user), "reason": reason}
     return how | {"until": _end_of(request.POST.get("until", ""))} if verb.takes_end else how
 
@@ -204,7 +206,7 @@ def _end_of(text: str) -> datetime | None:
     except ValueError:
         day = None
     if day is None:
-        raise BadInput("This is not a day of the calendar.")
+        raise BadInput("Please enter a valid date.")
     if day < timezone.localdate():
         raise BadInput("A hold cannot end in the past.")
     midnight = datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())

@@ -24,8 +24,8 @@ from sessions_admin.sessions.inspection import inspect
 
 INSPECT = "chat_agentsession_inspect"
 TROUBLES = {
-    QUARANTINED: "Rows of it could not be used and are in quarantine; the next turn, or a rebuild, puts it right.",
-    "context_unavailable": "The session file could not be used at the last turn, which went on without context.",
+    QUARANTINED: "Some rows are invalid and in quarantine. The next turn or a rebuild repairs the session.",
+    "context_unavailable": "The session file was unavailable during the last turn, which continued without context.",
 }
 
 
@@ -39,7 +39,7 @@ class AgentSessionAdmin(SessionVerbs):
     date_hierarchy = "last_activity_at"
     search_fields = ("user__email",)
     search_help_text = (
-        "A part of an e-mail address (or of a title, if you may look into sessions), or the whole id of a session, "
+        "Part of an e-mail address (or of a title, if you may inspect sessions), or the full id of a session, "
         "conversation or person"
     )
     ordering = ("-last_activity_at",)
@@ -131,9 +131,9 @@ class AgentSessionAdmin(SessionVerbs):
             except BadInput as error:
                 context["wrong"] = error.detail
             else:
-                shown = context | {"title": f"Inside “{seen.title}”", "seen": seen}
+                shown = context | {"title": f"Inspect “{seen.title}”", "seen": seen}
                 return TemplateResponse(request, "admin/chat/agentsession/inspection.html", shown)
-        context["title"] = "Look into this session?"
+        context["title"] = "Inspect this session?"
         return TemplateResponse(request, "admin/chat/agentsession/inspect.html", context)
 
     # What is shown.
@@ -172,7 +172,7 @@ class AgentSessionAdmin(SessionVerbs):
     def size(self, session: AgentSession) -> str:
         return size(session.byte_count)
 
-    @admin.display(description="trouble")
+    @admin.display(description="problem")
     def trouble(self, session: AgentSession) -> str:
         return TROUBLES.get(session.last_error, session.last_error)
 

@@ -58,14 +58,14 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         """Return whether it is valid."""
         if token.revoked_at is not None:
             return badge("gone", "revoked")
-        return badge("active", "valid") if token.holds(timezone.now()) else badge("gone", "ended")
+        return badge("active", "valid") if token.holds(timezone.now()) else badge("gone", "expired or revoked")
 
     @admin.action(description="Revoke")
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> HttpResponse | None:
         """Confirm, with a reason; then revoke them, and report the result."""
         tokens = list(chosen.select_related("user")[: AT_ONCE + 1])
         if len(tokens) > AT_ONCE:
-            self.message_user(request, f"At most {AT_ONCE} tokens at once.", messages.ERROR)
+            self.message_user(request, f"Choose at most {AT_ONCE} tokens.", messages.ERROR)
             return None
         reason = request.POST.get("reason", "").strip()
         if "confirmed" in request.POST and reason:
@@ -90,5 +90,5 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         except ThreadkeeperError as error:
             self.message_user(request, f"Token {token.beginning}…: {error.detail}", messages.ERROR)
         else:
-            said = f"Token {token.beginning}… of {token.user.email} is revoked: it opens nothing any more."
+            said = f"Token {token.beginning}… of {token.user.email} is revoked."
             self.message_user(request, said, messages.SUCCESS)

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='auditrecord',
             name='action',
-            field=models.CharField(choices=[('prune', 'Prune'), ('clear', 'Clear'), ('expire', 'Expire'), ('hold', 'Hold'), ('release', 'Release'), ('rebuild', 'Rebuild'), ('inspect', 'Inspect'), ('export', 'Export'), ('erase', 'Erase'), ('deactivate', 'Deactivate'), ('reactivate', 'Reactivate'), ('cleanup', 'Cleanup'), ('preview', 'Preview'), ('stop', 'Stop'), ('reconcile', 'Reconcile'), ('backup', 'Backup'), ('restore', 'Restore')], max_length=16),
+            field=models.CharField(choices=[('prune', 'Prune'), ('clear', 'Clear'), ('expire', 'Expire'), ('hold', 'Hold'), ('release', 'Release'), ('rebuild', 'Rebuild'), ('inspect', 'Inspect'), ('export', 'Export'), ('erase', 'Erase'), ('deactivate', 'Deactivate'), ('reactivate', 'Reactivate'), ('cleanup', 'Clean-up'), ('preview', 'Preview'), ('stop', 'Stop'), ('reconcile', 'Compare'), ('backup', 'Backup'), ('restore', 'Restore')], max_length=16),
         ),
         migrations.AlterField(
             model_name='auditrecord',

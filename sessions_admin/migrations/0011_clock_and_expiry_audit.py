@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='auditrecord',
             name='action',
-            field=models.CharField(choices=[('prune', 'Prune'), ('clear', 'Clear'), ('expire', 'Expire'), ('hold', 'Hold'), ('release', 'Release'), ('rebuild', 'Rebuild'), ('inspect', 'Inspect'), ('export', 'Export'), ('erase', 'Erase'), ('deactivate', 'Deactivate'), ('reactivate', 'Reactivate'), ('revoke_token', 'Revoke Token'), ('cleanup', 'Cleanup'), ('preview', 'Preview'), ('stop', 'Stop'), ('reconcile', 'Reconcile'), ('backup', 'Backup'), ('restore', 'Restore'), ('confirm_clock', 'Confirm Clock'), ('expire_audit', 'Expire Audit')], max_length=16),
+            field=models.CharField(choices=[('prune', 'Prune'), ('clear', 'Clear'), ('expire', 'Expire'), ('hold', 'Hold'), ('release', 'Release'), ('rebuild', 'Rebuild'), ('inspect', 'Inspect'), ('export', 'Export'), ('erase', 'Erase'), ('deactivate', 'Deactivate'), ('reactivate', 'Reactivate'), ('revoke_token', 'Revoke Token'), ('cleanup', 'Clean-up'), ('preview', 'Preview'), ('stop', 'Stop'), ('reconcile', 'Compare'), ('backup', 'Backup'), ('restore', 'Restore'), ('confirm_clock', 'Confirm Clock'), ('expire_audit', 'Expire Audit')], max_length=16),
         ),
         migrations.AddConstraint(
             model_name='auditrecord',

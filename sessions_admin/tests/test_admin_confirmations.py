@@ -45,9 +45,9 @@ def test_pruning_says_how_many_items_go_and_stay(
 
     page = ask(manager, "prune", session, small)
 
-    assert "owner@example.com 7 3 4 items removed, 3 stay" in page
-    assert "owner@example.com 2 2 Nothing goes" in page
-    assert "4 items will go" in page
+    assert "owner@example.com 7 3 4 items removed, 3 kept" in page
+    assert "owner@example.com 2 2 No change" in page
+    assert "4 items will be removed" in page
 
 
 @pytest.mark.parametrize("verb", ["clear", "expire"])
@@ -62,7 +62,7 @@ def test_what_is_held_or_at_work_will_be_refused_and_is_said_so(
 
     assert "4 4 Refused: This session is held; release it first." in page
     assert "4 4 Refused: The assistant is at work in this conversation" in page.replace("&#x27;", "'")
-    assert "4 0 4 items removed, 0 stay" in page
+    assert "4 0 4 items removed, 0 kept" in page
     assert "2 will be refused" in page
     done = ask(manager, verb, held, busy, free, confirmed="yes")
     assert "1 session " in done
@@ -96,8 +96,8 @@ def test_a_hold_ends_with_the_day_that_is_given(manager: Client, given_session: 
     hold = {"confirmed": "yes", "reason": "The court asks"}
 
     assert "A hold cannot end in the past." in ask(manager, "hold", session, until="2001-01-01", **hold)
-    assert "This is not a day of the calendar." in ask(manager, "hold", session, until="2031-02-30", **hold)
-    assert "This is not a day of the calendar." in ask(manager, "hold", session, until="soon", **hold)
+    assert "Please enter a valid date." in ask(manager, "hold", session, until="2031-02-30", **hold)
+    assert "Please enter a valid date." in ask(manager, "hold", session, until="soon", **hold)
     assert not AuditRecord.objects.exists()
 
     ask(manager, "hold", session, until="2099-05-01", **hold)

@@ -43,7 +43,7 @@ def text_of(answer: object) -> str:
 def test_it_asks_why_first_and_says_that_the_person_will_see_it(auditor: Client, session: AgentSession) -> None:
     answer = auditor.get(page_of(session))
 
-    assert "the person can see in their settings that it happened" in text_of(answer)
+    assert "the person can see in their settings when and why you inspected it" in text_of(answer)
     assert WORDS not in answer.text
     assert not AuditRecord.objects.exists()
 
@@ -54,7 +54,7 @@ def test_with_a_reason_the_items_are_shown_and_it_is_recorded(
     answer = auditor.post(page_of(session), {"reason": "She asked for help"})
 
     assert WORDS in answer.text
-    assert "What the person sees" in answer.text
+    assert "Conversation" in answer.text
     (record,) = AuditRecord.objects.all()
     assert (record.action, record.reason) == (Action.INSPECT, "She asked for help")
     assert record.actor == auditor.session["_auth_user_id"]
@@ -114,9 +114,9 @@ def test_chosen_sessions_are_taken_along_as_a_file(
     other = given_session(owner, title="Work")
     chosen = {"action": "export", "_selected_action": [session.pk, other.pk]}
     asked = auditor.post(SESSIONS, chosen)
-    assert "Put into the file" in asked.text
+    assert "Exported" in asked.text
     assert WORDS not in asked.text
-    assert "Please say why." in auditor.post(SESSIONS, {**chosen, "confirmed": "yes"}).text
+    assert "Please enter a reason." in auditor.post(SESSIONS, {**chosen, "confirmed": "yes"}).text
     assert not AuditRecord.objects.exists()
 
     answer = auditor.post(SESSIONS, {**chosen, "confirmed": "yes", "reason": "For the court"})

@@ -40,7 +40,7 @@ def test_the_words_in_it_are_not_shown(found: Quarantined, viewer_client: Client
 def test_a_file_that_was_set_aside_is_told_of_at_the_entrance(found: Quarantined, viewer_client: Client) -> None:
     page = viewer_client.get("/admin/").text
 
-    assert "A session file could not be used" in page
+    assert "A corrupt session file was set aside" in page
     assert f'href="{LIST}"' in page
 
 
@@ -49,7 +49,7 @@ def test_nobody_else_is_told(who: str, found: Quarantined, browser_of: Browsers)
     browser = browser_of(who)
 
     assert browser.get(LIST).status_code == (403 if who == "newcomer" else 302)
-    assert "A session file could not be used" not in browser.get("/admin/", follow=True).text
+    assert "A corrupt session file was set aside" not in browser.get("/admin/", follow=True).text
 
 
 def test_nothing_is_told_where_nothing_happened(db: None, viewer_client: Client) -> None:

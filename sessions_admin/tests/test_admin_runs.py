@@ -72,10 +72,10 @@ def test_a_runs_page_shows_its_figures_and_its_sessions(
     page = viewer_client.get(f"{RUNS}{report.run_id}/change/").text
 
     shown = " ".join(re.sub("<[^>]*>", " ", page).split())
-    assert "1 of 1 session looked at Sessions 1 Items 37 Memory " in shown
+    assert "1 of 1 session examined Sessions 1 Items 37 Memory " in shown
     assert "0 held ones left alone. " in shown
     held = " ".join(size(session.byte_count).split())
-    assert f"By person Person Sessions Items Size owner@example.com 1 37 {held} All 1 37 {held} " in shown
+    assert f"By person Person Sessions Items Size owner@example.com 1 37 {held} Total 1 37 {held} " in shown
     assert session.session_id in page
     assert "owner@example.com" in page
     assert '<span class="badge badge--done">Done</span>' in page
@@ -145,7 +145,7 @@ def test_a_button_has_the_worker_do_it_and_leads_to_the_run(
     result = work_off_the_queue()
     done = manager_client.get(answer.redirect_chain[-1][0]).text
 
-    assert "It waits for the worker, and none is running." in waiting
+    assert "Waiting for the worker, but none is running." in waiting
     assert '<span class="badge badge--queued">Queued</span>' in waiting
     assert '<meta http-equiv="refresh" content="3">' in waiting
     assert '<span class="badge badge--done">Done</span>' in done
@@ -196,9 +196,9 @@ def test_a_waiting_run_says_whether_a_worker_is_there(viewer_client: Client) -> 
     def told() -> str:
         return seen(viewer_client.get(f"{RUNS}{run.pk}/progress/").text)
 
-    assert "It waits for the worker, and none is running." in told()
+    assert "Waiting for the worker, but none is running." in told()
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
-    assert "It waits for the worker." in told()
+    assert "Waiting for the worker." in told()
 
 
 def test_a_run_under_way_shows_how_far_it_is(viewer_client: Client) -> None:
@@ -210,7 +210,7 @@ def test_a_run_under_way_shows_how_far_it_is(viewer_client: Client) -> None:
 
     for shown in (page, part.text):
         assert '<progress max="4000" value="1000">' in shown
-        assert "1,000 of 4,000 sessions looked at Sessions 999 Items 29,970 Memory" in seen(shown)
+        assert "1,000 of 4,000 sessions examined Sessions 999 Items 29,970 Memory" in seen(shown)
         assert "12:00:00 Begun. 12:00:07 1,000 of 4,000 looked at." in seen(shown)
         assert f'data-url="{RUNS}{run.pk}/progress/"' in shown
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
@@ -293,7 +293,7 @@ def test_the_button_is_there_for_those_who_may_and_stops_the_run(viewer_client: 
     assert f'action="{RUNS}{run.pk}/stop/"' in manager_client.get(address).text
     page = manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
-    assert "It stops when it is through with what it is at." in page
+    assert "The run stops after the current batch." in page
     assert '<span class="badge badge--stopping">Stopping</span>' in page
     assert "stop-run" not in page
 
@@ -301,7 +301,7 @@ def test_the_button_is_there_for_those_who_may_and_stops_the_run(viewer_client: 
 def test_a_waiting_run_is_stopped_at_once_and_a_run_that_has_ended_cannot_be(manager_client: Client) -> None:
     run = given_run(RunStatus.QUEUED)
 
-    assert "It has stopped." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
+    assert "The run has stopped." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
     assert "This run has ended already." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
 

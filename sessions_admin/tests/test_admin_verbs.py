@@ -57,10 +57,17 @@ def test_what_is_confirmed_is_done_to_each_and_told(
     assert set(AuditRecord.objects.values_list("actor", flat=True)) == {manager_id}
 
 
+def test_pruning_reports_that_no_items_were_over_the_limit(
+    manager: Client, given_session: GivenSession, owner: User
+) -> None:
+    page = press(manager, "prune", given_session(owner), confirmed="yes")
+    assert "no items to remove." in page and "pruned." not in page
+
+
 def test_a_hold_needs_a_reason(manager: Client, given_session: GivenSession, owner: User) -> None:
     session = given_session(owner)
 
-    assert "Please say why." in press(manager, "hold", session, confirmed="yes", reason=" ")
+    assert "Please enter a reason." in press(manager, "hold", session, confirmed="yes", reason=" ")
     assert not AuditRecord.objects.exists()
 
     press(manager, "hold", session, confirmed="yes", reason="asked for")

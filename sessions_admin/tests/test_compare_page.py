@@ -70,7 +70,7 @@ def test_what_differs_is_shown_first_and_repaired_when_asked(owner: User, sessio
     assert not INLINE.search(page)
     assert AgentSession.objects.get().item_count == 99
 
-    assert "Please say why." in manager.post(PAGE, {"repair": "Repair", "reason": " "}).text
+    assert "Please enter a reason." in manager.post(PAGE, {"repair": "Repair", "reason": " "}).text
     assert not OrmQ.objects.exists()
     repairing = ask(manager, repair="Repair", reason="after the outage")
     carry_out(repairing)
@@ -100,4 +100,4 @@ def test_a_comparison_that_failed_or_is_unknown_says_so(session_file: Path, mana
 
     assert "The comparison failed." in manager.get(f"{PAGE}?task=1").text
     for unknown in ("2", "nonsense"):
-        assert "not known any more" in manager.get(f"{PAGE}?task={unknown}").text
+        assert "no longer available" in manager.get(f"{PAGE}?task={unknown}").text

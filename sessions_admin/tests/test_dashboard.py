@@ -61,12 +61,12 @@ def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path
     shown = words(viewer_client)
     assert "3 sessions 18 items" in shown
     assert "1 due for the next clean-up" in shown
-    assert "It would take now 1 session , 6 items" in shown
+    assert "Would remove now 1 session , 6 items" in shown
 
 
 def test_an_absent_worker_is_said_first(session_file: Path, viewer_client: Client) -> None:
     assert NO_WORKER in words(viewer_client)
-    assert "Worker is absent" in words(viewer_client)
+    assert "Worker is not running" in words(viewer_client)
 
 
 def test_a_deletion_that_a_reader_holds_up_is_reported(session_file: Path, viewer_client: Client) -> None:
@@ -106,7 +106,7 @@ def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, v
 def test_an_empty_database_is_no_trouble(session_file: Path, viewer_client: Client) -> None:
     shown = words(viewer_client)
 
-    assert "There is no session yet" in shown
+    assert "No sessions yet" in shown
     assert "0 sessions" in shown
     assert not INLINE.search(viewer_client.get(HOME).text)
 

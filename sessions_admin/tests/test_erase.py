@@ -406,15 +406,17 @@ def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, 
     fill(owner)
     helper, email = hire("erase_user"), owner.email
 
-    assert "removed from both stores, for good" in press(helper, owner)
+    assert "permanently removed from both stores" in press(helper, owner)
     for typed in ({}, {"email": "other@example.com"}, {"email": email, "reason": " "}):
         press(helper, owner, **{"confirmed": "yes", "reason": "asked for it", **typed})
-    assert "At most one person at once." in press(helper, owner, staff, confirmed="yes", reason="x", email=email)
+    page = press(helper, owner, confirmed="yes", reason="asked for it", email="other@example.com")
+    assert "The e-mail address does not match." in page and ">asked for it</textarea>" in page
+    assert "Choose at most one person." in press(helper, owner, staff, confirmed="yes", reason="x", email=email)
     assert User.objects.filter(pk=owner.pk).exists()
 
     page = press(helper, owner, confirmed="yes", reason="asked for it", email=f" {email.upper()}")
 
-    assert "Nothing is left but the audit" in page
+    assert "Nothing is left except the audit" in page
     assert str(owner.pk) in page
     assert email not in page
     assert not User.objects.filter(pk=owner.pk).exists()

@@ -29,7 +29,7 @@ def test_the_page_says_who_looked_when_and_why(
     owner: User, owner_client: Client, outsider_client: Client, given_session: GivenSession, staff: User
 ) -> None:
     session = given_session(owner, title="Summer party")
-    assert "Nobody did." in owner_client.get(PAGE).content.decode()
+    assert "No administrator has viewed your chats." in owner_client.get(PAGE).content.decode()
     audit.record(
         Action.INSPECT, actor=str(staff.pk), person=owner.pk, session_id=session.session_id, reason="It got <stuck>"
     )
@@ -40,21 +40,21 @@ def test_the_page_says_who_looked_when_and_why(
     assert "It got &lt;stuck&gt;" in page
     assert f"{timezone.now():%Y}" in page
     assert staff.email not in page
-    assert "Nobody did." in outsider_client.get(PAGE).content.decode()
+    assert "No administrator has viewed your chats." in outsider_client.get(PAGE).content.decode()
 
 
 def test_the_settings_lead_there_and_tell_of_a_look_for_a_month(owner: User, owner_client: Client) -> None:
     assert f'href="{PAGE}"' in owner_client.get("/settings/").content.decode()
-    assert "looked at your chats" not in owner_client.get("/settings/").content.decode()
+    assert "viewed your chats" not in owner_client.get("/settings/").content.decode()
     audit.record(Action.EXPORT, actor=str(owner.pk), person=owner.pk)  # by themself
-    assert "looked at your chats" not in owner_client.get("/settings/").content.decode()
+    assert "viewed your chats" not in owner_client.get("/settings/").content.decode()
 
     audit.record(Action.INSPECT, actor="os:root", person=owner.pk, reason="stuck")
-    assert "looked at your chats within the last 30 days" in owner_client.get("/settings/").content.decode()
+    assert "viewed your chats in the last 30 days" in owner_client.get("/settings/").content.decode()
 
     with time_machine.travel(timezone.now() + timedelta(days=31)):
         owner_client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
-        assert "looked at your chats" not in owner_client.get("/settings/").content.decode()
+        assert "viewed your chats" not in owner_client.get("/settings/").content.decode()
 
 
 def test_the_download_is_ones_own(owner: User, owner_client: Client, given_session: GivenSession) -> None:
@@ -111,7 +111,7 @@ def test_with_something_held_the_account_is_closed_and_the_rest_goes(
 
     goodbye = owner_client.post(DELETE, {"current_password": PASSWORD}).content.decode()
 
-    assert "has asked to keep one of your chats" in goodbye
+    assert "has placed a hold on one of your chats" in goodbye
     assert "a court asked" not in goodbye
     assert stored(session_file, held.session_id)[0] == 4
     assert stored(session_file, other.session_id)[0] == 0

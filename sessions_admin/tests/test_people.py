@@ -207,8 +207,8 @@ def test_the_buttons_ask_first_and_name_whom_it_is_about(hire: Hire, owner: User
     assert f"{PEOPLE}{owner.pk}/do/deactivate/" in helper.get(f"{PEOPLE}{owner.pk}/change/").content.decode()
     for page in (helper.get(f"{PEOPLE}{owner.pk}/do/deactivate/").content.decode(), press(helper, "deactivate", owner)):
         assert owner.email in page
-        assert "nobody signs in to them" in page
-    assert "Please say why." in press(helper, "deactivate", owner, confirmed="yes", reason=" ")
+        assert "can no longer sign in" in page
+    assert "Please enter a reason." in press(helper, "deactivate", owner, confirmed="yes", reason=" ")
     owner.refresh_from_db()
     assert owner.is_active
 

@@ -65,7 +65,7 @@ def test_staff_with_the_permission_see_and_revoke_them(hire: Hire, made: NewToke
         assert made.key not in page and made.token.hash not in page
     asked = press(browser, made)
     assert "My script" in asked and "Reason" in asked
-    assert "Please say why" in press(browser, made, confirmed="yes")
+    assert "Please enter a reason" in press(browser, made, confirmed="yes")
     assert tokens.holds(made.token.pk)
     assert "is revoked" in press(browser, made, confirmed="yes", reason="it leaked")
     assert not tokens.holds(made.token.pk)

@@ -88,7 +88,7 @@ def test_a_preview_counts_all_and_names_some(
     ]
     assert (CleanedSession.objects.count(), CleanedConversation.objects.count()) == (2, 2)
     page = viewer_client.get(f"{RUNS}{report['run_id']}/change/").text
-    assert "A preview names 2 sessions and 2 conversations at most; its figures count all of them." in page
+    assert "A preview lists up to 2 sessions and 2 conversations; its totals include all of them." in page
 
 
 def test_a_preview_that_was_cut_off_counts_anew(given_session: GivenSession, owner: User) -> None:
@@ -122,7 +122,7 @@ def test_details_of_runs_are_kept_for_a_while_and_then_their_page_says_so(
     assert old.removed_sessions == 3, "the figures stay"
     pages = [viewer_client.get(f"{RUNS}{run.pk}/change/").text for run in (old, young, nothing)]
     assert ["details-removed" in page for page in pages] == [True, False, False]
-    assert "is known for 90 days; a run itself is kept for 730." in viewer_client.get(RUNS).text
+    assert "is kept for 90 days, the run itself for 730 days." in viewer_client.get(RUNS).text
     assert expire_records() == Expired(details=0, runs=0, audit=0)
 
 

@@ -183,8 +183,8 @@ def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
     in_trash(owner, MONTH)
     for page in ("run", "preview"):
         shown = seen(manager_client.get(f"{RUNS}{page}/").content)
-        assert "2 conversations to the trash" in shown and "1 conversation deleted for good" in shown
-        assert ("nobody has written for 20 days" in shown) == (page == "run")
+        assert "2 conversations to the trash" in shown and "1 conversation permanently deleted" in shown
+        assert ("without a message for 20 days" in shown) == (page == "run")
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -196,11 +196,11 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
     run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
     page = viewer_client.get(f"{RUNS}{run}/change/").content
     shown = seen(page)
-    assert f"Conversations it {'would have ' if dry_run else ''}put away" in shown
-    assert f"outsider@example.com {purged.pk} Deleted for good" in shown
-    assert f"owner@example.com {silent.pk} To the trash" in shown
+    assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in shown
+    assert f"outsider@example.com {purged.pk} Delete permanently" in shown
+    assert f"owner@example.com {silent.pk} Move to the trash" in shown
     assert "2 conversations: 1 to the trash, 1 for good." in shown
-    assert "Conversations to the trash 1 Conversations deleted for good 1" in shown
+    assert "Conversations moved to the trash 1 Conversations permanently deleted 1" in shown
     assert "secret" not in shown
 
 

@@ -28,7 +28,7 @@ const DRAWN_WITHIN = 500;
 // After so long without a connection, what the page was loaded with is old.
 const LATE = 5_000;
 const MOVED_ON = "The conversation went another way meanwhile.";
-const DELETED = "This chat was deleted for good. What you write now begins a new one.";
+const DELETED = "This chat was permanently deleted. What you write now starts a new chat.";
 const HOVERS = matchMedia("(hover: hover)");
 
 class ChatPage {

@@ -102,7 +102,7 @@ export class Search {
     const shown = this.after === null ? [] : [...this.results.children];
     this.after = after;
     const lines = [...shown, ...items.map((match) => this.line(match))];
-    this.show(lines, lines.length ? "" : "No chat has these words.");
+    this.show(lines, lines.length ? "" : "No chats found.");
   }
 
   /**

@@ -101,14 +101,14 @@ export class Shelf {
     const day = (/** @type {string} */ at) => onDay(at, this.page.zone);
     if (!line && leaving) {
       const one = leaving === 1;
-      return [h("span", {}, `${leaving} chat${one ? " goes" : "s go"} to the trash within a week`), h("a", { href: "/trash/" }, `Look at ${one ? "it" : "them"}`)];
+      return [h("span", {}, `${leaving} chat${one ? "" : "s"} will move to the trash within a week`), h("a", { href: "/trash/" }, `View ${one ? "it" : "them"}`)];
     }
     if (line?.trashed) {
       return [h("span", {}, `In the trash${line.purge_on ? ` until ${day(line.purge_on)}` : ""}`), putter(line, "restore", "strip__button", "Restore")];
     }
     if (line?.trash_on) {
-      const when = Date.parse(line.trash_on) <= Date.now() ? "any time now" : `on ${day(line.trash_on)}`;
-      return [h("span", {}, `This chat goes to the trash ${when}`), putter(line, "keep", "strip__button", "Keep this chat")];
+      const when = Date.parse(line.trash_on) <= Date.now() ? "soon" : `on ${day(line.trash_on)}`;
+      return [h("span", {}, `This chat moves to the trash ${when}`), putter(line, "keep", "strip__button", "Keep this chat")];
     }
     if (line?.archived) return [h("span", {}, "In the archive"), putter(line, "unarchive", "strip__button", "Unarchive")];
     return [];

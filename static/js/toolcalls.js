@@ -11,7 +11,7 @@ import { h, icon, place } from "./dom.js";
 /** @type {Record<string, {doing: string, did: string, not: string}>} */
 const WORDS = {
   create_task: { doing: "Adding a task", did: "Added", not: "Could not add the task" },
-  list_tasks: { doing: "Looking at your tasks", did: "Looked at", not: "Could not look at your tasks" },
+  list_tasks: { doing: "Looking at your tasks", did: "Found", not: "Could not look at your tasks" },
   get_task: { doing: "Looking at a task", did: "Looked at", not: "Could not find the task" },
   complete_task: { doing: "Completing a task", did: "Completed", not: "Could not complete the task" },
   update_task: { doing: "Changing a task", did: "Changed", not: "Could not change the task" },
@@ -73,7 +73,7 @@ function what(call, output, plain) {
   const task = output?.task;
   if (task) return named(task);
   if (Array.isArray(output?.tasks)) {
-    const kind = ["pending", "completed"].includes(output.status) ? `${output.status} ` : "";
+    const kind = { pending: "open ", completed: "completed " }[output.status] ?? "";
     const total = output.total ?? output.tasks.length;
     const missing = output.missing?.length ? ` (${output.missing.length} not on the list)` : "";
     return (total === 1 ? `one ${kind}task` : `${total === 0 ? "no" : total} ${kind}tasks`) + missing;

@@ -328,7 +328,7 @@ def _change(desk: DialogState, wish: Change) -> Work[str]:
     wanted = [(task, responses.new_values(task, wish, desk)) for task in tasks]
     calls = [Call("update_task", {"number": task.number} | values) for task, values in wanted if values]
     changed = yield from desk.ask(calls) if calls else _nothing()
-    said = [f"{replies.named(task)} is like that already." for task, values in wanted if not values]
+    said = [f"{replies.named(task)} is already set that way." for task, values in wanted if not values]
     said += [
         f"Updated {replies.named(outcome.task)}{replies.details(outcome.task, desk.today)}{replies.note(values, task.description)}."
         if outcome.ok and outcome.task

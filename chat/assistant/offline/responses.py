@@ -118,6 +118,8 @@ def _told(desk: DialogState, wish: Show, tasks: list[Task], total: int, kind: st
     about = f" about “{replies.safe(wish.about)}”" if wish.about else ""
     days = replies.span_words(wish.span, desk.today)
     days = days.replace("due ", "") if wish.finished else days
+    if wish.span and wish.span.overdue:
+        days, kind = "", f"overdue {kind.removeprefix('open').strip()}".strip()
     counted = f"You have {replies.count(total, kind)}{f' {days}' if days else ''}{about}"
     if not tasks or (wish.count and len(tasks) > _MOST_COUNTED):
         return f"{counted}."

@@ -162,9 +162,9 @@ def test_settings_that_were_changed_and_a_token_that_was_made(person: Person, pa
     expect(page.get_by_text("Your time zone and week are saved.")).to_be_visible()
     assert violations(page) == []
     page.goto(person.url + "/settings/tokens/")
-    page.get_by_label("What is it for?").fill("Laptop")
+    page.get_by_label("Name").fill("Laptop")
     page.get_by_role("checkbox").first.check()
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     expect(page.get_by_test_id("token-key")).to_be_visible()
     assert violations(page) == []
     page.goto(person.url + "/settings/tokens/")

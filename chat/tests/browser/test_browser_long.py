@@ -107,7 +107,7 @@ def test_what_is_found_is_marked_and_shown_where_it_was_said(person: Person) -> 
     expect(result).to_contain_text("<b>milk</b>")
     expect(links(page).first).to_be_hidden()
     search.fill("zebra")
-    expect(page.get_by_text("No chat has these words.").first).to_be_visible()
+    expect(page.get_by_text("No chats found.").first).to_be_visible()
     search.press("Escape")
     expect(search).to_have_value("")
     expect(links(page).first).to_be_visible()

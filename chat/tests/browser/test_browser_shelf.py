@@ -132,7 +132,7 @@ def test_what_is_deleted_for_good_is_gone_where_it_was_open(person: Person) -> N
     away.route_web_socket(SOCKET, WebSocketRoute.connect_to_server)
     away.evaluate("dispatchEvent(new Event('online'))")
     for tab in (page, away):
-        expect(tab.get_by_role("alert")).to_contain_text("deleted for good")
+        expect(tab.get_by_role("alert")).to_contain_text("permanently deleted")
         expect(tab.get_by_test_id("message")).to_have_count(0)
         expect(tab.get_by_test_id("task")).to_have_count(1)  # its tasks stay
     say(page, "Add a task to feed the cat")
@@ -150,11 +150,11 @@ def test_what_goes_soon_is_told_and_kept(person: Person) -> None:
     )
     page.reload()
     expect_state(page, "online")
-    expect(page.get_by_test_id("shelf-strip")).to_contain_text("This chat goes to the trash on")
+    expect(page.get_by_test_id("shelf-strip")).to_contain_text("This chat moves to the trash on")
     home = person.page("/")
     expect_state(home, "online")
-    expect(home.get_by_test_id("shelf-strip")).to_contain_text("1 chat goes to the trash within a week")
-    home.get_by_role("link", name="Look at it").click()
+    expect(home.get_by_test_id("shelf-strip")).to_contain_text("1 chat will move to the trash within a week")
+    home.get_by_role("link", name="View it").click()
     home.get_by_role("button", name="Keep “Add a task to buy milk”").click()
     expect(home.get_by_text("Kept: “Add a task to buy milk”")).to_be_visible()
     expect(home.get_by_test_id("leaving")).to_have_count(0)

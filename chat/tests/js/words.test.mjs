@@ -60,8 +60,8 @@ test("a tool call is a sentence", () => {
   assert.deepEqual(sentence(call("create_task", milk)), { text: "Added task 3: Buy milk", state: "done" });
   assert.deepEqual(sentence(call("create_task", undefined)), { text: "Adding a task…", state: "running" });
   assert.deepEqual(sentence(call("complete_task", { ok: false })), { text: "Could not complete the task", state: "failed" });
-  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [1], total: 1, status: "pending" })).text, "Looked at one pending task");
-  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [], total: 0, status: "all" })).text, "Looked at no tasks");
+  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [1], total: 1, status: "pending" })).text, "Found one open task");
+  assert.equal(sentence(call("list_tasks", { ok: true, tasks: [], total: 0, status: "all" })).text, "Found no tasks");
   assert.equal(sentence(call("send_mail", { sent: true })).text, "Used send mail");
   assert.equal(sentence(call("send_mail", undefined, { error: "down" })).state, "failed");
   assert.equal(sentence(call("search_conversation", { ok: true, messages: [], total: 0 })).text, "Searched this conversation");

@@ -15,9 +15,9 @@ def test_the_administration(site: Site) -> None:
     page = staff.chat()
     say(page, "Add three tasks: book a table, call Mum, water the plants")
     page.goto(site.url + "/settings/tokens/")
-    page.get_by_label("What is it for?").fill("Laptop")
+    page.get_by_label("Name").fill("Laptop")
     page.get_by_role("checkbox").first.check()
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     found: dict[str, list[str]] = {}
 
     def look(name: str, *, fits: bool = True) -> None:
@@ -55,7 +55,7 @@ def test_the_administration(site: Site) -> None:
     page.get_by_role("link", name="Inspect").click()
     look("inspect: why")
     page.get_by_label("Reason").fill("She asked")
-    page.get_by_role("button", name="Look into it").click()
+    page.get_by_role("button", name="Inspect", exact=True).click()
     for details in page.locator("details").all():
         details.evaluate("one => { one.open = true }")
     look("inspect")

@@ -91,7 +91,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
     ask_for_run(page, "Preview")
     expect_status(page, "done")
     expect(page.get_by_role("row", name="owner@example.com").first).to_be_visible()
-    expect(page.locator("#progress")).to_contain_text(f"{OTHERS + 1} of {OTHERS + 1} sessions looked at")
+    expect(page.locator("#progress")).to_contain_text(f"{OTHERS + 1} of {OTHERS + 1} sessions examined")
     assert in_file(site) == OTHERS + 1
 
     open_session(page, owner.email)
@@ -109,7 +109,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
         page.get_by_test_id("stop-run").click()
         expect_status(page, "stopping")
     expect_status(page, "stopped")
-    expect(page.locator("#progress")).to_contain_text(f"of {OTHERS} sessions looked at")
+    expect(page.locator("#progress")).to_contain_text(f"of {OTHERS} sessions examined")
     left = in_file(site)
     assert 1 < left < OTHERS + 1
 
@@ -135,7 +135,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
     open_session(auditor, owner.email)
     auditor.get_by_role("link", name="Inspect").click()
     auditor.get_by_label("Reason").fill(REASON)
-    auditor.get_by_role("button", name="Look into it").click()
+    auditor.get_by_role("button", name="Inspect", exact=True).click()
     expect(auditor.get_by_role("heading", name="What the assistant remembers")).to_be_visible()
     expect(auditor.locator("body")).to_contain_text("Add a task to buy milk for the party")
     auditor.goto(re.sub(r"/admin/.*", "/admin/sessions_admin/auditrecord/", auditor.url))
