@@ -84,8 +84,8 @@ def test_what_was_said_before_loads_while_scrolling_and_stays_where_it_is_read(p
     expect(questions(page).last).to_be_in_viewport()
     while questions(page).count() < 70:
         before = questions(page).count()
-        scroll(page, "#scroller", "start")
         top = questions(page).first.inner_text()
+        scroll(page, "#scroller", "start")
         expect(questions(page).nth(before)).to_be_attached()
         expect(questions(page).get_by_text(top, exact=True)).to_be_in_viewport()
     assert questions(page).all_inner_texts() == [f"Question {n}" for n in range(1, 71)]

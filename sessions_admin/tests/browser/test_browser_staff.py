@@ -136,7 +136,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
     auditor.get_by_role("link", name="Inspect").click()
     auditor.get_by_label("Reason").fill(REASON)
     auditor.get_by_role("button", name="Inspect", exact=True).click()
-    expect(auditor.get_by_role("heading", name="What the assistant remembers")).to_be_visible()
+    expect(auditor.get_by_role("heading", name="Session", exact=True)).to_be_visible()
     expect(auditor.locator("body")).to_contain_text("Add a task to buy milk for the party")
     auditor.goto(re.sub(r"/admin/.*", "/admin/sessions_admin/auditrecord/", auditor.url))
     expect(auditor.locator("#result_list")).to_contain_text(REASON)
