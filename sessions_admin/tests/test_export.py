@@ -191,7 +191,7 @@ def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, p
     form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "asked for by post"}
     helper = hire("export_user")
 
-    assert "you are given" in helper.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
+    assert "You download a file" in helper.get(f"{PEOPLE}{owner.pk}/do/export/").content.decode()
     answer = helper.post(PEOPLE, form)
 
     assert answer["Content-Disposition"].startswith('attachment; filename="threadkeeper owner ')

@@ -83,6 +83,6 @@ def test_its_page_says_in_a_sentence_what_is_wrong(
 
     page = viewer_client.get(f"/admin/chat/agentsession/{session.pk}/change/").text
 
-    assert "are in quarantine; the next turn, or a rebuild, puts it right." in page
+    assert "Some rows are invalid and in quarantine. The next turn or a rebuild repairs the session." in page
     assert '<span class="badge badge--quarantined">Quarantined</span>' in page
     assert "half a thought" not in page
