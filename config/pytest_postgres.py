@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
+from config.runtime.gc_freeze import freeze
 
 # What a developer's own shell may hold, and no test may see: a key that costs money, for one.
 FOREIGN = (
@@ -76,6 +77,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
     return GROUPS_OF_ATTACKS if config.option.markexpr == "attack" else (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is loaded by now, as a server does: a pass takes longer than some rules may."""
+    freeze()
 
 
 @pytest.hookimpl(trylast=True)

@@ -29,8 +29,13 @@ async def test_a_socket_follows_a_bounded_number_of_turns(shared_server: ServerP
         log = await socket.say("hello")
     turns = ended_turns(shared_server.database, log[-1]["turn_id"], FOLLOWED_AT_ONCE + 3)
     async with open_socket(shared_server, person, conversation_id, acknowledges=False) as socket:
-        # The first two fill the window; all others wait for it.
-        for turn_id in turns:
+        # The first two fill the window and end; all others wait for it.
+        for turn_id in turns[:2]:
+            await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
+        await socket.until(lambda frame: frame.get("turn_id") == turns[0])
+        await socket.until(lambda frame: frame.get("turn_id") == turns[1])
+        await socket.pong()
+        for turn_id in turns[2:]:
             await socket.send("log.follow", turn_id=turn_id, attempt=0, after=0)
         error = await socket.error()
         assert error["code"] == "rate_limited" and "at most 32 turns" in error["detail"]
