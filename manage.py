@@ -23,7 +23,7 @@ NO_DATABASE = {
 
 
 def needs_database(words: list[str]) -> bool:
-    """Tell whether a command line is that of a command which asks the database."""
+    """Return whether a command line is that of a command which asks the database."""
     return bool(words) and words[0] not in NO_DATABASE and not {"--help", "-h", "--version"} & set(words)
 
 

@@ -45,7 +45,7 @@ def responses(history: Items) -> list[set[str]]:
 
 
 def is_refused(history: Items, kept: Items) -> bool:
-    """Tell whether a model's API would refuse what is left of a sound history."""
+    """Return whether a model's API would refuse what is left of a sound history."""
     reasoning = {item["id"] for item in history if is_reasoning(item)}
     left = {item.get("id") for item in kept}
     torn = any(left & response and (reasoning & response) - left for response in responses(history))

@@ -137,5 +137,5 @@ def replace_password(user: User) -> None:
     with transaction.atomic():
         user.save(update_fields=["password"])
         tokens.end_all(user.pk)
-        notifications.on_commit(notifications.signed_out, user.pk)
+        close_ended_connections(user)
     PER_ACCOUNT.reset(canonical_email(user.email))

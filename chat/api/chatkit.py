@@ -87,9 +87,9 @@ class ChatKitStream(OpenStream):
 
     def __init__(self, slot: Slot[OpenStream], events: AsyncGenerator[bytes, None]) -> None:
         self._events = events
-        super().__init__(slot, self._told())
+        super().__init__(slot, self._body())
 
-    async def _told(self) -> AsyncGenerator[bytes, None]:
+    async def _body(self) -> AsyncGenerator[bytes, None]:
         self.slot.open(self)
         # One for all steps: the package sets a variable of the context in one and resets it in another.
         context = copy_context()

@@ -86,23 +86,23 @@ class EventStream:
         """Whether the stream is complete: the turn has ended, or waits for a decision."""
         return self._ended or bool(self._asked)
 
-    def tell(self, seen: LogBatch) -> Iterator[StreamEvent]:
+    def events(self, batch: LogBatch) -> Iterator[StreamEvent]:
         """Yield the events of a batch of log entries."""
-        decided = {entry.event.call_id for entry in seen.entries if isinstance(entry.event, ApprovalDecided)}
-        for entry in seen.entries:
+        decided = {entry.event.call_id for entry in batch.entries if isinstance(entry.event, ApprovalDecided)}
+        for entry in batch.entries:
             if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
                 continue
             if not isinstance(entry.event, Snapshot):
                 self._shown = None
             told: Fields | None = None
-            for fields in self._told(entry):
+            for fields in self._fields_of(entry):
                 if told is not None:
-                    yield StreamEvent(seen.attempt, 0, told)
+                    yield StreamEvent(batch.attempt, 0, told)
                 told = fields
             if told is not None:
-                yield StreamEvent(seen.attempt, entry.n, told)
+                yield StreamEvent(batch.attempt, entry.n, told)
 
-    def _told(self, entry: Entry) -> Iterator[Fields]:
+    def _fields_of(self, entry: Entry) -> Iterator[Fields]:
         match entry.event:
             case TurnQueued() | TurnStarted():
                 yield from self._begin()

@@ -85,12 +85,12 @@ class TurnStream(OpenStream):
 
     def __init__(self, slot: Slot[OpenStream], thread_id: uuid.UUID, turn_id: uuid.UUID, place: EventPosition) -> None:
         self.turn_id = turn_id
-        self._teller = EventStream(thread_id, turn_id, place)
+        self._events = EventStream(thread_id, turn_id, place)
         self._place = place
-        super().__init__(slot, self._told())
+        super().__init__(slot, self._body())
         self["Content-Location"] = f"/api/chatkit/threads/{thread_id}/turns/{turn_id}/events"
 
-    async def _told(self) -> AsyncGenerator[bytes, None]:
+    async def _body(self) -> AsyncGenerator[bytes, None]:
         self.slot.open(self)
         place = self._place
         try:
@@ -104,11 +104,11 @@ class TurnStream(OpenStream):
                     if seen is None:
                         yield COMMENT
                         continue
-                    for event in self._teller.tell(seen):
+                    for event in self._events.events(seen):
                         yield event.encoded()
                         if self.over.done():
                             return
-                    if self._teller.is_done:
+                    if self._events.is_done:
                         return
         except (NotFound, ServerStopping):
             return  # the turn was deleted, or the client has to request the stream again

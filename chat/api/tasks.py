@@ -178,10 +178,9 @@ def create_task(
         id_of=lambda task: task.pk,
         find=lambda task_id: tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)),
     )
-    if is_new:
-        return Status(201, _told(task, response))
-    task.change_id = undo.creation_of(task)
-    return Status(201, _told(task, response))
+    if not is_new:
+        task.change_id = undo.creation_of(task)
+    return Status(201, _changed(task, response))
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)
@@ -196,14 +195,14 @@ def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID
     """Change a task."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
-    return _told(tasks.update_task(user_id=user_id, number=number, changes=body.as_changes()), response)
+    return _changed(tasks.update_task(user_id=user_id, number=number, changes=body.as_changes()), response)
 
 
 @router.delete("/{uuid:task_id}", response={204: None}, openapi_extra=DELETES)
 def delete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> Status[None]:
     """Take a task off the list. It can be brought back for 30 days."""
     user_id = caller(request).user.pk
-    _told(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)), response)
+    _changed(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)), response)
     return Status(204, None)
 
 
@@ -212,7 +211,7 @@ def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UU
     """Mark a task as done. 409 where it is already."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
-    return _told(tasks.complete_task(user_id=user_id, number=number), response)
+    return _changed(tasks.complete_task(user_id=user_id, number=number), response)
 
 
 @router.post("/changes/{uuid:change_id}/undo", response={200: UndoneReply, 409: ErrorReply}, openapi_extra=CHANGES)
@@ -227,7 +226,7 @@ def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UU
     )
 
 
-def _told(task: Task, response: HttpResponse) -> TaskReply:
+def _changed(task: Task, response: HttpResponse) -> TaskReply:
     """Show a task, with the id of the change that was made."""
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)

@@ -61,7 +61,7 @@ class AssistantTool(BaseModel):
     async def _is_to_be_asked(
         cls, context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str
     ) -> bool:
-        """Tell whether a person must decide first: not where they have, nor where the call cannot be carried out."""
+        """Return whether a person must decide first: not where they have, nor where the call cannot be carried out."""
         if context.context.needs_no_approval(call_id):
             return False
         try:

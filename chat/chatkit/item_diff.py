@@ -26,22 +26,22 @@ from chatkit.types import (
 class ItemDiff:
     """The items that a client has received of a turn; `ids` gets the ids of all of them."""
 
-    def __init__(self, told: Sequence[ThreadItem], ids: set[str]) -> None:
-        self._told = {item.id: item for item in told}
+    def __init__(self, sent: Sequence[ThreadItem], ids: set[str]) -> None:
+        self._sent = {item.id: item for item in sent}
         self._ids = ids
         self._open: dict[str, None] = {}  # begun and not done, in their order
 
-    def tell(self, items: Sequence[ThreadItem]) -> Iterator[ThreadStreamEvent]:
+    def events(self, items: Sequence[ThreadItem]) -> Iterator[ThreadStreamEvent]:
         """Yield the events that turn the items of the client into the current ones."""
         there = {item.id: item for item in items}
         self._ids.update(there)
-        for gone in self._told.keys() - there.keys():
-            del self._told[gone]
+        for gone in self._sent.keys() - there.keys():
+            del self._sent[gone]
             self._open.pop(gone, None)
             yield ThreadItemRemovedEvent(item_id=gone)
         for item in items:
-            before = self._told.get(item.id)
-            self._told[item.id] = item
+            before = self._sent.get(item.id)
+            self._sent[item.id] = item
             if before is None:
                 yield from self._begun(item)
             elif before != item:
@@ -50,7 +50,7 @@ class ItemDiff:
     def end(self) -> Iterator[ThreadStreamEvent]:
         """Yield that what was begun is done."""
         for item_id in self._open:
-            item = self._told[item_id]
+            item = self._sent[item_id]
             if isinstance(item, AssistantMessageItem):
                 yield _updated(item, AssistantMessageContentPartDone(content_index=0, content=item.content[0]))
             yield ThreadItemDoneEvent(item=item)
@@ -82,11 +82,11 @@ class ItemDiff:
                 yield ThreadItemReplacedEvent(item=item)
 
     def _answered(self, before: AssistantMessageItem, item: AssistantMessageItem) -> Iterator[ThreadStreamEvent]:
-        told, text = before.content[0].text, item.content[0].text
-        if text == told:
+        sent, text = before.content[0].text, item.content[0].text
+        if text == sent:
             return
-        if item.id in self._open and text.startswith(told):
-            yield _delta(item, text[len(told) :])
+        if item.id in self._open and text.startswith(sent):
+            yield _delta(item, text[len(sent) :])
             return
         # Sent in an earlier stream, or retracted by text that replaced it.
         self._open[item.id] = None
@@ -94,11 +94,11 @@ class ItemDiff:
 
 
 def _worked(before: WorkflowItem, item: WorkflowItem) -> Iterator[ThreadStreamEvent]:
-    told = before.workflow.tasks
+    sent = before.workflow.tasks
     for n, task in enumerate(item.workflow.tasks):
-        if n >= len(told):
+        if n >= len(sent):
             yield _updated(item, WorkflowTaskAdded(task_index=n, task=task))
-        elif task != told[n]:
+        elif task != sent[n]:
             yield _updated(item, WorkflowTaskUpdated(task_index=n, task=task))
 
 

@@ -164,7 +164,7 @@ class Server(ChatKitServer[Asker]):
             return
         with _worded():
             turn = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
-            async for event in _told(turn, ItemDiff(items_of(turn)[:1], context.told), context):
+            async for event in _events_of(turn, ItemDiff(items_of(turn)[:1], context.told), context):
                 yield event
 
     async def action(
@@ -194,7 +194,7 @@ class Server(ChatKitServer[Asker]):
             call_id=decision.call_id,
             approve=decision.approve,
         )
-        async for event in _told(turn, ItemDiff(items_of(turn), context.told), context):
+        async for event in _events_of(turn, ItemDiff(items_of(turn), context.told), context):
             yield event
 
     def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:
@@ -261,33 +261,33 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-async def _told(turn: TurnView, telling: ItemDiff, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
+async def _events_of(turn: TurnView, diff: ItemDiff, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
     """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
-    picture = TurnState()
-    picture.fold(TextDelta(turn.text, 0))
-    picture.tools = {tool["call_id"]: tool for tool in turn.tools}
+    state = TurnState()
+    state.fold(TextDelta(turn.text, 0))
+    state.tools = {tool["call_id"]: tool for tool in turn.tools}
     warned = ""
     async with aclosing(follow(process.current().logs, turn.id)) as log:
-        async for seen in log:
-            events = [entry.event for entry in seen.entries]
+        async for batch in log:
+            events = [entry.event for entry in batch.entries]
             for event in events:
-                picture.fold(event)
+                state.fold(event)
                 if isinstance(event, Warned):
                     warned = event.code
             for notice in _notices(events):
                 yield notice
             if isinstance(events[-1], LastEvent):
                 break
-            tools = list(picture.tools.values())
+            tools = list(state.tools.values())
             # A question may be decided by now: the record has the decision.
             if awaits(tools) and (await in_database(reading.turn, asker.user_id, turn.id)).awaits:
                 break
-            shown = replace(turn, status=Status.RUNNING, text=picture.text, tools=tools)
-            for told in telling.tell(items_of(shown)):
-                yield told
+            shown = replace(turn, status=Status.RUNNING, text=state.text, tools=tools)
+            for changed in diff.events(items_of(shown)):
+                yield changed
     turn = await in_database(reading.turn, asker.user_id, turn.id)
-    for told in [*telling.tell(items_of(turn)), *telling.end()]:
-        yield told
+    for changed in [*diff.events(items_of(turn)), *diff.end()]:
+        yield changed
     if turn.warning not in ("", warned):
         yield _warning(turn.warning)
     if turn.status == Status.FAILED:
@@ -305,13 +305,13 @@ def _worded() -> Iterator[None]:
 
 def _notices(events: list[Event]) -> list[ThreadStreamEvent]:
     """Return the notices of a turn's log."""
-    told: list[ThreadStreamEvent] = []
+    notices: list[ThreadStreamEvent] = []
     for event in events:
         if isinstance(event, Warned):
-            told.append(_warning(event.code))
+            notices.append(_warning(event.code))
         elif isinstance(event, TurnQueued):
-            told.append(ProgressUpdateEvent(text="Waiting for the reply before this one"))
-    return told
+            notices.append(ProgressUpdateEvent(text="Waiting for the reply before this one"))
+    return notices
 
 
 def _warning(code: str) -> NoticeEvent:

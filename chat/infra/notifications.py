@@ -4,8 +4,10 @@ Services call `on_commit` with one of the coroutine functions here, so that no e
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, ParamSpec
 
@@ -14,6 +16,8 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 
 from chat.infra.db_threads import calling_loop
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
@@ -30,7 +34,12 @@ def _send_from_thread(send: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if (loop := calling_loop()) is None:
         async_to_sync(send)()
     else:
-        asyncio.run_coroutine_threadsafe(send(), loop)
+        asyncio.run_coroutine_threadsafe(send(), loop).add_done_callback(_log_failure)
+
+
+def _log_failure(sending: "Future[None]") -> None:
+    if not sending.cancelled() and (error := sending.exception()) is not None:
+        logger.warning("A notification was not sent: %s", type(error).__name__)
 
 
 def user_group(user_id: uuid.UUID) -> str:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from asgiref.sync import async_to_sync
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -28,8 +27,7 @@ from chat.infra.request_origin import header, is_same_origin
 from chat.infra.throttle import by_address
 from chat.models import User
 from chat.models.token import Scope as TokenScope
-from chat.realtime import frame_limits, frames
-from chat.realtime import state as reading
+from chat.realtime import frame_limits, frames, outgoing
 from chat.realtime.connections import Connections, Credential, Slot
 from chat.realtime.debounce import PendingNotifications
 from chat.realtime.frames import (
@@ -54,7 +52,7 @@ SERVICE_RESTART = 1012
 
 UNACKNOWLEDGED = 256 * 1024  # bytes
 ACK_WITHIN = 60.0  # seconds
-TELL_EVERY = 0.2  # seconds, at most: what changes all the time is not sent all the time
+SEND_EVERY = 0.2  # seconds, at most: what changes all the time is not sent all the time
 # Turns that a client may ask to follow at once, those that have not ended among them. The server follows those by
 # itself, and no more of them exist than QUEUE_PER_CONVERSATION and one.
 FOLLOWED_AT_ONCE = 32
@@ -97,7 +95,7 @@ class Window:
 
 
 class ChatSocket(AsyncWebsocketConsumer):
-    """One person's window on one conversation."""
+    """A user's websocket of one conversation."""
 
     user: User | None = None
     # The credential: a token's id, or a login's cookie.
@@ -113,8 +111,8 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.last_seq = 0
         # A message of this socket is acknowledged once: by the handler that accepts it, not by its notification too.
         self.accepting = asyncio.Lock()
-        self.news = PendingNotifications()
-        self.telling: asyncio.Task[None] | None = None
+        self.pending = PendingNotifications()
+        self.sender: asyncio.Task[None] | None = None
         self.task_feed: TaskFeed | None = None
         self.tasks_revision = 0
 
@@ -137,7 +135,7 @@ class ChatSocket(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
         await self.accept()
-        user = await self._whose()
+        user = await self._authenticate()
         if user is None:
             return
         try:
@@ -152,11 +150,11 @@ class ChatSocket(AsyncWebsocketConsumer):
         self.task_feed = feeds.join(user.pk)
         await self.task_feed.start()
         try:
-            await self._begin(await in_database(reading.conversation_state, user.pk, self.conversation_id))
+            await self._send_ready(await in_database(outgoing.conversation_state, user.pk, self.conversation_id))
         except NotFound:
             await self.close(NOT_THEIRS)
 
-    async def _whose(self) -> User | None:
+    async def _authenticate(self) -> User | None:
         """Return the user who opens the socket, or close it. A token takes precedence over a cookie."""
         key = tokens.bearer_of(header(dict(self.scope), b"authorization"))
         if key is None:
@@ -184,7 +182,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             return TOO_MANY
         return NOT_SIGNED_IN
 
-    async def _begin(self, state: reading.ConversationState) -> None:
+    async def _send_ready(self, state: outgoing.ConversationState) -> None:
         """Send the state of the conversation, and follow its active turns."""
         self.last_seq = state.last_seq
         self.tasks_revision = state.tasks_revision
@@ -201,7 +199,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         )
         for turn in state.turns:
             self._follow(uuid.UUID(turn["id"]))
-        self.telling = asyncio.create_task(self._kept(self._tell()))
+        self.sender = asyncio.create_task(self._guarded(self._send_updates()))
 
     async def _leave(self) -> None:
         if self.slot is not None:
@@ -209,14 +207,14 @@ class ChatSocket(AsyncWebsocketConsumer):
         if self.user is not None and self.task_feed is not None:
             self.task_feed = None
             feeds.leave(self.user.pk)
-        for task in [*self.followers.values(), self.telling]:
+        for task in [*self.followers.values(), self.sender]:
             if task is not None:
                 task.cancel()
         if self.user is not None:
             await self.channel_layer.group_discard(user_group(self.user.pk), self.channel_name)
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
-        """Close the socket: what still arrives is not looked at."""
+        """Close the socket; later frames are ignored."""
         self.closed = True
         await super().close(code, reason)
 
@@ -227,7 +225,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         await self.close(BROKEN)
 
     async def login_ended(self) -> None:
-        """Close the socket: its login or token does not hold any more."""
+        """Close the socket: its login or token has ended."""
         await self.close(NOT_SIGNED_IN)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -273,7 +271,7 @@ class ChatSocket(AsyncWebsocketConsumer):
             case TurnStop():
                 await runner.stop(**of_theirs, turn_id=frame.turn_id)
             case LogFollow():
-                await in_database(reading.check_turn, **of_theirs, turn_id=frame.turn_id)
+                await in_database(outgoing.check_turn, **of_theirs, turn_id=frame.turn_id)
                 self._check_followers(frame.turn_id)
                 self._follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
             case LogAck():
@@ -297,7 +295,7 @@ class ChatSocket(AsyncWebsocketConsumer):
         async with self.accepting:
             accepted = await accepting
             turn = accepted.turn
-            await self._send(reading.accepted_frame(accepted.message, turn, accepted.ahead))
+            await self._send(outgoing.accepted_frame(accepted.message, turn, accepted.ahead))
             if turn.pk not in self.followers:
                 self._follow(turn.pk)
 
@@ -311,23 +309,23 @@ class ChatSocket(AsyncWebsocketConsumer):
             raise RateLimited(detail, retry_after=5)
 
     def _follow(self, turn_id: uuid.UUID, *, attempt: int = 0, after: int = 0) -> None:
-        """Begin to follow a turn; a follower that there was is replaced."""
+        """Start to follow a turn; an earlier follower is replaced."""
         if (before := self.followers.pop(turn_id, None)) is not None:
             before.cancel()
         ended = [followed for followed, task in self.followers.items() if task.done()]
         for followed in ended[:-ENDED_REMEMBERED]:
             del self.followers[followed]
-        self.followers[turn_id] = asyncio.create_task(self._kept(self._pass_on(turn_id, attempt, after)))
+        self.followers[turn_id] = asyncio.create_task(self._guarded(self._send_log(turn_id, attempt, after)))
 
-    async def _pass_on(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
+    async def _send_log(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
         async for seen in follow(process.current().logs, turn_id, attempt=attempt, after=after):
             for entry in seen.entries:
                 text = frames.encode(frames.event_frame(entry.event, turn_id=turn_id, attempt=seen.attempt, n=entry.n))
                 await self.window.take(str(turn_id), seen.attempt, entry.n, len(text.encode()))
                 await self.send(text_data=text)
 
-    async def _kept(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something for as long as the socket is open; where it cannot go on, the client is to come back."""
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task of the socket; an error closes the socket, and the client connects again."""
         try:
             await work
         except NotFound:
@@ -347,19 +345,19 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def turn_accepted(self, notice: dict[str, str]) -> None:
         """Note that a turn was accepted, perhaps from another tab."""
-        self.news.add_conversation(notice["conversation_id"])
+        self.pending.add_conversation(notice["conversation_id"])
         if uuid.UUID(notice["turn_id"]) not in self.followers:
-            self.news.add_turns()
+            self.pending.add_turns()
 
     async def conversation_updated(self, notice: dict[str, str]) -> None:
-        """Remember that a conversation changed."""
-        self.news.add_conversation(notice["id"])
+        """Note that a conversation changed."""
+        self.pending.add_conversation(notice["id"])
 
     async def tasks_changed(self, notice: dict[str, str]) -> None:
-        """Remember that the task list changed."""
-        self.news.add_tasks()
+        """Note that the task list changed."""
+        self.pending.add_tasks()
         if str(self.conversation_id) in notice.get("conversation_ids", "").split(","):
-            self.news.add_calls()
+            self.pending.add_calls()
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login, or the token."""
@@ -368,20 +366,20 @@ class ChatSocket(AsyncWebsocketConsumer):
         elif notice["session_key"] == str(self.token_id or self.cookie):
             await self.close(NOT_SIGNED_IN)
 
-    async def _tell(self) -> None:
+    async def _send_updates(self) -> None:
         """Send the current state of what changed: notifications that arrive together cost one query."""
         assert self.user is not None  # noqa: S101 - set before this task starts
         while True:
-            conversations, turns, tasks, calls = await self.news.take()
+            conversations, turns, tasks, calls = await self.pending.take()
             if turns and self.conversation_id in conversations:
-                await self._tell_turns(self.user)
-            for frame in await in_database(reading.conversation_frames, self.user.pk, conversations):
+                await self._send_new_turns(self.user)
+            for frame in await in_database(outgoing.conversation_frames, self.user.pk, conversations):
                 await self._send(frame)
             if tasks:
                 await self._send_task_changes()
             if calls:
-                await self._send(await in_database(reading.changes_frame, self.conversation_id))
-            await asyncio.sleep(TELL_EVERY)
+                await self._send(await in_database(outgoing.changes_frame, self.conversation_id))
+            await asyncio.sleep(SEND_EVERY)
 
     async def _send_task_changes(self) -> None:
         if self.task_feed is not None:
@@ -389,14 +387,14 @@ class ChatSocket(AsyncWebsocketConsumer):
             for text in texts:
                 await self.send(text_data=text)
 
-    async def _tell_turns(self, user: User) -> None:
+    async def _send_new_turns(self, user: User) -> None:
         """Send messages from other tabs, and follow their turns."""
         async with self.accepting:
-            for said in await in_database(reading.accepted_after, user.pk, self.conversation_id, self.last_seq):
-                self.last_seq = said.seq
-                if said.turn_id not in self.followers:
-                    await self._send(said.frame)
-                    self._follow(said.turn_id)
+            for accepted in await in_database(outgoing.accepted_after, user.pk, self.conversation_id, self.last_seq):
+                self.last_seq = accepted.seq
+                if accepted.turn_id not in self.followers:
+                    await self._send(accepted.frame)
+                    self._follow(accepted.turn_id)
 
     async def _send(self, frame: dict[str, Any]) -> None:
         await self.send(text_data=frames.encode(frame))
@@ -409,7 +407,7 @@ open_sockets: Connections[ChatSocket] = Connections("sockets")
 def _close_sockets(sender: object, request: HttpRequest | None, user: User | None, **_: object) -> None:
     """Notify the sockets of a login that it has ended."""
     if request is not None and user is not None and request.session.session_key:
-        async_to_sync(notifications.signed_out)(user.pk, request.session.session_key)
+        notifications.on_commit(notifications.signed_out, user.pk, request.session.session_key)
 
 
 def _cookie(scope: Scope) -> str:

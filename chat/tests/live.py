@@ -201,7 +201,7 @@ class LiveSocket:
 
 
 def is_end(frame: Frame) -> bool:
-    """Tell whether a frame of a log says that the turn has ended."""
+    """Return whether a frame of a log says that the turn has ended."""
     return frame["type"] in ENDS or (frame["type"] == "turn.snapshot" and frame["status"] in ENDED)
 
 

@@ -60,7 +60,7 @@ def test_one_that_is_restored_meanwhile_stays(owner: User) -> None:
 
 
 def somebody_waits() -> bool:
-    """Tell whether another connection waits for what this one has locked."""
+    """Return whether another connection waits for what this one has locked."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from django.db import transaction
 from django.test import AsyncClient
 
 from chat import tasks
 from chat.conversations import services as conversations
-from chat.exceptions import BadTask
 from chat.infra.db_threads import in_database
 from chat.infra.notifications import user_group
 from chat.models import User
@@ -113,10 +113,15 @@ async def test_another_password(async_owner_client: AsyncClient, notices: Any) -
 
 
 async def test_what_is_rolled_back_notifies_of_nothing(owner: User, notices: Any) -> None:
-    with pytest.raises(BadTask):
-        await in_database(tasks.create_task, user_id=owner.pk, title=" ")
-    await in_database(add, owner.pk)
-    assert await notices() == "tasks.changed"
+    def fail() -> None:
+        with transaction.atomic():
+            add(owner.pk)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await in_database(fail)
+    await in_database(conversations.begin, user_id=owner.pk)
+    assert await notices() == "conversation.updated"
 
 
 async def test_what_changes_nothing_notifies_of_nothing(owner: User, notices: Any) -> None:

@@ -11,13 +11,12 @@ import time_machine
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from chat.conversations import listing
-from chat.conversations import page as history
+from chat.conversations import chat_page, listing
 from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.read_models import MessageOut, task_json
-from chat.realtime import state as reading
+from chat.realtime import outgoing
 from chat.tasks import services as tasks
 from chat.tasks.panel import load_panel
 from chat.tests import talk
@@ -123,11 +122,11 @@ def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversat
     turn = talk.say(groceries, "Add milk")
     task = tasks.create_task(user_id=owner.pk, title="Milk", due_date=date(2026, 3, 13))
     tasks.complete_task(user_id=owner.pk, number=task.number)
-    page = history.chat(owner, groceries.pk)
+    page = chat_page.chat(owner, groceries.pk)
     assert page is not None
     data = page.as_json()
     assert data["tasks"] == [task_json(task) for task in Task.objects.filter(user=owner)]
-    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
     assert data["conversation"] == frame["conversation"]
     prompt = page.turns[0].as_json()["prompt"]
     assert isinstance(prompt, dict)
@@ -231,7 +230,7 @@ def test_a_page_is_no_larger_with_a_thousand_messages_and_ten_thousand_chats(
     large = sizes(10_000, 500)
     for path, before, after in zip(paths, small, large, strict=True):
         assert after < before * 1.03, path
-    ready = reading.conversation_state(owner.pk, groceries.pk)
+    ready = outgoing.conversation_state(owner.pk, groceries.pk)
     assert len(json.dumps([ready.conversation, ready.turns])) < 500
 
 
@@ -364,12 +363,12 @@ def test_a_chat_in_which_a_decision_is_wanted_is_marked_wherever_it_lies(
     data = owner_client.get("/state/").json()
     assert (data["waiting"], [line["title"] for line in data["conversations"]]) == ([str(groceries.pk)], ["Other"])
     assert "<title>(1) New chat" in owner_client.get("/").content.decode()
-    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
     assert frame["conversation"]["waiting"] is True
     Conversation.objects.update(archived_at=None)
     assert owner_client.get("/").content.decode().count('data-testid="waiting"') == 1
     turn.status, turn.ended_at = Status.DONE, datetime.now(UTC)
     turn.save()
-    (frame,) = reading.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
     assert frame["conversation"]["waiting"] is False
     assert owner_client.get("/state/").json()["waiting"] == []

@@ -13,9 +13,8 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Task, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
-from chat.turns import begin
+from chat.turns import begin, turn_input
 from chat.turns import runner as runner_module
-from chat.turns import turn_input as brief_module
 from chat.turns.events import TurnFinished, TurnStopped
 from chat.turns.turn_input import TurnInput
 
@@ -145,12 +144,12 @@ async def test_a_turn_that_is_about_to_begin_is_stopped(
     chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored, go_on = threading.Event(), threading.Event()
-    read_brief = brief_module.read_turn_input
+    read_input = turn_input.read_turn_input
 
     def held_up(turn: Turn) -> TurnInput:
         stored.set()
         go_on.wait(10)
-        return read_brief(turn)
+        return read_input(turn)
 
     monkeypatch.setattr(begin, "read_turn_input", held_up)
     script.enqueue(Gate().step())
@@ -180,7 +179,7 @@ async def test_another_try_that_is_stopped_before_it_begins_forgets_nothing_that
 
     def stopped_meanwhile(turn: Turn) -> TurnInput:
         turn.stop_asked = True
-        return brief_module.read_turn_input(turn)
+        return turn_input.read_turn_input(turn)
 
     monkeypatch.setattr(begin, "read_turn_input", stopped_meanwhile)
     second = await chat.runner.retry(**given, turn_id=tried.turn.pk, client_id=uuid.uuid4())

@@ -52,7 +52,7 @@ class Two:
         return int(steps)
 
     def waits_for_a_lock(self) -> bool:
-        """Tell whether a statement waits."""
+        """Return whether a statement waits."""
         waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return bool(self.conversation.database.query(waiting))
 

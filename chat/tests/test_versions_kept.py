@@ -3,7 +3,7 @@
 import pytest
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 
-from chat.conversations.page import ChatPage
+from chat.conversations.chat_page import ChatPage
 from chat.exceptions import ModelFailed
 from chat.infra.db_threads import in_database
 from chat.models import Task, Turn

@@ -4,8 +4,8 @@ import uuid
 
 from agents.testing import ScriptedModel, assistant_message
 
-from chat.conversations import page as history
-from chat.conversations.page import ChatPage
+from chat.conversations import chat_page
+from chat.conversations.chat_page import ChatPage
 from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.tests.conftest import Chat
@@ -27,7 +27,7 @@ async def ended(chat: Chat, accepted: Accepted) -> Accepted:
 
 async def page(chat: Chat, version: object = None) -> ChatPage:
     shown = await in_database(
-        lambda: history.chat(chat.user, chat.conversation_id, uuid.UUID(str(version)) if version else None)
+        lambda: chat_page.chat(chat.user, chat.conversation_id, uuid.UUID(str(version)) if version else None)
     )
     assert shown is not None
     return shown

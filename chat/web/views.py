@@ -32,8 +32,7 @@ from chat.accounts import services as accounts
 from chat.assistant import usage
 from chat.assistant.configured import describe
 from chat.assistant.model_config import configured, name_in_use
-from chat.conversations import listing
-from chat.conversations import page as history
+from chat.conversations import chat_page, listing
 from chat.infra.markdown import render_newest
 from chat.models import User
 from chat.models.conversation import USER_TEXT_LENGTH
@@ -60,7 +59,7 @@ class PersonRequest(HttpRequest):
 @never_cache
 def home(request: PersonRequest) -> HttpResponse:
     """Show a new chat; its first message makes the conversation."""
-    return _chat_page(request, history.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
+    return _render(request, chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
 
 
 @require_GET
@@ -68,7 +67,7 @@ def home(request: PersonRequest) -> HttpResponse:
 @never_cache
 def home_state(request: PersonRequest) -> JsonResponse:
     """Answer what a new chat would begin with, for a page that was cut off for a while."""
-    return JsonResponse(history.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
+    return JsonResponse(chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
 
 
 @require_GET
@@ -79,16 +78,16 @@ def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResp
     page = _own_chat(request, conversation_id)
     part = _part(request)
     if message := _uuid_in(request, "message"):
-        turn = history.turn_of_message(request.user, conversation_id, message)
+        turn = chat_page.turn_of_message(request.user, conversation_id, message)
         if turn is None:
             raise Http404("There is no such message.")
         if turn.superseded_by_id is not None:
             return redirect(reverse("version", args=[conversation_id, turn.pk]) + f"#message-{message}")
-        part = history.Part(around=turn.pk)
-    shown = history.turns_of(request.user, conversation_id, part=part) if part else page
+        part = chat_page.Part(around=turn.pk)
+    shown = chat_page.turns_of(request.user, conversation_id, part=part) if part else page
     if shown is None:
         raise Http404("There is no such turn.")
-    return _chat_page(request, replace(page, turns=shown.turns, earlier=shown.earlier, later=shown.later), page)
+    return _render(request, replace(page, turns=shown.turns, earlier=shown.earlier, later=shown.later), page)
 
 
 @require_GET
@@ -99,7 +98,7 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 
     With `since` it has all turns from that one on.
     """
-    part = history.Part(since=_uuid_in(request, "since"))
+    part = chat_page.Part(since=_uuid_in(request, "since"))
     return JsonResponse(_own_chat(request, conversation_id, part=part).as_json())
 
 
@@ -108,8 +107,8 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 @never_cache
 def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Answer the turns before one of a conversation's, the nearest of them."""
-    part = history.Part(before=_uuid_in(request, "before"), size=history.TURNS_LOADED)
-    page = history.turns_of(request.user, conversation_id, part=part)
+    part = chat_page.Part(before=_uuid_in(request, "before"), size=chat_page.TURNS_LOADED)
+    page = chat_page.turns_of(request.user, conversation_id, part=part)
     if page is None:
         raise Http404("There is no such turn.")
     return JsonResponse(page.turns_as_json())
@@ -123,7 +122,7 @@ def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UU
     page = _own_chat(request, conversation_id, turn_id, part=_part(request))
     if page.version is None:
         return redirect(f"{reverse('conversation', args=[conversation_id])}?turn={turn_id}#turn-{turn_id}")
-    return _chat_page(request, page)
+    return _render(request, page)
 
 
 def _sizes(request: HttpRequest) -> dict[str, int]:
@@ -152,25 +151,25 @@ def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
         raise Http404("This is not an id.") from None
 
 
-def _part(request: HttpRequest) -> history.Part | None:
+def _part(request: HttpRequest) -> chat_page.Part | None:
     """Return which part of the conversation the address asks for, None for the usual one."""
     before, after, around = (_uuid_in(request, name) for name in ("before", "after", "turn"))
-    return history.Part(before, after, around) if before or after or around else None
+    return chat_page.Part(before, after, around) if before or after or around else None
 
 
 def _own_chat(
     request: PersonRequest,
     conversation_id: uuid.UUID,
     version: uuid.UUID | None = None,
-    part: history.Part | None = None,
-) -> history.ChatPage:
-    page = history.chat(request.user, conversation_id, version, part=part, **_sizes(request))
+    part: chat_page.Part | None = None,
+) -> chat_page.ChatPage:
+    page = chat_page.chat(request.user, conversation_id, version, part=part, **_sizes(request))
     if page is None:
         raise Http404("There is no such conversation.")
     return page
 
 
-def _chat_page(request: PersonRequest, page: history.ChatPage, begun: history.ChatPage | None = None) -> HttpResponse:
+def _render(request: PersonRequest, page: chat_page.ChatPage, begun: chat_page.ChatPage | None = None) -> HttpResponse:
     """Render a page; its script begins with `begun` where that is another part of the conversation."""
     with timezone.override(request.user.zone):
         now = timezone.localtime()
@@ -187,7 +186,7 @@ def _chat_page(request: PersonRequest, page: history.ChatPage, begun: history.Ch
         return render(request, "chat/chat.html", context)
 
 
-def _models(page: history.ChatPage) -> dict[str, Any]:
+def _models(page: chat_page.ChatPage) -> dict[str, Any]:
     """Return what the page shows of models: the one that answers and, where there are several, all of them."""
     models = configured()
     chosen = page.conversation.model if page.conversation else name_in_use("")

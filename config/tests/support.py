@@ -261,7 +261,7 @@ class Up:
         return self
 
     def is_ready(self) -> bool:
-        """Tell whether everything works; fail if it has ended."""
+        """Return whether everything works; fail if it has ended."""
         assert self.process.poll() is None, f"up ended:\n{self.output}"
         try:
             ready = httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
@@ -300,7 +300,7 @@ def _belongs_to(process: psutil.Process, data_dir: Path) -> bool:
 
 
 def embedded_answers(data_dir: Path) -> bool:
-    """Tell whether the folder's own PostgreSQL takes connections."""
+    """Return whether the folder's own PostgreSQL takes connections."""
     try:
         psycopg.connect(embedded_url(data_dir / "postgres")).close()
     except psycopg.OperationalError:

@@ -8,8 +8,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import Q
 
-from chat.accounts import login_sessions as logins
-from chat.accounts import tokens
+from chat.accounts import login_sessions, tokens
 from chat.exceptions import BadInput, Conflict, NotFound, ServerStopping
 from chat.infra import notifications
 from chat.models import Turn, User
@@ -72,7 +71,7 @@ def reactivate_person(person_id: uuid.UUID, *, actor: str, reason: str = "") -> 
     with attempt, transaction.atomic(durable=True):
         person = locked(person_id, actor=actor)
         # Closing may have been cut off before all of them were: with the account they would come back.
-        ended, ended_tokens = logins.end_all(person_id), tokens.end_all(person_id)
+        ended, ended_tokens = login_sessions.end_all(person_id), tokens.end_all(person_id)
         person.is_active = True
         person.save(update_fields=["is_active"])
         audit.record(Action.REACTIVATE, actor=actor, person=person_id, reason=reason)
@@ -115,7 +114,7 @@ def end_everything(person_id: uuid.UUID) -> Closing:
     """
     turns = _stop_turns(person_id)
     notifications.on_commit(notifications.signed_out, person_id)
-    return Closing(logins.end_all(person_id), turns, tokens.end_all(person_id))
+    return Closing(login_sessions.end_all(person_id), turns, tokens.end_all(person_id))
 
 
 def _stop_turns(person_id: uuid.UUID) -> int:

@@ -209,7 +209,7 @@ def file_locked(path: Path) -> Iterator[None]:
 
 
 def holds_sessions() -> bool:
-    """Tell whether somebody has locked sessions, and their conversations before, without trying to lock them too."""
+    """Return whether somebody has locked sessions, and their conversations before, without trying to lock them too."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE relation = 'chat_agentsession'::regclass AND mode = 'RowShareLock'"

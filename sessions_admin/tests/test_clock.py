@@ -31,7 +31,7 @@ def session(owner: User, given_session: GivenSession) -> AgentSession:
 
 
 def is_there(session: AgentSession) -> bool:
-    """Tell whether the assistant still remembers the conversation."""
+    """Return whether the assistant still remembers the conversation."""
     return AgentSession.objects.filter(pk=session.pk, gone_at=None).exists()
 
 

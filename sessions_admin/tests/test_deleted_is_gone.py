@@ -58,7 +58,7 @@ def read_by_another_process(path: Path) -> Iterator[None]:
 
 
 def is_readable(word: str, path: Path) -> bool:
-    """Tell whether a word is in the bytes of the file, its free pages, its log, or a copy that was set aside."""
+    """Return whether a word is in the bytes of the file, its free pages, its log, or a copy that was set aside."""
     return any(word.encode() in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 

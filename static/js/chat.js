@@ -190,7 +190,7 @@ class ChatPage {
   }
 
   /**
-   * Do what declines that which waits for a decision; where something does, ask first.
+   * Do what would decline the waiting questions; ask first if there are some.
    * @param {string} verb
    * @param {() => void} act
    * @param {{text?: string, decides?: boolean}} [how]   what would be sent, which may be an answer; and whether to decline by a
@@ -207,7 +207,7 @@ class ChatPage {
     return answer;
   }
 
-  /** The calls that wait for a decision, but for those about which one is on its way. */
+  /** The calls that wait for a decision, except those whose decision was sent. */
   awaited() {
     const waiting = this.state.turns.filter((turn) => turn.status === "waiting");
     return waiting.flatMap((turn) => turn.tools
@@ -247,7 +247,7 @@ class ChatPage {
   }
 
   /**
-   * Say a message otherwise than it was said; return whether it is sent.
+   * Edit a message; return whether it is sent.
    * @param {string} messageId
    * @param {string} text
    */
@@ -435,7 +435,7 @@ class ChatPage {
   }
 
   /**
-   * Take a refusal that concerns a decision: it was made elsewhere, or is not wanted any more. Tell whether it did. Of what
+   * Take a refusal that concerns a decision: it was made elsewhere, or is not wanted any more. Return whether it did. Of what
    * bears no client's id only a decision can be in conflict; the one that came first may have been heard of already.
    * @param {string} code
    */

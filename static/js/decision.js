@@ -1,5 +1,5 @@
 // @ts-check
-/** What is asked before something is sent that would decline what waits for a decision. */
+/** The dialog that asks before a message declines a waiting question. */
 
 import { aboutOf } from "./approval.js";
 import { byId, h } from "./dom.js";
@@ -52,8 +52,7 @@ export class DecisionDialog {
   }
 
   /**
-   * Ask what is to become of the questions that wait. Where the person has answered in words, that answer comes first, else
-   * what changes nothing.
+   * Ask for a decision about the waiting questions. If the text is an answer, that answer is the first button, otherwise Cancel.
    * @param {Question[]} questions
    * @param {{verb: string, text: string}} how   the verb of what would decline them, and what would be sent
    * @returns {Promise<Answer>}
@@ -85,7 +84,7 @@ export class DecisionDialog {
   }
 
   /**
-   * Offer no answer where other questions wait by now: what was shown is not what would be decided.
+   * Offer no answer once the waiting questions differ from those shown.
    * @param {Question[]} questions
    */
   show(questions) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The lists of the archive, the trash and all chats go on while one scrolls. */
+/** Load the next pages of the archive, the trash and all chats while scrolling. */
 
 import { byId } from "./dom.js";
 import { More } from "./more.js";
@@ -23,7 +23,7 @@ function goOn(element) {
       more.show(Boolean(next));
       return Boolean(next);
     } catch {
-      // The link stays, to be pressed again.
+      // The link stays for another attempt.
       return false;
     }
   };

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What the server refuses for a time, such as too many messages a minute, is sent again when it says so: in order, each item after
- * the one before it was answered.
+ * Send again what the server refuses for a time, such as too many messages a minute: in order, each item after the answer to the one
+ * before.
  */
 
 /**
@@ -55,7 +55,7 @@ export class Resends {
     this.go();
   }
 
-  /** Send the next item if it is time: the one before was answered or taken back, or the connection is new. */
+  /** Send the next item if it is due and none is unanswered. */
   go() {
     clearTimeout(this.timer);
     const { first } = this;
@@ -77,7 +77,7 @@ export class Resends {
   }
 
   /**
-   * Say what a held item waits for.
+   * Return what a held item waits for.
    * @param {Unsent} item
    */
   stateOf(item) {

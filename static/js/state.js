@@ -128,7 +128,7 @@ function accepted(before, { client_id, message, turn }) {
 }
 
 /**
- * Tell whether a turn belongs to an earlier version of the conversation.
+ * Return whether a turn belongs to an earlier version of the conversation.
  * @param {State} state
  * @param {string} id
  */

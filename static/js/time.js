@@ -71,7 +71,7 @@ export function dueLabel(due, now) {
 }
 
 /**
- * Tell whether it should have been done by now.
+ * Return whether it should have been done by now.
  * @param {string | null} due
  * @param {string} now
  */

@@ -121,7 +121,7 @@ const LOOKS = new Set(["list_tasks", "get_task", "search_conversation"]);
 const ICONS = { waiting: "clock", running: "retry", done: "check", failed: "alert", declined: "close" };
 
 /**
- * Tell whether a call changed something.
+ * Return whether a call changed something.
  * @param {ToolCall} call
  */
 export const changed = (call) => !LOOKS.has(call.name) && sentence(call).state === "done";

@@ -64,7 +64,7 @@ export function emptyTurn(id) {
 }
 
 /**
- * Tell whether an entry of the log says nothing new.
+ * Return whether an entry of the log says nothing new.
  * @param {Turn} turn
  * @param {any} frame
  */

@@ -185,7 +185,7 @@ def _put_in(clause: str, now: datetime) -> str:
 
 
 def announced(clause: str) -> bool:
-    """Tell whether the words say themselves that they are a task: "I have to call Bob"."""
+    """Return whether the words say themselves that they are a task: "I have to call Bob"."""
     return strip_opening(clause)[0] is not None
 
 
@@ -291,7 +291,7 @@ def _items(text: str, header: str) -> list[str]:
 
 
 def _dated_thing(piece: str) -> bool:
-    """Tell whether a piece says both what and when: "the cake for Sunday"."""
+    """Return whether a piece says both what and when: "the cake for Sunday"."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
     return due is not None and due.day is not None and not _only_detail(piece)
 
@@ -323,14 +323,14 @@ def _own_action(piece: str) -> bool:
 
 
 def _is_detail(piece: str) -> bool:
-    """Tell whether a piece says when or how important rather than what."""
+    """Return whether a piece says when or how important rather than what."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
     priority, rest = take_priority(f", {piece}", bare=True)
     return due is not None or (priority is not None and not rest.strip(" ,"))
 
 
 def _only_detail(text: str) -> bool:
-    """Tell whether a text says when or how important, and nothing else."""
+    """Return whether a text says when or how important, and nothing else."""
     due = find_due(text, datetime(2000, 1, 1, 12))
     _, rest = take_priority(f", {without(text, due) if due else text}", bare=True)
     return not re.sub(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W", "", rest, flags=re.I) and not has_quote(text)

@@ -33,7 +33,7 @@ _SEAM = re.compile(r"\s*(?:,|;|\s-+|\()\s*")
 
 
 def is_aside(words: str) -> bool:
-    """Tell whether words only comment: they have a subject and a verb, and bind nothing."""
+    """Return whether words only comment: they have a subject and a verb, and bind nothing."""
     words = words.strip(" ,.;:!?()-")
     return bool(words) and _BINDING.search(words) is None and _TELLING.match(words) is not None
 

@@ -366,5 +366,5 @@ def about_days(clause: str, now: datetime) -> Show | None:
 
 
 def questioning(clause: str) -> bool:
-    """Tell whether a clause asks rather than orders."""
+    """Return whether a clause asks rather than orders."""
     return _QUERY.search(clause.strip()) is not None

@@ -33,9 +33,9 @@ class Checklist:
     orders: bool
 
 
-def read_checklist(said: str) -> Checklist | None:
+def read_checklist(text: str) -> Checklist | None:
     """Return the list that a message holds; None where it holds none."""
-    lines = [line for line in _IN_ONE_LINE.sub("\n- ", said).splitlines() if line.strip()]
+    lines = [line for line in _IN_ONE_LINE.sub("\n- ", text).splitlines() if line.strip()]
     intro: list[str] = []
     items: list[re.Match[str]] = []
     rest: list[str] = []
@@ -54,11 +54,11 @@ def read_checklist(said: str) -> Checklist | None:
     return Checklist(" ".join(intro), tuple(_read(items)), "\n".join(rest), orders)
 
 
-def is_list_of_short_lines(said: str) -> bool:
-    """Tell whether a message, however long, is a list whose lines can each be read by themselves."""
-    lines = said.splitlines()
+def is_list_of_short_lines(text: str) -> bool:
+    """Return whether a message is a list of at most `MOST_LINES` lines, none of them longer than `_LONGEST_LINE`."""
+    lines = text.splitlines()
     short = len(lines) <= MOST_LINES + 1 and all(len(line) <= _LONGEST_LINE for line in lines)
-    return short and _ROW_OF_BLANKS.search(said) is None and read_checklist(said) is not None
+    return short and _ROW_OF_BLANKS.search(text) is None and read_checklist(text) is not None
 
 
 def _read(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:

@@ -122,7 +122,7 @@ def _by_pronoun(desk: DialogState, ref: Ref, lenient: bool) -> Work[Choice]:
 
 
 def in_span(task: Task, span: Span, desk: DialogState) -> bool:
-    """Tell whether a task is due in the days given."""
+    """Return whether a task is due in the days given."""
     if span.undated:
         return task.due_date is None
     if task.due_date is None:

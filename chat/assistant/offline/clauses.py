@@ -163,7 +163,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Tell whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
+    """Return whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
     numbered = re.search(r"(?:^|\s)\d{1,2}\.$", before)
     return bool(_NO_END.search(before)) or bool(
         numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before))

@@ -29,7 +29,7 @@ NEVER_DONE = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def is_past(verb: str) -> bool:
-    """Tell whether a word says that a chore is done: "paid", "watered"."""
+    """Return whether a word says that a chore is done: "paid", "watered"."""
     verb = verb.lower()
     return (verb.endswith("ed") and stem(verb) in CHORE_STEMS) or (
         verb in PAST and PAST[verb] in CHORES and verb != PAST[verb]

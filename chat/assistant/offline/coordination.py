@@ -67,7 +67,7 @@ def spelled_out(text: str) -> str:
 
 
 def _one_more(found: re.Match[str], before: str, after: str, said: str) -> bool:
-    """Tell whether the words announce one more task, and belong to none: "write a letter to Ann and another to Bob"."""
+    """Return whether the words announce one more task, and belong to none: "write a letter to Ann and another to Bob"."""
     says, chore = found["says"].lower(), _chore(after)
     if found["thing"]:
         if found["thing"].lower().rstrip("s") in before.lower():

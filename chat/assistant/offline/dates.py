@@ -434,7 +434,7 @@ def alone(text: str, due: Due) -> tuple[tuple[int, int], ...]:
 
 
 def is_choice(text: str, due: Due) -> bool:
-    """Tell whether the text names another time to choose from: "at 5pm or 6pm"."""
+    """Return whether the text names another time to choose from: "at 5pm or 6pm"."""
     return any((more := _ONE_MORE.match(text[end:])) and re.search(r"\bor\b", more[0]) for _, end in due.spans)
 
 

@@ -212,7 +212,7 @@ def complete(clause: str, now: datetime) -> Complete | None:
 
 
 def _deeds_of_it(clause: str) -> bool:
-    """Tell whether a clause says of "it" only that things were done to it: "that's signed and handed in, done"."""
+    """Return whether a clause says of "it" only that things were done to it: "that's signed and handed in, done"."""
     found = _OF_IT.match(clause)
     deeds = [_DEED.fullmatch(part) for part in _DEEDS.split(found["deeds"])] if found else []
     return bool(deeds) and all(
@@ -244,7 +244,7 @@ def _past(clause: str) -> Complete | None:
 
 
 def _slipped(verb: str) -> bool:
-    """Tell whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
+    """Return whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
     return any(alike(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
 
 

@@ -226,13 +226,13 @@ def _yes(pending: Pending, desk: DialogState) -> Wish | None:
 
 
 def _just_asked(pending: Pending, desk: DialogState) -> bool:
-    """Tell whether the last reply asked for consent to just this: a yes to another question is none."""
+    """Return whether the last reply asked for consent to just this: a yes to another question is none."""
     last = desk.before[-1]
     return (bool(last.undecided) or _ASKED_CONSENT in last.replied) and _unfinished(last, desk) == pending
 
 
 def _asked_to_undo(desk: DialogState) -> bool:
-    """Tell whether the last reply asked for consent to undo something."""
+    """Return whether the last reply asked for consent to undo something."""
     last = desk.before[-1] if desk.before else None
     return (
         last is not None and not last.changed and _ASKED_CONSENT in last.replied and Undo() in _understood(last, desk)
@@ -240,7 +240,7 @@ def _asked_to_undo(desk: DialogState) -> bool:
 
 
 def _insists(wish: Wish, pending: Pending, desk: DialogState) -> bool:
-    """Tell whether "delete them all" answers the question whether all should be deleted."""
+    """Return whether "delete them all" answers the question whether all should be deleted."""
     if not isinstance(wish, Complete | Delete) or type(wish) is not type(pending):
         return False
     return (wish.ref == Ref(every=True) or wish.ref.pronoun == "them") and _just_asked(pending, desk)

@@ -206,7 +206,7 @@ def _named_by_guess(desk: DialogState, draft: Draft) -> Work[Sequence[Task]]:
 
 
 def _there(task: Task, title: str) -> bool:
-    """Tell whether a task is what a title says, or does what is to be done about a bare thing: "the rent"."""
+    """Return whether a task is what a title says, or does what is to be done about a bare thing: "the rent"."""
     return same_words(task.title, title) or (
         not imperative(title) and set(key_words(title)) <= set(key_words(task.title))
     )

@@ -24,7 +24,7 @@ _NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
 
 
 def imperative(clause: str) -> bool:
-    """Tell whether a clause reads like a chore: "buy milk", "call the bank"."""
+    """Return whether a clause reads like a chore: "buy milk", "call the bank"."""
     clause = take_priority(clause)[1]
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
@@ -44,7 +44,7 @@ def imperative(clause: str) -> bool:
 
 
 def guessed(clause: str) -> bool:
-    """Tell whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
+    """Return whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
     if _OPENING.match(clause) and not clause.rstrip().endswith("?"):
         return True
     found = _ORDERING.match(clause[:1].lower() + clause[1:])

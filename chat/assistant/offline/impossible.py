@@ -58,7 +58,7 @@ def with_stand_in(text: str, impossible: Impossible) -> str:
 
 
 def _looks_like_a_day(match: re.Match[str]) -> bool:
-    """Tell whether the numbers are those of a day although it is one that a month does not have."""
+    """Return whether the numbers are those of a day although it is one that a month does not have."""
     groups = match.groupdict()
     if groups.get("sep") == "/":
         return False
@@ -68,7 +68,7 @@ def _looks_like_a_day(match: re.Match[str]) -> bool:
 
 
 def _looks_like_an_hour(match: re.Match[str]) -> bool:
-    """Tell whether "25:00" beside a day is meant as an hour although nothing leads to it."""
+    """Return whether "25:00" beside a day is meant as an hour although nothing leads to it."""
     return int(match["minutes"]) <= _MOST_MINUTES and not _OF.search(match.string[: match.start()])
 
 

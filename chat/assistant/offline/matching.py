@@ -230,12 +230,12 @@ def key_words(text: str) -> tuple[str, ...]:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Tell whether two texts have the same words that carry meaning."""
+    """Return whether two texts have the same words that carry meaning."""
     return set(key_words(one)) == set(key_words(other))
 
 
 def shared(phrase: str, title: str) -> bool:
-    """Tell whether a phrase names only one of the things that a title joins: the eggs of "Buy milk and eggs"."""
+    """Return whether a phrase names only one of the things that a title joins: the eggs of "Buy milk and eggs"."""
     wanted = key_words(phrase)
     verb, *_ = key_words(title) or [""]
     parts = [[word for word in key_words(part) if word != verb] for part in _JOINED.split(title)]
@@ -321,7 +321,7 @@ def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
 
 
 def alike(one: str, other: str) -> bool:
-    """Tell whether two stems are the same word but for a slip of the keyboard."""
+    """Return whether two stems are the same word but for a slip of the keyboard."""
     if one == other or (one in _WITH_KIN and frozenset((one, other)) in _KIN):
         return True
     shorter = min(len(one), len(other))

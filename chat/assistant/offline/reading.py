@@ -138,7 +138,7 @@ def _both(clause: str, now: datetime) -> list[Wish]:
 
 
 def _stands_alone(wish: Wish) -> bool:
-    """Tell whether half a sentence is a wish of its own: it names its task, or what is to be added."""
+    """Return whether half a sentence is a wish of its own: it names its task, or what is to be added."""
     if isinstance(wish, Add):
         return bool(wish.drafts) and not wish.bare
     if not isinstance(wish, Complete | Delete | Change | Reopen):

@@ -122,7 +122,7 @@ def recall(clause: str) -> Recall | None:
 
 
 def may_be_preference(said: str) -> bool:
-    """Tell whether it is worth looking for a preference in a message as it was typed."""
+    """Return whether it is worth looking for a preference in a message as it was typed."""
     return _MAYBE_PREFERENCE.search(said) is not None
 
 

@@ -334,7 +334,7 @@ def new_values(task: Task, wish: Change, desk: DialogState) -> dict[str, object]
 
 
 def says(task: Task, words: str) -> bool:
-    """Tell whether words stand in the title of a task."""
+    """Return whether words stand in the title of a task."""
     return re.search(rf"\b{re.escape(words)}\b", task.title, re.I) is not None
 
 

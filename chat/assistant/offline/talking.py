@@ -203,7 +203,7 @@ def undo(clause: str) -> Undo | None:
 
 
 def foreign(text: str) -> bool:
-    """Tell whether a text is about other people's tasks."""
+    """Return whether a text is about other people's tasks."""
     return _FOREIGN.search(text) is not None
 
 
@@ -214,5 +214,5 @@ def without_command(text: str) -> str:
 
 
 def overriding(text: str) -> bool:
-    """Tell whether a text tries to change who or what the assistant is."""
+    """Return whether a text tries to change who or what the assistant is."""
     return _OVERRIDE.search(text) is not None

@@ -78,7 +78,7 @@ def understand(said: str, now: datetime) -> list[Wish]:
 
 
 def is_readable(said: str) -> bool:
-    """Tell whether a message is short enough to be read; a pasted list may be longer, since its lines are short."""
+    """Return whether a message is short enough to be read; a pasted list may be longer, since its lines are short."""
     return len(said) <= LONGEST or is_list_of_short_lines(said)
 
 
@@ -217,7 +217,7 @@ def _told_of(wish: Add, said: Vague) -> Add | None:
 
 
 def _says_again(last: Wish, wish: Wish) -> bool:
-    """Tell whether a wish only puts the statement before it as an order: "I did 2 yesterday. Mark it done"."""
+    """Return whether a wish only puts the statement before it as an order: "I did 2 yesterday. Mark it done"."""
     if isinstance(last, Complete) and isinstance(wish, Complete):
         return bool(wish.ref.numbers) and last.ref == wish.ref
     if isinstance(last, Delete) and isinstance(wish, Delete):
@@ -233,12 +233,12 @@ def _completed_by(last: Change, wish: Wish) -> Change | None:
 
 
 def _read_anew(last: Wish, wish: Wish, said_here: Wish) -> bool:
-    """Tell whether what sounded like a question only led to a removal: "The date on task 2 is wrong, delete it"."""
+    """Return whether what sounded like a question only led to a removal: "The date on task 2 is wrong, delete it"."""
     return isinstance(last, Inspect) and isinstance(said_here, Delete) and isinstance(wish, Change)
 
 
 def _goes_on(last: Wish, wish: Wish) -> bool:
-    """Tell whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
+    """Return whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
     stated = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
     statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
     pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
@@ -250,7 +250,7 @@ def _named_by(wish: Wish) -> str:
 
 
 def _forbidden(clause: str) -> bool:
-    """Tell whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
+    """Return whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
     if not (talking.foreign(clause) or talking.overriding(clause)):
         return False
     return _INTO_THEIRS.search(clause) is not None or _AS_TASK.match(unwrap(clause)) is None

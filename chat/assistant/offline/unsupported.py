@@ -107,7 +107,6 @@ _CAN = {
     "*add a note to task 2: ask Ann*.",
     "label": "I can't do that: a task has a title, a note, a date and a priority, and nothing else. You can say, for "
     "example, *add a note to task 2: ...* or *make task 2 high priority*.",
-    "reminder": "I don't send reminders: I only keep the list. You can say, for example, *task 2 is due today at 5pm*.",
     "view": "I can't do that. I can, for example, *show my tasks* or *sort by priority*.",
     "other": "I can't do that with your tasks. You can say, for example, *move task 2 to tomorrow*, *make task 2 high "
     "priority*, *mark task 2 as done* or *show my tasks*.",

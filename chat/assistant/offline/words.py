@@ -60,12 +60,12 @@ class Message:
 
 
 def quoted(text: str) -> bool:
-    """Tell whether the text is nothing but one quoted passage."""
+    """Return whether the text is nothing but one quoted passage."""
     return _MARK.fullmatch(text.strip()) is not None
 
 
 def has_quote(text: str) -> bool:
-    """Tell whether a quoted passage stands in the text."""
+    """Return whether a quoted passage stands in the text."""
     return _MARK.search(text) is not None
 
 
@@ -163,7 +163,7 @@ def _correction(word: str) -> str | None:
 
 
 def _slip(word: str, keyword: str) -> bool:
-    """Tell whether a word is a slip of the keyboard for another; short words must agree but for order or one letter."""
+    """Return whether a word is a slip of the keyboard for another; short words must agree but for order or one letter."""
     if abs(len(word) - len(keyword)) > 2 or len(keyword) < 4:
         return False
     slips = distance(word, keyword)

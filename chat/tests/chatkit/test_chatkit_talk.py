@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from chat.accounts import tokens
 from chat.api import streams
-from chat.conversations import page as history
+from chat.conversations import chat_page
 from chat.exceptions import ModelFailed
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, Message, Task, Turn, User
@@ -66,7 +66,7 @@ async def test_a_conversation_of_the_page_goes_on_in_chatkit_and_back(
     assert text_of(done(await kit.say(thread["id"], "second"), "assistant_message")) == "Two."
     assert await chat.reply("third") == "Three."
 
-    page = await in_database(history.chat, chat.user, chat.conversation_id)
+    page = await in_database(chat_page.chat, chat.user, chat.conversation_id)
     assert page is not None
     said = [(turn.prompt.text, turn.reply.text if turn.reply else None) for turn in page.turns]
     assert said == [("first", "One."), ("second", "Two."), ("third", "Three.")]

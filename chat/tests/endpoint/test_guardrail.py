@@ -37,7 +37,7 @@ def judging(verdict: Step, answer: Step) -> Callable[[Request], Awaitable[Step]]
 
 
 def is_question(request: Request) -> bool:
-    """Tell whether a request is the guardrail's."""
+    """Return whether a request is the guardrail's."""
     return "yes or no" in request.instructions
 
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from chat.assistant.model_config import learned
-from chat.conversations import page as history
+from chat.conversations import chat_page
 from chat.infra.db_threads import in_database
 from chat.models import Turn
 from chat.models.user import User
@@ -59,7 +59,7 @@ async def test_reasoning_is_shown_and_stored_apart_from_the_reply(
     assert reasoning_of(events) == "A task.\n\nDone."
     turn = await in_database(Turn.objects.get)
     assert (turn.text, turn.reasoning) == ("Added.", "A task.\n\nDone.")
-    page = await in_database(history.chat, owner, online.conversation_id)
+    page = await in_database(chat_page.chat, owner, online.conversation_id)
     assert page is not None
     assert page.turns[0].as_json()["reasoning"] == "A task.\n\nDone."
 

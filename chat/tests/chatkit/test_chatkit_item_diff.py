@@ -19,7 +19,7 @@ def reply(text: str) -> AssistantMessageItem:
 
 def told(telling: ItemDiff, text: str) -> list[tuple[str, str]]:
     """Return the kind of each event that a look at the reply brings, and the text in it."""
-    events = [event.model_dump(mode="json") for event in telling.tell([reply(text)])]
+    events = [event.model_dump(mode="json") for event in telling.events([reply(text)])]
     texts = [
         event["update"].get("delta", "") if "update" in event else "".join(c["text"] for c in event["item"]["content"])
         for event in events

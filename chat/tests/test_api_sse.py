@@ -58,8 +58,8 @@ def seen_by(log: TurnLog, place: EventPosition) -> list[LogBatch]:
 
 
 def told(log: TurnLog, place: EventPosition = EventPosition()) -> list[StreamEvent]:  # noqa: B008
-    teller = EventStream(THREAD, TURN, place)
-    return [event for seen in seen_by(log, place) for event in teller.tell(seen)]
+    stream = EventStream(THREAD, TURN, place)
+    return [event for seen in seen_by(log, place) for event in stream.events(seen)]
 
 
 def read(events: list[StreamEvent]) -> Reader:
@@ -154,11 +154,11 @@ def test_what_was_in_doubt_and_stays_is_told_in_the_end() -> None:
 
 
 def test_of_snapshots_only_what_is_added_is_told() -> None:
-    teller = EventStream(THREAD, TURN, EventPosition())
+    stream = EventStream(THREAD, TURN, EventPosition())
     texts = ["", "Hel", "Hello", "Hello"]
     seen = [LogBatch(1, [Entry(0, Snapshot("running", text))]) for text in texts]
     seen += [LogBatch(2, [Entry(0, Snapshot("done", "Hi!", message=message("Hi!")))])]
-    events = [event for one in seen for event in teller.tell(one)]
+    events = [event for one in seen for event in stream.events(one)]
     assert [(event.fields["type"], event.fields.get("delta")) for event in events] == [
         ("message_start", None),
         ("content_delta", "Hel"),
@@ -168,12 +168,12 @@ def test_of_snapshots_only_what_is_added_is_told() -> None:
         ("message_end", None),
     ]
     assert read(events).text == "Hi!"
-    assert teller.is_done
+    assert stream.is_done
 
 
 def test_very_much_text_is_told_in_parts() -> None:
     text = "x" * (2 * READ_AT_ONCE + 1)
-    events = list(EventStream(THREAD, TURN, EventPosition()).tell(LogBatch(1, [Entry(7, Snapshot("running", text))])))
+    events = list(EventStream(THREAD, TURN, EventPosition()).events(LogBatch(1, [Entry(7, Snapshot("running", text))])))
     assert [event.n for event in events] == [0, 0, 0, 7]
     assert read(events).text == text
 
@@ -181,18 +181,18 @@ def test_very_much_text_is_told_in_parts() -> None:
 def test_a_turn_that_asks_is_told_until_then() -> None:
     asks = [ApprovalRequested(name, "delete_tasks", {"numbers": [1]}) for name in ("a", "b")]
     log = log_of(TurnStarted(), *asks)
-    teller = EventStream(THREAD, TURN, EventPosition())
-    events = [event for seen in seen_by(log, EventPosition()) for event in teller.tell(seen)]
+    stream = EventStream(THREAD, TURN, EventPosition())
+    events = [event for seen in seen_by(log, EventPosition()) for event in stream.events(seen)]
     assert [event.fields.get("call_id") for event in events] == [None, "a", "b"]
     assert events[1].fields["name"] == "delete_tasks" and events[1].fields["arguments"] == {"numbers": [1]}
-    assert teller.is_done
+    assert stream.is_done
 
     # What is decided already is not asked again.
     log.append(ApprovalDecided("a", approved=True, by="somebody"))
     assert [event.fields.get("call_id") for event in told(log)] == [None, "b"]
     # Who has seen the questions waits for what comes of them.
     later = EventStream(THREAD, TURN, EventPosition(1, 3))
-    assert [event for seen in seen_by(log, EventPosition(1, 3)) for event in later.tell(seen)] == []
+    assert [event for seen in seen_by(log, EventPosition(1, 3)) for event in later.events(seen)] == []
     assert not later.is_done
 
 
@@ -202,11 +202,11 @@ def test_a_snapshot_of_a_turn_that_waits_asks_again() -> None:
         {"call_id": "b", "name": "delete_tasks", "arguments": {}, "approval": "awaiting"},
     ]
     snapshot = Snapshot("waiting", "Shall I?", tools)  # type: ignore[arg-type]
-    teller = EventStream(THREAD, TURN, EventPosition(1, 9))
-    events = list(teller.tell(LogBatch(1, [Entry(0, snapshot)])))
+    stream = EventStream(THREAD, TURN, EventPosition(1, 9))
+    events = list(stream.events(LogBatch(1, [Entry(0, snapshot)])))
     assert [event.fields["type"] for event in events] == ["message_start", "content_delta", "approval_requested"]
     assert events[-1].fields["call_id"] == "b"
-    assert teller.is_done
+    assert stream.is_done
 
 
 def test_how_a_turn_ended_is_told() -> None:
@@ -219,7 +219,7 @@ def test_how_a_turn_ended_is_told() -> None:
     error = {"code": "model_error", "detail": "No.", "retryable": True}
     assert failed.fields == {"type": "error", "error": error}
     late = EventStream(THREAD, TURN, EventPosition(1, 5))
-    ends = list(late.tell(LogBatch(1, [Entry(0, Snapshot("failed", "", code="model_error", detail="No."))])))
+    ends = list(late.events(LogBatch(1, [Entry(0, Snapshot("failed", "", code="model_error", detail="No."))])))
     assert ends[-1].fields == failed.fields and late.is_done
 
 
