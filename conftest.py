@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import AsyncClient, Client
+from pytest_django import DjangoDbBlocker
 
 from chat.infra import throttle
 from chat.models import User
@@ -14,6 +16,17 @@ from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database
 
 # Half a second for each sign-in is for people who guess passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """End the connections that are left before the database is dropped: asgiref keeps one for async clients."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 @pytest.fixture(autouse=True)
