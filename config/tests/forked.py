@@ -18,8 +18,40 @@ from pathlib import Path
 from config.runtime.processes import dying_with
 
 _context = multiprocessing.get_context("forkserver")
-# Nothing of ours, which would read its settings, and nothing that makes an event loop.
-_context.set_forkserver_preload(["agents", "openai.types.responses", "psycopg_pool", "channels", "autobahn.websocket"])
+# Nothing that reads the settings, as ninja does, and nothing that makes an event loop.
+_context.set_forkserver_preload(
+    [
+        "agents",
+        "aiosqlite",
+        "autobahn.twisted.websocket",
+        "channels",
+        "chat.assistant.offline.model",
+        "chatkit",
+        "comrak",
+        "croniter",
+        "django.contrib.admin.options",
+        "django.core.handlers.asgi",
+        "django.core.management",
+        "django.db.backends.postgresql.base",
+        "django.db.migrations.executor",
+        "django.test.client",
+        "django.views.generic",
+        "httpx",
+        "jinja2",
+        "mcp",
+        "nh3",
+        "openai.types.responses",
+        "psutil",
+        "psycopg_pool",
+        "rapidfuzz",
+        "twisted.internet.asyncioreactor",
+        "twisted.internet.ssl",
+        "twisted.internet.tcp",
+        "twisted.web.http",
+        "unittest.mock",
+        "whitenoise",
+    ]
+)
 
 
 class Forked:

@@ -17,11 +17,17 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import psutil
 import psycopg
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import override_settings
+from django.utils.crypto import get_random_string
 from psycopg import sql
 
 from config.runtime.embedded_postgres import url_of as embedded_url
 from config.runtime.processes import spawn
+from config.secret_key import secret_key_in
 from config.tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -112,6 +118,31 @@ class LiveDatabase:
             staff,
         )
         return user_id
+
+    def log_in(self, email: str, data_dir: Path) -> dict[str, str]:
+        """Make a login as the form does, without the time of a password's hash; return a browser's cookies.
+
+        The data folder is that of the server, which holds the key of its signatures.
+        """
+        from chat.models import User
+
+        [(user_id, password)] = self.query("SELECT id, password FROM chat_user WHERE email = %s", email)
+        with override_settings(SECRET_KEY=secret_key_in(data_dir)):
+            data = SessionStore().encode(
+                {
+                    SESSION_KEY: str(user_id),
+                    BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[-1],
+                    HASH_SESSION_KEY: User(pk=user_id, password=password).get_session_auth_hash(),
+                }
+            )
+        key = get_random_string(32, "abcdefghijklmnopqrstuvwxyz0123456789")
+        self.query(
+            "INSERT INTO django_session (session_key, session_data, expire_date)"
+            " VALUES (%s, %s, now() + interval '14 days')",
+            key,
+            data,
+        )
+        return {"sessionid": key, "csrftoken": get_random_string(32)}
 
 
 def with_name(url: str, name: str) -> str:
@@ -209,9 +240,13 @@ class ServerProcess:
         self.variables |= variables
         self._start()
 
-    def client(self, email: str, password: str = PASSWORD) -> httpx.Client:
-        """Return a browser that has signed in through the page."""
+    def client(self, email: str, password: str | None = None) -> httpx.Client:
+        """Return a browser that has signed in: through the page if a password is given."""
         browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=SECONDS)
+        if password is None:
+            for name, value in self.database.log_in(email, self.data_dir).items():
+                browser.cookies.set(name, value, domain="127.0.0.1")
+            return browser
         browser.get("/accounts/login/")
         answer = browser.post(
             "/accounts/login/",
@@ -220,10 +255,9 @@ class ServerProcess:
         assert "sessionid" in browser.cookies, f"{answer.status_code} {answer.text[:500]}"
         return browser
 
-    def cookie(self, email: str, password: str = PASSWORD) -> str:
+    def cookie(self, email: str) -> str:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
-        with contextlib.closing(self.client(email, password)) as browser:
-            return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        return "; ".join(f"{name}={value}" for name, value in self.database.log_in(email, self.data_dir).items())
 
 
 class Up:
