@@ -20,6 +20,8 @@ from config.tests.support import LiveDatabase, ServerProcess, database, eventual
 
 # It is the machine that decides how long a step takes here, not the page.
 expect.set_options(timeout=15_000)
+# In the shell each tab is drawn: in a whole Chromium the steps of one that is behind another take seconds.
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",  # as root
     "--disable-gpu",
@@ -42,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser for one module."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         message = "there is no Chromium on this machine"
         if os.environ.get("THREADKEEPER_REQUIRE_BROWSER") == "1":
