@@ -15,10 +15,25 @@ from pytest_django import DjangoDbBlocker
 
 from chat.infra import throttle
 from chat.models import User
-from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare
+from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, prepare, run, template
 
 # Half a second for each sign-in is for people who guess passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def _tables_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    def migrate(url: str) -> None:
+        done = run("manage.py", "migrate", DATABASE_URL=url, DATA_DIR=str(tmp_path_factory.mktemp("migrate")))
+        assert done.returncode == 0, done.stderr
+
+    return template("migrated", migrate)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, _tables_template: str) -> None:
+    """Copy the test database of a process from one that has the tables."""
+    connection.settings_dict["TEST"]["TEMPLATE"] = _tables_template
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +125,8 @@ def async_owner_client(owner: User) -> AsyncClient:
 
 
 @pytest.fixture(scope="session")
-def _migrated_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with database(os.environ["DATABASE_URL"]) as (name, url):
-        prepare(url, tmp_path_factory.mktemp("template"))
-        yield name
+def _migrated_template(_tables_template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return template("prepared", lambda url: prepare(url, tmp_path_factory.mktemp("template")), of=_tables_template)
 
 
 @pytest.fixture

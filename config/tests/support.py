@@ -27,6 +27,7 @@ from django.test import override_settings
 from django.utils.crypto import get_random_string
 from psycopg import sql
 
+from config.pytest_postgres import RUN_ID
 from config.runtime.embedded_postgres import url_of as embedded_url
 from config.runtime.processes import spawn
 from config.secret_key import secret_key_in
@@ -186,6 +187,21 @@ def prepare(url: str, data_dir: Path) -> None:
     """Give a database its tables, as `up` does."""
     done = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
+
+
+def template(name: str, make: Callable[[str], None], *, of: str | None = None) -> str:
+    """Return a database to be copied, which the first process of a test run that asks for it makes.
+
+    Migrations take longer than most tests.
+    """
+    server_url, name = os.environ["DATABASE_URL"], f"{name}_{os.environ[RUN_ID]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            admin.execute(create + (sql.SQL(" TEMPLATE {}").format(sql.Identifier(of)) if of else sql.SQL("")))
+            make(with_name(server_url, name))
+    return name
 
 
 # Processes.
