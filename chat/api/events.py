@@ -1,4 +1,4 @@
-"""The events of a stream that follows a turn, as schemas (docs/protocol.md)."""
+"""The events of a stream that follows a turn, as schemas (docs/reference/streams.md)."""
 
 import uuid
 from typing import Annotated, Any, Literal
