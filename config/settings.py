@@ -250,7 +250,7 @@ CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least
 CLEANUP_DETAILS_DAYS = env.whole("CLEANUP_DETAILS_DAYS", 90, least=1, most=MOST_DAYS)
 #: Days for which a clean-up run is kept, with its figures and its log.
 CLEANUP_RUNS_DAYS = env.whole("CLEANUP_RUNS_DAYS", 730, least=1, most=MOST_DAYS)
-#: Days after which audit records are removed. By default they are kept for ever.
+#: Days after which audit records are removed. By default they are kept forever.
 AUDIT_DAYS = env.optional_whole("AUDIT_DAYS", least=AUDIT_DAYS_AT_LEAST, most=MOST_DAYS)
 #: The hour of the daily clean-up, in UTC.
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)

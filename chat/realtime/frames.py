@@ -51,7 +51,7 @@ class TurnStop(_Frame):
 
 class TurnRetry(_Frame):
     """Run a turn again that has ended. One that failed or was stopped (the last only) continues where it ended, and
-    what its tools did is not done again. One that is done is answered anew; all after it becomes an earlier version.
+    what its tools did is not done again. One that is done gets a new reply; all after it becomes an earlier version.
     """
 
     type: Literal["turn.retry"]
