@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -15,13 +16,17 @@ OTHERS = {
 }  # fmt: skip
 
 
-def test_every_frame_of_the_server_is_documented() -> None:
-    frames = {str(event.type) for event in get_args(Event)} | OTHERS
-    assert len(frames) > 15
-
-    tables = (ROOT / "docs/reference/websocket.md").read_text().split("## From the server")[1]
-    first_cells = re.findall(r"^\| (`.*?) \|", tables, re.M)
-    assert {name for cell in first_cells for name in re.findall(r"`([a-z.]+)`", cell)} == frames
+def test_every_frame_of_the_server_is_documented_with_its_fields() -> None:
+    text = (ROOT / "docs/reference/websocket.md").read_text().split("## From the server")[1]
+    rows = {
+        name: cells
+        for names, cells in re.findall(r"^\| (`.*?) \| (.*)\|$", text, re.M)
+        for name in re.findall(r"`([a-z.]+)`", names)
+    }
+    events = {str(event.type): {field.name for field in fields(event)} for event in get_args(Event)}
+    assert set(rows) == set(events) | OTHERS
+    missing = {(kind, name) for kind, names in events.items() for name in names if f"`{name}`" not in rows[kind]}
+    assert missing == set()
 
 
 def test_every_file_that_a_text_names_is_there() -> None:
