@@ -140,7 +140,7 @@ def settings_tables() -> str:
             (f"`{each.name}`", f"`{each.default}`" if each.default else "", f"{each.description} {each.allowed}")
             for each in members
         )
-        text += f"## {group}\n\n{table('variable', 'default', '', rows=rows)}\n"
+        text += f"## {group}\n\n{table('variable', 'default', 'meaning', rows=rows)}\n"
     return text
 
 
@@ -176,7 +176,7 @@ def commands_table() -> str:
                 described = [f"`{option.option_strings[0]}`: {(option.help or '').rstrip('.')}." for option in options]
                 yield f"`{' '.join([name, *map(usage, arguments)])}`", " ".join([command.help, *described])
 
-    return table("command", "", rows=rows())
+    return table("command", "effect", rows=rows())
 
 
 def usage(argument: Action) -> str:
@@ -197,7 +197,7 @@ def client_frames() -> str:
             names = [f"`{name}{'' if field.is_required() else '?'}`" for name, field in frame.model_fields.items()]
             yield f"`{kind}`", ", ".join(names[1:]), one_line(frame.__doc__)
 
-    return table("type", "fields", "", rows=rows())
+    return table("type", "fields", "meaning", rows=rows())
 
 
 # The HTTP API.
@@ -234,7 +234,7 @@ class Api:
                     " ".join([one_line(operation["description"]), *notes, "→", self.answers(operation)]),
                 )
 
-        return table("operation", "scope", "", rows=rows())
+        return table("operation", "scope", "effect", rows=rows())
 
     def shapes_table(self) -> str:
         """Return a table of what operations answer."""
@@ -266,7 +266,7 @@ class Api:
                 fields = ", ".join(f"`{field}`" for field in self.fields(schema)[1:])
                 yield f"`{kind}`", fields, " ".join([one_line(schema["description"]), *notes])
 
-        return table("event", "fields", "", rows=rows())
+        return table("event", "fields", "meaning", rows=rows())
 
     def fields(self, schema: dict[str, Any]) -> list[str]:
         """Return a schema's fields: `name?` may be missing, `name|null` may be null."""
