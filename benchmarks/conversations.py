@@ -3,7 +3,7 @@
     uv run python -m benchmarks.conversations
 
 Starts a PostgreSQL and a real server process of its own, and talks with it over websockets as the page does, with the
-built-in model: its own time is part of every figure. Prints a table; docs/benchmarks.md keeps one.
+built-in model: its own time is part of every figure. Prints a table; docs/explanation/benchmarks-of-turns.md keeps one.
 """
 
 import asyncio
