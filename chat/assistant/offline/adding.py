@@ -9,97 +9,63 @@ from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.dates import Due, alone, find_due, is_choice, settle, without
 from chat.assistant.offline.intents import Add, Draft, Priority
 from chat.assistant.offline.matching import PAST
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_opening
 from chat.assistant.offline.slots import take_note, take_priority
 from chat.assistant.offline.verbs import CHORES, WITH_OTHERS
 from chat.assistant.offline.words import has_quote, quoted
 
-MAX_TITLE = 100
-
-_PLURAL = re.compile(
+_PLURAL = pattern(
     r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note"
     r"|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks"
-    r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
-    re.I,
+    r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)"
 )
-
-_DAYS_LIST = re.compile(
+_DAYS_LIST = pattern(
     r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
-    r"[^:]+$",
-    re.I,
+    r"[^:]+$"
 )
-
-_UNTIL = re.compile(
-    r"^(?:i|we)(?:'ve| have)? (?:have |got |only have |only got |have got )?(?:until|till) (?P<when>.{3,30}?) to (?P<what>\w+ .+)$",
-    re.I,
+_UNTIL = pattern(
+    r"^(?:i|we)(?:'ve| have)? (?:have |got |only have |only got |have got )?(?:until|till) (?P<when>.{3,30}?) to (?P<what>\w+ .+)$"
 )
-
-_PUT_IN = re.compile(
+_PUT_IN = pattern(
     r"^(?:put|pencil|pop|slot|stick|get|throw|chuck|squeeze|book|jot|note)\s+(?P<what>\S.*?)\s+(?:in|down)"
-    r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$",
-    re.I,
+    r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$"
 )
-
-_REGRETTED = re.compile(rf"(?:have|'ve|of) (?:\w+ed|been|{'|'.join(PAST)})\b", re.I)
-
+_REGRETTED = pattern(rf"(?:have|'ve|of) (?:\w+ed|been|{'|'.join(PAST)})\b")
 _AFTER_NOTE = re.compile(r"\s*[,;]\s*(?:and )?(?P<more>[^,;]+)$")
-
-_QUOTED_ALONE = re.compile(
-    "^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$", re.I
-)
-
-_HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
-
-_BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
-
+_QUOTED_ALONE = pattern("^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$")
+_HEADED = pattern(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n")
+_BULLET = pattern(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+")
 _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
-
-_COMMA = re.compile(
-    r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*", re.I
-)
-
-_ALSO = re.compile(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+", re.I)
-
-_AND = re.compile(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?", re.I)
-
+_COMMA = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*")
+_ALSO = pattern(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+")
+_AND = pattern(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?")
 # Said of tasks just named: "two separate tasks please", "one task each".
-SEPARATE = re.compile(
+SEPARATE = pattern(
     r"\b(?:(?:as )?(?:(?:two|three|four|five|several|\d) )?(?:separate|different|individual|distinct) (?:tasks?|ones|items"
     r"|todos?|entries|reminders)|one (?:task|todo|item|entry|each)(?: for)? each|a task each|each (?:as )?(?:an? |its )"
-    r"?(?:own |separate )?(?:task|item|todo)|as (?:two|three|four|five|\d) tasks|separately|individually)\b",
-    re.I,
+    r"?(?:own |separate )?(?:task|item|todo)|as (?:two|three|four|five|\d) tasks|separately|individually)\b"
 )
-
-_COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
-
-_TO_LIST = re.compile(
+_COMMA_ONLY = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?")
+_TO_LIST = pattern(
     rf"\s+(?:(?:on|onto|to|in|into)\s+{OWN_LIST}(?:list|tasks?|todos?"
     r"|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?"
     r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
-    r"|please|too|as well)\b))",
-    re.I,
+    r"|please|too|as well)\b))"
 )
-
 # "Put milk down" puts it on the list, "tear the shed down" does not.
-_PUT = re.compile(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b", re.I)
-_DOWN = re.compile(
-    r"\s+(?:down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))", re.I
-)
-
-_AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
-
-_LEADING = re.compile(
+_PUT = pattern(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b")
+_DOWN = pattern(r"\s+(?:down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))")
+_AS_PRIORITY_TASK = pattern(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))")
+_LEADING = pattern(
     r"^(?:(?:to|me to|not forget(?: to| about)?|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
-    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++",
-    re.I,
+    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++"
 )
-
-_TRAILING = re.compile(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$", re.I)
+_TRAILING = pattern(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$")
 # What led to a date or a priority that has been taken out.
-_LOOSE_END = re.compile(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$", re.I)
-
+_LOOSE_END = pattern(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$")
 _NOTHING_YET = frozenset(
-    (
+    [
         "something",
         "something else",
         "some",
@@ -137,15 +103,15 @@ _NOTHING_YET = frozenset(
         "both of those",
         "all of them",
         "all of those",
-    )
+    ]
 )
 
 
 def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
-    if re.match(r"no (?:more |longer )?need\b", clause, re.I):
+    if pattern(r"no (?:more |longer )?need\b").match(clause):
         return None
-    if clause.endswith("?") and re.match(r"(?:should|must|do|have|need|shall|better|want)\b", clause, re.I):
+    if clause.endswith("?") and pattern(r"(?:should|must|do|have|need|shall|better|want)\b").match(clause):
         return None
     if (
         _PLURAL.match(clause)
@@ -163,7 +129,7 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
     if (
         header is not None
         and _REGRETTED.match(rest)
-        and re.search(r"\b(?:should|must|ought to|could|would)\s*$", header, re.I)
+        and pattern(r"\b(?:should|must|ought to|could|would)\s*$").search(header)
     ):
         # "I should have paid the rent" adds nothing.
         return None
@@ -223,9 +189,9 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
     rest = _TO_LIST.sub("", rest) if not quoted(rest) else rest
     rest = _DOWN.sub("", rest) if _PUT.match(header) else rest
     if (own := SEPARATE.search(rest)) and not rest[own.end() :].strip(" ,.!?"):
-        kept = re.sub(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$", "", rest[: own.start()], flags=re.I)
+        kept = pattern(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$").sub("", rest[: own.start()])
         return apart(_drafts(kept, header, now))
-    if re.search(r"get (?:a)?round to\s*$", header, re.I):
+    if pattern(r"get (?:a)?round to\s*$").search(header):
         rest = _plain_verb(rest)
     due, (priority, _) = (find_due(header, now) if header else None), take_priority(header, bare=True)
     bare = _draft(rest, now, due=due, priority=priority) if rest.strip(" .,:!?") else Draft("")
@@ -257,7 +223,7 @@ def _plain_verb(text: str) -> str:
     gerund, _, rest = text.partition(" ")
     stem = gerund.lower().removesuffix("ing")
     verb = next((verb for verb in (stem, f"{stem}e", stem[:-1]) if verb in CHORES), gerund)
-    return re.sub(r"\s+(?:one of these days|at some point|some ?day|eventually)$", "", f"{verb} {rest}", flags=re.I)
+    return pattern(r"\s+(?:one of these days|at some point|some ?day|eventually)$").sub("", f"{verb} {rest}")
 
 
 def _items(text: str, header: str) -> list[str]:
@@ -278,7 +244,7 @@ def _items(text: str, header: str) -> list[str]:
     if len(pieces) > 1 and all(_own_action(piece) for piece in pieces):
         return pieces
     commas = [piece for piece in _COMMA_ONLY.split(plain) if piece.strip()]
-    adding = re.match(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b", header, re.I)
+    adding = pattern(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b").match(header)
     plain_things = all(
         _first(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
     )
@@ -318,7 +284,7 @@ def _own_action(piece: str) -> bool:
         # "On Monday return the projector".
         piece = piece[due.spans[0][1] :].lstrip(" ,")
     first, words = _first(piece), piece.split()
-    lonely = len(words) < 2 or re.search(r"\b(?:them|it|him|her|there)\b", piece, re.I)
+    lonely = len(words) < 2 or pattern(r"\b(?:them|it|him|her|there)\b").search(piece)
     return first in CHORES and first not in WITH_OTHERS and not lonely
 
 
@@ -333,13 +299,13 @@ def _only_detail(text: str) -> bool:
     """Return whether a text says when or how important, and nothing else."""
     due = find_due(text, datetime(2000, 1, 1, 12))
     _, rest = take_priority(f", {without(text, due) if due else text}", bare=True)
-    return not re.sub(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W", "", rest, flags=re.I) and not has_quote(text)
+    return not pattern(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W").sub("", rest) and not has_quote(text)
 
 
 def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
     """Read one task: its note, its priority, when it is due, and what is left as its title."""
     note, rest = take_note(
-        re.sub(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])", r"\1: ", text.strip(), flags=re.I)
+        pattern(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])").sub(r"\1: ", text.strip())
     )
     rest = _AS_PRIORITY_TASK.sub(", ", rest)
     said, rest = take_priority(rest)
@@ -371,7 +337,7 @@ def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, P
         when = find_due(found["more"], now)
         if priority and not rest.strip(" ,."):
             said = said or priority
-        elif when and re.match(r"due\b", found["more"], re.I) and not without(found["more"], when).strip(" ,."):
+        elif when and pattern(r"due\b").match(found["more"]) and not without(found["more"], when).strip(" ,."):
             due = when
         else:
             break
@@ -379,19 +345,19 @@ def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, P
     return kept, said, due
 
 
+_SOME_TIME = pattern(
+    r"\s+(?:at some point|one of these days|some ?day|eventually|whenever|when i (?:get (?:a chance|(?:the )?time)|can|have (?:a )?(?:time|chance|moment)))$"
+)
+
+
 def clean_title(text: str) -> str:
     """Return a title without what announces it and what trails behind it."""
     # "Fertiliser: buy fertiliser" says the thing twice.
-    text = re.sub(r"^(\w+):\s+(?=.*\b\1\b)", "", text, flags=re.I)
+    text = pattern(r"^(\w+):\s+(?=.*\b\1\b)").sub("", text)
     text = re.sub(r"\(\s+(?=\w)", "(", text)
     text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-=\"'")
-    text = re.sub(
-        r"\s+(?:at some point|one of these days|some ?day|eventually|whenever|when i (?:get (?:a chance|(?:the )?time)|can|have (?:a )?(?:time|chance|moment)))$",
-        "",
-        _TO_LIST.sub("", text),
-        flags=re.I,
-    )
+    text = _SOME_TIME.sub("", _TO_LIST.sub("", text))
     previous = None
     while previous != text:
         checkpoint()

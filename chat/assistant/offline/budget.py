@@ -13,7 +13,6 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 # Processor time of the thread: on a busy machine the clock on the wall runs while the rules do not.
 SECONDS = 0.1
 

@@ -6,9 +6,7 @@ from contextvars import ContextVar
 from datetime import date, timedelta
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
 # A day and a month each.
 FEASTS = {
     "christmas eve": (24, 12),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chat.assistant.offline.patterns import pattern
+
 _TICKS = "xX✓✔☑☒✅"
 _BOX = rf"\[(?P<box>[ {_TICKS}]?)\](?=\s)|(?P<sign>[☐□▢⬜{_TICKS[2:]}])\ufe0f?"
 _ITEM = re.compile(
@@ -11,10 +13,7 @@ _ITEM = re.compile(
 )
 _IN_ONE_LINE = re.compile(rf"[ \t]+[-*+•]\s+(?=\[[ {_TICKS}]?\]\s)")
 # Orders about tasks there are may stand below one another, too.
-_ABOUT_TASKS = re.compile(
-    r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b", re.I
-)
-
+_ABOUT_TASKS = pattern(r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b")
 # A list longer than other messages is read a line at a time, so that its length costs no more than its lines do.
 MOST_LINES, _LONGEST_LINE = 100, 200
 _ROW_OF_BLANKS = re.compile(r"\s{20}")

@@ -1,6 +1,5 @@
 """From how a person points at tasks to the tasks meant, or to a question when that is not certain."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time
@@ -10,11 +9,11 @@ from chat.assistant.offline import replies
 from chat.assistant.offline.dialog_state import DialogState, Work
 from chat.assistant.offline.intents import Ref, Span
 from chat.assistant.offline.matching import match, mentioned
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.tasks import Task
 
 Among = Literal["pending", "completed", "all"]
-
-_AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&|plus)\s+", re.I)
+_AND = pattern(r"\s*,\s*(?:and\s+)?|\s+(?:and|&|plus)\s+")
 _MOST_OFFERED = 10
 _RANK = {"high": 0, "normal": 1, "low": 2}
 
@@ -192,7 +191,7 @@ def not_found(desk: DialogState, phrase: str) -> str:
 
 def _several(phrase: str, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
-    parts = [part for part in _AND.split(re.sub(r"\bboth\s+", "", phrase, flags=re.I)) if part.strip()]
+    parts = [part for part in _AND.split(pattern(r"\bboth\s+").sub("", phrase)) if part.strip()]
     if len(parts) < 2:
         return []
     named: dict[int, Task] = {}

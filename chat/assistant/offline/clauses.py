@@ -4,6 +4,7 @@ import re
 
 from chat.assistant.offline.budget import checkpoint, remembered
 from chat.assistant.offline.coordination import spelled_out
+from chat.assistant.offline.patterns import pattern
 
 _REF = (
     r"(?:(?:the\s+)?(?:task|tasks|number|no\.?|#)\s*#?\d|#\d|\d+\b|it\b|that\b|this\b|them\b|those\b|both\b"
@@ -48,36 +49,30 @@ _JOINT = (
     r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*+|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
     r"|also\s+)*+|\s+-\s+)"
 )
-_SPLIT_SURE = re.compile(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})", re.I)
-_SPLIT_ANY = re.compile(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))", re.I)
+_SPLIT_SURE = pattern(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})")
+_SPLIT_ANY = pattern(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
-_NO_END = re.compile(
+_NO_END = pattern(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
-    r"|[ap]\.m)\.|\b[a-z]\.)$",
-    re.I,
+    r"|[ap]\.m)\.|\b[a-z]\.)$"
 )
-_WISHES_FREELY = re.compile(
+_WISHES_FREELY = pattern(
     r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got"
-    r"|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b",
-    re.I,
+    r"|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b"
 )
 _MANY = re.compile(
     r"\b(?:tasks|things|items|these|following|todos|reminders)\b[^:\n]*[:\n]"
     r"|^\W*(?:please )?add\b[^:\n]*:(?![^\n]*[.!?]\s+\S)|:\s*\n|(?:^|\s)1[.)]\s.*\s2[.)]\s",
     re.I | re.S,
 )
-
-_FROM_NOW_ON = re.compile(
-    r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*", re.I
-)
-_ELLIPSIS = re.compile(
+_FROM_NOW_ON = pattern(r"\b(from now on|going forward|in future|in the future|from here on|by default)\s*[,:]\s*")
+_ELLIPSIS = pattern(
     r"^(?:please |can you )?(?P<verb>move|push|set|change|rename|make|postpone|reschedule|mark"
     r"|give)\s+(?P<one>(?:task |#|number )?\S.*?\s(?:to|as|until|high|low|normal|due)\b.*?),?\s+and\s+"
     r"(?P<ref>(?:task |#|number )?#?\d+|the (?:first|second|third|fourth|last"
-    r"|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$",
-    re.I,
+    r"|other)(?: one)?)\s+(?P<rest>(?:to|as|until|high|low|normal|due)\b.*)$"
 )
-_OPENING = re.compile(
+_OPENING = pattern(
     r"^(?:(?:oh and|basically|honestly|listen(?! to\b)|yo|you know what|quick one|boo|hooray|hurray|woo ?hoo|yikes|hmm+|mm+|fine|guess what|so yeah|yeah so|anyway|anyways|hi|hey|hello|hiya|ok|okay|alright|all right|right|so|well|oh|ah|um+|uh+|hm+|please|pls|kindly"
     r"|also|and|then|but|plus|actually|sorry|finally"
     r"|it turns out(?: that)?|turns out(?: that)?|(?:it'd|it would) be (?:great|nice|good|cool"
@@ -90,8 +85,7 @@ _OPENING = re.compile(
     r"|for now|first of all|before i forget)\b(?!')[\s,.!:-]+(?=\S)|(?:next|first|second|secondly|firstly|after that"
     r"|in addition|to start|good news|guess what)(?:\s*[,:!]\s*|\s+(?=(?:i|we) (?:need|have|must|should|want)\b|add\b))(?=\S)"
     r"|(?:at some point|eventually|one day|some ?day|some ?time|(?:there's )?no (?:rush|hurry)(?: at all)?|not urgent|whenever|when (?:i|you) (?:can"
-    r"|get (?:a chance|(?:the )?time|around to it)))\s*(?:[,:]|\s-)\s*(?=\S))++",
-    re.I,
+    r"|get (?:a chance|(?:the )?time|around to it)))\s*(?:[,:]|\s-)\s*(?=\S))++"
 )
 _COMMANDS = (
     r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move"
@@ -100,7 +94,7 @@ _COMMANDS = (
     r"|edit|give|close|tick|push|bump|bring|toss|scrap|take|strike|pencil|log|have|be reminded|look|find"
     r"|search)"
 )
-_MODAL = re.compile(
+_MODAL = pattern(
     r"^(?:(?:can|could|would|will|won't|can't|please|might|may) you (?:please |kindly |just |maybe |also |possibly |perhaps |quickly "
     r"|quick |be able to |be so kind (?:as |and )?(?:to )?|help me (?:to )?)*"
     r"|would you mind |(?:please )?go ahead and |do me a favou?r and |be so kind (?:as )?to "
@@ -110,10 +104,9 @@ _MODAL = re.compile(
     r"|(?:i need|i want|i'd like|i would like|i'd love) you to |(?:i want|i'd like|i would like|i'd love"
     rf"|i wish|i'm trying|can we) (?:please |also |now )*(?:to )?(?=(?:{_COMMANDS})\b)|(?:may i|can i"
     r"|could i) (?:please |also |now )*(?=(?:see|view|have|get|add|create|know|ask|show|check|look|find|move"
-    rf"|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )++",
-    re.I,
+    rf"|change|rename|set)\b)|(?:try|be sure|make sure) (?:to|and) (?=(?:{_COMMANDS})\b)|please )++"
 )
-_CLOSING = re.compile(
+_CLOSING = pattern(
     r"(?:[\s,]+(?:please|pls|thanks(?: a lot| in advance)?|thank you(?: very much)?|many thanks|thx|ty|cheers|for me|if you can"
     r"|if possible|if you don't mind|would you|will you|can you|could you"
     r"|(?:(?<=,)|(?<=, )|(?<=you )|(?<=thanks )|(?<=please ))(?:ok|okay|right|mate|buddy|man|dear|love|darling|honey|hun|pal|friend|sir|boss|bro|dude"
@@ -121,18 +114,15 @@ _CLOSING = re.compile(
     r"|(?:do|don't|should|shouldn't|must|mustn't|isn't|aren't|haven't|have|can|can't|won't|wouldn't) (?:i|we|you|it|they)(?=\W*$)"
     r"|btw|by the way|actually|tbh|to be honest|i think|i guess|i suppose|if that's (?:ok|okay|alright)|fyi|xx?|ta"
     r"| at (?:the same|same) time|(?:(?<=,)|(?<=, )|(?<=to )|(?<=until ))(?:the )?same (?:time|hour)"
-    r"|lol|:\)|so much)(?=[\s,.!?)]|$))++[\s.!?)]*$",
-    re.I,
+    r"|lol|:\)|so much)(?=[\s,.!?)]|$))++[\s.!?)]*$"
 )
-
 # What people add for the telling and not for the list: "what a queue there was!", "finally", "took me ages".
-_COMMENT = re.compile(
+_COMMENT = pattern(
     r"\s*[,;-]+\s*(?:what an? .+|(?:finally|at last|phew|yay|woo ?hoo|hooray|hurray|whew|thank (?:god|goodness|heavens)"
     r"|(?:it |that )?(?:took|was) (?:me )?(?:ages|forever|hours|so long|a pain|a nightmare|awful|easy|hard|quick|fun"
     r"|tough|great|nice|good)|i know(?:,? i know)*|as (?:promised|planned|always|usual|you know)|you know|so happy"
     r"|believe it or not|to be honest|tbh|of course|obviously|no idea why|easy peasy|happy days|what fun"
-    r"|lucky me|go me|about time(?: too)?|not that it matters|just so you know|in case you wondered)\b[^,]*)$",
-    re.I,
+    r"|lucky me|go me|about time(?: too)?|not that it matters|just so you know|in case you wondered)\b[^,]*)$"
 )
 
 
@@ -147,8 +137,8 @@ def split_clauses(text: str) -> list[str]:
         if both := _ELLIPSIS.match(sentence):
             clauses += [f"{both['verb']} {both['one']}", f"{both['verb']} {both['ref']} {both['rest']}"]
             continue
-        pattern = _SPLIT_SURE if _WISHES_FREELY.search(sentence) else _SPLIT_ANY
-        clauses += [clause for clause in (part.strip(" ,;") for part in pattern.split(sentence)) if clause]
+        joint = _SPLIT_SURE if _WISHES_FREELY.search(sentence) else _SPLIT_ANY
+        clauses += [clause for clause in (part.strip(" ,;") for part in joint.split(sentence)) if clause]
     return clauses
 
 

@@ -3,21 +3,12 @@
 import re
 from datetime import time
 
-NUMBERS = {
+from chat.assistant.offline.patterns import pattern
+
+COUNTING = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBERS = {word: number for number, word in enumerate(COUNTING, 1)} | {
     "a": 1,
     "an": 1,
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-    "twelve": 12,
     "a couple of": 2,
     "a couple": 2,
     "a few": 3,
@@ -30,7 +21,7 @@ def amount(words: str) -> int:
     return int(words) if words.isdigit() else NUMBERS.get(words, 1)
 
 
-TIME = re.compile(
+TIME = pattern(
     r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
     r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)"
     r"|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
@@ -41,8 +32,7 @@ TIME = re.compile(
     r"|(?<=\bat )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|(?<=@)\s?(?P<at>\d{1,2})\b)"
     r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]|(?:\w+ )?(?:street|st|road|rd|avenue|lane|square|drive|boulevard|place|court)\b))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
-    r"|evening)|at (?P<night>night)))?",
-    re.I,
+    r"|evening)|at (?P<night>night)))?"
 )
 
 

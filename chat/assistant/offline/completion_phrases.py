@@ -1,8 +1,7 @@
 """What people say of deeds: that they are done, when, and why."""
 
-import re
-
 from chat.assistant.offline.matching import PAST, stem
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.verbs import CHORES, UNFINISHING
 
 DONE = (
@@ -20,10 +19,9 @@ ADVERB = (
     r"|pretty much)\s+)*"
 )
 CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
-REASON = re.compile(
+REASON = pattern(
     r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
-    r"|we))\b).*$",
-    re.I,
+    r"|we))\b).*$"
 )
 NEVER_DONE = frozenset(stem(verb) for verb in UNFINISHING)
 

@@ -13,14 +13,11 @@ from chat.assistant.offline.tasks import Task
 
 FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
 CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
-
 _UNDOING = {"removed": "delete_task", "restored": "create_task"}
-
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
 _WEEK = re.compile(r"^Weeks start on (\w+)\.$", re.M)
 _KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
 _SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
-
 _NAMED = re.compile(r"\*\*(\d{1,9})\*\*")
 _JSON = json.JSONDecoder()
 

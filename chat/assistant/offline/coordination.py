@@ -3,6 +3,7 @@
 import re
 
 from chat.assistant.offline.imperatives import guessed
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.verbs import CHORES
 
 _ADDING = (
@@ -14,30 +15,26 @@ _QUALITY = (
 )
 _THING = r"(?:tasks?|to-?dos?(?: items?)?|reminders?|items?)"
 _SAYS = r"(?P<says>to remind me to|to|for|about|called|named|titled|saying|that says)"
-_WISHING = re.compile(r"need|want|like|give me|send me", re.I)
+_WISHING = pattern(r"need|want|like|give me|send me")
 _NAMING = ("called", "named", "titled", "saying", "that says")
 # Who asks, tells or forbids orders nothing.
-_NO_ORDER = re.compile(
+_NO_ORDER = pattern(
     r"\b(?:not|\w+n't|never|nor|do|does|did|is|are|was|were|have|has|had|should|must|what|which|when|where|why|who|how|if"
-    r"|delete|remove|complete|finish|undo|show|list|find|remind me)\b",
-    re.I,
+    r"|delete|remove|complete|finish|undo|show|list|find|remind me)\b"
 )
-_ORDER = re.compile(
+_ORDER = pattern(
     rf"(?P<before>^(?:[\w',:!.-]+\s+){{0,7}}?)(?P<verb>{_ADDING})\s+(?:me\s+|also\s+|in\s+|down\s+)*(?:(?:an?|one|another|one more)\s+)?"
-    rf"(?P<quality>{_QUALITY}){_THING}\s+(?:(?:on|to) (?:my|the) (?:\w+ )?list\s+)?{_SAYS}\s+",
-    re.I,
+    rf"(?P<quality>{_QUALITY}){_THING}\s+(?:(?:on|to) (?:my|the) (?:\w+ )?list\s+)?{_SAYS}\s+"
 )
 # "Create two tasks, one to call Ada and one to pay rent": each is named after the comma.
-_ANNOUNCED = re.compile(
+_ANNOUNCED = pattern(
     rf"(?P<before>^(?:[\w',:!.-]+\s+){{0,7}}?){_ADDING}\s+(?:me\s+|also\s+|in\s+|down\s+)*(?:(?:some|several|a few|a couple of|the following|these|two|three|four"
-    rf"|five|six|\d+)\s+)?{_QUALITY}{_THING}(?: for me)?\s*[:,-]?\s+(?=one {_SAYS}\s)",
-    re.I,
+    rf"|five|six|\d+)\s+)?{_QUALITY}{_THING}(?: for me)?\s*[:,-]?\s+(?=one {_SAYS}\s)"
 )
 _JOINT = r"(?:\s*[,;.!]\s*(?:(?:and|then|plus|also|finally|&)\s+)*|\s+(?:and|plus|&|as well as|along with|then)\s+(?:(?:also|then|finally)\s+)*)"
-_NEXT = re.compile(
+_NEXT = pattern(
     rf"{_JOINT}(?:(?:an?|one|another|one more)\s+(?P<quality>{_QUALITY})(?P<thing>{_THING})"
-    rf"|(?:another(?: one)?|one(?: more)?|an? (?:second|third|fourth|fifth|last|final|further)(?: one)?))\s+{_SAYS}\s+(?=\S)",
-    re.I,
+    rf"|(?:another(?: one)?|one(?: more)?|an? (?:second|third|fourth|fifth|last|final|further)(?: one)?))\s+{_SAYS}\s+(?=\S)"
 )
 
 
@@ -47,7 +44,7 @@ def spelled_out(text: str) -> str:
     if head is None or "\n" in text or _NO_ORDER.search(head["before"]):
         return text
     if head.re is _ANNOUNCED:
-        first = re.compile(rf"one {_SAYS}\s+", re.I).match(text, head.end())
+        first = pattern(rf"one {_SAYS}\s+").match(text, head.end())
         assert first is not None, "the pattern looked ahead"
         orders, begin = [f"{head['before']}add a task {first['says']} "], first.end()
         says = first["says"]
@@ -79,7 +76,7 @@ def _one_more(found: re.Match[str], before: str, after: str, said: str) -> bool:
     if says in _NAMING:
         return said.lower() in _NAMING
     # "A table for two and another for four" is one thing to do, unless the task itself was "for".
-    return said.lower() in ("for", "about") and re.search(rf"\b{says}\b", before, re.I) is None
+    return said.lower() in ("for", "about") and pattern(rf"\b{says}\b").search(before) is None
 
 
 def _chore(text: str) -> bool:

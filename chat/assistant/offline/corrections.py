@@ -6,6 +6,7 @@ from datetime import datetime
 from chat.assistant.offline.budget import TooMuch
 from chat.assistant.offline.clauses import unwrap
 from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.patterns import pattern
 
 # Words of second thoughts. The strong ones need no comma before them.
 _STRONG = (
@@ -15,38 +16,32 @@ _STRONG = (
 _WEAK = r"(?:no|nope|nah|wait|hang on|hold on|sorry|oops|whoops|actually|rather|oh|er+m?|uh+|um+|hm+|ah|ugh|my bad|not)"
 # In a row of them the longer ones are made of shorter ones, and there is one way to read it.
 _ANY = rf"(?:scratch that|strike that|correction|make that|or rather|i mean(?:t)?(?: to say)?|{_WEAK})"
-_TURN = re.compile(
+_TURN = pattern(
     rf"(?:\s*[,;.!?(-]+\s*(?:{_ANY}\b[\s,.!:-]*)*{_ANY}\b|\s+{_STRONG}\b"
-    rf"(?:[\s,.!:-]+{_ANY}\b)*)[\s,.!:-]+(?=\S)",
-    re.I,
+    rf"(?:[\s,.!:-]+{_ANY}\b)*)[\s,.!:-]+(?=\S)"
 )
-_ONLY_WEAK = re.compile(r"[\s,;.!?(-]*(?:not|actually|rather|oh|no|oops|whoops|ugh)[\s,.!:-]*", re.I)
-_ONLY_NOT = re.compile(r"\s*[,;-]\s*not\s+", re.I)
-_NO = re.compile(r"\b(?:no|nope|nah|oh|actually)\b", re.I)
-_BARE = re.compile(
+_ONLY_WEAK = pattern(r"[\s,;.!?(-]*(?:not|actually|rather|oh|no|oops|whoops|ugh)[\s,.!:-]*")
+_ONLY_NOT = pattern(r"\s*[,;-]\s*not\s+")
+_NO = pattern(r"\b(?:no|nope|nah|oh|actually)\b")
+_BARE = pattern(
     r"\b(?:make it|make that|it's|that's|it is|for|on|at|by|due|to|and|a|it|instead|please|rather|the|better|of"
-    r"|course|not)\b|\W",
-    re.I,
+    r"|course|not)\b|\W"
 )
-_REF = re.compile(
+_REF = pattern(
     r"(?:(?:task|number|no\.?|item|#)\s*#?\d+|#?\d+|the (?:first|second|third|fourth|fifth|last)(?: one| task)?)"
-    r"(?:\s+(?:instead|please))?",
-    re.I,
+    r"(?:\s+(?:instead|please))?"
 )
-_POINTING = re.compile(
+_POINTING = pattern(
     r"\b(?:task|number|item)\s*#?\d+|#\d+|\bthe (?:first|second|third|fourth|fifth|last)(?: one| task)?\b"
-    r"|(?<![\d:.])\b\d{1,4}\b(?![\d:.%]|\s*(?:am|pm))",
-    re.I,
+    r"|(?<![\d:.])\b\d{1,4}\b(?![\d:.%]|\s*(?:am|pm))"
 )
-_ORDER = re.compile(
+_ORDER = pattern(
     r"(?:please )?(?:add|create|delete|remove|complete|mark|rename|move|set|change|make|show|list|remind|tick|check"
-    r"|cross|push|postpone|reschedule|drop|update|reopen|undo|put)\b",
-    re.I,
+    r"|cross|push|postpone|reschedule|drop|update|reopen|undo|put)\b"
 )
-_TAKEN_BACK = re.compile(
+_TAKEN_BACK = pattern(
     r"(?:please )?(?:(?:don't|do not)(?! (?:let|forget))|leave (?:it|that|them)|keep (?:it|that|them|everything|all)|never ?mind|forget (?:it|that|about)|cancel that|not (?:that|yet|now)"
-    r"|ignore that|it's not|i haven't|i didn't|that's wrong|stop|skip (?:it|that))\b",
-    re.I,
+    r"|ignore that|it's not|i haven't|i didn't|that's wrong|stop|skip (?:it|that))\b"
 )
 _MOST_WORDS = 6
 # Of one message. Who takes back more than that is better asked to say it again.
@@ -118,7 +113,7 @@ def _redated(before: str, after: str, now: datetime) -> str | None:
         spans = [span for span, told in zip(spans, (new.day, new.at), strict=False) if told is not None]
     for start, end in sorted(spans, reverse=True):
         before = f"{before[:start].rstrip()} {before[end:].lstrip()}"
-    said = re.sub(r"^(?:make (?:it|that)|it's|that's)\s+", "", after.strip(" .!)"), flags=re.I)
+    said = pattern(r"^(?:make (?:it|that)|it's|that's)\s+").sub("", after.strip(" .!)"))
     return f"{before.rstrip()} {'at ' if said.isdigit() else ''}{said}"
 
 

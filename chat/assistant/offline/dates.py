@@ -21,39 +21,29 @@ from chat.assistant.offline.calendar import (
     weekend,
 )
 from chat.assistant.offline.clock import TIME, amount, read_clock, waking
+from chat.assistant.offline.patterns import pattern
 
 Found = date | datetime | None
-
 Resolver = Callable[[re.Match[str], datetime], Found]
-
 _WEEKDAY = (
     r"(?:mon(?:day)?|tue(?:s(?:day)?)?|wed(?:s|nesday)?|thu(?:r(?:s(?:day)?)?)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
 )
-
 _FULL_WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
-
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)"
 )
-
 _COUNT = r"(?:\d{1,3}|a couple of|a couple|a few|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
-
 _UNIT = r"(?:minute|min|hour|hr|day|week|fortnight|month|year)s?"
-
 _PLACES = ("first", "second", "third", "fourth", "fifth")
-
 _NTH = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth)"
-
 _PART = r"(?:\s+(?:eod|cob)\b)?(?:\s+(?:in the\s+)?(?:early |late )?(?P<part>morning|afternoon|evening|night|am|pm)\b)?"
-
 _BEFORE = (
     r"(?:(?:(?:that is|that's|which is|it's|it is|is|are)\s+)?(?:due|deadline:?|due date:?)\s+)?"
     r"(?:(?:ideally|preferably|hopefully|probably|maybe|latest|eod|cob|say|no later than|not later than|at the latest(?: by)?|by|on|before|until|till|til|for|from|sometime"
     r"|any time|of"
     r"|starting|this coming|every|each|early|first thing|first thing on|close of business(?: on)?)\s+){0,8}+"
 )
-
 _ON_WEEKDAY = rf"(?:(?:on\s+)?{_WEEKDAY}\.?,?\s+)?"
 
 
@@ -236,20 +226,16 @@ class _Rule:
     needs: tuple[re.Pattern[str], ...]
 
 
-def _rule(pattern: str, resolve: Resolver, *needs: str) -> _Rule:
+def _rule(text: str, resolve: Resolver, *needs: str) -> _Rule:
     # "Friday's meeting" names the meeting, not a day on which something is due.
-    said = re.compile(rf"(?<![\w'-]){pattern}(?![\w]|'s|-\w)", re.I)
-    return _Rule(said, resolve, tuple(re.compile(need, re.I) for need in needs))
+    said = pattern(rf"(?<![\w'-]){text}(?![\w]|'s|-\w)")
+    return _Rule(said, resolve, tuple(pattern(need) for need in needs))
 
 
 _YEAR = r"(?:,?\s+(?P<year>20\d\d))?"
-
 _FEAST = r"(?:christmas eve|christmas day|christmas|xmas|new year's eve|new year's day|valentine's day|halloween)"
-
 _EDGE = r"(?:end|start|beginning|middle|mid)"
-
 _PLAIN = r"(?:(?:later |earlier )?today|tonight|tomorrow|this (?:morning|afternoon|evening)|eod|cob)"
-
 _RULES: tuple[_Rule, ...] = (
     _rule(_BEFORE + r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})", _iso, r"\d"),
     _rule(
@@ -361,16 +347,12 @@ _RULES: tuple[_Rule, ...] = (
         _MONTH,
     ),
 )
-
-_HOUR_AFTER = re.compile(
-    r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])", re.I
+_HOUR_AFTER = pattern(
+    r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])"
 )
-
-_HOUR_BEFORE = re.compile(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$", re.I)
-
-
+_HOUR_BEFORE = pattern(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$")
 # Nobody has dinner at seven in the morning.
-_EVENING = re.compile(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b", re.I)
+_EVENING = pattern(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b")
 
 
 @remembered
@@ -401,7 +383,7 @@ def _said_again(day: _Day, days: list[_Day], text: str) -> _Day | None:
     return next((each for each in days if each.day == day.day and not text[each.end :].strip(" .,!?")), None)
 
 
-_BARE_DAY = re.compile(rf"today|tonight|tomorrow|{_FULL_WEEKDAY}", re.I)
+_BARE_DAY = pattern(rf"today|tonight|tomorrow|{_FULL_WEEKDAY}")
 
 
 def settle(due: Due, now: datetime) -> tuple[date, time | None]:
@@ -418,10 +400,8 @@ _CLOCK_OR_DAY = (
 _JOINT = (
     r"\s*(?:,?\s*\b(?:or|and|to|till|until|through)\b(?: maybe| even)?|[/&-]|,(?=\s*\w+day\s*(?:,|and\b|or\b|&)))\s*"
 )
-_ONE_MORE = re.compile(
-    rf"{_JOINT}{_CLOCK_OR_DAY}(?![\w:.]*\d)\b(?!'s)(?! (?!am|pm|or|and|to|in|at|on|by|next|this)\w)", re.I
-)
-_ONE_BEFORE = re.compile(rf"\b{_CLOCK_OR_DAY}{_JOINT}$", re.I)
+_ONE_MORE = pattern(rf"{_JOINT}{_CLOCK_OR_DAY}(?![\w:.]*\d)\b(?!'s)(?! (?!am|pm|or|and|to|in|at|on|by|next|this)\w)")
+_ONE_BEFORE = pattern(rf"\b{_CLOCK_OR_DAY}{_JOINT}$")
 
 
 def alone(text: str, due: Due) -> tuple[tuple[int, int], ...]:
@@ -453,10 +433,9 @@ def calendar_days(text: str, now: datetime) -> Iterator[tuple[re.Match[str], boo
                 yield match, rule.resolve(match, now) is not None
 
 
-_PARTICLE = re.compile(
+_PARTICLE = pattern(
     r"on\s+(?=today|tonight|tomorrow|later|this (?:morning|afternoon|evening)|(?:this|next) (?:week|month|year)\b|the day|in\b)"
-    r"|(?:on|by|for|from|of|before)\s+(?=(?:on|by|before|until|till|for|from|at)\s)",
-    re.I,
+    r"|(?:on|by|for|from|of|before)\s+(?=(?:on|by|before|until|till|for|from|at)\s)"
 )
 
 
@@ -488,9 +467,9 @@ def _particle(words: str) -> int:
 
 def _read_day(match: re.Match[str], found: date | datetime, start: int) -> _Day:
     end = match.end()
-    firm = re.match(r"(?:due|by|before|until|till|no later|deadline)\b", match[0], re.I) is not None
+    firm = pattern(r"(?:due|by|before|until|till|no later|deadline)\b").match(match[0]) is not None
     part = (match.groupdict().get("part") or "").lower() or None
-    if part is None and (named := re.search(r"\b(morning|afternoon|evening|tonight)\b", match[0], re.I)):
+    if part is None and (named := pattern(r"\b(morning|afternoon|evening|tonight)\b").search(match[0])):
         part = named[1].lower()
     if isinstance(found, datetime):
         return _Day(found.date(), time(found.hour, found.minute), part, start, end, firm)
@@ -509,8 +488,8 @@ def _hour(text: str, day: _Day | None) -> tuple[time, int, int] | None:
 
 def _near_hour(text: str, day: _Day) -> tuple[time, int, int] | None:
     """Read "by 6" and "from 9", which are hours only next to a day."""
-    for pattern, part in ((_HOUR_AFTER, text[day.end :]), (_HOUR_BEFORE, text[: day.start])):
-        if found := pattern.search(part):
-            offset = day.end if pattern is _HOUR_AFTER else 0
+    for form, part in ((_HOUR_AFTER, text[day.end :]), (_HOUR_BEFORE, text[: day.start])):
+        if found := form.search(part):
+            offset = day.end if form is _HOUR_AFTER else 0
             return time(waking(amount(found["hour"]) % 24, day.part)), offset + found.start(), offset + found.end()
     return None

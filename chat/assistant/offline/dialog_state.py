@@ -16,7 +16,6 @@ from chat.assistant.offline.understanding import LONGEST
 from chat.assistant.offline.words import prepare, tidied
 
 T = TypeVar("T")
-
 PAGE = 100
 # Every page that is read is an output that is kept, and read again at each step of the turn.
 MOST_READ = 1_000

@@ -1,6 +1,5 @@
 """Link the sentences of one message: what "it" means in a later one, and what was said only out of kindness."""
 
-import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from chat.assistant.offline.intents import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import read_ref
 
 _DATE = r"(?:due[ -]?dates?|deadline|due time|date|reminder date|due day)"
@@ -34,24 +34,22 @@ _PRAISE = (
     r"|wonderful|fantastic|rock|rule|rock!|so (?:kind|helpful|good)|very kind|too kind))|(?:i )?(?:really )?(?:love|appreciate) (?:you|u))"
 )
 # Without a comma before it "thank you" may be what is to be written; "thank you so much" is not.
-_KIND_END = re.compile(
+_KIND_END = pattern(
     rf"(?:[\s,.!;-]*[,.!;-]\s*(?:and |oh )?(?:{_THANKS}{_MUCH}|{_PRAISE})|\s+(?:{_THANKS}\s+(?:so much|very much|a lot|a million|a ton)|{_PRAISE}))"
-    r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$",
-    re.I,
+    r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$"
 )
-_SPARED = re.compile(
+_SPARED = pattern(
     rf"(?:[,;.!(-]+\s*(?:just |only |i (?:only |just )?mean(?:t)? )*(?:the |its )?(?P<field>{_FIELD})(?:,? i mean(?:t)?)?"
     r"(?=[\s,;.!(-]+(?:but |and )?(?:not|don't|do not|keep|leave)\b))?"
     r"[\s,;.!(-]+(?:but |and |please )*(?:not|(?:don't|do not) (?:delete|remove)|keep|leave) (?:the|that) (?:whole |entire |actual )?task"
-    r"(?: itself| though| please| in| there| alone| on (?:my|the) list)*(?=\s*(?:$|[.!,;)]))[.!)]*",
-    re.I,
+    r"(?: itself| though| please| in| there| alone| on (?:my|the) list)*(?=\s*(?:$|[.!,;)]))[.!)]*"
 )
-_FIELD_SAID = re.compile(rf"\b(?P<field>{_FIELD})\b(?!\s+(?:to|about|that)\b)", re.I)
-_FIELD_OF = re.compile(
-    rf"\b{_FIELD} (?:on|of|for|from|in) (?P<ref>.+?) (?:is|was|has|isn't|wasn't|makes|doesn't|can|should|got)\b", re.I
+_FIELD_SAID = pattern(rf"\b(?P<field>{_FIELD})\b(?!\s+(?:to|about|that)\b)")
+_FIELD_OF = pattern(
+    rf"\b{_FIELD} (?:on|of|for|from|in) (?P<ref>.+?) (?:is|was|has|isn't|wasn't|makes|doesn't|can|should|got)\b"
 )
-_ITS_FIELD = re.compile(rf"\b(?:the|its|that|this|a|any) {_FIELD}\b", re.I)
-_NUMBERED = re.compile(r"(?:\b(?:task|number|item)s?\s*#?|#)(?P<number>\d{1,6})\b", re.I)
+_ITS_FIELD = pattern(rf"\b(?:the|its|that|this|a|any) {_FIELD}\b")
+_NUMBERED = pattern(r"(?:\b(?:task|number|item)s?\s*#?|#)(?P<number>\d{1,6})\b")
 Pointing = Complete | Delete | Change | Reopen | Inspect | Pick
 
 
@@ -91,7 +89,7 @@ class Thread:
 
     def _of_field(self, wish: Delete, said: Wish, clause: str, now: datetime) -> Wish | None:
         """Read the removal of what may be a date or a note as that; a task is not deleted where it may be meant."""
-        it = isinstance(said, Delete) and said.ref.pronoun == "it" and not re.search(r"\b(?:task|one)\b", clause, re.I)
+        it = isinstance(said, Delete) and said.ref.pronoun == "it" and not pattern(r"\b(?:task|one)\b").search(clause)
         field = _FIELD_SAID.search(self._named) if it else None
         if field is None and not self._spared:
             return wish
@@ -100,7 +98,7 @@ class Thread:
         name = self._meant or (field["field"] if field else "")
         if not name:
             return Talk("keep")
-        note = re.fullmatch(_NOTE, name, re.I) is not None
+        note = pattern(_NOTE).fullmatch(name) is not None
         cleared = Change(wish.ref, clear_due=not note, description="" if note else None)
         if wish.ref.pronoun != "it" or self._spared:
             return cleared

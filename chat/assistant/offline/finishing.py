@@ -1,6 +1,5 @@
 """Understand wishes to tick off, and statements that something is done."""
 
-import re
 from datetime import datetime
 
 from chat.assistant.offline.completion_phrases import (
@@ -15,159 +14,107 @@ from chat.assistant.offline.completion_phrases import (
 )
 from chat.assistant.offline.intents import Complete, Ref
 from chat.assistant.offline.matching import PAST, alike, stem
+from chat.assistant.offline.patterns import pattern, patterns
 from chat.assistant.offline.references import read_ref
 from chat.assistant.offline.verbs import CHORES
+from chat.assistant.offline.vocabulary import words
 
-_HEDGED = re.compile(
+_HEDGED = pattern(
     r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll"
     r"|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to"
-    r"|trying to|hope to|might|maybe|not sure)\b",
-    re.I,
+    r"|trying to|hope to|might|maybe|not sure)\b"
 )
-_COMPLETE = (
-    re.compile(
-        r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:(?:off|out)\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
-        rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare"
-        r"|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+"
-        rf"|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{DONE}{FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
-    re.compile(
-        r"^(?:mark|tick|check|log|record) (?P<ref>.+?) (?:down |off )?as (?:already )?"
-        rf"(?!(?:un|in|needed|postponed|cancel|delayed|dated|planned|scheduled|prioriti))(?:\w+ed|{'|'.join(PAST)}){WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
-        rf"|up)\s+)?(?P<ref>.+?){FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{DONE}{WHEN}$", re.I),
-    re.compile(
-        rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{ADVERB}(?:been\s+)?(?:finished|completed|done|did"
-        r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
-        r"|crossed off"
-        r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
-        rf"|finish)\s+{ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
-        rf"|out))?{FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
-        rf"|'re)\s+{ADVERB}{DONE}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
-        rf"|last)(?: one)?)\s*[:,-]?\s*(?:{DONE}|check|tick){WHEN}$",
-        re.I,
-    ),
-    re.compile(rf"^(?:{DONE})\s*[:,-]\s*(?P<ref>.+)$", re.I),
-    re.compile(
-        r"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half"
-        rf"|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{DONE}{WHEN}$",
-        re.I,
-    ),
+_COMPLETE = patterns(
+    r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:(?:off|out)\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
+    rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){FROM_LIST}{WHEN}$",
+    r"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare"
+    r"|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+"
+    rf"|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{DONE}{FROM_LIST}{WHEN}$",
+    r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$",
+    r"^(?:mark|tick|check|log|record) (?P<ref>.+?) (?:down |off )?as (?:already )?"
+    rf"(?!(?:un|in|needed|postponed|cancel|delayed|dated|planned|scheduled|prioriti))(?:\w+ed|{'|'.join(PAST)}){WHEN}$",
+    r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
+    rf"|up)\s+)?(?P<ref>.+?){FROM_LIST}{WHEN}$",
+    rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{DONE}{WHEN}$",
+    rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{ADVERB}(?:been\s+)?(?:finished|completed|done|did"
+    r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
+    r"|crossed off"
+    r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
+    rf"|finish)\s+{ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
+    rf"|out))?{FROM_LIST}{WHEN}$",
+    r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
+    rf"|'re)\s+{ADVERB}{DONE}{WHEN}$",
+    r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
+    rf"|last)(?: one)?)\s*[:,-]?\s*(?:{DONE}|check|tick){WHEN}$",
+    rf"^(?:{DONE})\s*[:,-]\s*(?P<ref>.+)$",
+    r"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half"
+    rf"|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{DONE}{WHEN}$",
 )
-_BARE_DONE = re.compile(
+_BARE_DONE = pattern(
     rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it"
-    rf"|that)){WHEN}$",
-    re.I,
+    rf"|that)){WHEN}$"
 )
-_NOTHING_NAMED = re.compile(r"(?:i|we)(?:'ve| have)?(?: just| already| finally)* (?:finished|completed)", re.I)
-_ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
-_PASSIVE = re.compile(
+_NOTHING_NAMED = pattern(r"(?:i|we)(?:'ve| have)?(?: just| already| finally)* (?:finished|completed)")
+_ALL_DONE = pattern(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$")
+_PASSIVE = pattern(
     r"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally "
-    rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{WHEN})$",
-    re.I,
+    rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{WHEN})$"
 )
-_OF_IT = re.compile(
-    rf"^(?:it|that|this|that one|this one)(?:'s| is| has been| was| got|'s been| has) {ADVERB}(?P<deeds>.+?){WHEN}$",
-    re.I,
+_OF_IT = pattern(
+    rf"^(?:it|that|this|that one|this one)(?:'s| is| has been| was| got|'s been| has) {ADVERB}(?P<deeds>.+?){WHEN}$"
 )
-_DEEDS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.I)
-_DEED = re.compile(
-    rf"{ADVERB}(?P<verb>\w+)(?: (?:in|off|out|up|away|back|down|for|over|to|with|of|now|already))*", re.I
-)
-_PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){WHEN}$", re.I)
+_DEEDS = pattern(r"\s*,\s*(?:and\s+)?|\s+and\s+")
+_DEED = pattern(rf"{ADVERB}(?P<verb>\w+)(?: (?:in|off|out|up|away|back|down|for|over|to|with|of|now|already))*")
+_PAST = pattern(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){WHEN}$")
 _BY_PEOPLE = frozenset(
     stem(verb)
-    for verb in [
-        "call",
-        "ring",
-        "phone",
-        "email",
-        "text",
-        "write",
-        "ask",
-        "visit",
-        "message",
-        "tell",
-        "meet",
-        "see",
-        "reply",
-        "contact",
-        "respond",
-        "invite",
-        "thank",
-    ]
+    for verb in words(
+        "call ring phone email text write ask visit message tell meet see reply contact respond invite thank"
+    )
 )
-_SOMEBODY = re.compile(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?", re.I)
-_BROUGHT_BACK = re.compile(
-    r"(?:took|taken|brought|gave|given|sent|carried|dropped) (?:back (?P<after>.+)|(?P<thing>.+?) back(?: to .+)?)",
-    re.I,
+_SOMEBODY = pattern(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?")
+_BROUGHT_BACK = pattern(
+    r"(?:took|taken|brought|gave|given|sent|carried|dropped) (?:back (?P<after>.+)|(?P<thing>.+?) back(?: to .+)?)"
 )
-_BOTH_DONE = re.compile(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?", re.I)
-_ELLIPTIC = re.compile(
+_BOTH_DONE = pattern(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?")
+_ELLIPTIC = pattern(
     r"^(?!(?:i|we|you|get|have|has|had|be|make|need|want|not|no|to|by|when|if|what|how|why|is|are|did|do|does|keep|see"
     r"|add|buy|left|set|put)\b)(?P<thing>(?:[\w'-]+\s+){1,4}?)(?:all |finally |now |already |just |successfully )*"
-    rf"(?P<verb>\w+ed|{'|'.join(verb for verb, base in PAST.items() if verb != base)})(?:\s+(?:off|up|out|away|in))?{WHEN}$",
-    re.I,
+    rf"(?P<verb>\w+ed|{'|'.join(verb for verb, base in PAST.items() if verb != base)})(?:\s+(?:off|up|out|away|in))?{WHEN}$"
 )
-_MANAGED = re.compile(
+_MANAGED = pattern(
     rf"^(?:i(?:'ve|'m)?\s+)?{ADVERB}(?:managed to|was able to|remembered to|got around to|got round to"
     r"|made sure to|was finally able to|succeeded in|been (?:to|at)|(?:just )?(?:come|came|got|gotten|am"
-    rf"|was) back from|(?:just )?got home from) (?P<phrase>.+?){WHEN}$",
-    re.I,
+    rf"|was) back from|(?:just )?got home from) (?P<phrase>.+?){WHEN}$"
 )
-_ANSWERED = re.compile(
-    rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST)})$", re.I
+_ANSWERED = pattern(
+    rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST)})$"
 )
-_CROSSED = re.compile(
+_CROSSED = pattern(
     r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete"
-    r"|completed|finished)|ticked off|checked off|crossed off|closed)$",
-    re.I,
+    r"|completed|finished)|ticked off|checked off|crossed off|closed)$"
 )
-_EXCEPT = re.compile(
+_EXCEPT = pattern(
     r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$"
     r"|,\s*(?:task )?\w+ (?:is )?not(?: yet)?$"
     r"|,?\s+(?:but |and )?(?:the |task |#)*[\w']+(?: one)? (?:(?:is|are) )?(?:still (?:to go|to do|open|pending|left|not done)|not (?:yet|done)(?: yet)?"
-    r"|isn't|aren't)(?: yet)?$",
-    re.I,
+    r"|isn't|aren't)(?: yet)?$"
 )
-_OUT_OF_THE_WAY = re.compile(
-    rf"^that's (?P<ref>.+?)\s+{DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{DONE}$", re.I
-)
-_THATS_IT = re.compile(
-    rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{WHEN}$",
-    re.I,
+_OUT_OF_THE_WAY = pattern(rf"^that's (?P<ref>.+?)\s+{DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{DONE}$")
+_THATS_IT = pattern(
+    rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{WHEN}$"
 )
 # A shop is closed, and of milk nothing is left: neither says that a task is done.
-_SAYS_LITTLE = re.compile(
-    r"^(?!(?:task |#)?\d)(?:the |my |our )?[\w' -]+? (?:is|are|was|were)(?: now| already)? closed$", re.I
-)
-_MARKED = re.compile(rf"^mark (?P<ref>.+?)(?<! as)(?<! to) (?P<verb>\w+){WHEN}$", re.I)
+_SAYS_LITTLE = pattern(r"^(?!(?:task |#)?\d)(?:the |my |our )?[\w' -]+? (?:is|are|was|were)(?: now| already)? closed$")
+_MARKED = pattern(rf"^mark (?P<ref>.+?)(?<! as)(?<! to) (?P<verb>\w+){WHEN}$")
 # What is taken off a list since it is done was done, and is not to be forgotten.
-_SCRATCHED = re.compile(
+_SCRATCHED = pattern(
     rf"^(?:scratch|cross|strike|drop|take|knock|check|tick) (?:off )?(?P<ref>.+?)(?: off| out)?{FROM_LIST}[,;]?\s+(?:(?:because"
     r"|since|as|'cause|cuz) )?(?:i(?:'ve| have)?|that'?s?|it'?s|we(?:'ve)?)?\s*(?:already |just )*(?:did|done|finished"
-    r"|completed|is done|sorted|took care of)(?: (?:it|that|them))?(?: already| yesterday| today| earlier| this morning)*$",
-    re.I,
+    r"|completed|is done|sorted|took care of)(?: (?:it|that|them))?(?: already| yesterday| today| earlier| this morning)*$"
+)
+_MARK_DONE = pattern(
+    r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$"
 )
 
 
@@ -192,11 +139,7 @@ def complete(clause: str, now: datetime) -> Complete | None:
         return Complete(Ref())
     if _BARE_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
-    if re.match(
-        r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$",
-        clause,
-        re.I,
-    ):
+    if _MARK_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
     if found := _CROSSED.match(clause):
         return Complete(read_ref(found["ref"], now))
@@ -206,7 +149,7 @@ def complete(clause: str, now: datetime) -> Complete | None:
             return Complete(
                 read_ref(words, now),
                 unsure=_SAYS_LITTLE.search(clause) is not None,
-                statement=not re.match(r"(?:mark|complete|check|tick|cross|set|close|finish)\b", clause, re.I),
+                statement=not pattern(r"(?:mark|complete|check|tick|cross|set|close|finish)\b").match(clause),
             )
     return _past(clause)
 
@@ -217,7 +160,7 @@ def _deeds_of_it(clause: str) -> bool:
     deeds = [_DEED.fullmatch(part) for part in _DEEDS.split(found["deeds"])] if found else []
     return bool(deeds) and all(
         deed is not None
-        and (re.fullmatch(DONE, deed["verb"], re.I) or (is_past(deed["verb"]) and stem(deed["verb"]) not in NEVER_DONE))
+        and (pattern(DONE).fullmatch(deed["verb"]) or (is_past(deed["verb"]) and stem(deed["verb"]) not in NEVER_DONE))
         for deed in deeds
     )
 
@@ -234,7 +177,7 @@ def _past(clause: str) -> Complete | None:
     if found := _MANAGED.match(clause):
         return Complete(Ref(phrase=found["phrase"]), statement=True)
     if found := _PAST.match(clause):
-        verb, spoken = found["verb"].lower(), re.match(r"(?:i|we)\b", clause, re.I)
+        verb, spoken = found["verb"].lower(), pattern(r"(?:i|we)\b").match(clause)
         regular = verb.endswith("ed") and (spoken or {verb[:-2], verb[:-1], verb[:-3]} & CHORES)
         regular = regular or bool(spoken and verb.endswith("d") and _slipped(verb))
         irregular = verb in PAST and (spoken or verb != PAST[verb])

@@ -1,6 +1,5 @@
 """Join a short answer with the question that it answers."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import time
@@ -35,6 +34,7 @@ from chat.assistant.offline.intents import (
     Wish,
 )
 from chat.assistant.offline.matching import match
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import read_ref
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.understanding import understand
@@ -42,40 +42,36 @@ from chat.assistant.offline.understanding import understand
 Pending = Add | Complete | Delete | Reopen | Change | Inspect
 _MOST_QUESTIONS = 4
 _ASKED_CONSENT = "Shall I"
-_SAME = re.compile(
+_SAME = pattern(
     r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
     r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)(?:,? (?:(?:also|please|by|to|for|again|the same|as well|too)\b.*|(?:a|one|two|\d) \w+ later))?$"
     r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|top|bottom|next|latter"
-    r"|other)(?: one| task)?)$",
-    re.I,
+    r"|other)(?: one| task)?)$"
 )
-_NOT_THAT = re.compile(
-    r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*", re.I
+_NOT_THAT = pattern(
+    r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*"
 )
-_ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$", re.I)
-_AMOUNT = re.compile(
+_ITS_DUE = pattern(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$")
+_AMOUNT = pattern(
     r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
-    r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*",
-    re.I,
+    r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*"
 )
-_SAME_DAY = re.compile(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b", re.I)
-_CORRECTION = re.compile(
+_SAME_DAY = pattern(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b")
+_CORRECTION = pattern(
     r"^(?:(?:oh|oops|sorry|wait)[\s,.!-]+)*(?:no|nope|not that one|wrong one|the wrong one)[\s,.!-]+(?:not that one[\s,.!-]+)?"
     r"(?P<instead>(?:task |number |#)?\d+|(?:the|my) [^,?]+)$"
     r"|^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
-    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
-    re.I,
+    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$"
 )
-_LEADING = re.compile(
+_LEADING = pattern(
     r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|(?:i (?:only |just |actually )|(?:i )?(?:really )?)mean(?:t)?|maybe|probably"
-    r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)",
-    re.I,
+    r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)"
 )
-_MEANT = re.compile(
-    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*(?:i )?(?:only |just |actually |really )?mean(?:t)?\b", re.I
+_MEANT = pattern(
+    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*(?:i )?(?:only |just |actually |really )?mean(?:t)?\b"
 )
-_OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
-_ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
+_OPTION = pattern(r"(?P<word>option |choice )?(?P<place>\d{1,2})")
+_ONE_MORE = pattern(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b")
 
 
 def follow_up(desk: DialogState) -> list[Wish]:

@@ -1,6 +1,5 @@
 """Carry out what was understood, one wish after the other, and say what came of it."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,6 +38,7 @@ from chat.assistant.offline.intents import (
 )
 from chat.assistant.offline.matching import key_words, mentioned, same_words, shared
 from chat.assistant.offline.matching import match as match_titles
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.tasks import Task
 from chat.assistant.relevance import REFUSAL
 
@@ -387,7 +387,7 @@ def _led_by_title(desk: DialogState, wish: Vague) -> Work[Change | None]:
     for size in range(len(words) - 1, 0, -1):
         found = match_titles(" ".join(words[:size]), pending).sure
         said = fragment(
-            re.sub(r"^(?:change|set|move|make it|to|for|is)\b\s*", "", " ".join(words[size:]), flags=re.I), desk.now
+            pattern(r"^(?:change|set|move|make it|to|for|is)\b\s*").sub("", " ".join(words[size:])), desk.now
         )
         if len(found) == 1 and said:
             return Change(Ref(numbers=(found[0].number,)), day=said.day, at=said.at, priority=said.priority)

@@ -2,25 +2,25 @@
 
 import re
 
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.verbs import CHORES, NO_CHORES, NO_OBJECTS
 
-_ABOUT_TASKS = re.compile(
+_ABOUT_TASKS = pattern(
     r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b(?! of\b)|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
-    r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b",
-    re.I,
+    r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b"
 )
 _ORDERING = re.compile(
     r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
     r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
 )
 # "Open the settings" is said to the app, "open a bank account" is to be done.
-_OPENING = re.compile(
+_OPENING = pattern(
     r"open (?:an?|the|my|our) (?!(?:new |next |other |last |first |\w+ed )?(?:tasks?|chats?|conversations?|lists?|settings|panel|menu|page|app"
-    r"|trash|archive|help|ones?|to-?dos?|items?|notes?|details|reminders?)\b)[\w'-]+",
-    re.I,
+    r"|trash|archive|help|ones?|to-?dos?|items?|notes?|details|reminders?)\b)[\w'-]+"
 )
 _NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
+_TO_LEVEL = pattern(r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?")
 
 
 def imperative(clause: str) -> bool:
@@ -29,9 +29,7 @@ def imperative(clause: str) -> bool:
     words = re.findall(r"[\w'-]+", clause.lower())
     if len(words) < 2 or words[0] not in CHORES or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False
-    if re.match(r"\s*[\w'-]+\s*:", clause) or re.fullmatch(
-        r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?", clause, re.I
-    ):
+    if re.match(r"\s*[\w'-]+\s*:", clause) or _TO_LEVEL.fullmatch(clause):
         # "Rent: move to Sunday" speaks of the rent, and does not rent.
         return False
     if words[1] in ("it", "that", "this", "them"):

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.clock import TIME, read_clock
 from chat.assistant.offline.dates import calendar_days, find_due
+from chat.assistant.offline.patterns import pattern
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,10 @@ class Impossible:
 
 # Stand for what does not exist while the rest is read.
 NO_DAY, NO_HOUR = date(2999, 12, 31), time(23, 58)
-
-_LED_IN = re.compile(r"(?:(?:is|are|it's)\s+)?(?:due|by|on|before|until|till|deadline|to|for|from|at|@)\b", re.I)
-_LEAD_IN = re.compile(r"^(?:(?:is|are|it's|due|by|on|before|until|till|deadline:?|to|for|from|at|@|the)\s*)+\b", re.I)
-_LESS_THAN_NONE = re.compile(r"\b(?:due\s+)?in\s+(?P<count>-\d{1,9}\s+(?:minute|hour|day|week|month|year)s?)\b", re.I)
-_OF = re.compile(r"\b(?:of|is|was|ratio|score|version)\s*$", re.I)
+_LED_IN = pattern(r"(?:(?:is|are|it's)\s+)?(?:due|by|on|before|until|till|deadline|to|for|from|at|@)\b")
+_LEAD_IN = pattern(r"^(?:(?:is|are|it's|due|by|on|before|until|till|deadline:?|to|for|from|at|@|the)\s*)+\b")
+_LESS_THAN_NONE = pattern(r"\b(?:due\s+)?in\s+(?P<count>-\d{1,9}\s+(?:minute|hour|day|week|month|year)s?)\b")
+_OF = pattern(r"\b(?:of|is|was|ratio|score|version)\s*$")
 _MOST_DAYS, _MONTHS, _MOST_MINUTES = 31, 12, 59
 
 
@@ -53,7 +53,7 @@ def find_impossible(text: str, now: datetime) -> Impossible | None:
 def with_stand_in(text: str, impossible: Impossible) -> str:
     """Return the text with `NO_DAY` or `NO_HOUR` in the place of what does not exist."""
     stand_in = f"at {NO_HOUR:%H:%M}" if impossible.is_hour else f"by {NO_DAY}"
-    due = "due " if re.match(r"due\b", text[impossible.start :], re.I) else ""
+    due = "due " if pattern(r"due\b").match(text[impossible.start :]) else ""
     return f"{text[: impossible.start]}{due}{stand_in}{text[impossible.end :]}"
 
 

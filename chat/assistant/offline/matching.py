@@ -6,159 +6,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from chat.assistant.offline.budget import checkpoint, remembered
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.vocabulary import SHORTHAND, words
+from chat.assistant.offline.vocabulary import SHORTHAND, pairs, words
 from chat.assistant.offline.words import distance
 
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "your",
-        "to",
-        "of",
-        "for",
-        "on",
-        "in",
-        "at",
-        "with",
-        "and",
-        "from",
-        "up",
-        "off",
-        "some",
-        "that",
-        "this",
-        "it",
-        "its",
-        "is",
-        "was",
-        "are",
-        "be",
-        "task",
-        "tasks",
-        "item",
-        "reminder",
-        "todo",
-        "one",
-        "ones",
-        "about",
-        "called",
-        "named",
-        "titled",
-        "regarding",
-        "please",
-        "entry",
-        "thing",
-        "stuff",
-        "i",
-        "me",
-        "them",
-        "those",
-    ]
+_STOP = words(
+    """
+    a an the my our your to of for on in at with and from up off some that this it its is was are be task tasks item
+    reminder todo one ones about called named titled regarding please entry thing stuff i me them those
+    """
 )
-PAST = {
-    "bought": "buy",
-    "paid": "pay",
-    "sent": "send",
-    "wrote": "write",
-    "written": "write",
-    "made": "make",
-    "got": "get",
-    "gotten": "get",
-    "took": "take",
-    "taken": "take",
-    "did": "do",
-    "done": "do",
-    "went": "go",
-    "gone": "go",
-    "read": "read",
-    "fed": "feed",
-    "met": "meet",
-    "found": "find",
-    "built": "build",
-    "swept": "sweep",
-    "spoke": "speak",
-    "saw": "see",
-    "seen": "see",
-    "sold": "sell",
-    "told": "tell",
-    "brought": "bring",
-    "put": "put",
-    "cut": "cut",
-    "set": "set",
-    "ran": "run",
-    "rang": "ring",
-    "gave": "give",
-    "given": "give",
-    "left": "leave",
-    "lent": "lend",
-    "made up": "make",
-    "drew": "draw",
-    "drove": "drive",
-    "ate": "eat",
-    "chose": "choose",
-    "hung": "hang",
-    "kept": "keep",
-    "led": "lead",
-    "held": "hold",
-    "spent": "spend",
-    "taught": "teach",
-    "threw": "throw",
-    "thrown": "throw",
-    "woke": "wake",
-    "won": "win",
-    "shot": "shoot",
-    "sewed": "sew",
-    "learnt": "learn",
-    "dug": "dig",
-    "caught": "catch",
-    "rode": "ride",
-    "signed": "sign",
-    "planned": "plan",
-    "submitted": "submit",
-    "booked": "book",
-}
-_SAME = {
-    "phone": "call",
-    "speak": "call",
-    "talk": "call",
-    "ring": "call",
-    "grab": "get",
-    "purchase": "buy",
-    "hoover": "vacuum",
-    "trash": "rubbish",
-    "garbage": "rubbish",
-    "mend": "fix",
-    "repair": "fix",
-    "reserve": "book",
-    "fridge": "refrigerator",
-    "kids": "child",
-    "children": "child",
-    "mobile": "cell",
-    "xmas": "christmas",
-    "application": "app",
-    "fotos": "photo",
-    "pics": "photo",
-    "pictures": "photo",
-    "mum": "mom",
-    "mail": "email",
-    "e-mail": "email",
-    "groceries": "grocery",
-    "mother": "mom",
-    "father": "dad",
-    "appt": "appointment",
-    "doc": "doctor",
-    "docs": "document",
-    "bday": "birthday",
-    "tv": "television",
-    "photos": "photo",
-    "pickup": "pick",
-    "dr": "doctor",
-}
+PAST = pairs(
+    """
+    bought=buy paid=pay sent=send wrote=write written=write made=make got=get gotten=get took=take taken=take did=do
+    done=do went=go gone=go read=read fed=feed met=meet found=find built=build swept=sweep spoke=speak saw=see
+    seen=see sold=sell told=tell brought=bring put=put cut=cut set=set ran=run rang=ring gave=give given=give
+    left=leave lent=lend drew=draw drove=drive ate=eat chose=choose hung=hang kept=keep led=lead held=hold
+    spent=spend taught=teach threw=throw thrown=throw woke=wake won=win shot=shoot sewed=sew learnt=learn dug=dig
+    caught=catch rode=ride signed=sign planned=plan submitted=submit booked=book
+    """
+) | {"made up": "make"}
+_SAME = pairs(
+    """
+    phone=call speak=call talk=call ring=call grab=get purchase=buy hoover=vacuum trash=rubbish garbage=rubbish
+    mend=fix repair=fix reserve=book fridge=refrigerator kids=child children=child mobile=cell xmas=christmas
+    application=app fotos=photo pics=photo pictures=photo mum=mom mail=email e-mail=email groceries=grocery
+    mother=mom father=dad appt=appointment doc=doctor docs=document bday=birthday tv=television photos=photo
+    pickup=pick dr=doctor
+    """
+)
 # Words that may stand for one another, though not for what else the other may mean: what was got may have been bought
 # or picked up, but what was bought was not picked up.
 _KIN = frozenset(
@@ -179,15 +56,12 @@ _FETCHING = frozenset(
 )
 _LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
-_ASIDE = re.compile(
+_ASIDE = pattern(
     r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself"
     r"|again|early|"
-    r"finally|together|already|now|too|earlier|quickly)\b",
-    re.I,
+    r"finally|together|already|now|too|earlier|quickly)\b"
 )
-
-
-_JOINED = re.compile(r"\s*,\s*|\s+(?:and|&|plus)\s+", re.I)
+_JOINED = pattern(r"\s*,\s*|\s+(?:and|&|plus)\s+")
 
 
 @dataclass(frozen=True)
@@ -270,7 +144,7 @@ def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match
 
 def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
     """Return the tasks that a text means or, if none, those of which it has every word."""
-    text = re.sub(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+", "", text.strip(" ?!."), flags=re.I)
+    text = pattern(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+").sub("", text.strip(" ?!."))
     said = key_words(text)
 
     def whole(task: Task) -> bool:

@@ -24,7 +24,6 @@ from chat.assistant.offline.planning import next_step
 from chat.assistant.offline.streaming import estimated_usage, events, written_text
 
 NAME = "offline"
-
 # The rules hold the interpreter while they run, so a second thread would only take time from the event loop. Those who
 # wait are served in the order in which they came, and nobody for longer than the budget.
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline-model")

@@ -1,26 +1,23 @@
 """The words that announce a task: "remind me to", "I need to", "add a task called"."""
 
-import re
 from datetime import datetime
 
 from chat.assistant.offline.dates import Due, find_due
+from chat.assistant.offline.patterns import pattern
 
 _THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
-
 _KIND = (
     r"(?:(?:new|another|one|two|three|four|five|six|a few|some|several|these|this|\d+|more"
     r"|other|an?|the|my|extra|quick|additional|couple of|following|first|second|third|fourth|fifth|last|final)\s+)*"
 )
 # "Add the second task: paint the wall", "add task 2: paint the wall": whichever number it has, it is a new one.
 _COUNTED = r"(?:\s*(?:number |no\.? ?|#)?(?:\d{1,6}|one|two|three|four|five)(?=\s*[:-]))?"
-
 # Whoever is put on "the guest list" is put on no list of tasks.
 OWN_LIST = (
     r"(?:(?:my|our)\s+(?:\w+[ -]){0,2}?|the\s+(?:(?:to|do|todo|task|tasks|shopping|grocery|groceries|packing|work|home|chores?"
     r"|errands?|reminders?|new|current|main|big|same|whole)[ -]){0,3}?)"
 )
-
-_HEADS = re.compile(
+_HEADS = pattern(
     r"^(?:"
     r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the"
     r"|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
@@ -72,23 +69,20 @@ _HEADS = re.compile(
     r"|(?:(?:i|we)(?:'m| am|'re| are|'ve| have)? )?(?:(?:almost|nearly|all) )?(?P<lack>run out of|running (?:out of|low on)"
     r"|out of|low on|ran out of)\s+"
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
-    r")",
-    re.I,
+    r")"
 )
-
-_STRONG = re.compile(
+_STRONG = pattern(
     r"^(?:add|create|new|another|remind|set (?:up|me|a|some|reminders|tasks)\b|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
     r"|enter|insert|include|could|can|may|it'd|would|might|one more|another|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
-    r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b",
-    re.I,
+    r"|schedule|want|better|plan|throw|stick|chuck|pop|get|there|it|register|open|start)\b"
 )
-
-ONLY_WITH_DATE = re.compile(
+ONLY_WITH_DATE = pattern(
     r"got\s+(?:an?|my|our|another)\s|(?:i'm|i am) (?:going|planning|hoping)\b|(?:i|we)(?:'ve got| have got|'ve| have| got)\s+(?:an?|my|our"
-    r"|another)\s",
-    re.I,
+    r"|another)\s"
 )
+# After an announcement, one that begins with another word is part of the title.
+_GOES_ON = frozenset({"remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"})
 
 
 def _leading(clause: str, due: Due) -> int:
@@ -105,9 +99,7 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
     """Return the words that announce a task and what follows them; None when nothing announces one."""
     rest, header, due, when = clause, None, find_due(clause, datetime(2000, 1, 1, 12)), ""
     if due is not None and (said := _leading(clause, due)):
-        moved = re.sub(
-            r"^(?:sometime|some time|at some point|at the latest)\s+", "", clause[said:].lstrip(" ,"), flags=re.I
-        )
+        moved = pattern(r"^(?:sometime|some time|at some point|at the latest)\s+").sub("", clause[said:].lstrip(" ,"))
         if _HEADS.match(moved):
             rest, when = moved, f" {clause[:said]}"
     for _ in range(4):
@@ -116,19 +108,7 @@ def strip_opening(clause: str) -> tuple[str | None, str]:
             break
         added = found["added"]
         cut = found.start("added") if added else found.end()
-        if header is not None and rest.split(" ", 1)[0].lower() not in (
-            "remember",
-            "remind",
-            "i",
-            "don't",
-            "add",
-            "need",
-            "have",
-            "that",
-            "note",
-            "not",
-            "to",
-        ):
+        if header is not None and rest.split(" ", 1)[0].lower() not in _GOES_ON:
             break
         if found["lack"] and header is None:
             return f"out of{when}", f"buy {rest[cut:].strip()}"

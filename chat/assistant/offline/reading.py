@@ -37,64 +37,56 @@ from chat.assistant.offline.intents import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import read_ref
 from chat.assistant.relevance import asks_for_writing, judge, off_topic
 
-_NEED = re.compile(
+_NEED = pattern(
     r"^(?:i|we) (?:also |now |just )*(?:need to|have to|want to|would like to|must|should|'d like to|wanna"
-    r"|gotta)\s+(?P<inner>.+)$",
-    re.I,
+    r"|gotta)\s+(?P<inner>.+)$"
 )
-_ONE_MORE = re.compile(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b", re.I)
-_HURRIED = re.compile(r"^(?:urgent(?:ly)?|important|asap)[\s,!]+", re.I)
-_URGENT = re.compile(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S", re.I)
-_ADD_LAST = re.compile(
+_ONE_MORE = pattern(r"\s*(?:oh,?\s+)?(?:and|also|plus|as well as|another)\b")
+_HURRIED = pattern(r"^(?:urgent(?:ly)?|important|asap)[\s,!]+")
+_URGENT = pattern(r"^(?:urgent|important|asap|high priority|low priority)\s*[:!-]+\s*\S")
+_ADD_LAST = pattern(
     r"^(?!(?:what|which|when|how|who|where|did|do|does|can|could|have|has|is|was)\b)(?P<what>.+?)[\s,.;:-]+(?:(?:please|pls|can you|could you|would you|will you|so|just)\s+)+(?:add|note|put|save|jot)"
     r"(?:\s+(?:it|that|this|them|both|those|these|all))?(?:\s+(?:down|in|on|(?:to|on) (?:my|the) (?:\w+ )?list|please|pls"
-    r"|for me))*$",
-    re.I,
+    r"|for me))*$"
 )
-_STILL = re.compile(
-    r"^(?:don't|do not|never) forget (?:about )?(?:the|my)\b|^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b",
-    re.I,
+_STILL = pattern(
+    r"^(?:don't|do not|never) forget (?:about )?(?:the|my)\b|^(?:i|we)(?:'ve)? (?:know (?:that )?i )?still (?:need|have|must|ought|should|got)\b"
 )
-_LEAD_NO = re.compile(
-    r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)",
-    re.I,
+_LEAD_NO = pattern(
+    r"^(?:no|nope|nah)(?! \w+ (?:today|tomorrow|tonight|this|next)\b| need\b| longer\b| more\b| due\b| one\b| date\b| note\b)[\s,.!:-]+(?=\S)"
 )
-_WONDERING = re.compile(
+_WONDERING = pattern(
     r"^(?:let me know|i(?:'d like| want| would like| need)? to know|i wonder|do you know|i'm curious"
-    r"|(?:please )?check|remind me[,:]?(?= (?:what|which) (?:did|have|was)\b)|tell me[,:]?(?= (?:what|which) (?:did|have|was)\b)) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)",
-    re.I,
+    r"|(?:please )?check|remind me[,:]?(?= (?:what|which) (?:did|have|was)\b)|tell me[,:]?(?= (?:what|which) (?:did|have|was)\b)) (?:if |whether )?(?=(?:what|which|when|how many|is|are|do|there)\b)"
 )
-_SENTENCE = re.compile(
-    r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b|\b(?:that|it|this|here|what|who|he|she)'s\b",
-    re.I,
+_SENTENCE = pattern(
+    r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b|\b(?:that|it|this|here|what|who|he|she)'s\b"
 )
 # "It's the ink I bought" says of the ink what "I bought the ink" does.
-_CLEFT = re.compile(
+_CLEFT = pattern(
     r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
-    r"(?P<did>(?:i|we)(?:'ve| have)? (?:just |already |actually )?\w+(?<!n't))[\s.!]*$",
-    re.I,
+    r"(?P<did>(?:i|we)(?:'ve| have)? (?:just |already |actually )?\w+(?<!n't))[\s.!]*$"
 )
-_TURNED = re.compile(
+_TURNED = pattern(
     r"^(?P<ref>(?:task |number |#)?\d{1,6}|(?:the )?(?:first|second|third|fourth|fifth|last)(?: one| task)?)(?: -)? (?:please )?(?P<verb>move|push|postpone|reschedule|delete|remove|reopen|complete"
-    r"|tick off)(?= to\b| until\b| till\b| by\b|$)",
-    re.I,
+    r"|tick off)(?= to\b| until\b| till\b| by\b|$)"
 )
-_CURIOUS = re.compile(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b", re.I)
-_VERB_COLON = re.compile(
-    r"^(?P<verb>buy|get|purchase|order|pick up|call|ring|email|text|do|fix|clean|pack|book|pay)\s*:\s*", re.I
+_CURIOUS = pattern(r"\b(?:know|hear|learn|understand|find out|see|talk|chat|discuss)\b")
+_VERB_COLON = pattern(
+    r"^(?P<verb>buy|get|purchase|order|pick up|call|ring|email|text|do|fix|clean|pack|book|pay)\s*:\s*"
 )
-_TICK_LIKE = re.compile(r"(?:check|cross|close|clear|find)\b", re.I)
-_TO_THEN = re.compile(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$", re.I)
+_TICK_LIKE = pattern(r"(?:check|cross|close|clear|find)\b")
+_TO_THEN = pattern(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$")
 # "The gutters need cleaning" is as good as an order.
-_LACKING = re.compile(
-    r"^(?!(?:i|we|you|it|that|this|they|what|who|which|nothing|nobody|no|all|everything|only|task)\b)[\w' -]{2,30}? needs? (?:an? |new |some |more |fresh |to be \w+|\w+ing\b)",
-    re.I,
+_LACKING = pattern(
+    r"^(?!(?:i|we|you|it|that|this|they|what|who|which|nothing|nobody|no|all|everything|only|task)\b)[\w' -]{2,30}? needs? (?:an? |new |some |more |fresh |to be \w+|\w+ing\b)"
 )
 _HEADED_CHORE = re.compile(r"^(?P<head>[^:\n]{2,40}):\s+(?P<chore>\w.*)$")
-_JOINT = re.compile(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+", re.I)
+_JOINT = pattern(r"\s*,\s*(?:and |but |then |so )*|\s+(?:and|but|then|plus|while)\s+(?:also |then )*|\s+-\s+")
 _LONG_QUESTION = 12
 
 
@@ -124,7 +116,7 @@ def read_clause(clause: str, now: datetime) -> list[Wish]:
     if isinstance(wish, Vague) and (small := talking.kindness(whole)) is not None:
         return [small]
     if isinstance(wish, Vague) and _ONE_MORE.match(whole) and len(whole.split()) <= _LONG_QUESTION:
-        return [replace(wish, text=re.sub(r"\s+(?:too|as well|also)\W*$", "", wish.text, flags=re.I), more=True)]
+        return [replace(wish, text=pattern(r"\s+(?:too|as well|also)\W*$").sub("", wish.text), more=True)]
     return [wish]
 
 
@@ -203,26 +195,33 @@ def _is_off_topic(clause: str) -> bool:
     return curious is not None and off_topic(curious["inner"]) and _CURIOUS.match(curious["inner"]) is not None
 
 
+_ORDER_VERB = pattern(
+    r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
+    r"|set)\b"
+)
+
+
 def _inner(plain: str, now: datetime) -> Wish | None:
     """Read "I need to delete task 3", which is an order, unlike "I need to delete old photos"."""
     found = _NEED.match(plain)
     if not found:
         return None
     inner = found["inner"]
-    if re.match(r"(?:see|know|show|list|view|check)\b", inner, re.I):
-        wish = asking.show(re.sub(r"^(?:see|know|check)\b", "show", inner, flags=re.I), now)
-        if wish is not None and re.search(r"\b(?:my|the|all|what)\b", inner, re.I):
+    if pattern(r"(?:see|know|show|list|view|check)\b").match(inner):
+        wish = asking.show(pattern(r"^(?:see|know|check)\b").sub("show", inner), now)
+        if wish is not None and pattern(r"\b(?:my|the|all|what)\b").search(inner):
             return wish
-    if re.match(
-        r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
-        r"|set)\b",
-        inner,
-        re.I,
-    ):
+    if _ORDER_VERB.match(inner):
         order = finishing.complete(inner, now) or deleting.delete(inner, now) or changing.change(inner, now)
         if order is not None and (order.ref.numbers or order.ref.places):
             return order
     return None
+
+
+_NEED_DONE = pattern(
+    r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today"
+    r"|tonight)\b(?P<rest>.*)$"
+)
 
 
 def _ordered(plain: str, now: datetime) -> Wish | None:
@@ -238,17 +237,12 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
     if (
         changed is not None
         and not changed.ref.phrase
-        and re.match(r"(?:schedule|set|make|put|remind me)\b", plain, re.I)
+        and pattern(r"(?:schedule|set|make|put|remind me)\b").match(plain)
     ):
         return changed
-    if found := re.match(
-        r"(?:i|we) need (?P<ref>.+?) (?:done|finished|ready|completed) (?P<when>by|before|on|until|tomorrow|today"
-        r"|tonight)\b(?P<rest>.*)$",
-        plain,
-        re.I,
-    ):
+    if found := _NEED_DONE.match(plain):
         return changing.change(f"{found['ref']} is due {found['when']}{found['rest']}", now) or adding.add(plain, now)
-    if changed is not None and re.match(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b", plain, re.I):
+    if changed is not None and pattern(r"(?:add|put) (?:an? |the )?(?:due ?date|deadline)\b").match(plain):
         return changed
     wish = _question_first(plain, now) or adding.add(plain, now)
     return replace(wish, known=True) if isinstance(wish, Add) and _STILL.match(plain) else wish
@@ -256,8 +250,8 @@ def _ordered(plain: str, now: datetime) -> Wish | None:
 
 def _question_first(plain: str, now: datetime) -> Wish | None:
     """Read "remind me what is due", which asks."""
-    if re.match(r"remind me (?:what|which|when|how many)\b", plain, re.I):
-        return asking.show(re.sub(r"^remind me", "tell me", plain, flags=re.I), now)
+    if pattern(r"remind me (?:what|which|when|how many)\b").match(plain):
+        return asking.show(pattern(r"^remind me").sub("tell me", plain), now)
     return None
 
 
@@ -273,9 +267,9 @@ def _told(plain: str, now: datetime) -> Wish | None:
     if reopened is not None:
         return reopened
     bare = ellipsis.fragment(plain, now)
-    if bare is not None and not re.match(r"(?:make|set|move|it|that|push)\b", plain, re.I):
+    if bare is not None and not pattern(r"(?:make|set|move|it|that|push)\b").match(plain):
         return bare
-    if re.match(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b", plain, re.I) and (
+    if pattern(r"(?:delete|remove|erase|get rid of|trash|scrap|discard)\b").match(plain) and (
         gone := deleting.delete(plain, now)
     ):
         return gone
@@ -307,7 +301,7 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     if imperatives.imperative(plain) or _URGENT.match(plain):
         wish = adding.add(plain, now, free=True)
         return replace(wish, guessed=_TICK_LIKE.match(plain) is not None) if wish else Vague(clause)
-    if re.search(r":\s*(?:change|move|set|make)\b", plain, re.I):
+    if pattern(r":\s*(?:change|move|set|make)\b").search(plain):
         return Vague(clause)
     if (headed := _HEADED_CHORE.match(plain)) and (said := ellipsis.fragment(headed["chore"], now)):
         # "Rent: Sunday" dates the rent that there is, or else adds it.
@@ -327,7 +321,7 @@ def _left_over(clause: str, plain: str, now: datetime) -> Wish:
     if (
         due is not None
         and not _SENTENCE.search(plain)
-        and not re.match(r"no\b", plain, re.I)
+        and not pattern(r"no\b").match(plain)
         and without(plain, due).strip(" ,.")
         and len(plain.split()) <= _LONG_QUESTION
     ):

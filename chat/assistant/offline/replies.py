@@ -9,8 +9,6 @@ from chat.assistant.offline.intents import Span
 from chat.assistant.offline.tasks import Task
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#])")
-_PLURALS = {"task": "tasks"}
-
 HELP = (
     "I keep your to-do list. You can tell me things like:\n\n"
     "- *I need to pay the bills by Friday*\n"

@@ -11,6 +11,7 @@ from chat.assistant.offline.dates import Due, settle
 from chat.assistant.offline.dialog_state import MOST_READ, Call, DialogState, Work
 from chat.assistant.offline.intents import Answer, Change, Inspect, Mention, Prefer, Show, Slot, Span, Talk, Vague
 from chat.assistant.offline.matching import alike, key_words, match, mentioned, stem
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import pointer_in
 from chat.assistant.offline.tasks import Task
 from chat.assistant.offline.verbs import CHORES
@@ -33,19 +34,14 @@ _TALK = {
     "keep": "All right, I left everything as it is.",
     "cannot": "Sorry, I can't do that.",
 }
-_PREDICATE = re.compile(
+_PREDICATE = pattern(
     r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will"
-    r"|won't)\b",
-    re.I,
+    r"|won't)\b"
 )
-_SPARING = re.compile(
-    r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$", re.I
-)
-_LOOK_UP = re.compile(
-    r"^(?:what|where|who|which)(?:'s| is| are| was| were) (?P<what>(?:my|our) [\w' -]{3,60}?)\s*\?$", re.I
-)
-_OR = re.compile(r"\s+(?:or|and/or)\s+", re.I)
-_ASKS = re.compile(r"\W*(?:who|what|which|when|where|why|how|is|are|do|does|did|can|could|should|will|would)\b", re.I)
+_SPARING = pattern(r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$")
+_LOOK_UP = pattern(r"^(?:what|where|who|which)(?:'s| is| are| was| were) (?P<what>(?:my|our) [\w' -]{3,60}?)\s*\?$")
+_OR = pattern(r"\s+(?:or|and/or)\s+")
+_ASKS = pattern(r"\W*(?:who|what|which|when|where|why|how|is|are|do|does|did|can|could|should|will|would)\b")
 _CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 _INSTEAD = "Is there something on your list I can do for you?"
 _ASK_FOR = {
@@ -214,6 +210,9 @@ def answer(desk: DialogState, wish: Answer) -> str:
     return "Good. What would you like to do with your tasks?"
 
 
+_NO_NEED = pattern(r"^(?:i|we) (?:don't|do not|no longer|never) (?:really |actually )?(?:need|want|use)(?: to)?\s+")
+
+
 def mention(desk: DialogState, wish: Mention) -> Work[str]:
     """Keep in mind which tasks were named, and say nothing."""
     desk.touched = []
@@ -222,12 +221,7 @@ def mention(desk: DialogState, wish: Mention) -> Work[str]:
     ).numbers:
         desk.shown = list(chosen.numbers)
         return ""
-    text = re.sub(
-        r"^(?:i|we) (?:don't|do not|no longer|never) (?:really |actually )?(?:need|want|use)(?: to)?\s+",
-        "",
-        wish.text,
-        flags=re.I,
-    )
+    text = _NO_NEED.sub("", wish.text)
     subject = _PREDICATE.split(text, maxsplit=1)[0] or text
     everything = yield from looked_through(desk)
     desk.shown = [task.number for task in match(subject, everything).sure or mentioned(wish.text, everything)]
@@ -335,7 +329,7 @@ def new_values(task: Task, wish: Change, desk: DialogState) -> dict[str, object]
 
 def says(task: Task, words: str) -> bool:
     """Return whether words stand in the title of a task."""
-    return re.search(rf"\b{re.escape(words)}\b", task.title, re.I) is not None
+    return pattern(rf"\b{re.escape(words)}\b").search(task.title) is not None
 
 
 def _new_title(task: Task, wish: Change) -> str | None:
@@ -344,8 +338,8 @@ def _new_title(task: Task, wish: Change) -> str | None:
         return None
     if wish.old and not wish.loose and not says(task, wish.old):
         return None
-    if wish.old and re.search(rf"\b{re.escape(wish.old)}\b", task.title, re.I):
-        return re.sub(rf"\b{re.escape(wish.old)}\b", lambda _: wish.title or "", task.title, flags=re.I)
+    if wish.old and pattern(rf"\b{re.escape(wish.old)}\b").search(task.title):
+        return pattern(rf"\b{re.escape(wish.old)}\b").sub(lambda _: wish.title or "", task.title)
     verb, _, rest = task.title.partition(" ")
     lacks_verb = wish.loose and rest and verb.lower() in CHORES and wish.title.split()[0].lower() not in CHORES
     return f"{verb} {wish.title}" if lacks_verb and len(wish.title.split()) <= _MOST_WORDS else wish.title

@@ -4,33 +4,16 @@ import re
 
 from chat.assistant.offline.budget import remembered
 from chat.assistant.offline.intents import Priority
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.words import quoted
 
 _LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"
-_LEVELS: dict[str, Priority] = {
-    "high": "high",
-    "very high": "high",
-    "highest": "high",
-    "top": "high",
-    "urgent": "high",
-    "critical": "high",
-    "important": "high",
-    "low": "low",
-    "lowest": "low",
-    "unimportant": "low",
-    "normal": "normal",
-    "medium": "normal",
-    "regular": "normal",
-    "default": "normal",
-    "standard": "normal",
-    "p1": "high",
-    "p2": "normal",
-    "p3": "low",
-    "p4": "low",
-    "!!2": "normal",
-    "!!3": "low",
-    "!!4": "low",
+_WORDS_OF_LEVELS: dict[Priority, str] = {
+    "high": "high, very high, highest, top, urgent, critical, important, p1",
+    "low": "low, lowest, unimportant, p3, p4, !!3, !!4",
+    "normal": "normal, medium, regular, default, standard, p2, !!2",
 }
+_LEVELS = {word: level for level, words in _WORDS_OF_LEVELS.items() for word in words.split(", ")}
 _LEAD = (
     r"(?:(?:,|;|-|\band\b|\bbut\b)\s*){0,8}+(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
     r"|having|this is|a|an|its|the)\s+){0,8}+"
@@ -40,24 +23,22 @@ _SAID_OF_IT = (
     r"|kind of )*"
 )
 _FORMS = (
-    re.compile(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?", re.I),
-    re.compile(_LEAD + rf"\bpriority\s*(?:level\s*)?(?:of|is|to|as|:|=|-)?\s*(?:of\s+)?{_LEVEL}\b", re.I),
-    re.compile(r"[\[(]\s*(?P<level>high|low|normal|urgent|important|p1|p2|p3)(?:[ -]priority)?\s*[\])]", re.I),
-    re.compile(
+    pattern(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?"),
+    pattern(_LEAD + rf"\bpriority\s*(?:level\s*)?(?:of|is|to|as|:|=|-)?\s*(?:of\s+)?{_LEVEL}\b"),
+    pattern(r"[\[(]\s*(?P<level>high|low|normal|urgent|important|p1|p2|p3)(?:[ -]priority)?\s*[\])]"),
+    pattern(
         rf"(?:,|;|\.|-|\band\b|\bbut\b|^)\s*(?:and\s+|but\s+)?{_SAID_OF_IT}"
-        r"(?P<level>urgent|important|high|low|critical|not (?:that |so |very )?(?:urgent|important))\b",
-        re.I,
+        r"(?P<level>urgent|important|high|low|critical|not (?:that |so |very )?(?:urgent|important))\b"
     ),
-    re.compile(r"^(?P<level>urgent|important|high|low|critical)\s*(?::|!+|-)\s*", re.I),
+    pattern(r"^(?P<level>urgent|important|high|low|critical)\s*(?::|!+|-)\s*"),
     re.compile(
         r"(?<=\s)(?<!\ba )(?<!\bthe )(?P<level>p[1-4]|!![1-4]?)"
         r"(?=\s*(?:$|[,;.#@])|\s+(?:today|tonight|tomorrow|next|this|on|by|at|due|in|\w+day|\d)\b)"
     ),
-    re.compile(r"[,(]\s*(?P<level>urgent|important|high|low|normal|medium)\s*[)!]*\s*$", re.I),
-    re.compile(r"(?P<level>\basap\b|\bas soon as possible\b|\burgently\b|!!+)", re.I),
+    pattern(r"[,(]\s*(?P<level>urgent|important|high|low|normal|medium)\s*[)!]*\s*$"),
+    pattern(r"(?P<level>\basap\b|\bas soon as possible\b|\burgently\b|!!+)"),
 )
-_BARE = re.compile(r"\b(?P<level>urgent|important|unimportant|high|low|normal|medium|critical|top|p1|p2|p3)\b", re.I)
-
+_BARE = pattern(r"\b(?P<level>urgent|important|unimportant|high|low|normal|medium|critical|top|p1|p2|p3)\b")
 _NOTE = re.compile(
     r"[,;.(\s-]*(?:\b(?:and |with )?(?:(?:add|put|include|set|using) )?(?:with )?(?:(?:the|a|an|this|as) )?(?:short )?"
     r"(?:description|notes?|comment|details?)\s*[:=]\s*"

@@ -1,8 +1,7 @@
 """Understand small talk, and what is none of the list's business."""
 
-import re
-
 from chat.assistant.offline.intents import Answer, Talk, Undo
+from chat.assistant.offline.patterns import pattern
 
 _TALK = (
     (
@@ -76,25 +75,23 @@ _TALK = (
         r"|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)",
     ),
 )
-_TALKS = tuple((kind, re.compile(rf"^\W*{form}\W*$", re.I)) for kind, form in _TALK)
-_YES = re.compile(
+_TALKS = tuple((kind, pattern(rf"^\W*{form}\W*$")) for kind, form in _TALK)
+_YES = pattern(
     r"^\W*(?:yes|yep|yeah|yup|yea|ya|sure|of course|absolutely|definitely|correct|exactly|right|please do"
     r"|do it|go ahead|ok do it|okay do it|yes please|that'?s (?:the one|right|it|correct)|affirmative"
     r"|confirm(?:ed)?|sure thing|sounds good|please|y|ok|okay|indeed|go for it|that one yes|yes do it"
     r"|yes go ahead|certainly|it is|i do|fine)(?:[\s,.!]+(?:please|do it|do that|go ahead|that'?s (?:right|it"
     r"|the one)|thanks|thank you|of course|sure|add it|do|delete it|exactly|that one|it is|yes|i am|i'm sure"
-    r"|go on|all of them|both))*\W*$",
-    re.I,
+    r"|go on|all of them|both))*\W*$"
 )
-_NO = re.compile(
+_NO = pattern(
     r"^\W*(?:no|nope|nah|no thanks|no thank you|not (?:now|really|that|yet|that one)|don'?t|do not|never ?mind"
     r"|forget (?:it|that)|cancel(?: that)?|stop|leave it|neither|none(?: of (?:them|those))?|n|negative"
     r"|better not|no way|please don'?t|no need|actually no|scratch that|skip it|nothing)(?:[\s,.!]+(?:thanks"
     r"|thank you|please|don'?t|leave it|it'?s fine|forget it|never ?mind|keep (?:it|them)|that'?s (?:fine|ok"
-    r"|all|wrong|not it)|actually|no|do that|not that one|cancel|it|that|i changed my mind|ok))*\W*$",
-    re.I,
+    r"|all|wrong|not it)|actually|no|do that|not that one|cancel|it|that|i changed my mind|ok))*\W*$"
 )
-_UNDO = re.compile(
+_UNDO = pattern(
     r"^(?:undo|add (?:it|that) back|put (?:it|that) back(?: (?:on|onto) (?:my|the) list)?|revert|roll ?back"
     r"|take (?:that|it) back|put (?:it|that) back(?: (?:the way|how) it was)?|bring (?:it|that|them) back"
     r"|restore (?:it|that|the (?:last|deleted).*)|undelete(?: (?:it|that))?|change it back|reverse (?:that|it))"
@@ -104,8 +101,7 @@ _UNDO = re.compile(
     r"|(?:i|you)(?:'ve| have)? (?:just )?(?:picked|chose|chosen|marked|deleted|completed|finished|removed|changed|ticked(?: off)?|took|taken) the wrong (?:one|task|thing)"
     r"|(?:i )?didn'?t mean (?:to do )?(?:that|it|to(?: \w+){1,4})|i (?:made|did) (?:a mistake"
     r"|that by (?:mistake|accident)))(?:[\s,]+(?:undo(?: (?:it|that))?|please|sorry|bring it back"
-    r"|put it back))*$",
-    re.I,
+    r"|put it back))*$"
 )
 _OTHERS = (
     r"(?:(?:another|other|someone else'?s?|somebody else'?s?|a different|different|every|everyone'?s?"
@@ -118,7 +114,7 @@ _POSSESSIVE = (
     r"|task)(?P<who>\w+)'s?\s+(?:\w+\s+)?(?:tasks?|lists?|to-?dos?|todos?|accounts?|reminders?|data|conversations?"
     r"|chats?|messages|sessions?)\b"
 )
-_FOREIGN = re.compile(
+_FOREIGN = pattern(
     rf"\b{_OTHERS}|\b(?:user|account|customer|member)\s*(?:id\s*)?(?:number\s*)?[#=:]?\s*\d+\b|\buser_?id\b"
     rf"|\b(?:his|her|their)\s+(?:tasks?|list|to-?dos?|account)\b|{_POSSESSIVE}"
     r"|\b(?:tasks?|list|to-?dos?)\s+(?:of|belonging to|for|from|owned by)\s+(?:user|account|(?!me\b|today"
@@ -127,10 +123,9 @@ _FOREIGN = re.compile(
     r"|belonging to) (?:my )?(?:wife|husband|boss|colleague|coworker|mom|dad|mother|father|brother|sister"
     r"|friend|partner|roommate|neighbou?r|manager|team)\b"
     r"|\b(?:what|which|show|list|how many)\b.*\b(?:tasks|to-?dos)\b.*\b(?:does|did|has)\s+(?!i\b|we\b|you\b|anything\b|it\b|that\b"
-    r"|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b",
-    re.I,
+    r"|this\b|task\b|the\b|my\b|not\b|been\b|a\b|an\b|no\b)\w+\b"
 )
-_OVERRIDE = re.compile(
+_OVERRIDE = pattern(
     r"\b(?:ignore|disregard|override|bypass|forget|discard|skip)\s+(?:(?:all|any|everything|your|the|my|these"
     r"|those|of|every)\s+)*(?:(?:previous|prior|above|earlier|system|safety|existing|other|original|past"
     r"|preceding|current|you were told)\s*)*(?:instructions?|rules|prompts?|guidelines|directions|commands"
@@ -145,29 +140,20 @@ _OVERRIDE = re.compile(
     r"|source code|tools)\b|\bdrop table\b|\bselect \* from\b|\badmin(?:istrator)? (?:mode|access|rights"
     r"|privileges|override)\b|\bapi[ _-]?keys?\b|\bsudo\b|\b(?:as|i am|i'm) (?:an? |the |your )?(?:admin"
     r"|administrator|developer|root|system|owner of the system)\b|\[(?:system|inst|admin)\]|</?(?:system|tool"
-    r"|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:",
-    re.I,
+    r"|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:"
 )
-
-
-_COMMANDING = re.compile(
+_COMMANDING = pattern(
     r"^\W*(?:(?:system|admin|root|developer|assistant)(?: (?:message|override|command|prompt"
     r"|notice))?\s*[:\])>-]+|(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root"
-    r"|owner)\b[\s,.:]*)\s*",
-    re.I,
+    r"|owner)\b[\s,.:]*)\s*"
 )
-
-
 _MOST_WORDS = 8
-_THANKS = re.compile(
-    r"\b(?:thanks|thank you|thank u|thankyou|thx|tysm|cheers|merci|danke|gracias|much obliged)\b", re.I
-)
-_PRAISE = re.compile(
+_THANKS = pattern(r"\b(?:thanks|thank you|thank u|thankyou|thx|tysm|cheers|merci|danke|gracias|much obliged)\b")
+_PRAISE = pattern(
     r"^(?:(?:you|u)(?:'re|'ve| are| r| rock| rule| did| do| have been)\b(?!.*\b(?:now|task|list|to)\b).*"
     r"|(?:i )?(?:really )?(?:love|like|hate|appreciate) (?:you|u|this|it|that|this app|your \w+).*|good (?:bot|boy|girl|stuff|one|call)"
     r"|(?:so|very|really|that was|that's|this is) (?:helpful|useful|kind|nice|sweet|great|clever|handy|easy|fast|quick)\b.*"
-    r"|what a (?:relief|day|week|star|help).*|have a (?:nice|good|great|lovely) .*|same to you.*|no worries.*|my pleasure)$",
-    re.I,
+    r"|what a (?:relief|day|week|star|help).*|have a (?:nice|good|great|lovely) .*|same to you.*|no worries.*|my pleasure)$"
 )
 
 
@@ -198,7 +184,7 @@ def answer(clause: str) -> Answer | None:
 
 def undo(clause: str) -> Undo | None:
     """Read a wish to take back the last change."""
-    plain = re.sub(r"^(undo (?:that|it|this))\s*[,;-]\s*(?!and\b|then\b).*$", r"\1", clause.strip(" .!?"), flags=re.I)
+    plain = pattern(r"^(undo (?:that|it|this))\s*[,;-]\s*(?!and\b|then\b).*$").sub(r"\1", clause.strip(" .!?"))
     return Undo() if _UNDO.match(plain) else None
 
 

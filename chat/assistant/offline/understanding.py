@@ -32,41 +32,37 @@ from chat.assistant.offline.intents import (
     Vague,
     Wish,
 )
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.reading import read_clause
 from chat.assistant.offline.rescheduling import each_set
 from chat.assistant.offline.words import Message, prepare
 from chat.assistant.relevance import judge
 
 T = TypeVar("T")
-
 # These hold words of the person; the other texts in a wish are our own.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old", "doubt", "words"})
-_CONDITION = re.compile(
+_CONDITION = pattern(
     r"^\W*(?:(?:if|in case)(?! (?:you|possible|that's|it's (?:ok|okay|fine|possible)))|when(?!'s)|once|unless|as soon as|after)\s"
-    r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S",
-    re.I,
+    r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S"
 )
-_INTO_THEIRS = re.compile(
+_INTO_THEIRS = pattern(
     r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this"
     r"|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b"
-    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
-    re.I,
+    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))"
 )
-_AS_TASK = re.compile(
+_AS_TASK = pattern(
     r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:"
-    r"|rename)\b",
-    re.I,
+    r"|rename)\b"
 )
 _LABELLED_NOTE = re.compile(
     r"^(?:and |with )?(?:the |a )?(?:notes?|details?|description|desc|comment|info|nb|n\.b\.|ps|p\.s\.)\s*[:=-]\s*(?P<text>\S.*)$",
     re.I | re.S,
 )
-_DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
-_THESE = re.compile(
-    r"\b(?:these|those|them|the following|following)(?: tasks| ones| items| things| todos)?\b|\b(?:my |the )?(?:tasks|ones|items)$",
-    re.I,
+_DUE_SAID = pattern(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$")
+_THESE = pattern(
+    r"\b(?:these|those|them|the following|following)(?: tasks| ones| items| things| todos)?\b|\b(?:my |the )?(?:tasks|ones|items)$"
 )
-_ASKED = re.compile(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)", re.I)
+_ASKED = pattern(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)")
 _FEW = 6
 # Characters of a message, and of a sentence in it: the rules take time with the square of it.
 LONGEST, LONGEST_CLAUSE = 1000, 600

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from chat.assistant.offline.intents import Add, Change, Swap, Unsupported, Vague, Wish
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import read_ref
 from chat.assistant.offline.words import has_quote
 
@@ -17,7 +18,7 @@ _TASKS = rf"(?:{_NUMBERED}|{_WHOLE}|{_ONE})"
 _WHEN = r"\b(?:due|by|at \d|today|tonight|tomorrow|next|on \w+day)\b"
 _TO_SOMEBODY = r"(?:(?:me|us|him|her|\w+) )?"
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(form, re.I))
+    (kind, pattern(form))
     for kind, form in (
         (
             "app",
@@ -111,16 +112,13 @@ _CAN = {
     "other": "I can't do that with your tasks. You can say, for example, *move task 2 to tomorrow*, *make task 2 high "
     "priority*, *mark task 2 as done* or *show my tasks*.",
 }
-_SWAP = re.compile(
+_SWAP = pattern(
     r"(?:swap|switch|exchange|interchange|trade) (?:the )?(?:(?P<due>(?:due )?dates?|deadlines?|due)|priorit(?:y|ies)) (?:of|between|for) "
-    r"(?P<one>.+?) (?:and|with|&) (?P<other>.+)",
-    re.I,
+    r"(?P<one>.+?) (?:and|with|&) (?P<other>.+)"
 )
 # Said of tasks there are, whatever the verb: "frobnicate task 2". The other words of a to-do may name tasks, too.
-_ANY_VERB = re.compile(rf"[a-z]{{3,}}(?: (?:up|off|out|down|in|over|back))? (?:{_NUMBERED}|{_WHOLE}\s*$)", re.I)
-_ONLY_TASKS = re.compile(
-    rf"(?:{_NUMBERED}|\d{{1,6}})(?: and (?:urgent|important|high|low))?$|my tasks\b|the list$", re.I
-)
+_ANY_VERB = pattern(rf"[a-z]{{3,}}(?: (?:up|off|out|down|in|over|back))? (?:{_NUMBERED}|{_WHOLE}\s*$)")
+_ONLY_TASKS = pattern(rf"(?:{_NUMBERED}|\d{{1,6}})(?: and (?:urgent|important|high|low))?$|my tasks\b|the list$")
 
 
 def unsupported(clause: str, now: datetime) -> Wish | None:
@@ -140,7 +138,7 @@ def unless_about_tasks(wish: Wish, clause: str) -> Wish:
         return Unsupported("other")
     if isinstance(wish, Add) and wish.bare and _ANY_VERB.match(clause):
         return Unsupported("other")
-    if isinstance(wish, Change) and wish.otherwise and re.search(_NUMBERED, wish.otherwise.title, re.I):
+    if isinstance(wish, Change) and wish.otherwise and pattern(_NUMBERED).search(wish.otherwise.title):
         return Unsupported("other")
     return wish
 

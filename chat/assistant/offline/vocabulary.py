@@ -6,21 +6,20 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _pairs(text: str) -> dict[str, str]:
+def pairs(text: str) -> dict[str, str]:
+    """Return a table written as "word=other" pairs."""
     return dict(pair.split("=", 1) for pair in text.split())
 
 
 # A word of the rules is read although a letter is wrong, missing or out of place.
-KEYWORDS = tuple(
-    sorted(
-        words(
-            """
-            task tasks todo list show display complete completed finish finished delete remove rename change remind
-            reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
-            priority high normal urgent pending create update mark move postpone reschedule description everything
-            overdue important please done forget need remember
-            """
-        )
+KEYWORDS = sorted(
+    words(
+        """
+        task tasks todo list show display complete completed finish finished delete remove rename change remind
+        reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
+        priority high normal urgent pending create update mark move postpone reschedule description everything
+        overdue important please done forget need remember
+        """
     )
 )
 # These are no slips of such words, although they look like it.
@@ -45,7 +44,7 @@ COMMON = words(
     called finished everything please pending which what where with thing things again after before
     """
 )
-SHORTHAND = _pairs(
+SHORTHAND = pairs(
     """
     tak=task taks=tasks tsk=task tks=tasks tast=task lst=list dun=done dne=done doen=done ad=add addd=add
     adda=add tmrw=tomorrow tmr=tomorrow tmw=tomorrow 2moro=tomorrow 2morrow=tomorrow 2mrw=tomorrow

@@ -6,34 +6,29 @@ from dataclasses import dataclass, field
 from rapidfuzz.distance import OSA
 
 from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
                         "–": "-", "—": "-", "−": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
-
 _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
-
 # A quoted passage stands in the text as one character of the private use area, which no rule takes apart.
 _FIRST_MARK = 0xE100
-
 _MARK = re.compile("[\ue100-\ue7ff]")
 _LETTER = re.compile(r"\w")
-
 # Typed in a hurry, "its" is mostly "it is"; before a thing it is what it seems.
-_ITS = re.compile(
+_ITS = pattern(
     r"\bits(?= (?:for|due|on|at|by|not|no|a|an|the|done|finished|complete|completed|urgent|important|high|low|overdue"
     r"|cancelled|canceled|already|now|called|in|still|really|very|super|been|today|tomorrow|tonight|my|all|ok|okay"
-    r"|fine|good|\w+day)\b)",
-    re.I,
+    r"|fine|good|\w+day)\b)"
 )
 _TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
 _TICK_FIRST = re.compile("^\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*(?=\\S)")
-_SAYS_DONE = re.compile(r"\b(?:done|finished|completed?|ticked|did)\b", re.I)
+_SAYS_DONE = pattern(r"\b(?:done|finished|completed?|ticked|did)\b")
 # Pictures at either end of a message say how it is meant, and hide its first word.
 _PICTURE = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u200d\ufe0f\u20e3]"
 _FIRST_PICTURES = re.compile(rf"^(?:\s|{_PICTURE})+(?=\w)")
 _LAST = re.compile(rf"\s|{_PICTURE}")
-
 # A line drawn with the keyboard, which means as much when it is short.
 _RULED = re.compile(r"([^\w\s])\1{3,}")
 # Longer rows of blanks or signs than anybody writes would make the rules slow.
@@ -112,8 +107,8 @@ def prepare(said: str) -> Message:
         return chr(_FIRST_MARK + len(message.quotes) - 1)
 
     text = re.sub(r"\s*(?:->|=>)\s*", " to ", text)
-    text = re.sub(r"(?<=\w)'s (?=been\b)", " has ", text, flags=re.I)
-    text = re.sub(r"\b(what (?:time|day|date)|which (?:one|task))'s\b", r"\1 is", text, flags=re.I)
+    text = pattern(r"(?<=\w)'s (?=been\b)").sub(" has ", text)
+    text = pattern(r"\b(what (?:time|day|date)|which (?:one|task))'s\b").sub(r"\1 is", text)
     text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
     text = _ITS.sub("it's", text)
     text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
