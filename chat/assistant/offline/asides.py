@@ -22,25 +22,25 @@ _VERB = (
     r"|needed|made|took|keeps?|kept|gave|isn't|aren't|wasn't|don't|doesn't|didn't|can't|won't|couldn't|hasn't|haven't"
     r"|wouldn't|\w{3,}ed))\b"
 )
-_TELLING = pattern(
+_COMMENT = pattern(
     rf"^(?:(?:well|oh|ha|lol|because|since|as|cause|'cause|cuz|cos|so|turns out|seems|apparently|anyway|honestly|frankly)\s+)*"
     rf"(?:{_SUBJECT}{_VERB}|(?:i|we|you|he|she|they) (?:just |really |already |simply |never |finally )*(?!mean|need|want|must|should)\w+).*$"
     r"|^(?:too (?:late|expensive|much|hard|boring|cold|hot|far|bad)|no (?:point|use|time|money|longer needed|idea)|not (?:worth"
     r"|interested)|waste of|what (?:a|an)|who (?:am|cares|knows|needs)|so (?:much|boring|hard|easy)|long story|changed my mind|my (?:mistake|bad|fault|error)"
     r"|good riddance|easy|done and dusted|at last|finally|stupid|silly|pointless)\b.*$"
 )
-_SEAM = re.compile(r"\s*(?:,|;|\s-+|\()\s*")
+_SEPARATOR = re.compile(r"\s*(?:,|;|\s-+|\()\s*")
 
 
 def is_aside(words: str) -> bool:
     """Return whether words only comment: they have a subject and a verb, and bind nothing."""
     words = words.strip(" ,.;:!?()-")
-    return bool(words) and _BINDING.search(words) is None and _TELLING.match(words) is not None
+    return bool(words) and _BINDING.search(words) is None and _COMMENT.match(words) is not None
 
 
-def without_aside(clause: str) -> str:
+def strip_aside(clause: str) -> str:
     """Return a clause without the comment that ends it."""
-    for seam in _SEAM.finditer(clause):
+    for seam in _SEPARATOR.finditer(clause):
         if seam.start() and is_aside(clause[seam.end() :]):
             return clause[: seam.start()]
     return clause

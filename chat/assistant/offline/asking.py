@@ -3,18 +3,18 @@
 from datetime import datetime
 
 from chat.assistant.offline.clock import NUMBERS
-from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.dates import find_due, strip_due
 from chat.assistant.offline.intents import Fragment, Priority, Show, Sort, Status
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.spans import read_span
+from chat.assistant.offline.spans import parse_span
 from chat.assistant.relevance import off_topic
 
 _TASKS = (
     r"(?:tasks?|to-?dos?|to do|todo|list|lists|items|things|stuff|reminders?|agenda|plate|schedule|deadlines?"
     r"|chores|errands|jobs|ones|mine|work)"
 )
-_LISTED = pattern(
+_LIST_QUESTION = pattern(
     r"^(?:(?:show|list|display|view|pull up|bring up|let me see|tell|remind me (?:what|which)|(?:see|print"
     r"|give|get|read|fetch|check|review|go through|look at|open|find|summari[sz]e)(?= (?:me )?(?:(?:an? "
     r"|the )?(?:quick |short |full |complete |brief )?(?:overview|rundown|summary|list|recap|look|view"
@@ -128,7 +128,7 @@ _MORE = pattern(
     r"^(?:show |see |list |give me |and )?(?:me )?(?:the )?(?:more|rest|next page|next ones|the rest|others"
     r"|remaining ones)(?: of (?:them|the list|it))?(?: please)?$"
 )
-_ALSO_DAY = pattern(
+_OTHER_DAY = pattern(
     r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+"
     r"|on\s+)?(?P<rest>.+?)\??$"
 )
@@ -161,18 +161,18 @@ _STATUS_ABOUT = pattern(
 )
 
 
-def show(clause: str, now: datetime) -> Show | None:
+def parse_show(clause: str, now: datetime) -> Show | None:
     """Read a wish to see the list or a part of it."""
     text = clause.strip(" .!")
     if _MORE.match(text):
         return Show(more=True)
     text = _SORT_IT.sub(r"\1\2 my tasks", text)
     if found := _MY_TOP.match(text):
-        return Show(status="pending", sort="priority", limit=_amount(found["many"]))
+        return Show(status="pending", sort="priority", limit=_parse_number(found["many"]))
     if found := _AM_I_DONE.match(text.rstrip("?")):
-        return Show(status="pending", span=read_span(found["when"], now))
+        return Show(status="pending", span=parse_span(found["when"], now))
     if found := _THE_FIRST.match(text):
-        return Show(status="pending", limit=_amount(found["many"]))
+        return Show(status="pending", limit=_parse_number(found["many"]))
     if _HIDE_DONE.match(text):
         return Show(status="pending")
     if _WHAT_IF.match(text):
@@ -181,19 +181,19 @@ def show(clause: str, now: datetime) -> Show | None:
         return None
     counting = _COUNT.match(text) is not None and _COUNTED.search(text) is not None
     sorting = _SORTING.match(text)
-    if not (counting or sorting or _LISTED.match(text) or _BARE_LIST.match(text) or _FIND.match(text)):
+    if not (counting or sorting or _LIST_QUESTION.match(text) or _BARE_LIST.match(text) or _FIND.match(text)):
         return None
     about = _ABOUT.search(text) or _FIND.match(text) or _SEARCH.match(text)
     if about and _STATUS_ABOUT.search(about["about"]):
         about = None
     rest = text[: about.start("about")] if about else text
-    span, priority = read_span(rest, now), _priority(rest)
+    span, priority = parse_span(rest, now), _priority(rest)
     subject = "" if about or span or priority else _subject(text)
-    sort, top = read_sort(rest), _TOP.search(rest) is not None
+    sort, top = parse_sort(rest), _TOP.search(rest) is not None
     if NEXT_DUE.search(rest):
         sort, top = "due", True
     limit = _LIMIT.search(rest)
-    status = _status(_unsorted(rest), span)
+    status = _status(_strip_sort(rest), span)
     return Show(
         "pending" if top and status is None else status,
         sort,
@@ -202,7 +202,7 @@ def show(clause: str, now: datetime) -> Show | None:
         about["about"] if about else subject,
         counting,
         top=top,
-        limit=_amount(limit["many"]) if limit else 0,
+        limit=_parse_number(limit["many"]) if limit else 0,
         finished=status == "completed" and span is not None,
     )
 
@@ -214,11 +214,11 @@ def _subject(text: str) -> str:
 
 
 def _priority(text: str) -> Priority | None:
-    found, _ = take_priority(_unsorted(text), bare=True)
+    found, _ = take_priority(_strip_sort(text), bare=True)
     return found
 
 
-def _unsorted(text: str) -> str:
+def _strip_sort(text: str) -> str:
     """Return the text without its words about order: "by priority" asks for no priority, "by due date" for no date."""
     for _, form in _SORT:
         text = form.sub(" ", text)
@@ -266,11 +266,11 @@ def _status(text: str, span: object) -> Status | None:
     return None
 
 
-def _amount(word: str) -> int:
+def _parse_number(word: str) -> int:
     return int(word) if word.isdigit() else NUMBERS[word.lower()]
 
 
-def read_sort(text: str) -> Sort | None:
+def parse_sort(text: str) -> Sort | None:
     """Return the order that the text asks for."""
     for sort, form in _SORT:
         if form.search(text):
@@ -278,10 +278,10 @@ def read_sort(text: str) -> Sort | None:
     return None
 
 
-def another_day(clause: str, now: datetime) -> Fragment | None:
+def parse_other_day(clause: str, now: datetime) -> Fragment | None:
     """Read "and tomorrow?", which asks the last question again about another day."""
-    found = _ALSO_DAY.match(clause.strip(" .!"))
-    span = read_span(found["rest"], now) if found else None
+    found = _OTHER_DAY.match(clause.strip(" .!"))
+    span = parse_span(found["rest"], now) if found else None
     due = find_due(found["rest"], now) if found else None
     if (
         found is None
@@ -292,7 +292,7 @@ def another_day(clause: str, now: datetime) -> Fragment | None:
         return None
     if (
         due
-        and pattern(r"\W|\b(?:for|on|in)\b").sub("", without(found["rest"], due))
+        and pattern(r"\W|\b(?:for|on|in)\b").sub("", strip_due(found["rest"], due))
         and due.day == span.first == span.last
     ):
         return None
@@ -305,15 +305,15 @@ _ABOUT_DAYS = pattern(
 )
 
 
-def about_days(clause: str, now: datetime) -> Show | None:
+def parse_days_question(clause: str, now: datetime) -> Show | None:
     """Read a question in whatever words about some days: "what does Saturday look like?"."""
     text = clause.strip(" ?!.")
-    span = read_span(text, now)
+    span = parse_span(text, now)
     if span is None or _ABOUT_DAYS.match(text) is None or off_topic(text):
         return None
     return Show(status="pending", span=span)
 
 
-def questioning(clause: str) -> bool:
+def is_question(clause: str) -> bool:
     """Return whether a clause asks rather than orders."""
     return _QUERY.search(clause.strip()) is not None

@@ -17,7 +17,7 @@ T = TypeVar("T")
 SECONDS = 0.1
 
 
-class TooMuch(Exception):
+class BudgetExceeded(Exception):
     """The rules have used up their time, or a message holds more than they read at once."""
 
 
@@ -33,18 +33,18 @@ class _Budget:
     def __init__(self, seconds: float) -> None:
         self.results: dict[Hashable, object] = {}
         self._end = time.thread_time() + seconds
-        self._look_at = time.monotonic() + seconds
+        self._next_check = time.monotonic() + seconds
 
     def check(self) -> None:
         """Raise TooMuch if the time is up."""
         now = time.monotonic()
         # The thread cannot have run for longer than the clock on the wall, which costs less to read.
-        if now < self._look_at:
+        if now < self._next_check:
             return
         left = self._end - time.thread_time()
         if left <= 0:
-            raise TooMuch
-        self._look_at = now + left
+            raise BudgetExceeded
+        self._next_check = now + left
 
 
 _current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
@@ -67,7 +67,7 @@ def checkpoint() -> None:
         budget.check()
 
 
-def remembered(function: Callable[P, T]) -> Callable[P, T]:
+def cached(function: Callable[P, T]) -> Callable[P, T]:
     """Keep the results of a function that depends on nothing but its arguments, for as long as the budget lasts.
 
     The rules try one reading after another, and most of them look for the same things in the same words.

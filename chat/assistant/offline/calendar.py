@@ -8,7 +8,7 @@ from datetime import date, timedelta
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # A day and a month each.
-FEASTS = {
+HOLIDAYS = {
     "christmas eve": (24, 12),
     "christmas day": (25, 12),
     "christmas": (25, 12),
@@ -30,7 +30,7 @@ def month(words: str) -> int:
     return MONTHS.index(words.lower()[:3]) + 1
 
 
-def coming(weekday: int, today: date) -> date:
+def next_weekday(weekday: int, today: date) -> date:
     """Return the next such weekday after today."""
     return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
 
@@ -53,17 +53,17 @@ def week_start() -> int:
     return _week_start.get()
 
 
-def first_day(today: date, weeks: int = 0) -> date:
+def week_start_day(today: date, weeks: int = 0) -> date:
     """Return the first day of this week or of one that many weeks later."""
     return today - timedelta(days=(today.weekday() - week_start()) % 7) + timedelta(weeks=weeks)
 
 
-def in_week(weekday: int, today: date, weeks: int) -> date:
+def weekday_of_week(weekday: int, today: date, weeks: int) -> date:
     """Return a weekday of this week or of one that many weeks later."""
-    return first_day(today, weeks) + timedelta(days=(weekday - week_start()) % 7)
+    return week_start_day(today, weeks) + timedelta(days=(weekday - week_start()) % 7)
 
 
-def weekend(today: date, weeks: int) -> date:
+def saturday_of_weekend(today: date, weeks: int) -> date:
     """Return the Saturday of this weekend, which a Sunday ends, or of one that many weeks later."""
     return today - timedelta(days=today.weekday()) + timedelta(weeks=weeks, days=5)
 
@@ -79,6 +79,6 @@ def month_end(today: date, months: int = 0) -> date:
     return month_start(today, months + 1) - timedelta(days=1)
 
 
-def months_to(month: int, today: date) -> int:
+def months_until(month: int, today: date) -> int:
     """Count the months to the next such month; none if it is this one."""
     return (month - today.month) % 12

@@ -2,8 +2,8 @@
 
 import re
 
-from chat.assistant.offline.budget import checkpoint, remembered
-from chat.assistant.offline.coordination import spelled_out
+from chat.assistant.offline.budget import cached, checkpoint
+from chat.assistant.offline.coordination import expand
 from chat.assistant.offline.patterns import pattern
 
 _REF = (
@@ -45,18 +45,18 @@ _COMMAND_HEAD = (
     r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s"
     r"|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
-_JOINT = (
+_JOINER = (
     r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*+|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
     r"|also\s+)*+|\s+-\s+)"
 )
-_SPLIT_SURE = pattern(rf"{_JOINT}(?={_FILLER}{_SURE_HEAD})")
-_SPLIT_ANY = pattern(rf"{_JOINT}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))")
+_SPLIT_SURE = pattern(rf"{_JOINER}(?={_FILLER}{_SURE_HEAD})")
+_SPLIT_ANY = pattern(rf"{_JOINER}(?={_FILLER}(?:{_SURE_HEAD}|{_COMMAND_HEAD}))")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n+\s*|;\s*")
-_NO_END = pattern(
+_ABBREVIATION = pattern(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|nr|vs|e\.g|i\.e|etc|approx|prof|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
     r"|[ap]\.m)\.|\b[a-z]\.)$"
 )
-_WISHES_FREELY = pattern(
+_ADDS_FREELY = pattern(
     r"^\W*(?:\w+\s+){0,3}?(?:i (?:also |still |really )?(?:need|have|must|should|want|ought|'d like)|i've got"
     r"|remind me|remember|don't (?:let me )?forget|add|create|need to|have to|note|todo)\b"
 )
@@ -128,49 +128,49 @@ _COMMENT = pattern(
 
 def split_clauses(text: str) -> list[str]:
     """Return the separate wishes of a message, in the order said."""
-    text = spelled_out(text)
-    if _MANY.search(text) and _WISHES_FREELY.search(text):
+    text = expand(text)
+    if _MANY.search(text) and _ADDS_FREELY.search(text):
         return [text]
     clauses: list[str] = []
     text = _FROM_NOW_ON.sub(r"\1 ", text)
-    for sentence in _sentences(text):
+    for sentence in _split_sentences(text):
         if both := _ELLIPSIS.match(sentence):
             clauses += [f"{both['verb']} {both['one']}", f"{both['verb']} {both['ref']} {both['rest']}"]
             continue
-        joint = _SPLIT_SURE if _WISHES_FREELY.search(sentence) else _SPLIT_ANY
+        joint = _SPLIT_SURE if _ADDS_FREELY.search(sentence) else _SPLIT_ANY
         clauses += [clause for clause in (part.strip(" ,;") for part in joint.split(sentence)) if clause]
     return clauses
 
 
-def _sentences(text: str) -> list[str]:
+def _split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for piece in _SENTENCE.split(text):
-        if sentences and _goes_on(sentences[-1], piece):
+        if sentences and _continues(sentences[-1], piece):
             sentences[-1] += f" {piece}"
         elif piece.strip():
             sentences.append(piece.strip())
     return sentences
 
 
-def _goes_on(before: str, after: str) -> bool:
+def _continues(before: str, after: str) -> bool:
     """Return whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
     numbered = re.search(r"(?:^|\s)\d{1,2}\.$", before)
-    return bool(_NO_END.search(before)) or bool(
+    return bool(_ABBREVIATION.search(before)) or bool(
         numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before))
     )
 
 
-@remembered
-def unwrap(clause: str) -> str:
+@cached
+def strip_politeness(clause: str) -> str:
     """Return a wish without greeting, politeness and closing."""
     previous = None
     while previous != clause:
         checkpoint()
         previous = clause
         clause = _OPENING.sub("", clause.strip())
-        if asked := _MODAL.match(clause):
+        if modal := _MODAL.match(clause):
             # "Could you add milk?" is no question.
-            clause = clause[asked.end() :].rstrip("? ")
+            clause = clause[modal.end() :].rstrip("? ")
         shorter = _COMMENT.sub("", _CLOSING.sub("", clause))
         clause = shorter if shorter.strip() else clause
     return clause.strip(" \t,;")

@@ -16,7 +16,7 @@ NUMBERS = {word: number for number, word in enumerate(COUNTING, 1)} | {
 }
 
 
-def amount(words: str) -> int:
+def parse_count(words: str) -> int:
     words = words.lower()
     return int(words) if words.isdigit() else NUMBERS.get(words, 1)
 
@@ -36,7 +36,7 @@ TIME = pattern(
 )
 
 
-def read_clock(match: re.Match[str], part: str | None) -> time | None:
+def parse_time(match: re.Match[str], part: str | None) -> time | None:
     part = match["part"] or match["night"] or part
     try:
         if match["named"]:
@@ -50,22 +50,22 @@ def read_clock(match: re.Match[str], part: str | None) -> time | None:
             hour = int(match["clock"])
             # Who writes 03:30 or 15:30 counts to 24; who writes 3:30 mostly means the afternoon.
             spoken = hour < 12 and not match["clock"].startswith("0")  # noqa: PLR2004
-            return time(waking(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
+            return time(to_24_hours(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
         if match["dotted"] or match["full"]:
             hour = int(match["dotted"] or match["full"])
-            return time(waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
+            return time(to_24_hours(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
         if match["rel"]:
             hour, minute = (
-                waking(amount(match["relhour"]), part),
+                to_24_hours(parse_count(match["relhour"]), part),
                 30 if match["rel"].lower().startswith("half") else 15,
             )
             return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
-        return time(waking(amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
+        return time(to_24_hours(parse_count(match["sharp"] or match["bare"] or match["at"]), part), 0)
     except ValueError:
         return None
 
 
-def waking(hour: int, part: str | None) -> int:
+def to_24_hours(hour: int, part: str | None) -> int:
     """Return the hour of the day for a number on a clock face: people make plans for 7 in the morning to 6 at night."""
     part = (part or "").lower()
     if part in ("morning", "am"):

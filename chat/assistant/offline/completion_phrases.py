@@ -1,6 +1,6 @@
 """What people say of deeds: that they are done, when, and why."""
 
-from chat.assistant.offline.matching import PAST, stem
+from chat.assistant.offline.matching import PAST_TENSE, stem
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.verbs import CHORES, UNFINISHING
 
@@ -14,7 +14,7 @@ WHEN = (
     r"|for me|please|again))*"
 )
 FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
-ADVERB = (
+ADVERBS = (
     r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both"
     r"|pretty much)\s+)*"
 )
@@ -23,12 +23,12 @@ REASON = pattern(
     r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
     r"|we))\b).*$"
 )
-NEVER_DONE = frozenset(stem(verb) for verb in UNFINISHING)
+NOT_COMPLETING_STEMS = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def is_past(verb: str) -> bool:
     """Return whether a word says that a chore is done: "paid", "watered"."""
     verb = verb.lower()
     return (verb.endswith("ed") and stem(verb) in CHORE_STEMS) or (
-        verb in PAST and PAST[verb] in CHORES and verb != PAST[verb]
+        verb in PAST_TENSE and PAST_TENSE[verb] in CHORES and verb != PAST_TENSE[verb]
     )

@@ -11,14 +11,14 @@ from typing import TypeGuard
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.tasks import Task
 
-FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
-CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
-_UNDOING = {"removed": "delete_task", "restored": "create_task"}
+HISTORY_PRUNED = "Memory: the beginning of this conversation is no longer remembered."
+CHANGING_TOOLS = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
+_UNDONE_BY = {"removed": "delete_task", "restored": "create_task"}
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
 _WEEK = re.compile(r"^Weeks start on (\w+)\.$", re.M)
-_KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
-_SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
-_NAMED = re.compile(r"\*\*(\d{1,9})\*\*")
+_EARLIER_CALL = re.compile(r"^- (\w+) (?=\{)", re.M)
+_LISTED_NUMBER = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
+_NUMBER = re.compile(r"\*\*(\d{1,9})\*\*")
 _JSON = json.JSONDecoder()
 
 
@@ -27,15 +27,15 @@ class Instructions:
     """What the offline model needs of the agent's instructions."""
 
     now: datetime
-    forgotten: bool = False
+    is_pruned: bool = False
     week_start: str = "Monday"
     # What an earlier version of the turn did, and what came of it.
-    kept: "tuple[Done, ...]" = ()
+    earlier_calls: "tuple[FinishedCall, ...]" = ()
 
     @property
     def removed(self) -> dict[int, Task]:
         """The tasks that an earlier version of the turn deleted, by number."""
-        outcomes = [done.outcome for done in self.kept if done.name in ("delete_task", "delete_tasks")]
+        outcomes = [done.outcome for done in self.earlier_calls if done.name in ("delete_task", "delete_tasks")]
         tasks = [task for outcome in outcomes for task in (*outcome.tasks, outcome.task) if task is not None]
         return {task.number: task for task in tasks}
 
@@ -46,18 +46,20 @@ class Instructions:
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
         week = _WEEK.search(text)
         week_start = week[1] if week else "Monday"
-        return cls(now=now, forgotten=FORGOTTEN in text, week_start=week_start, kept=tuple(_kept(text)))
+        return cls(
+            now=now, is_pruned=HISTORY_PRUNED in text, week_start=week_start, earlier_calls=tuple(_earlier_calls(text))
+        )
 
 
-def _kept(text: str) -> "Iterator[Done]":
-    for begun in _KEPT.finditer(text):
+def _earlier_calls(text: str) -> "Iterator[FinishedCall]":
+    for begun in _EARLIER_CALL.finditer(text):
         try:
             arguments, end = _JSON.raw_decode(text, begun.end())
         except (ValueError, RecursionError):
             continue
         if text.startswith(" -> {", end):
             line_end = text.find("\n", end)
-            yield Done(begun[1], arguments, text[end + len(" -> ") : line_end if line_end >= 0 else len(text)])
+            yield FinishedCall(begun[1], arguments, text[end + len(" -> ") : line_end if line_end >= 0 else len(text)])
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedCall:
     """A call that was made, and its output, which is read only when it is asked for: there may be a long list in it."""
 
     name: str
@@ -115,27 +117,27 @@ class Done:
     @property
     def changed(self) -> Task | None:
         """The task that this call changed, as it was afterwards."""
-        return self.outcome.task if self.name in CHANGES and self.outcome.ok else None
+        return self.outcome.task if self.name in CHANGING_TOOLS and self.outcome.ok else None
 
 
 @dataclass
 class Turn:
     """A message of the person, the calls it led to, and the reply."""
 
-    said: str
-    made: list[Done] = field(default_factory=list)
-    replied: str = ""
-    over: bool = False
+    message: str
+    tool_calls: list[FinishedCall] = field(default_factory=list)
+    reply: str = ""
+    finished: bool = False
 
     @cached_property
-    def calls(self) -> list[Done]:
+    def calls(self) -> list[FinishedCall]:
         """The calls; tasks that one call of a turn that is over deleted or undid count as if each had a call."""
-        calls: list[Done] = []
-        for call in self.made:
-            if self.over and call.name == "delete_tasks":
-                calls += [_single("delete_task", task) for task in call.outcome.tasks]
-            elif self.over and call.name == "undo":
-                calls += [_single(_UNDOING.get(kind, "update_task"), task) for kind, task in call.outcome.undone]
+        calls: list[FinishedCall] = []
+        for call in self.tool_calls:
+            if self.finished and call.name == "delete_tasks":
+                calls += [_call_on("delete_task", task) for task in call.outcome.tasks]
+            elif self.finished and call.name == "undo":
+                calls += [_call_on(_UNDONE_BY.get(kind, "update_task"), task) for kind, task in call.outcome.undone]
             else:
                 calls.append(call)
         return calls
@@ -143,7 +145,7 @@ class Turn:
     @cached_property
     def undecided(self) -> list[int]:
         """The tasks about which the person was asked whether they may go, and said something else instead."""
-        asked = [call for call in self.made if self.over and call.name == "delete_tasks"]
+        asked = [call for call in self.tool_calls if self.finished and call.name == "delete_tasks"]
         superseded = [call.arguments.get("numbers") for call in asked if call.outcome.error == "superseded"]
         numbers = superseded[-1] if superseded else []
         return [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
@@ -154,33 +156,33 @@ class Turn:
         return list({task.number: task for call in self.calls if (task := call.changed)}.values())
 
     @cached_property
-    def shown(self) -> list[int]:
+    def listed(self) -> list[int]:
         """The numbers of the tasks listed in the reply, in the order shown."""
-        numbers = self.undecided or [int(number) for number in _SHOWN.findall(self.replied)]
+        numbers = self.undecided or [int(number) for number in _LISTED_NUMBER.findall(self.reply)]
         if numbers or self.changed:
             return numbers
         listed = [call for call in self.calls if call.name == "list_tasks" and call.outcome.ok]
         # Another model may have answered, and writes its lists in its own way.
-        in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.replied] if listed else []
+        in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.reply] if listed else []
         return [task.number for task in in_reply]
 
     @cached_property
     def named(self) -> list[int]:
         """The one task that the reply was about although nothing came of it: "Task 2 was already completed"."""
-        numbers = {int(number) for number in _NAMED.findall(self.replied)}
+        numbers = {int(number) for number in _NUMBER.findall(self.reply)}
         failed = any(call.outcome.error == "not_found" for call in self.calls)
         return list(numbers) if len(numbers) == 1 and not failed else []
 
     @property
     def asked(self) -> bool:
         """Whether a question was put to the person."""
-        return bool(self.undecided) or "?" in self.replied
+        return bool(self.undecided) or "?" in self.reply
 
 
 def read_turns(items: str | Sequence[object]) -> list[Turn]:
     """Group the items into turns; the last one is the turn that is being answered."""
     if isinstance(items, str):
-        return [Turn(said=items)]
+        return [Turn(message=items)]
     entries = [item for item in items if _is_mapping(item)]
     outputs = {
         str(e.get("call_id")): _text(e.get("output")) for e in entries if e.get("type") == "function_call_output"
@@ -188,22 +190,22 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
     turns: list[Turn] = []
     for entry in entries:
         if entry.get("role") == "user":
-            turns.append(Turn(said=_text(entry.get("content"))))
+            turns.append(Turn(message=_text(entry.get("content"))))
         elif turns and entry.get("type") == "function_call":
-            turns[-1].made.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
+            turns[-1].tool_calls.append(_finished_call(entry, outputs.get(str(entry.get("call_id")), "")))
         elif turns and entry.get("role") == "assistant":
-            turns[-1].replied += _text(entry.get("content"))
+            turns[-1].reply += _text(entry.get("content"))
     for turn in turns[:-1]:
-        turn.over = True
-    return turns or [Turn(said="")]
+        turn.finished = True
+    return turns or [Turn(message="")]
 
 
 def _has_text(entry: object) -> bool:
     return isinstance(entry, Mapping) and isinstance(entry.get("text"), str)
 
 
-def _single(name: str, task: Task) -> Done:
-    return Done(name, {"number": task.number}, Outcome(ok=True, task=task))
+def _call_on(name: str, task: Task) -> FinishedCall:
+    return FinishedCall(name, {"number": task.number}, Outcome(ok=True, task=task))
 
 
 def _undone(raw: Mapping[str, object]) -> Iterator[tuple[str, Task]]:
@@ -217,12 +219,12 @@ def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(item, Mapping)
 
 
-def _done(entry: Mapping[str, object], output: str) -> Done:
+def _finished_call(entry: Mapping[str, object], output: str) -> FinishedCall:
     try:
         arguments = json.loads(str(entry.get("arguments") or "{}"))
     except (ValueError, RecursionError):
         arguments = {}
-    return Done(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, output)
+    return FinishedCall(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, output)
 
 
 def _text(content: object) -> str:

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.completion_phrases import FROM_LIST, REASON, WHEN
-from chat.assistant.offline.dates import find_due, settle, without
-from chat.assistant.offline.intents import Complete, Delete, Draft, Ref, Wish
+from chat.assistant.offline.dates import find_due, resolve_due, strip_due
+from chat.assistant.offline.intents import Complete, Delete, Draft, Intent, Ref
 from chat.assistant.offline.patterns import pattern, patterns
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.references import parse_ref
 
 _DELETE = patterns(
     r"^(?:delete|remove|erase|discard|scrap|trash|get rid of|throw out|throw away|bin|ditch|dump|nuke"
@@ -34,14 +34,14 @@ _CLEARED_OF_DONE = pattern(
     r"^(?:clear|empty|clean(?: up| out)?|purge) (?:my|the) (?:(?:to-?do |task )?list|tasks|to-?dos) (?:of|from) (?:all )?(?:the |my )?"
     r"(?:done|completed|finished|ticked(?: off)?)(?: (?:items|tasks|ones|things|entries|to-?dos))?$"
 )
-_GONE = pattern(
+_CANCELLED = pattern(
     r"^(?P<ref>.+?)\s+(?:(?:(?:is|are|was|were|got|has been|'s)\s+)?(?:now |been )?(?:cancelled|canceled|called off"
     r"|off|no longer (?:needed|necessary|relevant|happening)|not (?:needed|necessary|relevant"
     r"|happening)(?: any ?more)?|irrelevant|unnecessary|obsolete)|isn't (?:needed|necessary|happening"
     r"|relevant)(?: any ?more)?|no longer needs (?:to be done|doing))$"
 )
-_LATER = pattern(r"\b(?:for now|for the moment|this time|this week|today|tonight|tomorrow|until|till|yet)\W*$")
-_KEEPING = pattern(r"\s*,?\s*(?:but|and)\s+(?:please )?(?:keep|leave|don't (?:touch|delete|remove)|not)\b.*$")
+_NOT_NOW = pattern(r"\b(?:for now|for the moment|this time|this week|today|tonight|tomorrow|until|till|yet)\W*$")
+_KEEP_OTHERS = pattern(r"\s*,?\s*(?:but|and)\s+(?:please )?(?:keep|leave|don't (?:touch|delete|remove)|not)\b.*$")
 # Children are dropped at school, and letters in the box: neither goes from the list.
 _DROPPED_SOMEWHERE = pattern(
     r"^(?:drop|throw|dump|toss|take|knock|bin) (?!.*\b(?:list|tasks?|todos?)\b).+? (?:at|by|in|into|over|to|with|round)\b"
@@ -52,40 +52,40 @@ _CHORE_LIKE = pattern(
 )
 
 
-def delete(clause: str, now: datetime) -> Delete | None:
+def parse_delete(clause: str, now: datetime) -> Delete | None:
     """Read a wish to delete something."""
     if clause.endswith("?") and not pattern(r"(?:delete|remove|erase)").match(clause):
         return None
-    clause = pattern(r"^(it|that|this)'s (?!been)").sub(r"\1 is ", REASON.sub("", _KEEPING.sub("", clause)))
+    clause = pattern(r"^(it|that|this)'s (?!been)").sub(r"\1 is ", REASON.sub("", _KEEP_OTHERS.sub("", clause)))
     if _DROPPED_SOMEWHERE.match(clause):
         return None
     if _CLEARED_OF_DONE.match(clause):
         return Delete(Ref(every=True, status="completed"))
     for form in _DELETE:
         if found := form.match(clause):
-            put_off = pattern(r"(?:skip|drop|forget|never ?mind|leave)\b").match(clause) and _LATER.search(clause)
-            return Delete(read_ref(found["ref"], now), unsure=bool(put_off), otherwise=_as_chore(clause, now))
-    if found := _GONE.match(clause):
-        return Delete(read_ref(found["ref"], now), unsure=True)
+            put_off = pattern(r"(?:skip|drop|forget|never ?mind|leave)\b").match(clause) and _NOT_NOW.search(clause)
+            return Delete(parse_ref(found["ref"], now), unsure=bool(put_off), otherwise=_chore_draft(clause, now))
+    if found := _CANCELLED.match(clause):
+        return Delete(parse_ref(found["ref"], now), unsure=True)
     return None
 
 
-def _as_chore(clause: str, now: datetime) -> Draft | None:
+def _chore_draft(clause: str, now: datetime) -> Draft | None:
     """Return the task that "cancel the gym membership" would be, were there none of that name."""
     if not _CHORE_LIKE.match(clause):
         return None
     due = find_due(clause, now)
-    day, at = settle(due, now) if due else (None, None)
-    return Draft(clean_title(without(clause, due) if due else clause), day=day, at=at)
+    day, at = resolve_due(due, now) if due else (None, None)
+    return Draft(clean_title(strip_due(clause, due) if due else clause), day=day, at=at)
 
 
-def chore_with_date(wish: Wish, clause: str, now: datetime) -> Draft | None:
+def chore_with_date(intent: Intent, clause: str, now: datetime) -> Draft | None:
     """Return the task in "finish the report by Friday": what is to be done by a day is not done yet."""
     if (
-        not isinstance(wish, Complete)
-        or wish.ref.numbers
-        or wish.ref.every
+        not isinstance(intent, Complete)
+        or intent.ref.numbers
+        or intent.ref.every
         or not pattern(r"(?:finish|complete|close|wrap up)\b").match(clause)
     ):
         return None
-    return _as_chore(clause, now) if find_due(clause, now) else None
+    return _chore_draft(clause, now) if find_due(clause, now) else None

@@ -10,7 +10,7 @@ _ABOUT_TASKS = pattern(
     r"\bcompleted\b|\b(?:my|the) (?:tasks|list|todos?)\b(?! of\b)|\b(?:task|tasks|number|#) ?\d|\b(?:due date|deadline"
     r"|priority)\b|\b(?:the|my) (?:first|second|third|last) (?:one|task)\b"
 )
-_ORDERING = re.compile(
+_VERB_AND_OBJECT = re.compile(
     r"^(?P<verb>[a-z]{3,}(?:-[a-z]+)?)(?: (?:up|off|out|down|in|over|back|away|through))?"
     r" (?:(?i:the|my|our|his|her|their|an?|some|all the|those|these)\s+[\w'-]+|[A-Z][\w'-]+)"
 )
@@ -23,7 +23,7 @@ _NO_VERB = re.compile(r"(?:ly|ing|[^e]ed|ss|ous|ful|ment|tion)$")
 _TO_LEVEL = pattern(r"\S+ to (?:low|normal|high|medium|urgent)(?: priority)?")
 
 
-def imperative(clause: str) -> bool:
+def is_imperative(clause: str) -> bool:
     """Return whether a clause reads like a chore: "buy milk", "call the bank"."""
     clause = take_priority(clause)[1]
     words = re.findall(r"[\w'-]+", clause.lower())
@@ -41,11 +41,11 @@ def imperative(clause: str) -> bool:
     )
 
 
-def guessed(clause: str) -> bool:
+def looks_imperative(clause: str) -> bool:
     """Return whether a clause has the shape of a chore though nobody knows its verb: "unkink the hose"."""
     if _OPENING.match(clause) and not clause.rstrip().endswith("?"):
         return True
-    found = _ORDERING.match(clause[:1].lower() + clause[1:])
+    found = _VERB_AND_OBJECT.match(clause[:1].lower() + clause[1:])
     if found is None or clause.rstrip().endswith("?") or _ABOUT_TASKS.search(clause):
         return False
     return found["verb"] not in NO_CHORES and _NO_VERB.search(found["verb"]) is None

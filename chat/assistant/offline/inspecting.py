@@ -6,9 +6,9 @@ from datetime import datetime
 from chat.assistant.offline.asking import NEXT_DUE
 from chat.assistant.offline.intents import Inspect, Ref
 from chat.assistant.offline.patterns import pattern
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.references import parse_ref
 
-_JUST = pattern(
+_JUST_CHANGED = pattern(
     r"^(?:what|which)(?: (?:one|task|thing))? (?:did|have) (?:i|you|we) (?P<just>just |last )*(?P<verb>add|create"
     r"|put|complete|finish|change|update|mark|rename|move|edit|do)(?:e?d)?(?: (?:last|just now|a (?:moment|minute|second) ago|on (?:my|the) list))?$"
 )
@@ -167,12 +167,12 @@ _WHOLE_LIST = pattern(
 )
 
 
-def inspect(clause: str, now: datetime) -> Inspect | None:
+def parse_inspect(clause: str, now: datetime) -> Inspect | None:
     """Read a question about one task."""
     text = clause.strip(" .?!")
     if NEXT_DUE.search(text):
         return None
-    if (found := _JUST.match(text)) and (found["just"] or pattern(r"(?:last|just now)$").search(text)):
+    if (found := _JUST_CHANGED.match(text)) and (found["just"] or pattern(r"(?:last|just now)$").search(text)):
         return Inspect(Ref(pronoun="newest" if found["verb"].lower() in ("add", "create", "put") else "it"))
     if re.search(r":\s*\w", text):
         return None
@@ -187,7 +187,7 @@ def inspect(clause: str, now: datetime) -> Inspect | None:
         ):
             continue
         words = found["ref"] or found.groupdict().get("ref2", "")
-        ref = read_ref(words, now)
+        ref = parse_ref(words, now)
         if ref.every or ref.narrowed or _NO_TASK.match(words):
             continue
         if ref == Ref(phrase=ref.phrase) and _WHOLE_LIST.match(ref.phrase):

@@ -64,7 +64,7 @@ class Draft:
     at: time | None = None
     priority: Priority = "normal"
     done: bool = False
-    doubt: str = ""
+    invalid_due: str = ""
     first: bool = False
 
 
@@ -77,9 +77,9 @@ class Add:
     """
 
     drafts: tuple[Draft, ...] = ()
-    usual: Draft = Draft("")
-    bare: bool = False
-    known: bool = False
+    defaults: Draft = Draft("")
+    unannounced: bool = False
+    may_exist: bool = False
     guessed: bool = False
 
 
@@ -150,8 +150,8 @@ class Change:
     title: str | None = None
     description: str | None = None
     appended: bool = False
-    old: str = ""
-    loose: bool = False
+    old_words: str = ""
+    without_verb: bool = False
     day: date | None = None
     at: time | None = None
     shift: timedelta | None = None
@@ -159,7 +159,7 @@ class Change:
     clear_time: bool = False
     priority: Priority | None = None
     lacks: Slot = ""
-    doubt: str = ""
+    invalid_due: str = ""
     otherwise: Draft | None = None
 
 
@@ -277,7 +277,7 @@ class Vague:
     more: bool = False
 
 
-Wish = (
+Intent = (
     Add
     | Show
     | Inspect

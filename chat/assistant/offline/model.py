@@ -47,8 +47,8 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> ModelResponse:
         """Decide the next step of the turn and return it whole."""
-        response = await _decided(system_instructions, input, tools)
-        return ModelResponse(output=response.output, usage=_usage(response), response_id=response.id)
+        response = await _decide(system_instructions, input, tools)
+        return ModelResponse(output=response.output, usage=_to_usage(response), response_id=response.id)
 
     async def stream_response(
         self,
@@ -65,13 +65,13 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Decide the next step of the turn and stream it."""
-        for event in events(await _decided(system_instructions, input, tools)):
+        for event in events(await _decide(system_instructions, input, tools)):
             yield event
             # Nothing here waits for anything, so without this one long reply would hold up every other turn.
             await asyncio.sleep(0)
 
 
-async def _decided(
+async def _decide(
     system_instructions: str | None, items: str | list[TResponseInputItem], tools: list[Tool]
 ) -> Response:
     """Decide the next step away from the event loop."""
@@ -127,7 +127,7 @@ def _call(call: Call) -> ResponseFunctionToolCall:
     )
 
 
-def _usage(response: Response) -> Usage:
+def _to_usage(response: Response) -> Usage:
     if response.usage is None:
         return Usage(requests=1)
     return Usage(

@@ -5,23 +5,23 @@ from datetime import datetime
 from chat.assistant.offline.dates import Due, find_due
 from chat.assistant.offline.patterns import pattern
 
-_THING = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
-_KIND = (
+_NOUN = r"(?:tasks?|to-?dos?(?: items?)?|to do(?: items?)?|items?|reminders?|entry|entries|things?|notes? to self)"
+_DETERMINERS = (
     r"(?:(?:new|another|one|two|three|four|five|six|a few|some|several|these|this|\d+|more"
     r"|other|an?|the|my|extra|quick|additional|couple of|following|first|second|third|fourth|fifth|last|final)\s+)*"
 )
 # "Add the second task: paint the wall", "add task 2: paint the wall": whichever number it has, it is a new one.
-_COUNTED = r"(?:\s*(?:number |no\.? ?|#)?(?:\d{1,6}|one|two|three|four|five)(?=\s*[:-]))?"
+_NUMBER = r"(?:\s*(?:number |no\.? ?|#)?(?:\d{1,6}|one|two|three|four|five)(?=\s*[:-]))?"
 # Whoever is put on "the guest list" is put on no list of tasks.
 OWN_LIST = (
     r"(?:(?:my|our)\s+(?:\w+[ -]){0,2}?|the\s+(?:(?:to|do|todo|task|tasks|shopping|grocery|groceries|packing|work|home|chores?"
     r"|errands?|reminders?|new|current|main|big|same|whole)[ -]){0,3}?)"
 )
-_HEADS = pattern(
+_PREFIX = pattern(
     r"^(?:"
     r"(?:add|put|write|note)\s+(?:this |these |the following |down )?(?:to|on|in|into|onto)\s+(?:my|the"
     r"|our)\s+(?:\w+[ -]){0,2}?(?:list|tasks|todos?|to-dos?)\s*(?::|,|-)?\s+"
-    rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_THING}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
+    rf"|(?:pencil|put|stick|slot) (?:me )?in\s+|(?:new )?{_NOUN}\s+(?:for|on|by)\s+(?P<for>[^:]{{2,30}}):\s*"
     r"|needs?:\s*|(?:new|one more|another one|next one|another)\s*:\s*|(?:task|todo|reminder)\s+(?=[\ue100-\ue7ff])"
     r"|(?:i |we )?(?:could|can) do with (?:(?:an? )?reminder (?:to|about|for) |some |an? )?"
     r"|(?:(?:can|could|may) (?:i|we) )?(?:have|get|want|need|like) (?:me )?(?:an? )?reminder (?:to|about|for|that|of)\s+"
@@ -32,13 +32,13 @@ _HEADS = pattern(
     r"|(?:put|write|note|jot|take|get|pop|stick) (?:me )?down\s+(?:that\s+|to\s+|for me\s+)?"
     r"|(?:i |we )?(?:really |just |finally |need to |have to |should |must )*get (?:a)?round to\s+(?=\w+ing\b)"
     r"|(?:add|create|make|set up|set|put|enter|record|insert|log|include|start|new|open"
-    rf"|register)\s+(?:in\s+)?(?:me\s+)?{_KIND}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
-    rf"|urgent|important)\s+)?{_THING}\b{_COUNTED}"
+    rf"|register)\s+(?:in\s+)?(?:me\s+)?{_DETERMINERS}(?:(?P<urgency>(?:very )?(?:high|low|normal|medium|top)[ -]priority"
+    rf"|urgent|important)\s+)?{_NOUN}\b{_NUMBER}"
     r"(?:\s+(?:to|on|in|onto|for)\s+(?:my|the|our)\s+(?:\w+\s+)?(?:list|tasks|todos?))?(?:\s+for me)?"
     r"(?:\s*(?::|,|-|=)\s*|\s+(?:called|named|titled|entitled|saying|that says|labell?ed|with (?:the )?title"
     r"|to remind me (?:to|about|of|that)|reminding me (?:to|about|of|that)|about|for|to|that i (?:need"
     r"|have) to|of)\b\s*:?\s*|\s+|$)"
-    rf"|{_KIND}(?:new|another)\s+{_THING}\s*(?::|,|-)?\s*(?:to\s+)?"
+    rf"|{_DETERMINERS}(?:new|another)\s+{_NOUN}\s*(?::|,|-)?\s*(?:to\s+)?"
     rf"|(?:task|to-?do|to do|reminder|note to self|note|memo)\s*[:=-]\s*|note to self\s*(?:to)?\s+"
     r"|(?:remind me|send me a reminder|give me a reminder|set me a reminder|i want to be reminded"
     r"|i'd like to be reminded|be reminded)\s*(?:to|about|of|that i (?:need|have|must|should)(?: to)?|that|for"
@@ -71,7 +71,7 @@ _HEADS = pattern(
     r"|schedule\s+(?:in\s+)?(?:me\s+)?(?:to\s+)?|plan to\s+|to-?do\s+(?!lists?\b)"
     r")"
 )
-_STRONG = pattern(
+_PREFIX_START = pattern(
     r"^(?:add|create|new|another|remind|set (?:up|me|a|some|reminders|tasks)\b|note|task|to[- ]?do|memo|make|put|jot|write|log|record"
     r"|enter|insert|include|could|can|may|it'd|would|might|one more|another|time|high|ping|nudge|poke|prod|alert|notify|buzz|running|ran|nearly|almost|out|low|like|want|don't|do not|remember|(?:help|make|let|have) me remember|i|we|need|have|must|got|gotta"
     r"|send me|give me a reminder|keep in mind|take|make sure|be (?:sure|reminded)|never|supposed|should"
@@ -82,10 +82,10 @@ ONLY_WITH_DATE = pattern(
     r"|another)\s"
 )
 # After an announcement, one that begins with another word is part of the title.
-_GOES_ON = frozenset({"remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"})
+_PREFIX_WORDS = frozenset({"remember", "remind", "i", "don't", "add", "need", "have", "that", "note", "not", "to"})
 
 
-def _leading(clause: str, due: Due) -> int:
+def _leading_due_end(clause: str, due: Due) -> int:
     """Return where the words about when end that a clause begins with; 0 if it begins with others."""
     end = 0
     for start, stop in sorted(due.spans):
@@ -95,20 +95,22 @@ def _leading(clause: str, due: Due) -> int:
     return end
 
 
-def strip_opening(clause: str) -> tuple[str | None, str]:
+def strip_prefix(clause: str) -> tuple[str | None, str]:
     """Return the words that announce a task and what follows them; None when nothing announces one."""
     rest, header, due, when = clause, None, find_due(clause, datetime(2000, 1, 1, 12)), ""
-    if due is not None and (said := _leading(clause, due)):
-        moved = pattern(r"^(?:sometime|some time|at some point|at the latest)\s+").sub("", clause[said:].lstrip(" ,"))
-        if _HEADS.match(moved):
-            rest, when = moved, f" {clause[:said]}"
+    if due is not None and (due_end := _leading_due_end(clause, due)):
+        moved = pattern(r"^(?:sometime|some time|at some point|at the latest)\s+").sub(
+            "", clause[due_end:].lstrip(" ,")
+        )
+        if _PREFIX.match(moved):
+            rest, when = moved, f" {clause[:due_end]}"
     for _ in range(4):
-        found = _HEADS.match(rest)
-        if not found or not (header is not None or _STRONG.match(rest)):
+        found = _PREFIX.match(rest)
+        if not found or not (header is not None or _PREFIX_START.match(rest)):
             break
         added = found["added"]
         cut = found.start("added") if added else found.end()
-        if header is not None and rest.split(" ", 1)[0].lower() not in _GOES_ON:
+        if header is not None and rest.split(" ", 1)[0].lower() not in _PREFIX_WORDS:
             break
         if found["lack"] and header is None:
             return f"out of{when}", f"buy {rest[cut:].strip()}"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from chat.assistant.offline.intents import Change
 from chat.assistant.offline.patterns import pattern
-from chat.assistant.offline.references import read_ref, ref_or_it
+from chat.assistant.offline.references import parse_ref, ref_or_it
 from chat.assistant.offline.slots import take_priority
 
 _PRIORITISING = pattern(
@@ -25,7 +25,7 @@ _MORE_OR_LESS = pattern(r"^make (?P<ref>.+?) (?P<way>more|less) (?:important|urg
 _LEVEL_FOR = pattern(r"^(?:set )?(?P<level>high|low|normal|medium|top|highest|lowest) priority (?:for|on) (?P<ref>.+)$")
 
 
-def prioritised(clause: str, now: datetime) -> Change | None:
+def parse_priority_change(clause: str, now: datetime) -> Change | None:
     """Read "prioritise the report", "make it less important", "priority of 2: high"."""
     if found := _LEVEL_GIVEN.match(clause):
         given, _ = take_priority(found["level"], bare=True)
@@ -36,7 +36,7 @@ def prioritised(clause: str, now: datetime) -> Change | None:
     if found := _MORE_OR_LESS.match(clause):
         return Change(ref_or_it(found["ref"], now), priority="low" if found["way"].lower() == "less" else "high")
     if found := _LEVEL_FOR.match(clause):
-        return Change(read_ref(found["ref"], now), priority=take_priority(found["level"], bare=True)[0])
+        return Change(parse_ref(found["ref"], now), priority=take_priority(found["level"], bare=True)[0])
     if found := _NOT_URGENT.match(clause):
         return Change(ref_or_it(found["ref"], now), priority="normal" if found["anymore"] else "low")
     found = _PRIORITISING.match(clause)

@@ -1,6 +1,6 @@
 """Understand questions about what was said before, and wishes for how things should be from now on."""
 
-from chat.assistant.offline.asking import read_sort
+from chat.assistant.offline.asking import parse_sort
 from chat.assistant.offline.intents import Prefer, Priority, Recall, Status, Talk
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.slots import take_priority
@@ -48,7 +48,7 @@ _RECALL_REPLY = pattern(
     r"|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again"
     r"|what did you say)\W*$"
 )
-_RECALL_GONE = pattern(
+_RECALL_DELETED = pattern(
     r"^(?:and |so )*(?:what|which)(?: (?:one|ones|task|tasks|thing))? (?:did|have|was it) (?:i|you|we|that) (?:just |last )*(?:you |i |we )?(?:just |last )*"
     r"(?:delete|remove|erase|drop|take off|get rid of|throw out|cancel)\w*(?: (?:last|just now|earlier|off|a (?:moment|minute|second|while) ago))*\W*$"
     r"|^what was (?:the (?:last )?(?:task|thing|one) (?:that )?(?:i|you|we) (?:just )?(?:deleted|removed)|just (?:deleted|removed))\W*$"
@@ -61,7 +61,7 @@ _RECALL_ABOUT = pattern(
     r"|(?:search|look through) (?:this|our|the) (?:chat|conversation) for)\s+(?P<about>\S.*?)"
     r"(?: (?:in|during) (?:this|our) (?:chat|conversation)| (?:before|earlier|so far|again|already))*\W*$"
 )
-_UNSAID = pattern(r"(?:it|that|this|today|yesterday|so far|me|you)")
+_NO_TOPIC = pattern(r"(?:it|that|this|today|yesterday|so far|me|you)")
 _NAME_GIVEN = pattern(
     r"^(?:please )?(?:you (?:can|may) )?(?:call me|my name is|my name's|i(?:'m| am) called)\s+(?!back|later|tomorrow|today|a\b|an\b|when|if|at|on|by|the\b|after)"
     r"(?P<name>[\w'-]+(?: [\w'-]+)?)$"
@@ -71,7 +71,7 @@ _NAME_ASKED = pattern(
 )
 
 
-def name_given(clause: str) -> Talk | None:
+def parse_name(clause: str) -> Talk | None:
     """Read how the person wishes to be called."""
     found = _NAME_GIVEN.match(clause.strip(" .!"))
     return Talk("name", found["name"]) if found else None
@@ -80,17 +80,17 @@ def name_given(clause: str) -> Talk | None:
 _RECALL_VERB = pattern(r"\b(?:what|which|remember|recall|tell|remind|how|where|repeat|my first)\b")
 
 
-def recall(clause: str) -> Recall | None:
+def parse_recall(clause: str) -> Recall | None:
     """Read a question about what was said before."""
     if _NAME_ASKED.match(clause.strip(" .!?")):
         return Recall(name=True)
     if _RECALL_ALL.search(clause):
         return Recall(whole=True)
-    if _RECALL_GONE.match(clause):
+    if _RECALL_DELETED.match(clause):
         return Recall(-1, gone=True)
     if _RECALL_REPLY.search(clause):
         return Recall(-1, reply=True)
-    if (found := _RECALL_ABOUT.match(clause)) and not _UNSAID.fullmatch(found["about"]):
+    if (found := _RECALL_ABOUT.match(clause)) and not _NO_TOPIC.fullmatch(found["about"]):
         return Recall(about=found["about"])
     if found := _RECALL_NTH.search(clause):
         return Recall(("first", "second", "third", "fourth", "fifth").index(found["nth"].lower()) + 1)
@@ -99,9 +99,9 @@ def recall(clause: str) -> Recall | None:
     return Recall(-1) if _RECALL_LAST.search(clause) else None
 
 
-def may_be_preference(said: str) -> bool:
+def may_be_preference(message: str) -> bool:
     """Return whether it is worth looking for a preference in a message as it was typed."""
-    return _MAYBE_PREFERENCE.search(said) is not None
+    return _MAYBE_PREFERENCE.search(message) is not None
 
 
 _HIDE_COMPLETED = pattern(
@@ -123,13 +123,13 @@ _WITH_COMPLETED = pattern(
 )
 
 
-def preference(clause: str) -> Prefer | None:
+def parse_preference(clause: str) -> Prefer | None:
     """Read how the person wants things from now on."""
     if _HIDE_COMPLETED.search(clause):
         return Prefer(status="pending")
     if not _FROM_NOW.search(clause):
         return None
-    sort = "number" if pattern(r"\b(?:stop|don't|no longer) sort").search(clause) else read_sort(clause)
+    sort = "number" if pattern(r"\b(?:stop|don't|no longer) sort").search(clause) else parse_sort(clause)
     status: Status | None = None
     if _OMIT_COMPLETED.search(clause):
         status = "pending"

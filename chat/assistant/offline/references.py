@@ -3,23 +3,23 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.budget import cached
 from chat.assistant.offline.clock import COUNTING
-from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.dates import find_due, strip_due
 from chat.assistant.offline.intents import Ref, Status
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.spans import read_span
+from chat.assistant.offline.spans import parse_span
 from chat.assistant.offline.vocabulary import pairs
 from chat.assistant.offline.words import has_quote
 
-POINTED = (
+REF = (
     r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one"
     r"|two|three|four|five)"
     r"|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) task"
     r"|[\ue100-\ue7ff])"
 )
-_PLACES = {
+_POSITIONS = {
     word: int(place)
     for word, place in pairs(
         """
@@ -28,18 +28,18 @@ _PLACES = {
         """
     ).items()
 }
-_PLACE = "|".join(_PLACES)
+_POSITION = "|".join(_POSITIONS)
 _NUMBER = r"(?:\d{1,6}|" + "|".join(COUNTING) + ")"
-_MARKED = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
+_NUMBER_NOUN = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
 _JOIN = r"\s*(?:(?:,|and|&|\+|plus|or)\s*)++"
 _NUMBERS = pattern(
-    rf"(?:the\s+)?(?:{_MARKED}\s*)*({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?"
+    rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*({_NUMBER}(?:{_JOIN}(?:{_NUMBER_NOUN}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?"
 )
 # A dash that stands apart begins an entry of a list: "complete - 1".
-_NEGATIVE = pattern(rf"(?:the\s+)?(?:{_MARKED}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?")
-_RANGE = pattern(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)")
-_IN_PLACES = pattern(
-    rf"(?:the\s+|my\s+)?((?:{_PLACE})(?:{_JOIN}(?:the\s+)?(?:{_PLACE}))*)"
+_NEGATIVE = pattern(rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?")
+_RANGE = pattern(rf"(?:{_NUMBER_NOUN}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_NUMBER_NOUN}\s*)*(\d+)")
+_AT_POSITIONS = pattern(
+    rf"(?:the\s+|my\s+)?((?:{_POSITION})(?:{_JOIN}(?:the\s+)?(?:{_POSITION}))*)"
     r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:(?:the|that|this"
     r"|my) (?:list|tasks?)|those|these|them|the ones? you (?:just )?(?:showed|listed)(?: me)?))?(?:\s+(?:there|please))?"
 )
@@ -54,7 +54,7 @@ _THEM = pattern(
     r"(?:them|they|they are|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
     r"|all these)"
 )
-_ALL_SO_MANY = pattern(
+_ALL_OF_COUNT = pattern(
     r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven"
     r"|\d)(?: of (?:them|those)| tasks| ones)?"
 )
@@ -67,30 +67,30 @@ _NEWEST = pattern(
     r"| have)? (?:just )?(?:added|created|made|put in)"
     r"|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?"
 )
-_EVERY = pattern(
+_ALL = pattern(
     r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the"
     r"|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
     r"|(?:my|the) (?:whole|entire|full|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all"
     r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo"
     r"|tasks))?(?: (?:i have|there is))?"
 )
-_EVERY_KIND = pattern(
+_ALL_OF_KIND = pattern(
     r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*"
     r"|(?=\w+ (?:tasks|ones|items|things|todos)\b)|(?=(?:completed|finished|done)$))(?:(?P<status>completed?"
     r"|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
     r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?"
 )
-_WRAPPING = pattern(
+_LEADING_WORDS = pattern(
     r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about"
     r"|labell?ed|saying|that says|for|to|of|regarding)\s+)?"
 )
-_TRAILING = pattern(
+_TRAILING_WORDS = pattern(
     r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my"
     r"|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
     r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|without asking"
     r"|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$"
 )
-_WHATEVER = pattern(
+_ALL_OF_STATUS = pattern(
     r"(?:everything|anything|all|whatever|the (?:tasks|ones|things))(?: of it)? (?:that(?:'s| is| are)|which (?:is|are)|i(?:'ve| have)|already)? ?(?:already |been )*"
     r"(?P<status>done|finished|completed?|ticked off|checked off|crossed off|open|pending)"
 )
@@ -99,9 +99,9 @@ _ATTRIBUTE = pattern(
     r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)"
 )
 _POINTER = pattern(
-    rf"(?:\b{_MARKED}\s*#?|#)\d{{1,6}}\b|\bthe (?:{_PLACE}) (?:one|task|item|entry)\b|\bthe (?:first|last)(?=\s*(?:$|[,.]|is\b|has\b))"
+    rf"(?:\b{_NUMBER_NOUN}\s*#?|#)\d{{1,6}}\b|\bthe (?:{_POSITION}) (?:one|task|item|entry)\b|\bthe (?:first|last)(?=\s*(?:$|[,.]|is\b|has\b))"
 )
-_MANNER = pattern(
+_ADVERB_TAIL = pattern(
     r"(?:,?\s+(?:then|please|instead|though|anyway|again|too|as well|already|actually|after all|for me))+$"
 )
 # "one" alone is a pronoun, "task one" a number.
@@ -111,18 +111,18 @@ _NO_NUMBER = frozenset({"one", "the one", "item", "the two", "the three", "the f
 def pointer_in(text: str, now: datetime) -> Ref | None:
     """Return the one task that words name by number or by place, whatever else they say."""
     found = {pointer[0].lower() for pointer in _POINTER.finditer(text)}
-    return read_ref(found.pop(), now) if len(found) == 1 else None
+    return parse_ref(found.pop(), now) if len(found) == 1 else None
 
 
-def _count(word: str) -> int:
+def _parse_number(word: str) -> int:
     return int(word) if word.isdigit() else COUNTING.index(word.lower()) + 1
 
 
 _PRONOUN_TAIL = pattern(r"^(it|that|this|them|those|these|both)(?: (?:then|now|please|instead|though|anyway|again))+$")
 
 
-@remembered
-def read_ref(text: str, now: datetime) -> Ref:
+@cached
+def parse_ref(text: str, now: datetime) -> Ref:
     """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?")
     if found := _NEGATIVE.fullmatch(text):
@@ -130,10 +130,10 @@ def read_ref(text: str, now: datetime) -> Ref:
     text = _PRONOUN_TAIL.sub(r"\1", text).strip(" ,.;:!?-")
     if not text:
         return Ref()
-    text = _MANNER.sub("", text) or text
+    text = _ADVERB_TAIL.sub("", text) or text
     if has_quote(text):
         return Ref(phrase=_phrase(text))
-    return _by_number(text) or _by_place(text) or _by_pronoun(text) or _by_kind(text, now) or _numbered_phrase(text)
+    return _by_number(text) or _by_position(text) or _by_pronoun(text) or _by_kind(text, now) or _number_or_phrase(text)
 
 
 def _by_number(text: str) -> Ref | None:
@@ -143,16 +143,20 @@ def _by_number(text: str) -> Ref | None:
             return Ref(numbers=tuple(range(low, high + 1)))
     text = pattern(r"^(?:both|all(?: of)?) (?=(?:tasks? |numbers? )?#?\d)").sub("", text)
     if (found := _NUMBERS.fullmatch(text)) and text.lower() not in _NO_NUMBER:
-        return Ref(numbers=tuple(dict.fromkeys(_count(word) for word in pattern(rf"\b{_NUMBER}\b").findall(found[1]))))
+        return Ref(
+            numbers=tuple(dict.fromkeys(_parse_number(word) for word in pattern(rf"\b{_NUMBER}\b").findall(found[1])))
+        )
     return None
 
 
-def _by_place(text: str) -> Ref | None:
+def _by_position(text: str) -> Ref | None:
     if found := _FIRST_FEW.fullmatch(text):
-        many = _count(found[2])
+        many = _parse_number(found[2])
         return Ref(places=tuple(range(-many, 0)) if found[1].lower() == "last" else tuple(range(1, many + 1)))
-    if found := _IN_PLACES.fullmatch(text):
-        return Ref(places=tuple(_PLACES[word.lower()] for word in pattern(rf"\b(?:{_PLACE})\b").findall(found[1])))
+    if found := _AT_POSITIONS.fullmatch(text):
+        return Ref(
+            places=tuple(_POSITIONS[word.lower()] for word in pattern(rf"\b(?:{_POSITION})\b").findall(found[1]))
+        )
     return None
 
 
@@ -161,8 +165,8 @@ def _by_pronoun(text: str) -> Ref | None:
         return Ref(pronoun="newest")
     if _BOTH.fullmatch(text):
         return Ref(pronoun="them", count=2)
-    if found := _ALL_SO_MANY.fullmatch(text):
-        return Ref(pronoun="them", count=_count(found[1]))
+    if found := _ALL_OF_COUNT.fullmatch(text):
+        return Ref(pronoun="them", count=_parse_number(found[1]))
     if _THEM.fullmatch(text):
         return Ref(pronoun="them")
     if _OTHER.fullmatch(text):
@@ -176,11 +180,11 @@ _KIND_FILLER = pattern(r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of
 
 
 def _by_kind(text: str, now: datetime) -> Ref | None:
-    if _EVERY.fullmatch(text):
+    if _ALL.fullmatch(text):
         return Ref(every=True)
-    if found := _WHATEVER.fullmatch(text):
+    if found := _ALL_OF_STATUS.fullmatch(text):
         return Ref(every=True, status="pending" if found["status"].lower() in ("open", "pending") else "completed")
-    if found := _EVERY_KIND.fullmatch(text):
+    if found := _ALL_OF_KIND.fullmatch(text):
         done = pattern(r"complete|finished|done|closed|ticked|checked").match(found["status"])
         status: Status = "completed" if done else "pending"
         return Ref(every=(found["noun"] or "").lower() not in ("task", "one", "item", "todo"), status=status)
@@ -191,9 +195,9 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
     priority, rest = take_priority(described, bare=True)
     span = None
     if pattern(r"\boverdue\b|\bpast due\b").search(rest):
-        span, rest = read_span("overdue", now), pattern(r"\boverdue\b|\bpast due\b").sub("", rest)
+        span, rest = parse_span("overdue", now), pattern(r"\boverdue\b|\bpast due\b").sub("", rest)
     elif due := find_due(rest, now):
-        span, rest = read_span(rest, now), without(rest, due)
+        span, rest = parse_span(rest, now), strip_due(rest, due)
     rest = _KIND_FILLER.sub(" ", rest)
     if (priority is None and span is None) or rest.strip(" ,.'"):
         return None
@@ -209,7 +213,7 @@ _NUMBER_AND_TITLE = pattern(
 )
 
 
-def _numbered_phrase(text: str) -> Ref:
+def _number_or_phrase(text: str) -> Ref:
     """Read "task 3, buy milk" and "task 3 (buy milk)" as the number; all else as words."""
     if found := _NUMBER_AND_TITLE.match(text):
         return Ref(numbers=(int(found[1]),))
@@ -217,10 +221,10 @@ def _numbered_phrase(text: str) -> Ref:
 
 
 def _phrase(text: str) -> str:
-    stripped = _TRAILING.sub("", text)
-    return _WRAPPING.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
+    stripped = _TRAILING_WORDS.sub("", text)
+    return _LEADING_WORDS.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
 
 
 def ref_or_it(words: str | None, now: datetime) -> Ref:
     """Tell what a piece of text points at; nothing said is "it"."""
-    return read_ref(words, now) if words and words.strip() else Ref(pronoun="it")
+    return parse_ref(words, now) if words and words.strip() else Ref(pronoun="it")

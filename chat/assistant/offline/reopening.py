@@ -5,7 +5,7 @@ from datetime import datetime
 from chat.assistant.offline.completion_phrases import DONE, is_past
 from chat.assistant.offline.intents import Ref, Reopen, Talk
 from chat.assistant.offline.patterns import pattern, patterns
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.references import parse_ref
 
 _NEGATED = pattern(
     r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete"
@@ -51,7 +51,7 @@ _NOT_SO = pattern(
 )
 
 
-def kept(clause: str) -> Talk | None:
+def parse_keep(clause: str) -> Talk | None:
     """Read a wish that something be left alone."""
     return (
         Talk("keep", clause)
@@ -60,16 +60,16 @@ def kept(clause: str) -> Talk | None:
     )
 
 
-def reopen(clause: str, now: datetime) -> Reopen | None:
+def parse_reopen(clause: str, now: datetime) -> Reopen | None:
     """Read a wish to make a task open again, or the statement that it is not done."""
     if _NOT_I.match(clause):
         return Reopen(Ref(pronoun="it"))
     for form in _NOT_DONE:
         if found := form.match(clause):
-            return Reopen(read_ref(found["ref"], now))
+            return Reopen(parse_ref(found["ref"], now))
     for form in _DENIED:
         if found := form.match(clause):
-            return Reopen(read_ref(found["ref"], now), statement=True)
+            return Reopen(parse_ref(found["ref"], now), statement=True)
     if (found := _NOT_SO.match(clause)) and is_past(found["verb"]):
-        return Reopen(read_ref(found["thing"], now), statement=True)
+        return Reopen(parse_ref(found["thing"], now), statement=True)
     return None

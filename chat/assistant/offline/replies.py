@@ -20,42 +20,42 @@ HELP = (
 )
 
 
-def safe(text: str) -> str:
+def escape(text: str) -> str:
     """Return text of a person so that Markdown shows it as it was typed."""
     return _MARKDOWN.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
-def failure(outcome: Outcome) -> str:
+def failed(outcome: Outcome) -> str:
     """Say why something could not be done."""
-    return safe(outcome.detail) if outcome.detail else "I couldn't do that just now."
+    return escape(outcome.detail) if outcome.detail else "I couldn't do that just now."
 
 
-def missing(number: int, outcome: Outcome) -> str:
+def missing_task(number: int, outcome: Outcome) -> str:
     """Say why nothing could be done with the task of a number."""
     if outcome.error == "not_found":
         return f"There is no task **{number}** on your list. Which one do you mean?"
-    return failure(outcome)
+    return failed(outcome)
 
 
-def no_such(words: str) -> str:
+def does_not_exist(words: str) -> str:
     """Say that a day or an hour does not exist."""
-    return f"There is no {safe(words)}."
+    return f"There is no {escape(words)}."
 
 
-def count(number: int, kind: str = "") -> str:
+def task_count(number: int, kind: str = "") -> str:
     """Return "3 open tasks", "1 task", "no tasks"."""
     noun = "task" if number == 1 else "tasks"
     return f"{number or 'no'} {kind} {noun}".replace("  ", " ")
 
 
-def every(number: int) -> str:
+def all_of(number: int) -> str:
     """Return "both", "all 3"."""
     return "both" if number == 2 else f"all {number}"
 
 
-def named(task: Task) -> str:
+def task_name(task: Task) -> str:
     """Name a task in a sentence: its number and its title."""
-    return f"**{task.number}** {safe(task.title)}"
+    return f"**{task.number}** {escape(task.title)}"
 
 
 def day_name(day: date, today: date) -> str:
@@ -64,43 +64,43 @@ def day_name(day: date, today: date) -> str:
     return {0: "today", 1: f"tomorrow ({full})"}.get((day - today).days, full)
 
 
-def when(day: date | None, at: time | None, today: date) -> str:
+def due_text(day: date | None, at: time | None, today: date) -> str:
     """Say when something is due."""
-    said = day_name(day, today) if day else ""
-    return f"{said} at {at:%H:%M}" if at else said
+    text = day_name(day, today) if day else ""
+    return f"{text} at {at:%H:%M}" if at else text
 
 
-def details(task: Task, today: date) -> str:
+def task_details(task: Task, today: date) -> str:
     """Return what there is to know of a task beside its title, shortly."""
     parts = []
     if task.due_date:
         late = " (overdue)" if task.due_date < today and not task.is_completed else ""
-        parts.append(f"due {when(task.due_date, task.due_time, today)}{late}")
+        parts.append(f"due {due_text(task.due_date, task.due_time, today)}{late}")
     if task.priority != "normal":
         parts.append(f"{task.priority} priority")
     return "".join(f" · {part}" for part in parts)
 
 
-def note(values: Mapping[str, object], before: str | None) -> str:
+def note_change(values: Mapping[str, object], before: str | None) -> str:
     """Return what a change says of the note, and of the one that was there before."""
     if "description" not in values:
         return ""
     new, lost = str(values["description"] or ""), before or ""
-    said = f" · note: “{safe(new)}”" if new else " · without its note"
-    return said if not lost or new.startswith(lost) else f"{said} (it was “{safe(lost)}”)"
+    text = f" · note: “{escape(new)}”" if new else " · without its note"
+    return text if not lost or new.startswith(lost) else f"{text} (it was “{escape(lost)}”)"
 
 
-def line(task: Task, today: date) -> str:
+def task_line(task: Task, today: date) -> str:
     """Return one line of a list."""
-    return f"- [{'x' if task.is_completed else ' '}] {named(task)}{details(task, today)}"
+    return f"- [{'x' if task.is_completed else ' '}] {task_name(task)}{task_details(task, today)}"
 
 
-def lines(tasks: Iterable[Task], today: date) -> str:
+def task_list(tasks: Iterable[Task], today: date) -> str:
     """Return a list of tasks."""
-    return "\n".join(line(task, today) for task in tasks)
+    return "\n".join(task_line(task, today) for task in tasks)
 
 
-def span_words(span: Span | None, today: date) -> str:
+def span_text(span: Span | None, today: date) -> str:
     """Say which days a list is about."""
     if span is None:
         return ""
@@ -109,7 +109,7 @@ def span_words(span: Span | None, today: date) -> str:
     return f"due {day_name(span.first, today)}" if span.first else ""
 
 
-def kind_words(status: str, priority: str | None) -> str:
+def kind_text(status: str, priority: str | None) -> str:
     """Say what kind of tasks a list is about."""
     words = {"pending": "open", "completed": "completed"}.get(status, "")
     return f"{words} {priority}-priority".strip() if priority else words
@@ -117,14 +117,14 @@ def kind_words(status: str, priority: str | None) -> str:
 
 def which_one(tasks: Sequence[Task], today: date, verb: str) -> str:
     """Ask which of several tasks is meant."""
-    return f"Which one {verb}?\n\n{lines(tasks, today)}"
+    return f"Which one {verb}?\n\n{task_list(tasks, today)}"
 
 
-def joined(parts: Sequence[str]) -> str:
+def join_names(parts: Sequence[str]) -> str:
     """Join names the way a sentence does."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def today_words(now: datetime) -> str:
+def now_text(now: datetime) -> str:
     """Say what day and time it is."""
     return f"It is {now:%A} {now.day} {now:%B %Y}, {now:%H:%M}."

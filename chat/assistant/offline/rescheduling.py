@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.adding import clean_title
-from chat.assistant.offline.dates import Due, find_due, settle, without
+from chat.assistant.offline.dates import Due, find_due, resolve_due, strip_due
 from chat.assistant.offline.intents import Change, Draft
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.references import ref_or_it
@@ -16,7 +16,7 @@ _MOVED = pattern(
     r"(?:moved|pushed|rescheduled|shifted|postponed|brought forward|changed|bumped|delayed|extended|put (?:back|off)|set back)(?: me| us| it| back"
     r"| forward)*)\s+(?P<when>(?:to|until|till|for|by)\s.+)$"
 )
-_STARTS = pattern(
+_EVENT_TIME = pattern(
     r"^(?P<ref>.+?)\s+(?:now |actually |really |only )*(?:starts?|begins?|takes place|happens|is happening|opens?|ends"
     r"|(?:needs?|has|have|ought) to (?:be )?(?:done|finished|ready|in|submitted|paid|sent|there|out|complete|completed"
     r"|handed in)|(?:must|should) be (?:done|finished|ready|in|submitted|paid|sent|out|complete|completed)"
@@ -54,47 +54,47 @@ _LED = pattern(r"(?:the )?(?P<what>priority|due date|date|deadline) (?:of|for|on
 _FILLER = pattern(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earliest|latest)\b|\W")
 
 
-def each_set(text: str, now: datetime) -> str:
+def split_settings(text: str, now: datetime) -> str:
     """Return the text with an order that gives several tasks a day or a priority each as several orders."""
     found = _SETTING.match(text)
     if found is None:
         return text
     orders, piece = [], ""
-    led = _LED.match(found["rest"])
-    rest = found["rest"][led.end() :] if led else found["rest"]
+    field = _LED.match(found["rest"])
+    rest = found["rest"][field.end() :] if field else found["rest"]
     for part, joint in zip([*_AND.split(rest)], [*(each[0] for each in _AND.finditer(rest)), ""], strict=True):
         piece += part
         one = _SET.match(piece)
         if _SETTING.match(part):
             return text
-        if one is None or not (one["level"] or _is_time(one["when"], now)):
+        if one is None or not (one["level"] or _is_due_only(one["when"], now)):
             # "Milk and eggs to Friday" is one.
             piece += joint
             continue
-        orders.append(f"{found['verb']} {led[0] if led else ''}{one['ref']} to {one['level'] or one['when']}")
+        orders.append(f"{found['verb']} {field[0] if field else ''}{one['ref']} to {one['level'] or one['when']}")
         piece = ""
     return "; ".join(orders) if len(orders) > 1 and not piece else text
 
 
-def _is_time(text: str, now: datetime) -> bool:
+def _is_due_only(text: str, now: datetime) -> bool:
     due = find_due(text, now)
-    return due is not None and not _FILLER.sub("", without(text, due))
+    return due is not None and not _FILLER.sub("", strip_due(text, due))
 
 
-def rescheduled(clause: str, now: datetime) -> Change | None:
+def parse_rescheduled(clause: str, now: datetime) -> Change | None:
     """Read a statement of when something is now; None if it says anything beside."""
-    for form in (_MOVED, _STARTS, _SUITS, _FOR, _RATHER, _IN_PLACE):
+    for form in (_MOVED, _EVENT_TIME, _SUITS, _FOR, _RATHER, _IN_PLACE):
         found = form.match(clause)
         if found is None:
             continue
-        told = _ASIDE.sub("", found["when"] or found["when2"])
-        due = find_due(told, now)
-        if due is None or _FILLER.sub("", without(told, due)):
+        when = _ASIDE.sub("", found["when"] or found["when2"])
+        due = find_due(when, now)
+        if due is None or _FILLER.sub("", strip_due(when, due)):
             continue
         words = found["ref"] or found.groupdict().get("ref2") or None
-        if form is _STARTS and not words:
+        if form is _EVENT_TIME and not words:
             continue
-        return _with_task(Change(ref_or_it(_subject(words), now), day=due.day, at=due.at), now)
+        return _with_fallback(Change(ref_or_it(_subject(words), now), day=due.day, at=due.at), now)
     return None
 
 
@@ -108,10 +108,10 @@ def _subject(words: str | None) -> str | None:
     return _DUE_WORDS.sub("", words)
 
 
-def _with_task(wish: Change, now: datetime) -> Change:
+def _with_fallback(intent: Change, now: datetime) -> Change:
     """Return the change with the task that it would be, were there none of that name."""
-    if not wish.ref.phrase:
-        return wish
-    wish = replace(wish, ref=replace(wish.ref, around=True))
-    day, at = settle(Due(wish.day, wish.at, ()), now)
-    return replace(wish, otherwise=Draft(clean_title(wish.ref.phrase), day=day, at=at))
+    if not intent.ref.phrase:
+        return intent
+    intent = replace(intent, ref=replace(intent.ref, around=True))
+    day, at = resolve_due(Due(intent.day, intent.at, ()), now)
+    return replace(intent, otherwise=Draft(clean_title(intent.ref.phrase), day=day, at=at))

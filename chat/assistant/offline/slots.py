@@ -2,23 +2,23 @@
 
 import re
 
-from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.budget import cached
 from chat.assistant.offline.intents import Priority
 from chat.assistant.offline.patterns import pattern
-from chat.assistant.offline.words import quoted
+from chat.assistant.offline.words import is_quote
 
 _LEVEL = r"(?P<level>very high|highest|high|top|urgent|critical|low|lowest|normal|medium|regular|default|standard)"
-_WORDS_OF_LEVELS: dict[Priority, str] = {
+_LEVEL_WORDS: dict[Priority, str] = {
     "high": "high, very high, highest, top, urgent, critical, important, p1",
     "low": "low, lowest, unimportant, p3, p4, !!3, !!4",
     "normal": "normal, medium, regular, default, standard, p2, !!2",
 }
-_LEVELS = {word: level for level, words in _WORDS_OF_LEVELS.items() for word in words.split(", ")}
+_LEVELS = {word: level for level, words in _LEVEL_WORDS.items() for word in words.split(", ")}
 _LEAD = (
     r"(?:(?:,|;|-|\band\b|\bbut\b)\s*){0,8}+(?:\b(?:with|at|as|of|to|is|it's|it is|that's|make it|mark it|set it|set"
     r"|having|this is|a|an|its|the)\s+){0,8}+"
 )
-_SAID_OF_IT = (
+_IT_IS = (
     r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty "
     r"|kind of )*"
 )
@@ -27,7 +27,7 @@ _FORMS = (
     pattern(_LEAD + rf"\bpriority\s*(?:level\s*)?(?:of|is|to|as|:|=|-)?\s*(?:of\s+)?{_LEVEL}\b"),
     pattern(r"[\[(]\s*(?P<level>high|low|normal|urgent|important|p1|p2|p3)(?:[ -]priority)?\s*[\])]"),
     pattern(
-        rf"(?:,|;|\.|-|\band\b|\bbut\b|^)\s*(?:and\s+|but\s+)?{_SAID_OF_IT}"
+        rf"(?:,|;|\.|-|\band\b|\bbut\b|^)\s*(?:and\s+|but\s+)?{_IT_IS}"
         r"(?P<level>urgent|important|high|low|critical|not (?:that |so |very )?(?:urgent|important))\b"
     ),
     pattern(r"^(?P<level>urgent|important|high|low|critical)\s*(?::|!+|-)\s*"),
@@ -49,7 +49,7 @@ _NOTE = re.compile(
 )
 
 
-def level(word: str) -> Priority:
+def priority_of(word: str) -> Priority:
     """Return the priority that a word stands for."""
     word = re.sub(r"\s+", " ", word.lower())
     if word.startswith("not "):
@@ -57,13 +57,13 @@ def level(word: str) -> Priority:
     return _LEVELS.get(word, "high")
 
 
-@remembered
+@cached
 def take_priority(text: str, *, bare: bool = False) -> tuple[Priority | None, str]:
     """Return the priority that the text names and the text without it; with `bare` a lone "high" counts too."""
     for form in (*_FORMS, _BARE) if bare else _FORMS:
         if found := form.search(text):
             rest = f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}"
-            return level(found["level"]), re.sub(r" +([,.;])", r"\1", rest).strip()
+            return priority_of(found["level"]), re.sub(r" +([,.;])", r"\1", rest).strip()
     return None, text
 
 
@@ -72,7 +72,7 @@ def take_note(text: str) -> tuple[str | None, str]:
     found = _NOTE.search(text)
     if not found or not text[: found.start()].strip():
         return None, text
-    if quoted(found["note"][:1]):
+    if is_quote(found["note"][:1]):
         # What follows a quoted note is no part of it: with the note "by the door", due Monday.
         return found["note"][0], f"{text[: found.start()].strip()} {found['note'][1:].strip(' ,;)')}".strip()
     return found["note"].strip(" .\"'"), text[: found.start()].strip()

@@ -3,9 +3,9 @@
 import re
 from datetime import date, datetime, timedelta
 
-from chat.assistant.offline.budget import remembered
-from chat.assistant.offline.calendar import MONTHS, first_day, weekend
-from chat.assistant.offline.dates import find_due, settle
+from chat.assistant.offline.budget import cached
+from chat.assistant.offline.calendar import MONTHS, saturday_of_weekend, week_start_day
+from chat.assistant.offline.dates import find_due, resolve_due
 from chat.assistant.offline.intents import Span
 from chat.assistant.offline.patterns import pattern
 
@@ -23,8 +23,8 @@ _OVERDUE = pattern(r"\b(?:overdue|past due|late|missed|behind|past (?:the )?(?:t
 _UNDATED = pattern(r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )?(?:date|deadline)s?\b|\bundated\b")
 
 
-@remembered
-def read_span(text: str, now: datetime) -> Span | None:
+@cached
+def parse_span(text: str, now: datetime) -> Span | None:
     """Return the days that a question names, or None if it names none."""
     today = now.date()
     text = pattern(r"\b(today|tomorrow|tonight|week|weekend|month|\w+day)'s\b").sub(r"\1", text)
@@ -41,7 +41,7 @@ def read_span(text: str, now: datetime) -> Span | None:
     if _UNDATED.search(text):
         return Span(undated=True, words="without a due date")
     if found := pattern(r"\b(?:after|later than|beyond|past)\s+(?P<rest>.+)$").search(text):
-        until = read_span(found["rest"], now)
+        until = parse_span(found["rest"], now)
         if (
             until is not None
             and until.last is not None
@@ -60,18 +60,18 @@ def read_span(text: str, now: datetime) -> Span | None:
     if (found := _WEEK.search(text)) and (
         edge := pattern(r"\b(?:before|by|until|till)\s+$").search(text[: found.start()])
     ):
-        named = _named(found, today)
+        named = _named_period(found, today)
         before = edge[0].strip().lower() == "before" and named.first is not None
         return Span(
             last=named.first - timedelta(days=1) if before and named.first else named.last,
             words=f"due {edge[0].strip()} {found[0]}",
         )
     if (found := _WEEK.search(text)) and not pattern(r"\bend of\b").search(text):
-        return _named(found, today)
+        return _named_period(found, today)
     if pattern(r"\bmy (?:day|today)\b").search(text) and not pattern(r"\btomorrow\b").search(text):
         return Span(today, today)
     if pattern(r"\bmy (?:week)\b").search(text):
-        return read_span("this week", now)
+        return parse_span("this week", now)
     due = find_due(text, now)
     if due is None or due.day is None:
         return None
@@ -83,7 +83,7 @@ def read_span(text: str, now: datetime) -> Span | None:
                 max(due.day, other.day),
                 words=f"due {text[due.spans[0][0] : due.spans[0][1]].strip().removeprefix('due ')} or {found['day']}",
             )
-    day, _ = settle(due, now)
+    day, _ = resolve_due(due, now)
     words = text[due.spans[0][0] : due.spans[0][1]].strip()
     if pattern(r"\bbefore\s*(?:the\s*)?$").search(text[: due.spans[0][0]]) or pattern(r"\bbefore\b").search(words):
         day -= timedelta(days=1)
@@ -102,7 +102,7 @@ def _between(found: re.Match[str], now: datetime) -> Span | None:
     return Span(begin, last.day, words=f"due between {found['first']} and {found['last']}")
 
 
-def _named(found: re.Match[str], today: date) -> Span:
+def _named_period(found: re.Match[str], today: date) -> Span:
     which = (found["which"] or "").lower()
     ahead = which == "next"
     unit = "weekend" if found["end"] else found["unit"].lower()
@@ -111,9 +111,9 @@ def _named(found: re.Match[str], today: date) -> Span:
         first = (today.replace(day=1) + timedelta(days=32)).replace(day=1) if ahead else today.replace(day=1)
         return Span(first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1), words=named)
     if unit == "weekend":
-        saturday = weekend(today, ahead)
+        saturday = saturday_of_weekend(today, ahead)
         return Span(saturday, saturday + timedelta(days=1), words=named)
-    first = first_day(today, ahead)
+    first = week_start_day(today, ahead)
     last = first + timedelta(days=6)
     # Where weeks start is not the same everywhere.
     return Span(first, last, words=f"{named} (until {last:%A} {last.day} {last:%B})")

@@ -75,7 +75,7 @@ _TALK = (
         r"|what time is it(?: now)?|which day is (?:it|today)(?: today)?|what date is it(?: today)?|today'?s date)",
     ),
 )
-_TALKS = tuple((kind, pattern(rf"^\W*{form}\W*$")) for kind, form in _TALK)
+_TALK_PATTERNS = tuple((kind, pattern(rf"^\W*{form}\W*$")) for kind, form in _TALK)
 _YES = pattern(
     r"^\W*(?:yes|yep|yeah|yup|yea|ya|sure|of course|absolutely|definitely|correct|exactly|right|please do"
     r"|do it|go ahead|ok do it|okay do it|yes please|that'?s (?:the one|right|it|correct)|affirmative"
@@ -142,12 +142,12 @@ _OVERRIDE = pattern(
     r"|administrator|developer|root|system|owner of the system)\b|\[(?:system|inst|admin)\]|</?(?:system|tool"
     r"|function)|\bexecute (?:the )?(?:code|command|sql)\b|^system\s*:|\bnew instructions?\s*:"
 )
-_COMMANDING = pattern(
+_COMMAND_PREFIX = pattern(
     r"^\W*(?:(?:system|admin|root|developer|assistant)(?: (?:message|override|command|prompt"
     r"|notice))?\s*[:\])>-]+|(?:as|i am|i'm) (?:an? |the |your )?(?:admin|administrator|developer|root"
     r"|owner)\b[\s,.:]*)\s*"
 )
-_MOST_WORDS = 8
+_MAX_WORDS = 8
 _THANKS = pattern(r"\b(?:thanks|thank you|thank u|thankyou|thx|tysm|cheers|merci|danke|gracias|much obliged)\b")
 _PRAISE = pattern(
     r"^(?:(?:you|u)(?:'re|'ve| are| r| rock| rule| did| do| have been)\b(?!.*\b(?:now|task|list|to)\b).*"
@@ -157,48 +157,48 @@ _PRAISE = pattern(
 )
 
 
-def talk(clause: str) -> Talk | None:
+def parse_small_talk(clause: str) -> Talk | None:
     """Read small talk."""
     text = clause.strip()
-    for kind, form in _TALKS:
+    for kind, form in _TALK_PATTERNS:
         if form.match(text):
             return Talk(kind)  # type: ignore[arg-type]
     return None
 
 
-def kindness(clause: str) -> Talk | None:
+def parse_thanks(clause: str) -> Talk | None:
     """Read thanks, praise and blame in whatever words, when there is nothing else in it."""
-    if len(clause.split()) > _MOST_WORDS:
+    if len(clause.split()) > _MAX_WORDS:
         return None
     if _THANKS.search(clause):
         return Talk("thanks")
     return Talk("fine") if _PRAISE.match(clause) else None
 
 
-def answer(clause: str) -> Answer | None:
+def parse_answer(clause: str) -> Answer | None:
     """Read a bare yes or no."""
     if _YES.match(clause):
         return Answer(yes=True)
     return Answer(yes=False) if _NO.match(clause) else None
 
 
-def undo(clause: str) -> Undo | None:
+def parse_undo(clause: str) -> Undo | None:
     """Read a wish to take back the last change."""
     plain = pattern(r"^(undo (?:that|it|this))\s*[,;-]\s*(?!and\b|then\b).*$").sub(r"\1", clause.strip(" .!?"))
     return Undo() if _UNDO.match(plain) else None
 
 
-def foreign(text: str) -> bool:
+def is_foreign(text: str) -> bool:
     """Return whether a text is about other people's tasks."""
     return _FOREIGN.search(text) is not None
 
 
-def without_command(text: str) -> str:
+def strip_command(text: str) -> str:
     """Return what remains of a clause when a leading "SYSTEM:" or "as your admin," is taken off; else nothing."""
-    found = _COMMANDING.match(text)
+    found = _COMMAND_PREFIX.match(text)
     return text[found.end() :].strip() if found else ""
 
 
-def overriding(text: str) -> bool:
+def is_override(text: str) -> bool:
     """Return whether a text tries to change who or what the assistant is."""
     return _OVERRIDE.search(text) is not None

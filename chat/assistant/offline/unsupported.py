@@ -3,9 +3,9 @@
 import re
 from datetime import datetime
 
-from chat.assistant.offline.intents import Add, Change, Swap, Unsupported, Vague, Wish
+from chat.assistant.offline.intents import Add, Change, Intent, Swap, Unsupported, Vague
 from chat.assistant.offline.patterns import pattern
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.references import parse_ref
 from chat.assistant.offline.words import has_quote
 
 _NUMBERED = r"(?:(?:tasks?|items?|numbers?|to-?dos?)\s*(?:number |no\.? ?)?#?\d{1,6}\b|#\d{1,6}\b|\d{1,6}(?:\s*(?:,|and|&|with)\s*#?\d{1,6})+(?=\s*(?:$|(?:to|into|as) )))"
@@ -16,7 +16,7 @@ _WHOLE = (
 _ONE = r"(?:the|my|that|this) (?:[\w'-]+ ){0,4}?(?:task|one|item|to-?do|reminder)s?\b|(?:it|them|both|everything)$"
 _TASKS = rf"(?:{_NUMBERED}|{_WHOLE}|{_ONE})"
 _WHEN = r"\b(?:due|by|at \d|today|tonight|tomorrow|next|on \w+day)\b"
-_TO_SOMEBODY = r"(?:(?:me|us|him|her|\w+) )?"
+_RECIPIENT = r"(?:(?:me|us|him|her|\w+) )?"
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, pattern(form))
     for kind, form in (
@@ -70,8 +70,8 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "share",
-            rf"(?:e-?mail|mail|text|forward|message|whatsapp|share|export|download|publish|post|upload|sync(?:hroni[sz]e)?|import|back ?up)\s{_TO_SOMEBODY}{_TASKS}"
-            rf"|send\s(?:{_TO_SOMEBODY}{_TASKS}\s+(?:to|by|via|as)\b|(?!me\b|us\b){_WHOLE})",
+            rf"(?:e-?mail|mail|text|forward|message|whatsapp|share|export|download|publish|post|upload|sync(?:hroni[sz]e)?|import|back ?up)\s{_RECIPIENT}{_TASKS}"
+            rf"|send\s(?:{_RECIPIENT}{_TASKS}\s+(?:to|by|via|as)\b|(?!me\b|us\b){_WHOLE})",
         ),
         ("assign", rf"(?:assign|re-?assign|delegate|allocate|hand over)\s{_TASKS}\s*(?:to\b|$)"),
         (
@@ -88,7 +88,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
     )
 )
-_CAN = {
+_REFUSALS = {
     "app": "I can't change the app or your account from the chat: look in *Settings*. I can, for example, *show my tasks*.",
     "chat": "I can't rename or move this chat from here: open the *⋯* menu beside its title and choose *Rename*, for example.",
     "note": "I only keep tasks: I can't take notes by themselves. You can say, for example, *add a task to buy milk* or "
@@ -121,28 +121,28 @@ _ANY_VERB = pattern(rf"[a-z]{{3,}}(?: (?:up|off|out|down|in|over|back))? (?:{_NU
 _ONLY_TASKS = pattern(rf"(?:{_NUMBERED}|\d{{1,6}})(?: and (?:urgent|important|high|low))?$|my tasks\b|the list$")
 
 
-def unsupported(clause: str, now: datetime) -> Wish | None:
+def parse_unsupported(clause: str, now: datetime) -> Intent | None:
     """Read an order about tasks that cannot be carried out, or one to swap what two tasks have."""
     if found := _SWAP.fullmatch(clause):
-        return Swap(read_ref(found["one"], now), read_ref(found["other"], now), due=found["due"] is not None)
+        return Swap(parse_ref(found["one"], now), parse_ref(found["other"], now), due=found["due"] is not None)
     if has_quote(clause):
         return None
     return next((Unsupported(kind) for kind, form in _KINDS if form.match(clause)), None)
 
 
-def unless_about_tasks(wish: Wish, clause: str) -> Wish:
+def unless_about_tasks(intent: Intent, clause: str) -> Intent:
     """Return the wish, or that it cannot be done where it would only add or guess at what is said of tasks there are."""
-    if isinstance(wish, Vague) and _ANY_VERB.match(clause) and not clause.endswith("?"):
+    if isinstance(intent, Vague) and _ANY_VERB.match(clause) and not clause.endswith("?"):
         return Unsupported("other")
-    if isinstance(wish, Add) and any(_ONLY_TASKS.match(draft.title) for draft in wish.drafts):
+    if isinstance(intent, Add) and any(_ONLY_TASKS.match(draft.title) for draft in intent.drafts):
         return Unsupported("other")
-    if isinstance(wish, Add) and wish.bare and _ANY_VERB.match(clause):
+    if isinstance(intent, Add) and intent.unannounced and _ANY_VERB.match(clause):
         return Unsupported("other")
-    if isinstance(wish, Change) and wish.otherwise and pattern(_NUMBERED).search(wish.otherwise.title):
+    if isinstance(intent, Change) and intent.otherwise and pattern(_NUMBERED).search(intent.otherwise.title):
         return Unsupported("other")
-    return wish
+    return intent
 
 
-def refusal(wish: Unsupported) -> str:
+def refusal(intent: Unsupported) -> str:
     """Say what cannot be done, and what can."""
-    return _CAN[wish.kind]
+    return _REFUSALS[intent.kind]

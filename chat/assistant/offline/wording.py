@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from chat.assistant.offline.adding import add, clean_title
+from chat.assistant.offline.adding import clean_title, parse_add
 from chat.assistant.offline.dates import find_due
 from chat.assistant.offline.intents import Change
 from chat.assistant.offline.patterns import pattern, patterns
-from chat.assistant.offline.references import POINTED, ref_or_it
+from chat.assistant.offline.references import REF, ref_or_it
 from chat.assistant.offline.verbs import CHORES
-from chat.assistant.offline.words import quoted
+from chat.assistant.offline.words import is_quote
 
 _NOTE_NOUN = r"(?:notes?|descriptions?|comments?|details?|desc)"
 _DESCRIBE = patterns(
@@ -21,7 +21,7 @@ _DESCRIBE = patterns(
     rf"|following )*{_NOTE_NOUN}\s+(?:to|on|for|in|under|of)\s+(?P<ref>.+?)\s*(?::|,|\bthat says\b|\bsaying\b"
     r"|\bsays\b|\bthat\b|-\s)\s*(?P<text>.+)$",
     r"^(?:add|put|attach|leave|write|include|append)\s+(?:a |an |the |this |another "
-    rf"|following )*{_NOTE_NOUN}\s*:?\s*(?P<text>[^\s:].*?)\s+(?:to|on|for|in|under)\s+(?P<ref>{POINTED}"
+    rf"|following )*{_NOTE_NOUN}\s*:?\s*(?P<text>[^\s:].*?)\s+(?:to|on|for|in|under)\s+(?P<ref>{REF}"
     r"|(?:the )?.+? task|(?:the )?task .+|[^:]+?)$",
     rf"^(?:add|put|attach|leave|write|include)\s+(?:a |an |the |this |another )*{_NOTE_NOUN}\s*(?::|that"
     r"|saying|that says|-)\s*(?P<text>.+)$",
@@ -29,7 +29,7 @@ _DESCRIBE = patterns(
     r"|that says|that|-)?\s*(?P<text>.+)$",
     rf"^(?:add|append|write|put)\s+(?:to|in|into|on|under)\s+(?:the |its )?{_NOTE_NOUN}(?:\s+(?:of|on|for"
     r"|in)\s+(?P<ref>.+?))?\s*(?::|,|\bthat\b|-\s)\s*(?P<text>.+)$",
-    rf"^(?P<ref>{POINTED})\s+{_NOTE_NOUN}\s*[:=-]\s*(?P<text>.+)$",
+    rf"^(?P<ref>{REF})\s+{_NOTE_NOUN}\s*[:=-]\s*(?P<text>.+)$",
     r"^(?:note|comment)\s+(?:for|on|to)\s+(?!self\b|myself\b)(?P<ref>.+?)\s*[:,-]\s*(?P<text>.+)$",
     r"^note\s+(?:on|for|in)\s+(?P<ref>.+?)\s+that\s+(?P<text>.+)$",
     r"^describe\s+(?P<ref>.+?)\s+as\s*:?\s*(?P<text>.+)$",
@@ -40,7 +40,7 @@ _DESCRIBE = patterns(
     r"|in|to)\s+(?P<ref>.+))?$",
     rf"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?:the |my )?(?P<ref>(?!the\b|its\b|a\b).+?)(?:'s)?\s+{_NOTE_NOUN}$",
     rf"^(?:add|append)\s+to\s+(?:the |my )?(?P<ref>.+?)(?:'s)?\s+{_NOTE_NOUN}\s*:\s*(?P<text>.+)$",
-    rf"^(?:add|append|attach)\s+to\s+(?P<ref>{POINTED}|(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
+    rf"^(?:add|append|attach)\s+to\s+(?P<ref>{REF}|(?:the|my) .+? (?:task|one|item))\s*(?::|that)\s*(?P<text>.+)$",
     "^(?:add|append|attach|put)\\s+(?P<text>[\ue100-\ue7ff])\\s+(?:to|on|in)\\s+(?:the |my )?(?P<ref>(?!to-?do\\b|list\\b|new\\b).+?) (?:task|item)$",
     r"^(?:add|append|attach)\s+(?P<text>.+?)\s+to\s+(?P<ref>(?:task|number|#)\s*#?\d+)$",
 )
@@ -50,34 +50,34 @@ _NOTE_MISSING = pattern(
 )
 _NEW_TASK = pattern(r"(?:add|create|put|write)\s+(?:an?|another|one more|the)\s+(?:new\s+)?(?:task|to-?do)\s+to\b")
 # These words add to the note that there is; others write it anew.
-_ADDING = pattern(r"(?:add|append|attach|include|put|leave|write|note|comment|give)\b")
+_APPENDING = pattern(r"(?:add|append|attach|include|put|leave|write|note|comment|give)\b")
 _ONLY_NOTE = pattern(rf"(?:an? |the |another |some )*{_NOTE_NOUN}")
-NOTE_GONE = pattern(
+CLEAR_NOTE = pattern(
     rf"^(?:remove|clear|delete|erase|drop)\s+(?:the |its |any )?{_NOTE_NOUN}(?:\s+(?:from|of|for"
     r"|on)\s+(?P<ref>.+))?$"
 )
 _RENAME = patterns(
     r"^(?:rename|re-name|retitle|reword)\s+(?P<ref>.+?)\s+(?:to(?: be| say)?|as|into|so it says|=>"
     r"|->)\s*:?\s+?(?P<text>.+)$",
-    rf"^(?:rename|retitle)\s+(?P<ref>{POINTED})\s*[:,]?\s+(?P<text>.+)$",
+    rf"^(?:rename|retitle)\s+(?P<ref>{REF})\s*[:,]?\s+(?P<text>.+)$",
     r"^(?:change|edit|update|set|make|correct|fix)\s+(?:the )?(?:title|name|text|wording|label|spelling)\s+(?:of|for"
     r"|on)\s+(?P<ref>.+?)\s+(?:to|as|into)\s*:?\s*(?P<text>.+)$",
     r"^(?:change|edit|update|set|correct)\s+(?P<ref>.+?)(?:'s)?\s+(?:title|name|text|wording)\s+(?:to|as"
     r"|into)\s*:?\s*(?P<text>.+)$",
     r"^(?:change|edit|update|set)\s+(?:the |its )?(?:title|name|text|wording)\s+to\s*:?\s*(?P<text>.+)$",
-    rf"^(?:call|name|title)\s+(?P<ref>{POINTED})\s+(?P<text>.+?)(?:\s+instead)?$",
+    rf"^(?:call|name|title)\s+(?P<ref>{REF})\s+(?P<text>.+?)(?:\s+instead)?$",
     r"^(?P<ref>.+?)\s+(?:should|must|ought to)\s+(?:really |actually |instead )*(?:be (?:called|named|titled"
     r"|renamed(?: to)?)|say|read)\s*:?\s*(?P<text>.+?)(?:\s+instead)?$",
     r"^(?:the )?(?:title|name)(?:\s+of\s+(?P<ref>.+?))?\s+should be\s*:?\s*(?P<text>.+)$",
     r"^(?:make|have|let)\s+(?P<ref>.+?)\s+(?:say|read)\s*:?\s*(?P<text>.+)$",
     r"^(?:change|edit|update|replace|correct|switch|turn|swap|modify)\s+(?P<ref>.+?)\s+(?:to|into|with|for"
     r"|by)(?: say| read)?\s*:?\s*(?P<text>.+)$",
-    rf"^(?P<ref>{POINTED})\s+(?:should|must)\s+(?:really |actually "
+    rf"^(?P<ref>{REF})\s+(?:should|must)\s+(?:really |actually "
     r"|instead )*be\s*:?\s*(?P<text>.+?)(?:\s+instead)?$",
     r"^instead of (?P<ref>.+?),? (?:it should|make it|call it|it must|please write|write|put) (?:say |be "
     r"|read )?(?P<text>.+)$",
     r"^(?:edit|update|change|rename|correct|reword|retitle)\s+(?P<ref>[^:]+?)\s*:\s+(?P<text>.+)$",
-    rf"^(?:make)\s+(?P<ref>{POINTED})\s+(?:into\s+)?(?P<text>.+)$",
+    rf"^(?:make)\s+(?P<ref>{REF})\s+(?:into\s+)?(?P<text>.+)$",
 )
 _RENAME_MISSING = pattern(r"^(?:rename|retitle|change the (?:title|name|wording) of)\s+(?P<ref>.+)$")
 _MISSPELT = pattern(
@@ -90,10 +90,10 @@ _MISSPELT = pattern(
 _SWAP = pattern(
     r"^(?:change|replace|correct|swap)\s+(?P<old>.+?)\s+(?:to|with|by|for"
     r"|into)\s+(?P<text>.+?)\s+in\s+(?:the (?:title|name) of\s+)?(?P<ref>"
-    + POINTED
+    + REF
     + r"|the (?:title|name)(?: of .+)?|.+ task)$"
 )
-_OTHERWISE = pattern(
+_NOT_BUT = pattern(
     r"^(?:(?P<it>it's|it is|it should be|it should say|that's|that should be|the (?:title|name) (?:is|should be))"
     r"|(?P<ref>.+?)\s+(?:is|was|are|should be))\s+(?:actually |really |supposed to be |meant to be )*"
     r"(?:(?:with|for|to|at|from|in|about|of|by|called)\s+)?(?P<text>[\w']+(?:-\w+)*(?: [\w']+(?:-\w+)*)?),? (?:and )?not (?P<old>[\w']+(?:-\w+)*(?: [\w']+(?:-\w+)*)?)"
@@ -108,7 +108,7 @@ _CHORE = pattern(r"(?:swap|replace|switch|turn)\b")
 _HOUR = pattern(r"(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?")
 
 
-def described(clause: str, now: datetime) -> Change | None:
+def parse_note_change(clause: str, now: datetime) -> Change | None:
     """Read a wish to add a note to a task, or to say something else in it."""
     if _NEW_TASK.match(clause):
         return None
@@ -116,40 +116,40 @@ def described(clause: str, now: datetime) -> Change | None:
         if (found := form.match(clause)) and not _ONLY_NOTE.fullmatch(found["text"]):
             text = found["text"].strip(" \"'")
             ref = ref_or_it(found.groupdict().get("ref"), now)
-            return Change(ref, description=text, appended=_ADDING.match(clause) is not None)
+            return Change(ref, description=text, appended=_APPENDING.match(clause) is not None)
     found = _NOTE_MISSING.match(clause)
     if found is None:
         return None
-    return Change(ref_or_it(found["ref"], now), lacks="description", appended=_ADDING.match(clause) is not None)
+    return Change(ref_or_it(found["ref"], now), lacks="description", appended=_APPENDING.match(clause) is not None)
 
 
-def renamed(clause: str, now: datetime) -> Change | None:
+def parse_rename(clause: str, now: datetime) -> Change | None:
     """Read a wish to call a task something else."""
     if found := _SWAP.match(clause):
-        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
-    if (found := _OTHERWISE.match(clause)) and not (
+        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old_words=found["old"].strip())
+    if (found := _NOT_BUT.match(clause)) and not (
         find_due(f"on {found['text']}", now) or find_due(f"on {found['old']}", now)
     ):
-        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old=found["old"].strip())
+        return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old_words=found["old"].strip())
     for form in _RENAME:
         if found := form.match(clause):
             if hour := _HOUR.fullmatch(found["text"]):
                 due = find_due(f"tomorrow at {hour['hour']}", now)
                 return Change(ref_or_it(found.groupdict().get("ref"), now), at=due.at if due else None)
             if _CALLED.match(clause) and not (
-                quoted(found["text"].split(" ")[0]) or found["text"].split(" ")[0].lower() in CHORES
+                is_quote(found["text"].split(" ")[0]) or found["text"].split(" ")[0].lower() in CHORES
             ):
                 # "Call 3 plumbers" and "call 0800 123" ring somebody up.
                 continue
             if _NO_TITLE.fullmatch(found["text"].strip(" .!?")):
                 continue
             given = pattern(r"(?:\s+(?:instead|please|rather|then|now|from now on|for me))+$").sub("", found["text"])
-            text = clean_title(given) if not quoted(given) else given.strip()
+            text = clean_title(given) if not is_quote(given) else given.strip()
             ref = ref_or_it(found.groupdict().get("ref"), now)
             # "Swap the tyres for new ones" renames no task where there is none of tyres.
-            chore = add(clause, now, free=True) if ref.phrase and _CHORE.match(clause) else None
+            chore = parse_add(clause, now, free=True) if ref.phrase and _CHORE.match(clause) else None
             otherwise = chore.drafts[0] if chore and chore.drafts else None
-            return Change(ref, title=text, loose=clause.lower().startswith("make "), otherwise=otherwise)
+            return Change(ref, title=text, without_verb=clause.lower().startswith("make "), otherwise=otherwise)
     if (found := _MISSPELT.match(clause)) and (words := found["ref"] or found["ref2"]):
         return Change(ref_or_it(words, now), lacks="title")
     if found and not pattern(r"\bwrong$").search(clause):
