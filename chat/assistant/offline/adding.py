@@ -1,4 +1,4 @@
-"""Understand wishes to add tasks."""
+"""Parse requests to add tasks."""
 
 import re
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
 _COMMA = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*")
 _ALSO = pattern(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+")
 _AND = pattern(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?")
-# Said of tasks just named: "two separate tasks please", "one task each".
+# Refers to the tasks just named: "two separate tasks please", "one task each".
 SEPARATE = pattern(
     r"\b(?:(?:as )?(?:(?:two|three|four|five|several|\d) )?(?:separate|different|individual|distinct) (?:tasks?|ones|items"
     r"|todos?|entries|reminders)|one (?:task|todo|item|entry|each)(?: for)? each|a task each|each (?:as )?(?:an? |its )"
@@ -50,8 +50,7 @@ _COMMA_ONLY = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?")
 _TO_LIST = pattern(
     rf"\s+(?:(?:on|onto|to|in|into)\s+{OWN_LIST}(?:list|tasks?|todos?"
     r"|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?"
-    r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
-    r"|please|too|as well)\b))"
+    r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))"
 )
 # "Put milk down" puts it on the list, "tear the shed down" does not.
 _PUT = pattern(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b")
@@ -62,7 +61,7 @@ _LEADING = pattern(
     r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++"
 )
 _TRAILING = pattern(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$")
-# What led to a date or a priority that has been taken out.
+# What remains of the words before a date or a priority that was removed.
 _DANGLING_END = pattern(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$")
 _PLACEHOLDER_TITLES = frozenset(
     [
@@ -108,7 +107,7 @@ _PLACEHOLDER_TITLES = frozenset(
 
 
 def parse_add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
-    """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
+    """Parse a request to add; with `free`, an imperative such as "buy milk" is one too."""
     if pattern(r"no (?:more |longer )?need\b").match(clause):
         return None
     if clause.endswith("?") and pattern(r"(?:should|must|do|have|need|shall|better|want)\b").match(clause):
@@ -143,7 +142,7 @@ def parse_add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
 
 
 def _normalize_put_in(clause: str, now: datetime) -> str:
-    """Return "put the rehearsal in for Monday" as the order to add it."""
+    """Rewrite "put the rehearsal in for Monday" as "add the rehearsal for Monday"."""
     found = _PUT_IN.match(clause)
     if found is None or not (is_quote(found["what"]) or find_due(found["when"] or "", now)):
         return clause
@@ -151,12 +150,12 @@ def _normalize_put_in(clause: str, now: datetime) -> str:
 
 
 def has_prefix(clause: str) -> bool:
-    """Return whether the words say themselves that they are a task: "I have to call Bob"."""
+    """Return whether the clause announces a task: "I have to call Bob"."""
     return strip_prefix(clause)[0] is not None
 
 
 def _parse_list(clause: str, now: datetime) -> Add | None:
-    """Read tasks written one below the other, numbered, or after a colon."""
+    """Parse tasks that are on separate lines, numbered, or after a colon."""
     if _BULLET.search(clause):
         header, *items = _BULLET.split(clause)
     elif len(lines := [line.strip() for line in clause.split("\n") if line.strip()]) > 2:
@@ -171,9 +170,9 @@ def _parse_list(clause: str, now: datetime) -> Add | None:
 
 
 def parse_items(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> list[Draft]:
-    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all.
+    """Parse one task from each text and its "done" flag; the header may give a day, a priority or a verb to all.
 
-    The title is empty where a text names nothing.
+    The title is empty if a text names nothing.
     """
     due, (priority, _) = find_due(header, now), take_priority(header)
     verb = header.strip(" :-").lower()
@@ -213,13 +212,13 @@ def _parse_drafts(rest: str, header: str, now: datetime) -> Add:
         and " and " in rest
         and "," not in rest
     ):
-        # "pay the rent and call Bob by Friday": the one date at the end stands for both.
+        # "pay the rent and call Bob by Friday": the date at the end applies to both.
         drafts = [replace(draft, day=drafts[-1].day, at=draft.at or drafts[-1].at) for draft in drafts]
     return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _PLACEHOLDER_TITLES))
 
 
 def _gerund_to_verb(text: str) -> str:
-    """Return "cleaning out the garage" as the order it is."""
+    """Rewrite "cleaning out the garage" as "clean out the garage"."""
     gerund, _, rest = text.partition(" ")
     stem = gerund.lower().removesuffix("ing")
     verb = next((verb for verb in (stem, f"{stem}e", stem[:-1]) if verb in CHORES), gerund)
@@ -257,13 +256,13 @@ def _split_items(text: str, header: str) -> list[str]:
 
 
 def _has_thing_and_due(piece: str) -> bool:
-    """Return whether a piece says both what and when: "the cake for Sunday"."""
+    """Return whether a piece has both a thing and a due date: "the cake for Sunday"."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
     return due is not None and due.day is not None and not _is_only_detail(piece)
 
 
 def split_draft(intent: Add) -> Add:
-    """Make several tasks of one that names several things: "buy candles and balloons" said to be two."""
+    """Split a task that names several things: "buy candles and balloons" followed by "two tasks"."""
     if len(intent.drafts) != 1:
         return intent
     draft, verb = intent.drafts[0], _first_word(intent.drafts[0].title)
@@ -289,21 +288,21 @@ def _is_own_action(piece: str) -> bool:
 
 
 def _is_detail(piece: str) -> bool:
-    """Return whether a piece says when or how important rather than what."""
+    """Return whether a piece is only a due date or a priority."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
     priority, rest = take_priority(f", {piece}", bare=True)
     return due is not None or (priority is not None and not rest.strip(" ,"))
 
 
 def _is_only_detail(text: str) -> bool:
-    """Return whether a text says when or how important, and nothing else."""
+    """Return whether a text consists of due dates and priorities only."""
     due = find_due(text, datetime(2000, 1, 1, 12))
     _, rest = take_priority(f", {strip_due(text, due) if due else text}", bare=True)
     return not pattern(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W").sub("", rest) and not has_quote(text)
 
 
 def _parse_draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
-    """Read one task: its note, its priority, when it is due, and what is left as its title."""
+    """Parse one task: its note, its priority, its due date, and the rest as its title."""
     note, rest = take_note(
         pattern(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])").sub(r"\1: ", text.strip())
     )
@@ -313,7 +312,7 @@ def _parse_draft(text: str, now: datetime, *, due: Due | None = None, priority: 
     if own_due is not None:
         first = is_choice(rest, own_due)
         bare = strip_due(rest, replace(own_due, spans=standalone_spans(rest, own_due)))
-        # A title is needed: "add: Friday" has nothing else.
+        # A title is required: "add: Friday" has nothing else.
         rest, due = (bare, own_due) if bare.strip(" .,:;!?-") else (rest, own_due)
     if note and not has_quote(note):
         note, own_priority, note_due = _split_note(note, own_priority, now)
@@ -329,7 +328,7 @@ def _parse_draft(text: str, now: datetime, *, due: Due | None = None, priority: 
 
 
 def _split_note(note: str, priority: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:
-    """Return a note without the priority and the date that follow it: "notes: hinge is loose, due Saturday, low priority"."""
+    """Split the priority and the date off the end of a note: "notes: hinge is loose, due Saturday, low priority"."""
     rest_of_note, due = note, None
     while found := _AFTER_NOTE.search(rest_of_note):
         checkpoint()
@@ -351,8 +350,8 @@ _SOME_TIME = pattern(
 
 
 def clean_title(text: str) -> str:
-    """Return a title without what announces it and what trails behind it."""
-    # "Fertiliser: buy fertiliser" says the thing twice.
+    """Strip the words before and after a title that are not part of it."""
+    # "Fertiliser: buy fertiliser" repeats the thing.
     text = pattern(r"^(\w+):\s+(?=.*\b\1\b)").sub("", text)
     text = re.sub(r"\(\s+(?=\w)", "(", text)
     text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))

@@ -1,10 +1,10 @@
-"""Tell what a person adds for the telling from what they wish: "delete the skis, winter's over"."""
+"""Separate comments from requests: "delete the skis, winter's over"."""
 
 import re
 
 from chat.assistant.offline.patterns import pattern
 
-# After these words comes no aside, but an exception, a condition or a correction: it changes what is wished.
+# After these words follows an exception, a condition or a correction, which changes the request.
 _BINDING = pattern(
     r"^(?:and|or|but|not|no,|don't|do not|except|only|unless|if|when|until|till|once|after|before|instead|rather|without"
     r"|then|also|plus|please|actually|wait|sorry|oops|by|on|at|for|with|to|due|make|in)\b"
@@ -33,13 +33,15 @@ _SEPARATOR = re.compile(r"\s*(?:,|;|\s-+|\()\s*")
 
 
 def is_aside(words: str) -> bool:
-    """Return whether words only comment: they have a subject and a verb, and bind nothing."""
+    """Return whether words are only a comment: they have a subject and a verb, and none of the words that change a
+    request.
+    """
     words = words.strip(" ,.;:!?()-")
     return bool(words) and _BINDING.search(words) is None and _COMMENT.match(words) is not None
 
 
 def strip_aside(clause: str) -> str:
-    """Return a clause without the comment that ends it."""
+    """Strip the comment at the end of a clause."""
     for seam in _SEPARATOR.finditer(clause):
         if seam.start() and is_aside(clause[seam.end() :]):
             return clause[: seam.start()]

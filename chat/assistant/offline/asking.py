@@ -1,5 +1,6 @@
-"""Understand questions: the list or a part of it, one task, what was said before."""
+"""Parse questions about the list."""
 
+import re
 from datetime import datetime
 
 from chat.assistant.offline.clock import NUMBERS
@@ -55,13 +56,12 @@ _ABOUT = pattern(
     r"|called|named|with)\s+(?P<about>.+?)(?:\s+(?:on|in) (?:(?:my|the) (?:list|tasks)|there|it|here))?\??$"
 )
 _PENDING = pattern(
-    r"\b(?:pending|open|left|remaining|remains?|outstanding|active|unfinished|undone|incomplete|uncompleted"
-    r"|still|unchecked|not (?:yet )?(?:done|completed?|finished)|haven't|have not|hasn't|isn't done|to be done"
-    r"|(?:need|have|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more"
-    r"|much)\s+(?:\w+\s+)?to (?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)"
-    r"|needs? (?:to be )?(?:done|doing)|am i|waiting|plate|what(?:'s| is) (?:still )?on (?:my|the)"
-    r"|what do i have|to go|what have i got|do i have|due|next|upcoming|agenda|anything|i need to do"
-    r"|to do (?:today|tomorrow|this|next))\b"
+    r"\b(?:pending|open|left|remaining|remains?|outstanding|active|unfinished|undone|incomplete|uncompleted|still"
+    r"|unchecked|not (?:yet )?(?:done|completed?|finished)|haven't|have not|hasn't|isn't done|to be done|(?:need|have"
+    r"|supposed|got|must|should|want|going|what|things|stuff|anything|something|else|left|more|much)\s+(?:\w+\s+)?to "
+    r"(?:do|get done|finish|complete)|should i|must i|do i (?:still )?(?:need|have)|needs? (?:to be )?(?:done|doing)"
+    r"|am i|waiting|plate|what(?:'s| is) (?:still )?on (?:my|the)|what do i have|to go|what have i got|do i have|due"
+    r"|next|upcoming|agenda|anything|i need to do|to do (?:today|tomorrow|this|next))\b"
 )
 _COMPLETED = pattern(
     r"\b(?:completed|finished|done|closed|ticked|checked off|crossed (?:off|out)|knocked (?:off|out)|got through|get through|accomplished|achieved|complete"
@@ -72,32 +72,23 @@ _ALL = pattern(
     r"|done (?:and|or) (?:un|not )|completed? (?:and|or) (?:pending|open|incomplete)|(?:pending|open) (?:and"
     r"|or) (?:completed|done)|show all|list all)\b"
 )
-_SORT = (
-    (
-        "priority",
-        pattern(
-            r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance"
-            r"|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?"
-            r"|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important"
-            r"|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort"
-        ),
+_SORT: dict[Sort, re.Pattern[str]] = {
+    "priority": pattern(
+        r"\b(?:by|in order of|on|according to|in|with) (?:their |the )?(?:priority|priorities|importance"
+        r"|urgency)\b|\b(?:most |more )?(?:important|urgent|pressing|high(?:est)?[ -]priority)(?: (?:ones?|tasks?"
+        r"|stuff|things))? (?:first|at the top|on top|up top)\b|\bpriority (?:order|first)\b|\bmost (?:important"
+        r"|urgent|pressing)\b|\bhighest priority\b|\bpriorit(?:y|ies)[ -]sort"
     ),
-    (
-        "due",
-        pattern(
-            r"\b(?:by|in order of|on|according to) (?:their |the |its )?(?:due|deadline|date|when|time|due-date)\b"
-            r"|\b(?:earliest|soonest|nearest)(?: \w+)* first\b|\bdue date order\b|\bdate order\b|\bchronological"
-        ),
+    "due": pattern(
+        r"\b(?:by|in order of|on|according to) (?:their |the |its )?(?:due|deadline|date|when|time|due-date)\b"
+        r"|\b(?:earliest|soonest|nearest)(?: \w+)* first\b|\bdue date order\b|\bdate order\b|\bchronological"
     ),
-    (
-        "number",
-        pattern(
-            r"\b(?:by|in order of|in) (?:their |the |task )?(?:number|numbers|id|numerical order|number order"
-            r"|order (?:of creation|added)|creation)\b|\bin the order (?:i|they)\b|\bnormal(?:ly)? order\b"
-            r"|\b(?:default|original) (?:order|sort)"
-        ),
+    "number": pattern(
+        r"\b(?:by|in order of|in) (?:their |the |task )?(?:number|numbers|id|numerical order|number order"
+        r"|order (?:of creation|added)|creation)\b|\bin the order (?:i|they)\b|\bnormal(?:ly)? order\b"
+        r"|\b(?:default|original) (?:order|sort)"
     ),
-)
+}
 _COUNT = pattern(
     r"^(?:and )?(?:how many|how much\b(?=.*\b(?:left|to do|remain\w*)\b)|count|what(?:'s| is) the (?:number"
     r"|count) of|number of)\b"
@@ -129,8 +120,7 @@ _MORE = pattern(
     r"|remaining ones)(?: of (?:them|the list|it))?(?: please)?$"
 )
 _OTHER_DAY = pattern(
-    r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+"
-    r"|on\s+)?(?P<rest>.+?)\??$"
+    r"^(?:and|what about|how about|and what about|what's on|what is on|whats on)\s+(?:for\s+|on\s+)?(?P<rest>.+?)\??$"
 )
 _QUERY = pattern(
     r"^(?:what|which|when|how|is|are|do (?:i|you|we|they|any)|does|did|have (?:i|you|we)|has|am|was|any|anything"
@@ -162,7 +152,7 @@ _STATUS_ABOUT = pattern(
 
 
 def parse_show(clause: str, now: datetime) -> Show | None:
-    """Read a wish to see the list or a part of it."""
+    """Parse a request to show the list or a part of it."""
     text = clause.strip(" .!")
     if _MORE.match(text):
         return Show(more=True)
@@ -208,7 +198,7 @@ def parse_show(clause: str, now: datetime) -> Show | None:
 
 
 def _subject(text: str) -> str:
-    """Return the word that says what kind of tasks is meant: "the cleaning ones"."""
+    """Return the word for the kind of tasks: "the cleaning ones"."""
     found = _OF_A_KIND.search(text)
     return found["about"] if found and _status(found["about"], None) is None else ""
 
@@ -219,8 +209,8 @@ def _priority(text: str) -> Priority | None:
 
 
 def _strip_sort(text: str) -> str:
-    """Return the text without its words about order: "by priority" asks for no priority, "by due date" for no date."""
-    for _, form in _SORT:
+    """Strip the words about the order: "by priority" asks for no priority, "by due date" for no date."""
+    for form in _SORT.values():
         text = form.sub(" ", text)
     return text
 
@@ -271,15 +261,12 @@ def _parse_number(word: str) -> int:
 
 
 def parse_sort(text: str) -> Sort | None:
-    """Return the order that the text asks for."""
-    for sort, form in _SORT:
-        if form.search(text):
-            return sort  # type: ignore[return-value]
-    return None
+    """Return the requested order."""
+    return next((sort for sort, form in _SORT.items() if form.search(text)), None)
 
 
 def parse_other_day(clause: str, now: datetime) -> Fragment | None:
-    """Read "and tomorrow?", which asks the last question again about another day."""
+    """Parse "and tomorrow?", which repeats the last question for another day."""
     found = _OTHER_DAY.match(clause.strip(" .!"))
     span = parse_span(found["rest"], now) if found else None
     due = find_due(found["rest"], now) if found else None
@@ -306,7 +293,7 @@ _ABOUT_DAYS = pattern(
 
 
 def parse_days_question(clause: str, now: datetime) -> Show | None:
-    """Read a question in whatever words about some days: "what does Saturday look like?"."""
+    """Parse a free-form question about days: "what does Saturday look like?"."""
     text = clause.strip(" ?!.")
     span = parse_span(text, now)
     if span is None or _ABOUT_DAYS.match(text) is None or off_topic(text):
@@ -315,5 +302,5 @@ def parse_days_question(clause: str, now: datetime) -> Show | None:
 
 
 def is_question(clause: str) -> bool:
-    """Return whether a clause asks rather than orders."""
+    """Return whether a clause is a question."""
     return _QUERY.search(clause.strip()) is not None

@@ -1,4 +1,4 @@
-"""Understand wishes to change a task: its title, its note, its priority, when it is due."""
+"""Parse requests to change a task: its title, note, priority or due date."""
 
 import re
 from dataclasses import replace
@@ -73,17 +73,15 @@ _SHIFT = pattern(
     r"|back|forward|sooner|out))?\b(?! (?:from|after))"
 )
 _IS_DUE = pattern(
-    r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be"
-    r"|must be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off"
-    r"|brought forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be"
-    r"|has to be|will be|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only "
-    r"|in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has"
-    r"|with)?\s*due)\b"
+    r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be|must "
+    r"be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off|brought "
+    r"forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be"
+    r"|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by"
+    r"|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b"
 )
 _IS_PRIORITY = pattern(
     r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|should be|has|must be|needs to be|gets)|'s)\s+(?:actually |really |now "
-    r"|very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top"
-    r"|critical)\b"
+    r"|very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top|critical)\b"
 )
 _LEAD = pattern(
     rf"\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+|\s*(?:to|for|on|of)\s+"
@@ -92,8 +90,7 @@ _CONNECTOR = pattern(
     r"\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the"
     r"|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has"
     r"|ought|will|can|could|really|actually|only|gets?|done|finished|ready|super|very|quite|extremely|so|more"
-    r"|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b"
-    r"|[\s,.;:'!?-]"
+    r"|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b|[\s,.;:'!?-]"
 )
 _ONLY_TASK_WORDS = pattern(r"^(?:the |its |my )?(?:priority|due date|deadline|date|due|time)?$")
 _SAME_HOUR = pattern(
@@ -117,7 +114,7 @@ _DO_IT = pattern(
 
 
 def parse_change(clause: str, now: datetime) -> Change | None:
-    """Read a wish to change a task."""
+    """Parse a request to change a task."""
     if found := _CAN_WAIT.match(clause):
         return parse_change(f"move {found['ref']} {found['when']}", now)
     clause = pattern(r"(?<!rather)\s+than (?:i|we|it|before|expected|planned|usual)\b.*$").sub("", clause)
@@ -160,7 +157,7 @@ def parse_change(clause: str, now: datetime) -> Change | None:
 
 
 def _parse_instead(clause: str, now: datetime) -> Change | None:
-    """Read "call the bank at 11 instead" as a new time for a task there is."""
+    """Parse "call the bank at 11 instead" as a new time for an existing task."""
     found = pattern(r"^(?P<said>.+?)\s+(?:instead|rather)$").match(clause)
     due = find_due(found["said"], now, prefer="last") if found else None
     if found is None or due is None or _MOVING.match(clause):
@@ -181,7 +178,7 @@ def _parse_clear(clause: str, now: datetime) -> Change | None:
 
 
 def _parse_due(clause: str, now: datetime) -> Change | None:
-    """Read what sets a date or a priority: "move X to Friday", "X is due tomorrow", "make it urgent"."""
+    """Parse what sets a date or a priority: "move X to Friday", "X is due tomorrow", "make it urgent"."""
     moving = _MOVING.match(clause)
     if not (moving or _IS_DUE.match(clause) or _IS_PRIORITY.match(clause)):
         return None
@@ -189,12 +186,12 @@ def _parse_due(clause: str, now: datetime) -> Change | None:
     shifted = _parse_shift(clause, rest, now)
     if shifted is not None:
         return shifted
-    # "From three to four", "from low to high": what it was before does not matter.
+    # "From three to four", "from low to high": the old value does not matter.
     rest = pattern(r"\s+from\s+(?:(?!\bto\b).)+?\s+(?=to\b)").sub(" ", rest) if moving else rest
     due, rest = _split_new_due(rest, now)
     priority, rest = take_priority(rest, bare=True)
     if due is None and priority is None and (hour := _BARE_HOUR.search(rest)) and moving:
-        # "Push it to 5" means the hour; there is nothing else that a bare number could be.
+        # "Push it to 5" means the hour: a bare number can be nothing else here.
         due, rest = find_due(f"tomorrow at {hour['hour']}", now), rest[: hour.start()]
         due = Due(None, due.at, ()) if due else None
     if due is None and priority is None:
@@ -207,7 +204,7 @@ def _parse_due(clause: str, now: datetime) -> Change | None:
 
 
 def _split_new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
-    """Return the date that something is moved to, and what is left: the Monday in "the Friday call to Monday"."""
+    """Return the new date and the rest: the Monday in "the Friday call to Monday"."""
     rest = strip_denied_day(rest, now)
     if found := pattern(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$").match(rest):
         due = find_due(found["when"], now)
@@ -220,7 +217,7 @@ def _split_new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
 
 
 def _strip_to_ref(rest: str) -> str:
-    """Strip what holds a wish together until only the words that point at a task are left."""
+    """Strip the words around the reference to a task."""
     if _IT_ALONE.fullmatch(rest.strip(" ,.;:!?-")):
         return rest.strip(" ,.;:!?-")
     previous = None
@@ -237,7 +234,7 @@ def _strip_to_ref(rest: str) -> str:
 
 
 def _strip_connectors(text: str) -> str:
-    """Return the text without the words that lead to what it points at, and without those that end it."""
+    """Strip the connecting words at the start and at the end."""
     lead = _LEAD.match(text)
     begin = end = lead.end() if lead else 0
     tail = begin
@@ -247,7 +244,7 @@ def _strip_connectors(text: str) -> str:
     return text[begin:tail] if end == len(text) else text[begin:]
 
 
-# Marks around what is pointed at; the minus of a number is none.
+# Punctuation around a reference; the minus of a number is kept.
 _OUTER_PUNCTUATION = re.compile(r"^(?:[ ,.;:!?]|-(?!\d))+|[ ,.;:!?-]+$")
 _IT_ALONE = pattern(r"(?:it|that|this|them|those|both)(?: one| task)?")
 _PUTTING_OFF = pattern(r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b")
@@ -290,7 +287,7 @@ _CHANGE_IT = pattern(rf"^(?:change|update|edit|modify|adjust)\s+(?P<ref>{REF}|.*
 
 
 def _parse_missing_value(clause: str, rest: str, now: datetime) -> Change | None:
-    """Read "reschedule the dentist" and "change the priority of task 2", which do not say to what."""
+    """Parse "reschedule the dentist" and "change the priority of task 2", which lack the new value."""
     if found := _FIELD_LACKS_VALUE.match(clause):
         if re.search(r"\bto\b", found["ref"]):
             return None
@@ -312,7 +309,7 @@ _SHIFTING = frozenset({"move", "change", "push", "shift", "switch", "bump"})
 
 
 def _fallback_draft(clause: str, rest: str, intent: Change, now: datetime, moving: bool) -> Draft | None:
-    """Return the task that "make dinner on Friday" or "the report is due Monday" would be, were there none."""
+    """Return the task to add if "make dinner on Friday" or "the report is due Monday" matches none."""
     if not intent.ref.phrase:
         return None
     verb = clause.split(" ", 1)[0].lower()
@@ -324,7 +321,7 @@ def _fallback_draft(clause: str, rest: str, intent: Change, now: datetime, movin
         and verb in _SHIFTING
         and _TO_DAY.search(clause[: due.spans[0][0]] + clause[slice(*due.spans[0])].split(" ")[0])
     ):
-        # What is moved to a day is there already, or it is not: it is no chore.
+        # Something moved to a day already exists or does not: it is not a new task.
         return None
     day, at = resolve_due(due, now) if due else (None, None)
     title = clean_title(take_priority(strip_due(clause, due))[1]) if moving and due else intent.ref.phrase
@@ -334,7 +331,7 @@ def _fallback_draft(clause: str, rest: str, intent: Change, now: datetime, movin
 
 
 def _parse_correction(clause: str, now: datetime) -> Change | None:
-    """Read "I meant oat milk" as what the task that was just spoken of should be called."""
+    """Parse "I meant oat milk" as the new title of the last task."""
     found = _INSTEAD.match(clause)
     if not found or parse_fragment(found["text"], now) or parse_ref(found["text"], now).phrase == "":
         return None

@@ -1,4 +1,4 @@
-"""Recognise a pasted list: an item a line, with bullets, numbers or check boxes."""
+"""Recognise a pasted list: one item per line, with bullets, numbers or check boxes."""
 
 import re
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ _ITEM = re.compile(
     rf"^\s*(?:(?P<bullet>[-*+•◦‣▪·–—]|\(?\d{{1,3}}[.)])\s+(?:(?:{_BOX})\s*)?|(?:{_BOX.replace('P<', 'P<lone')})\s*)(?P<text>[^\s].*?)\s*$"
 )
 _INLINE_ITEM = re.compile(rf"[ \t]+[-*+•]\s+(?=\[[ {_TICKS}]?\]\s)")
-# Orders about tasks there are may stand below one another, too.
+# Requests about existing tasks may also be on separate lines.
 _ABOUT_TASKS = pattern(r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b")
-# A list longer than other messages is read a line at a time, so that its length costs no more than its lines do.
+# A list longer than other messages is parsed line by line, so that the cost is linear.
 MAX_LINES, _MAX_LINE_LENGTH = 100, 200
 _LONG_WHITESPACE = re.compile(r"\s{20}")
 
 
 @dataclass(frozen=True)
 class Checklist:
-    """A pasted list: what stands before the items, the items with whether each is ticked, and what stands after.
+    """A pasted list: the text before the items, the items with whether each is ticked, and the text after them.
 
-    With `orders` the items are about tasks there are: "1. delete task 3".
+    With `orders`, the items are about existing tasks: "1. delete task 3".
     """
 
     intro: str
@@ -33,7 +33,7 @@ class Checklist:
 
 
 def parse_checklist(text: str) -> Checklist | None:
-    """Return the list that a message holds; None where it holds none."""
+    """Return the list in a message, or None."""
     lines = [line for line in _INLINE_ITEM.sub("\n- ", text).splitlines() if line.strip()]
     intro: list[str] = []
     items: list[re.Match[str]] = []
@@ -54,7 +54,7 @@ def parse_checklist(text: str) -> Checklist | None:
 
 
 def is_list_of_short_lines(text: str) -> bool:
-    """Return whether a message is a list of at most `MOST_LINES` lines, none of them longer than `_LONGEST_LINE`."""
+    """Return whether a message is a list of at most `MAX_LINES` lines, each of at most `_MAX_LINE_LENGTH` characters."""
     lines = text.splitlines()
     short = len(lines) <= MAX_LINES + 1 and all(len(line) <= _MAX_LINE_LENGTH for line in lines)
     return short and _LONG_WHITESPACE.search(text) is None and parse_checklist(text) is not None

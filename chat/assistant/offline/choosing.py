@@ -1,4 +1,4 @@
-"""From how a person points at tasks to the tasks meant, or to a question when that is not certain."""
+"""Find the tasks that a reference means, or the question to ask when that is not certain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _RANK = {"high": 0, "normal": 1, "low": 2}
 
 @dataclass(frozen=True)
 class Choice:
-    """The tasks chosen, or what to tell the person instead."""
+    """The chosen tasks, or the reply to send instead."""
 
     numbers: tuple[int, ...] = ()
     problem: str = ""
@@ -35,11 +35,11 @@ def choose(
     within: Sequence[int] = (),
     listed_only: bool = False,
 ) -> Plan[Choice]:
-    """Find the tasks a person points at.
+    """Find the tasks that a reference means.
 
-    Only tasks of the status `among` are meant by words; those of the other status are handed back as `otherwise`.
-    With `lenient`, "it" may be the task changed last although a list was shown since. With `careful`, "the first one" is
-    one of a list that was shown in the conversation, and not of the panel beside it.
+    A phrase matches only tasks with this status; matches with the other status are returned as `otherwise`. With
+    `last_changed`, "it" may be the last changed task although a list was shown since. With `listed_only`, "the first
+    one" is in a list shown in the conversation, not in the panel beside it.
     """
     if ref.numbers:
         return Choice(ref.numbers)
@@ -55,15 +55,15 @@ def choose(
 
 
 def ask_which(state: DialogState, question: str = "Which task do you mean?") -> Plan[str]:
-    """Ask which task is meant, showing the open ones."""
-    tasks = [task for task in (yield from state.all_tasks()) if not task.is_completed]
+    """Ask which task is meant, and show the pending ones."""
+    tasks = yield from state.pending_tasks()
     if not tasks:
         return f"{question} Your list has no open tasks."
     return f"{question}\n\n{replies.task_list(sort_as_panel(tasks)[:_MAX_OFFERED], state.today)}"
 
 
 def sort_as_panel(tasks: Sequence[Task]) -> list[Task]:
-    """Return the open tasks as the panel beside the chat has them."""
+    """Return the pending tasks in the order of the panel beside the chat."""
 
     def key(task: Task) -> tuple[date, time, int, int]:
         return (task.due_date or date.max, task.due_time or time.max, _RANK.get(task.priority, 1), task.number)
@@ -95,7 +95,7 @@ def _by_pronoun(state: DialogState, ref: Ref, last_changed: bool) -> Plan[Choice
         return Choice(tuple(newest or [max((task.number for task in (yield from state.all_tasks())), default=0)]))
     if ref.pronoun == "other":
         existing = {task.number for task in (yield from state.all_tasks())}
-        # With no list shown, there is but one other where there are two tasks in all.
+        # Without a list, "the other one" is clear only if there are two tasks.
         listed, excluded = (
             (state.last_listed(), state.last_changed())
             if len(state.last_listed()) > 1
@@ -123,7 +123,7 @@ def _by_pronoun(state: DialogState, ref: Ref, last_changed: bool) -> Plan[Choice
 
 
 def in_span(task: Task, span: Span, state: DialogState) -> bool:
-    """Return whether a task is due in the days given."""
+    """Return whether a task is due within a span."""
     if span.undated:
         return task.due_date is None
     if task.due_date is None:
@@ -185,7 +185,7 @@ def _by_words(state: DialogState, ref: Ref, status: Status, within: Sequence[int
 
 
 def not_found(state: DialogState, phrase: str) -> str:
-    """Say that there is no such task, in the person's words and never in an order of our own."""
+    """Report that there is no such task, in the user's own words only."""
     named = (
         f"a task “{replies.escape(phrase)}”"
         if phrase.lower() in " ".join(state.message.lower().split())
@@ -195,7 +195,7 @@ def not_found(state: DialogState, phrase: str) -> str:
 
 
 def _match_each_part(phrase: str, tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks that "the report and the laundry" names, if each part names exactly one."""
+    """Return the tasks that "the report and the laundry" means, if each part matches exactly one."""
     parts = [part for part in _AND.split(pattern(r"\bboth\s+").sub("", phrase)) if part.strip()]
     if len(parts) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Take a message apart into its separate wishes, and a wish from its wrapping of politeness."""
+"""Split a message into clauses, and strip the politeness around a request."""
 
 import re
 
@@ -14,22 +14,19 @@ _FILLER = (
     r"(?:(?:also|then|now|so|therefore|please|pls|can you|could you|would you|finally|lastly|just|next"
     r"|after that)\s+){0,8}+"
 )
-# These begin a new wish wherever they stand.
+# These begin a new request in any position.
 _SURE_HEAD = (
     r"(?:add\s|remind me\b|i (?:also )?(?:need|have|must) to\b|i(?:'ve| have) (?:also )?(?:got to|already"
     r"|done|finished)\b|i'm done with\b"
     rf"|i (?:just |already |also )?(?:finished|completed|did|bought|paid|called|sent)\b"
-    r"|show (?:me|my|all|the|what)\b|list (?:me|my|all|the|what|everything)\b|display\s|what(?:'s| is| are"
-    r"| do)\b|tell me\b|how many\b"
-    r"|mark\s.+?\b(?:as\b|done\b|complete)|(?:create|make) (?:a |an )?(?:new )?(?:task|reminder|todo)\b"
-    r"|(?:a )?new task\b"
-    r"|rename\s|reopen\s|undo\b|prioriti[sz]e\s|don't (?:let me )?forget\b"
-    r"|(?:complete|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make"
+    r"|show (?:me|my|all|the|what)\b|list (?:me|my|all|the|what|everything)\b|display\s|what(?:'s| is| are| do)\b"
+    r"|tell me\b|how many\b|mark\s.+?\b(?:as\b|done\b|complete)|(?:create|make) (?:a |an )?(?:new )?(?:task|reminder"
+    r"|todo)\b|(?:a )?new task\b|rename\s|reopen\s|undo\b|prioriti[sz]e\s|don't (?:let me )?forget\b|(?:complete"
+    r"|finish|delete|remove|cancel|drop|erase|move|push|postpone|reschedule|change|set|make"
     rf"|update|close|tick off|cross off|check off|put|call|give|bump|mark|reopen|show)\s+{_REF}"
     r"|(?:make|set|change|move|push|mark|call|rename|give)\s+(?:it|its|that|them)\b"
     r"|(?:take|cross|tick|check|scratch|strike)\s+(?:it|that|them|this)(?: one| task)?\s+off\b|(?:mark|set) (?:it|that|this) (?:one )?(?:as )?(?:done|complete)|get rid of (?:it|that)\b"
-    r"|(?:please )?remind me\b"
-    r"|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
+    r"|(?:please )?remind me\b|(?:(?:task |#|number )?\d+|the \w+ one) (?:is|was|needs)\b"
     r"|(?:(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|last)(?: one| task)) (?:(?:move|push|postpone|reschedule) (?:to|until|till|by)\b|(?:delete|remove|reopen)\s*(?:$|[,.;!]))"
     r"|(?:it's|it is|that's|that one is|that one's|it should be) (?:due|urgent|important|high|low|for)\b"
     r"|(?:it|that|this) (?:should|must|ought to) (?:be called|say|read)\b"
@@ -38,12 +35,11 @@ _SURE_HEAD = (
     r"|(?:delete|remove|erase|cancel) (?:the |my )?\S.*\b(?:task|one|reminder|from my list|from the list)\b"
     r"|(?:delete|remove|erase|show|list) everything\b)"
 )
-# These do so after a command, but not after "I need to", where "finish the report" is one more thing to do.
+# These do so after a command, but not after "I need to", where "finish the report" is one more task.
 _COMMAND_HEAD = (
-    r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s"
-    r"|push\s|postpone\s|reschedule\s"
-    r"|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s|finished\s|completed\s"
-    r"|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
+    r"(?:delete\s|remove\s|complete\s|finish\s|tick\s|check off\s|cross off\s|cancel\s|get rid of\s|move\s|push\s"
+    r"|postpone\s|reschedule\s|change\s|set\s|make\s|update\s|need to\s|have to\s|sort\s|i need\s|i finished\s"
+    r"|finished\s|completed\s|done with\s|bought\s|paid\s|called\s|sent\s|put\s)"
 )
 _JOINER = (
     r"(?:\s*[,;]\s*(?:and\s+|then\s+|but\s+|also\s+|plus\s+|so\s+)*+|\s+(?:and|then|but|plus|also|so)\s+(?:then\s+"
@@ -91,8 +87,7 @@ _COMMANDS = (
     r"(?:add|create|make|show|list|display|see|view|delete|remove|complete|finish|mark|rename|change|set|move"
     r"|update|reopen|undo|put|get rid|cancel"
     r"|remind|reschedule|postpone|push|prioriti[sz]e|know|tell|check|tick|cross|clear|drop|erase|note|sort"
-    r"|edit|give|close|tick|push|bump|bring|toss|scrap|take|strike|pencil|log|have|be reminded|look|find"
-    r"|search)"
+    r"|edit|give|close|tick|push|bump|bring|toss|scrap|take|strike|pencil|log|have|be reminded|look|find|search)"
 )
 _MODAL = pattern(
     r"^(?:(?:can|could|would|will|won't|can't|please|might|may) you (?:please |kindly |just |maybe |also |possibly |perhaps |quickly "
@@ -116,7 +111,7 @@ _CLOSING = pattern(
     r"| at (?:the same|same) time|(?:(?<=,)|(?<=, )|(?<=to )|(?<=until ))(?:the )?same (?:time|hour)"
     r"|lol|:\)|so much)(?=[\s,.!?)]|$))++[\s.!?)]*$"
 )
-# What people add for the telling and not for the list: "what a queue there was!", "finally", "took me ages".
+# Comments that do not belong on the list: "what a queue there was!", "finally", "took me ages".
 _COMMENT = pattern(
     r"\s*[,;-]+\s*(?:what an? .+|(?:finally|at last|phew|yay|woo ?hoo|hooray|hurray|whew|thank (?:god|goodness|heavens)"
     r"|(?:it |that )?(?:took|was) (?:me )?(?:ages|forever|hours|so long|a pain|a nightmare|awful|easy|hard|quick|fun"
@@ -127,7 +122,7 @@ _COMMENT = pattern(
 
 
 def split_clauses(text: str) -> list[str]:
-    """Return the separate wishes of a message, in the order said."""
+    """Return the clauses of a message, in order."""
     text = expand(text)
     if _MANY.search(text) and _ADDS_FREELY.search(text):
         return [text]
@@ -153,7 +148,7 @@ def _split_sentences(text: str) -> list[str]:
 
 
 def _continues(before: str, after: str) -> bool:
-    """Return whether a full stop ends no sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
+    """Return whether a full stop does not end the sentence: "Dr. Smith", "1. Milk", "on the 3. of May"."""
     numbered = re.search(r"(?:^|\s)\d{1,2}\.$", before)
     return bool(_ABBREVIATION.search(before)) or bool(
         numbered and (after[:1].islower() or re.fullmatch(r"\d{1,2}\.", before))
@@ -162,14 +157,14 @@ def _continues(before: str, after: str) -> bool:
 
 @cached
 def strip_politeness(clause: str) -> str:
-    """Return a wish without greeting, politeness and closing."""
+    """Strip greeting, politeness and closing."""
     previous = None
     while previous != clause:
         checkpoint()
         previous = clause
         clause = _OPENING.sub("", clause.strip())
         if modal := _MODAL.match(clause):
-            # "Could you add milk?" is no question.
+            # "Could you add milk?" is not a question.
             clause = clause[modal.end() :].rstrip("? ")
         shorter = _COMMENT.sub("", _CLOSING.sub("", clause))
         clause = shorter if shorter.strip() else clause

@@ -1,4 +1,4 @@
-"""What people say of deeds: that they are done, when, and why."""
+"""Phrases for completed tasks: done, when, and why."""
 
 from chat.assistant.offline.matching import PAST_TENSE, stem
 from chat.assistant.offline.patterns import pattern
@@ -15,8 +15,7 @@ WHEN = (
 )
 FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
 ADVERBS = (
-    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both"
-    r"|pretty much)\s+)*"
+    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both|pretty much)\s+)*"
 )
 CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
 REASON = pattern(
@@ -27,7 +26,7 @@ NOT_COMPLETING_STEMS = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def is_past(verb: str) -> bool:
-    """Return whether a word says that a chore is done: "paid", "watered"."""
+    """Return whether a word is a completed action: "paid", "watered"."""
     verb = verb.lower()
     return (verb.endswith("ed") and stem(verb) in CHORE_STEMS) or (
         verb in PAST_TENSE and PAST_TENSE[verb] in CHORES and verb != PAST_TENSE[verb]

@@ -1,8 +1,8 @@
-"""What the items say: the turns of the conversation, the calls made in each, and what the replies showed."""
+"""Read the items: the turns of the conversation, the tool calls of each, and the tasks listed in the replies."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -24,12 +24,12 @@ _JSON = json.JSONDecoder()
 
 @dataclass(frozen=True)
 class Instructions:
-    """What the offline model needs of the agent's instructions."""
+    """The parts of the agent's instructions that the offline model needs."""
 
     now: datetime
     is_pruned: bool = False
     week_start: str = "Monday"
-    # What an earlier version of the turn did, and what came of it.
+    # The tool calls of an earlier version of the turn.
     earlier_calls: "tuple[FinishedCall, ...]" = ()
 
     @property
@@ -41,7 +41,7 @@ class Instructions:
 
     @classmethod
     def read(cls, text: str) -> "Instructions":
-        """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
+        """Read the time of the turn, whether the history was pruned, and the calls of an earlier version."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
         week = _WEEK.search(text)
@@ -64,14 +64,14 @@ def _earlier_calls(text: str) -> "Iterator[FinishedCall]":
 
 @dataclass(frozen=True)
 class Outcome:
-    """A tool's output, understood as far as it can be."""
+    """A parsed tool output."""
 
     ok: bool = False
     task: Task | None = None
     tasks: tuple[Task, ...] = ()
     messages: tuple[str, ...] = ()
     total: int = 0
-    # What was undone: "restored", "removed" or "changed back", and the task; and why something was not.
+    # Each undone change as "restored", "removed" or "changed back" with its task, and the reasons for refusals.
     undone: tuple[tuple[str, Task], ...] = ()
     refused: tuple[str, ...] = ()
     error: str = "unreadable"
@@ -79,7 +79,7 @@ class Outcome:
 
     @classmethod
     def read(cls, output: str) -> "Outcome":
-        """Read JSON as the tools write it; anything else is a failure with that text."""
+        """Parse the tools' JSON; any other output is a failure with that text."""
         checkpoint()
         try:
             raw = json.loads(output)
@@ -103,7 +103,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class FinishedCall:
-    """A call that was made, and its output, which is read only when it is asked for: there may be a long list in it."""
+    """A finished tool call. Its output is parsed on demand, because it may contain a long list."""
 
     name: str
     arguments: Mapping[str, object]
@@ -111,18 +111,23 @@ class FinishedCall:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """What came of the call."""
+        """The parsed output."""
         return self.output if isinstance(self.output, Outcome) else Outcome.read(self.output)
 
     @property
     def changed(self) -> Task | None:
-        """The task that this call changed, as it was afterwards."""
+        """The task that this call changed, after the change."""
         return self.outcome.task if self.name in CHANGING_TOOLS and self.outcome.ok else None
+
+
+def tasks_of(outcomes: Iterable[Outcome]) -> list[Task]:
+    """Return the tasks of the outcomes that succeeded."""
+    return [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
 
 
 @dataclass
 class Turn:
-    """A message of the person, the calls it led to, and the reply."""
+    """A message of the user, the tool calls it caused, and the reply."""
 
     message: str
     tool_calls: list[FinishedCall] = field(default_factory=list)
@@ -131,7 +136,7 @@ class Turn:
 
     @cached_property
     def calls(self) -> list[FinishedCall]:
-        """The calls; tasks that one call of a turn that is over deleted or undid count as if each had a call."""
+        """The calls; in a finished turn, a call that deleted or undid several tasks counts as one call for each."""
         calls: list[FinishedCall] = []
         for call in self.tool_calls:
             if self.finished and call.name == "delete_tasks":
@@ -144,7 +149,7 @@ class Turn:
 
     @cached_property
     def undecided(self) -> list[int]:
-        """The tasks about which the person was asked whether they may go, and said something else instead."""
+        """The tasks whose deletion the user neither approved nor declined."""
         asked = [call for call in self.tool_calls if self.finished and call.name == "delete_tasks"]
         superseded = [call.arguments.get("numbers") for call in asked if call.outcome.error == "superseded"]
         numbers = superseded[-1] if superseded else []
@@ -152,35 +157,35 @@ class Turn:
 
     @cached_property
     def changed(self) -> list[Task]:
-        """The tasks that were changed in this turn, each once, as last seen."""
+        """The tasks that this turn changed, each once, in their last state."""
         return list({task.number: task for call in self.calls if (task := call.changed)}.values())
 
     @cached_property
     def listed(self) -> list[int]:
-        """The numbers of the tasks listed in the reply, in the order shown."""
+        """The numbers of the tasks listed in the reply, in order."""
         numbers = self.undecided or [int(number) for number in _LISTED_NUMBER.findall(self.reply)]
         if numbers or self.changed:
             return numbers
         listed = [call for call in self.calls if call.name == "list_tasks" and call.outcome.ok]
-        # Another model may have answered, and writes its lists in its own way.
+        # Another model may have replied, with lists in another format.
         in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.reply] if listed else []
         return [task.number for task in in_reply]
 
     @cached_property
     def named(self) -> list[int]:
-        """The one task that the reply was about although nothing came of it: "Task 2 was already completed"."""
+        """The one task that a reply without a change is about: "Task 2 was already completed"."""
         numbers = {int(number) for number in _NUMBER.findall(self.reply)}
         failed = any(call.outcome.error == "not_found" for call in self.calls)
         return list(numbers) if len(numbers) == 1 and not failed else []
 
     @property
     def asked(self) -> bool:
-        """Whether a question was put to the person."""
+        """Whether the assistant asked the user a question."""
         return bool(self.undecided) or "?" in self.reply
 
 
 def read_turns(items: str | Sequence[object]) -> list[Turn]:
-    """Group the items into turns; the last one is the turn that is being answered."""
+    """Group the items into turns; the last one is the current turn."""
     if isinstance(items, str):
         return [Turn(message=items)]
     entries = [item for item in items if _is_mapping(item)]
@@ -228,7 +233,7 @@ def _finished_call(entry: Mapping[str, object], output: str) -> FinishedCall:
 
 
 def _text(content: object) -> str:
-    """Return the text of a message's content or of an output, which may be a string or a list of parts."""
+    """Return the text of a message or an output, which is a string or a list of parts."""
     return content if isinstance(content, str) else "".join(_parts(content))
 
 

@@ -1,4 +1,4 @@
-"""Spell out an order for several tasks: "add a task to call Ada and one to pay rent" is two orders."""
+"""Expand a request for several tasks: "add a task to call Ada and one to pay rent" is two requests."""
 
 import re
 
@@ -17,7 +17,7 @@ _NOUN = r"(?:tasks?|to-?dos?(?: items?)?|reminders?|items?)"
 _INTRODUCER = r"(?P<says>to remind me to|to|for|about|called|named|titled|saying|that says)"
 _WANTING = pattern(r"need|want|like|give me|send me")
 _NAMING = ("called", "named", "titled", "saying", "that says")
-# Who asks, tells or forbids orders nothing.
+# A question, a report or a prohibition is not a request to add.
 _NO_ORDER = pattern(
     r"\b(?:not|\w+n't|never|nor|do|does|did|is|are|was|were|have|has|had|should|must|what|which|when|where|why|who|how|if"
     r"|delete|remove|complete|finish|undo|show|list|find|remind me)\b"
@@ -26,7 +26,7 @@ _ORDER = pattern(
     rf"(?P<before>^(?:[\w',:!.-]+\s+){{0,7}}?)(?P<verb>{_ADDING})\s+(?:me\s+|also\s+|in\s+|down\s+)*(?:(?:an?|one|another|one more)\s+)?"
     rf"(?P<quality>{_QUALITY}){_NOUN}\s+(?:(?:on|to) (?:my|the) (?:\w+ )?list\s+)?{_INTRODUCER}\s+"
 )
-# "Create two tasks, one to call Ada and one to pay rent": each is named after the comma.
+# "Create two tasks, one to call Ada and one to pay rent": the tasks follow the comma.
 _ENUMERATED = pattern(
     rf"(?P<before>^(?:[\w',:!.-]+\s+){{0,7}}?){_ADDING}\s+(?:me\s+|also\s+|in\s+|down\s+)*(?:(?:some|several|a few|a couple of|the following|these|two|three|four"
     rf"|five|six|\d+)\s+)?{_QUALITY}{_NOUN}(?: for me)?\s*[:,-]?\s+(?=one {_INTRODUCER}\s)"
@@ -39,7 +39,7 @@ _NEXT = pattern(
 
 
 def expand(text: str) -> str:
-    """Return the text with "a task to" and "another for" that go on with an order written as orders of their own."""
+    """Rewrite "a task to" and "another for" that continue a request as separate requests."""
     head = _ORDER.match(text) or _ENUMERATED.match(text)
     if head is None or "\n" in text or _NO_ORDER.search(head["before"]):
         return text
@@ -49,7 +49,7 @@ def expand(text: str) -> str:
         orders, begin = [f"{head['before']}add a task {first['says']} "], first.end()
         introducer = first["says"]
     elif _WANTING.fullmatch(head["verb"]):
-        # "I'd like a task" is an order only for whoever knows what follows.
+        # "I'd like a task" is a request only together with what follows.
         orders, begin, introducer = [f"add a {head['quality']}task {head['says']} "], head.end(), head["says"]
     else:
         orders, begin, introducer = [text[: head.end()]], head.end(), head["says"]
@@ -64,18 +64,18 @@ def expand(text: str) -> str:
 
 
 def _is_next_task(found: re.Match[str], before: str, after: str, first_introducer: str) -> bool:
-    """Return whether the words announce one more task, and belong to none: "write a letter to Ann and another to Bob"."""
+    """Return whether the words introduce a new task, unlike "write a letter to Ann and another to Bob"."""
     introducer, chore = found["says"].lower(), _is_chore(after)
     if found["thing"]:
         if found["thing"].lower().rstrip("s") in before.lower():
-            # "Send a reminder to Ann and a reminder to Bob" is one errand.
+            # "Send a reminder to Ann and a reminder to Bob" is one task.
             return False
         return introducer != "to" or chore or found["thing"].lower().startswith(("task", "to"))
     if introducer.startswith("to"):
         return chore
     if introducer in _NAMING:
         return first_introducer.lower() in _NAMING
-    # "A table for two and another for four" is one thing to do, unless the task itself was "for".
+    # "A table for two and another for four" is one task, unless the first one was introduced by "for".
     return first_introducer.lower() in ("for", "about") and pattern(rf"\b{introducer}\b").search(before) is None
 
 

@@ -1,4 +1,4 @@
-"""Read a message with what was taken back in it taken back: "on Monday, no wait, Tuesday" says Tuesday."""
+"""Apply corrections within a message: "on Monday, no wait, Tuesday" means Tuesday."""
 
 import re
 from datetime import datetime
@@ -8,7 +8,7 @@ from chat.assistant.offline.clauses import strip_politeness
 from chat.assistant.offline.dates import find_due, strip_due
 from chat.assistant.offline.patterns import pattern
 
-# Words of second thoughts. The strong ones need no comma before them.
+# Markers of a correction. The strong ones need no comma before them.
 _STRONG_MARKER = (
     r"(?:no,? wait|wait,? no|oh no|scratch that|strike that|correction|make that|or rather|sorry,? i mean(?:t)?"
     r"|i mean(?:t)?(?: to say)?|no,? actually|actually,? no)"
@@ -16,7 +16,7 @@ _STRONG_MARKER = (
 _WEAK_MARKER = (
     r"(?:no|nope|nah|wait|hang on|hold on|sorry|oops|whoops|actually|rather|oh|er+m?|uh+|um+|hm+|ah|ugh|my bad|not)"
 )
-# In a row of them the longer ones are made of shorter ones, and there is one way to read it.
+# Longer markers contain shorter ones: there is only one way to match a sequence.
 _ANY_MARKER = rf"(?:scratch that|strike that|correction|make that|or rather|i mean(?:t)?(?: to say)?|{_WEAK_MARKER})"
 _SECOND_THOUGHT = pattern(
     rf"(?:\s*[,;.!?(-]+\s*(?:{_ANY_MARKER}\b[\s,.!:-]*)*{_ANY_MARKER}\b|\s+{_STRONG_MARKER}\b"
@@ -46,12 +46,12 @@ _RETRACTION = pattern(
     r"|ignore that|it's not|i haven't|i didn't|that's wrong|stop|skip (?:it|that))\b"
 )
 _MAX_WORDS = 6
-# Of one message. Who takes back more than that is better asked to say it again.
+# In one message. Beyond that, the user is asked to rephrase.
 _MAX_CORRECTIONS = 12
 
 
 def apply_corrections(text: str, now: datetime) -> str:
-    """Return the message as it stands after its second thoughts. Raise TooMuch."""
+    """Return the message after its corrections. Raise BudgetExceeded."""
     for _ in range(_MAX_CORRECTIONS):
         better = _apply_first(text, now)
         if better is None:
@@ -61,7 +61,7 @@ def apply_corrections(text: str, now: datetime) -> str:
 
 
 def _apply_first(text: str, now: datetime) -> str | None:
-    """Return the message after the first second thought that corrects something; None if none does."""
+    """Return the message after its first correction; None if there is none."""
     for count, thought in enumerate(_SECOND_THOUGHT.finditer(text), 1):
         if count > _MAX_CORRECTIONS:
             raise BudgetExceeded
@@ -69,7 +69,7 @@ def _apply_first(text: str, now: datetime) -> str | None:
         if not re.search(r"\w", strip_politeness(before)) or len(before.split()) < 2:  # noqa: PLR2004
             continue
         if _ONLY_NOT.fullmatch(thought[0]) and not _RETRACTION.match(f"not {after}"):
-            # "Friday, not Saturday" takes nothing back that was said.
+            # "Friday, not Saturday" retracts nothing.
             wrong = find_due(after, now)
             if wrong and find_due(before, now) and not _BARE.sub("", strip_due(after, wrong)):
                 return before
@@ -87,7 +87,7 @@ def _apply_first(text: str, now: datetime) -> str | None:
 
 
 def _correct(before: str, after: str, now: datetime, *, is_weak: bool, is_denied: bool) -> str | None:
-    """Put what was said after a second thought in the place of what it corrects; None if it corrects nothing."""
+    """Replace the corrected words; None if nothing is corrected."""
     if _RETRACTION.match(after):
         return None if is_weak and not is_denied else after
     redated = _correct_due(before, after, now)
@@ -115,7 +115,7 @@ def _correct_due(before: str, after: str, now: datetime) -> str | None:
         return f"{before} {after}"
     spans = list(old.spans)
     if old.day is not None and old.at is not None and len(spans) > 1:
-        # A new day keeps the hour, and a new hour the day.
+        # A new day keeps the time, and a new time keeps the day.
         spans = [span for span, value in zip(spans, (new.day, new.at), strict=False) if value is not None]
     for start, end in sorted(spans, reverse=True):
         before = f"{before[:start].rstrip()} {before[end:].lstrip()}"
@@ -124,7 +124,7 @@ def _correct_due(before: str, after: str, now: datetime) -> str | None:
 
 
 def _correct_words(before: str, after: str) -> str | None:
-    """Put a few words in the place of those they resemble: those from the same first word on, or as many."""
+    """Replace the words from the same first word on, or as many words as there are new ones."""
     words, new = before.split(), after.strip(" .!?)").split()
     if not new or len(new) > _MAX_WORDS or "," in after or after.endswith("?"):
         return None

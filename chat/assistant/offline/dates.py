@@ -1,4 +1,4 @@
-"""Find and resolve what a message says about days and hours."""
+"""Find and resolve days and times in a message."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ _OPTIONAL_WEEKDAY = rf"(?:(?:on\s+)?{_WEEKDAY}\.?,?\s+)?"
 
 @dataclass(frozen=True)
 class Due:
-    """What a text says about when: a day, a time, or both, and where it says so."""
+    """A due date in a text: a day, a time, or both, and where they are."""
 
     day: date | None
     at: time | None
@@ -79,7 +79,7 @@ _UNIT_LENGTHS = {
 
 
 def _add_units(count: int, unit: str, base: datetime) -> datetime:
-    """Return the moment so many units after another; of a shorter month the last day. Raise OverflowError."""
+    """Add a number of units to a moment; in a shorter month, use its last day. Raise OverflowError."""
     if span := _UNIT_LENGTHS.get(unit):
         return base + count * span
     years, months = divmod(base.month - 1 + count * (12 if unit == "year" else 1), 12)
@@ -102,12 +102,12 @@ def _relative_date(match: re.Match[str], now: datetime) -> Found:
     return moved if unit in ("minute", "min", "hour", "hr") else moved.date()
 
 
-# Within so many years there is a 29 February, whenever it is asked for.
+# Every such period contains a 29 February.
 _LEAP_YEARS = 9
 
 
 def _next_calendar_date(day: int, month: int, year: str | None, today: date) -> date | None:
-    """Return the coming such day, or the one in the year that was named."""
+    """Return the next such date, or the one in the given year."""
     years = [int(year) + (2000 if len(year) == 2 else 0)] if year else range(today.year, today.year + _LEAP_YEARS)
     for each in years:
         with suppress(ValueError):
@@ -123,7 +123,7 @@ def _named_day(match: re.Match[str], now: datetime) -> Found:
 
 def _numeric_day(match: re.Match[str], now: datetime) -> Found:
     first, second = int(match["first"]), int(match["second"])
-    # 13.3. is written day first; with a slash the month comes first, unless it cannot.
+    # 13.3. has the day first; with a slash the month is first, unless it cannot be.
     day, month = (first, second) if match["sep"] == "." or first > 12 else (second, first)
     return _next_calendar_date(day, month, match["year"], now.date())
 
@@ -188,7 +188,7 @@ def _holiday(match: re.Match[str], now: datetime) -> Found:
 
 
 def _part_of_day(match: re.Match[str], now: datetime) -> Found:
-    # "In the morning" said in the morning is the next one.
+    # In the morning, "in the morning" means the next one.
     over = {"morning": 9, "afternoon": 17, "evening": 21}[match["alone"].lower()]
     return now.date() + timedelta(days=int(now.hour >= over))
 
@@ -219,7 +219,7 @@ def _start_of_month(match: re.Match[str], now: datetime) -> Found:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A way to say a day. Where one of the words that it `needs` is missing, the pattern need not be tried."""
+    """A way to write a day. The expression is tried only if the text contains all the required words."""
 
     pattern: re.Pattern[str]
     resolve: Resolver
@@ -227,7 +227,7 @@ class _Rule:
 
 
 def _rule(text: str, resolve: Resolver, *needs: str) -> _Rule:
-    # "Friday's meeting" names the meeting, not a day on which something is due.
+    # "Friday's meeting" is about the meeting, not a due date.
     expression = pattern(rf"(?<![\w'-]){text}(?![\w]|'s|-\w)")
     return _Rule(expression, resolve, tuple(pattern(need) for need in needs))
 
@@ -356,13 +356,13 @@ _HOUR_AFTER = pattern(
     r"^\s*,?\s*(?:by|before|from|around|about|@)?\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?(?=\s*$|\s*[,.!?])"
 )
 _HOUR_BEFORE = pattern(r"\b(?:by|before|from|around|at)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:ish)?\s*$")
-# Nobody has dinner at seven in the morning.
+# Dinner is in the evening.
 _EVENING = pattern(r"\b(?:dinner|drinks|party|movies?|cinema|concert|theat(?:er|re)|opera|pub|night out)\b")
 
 
 @cached
 def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "first") -> Due | None:
-    """Return what the text says about when, resolved from the moment `now`; None if it says nothing."""
+    """Return the due date in a text, relative to `now`; None if there is none."""
     days = sorted(
         _days(text, now), key=lambda day: (not day.is_explicit, day.start if prefer == "first" else -day.start)
     )
@@ -384,7 +384,7 @@ def find_due(text: str, now: datetime, *, prefer: Literal["first", "last"] = "fi
 
 
 def _repeated_day(day: _Day, days: list[_Day], text: str) -> _Day | None:
-    """Return the same day at the end of a text that names it among other words: "2 tomorrow papers tomorrow"."""
+    """Return the same day if the text repeats it at its end: "2 tomorrow papers tomorrow"."""
     if not text[: day.start].strip() or not _BARE_DAY.fullmatch(text[day.start : day.end]):
         return None
     return next((each for each in days if each.day == day.day and not text[each.end :].strip(" .,!?")), None)
@@ -394,7 +394,7 @@ _BARE_DAY = pattern(rf"today|tonight|tomorrow|{_FULL_WEEKDAY}")
 
 
 def resolve_due(due: Due, now: datetime) -> tuple[date, time | None]:
-    """Return the day meant: a time alone is today's, or tomorrow's once it is past."""
+    """Return the day and the time: a time alone is today, or tomorrow if it has passed."""
     if due.day is not None:
         return due.day, due.at
     past = due.at is not None and due.at <= now.time()
@@ -414,7 +414,7 @@ _PREVIOUS_CHOICE = pattern(rf"\b{_CLOCK_OR_DAY}{_CHOICE_JOINER}$")
 
 
 def standalone_spans(text: str, due: Due) -> tuple[tuple[int, int], ...]:
-    """Return where the text says when, but for what is part of a choice or a range: "at 5pm or 6pm", "from 3 to 5pm"."""
+    """Return the spans of a due date that are not part of a choice or a range: "at 5pm or 6pm", "from 3 to 5pm"."""
     return tuple(
         (start, end)
         for start, end in due.spans
@@ -423,19 +423,19 @@ def standalone_spans(text: str, due: Due) -> tuple[tuple[int, int], ...]:
 
 
 def is_choice(text: str, due: Due) -> bool:
-    """Return whether the text names another time to choose from: "at 5pm or 6pm"."""
+    """Return whether the text offers another time: "at 5pm or 6pm"."""
     return any((more := _NEXT_CHOICE.match(text[end:])) and re.search(r"\bor\b", more[0]) for _, end in due.spans)
 
 
 def strip_due(text: str, due: Due) -> str:
-    """Return the text with the words about when taken out."""
+    """Return the text without its due date."""
     for start, end in sorted(due.spans, reverse=True):
         text = f"{text[:start].rstrip()} {text[end:].lstrip()}"
     return text.strip()
 
 
 def find_calendar_dates(text: str, now: datetime) -> Iterator[tuple[re.Match[str], bool]]:
-    """Return where a text writes days of the calendar ("31 Feb", "30.2.", "2026-02-30"), and whether each exists."""
+    """Yield the calendar dates in a text ("31 Feb", "30.2.", "2026-02-30"), and whether each exists."""
     for rule in _RULES:
         if rule.resolve in (_named_day, _numeric_day, _iso):
             for match in rule.pattern.finditer(text):
@@ -496,7 +496,7 @@ def _find_time(text: str, day: _Day | None) -> tuple[time, int, int] | None:
 
 
 def _find_time_beside(text: str, day: _Day) -> tuple[time, int, int] | None:
-    """Read "by 6" and "from 9", which are hours only next to a day."""
+    """Find "by 6" and "from 9", which are times only beside a day."""
     for form, part in ((_HOUR_AFTER, text[day.end :]), (_HOUR_BEFORE, text[: day.start])):
         if found := form.search(part):
             offset = day.end if form is _HOUR_AFTER else 0

@@ -1,4 +1,4 @@
-"""Understand wishes to delete, and what only sounds like one: a chore."""
+"""Parse requests to delete, unlike tasks that only begin like one."""
 
 from datetime import datetime
 
@@ -20,9 +20,8 @@ _DELETE = patterns(
     r"|off of)\s+(?:of\s+)?(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?)$",
     r"^(?:drop|cancel|forget(?: about)?|never ?mind(?: about)?|scratch|skip|abandon|call off"
     rf"|delete)\s+(?P<ref>(?!(?:the |its )?priority\b|off\b|by\b|in\b|it\b$|that$|to\b).+?){FROM_LIST}{WHEN}$",
-    r"^(?:i|we) (?:don't|do not) (?:really |actually )?(?:need|want"
-    r"|have) (?:to (?:do )?)?(?P<ref>.+?)\s+(?:any ?more|any longer|now|on my list|after all)(?: (?:any ?more"
-    r"|after all))?$",
+    r"^(?:i|we) (?:don't|do not) (?:really |actually )?(?:need|want|have) (?:to (?:do )?)?(?P<ref>.+?)\s+(?:any ?more"
+    r"|any longer|now|on my list|after all)(?: (?:any ?more|after all))?$",
     r"^(?:i|we) (?:won't|will not) (?:be )?(?:need(?:ing)?|want(?:ing)?) (?P<ref>.+?)(?:\s+(?:any ?more|any longer|now|after all))*$",
     r"^(?:i|we) no longer (?:need|want|have|care about)\s+(?:to (?:do )?)?(?P<ref>.+?)$",
     r"^(?:there's |there is )?no (?:more |longer )?need (?:to (?:do )?|for )(?P<ref>.+?)(?:\s+(?:any ?more"
@@ -42,7 +41,7 @@ _CANCELLED = pattern(
 )
 _NOT_NOW = pattern(r"\b(?:for now|for the moment|this time|this week|today|tonight|tomorrow|until|till|yet)\W*$")
 _KEEP_OTHERS = pattern(r"\s*,?\s*(?:but|and)\s+(?:please )?(?:keep|leave|don't (?:touch|delete|remove)|not)\b.*$")
-# Children are dropped at school, and letters in the box: neither goes from the list.
+# Children are dropped at school, and letters in the box: neither is a deletion.
 _DROPPED_SOMEWHERE = pattern(
     r"^(?:drop|throw|dump|toss|take|knock|bin) (?!.*\b(?:list|tasks?|todos?)\b).+? (?:at|by|in|into|over|to|with|round)\b"
 )
@@ -53,7 +52,7 @@ _CHORE_LIKE = pattern(
 
 
 def parse_delete(clause: str, now: datetime) -> Delete | None:
-    """Read a wish to delete something."""
+    """Parse a request to delete."""
     if clause.endswith("?") and not pattern(r"(?:delete|remove|erase)").match(clause):
         return None
     clause = pattern(r"^(it|that|this)'s (?!been)").sub(r"\1 is ", REASON.sub("", _KEEP_OTHERS.sub("", clause)))
@@ -71,7 +70,7 @@ def parse_delete(clause: str, now: datetime) -> Delete | None:
 
 
 def _chore_draft(clause: str, now: datetime) -> Draft | None:
-    """Return the task that "cancel the gym membership" would be, were there none of that name."""
+    """Return the task to add if "cancel the gym membership" matches none."""
     if not _CHORE_LIKE.match(clause):
         return None
     due = find_due(clause, now)
@@ -80,7 +79,7 @@ def _chore_draft(clause: str, now: datetime) -> Draft | None:
 
 
 def chore_with_date(intent: Intent, clause: str, now: datetime) -> Draft | None:
-    """Return the task in "finish the report by Friday": what is to be done by a day is not done yet."""
+    """Return the task in "finish the report by Friday": a task with a due date is not done yet."""
     if (
         not isinstance(intent, Complete)
         or intent.ref.numbers

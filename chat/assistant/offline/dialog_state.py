@@ -1,6 +1,6 @@
-"""What a plan works on: the conversation so far, the tasks seen in it, and the tools."""
+"""The state of a turn: the conversation so far, its tasks, and the tools."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -17,13 +17,13 @@ from chat.assistant.offline.words import collapse_runs, normalize
 
 T = TypeVar("T")
 PAGE_SIZE = 100
-# Every page that is read is an output that is kept, and read again at each step of the turn.
+# Every page is stored as an output, and read again at each step of the turn.
 MAX_TASKS_READ = 1_000
 
 
 @dataclass(frozen=True)
 class Call:
-    """A tool to be called."""
+    """A tool call to make."""
 
     name: str
     arguments: dict[str, object] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class DialogState:
 
     @property
     def now(self) -> datetime:
-        """The moment the turn was accepted."""
+        """The time at which the turn was accepted."""
         return self.instructions.now
 
     @property
@@ -55,7 +55,9 @@ class DialogState:
         return self.now.date()
 
     def call_tools(self, calls: Sequence[Call]) -> Plan[list[Outcome]]:
-        """Make calls side by side, and keep in mind which tasks they changed."""
+        """Make parallel tool calls, and record the tasks they changed."""
+        if not calls:
+            return []
         outcomes = yield list(calls)
         for call, outcome in zip(calls, outcomes, strict=True):
             if outcome.ok and outcome.task and call.name not in ("get_task", "list_tasks"):
@@ -67,6 +69,10 @@ class DialogState:
                 self._tasks = {number: task for number, task in self._tasks.items() if task not in outcome.tasks}
         return outcomes
 
+    def call_each(self, name: str, numbers: Iterable[int], **arguments: object) -> Plan[list[Outcome]]:
+        """Call a tool for each of these tasks."""
+        return self.call_tools([Call(name, {"number": number} | arguments) for number in numbers])
+
     def _record(self, call: Call, task: Task) -> None:
         if call.name != "delete_task":
             self.changed_numbers = [number for number in self.changed_numbers if number != task.number] + [task.number]
@@ -76,9 +82,10 @@ class DialogState:
                 del self._tasks[task.number]
 
     def all_tasks(self) -> Plan[list[Task]]:
-        """Return all tasks of the person, asking for them once a turn.
+        """Return all tasks of the user, requested once per turn.
 
-        Of a long list these are the open ones, and the newest of the others. Raise TooManyTasks where too many are open.
+        Of a long list, return the pending ones and the newest completed ones. Raise TooManyTasks if too many are
+        pending.
         """
         if self._too_many is not None:
             raise self._too_many
@@ -91,8 +98,16 @@ class DialogState:
             self._tasks = {task.number: task for task in tasks}
         return list(self._tasks.values())
 
+    def pending_tasks(self) -> Plan[list[Task]]:
+        """Return the tasks that are not completed."""
+        return [task for task in (yield from self.all_tasks()) if not task.is_completed]
+
+    def find(self, numbers: Container[int]) -> Plan[list[Task]]:
+        """Return the existing tasks with these numbers."""
+        return [task for task in (yield from self.all_tasks()) if task.number in numbers]
+
     def first_tasks(self) -> Plan[list[Task]]:
-        """Return all tasks of the person or, of a long list, those that come first."""
+        """Return all tasks of the user or, of a long list, the first ones."""
         if self._tasks is not None:
             return list(self._tasks.values())
         return (yield from self._following_pages("all", (yield [self._list_page("all", 0)])[0]))
@@ -107,7 +122,7 @@ class DialogState:
         return [*tasks, *newest.tasks]
 
     def _following_pages(self, status: Status, first: Outcome) -> Plan[list[Task]]:
-        """Return the tasks of a first page and of those that follow it."""
+        """Return the tasks of a first page and of the following pages."""
         tasks = list(first.tasks)
         end = min(first.total, MAX_TASKS_READ) if tasks else 0
         pages = [self._list_page(status, offset) for offset in range(len(tasks), end, PAGE_SIZE)]
@@ -121,13 +136,13 @@ class DialogState:
         return Call("list_tasks", {"status": status, "sort": "number", "limit": PAGE_SIZE, "offset": offset})
 
     def last_listed(self) -> list[int]:
-        """Return the numbers of the tasks shown last, in the order shown."""
+        """Return the numbers of the tasks listed last, in order."""
         if self.listed:
             return self.listed
         return next((shown for turn in reversed(self.earlier_turns) if (shown := turn.listed)), [])
 
     def last_mentioned(self) -> list[int]:
-        """Return the tasks last spoken of: those that the newest turn with any changed, or else showed."""
+        """Return the tasks mentioned last: those that the newest turn changed, or else listed."""
         if self.changed_numbers or self.listed:
             return self.changed_numbers or self.listed
         for turn in reversed(self.earlier_turns):
@@ -139,7 +154,7 @@ class DialogState:
         return []
 
     def last_changed(self) -> list[int]:
-        """Return the tasks changed last, however long ago."""
+        """Return the tasks changed last, in any earlier turn."""
         if self.changed_numbers:
             return self.changed_numbers
         return next(
@@ -147,7 +162,7 @@ class DialogState:
         )
 
     def recently_changed(self, count: int) -> list[int]:
-        """Return the tasks changed last, as many as wanted, over several turns."""
+        """Return this many of the tasks changed last, over several turns."""
         numbers = [number for turn in self.earlier_turns for number in self._not_deleted(turn.changed)]
         return list(dict.fromkeys(reversed(numbers)))[:count][::-1]
 
@@ -160,7 +175,7 @@ class DialogState:
         return []
 
     def deleted(self) -> set[int]:
-        """Return the tasks that were deleted in the conversation and did not come back."""
+        """Return the tasks that were deleted in the conversation and not restored."""
         numbers: set[int] = set()
         for call in (call for turn in self.earlier_turns for call in turn.calls if call.changed):
             assert call.changed is not None
@@ -172,7 +187,7 @@ class DialogState:
         return [task.number for task in tasks if task.number not in deleted]
 
     def known_tasks(self) -> dict[int, Task]:
-        """Return the tasks met in the conversation, each as last seen."""
+        """Return the tasks in the conversation's tool outputs, each in its last state."""
         found: dict[int, Task] = {}
         for turn in self.earlier_turns:
             for call in turn.calls:
@@ -181,7 +196,7 @@ class DialogState:
         return found
 
     def preferences(self) -> Prefer:
-        """Return what the person wants from now on, said at any time in the conversation; the newest word counts."""
+        """Return the user's preferences; the newest in the conversation win."""
         combined = Prefer()
         for turn in self.earlier_turns:
             for preference in _parse_preferences(turn.message):
@@ -195,7 +210,7 @@ class DialogState:
 
 @lru_cache(maxsize=256)
 def _parse_preferences(message: str) -> tuple[Prefer, ...]:
-    """Return what a message wishes for from then on."""
+    """Return the preferences in a message."""
     if len(message) > LONGEST or not recalling.may_be_preference(message):
         return ()
     found = (recalling.parse_preference(clause) for clause in split_clauses(normalize(message).text))

@@ -1,4 +1,4 @@
-"""Link the sentences of one message: what "it" means in a later one, and what was said only out of kindness."""
+"""Link the sentences of one message: what "it" refers to, and which thanks to ignore."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -33,7 +33,7 @@ _PRAISE = (
     r"|heroes|angel|gem|treasure|saint|champ|champion|genius|godsend|goat|rock|darling|love|wonder)|(?:amazing|awesome|great|the best|brilliant"
     r"|wonderful|fantastic|rock|rule|rock!|so (?:kind|helpful|good)|very kind|too kind))|(?:i )?(?:really )?(?:love|appreciate) (?:you|u))"
 )
-# Without a comma before it "thank you" may be what is to be written; "thank you so much" is not.
+# Without a comma before it, "thank you" may belong to the task; "thank you so much" does not.
 _THANKS_AT_END = pattern(
     rf"(?:[\s,.!;-]*[,.!;-]\s*(?:and |oh )?(?:{_THANKS}{_MUCH}|{_PRAISE})|\s+(?:{_THANKS}\s+(?:so much|very much|a lot|a million|a ton)|{_PRAISE}))"
     r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$"
@@ -54,7 +54,7 @@ OnTasks = Complete | Delete | Change | Reopen | Inspect | Pick
 
 
 def strip_thanks(text: str) -> str:
-    """Return a message without the thanks and the praise that end it."""
+    """Strip the thanks and the praise at the end of a message."""
     previous = None
     while previous != text:
         checkpoint()
@@ -65,7 +65,7 @@ def strip_thanks(text: str) -> str:
 
 
 class SentenceContext:
-    """What runs through the sentences of one message: the task by its number, and the field last named."""
+    """The context of the sentences of one message: the number of the last task, and the last sentence."""
 
     def __init__(self, text: str) -> None:
         found = _KEEP_TASK.search(text)
@@ -77,7 +77,7 @@ class SentenceContext:
         self._last_intent: Intent | None = None
 
     def resolve(self, intent: Intent, clause: str, now: datetime) -> Intent | None:
-        """Return the wish with "it" as the earlier sentences tell; None if they said all of it."""
+        """Return the intent with "it" resolved from earlier sentences; None if they already include it."""
         if isinstance(intent, OnTasks) and intent.ref.pronoun == "it" and self._last_number is not None:
             linked: Intent | None = replace(intent, ref=Ref(numbers=(self._last_number,)))
         else:
@@ -88,7 +88,7 @@ class SentenceContext:
         return linked
 
     def _as_field_removal(self, intent: Delete, original: Intent, clause: str, now: datetime) -> Intent | None:
-        """Read the removal of what may be a date or a note as that; a task is not deleted where it may be meant."""
+        """Parse the removal of a date or a note; a task is not deleted if a field may be meant."""
         it = (
             isinstance(original, Delete)
             and original.ref.pronoun == "it"

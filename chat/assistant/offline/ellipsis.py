@@ -1,4 +1,4 @@
-"""Understand a bare day, hour or priority, and which of two days is denied."""
+"""Parse a bare day, time or priority, and a denied day."""
 
 import re
 from datetime import datetime
@@ -22,7 +22,7 @@ _FRAGMENT_FILLER = pattern(r"\b(?:and|it|due|at|on|by|with|make|is|a|the|to|task
 
 @cached
 def parse_fragment(clause: str, now: datetime) -> Fragment | None:
-    """Read a bare day, hour or priority."""
+    """Parse a bare day, time or priority."""
     clause = pattern(r",?\s*(?:at )?(?:the )?same (?:time|hour)\b").sub("", clause)
     clause = _FRAGMENT_LEAD.sub("", clause.strip(" .!?"))
     clause = _DUE_LABEL.sub("", clause)
@@ -43,7 +43,7 @@ def parse_fragment(clause: str, now: datetime) -> Fragment | None:
 
 
 def strip_denied_day(text: str, now: datetime) -> str:
-    """Return the text without the day that it says is wrong: "Thursday, not Friday" says Thursday."""
+    """Strip the day that the text denies: "Thursday, not Friday" is Thursday."""
     denied = pattern(r",?\s+(?:and not|not|instead of|rather than)\s+(?P<old>.+)$").search(text)
     wrong = denied and (find_due(denied["old"], now) or find_due(f"on {denied['old']}", now))
     return text[: denied.start()] if denied and wrong else text

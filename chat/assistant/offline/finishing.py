@@ -1,4 +1,4 @@
-"""Understand wishes to tick off, and statements that something is done."""
+"""Parse requests to complete tasks, and statements that something is done."""
 
 from datetime import datetime
 
@@ -37,11 +37,9 @@ _COMPLETE = patterns(
     rf"|up)\s+)?(?P<ref>.+?){FROM_LIST}{WHEN}$",
     rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{DONE}{WHEN}$",
     rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{ADVERBS}(?:been\s+)?(?:finished|completed|done|did"
-    r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
-    r"|crossed off"
+    r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off|crossed off"
     r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
-    rf"|finish)\s+{ADVERBS}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
-    rf"|out))?{FROM_LIST}{WHEN}$",
+    rf"|finish)\s+{ADVERBS}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off|out))?{FROM_LIST}{WHEN}$",
     r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
     rf"|'re)\s+{ADVERBS}{DONE}{WHEN}$",
     r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
@@ -95,21 +93,20 @@ _CROSSED = pattern(
     r"|completed|finished)|ticked off|checked off|crossed off|closed)$"
 )
 _EXCEPT = pattern(
-    r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$"
-    r"|,\s*(?:task )?\w+ (?:is )?not(?: yet)?$"
-    r"|,?\s+(?:but |and )?(?:the |task |#)*[\w']+(?: one)? (?:(?:is|are) )?(?:still (?:to go|to do|open|pending|left|not done)|not (?:yet|done)(?: yet)?"
-    r"|isn't|aren't)(?: yet)?$"
+    r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$|,\s*(?:task )?\w+ (?:is )?not(?: "
+    r"yet)?$|,?\s+(?:but |and )?(?:the |task |#)*[\w']+(?: one)? (?:(?:is|are) )?(?:still (?:to go|to do|open|pending"
+    r"|left|not done)|not (?:yet|done)(?: yet)?|isn't|aren't)(?: yet)?$"
 )
 _GOT_DONE = pattern(rf"^that's (?P<ref>.+?)\s+{DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{DONE}$")
 _THATS_IT = pattern(
     rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{WHEN}$"
 )
-# A shop is closed, and of milk nothing is left: neither says that a task is done.
+# A shop is closed: that completes no task.
 _AMBIGUOUS_CLOSED = pattern(
     r"^(?!(?:task |#)?\d)(?:the |my |our )?[\w' -]+? (?:is|are|was|were)(?: now| already)? closed$"
 )
 _MARKED = pattern(rf"^mark (?P<ref>.+?)(?<! as)(?<! to) (?P<verb>\w+){WHEN}$")
-# What is taken off a list since it is done was done, and is not to be forgotten.
+# "Take it off the list, it's done" completes a task and does not delete it.
 _OFF_LIST_AS_DONE = pattern(
     rf"^(?:scratch|cross|strike|drop|take|knock|check|tick) (?:off )?(?P<ref>.+?)(?: off| out)?{FROM_LIST}[,;]?\s+(?:(?:because"
     r"|since|as|'cause|cuz) )?(?:i(?:'ve| have)?|that'?s?|it'?s|we(?:'ve)?)?\s*(?:already |just )*(?:did|done|finished"
@@ -121,7 +118,7 @@ _MARK_DONE = pattern(
 
 
 def parse_complete(clause: str, now: datetime) -> Complete | None:
-    """Read a wish to tick something off, or the statement that it is done."""
+    """Parse a request to complete a task, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
     if found := _OFF_LIST_AS_DONE.match(clause):
@@ -157,7 +154,7 @@ def parse_complete(clause: str, now: datetime) -> Complete | None:
 
 
 def _is_done_to_it(clause: str) -> bool:
-    """Return whether a clause says of "it" only that things were done to it: "that's signed and handed in, done"."""
+    """Return whether a clause only lists what was done to "it": "that's signed and handed in, done"."""
     found = _OF_IT.match(clause)
     deeds = [_DEED.fullmatch(part) for part in _DEED_JOINER.split(found["deeds"])] if found else []
     return bool(deeds) and all(
@@ -171,7 +168,7 @@ def _is_done_to_it(clause: str) -> bool:
 
 
 def _parse_past(clause: str) -> Complete | None:
-    """Read "I bought the milk" and "the rent has been paid" as statements about a chore."""
+    """Parse "I bought the milk" and "the rent has been paid" as statements about a task."""
     if (found := _PASSIVE.match(clause)) and (
         stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST_TENSE
     ):
@@ -180,7 +177,7 @@ def _parse_past(clause: str) -> Complete | None:
         stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST_TENSE
     ):
         return _completed(found["verb"], f"{found['verb']} {found['thing']}")
-    # "Mum called" says who did it: only of things does it mean that they are done.
+    # "Mum called" names the person who did it: only a thing is an object.
     if (found := _ELLIPTIC.match(clause)) and is_past(found["verb"]) and stem(found["verb"]) not in _PERSON_VERBS:
         return _completed(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _MANAGED.match(clause):
@@ -196,12 +193,12 @@ def _parse_past(clause: str) -> Complete | None:
 
 
 def _is_misspelt_past(verb: str) -> bool:
-    """Return whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
+    """Return whether a word is a misspelt past tense: "waterd"."""
     return any(similar(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
 
 
 def _completed(verb: str, phrase: str) -> Complete:
-    """Take "I planned the trip" as done only where planning was the task; "I paid the bill" for a task "Bill" too."""
+    """Return a completion: "I planned the trip" matches only a task to plan it, "I paid the bill" also a task "Bill"."""
     if found := _VERB_AND_PERSON.fullmatch(phrase):
         return Complete(Ref(pronoun="them") if found[1].lower() == "them" else Ref(pronoun="it"), statement=True)
     if found := _BOTH_DONE.fullmatch(phrase):

@@ -1,4 +1,4 @@
-"""Join a short answer with the question that it answers."""
+"""Combine a short answer with the question that it answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -75,7 +75,7 @@ _MORE = pattern(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b")
 
 
 def follow_up(state: DialogState) -> list[Intent]:
-    """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
+    """Return the intents of the newest message, completed by the pending question or the last task."""
     if (
         state.earlier_turns
         and state.earlier_turns[-1].changed
@@ -101,7 +101,7 @@ def follow_up(state: DialogState) -> list[Intent]:
 
 
 def _resolve_same_day(state: DialogState) -> str:
-    """Return what was said with "the same day" as the day of the task that was spoken of last."""
+    """Replace "the same day" by the due date of the last mentioned task."""
     found = _SAME_DAY.search(state.message)
     if found is None:
         return state.message
@@ -113,7 +113,7 @@ def _resolve_same_day(state: DialogState) -> str:
 
 
 def _repeat_or_correct(state: DialogState) -> list[Intent]:
-    """Read "the second one too" as the last wish for another task, and "no, I meant task 6" as that in its place."""
+    """Parse "the second one too" as a repetition for another task, and "no, I meant task 6" as a correction."""
     last = state.earlier_turns[-1] if state.earlier_turns else None
     if last is None or not last.changed:
         return []
@@ -137,7 +137,7 @@ def _repeat_or_correct(state: DialogState) -> list[Intent]:
 
 
 def _understand_turn(turn: Turn, state: DialogState) -> list[Intent]:
-    """Return what an earlier message wished; nothing if that was more than can be read at once."""
+    """Return the intents of an earlier message; none if it exceeds the budget."""
     try:
         return understand(turn.message, state.now)
     except BudgetExceeded:
@@ -149,12 +149,12 @@ def _is_known(phrase: str, state: DialogState) -> bool:
 
 
 def offered_numbers(state: DialogState) -> Sequence[int]:
-    """Return the numbers of the tasks among which the person was asked to choose."""
+    """Return the numbers of the tasks from which the user was asked to choose."""
     return state.earlier_turns[-1].listed if state.earlier_turns and state.earlier_turns[-1].asked else ()
 
 
 def _find_pending(state: DialogState) -> Pending | None:
-    """Return the wish about which the assistant asked back, read again from what the person said then."""
+    """Return the intent that the assistant asked about, parsed again from the user's message."""
     for turn in list(reversed(state.earlier_turns))[:_MAX_QUESTIONS]:
         if not turn.asked or turn.changed:
             return None
@@ -171,7 +171,7 @@ def _open_intent(turn: Turn, state: DialogState) -> Pending | None:
 
 
 def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Intent | None:
-    """Return the pending wish with the answer filled in; None if this is something else."""
+    """Return the pending intent with the answer filled in; None if this is no answer."""
     if isinstance(intent, Undo | Recall | Foreign | OffTopic) or (isinstance(intent, Talk) and intent.kind != "fine"):
         return None
     if isinstance(intent, Answer):
@@ -193,7 +193,7 @@ def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Int
 
 
 def _with_defaults(intent: Add, defaults: Draft) -> Add:
-    """Return the tasks with the day and the priority that were given before it was said what they are."""
+    """Return the tasks with the day and the priority that were given before their titles."""
     drafts = [
         replace(
             draft,
@@ -207,12 +207,12 @@ def _with_defaults(intent: Add, defaults: Draft) -> Add:
 
 
 def _bare_answer(state: DialogState) -> str:
-    """Return an answer without what leads to it: "no wait, only the bread" is about the bread."""
+    """Strip the words before an answer: "no wait, only the bread" is about the bread."""
     return strip_politeness(_LEADING.sub("", strip_politeness(state.message))).strip(" .!?")
 
 
 def _chosen_ref(state: DialogState) -> Ref | None:
-    """Return the tasks that an answer points at; a bare number that none of the tasks offered has is a place."""
+    """Return the reference in an answer; a bare number that is not a listed task is a position."""
     ref, offered = parse_ref(_bare_answer(state), state.now), offered_numbers(state)
     if option := _OPTION.fullmatch(_bare_answer(state)):
         number = int(option["place"])
@@ -238,13 +238,13 @@ def _confirm_pending(pending: Pending, state: DialogState) -> Intent | None:
 
 
 def _asked_consent_for(pending: Pending, state: DialogState) -> bool:
-    """Return whether the last reply asked for consent to just this: a yes to another question is none."""
+    """Return whether the last reply asked for consent to exactly this."""
     last = state.earlier_turns[-1]
     return (bool(last.undecided) or _ASKED_CONSENT in last.reply) and _open_intent(last, state) == pending
 
 
 def _asked_to_undo(state: DialogState) -> bool:
-    """Return whether the last reply asked for consent to undo something."""
+    """Return whether the last reply asked for consent to an undo."""
     last = state.earlier_turns[-1] if state.earlier_turns else None
     return (
         last is not None
@@ -255,14 +255,14 @@ def _asked_to_undo(state: DialogState) -> bool:
 
 
 def _repeats_pending(intent: Intent, pending: Pending, state: DialogState) -> bool:
-    """Return whether "delete them all" answers the question whether all should be deleted."""
+    """Return whether "delete them all" answers the question whether to delete all."""
     if not isinstance(intent, Complete | Delete) or type(intent) is not type(pending):
         return False
     return (intent.ref == Ref(every=True) or intent.ref.pronoun == "them") and _asked_consent_for(pending, state)
 
 
 def _fill_missing_field(intent: Intent, pending: Change, state: DialogState) -> Intent | None:
-    """Return the change with the value that it lacked."""
+    """Return the change with its missing value."""
     text = strip_politeness(state.message).strip(" .!")
     if isinstance(intent, Delete | Complete) and intent.ref.numbers:
         return None
@@ -285,7 +285,7 @@ def _fill_missing_field(intent: Intent, pending: Change, state: DialogState) -> 
 
 
 def _retarget(intent: Intent, pending: Pending, state: DialogState) -> Intent | None:
-    """Return the pending wish for the task that the person now points at."""
+    """Return the pending intent with the task that the answer refers to."""
     if isinstance(pending, Add):
         return None
     chosen = _chosen_ref(state)
@@ -323,7 +323,7 @@ def _without_doubt(intent: Pending) -> Pending:
 
 
 def _parse_shift(text: str, state: DialogState) -> Change | None:
-    """Read a bare "an hour earlier" or "by two days"."""
+    """Parse a bare "an hour earlier" or "by two days"."""
     words = strip_politeness(text).strip(" .!?")
     if not _AMOUNT.fullmatch(words):
         return None
@@ -332,7 +332,7 @@ def _parse_shift(text: str, state: DialogState) -> Change | None:
 
 
 def _apply_to_last(intent: Intent, state: DialogState) -> Intent:
-    """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
+    """Apply a bare day or priority to the last mentioned task or list."""
     last = state.earlier_turns[-1] if state.earlier_turns else None
     if isinstance(intent, Vague) and state.last_mentioned() and (shifted := _parse_shift(state.message, state)):
         return shifted
@@ -367,6 +367,6 @@ def _apply_to_last(intent: Intent, state: DialogState) -> Intent:
 
 
 def _kept_time(last: Turn, state: DialogState) -> time | None:
-    """Return the hour that was given with a day that does not exist: it is of the day given instead."""
+    """Return the time given with an invalid day: it applies to the corrected day."""
     drafts = [draft for intent in _understand_turn(last, state) if isinstance(intent, Add) for draft in intent.drafts]
     return drafts[0].at if len(drafts) == 1 and drafts[0].invalid_due and drafts[0].day is None else None

@@ -1,11 +1,11 @@
-"""Carry out what was understood, one wish after the other, and say what came of it."""
+"""Carry out the intents in order, and build the reply."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.assistant.offline import limits, recounting, removing, replies, responses, undoing, unsupported
 from chat.assistant.offline.choosing import Choice, ask_which, choose, not_found
-from chat.assistant.offline.context import Outcome
+from chat.assistant.offline.context import Outcome, tasks_of
 from chat.assistant.offline.dialog_state import Call, DialogState, Plan
 from chat.assistant.offline.ellipsis import parse_fragment
 from chat.assistant.offline.followups import follow_up, offered_numbers
@@ -36,8 +36,7 @@ from chat.assistant.offline.intents import (
     Unsupported,
     Vague,
 )
-from chat.assistant.offline.matching import find_mentioned, key_words, names_only_part, same_words
-from chat.assistant.offline.matching import match_tasks as match_titles
+from chat.assistant.offline.matching import find_mentioned, key_words, match_tasks, names_only_part, same_words
 from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.tasks import Task
 from chat.assistant.relevance import REFUSAL
@@ -48,7 +47,7 @@ _MAX_IN_ORDER = 12
 
 
 def run_turn(state: DialogState) -> Plan[str]:
-    """Run the whole turn and return the reply."""
+    """Run the turn and return the reply."""
     if refusal := limits.refusal_of(state.message):
         return refusal
     parts: list[str] = []
@@ -62,7 +61,7 @@ def run_turn(state: DialogState) -> Plan[str]:
 
 
 def _merge(intents: Sequence[Intent]) -> list[Intent]:
-    """Join wishes to add that follow one another, so that they are one step."""
+    """Merge adjacent intents to add, so that they are one step."""
     joined: list[Intent] = []
     for intent in intents:
         last = joined[-1] if joined else None
@@ -90,7 +89,7 @@ def _merge(intents: Sequence[Intent]) -> list[Intent]:
 
 
 def _with_details(draft: Draft, details: Fragment) -> Draft:
-    """Return the draft with what a sentence of its own said of it: "Due Friday. Priority: high."."""
+    """Return the draft with the details of the next sentence: "Due Friday. Priority: high."."""
     return replace(
         draft, day=details.day or draft.day, at=details.at or draft.at, priority=details.priority or draft.priority
     )
@@ -150,12 +149,12 @@ def _add(state: DialogState, intent: Add) -> Plan[str]:
             )
         return "Sure. What should the task say?"
     if intent.may_exist and len(drafts) == 1:
-        titled = match_titles(drafts[0].title, (yield from responses.searchable_tasks(state)), literal=True).sure
+        titled = match_tasks(drafts[0].title, (yield from responses.searchable_tasks(state)), literal=True).sure
         existing = [task for task in titled if not task.is_completed and _is_same_task(task, drafts[0].title)]
         if existing:
             return f"{replies.task_name(existing[0])} is on your list already."
     if intent.guessed and (named := (yield from _find_guessed(state, drafts[0]))):
-        # "Bump the report" may wish for something that no rule knows; a task of that name is there.
+        # "Bump the report" may be a request that no rule knows, if there is a task of that name.
         return responses.ask_what_to_do(state, named)
     if intent.unannounced and len(drafts) == 1 and drafts[0].day:
         same = [
@@ -168,24 +167,17 @@ def _add(state: DialogState, intent: Add) -> Plan[str]:
                 yield from _change(state, Change(Ref(numbers=(same[0].number,)), day=drafts[0].day, at=drafts[0].at))
             )
     default_priority = state.preferences().priority
-    drafts = [
-        replace(draft, priority=default_priority) if default_priority and draft.priority == "normal" else draft
-        for draft in drafts
-    ]
+    if default_priority:
+        drafts = [replace(d, priority=default_priority) if d.priority == "normal" else d for d in drafts]
     calls = [Call("create_task", _arguments(draft)) for draft in drafts]
-    # Calls side by side are carried out in any order, and numbers should follow the order in which things were said.
+    # Parallel calls run in any order, but numbers should follow the order of the message.
     steps = [[call] for call in calls] if len(calls) <= _MAX_IN_ORDER else [calls]
     outcomes: list[Outcome] = []
     for step in steps:
         outcomes += yield from state.call_tools(step)
     ticked = [outcome.task for outcome, draft in zip(outcomes, drafts, strict=True) if draft.done and outcome.task]
-    done = (
-        (yield from state.call_tools([Call("complete_task", {"number": task.number}) for task in ticked]))
-        if ticked
-        else []
-    )
-    latest = {outcome.task.number: outcome.task for outcome in (*outcomes, *done) if outcome.ok and outcome.task}
-    added = list(latest.values())
+    done = yield from state.call_each("complete_task", (task.number for task in ticked))
+    added = list({task.number: task for task in tasks_of((*outcomes, *done))}.values())
     failed = [replies.failed(outcome) for outcome in outcomes if not (outcome.ok and outcome.task)]
     parts = []
     if len(added) == 1:
@@ -208,14 +200,14 @@ def _report_first_taken(draft: Draft) -> str:
 
 
 def _find_guessed(state: DialogState, draft: Draft) -> Plan[Sequence[Task]]:
-    """Return the tasks that what has only the shape of a chore may speak of."""
+    """Return the pending tasks that a guessed draft may mean."""
     thing = draft.title.partition(" ")[2]
     named = find_mentioned(thing, (yield from state.all_tasks())) or (yield from responses.find_similar(state, thing))
     return [task for task in named if not task.is_completed]
 
 
 def _is_same_task(task: Task, title: str) -> bool:
-    """Return whether a task is what a title says, or does what is to be done about a bare thing: "the rent"."""
+    """Return whether a task has this title, or is about this bare thing: "the rent"."""
     return same_words(task.title, title) or (
         not is_imperative(title) and set(key_words(title)) <= set(key_words(task.title))
     )
@@ -224,7 +216,7 @@ def _is_same_task(task: Task, title: str) -> bool:
 def _arguments(draft: Draft) -> dict[str, object]:
     title, description = draft.title, draft.description
     if len(title) > _MAX_TITLE:
-        # Nothing that was said is lost: what a title cannot hold becomes the description.
+        # Keep all of the text: the rest of a long title becomes the description.
         description = f"{title}\n{description or ''}".strip()
         title = title[: _MAX_TITLE - 1].rsplit(" ", 1)[0].rstrip(" ,;") + "…"
     return {
@@ -241,45 +233,30 @@ def _complete(state: DialogState, intent: Complete) -> Plan[str]:
         return (yield from _confirm_all(state))
     choice = yield from choose(state, intent.ref, status="pending", within=offered_numbers(state))
     if choice.otherwise:
-        return _report_completed(choice.otherwise)
+        return f"{_names_and_verb(choice.otherwise)} already completed."
     if not choice.numbers:
         return _report_not_found(state, choice, intent)
-    if intent.ref.pronoun == "them" and not intent.ref.count and len(choice.numbers) > 2:
-        tasks = [task for task in (yield from state.all_tasks()) if not task.is_completed]
-        if len(tasks) <= len(choice.numbers):
-            return (yield from _confirm_all(state))
-    if (
-        intent.statement
-        and intent.ref.phrase
-        and (partly := (yield from _partly_named(state, intent.ref.phrase, choice)))
-    ):
-        return f"That is only a part of it. Shall I mark this as done?\n\n{replies.task_list(partly, state.today)}"
-    if intent.unsure:
-        known = [task for task in (yield from state.all_tasks()) if task.number in choice.numbers]
-        return f"Shall I mark this as done?\n\n{replies.task_list(known, state.today)}"
-    outcomes = yield from state.call_tools([Call("complete_task", {"number": number}) for number in choice.numbers])
-    done = [replies.task_name(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
-    parts = [f"Done: {replies.join_names(done)} ✓"] if done else []
+    several = intent.ref.pronoun == "them" and not intent.ref.count and len(choice.numbers) > 2
+    if several and len((yield from state.pending_tasks())) <= len(choice.numbers):
+        return (yield from _confirm_all(state))
+    phrase = intent.ref.phrase
+    if intent.unsure or (intent.statement and phrase):
+        chosen = yield from state.find(choice.numbers)
+        is_part = intent.statement and phrase and any(names_only_part(phrase, task.title) for task in chosen)
+        if is_part or intent.unsure:
+            lead = "That is only a part of it. " if is_part else ""
+            return f"{lead}Shall I mark this as done?\n\n{replies.task_list(chosen, state.today)}"
+    outcomes = yield from state.call_each("complete_task", choice.numbers)
+    done = tasks_of(outcomes)
+    parts = [f"Done: {replies.task_names(done)} ✓"] if done else []
     for number, outcome in zip(choice.numbers, outcomes, strict=True):
         if outcome.error == "already_completed":
-            task = next(
-                (task for task in (yield from responses.searchable_tasks(state)) if task.number == number), None
-            )
+            tasks = yield from responses.searchable_tasks(state)
+            task = next((task for task in tasks if task.number == number), None)
             parts.append(f"{replies.task_name(task) if task else f'Task **{number}**'} was already completed.")
         elif not outcome.ok:
             parts.append(replies.missing_task(number, outcome))
     return "\n\n".join(parts)
-
-
-def _partly_named(state: DialogState, phrase: str, choice: Choice) -> Plan[list[Task]]:
-    """Return the chosen tasks if there is one that is only in part what the phrase says."""
-    chosen = [task for task in (yield from state.all_tasks()) if task.number in choice.numbers]
-    return chosen if any(names_only_part(phrase, task.title) for task in chosen) else []
-
-
-def _report_completed(tasks: Sequence[Task]) -> str:
-    names = replies.join_names([replies.task_name(task) for task in tasks])
-    return f"{names} {'is' if len(tasks) == 1 else 'are'} already completed."
 
 
 def _report_not_found(state: DialogState, choice: Choice, intent: Complete) -> str:
@@ -289,8 +266,12 @@ def _report_not_found(state: DialogState, choice: Choice, intent: Complete) -> s
     return choice.problem
 
 
+def _names_and_verb(tasks: Sequence[Task]) -> str:
+    return f"{replies.task_names(tasks)} {'is' if len(tasks) == 1 else 'are'}"
+
+
 def _confirm_all(state: DialogState) -> Plan[str]:
-    tasks = [task for task in (yield from state.all_tasks()) if not task.is_completed]
+    tasks = yield from state.pending_tasks()
     if not tasks:
         return "You have no open tasks: everything is done already."
     if len(tasks) == 1:
@@ -306,22 +287,16 @@ def _reopen(state: DialogState, intent: Reopen) -> Plan[str]:
         return (yield from ask_which(state, "Which task should be open again? Tell me its number."))
     choice = yield from choose(state, intent.ref, status="completed", within=offered_numbers(state), listed_only=True)
     if choice.otherwise:
-        names = replies.join_names([replies.task_name(task) for task in choice.otherwise])
-        return f"{names} {'is' if len(choice.otherwise) == 1 else 'are'} still open, so nothing needs to change."
+        return f"{_names_and_verb(choice.otherwise)} still open, so nothing needs to change."
     if not choice.numbers:
         return choice.problem
-    known = {task.number: task for task in (yield from state.all_tasks())}
-    open_already = [number for number in choice.numbers if number in known and not known[number].is_completed]
-    if open_already:
-        return f"{replies.join_names([replies.task_name(known[number]) for number in open_already])} is still open."
-    calls = [Call("update_task", {"number": number, "completed": False}) for number in choice.numbers]
-    outcomes = yield from state.call_tools(calls)
-    done = [replies.task_name(outcome.task) for outcome in outcomes if outcome.ok and outcome.task]
-    parts = [f"Open again: {replies.join_names(done)}."] if done else []
-    parts += [
-        replies.missing_task(n, outcome) for n, outcome in zip(choice.numbers, outcomes, strict=True) if not outcome.ok
-    ]
-    return "\n\n".join(parts)
+    pending = {task.number: task for task in (yield from state.pending_tasks())}
+    if open_already := [pending[number] for number in choice.numbers if number in pending]:
+        return f"{replies.task_names(open_already)} is still open."
+    outcomes = yield from state.call_each("update_task", choice.numbers, completed=False)
+    done = tasks_of(outcomes)
+    parts = [f"Open again: {replies.task_names(done)}."] if done else []
+    return "\n\n".join(parts + replies.missing_tasks(choice.numbers, outcomes))
 
 
 def _change(state: DialogState, intent: Change) -> Plan[str]:
@@ -333,28 +308,21 @@ def _change(state: DialogState, intent: Change) -> Plan[str]:
         if intent.otherwise and (choice.no_match or not choice.problem):
             return (yield from _add(state, Add((intent.otherwise,))))
         return choice.problem or replies.which_one(choice.otherwise, state.today, "do you mean")
-    outcomes = yield from state.call_tools([Call("get_task", {"number": number}) for number in numbers])
-    missing = [replies.missing_task(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
-    tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+    outcomes = yield from state.call_each("get_task", numbers)
+    missing, tasks = replies.missing_tasks(numbers, outcomes), tasks_of(outcomes)
     if intent.lacks and tasks:
         question = responses.ask_for_value(intent.lacks, tasks[0])
         return f"{replies.does_not_exist(intent.invalid_due)} {question}" if intent.invalid_due else question
-    if (
-        intent.old_words
-        and not intent.without_verb
-        and tasks
-        and not any(responses.has_words(task, intent.old_words) for task in tasks)
-    ):
-        # Only those words were to change, and they are not there: the title is no guess.
+    exact = intent.old_words if not intent.without_verb else ""
+    if exact and tasks and not any(responses.has_words(task, exact) for task in tasks):
+        # The title does not contain the words to replace.
         return responses.ask_for_value("title", tasks[0])
     wanted = [(task, responses.new_values(task, intent, state)) for task in tasks]
     calls = [Call("update_task", {"number": task.number} | values) for task, values in wanted if values]
-    changed = yield from state.call_tools(calls) if calls else _no_calls()
+    changed = yield from state.call_tools(calls)
     parts = [f"{replies.task_name(task)} is already set that way." for task, values in wanted if not values]
     parts += [
-        f"Updated {replies.task_name(outcome.task)}{replies.task_details(outcome.task, state.today)}{replies.note_change(values, task.description)}."
-        if outcome.ok and outcome.task
-        else replies.failed(outcome)
+        _report_updated(state, outcome, replies.note_change(values, task.description))
         for outcome, (task, values) in zip(changed, [each for each in wanted if each[1]], strict=True)
     ]
     return "\n\n".join(parts + missing)
@@ -367,26 +335,24 @@ def _swap(state: DialogState, intent: Swap) -> Plan[str]:
         if len(choice.numbers) != 1:
             return choice.problem or replies.which_one(choice.otherwise, state.today, "do you mean")
         numbers += choice.numbers
-    outcomes = yield from state.call_tools([Call("get_task", {"number": number}) for number in numbers])
-    missing = [replies.missing_task(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
-    tasks = [outcome.task for outcome in outcomes if outcome.task]
+    outcomes = yield from state.call_each("get_task", numbers)
+    missing, tasks = replies.missing_tasks(numbers, outcomes), tasks_of(outcomes)
     if missing or len(tasks) != len(numbers):
         return "\n\n".join(missing)
     what = "date" if intent.due else "priority"
     if _due_of(tasks[0]) == _due_of(tasks[1]) if intent.due else tasks[0].priority == tasks[1].priority:
-        names = replies.join_names([replies.task_name(task) for task in tasks])
-        return f"Nothing changes: {names} have the same {what}."
+        return f"Nothing changes: {replies.task_names(tasks)} have the same {what}."
     calls = [
         Call("update_task", {"number": task.number} | (_due_of(other) if intent.due else {"priority": other.priority}))
         for task, other in zip(tasks, reversed(tasks), strict=True)
     ]
-    changed = yield from state.call_tools(calls)
-    return "\n\n".join(
-        f"Updated {replies.task_name(outcome.task)}{replies.task_details(outcome.task, state.today)}."
-        if outcome.task
-        else replies.failed(outcome)
-        for outcome in changed
-    )
+    return "\n\n".join(_report_updated(state, outcome) for outcome in (yield from state.call_tools(calls)))
+
+
+def _report_updated(state: DialogState, outcome: Outcome, note: str = "") -> str:
+    if not (outcome.ok and outcome.task):
+        return replies.failed(outcome)
+    return f"Updated {replies.task_name(outcome.task)}{replies.task_details(outcome.task, state.today)}{note}."
 
 
 def _due_of(task: Task) -> dict[str, object]:
@@ -395,19 +361,14 @@ def _due_of(task: Task) -> dict[str, object]:
     return {"due_date": task.due_date.isoformat(), "due_time": f"{task.due_time:%H:%M}" if task.due_time else None}
 
 
-def _no_calls() -> Plan[list[Outcome]]:
-    yield from ()
-    return []
-
-
 def _change_by_title(state: DialogState, intent: Vague) -> Plan[Change | None]:
-    """Read "laundry: low priority", where the first words name a task and the others say what should change."""
+    """Parse "laundry: low priority", a title followed by the new values."""
     words = intent.text.split()
     if len(words) > _MAX_WORDS or intent.text.endswith("?"):
         return None
     pending = [task for task in (yield from responses.searchable_tasks(state)) if not task.is_completed]
     for size in range(len(words) - 1, 0, -1):
-        found = match_titles(" ".join(words[:size]), pending).sure
+        found = match_tasks(" ".join(words[:size]), pending).sure
         values = parse_fragment(
             pattern(r"^(?:change|set|move|make it|to|for|is)\b\s*").sub("", " ".join(words[size:])), state.now
         )

@@ -1,4 +1,4 @@
-"""Find days and hours that do not exist: "31 Feb", "25:00", "in -3 days"."""
+"""Find days and times that do not exist: "31 Feb", "25:00", "in -3 days"."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from chat.assistant.offline.patterns import pattern
 
 @dataclass(frozen=True)
 class Impossible:
-    """Words that name a day or an hour that does not exist; an hour may be of a day that is named."""
+    """The words for a day or a time that does not exist; a time may belong to a valid day."""
 
     words: str
     start: int
@@ -21,7 +21,7 @@ class Impossible:
     of_day: bool = False
 
 
-# Stand for what does not exist while the rest is read.
+# Replace the invalid value while the rest is parsed.
 PLACEHOLDER_DAY, PLACEHOLDER_TIME = date(2999, 12, 31), time(23, 58)
 _DUE_PREPOSITION = pattern(r"(?:(?:is|are|it's)\s+)?(?:due|by|on|before|until|till|deadline|to|for|from|at|@)\b")
 _LEAD_IN = pattern(r"^(?:(?:is|are|it's|due|by|on|before|until|till|deadline:?|to|for|from|at|@|the)\s*)+\b")
@@ -32,7 +32,7 @@ _MAX_DAYS, _MONTHS, _MAX_MINUTES = 31, 12, 59
 
 @cached
 def find_impossible(text: str, now: datetime) -> Impossible | None:
-    """Return the first day or hour in a text that does not exist; None if there is none."""
+    """Return the first invalid day or time in a text, or None."""
     for match, exists in find_calendar_dates(text, now):
         if not exists and (_DUE_PREPOSITION.match(match[0]) or _looks_like_day(match)):
             return _to_impossible(match)
@@ -44,21 +44,21 @@ def find_impossible(text: str, now: datetime) -> Impossible | None:
             continue
         due = find_due(f"{text[: match.start()]} {text[match.end() :]}", now)
         of_day = due is not None and due.day is not None
-        # "At 25 Main Street" and "a ratio of 16:90" are no hours.
+        # "At 25 Main Street" and "a ratio of 16:90" are not times.
         if match["half"] or _DUE_PREPOSITION.match(match[0]) or (of_day and _looks_like_time(match)):
             return replace(_to_impossible(match), is_hour=True, of_day=of_day)
     return None
 
 
 def insert_placeholder(text: str, impossible: Impossible) -> str:
-    """Return the text with `NO_DAY` or `NO_HOUR` in the place of what does not exist."""
+    """Replace the invalid value with `PLACEHOLDER_DAY` or `PLACEHOLDER_TIME`."""
     stand_in = f"at {PLACEHOLDER_TIME:%H:%M}" if impossible.is_hour else f"by {PLACEHOLDER_DAY}"
     due = "due " if pattern(r"due\b").match(text[impossible.start :]) else ""
     return f"{text[: impossible.start]}{due}{stand_in}{text[impossible.end :]}"
 
 
 def _looks_like_day(match: re.Match[str]) -> bool:
-    """Return whether the numbers are those of a day although it is one that a month does not have."""
+    """Return whether the numbers look like a date, although the month has no such day."""
     groups = match.groupdict()
     if groups.get("sep") == "/":
         return False
@@ -68,7 +68,7 @@ def _looks_like_day(match: re.Match[str]) -> bool:
 
 
 def _looks_like_time(match: re.Match[str]) -> bool:
-    """Return whether "25:00" beside a day is meant as an hour although nothing leads to it."""
+    """Return whether "25:00" beside a day is a time, without a preposition before it."""
     return int(match["minutes"]) <= _MAX_MINUTES and not _OF.search(match.string[: match.start()])
 
 

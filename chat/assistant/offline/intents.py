@@ -1,4 +1,4 @@
-"""What a person can want of their list, as plain values."""
+"""The intents of a message, as plain values."""
 
 from dataclasses import dataclass
 from datetime import date, time, timedelta
@@ -7,12 +7,16 @@ from typing import Literal
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority", "panel"]
 Priority = Literal["low", "normal", "high"]
+Aspect = Literal["all", "due", "priority", "status", "description", "exists"]
+TalkKind = Literal[
+    "hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo", "name"
+]
 Slot = Literal["", "title", "due", "priority", "description", "anything"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Days from the first to the last; open at either end."""
+    """A range of days, open at either end."""
 
     first: date | None = None
     last: date | None = None
@@ -23,9 +27,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Ref:
-    """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind.
+    """A reference to tasks: by number, by position in the last list, by pronoun, by words, or by kind.
 
-    With `literal` a title must have all the words of the phrase; with `around` these may say more than the title.
+    With `literal`, a title must have all the words of the phrase; with `around`, the phrase may have more words than
+    the title.
     """
 
     numbers: tuple[int, ...] = ()
@@ -42,20 +47,20 @@ class Ref:
 
     @property
     def narrowed(self) -> bool:
-        """Whether it names a kind of tasks: those due on a day, those of a priority."""
+        """Whether it selects a kind of tasks: by due date or by priority."""
         return self.span is not None or self.priority is not None
 
     @property
     def empty(self) -> bool:
-        """Whether it points at nothing at all."""
+        """Whether it refers to nothing."""
         return self == Ref()
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A task that is wished for; `doubt` names a day or an hour that it was to have and that does not exist.
+    """A task to add; `invalid_due` is a day or a time in the request that does not exist.
 
-    It is due at the `first` of several times where the person named a choice.
+    It is due at the `first` of several times if the user named a choice.
     """
 
     title: str
@@ -70,10 +75,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Add:
-    """Add these tasks; none means that the person has not said what yet, only perhaps when (`usual`).
+    """Add these tasks; with none, the user has not named any yet, only perhaps the `defaults` for it.
 
-    A `bare` one was not announced as a task: "do the laundry on Sunday" may speak of one that there is.
-    So may a `known` one: "I still have to do the laundry". A `guessed` one has only the shape of a chore.
+    An `unannounced` one may refer to an existing task: "do the laundry on Sunday". So may one that `may_exist`: "I
+    still have to do the laundry". A `guessed` one has an unknown verb.
     """
 
     drafts: tuple[Draft, ...] = ()
@@ -85,9 +90,9 @@ class Add:
 
 @dataclass(frozen=True)
 class Show:
-    """Show the list, or a part of it.
+    """Show the list or a part of it.
 
-    With `top` only the most important, or the next that is due; with `finished` the days are those of completion.
+    With `top`, show only the most important or the next due task; with `finished`, the span is that of completion.
     """
 
     status: Status | None = None
@@ -104,17 +109,17 @@ class Show:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Tell about one task."""
+    """Show one task or one of its fields."""
 
     ref: Ref
-    aspect: Literal["all", "due", "priority", "status", "description", "exists"] = "all"
+    aspect: Aspect = "all"
 
 
 @dataclass(frozen=True)
 class Complete:
-    """Tick tasks off; a statement ("I called Bob") does so only if a task is clearly meant.
+    """Complete tasks; a statement ("I called Bob") does so only if it clearly matches a task.
 
-    Unsure when what was said may mean something else: "the library is closed".
+    It is unsure if it may mean something else: "the library is closed".
     """
 
     ref: Ref
@@ -124,7 +129,7 @@ class Complete:
 
 @dataclass(frozen=True)
 class Reopen:
-    """Make completed tasks open again."""
+    """Reopen completed tasks."""
 
     ref: Ref
     statement: bool = False
@@ -132,7 +137,7 @@ class Reopen:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete tasks; unsure when the person said something from which it only follows."""
+    """Delete tasks; unsure if the request only implies it."""
 
     ref: Ref
     unsure: bool = False
@@ -141,9 +146,9 @@ class Delete:
 
 @dataclass(frozen=True)
 class Change:
-    """Change fields of tasks; `lacks` names the field for which no value was given, or (`doubt`) none that exists.
+    """Change fields of tasks; `lacks` is the field without a value, or with one that does not exist (`invalid_due`).
 
-    With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") leaves out the verb.
+    With `old_words`, the title replaces only these words; `without_verb` ("make it oat milk"), it lacks the verb.
     """
 
     ref: Ref
@@ -165,7 +170,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Swap:
-    """Give each of two tasks the priority of the other, or its date with `due`."""
+    """Swap the priorities of two tasks, or their due dates with `due`."""
 
     one: Ref
     other: Ref
@@ -174,23 +179,23 @@ class Swap:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """Order something that the assistant cannot do; of which kind."""
+    """Request something that the assistant cannot do."""
 
     kind: str
 
 
 @dataclass(frozen=True)
 class Undo:
-    """Take back the last change; when `sure`, even if it is of many tasks."""
+    """Undo the last change; when `sure`, even if it changed many tasks."""
 
     sure: bool = False
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest.
+    """Repeat an earlier message; `place` counts from 1, or from -1 for the newest.
 
-    With `gone` it is what was deleted last, with `about` what was said about something.
+    With `gone`, show what was deleted last; with `about`, what the user wrote about a topic.
     """
 
     place: int = 1
@@ -203,7 +208,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Prefer:
-    """Keep to this from now on."""
+    """Set a preference for the rest of the conversation."""
 
     sort: Sort | None = None
     status: Status | None = None
@@ -212,11 +217,9 @@ class Prefer:
 
 @dataclass(frozen=True)
 class Talk:
-    """Small talk; of what should be kept, and of a name, also the words."""
+    """Small talk; "keep" and "name" have a text."""
 
-    kind: Literal[
-        "hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo", "name"
-    ]
+    kind: TalkKind
     text: str = ""
 
 
@@ -229,14 +232,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Pick:
-    """Point at a task and say nothing else."""
+    """Refer to a task without a request."""
 
     ref: Ref
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """A bare day, hour or priority, said about whatever was spoken of last."""
+    """A bare day, time or priority for the last mentioned task."""
 
     day: date | None = None
     at: time | None = None
@@ -247,31 +250,31 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Something about other people's tasks, or an attempt to change who or what the assistant is."""
+    """A request about other users' tasks, or an attempt to override the instructions."""
 
 
 @dataclass(frozen=True)
 class OffTopic:
-    """Nothing to do with tasks."""
+    """A message that is not about tasks."""
 
 
 @dataclass(frozen=True)
 class Mention:
-    """Name a task about which something is wished in the next clause."""
+    """Name a task that the next clause refers to."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Name a day or an hour that does not exist."""
+    """Name a day or a time that does not exist."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Vague:
-    """Words that fit none of the forms."""
+    """Words that no rule matches."""
 
     text: str
     more: bool = False

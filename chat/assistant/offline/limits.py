@@ -1,4 +1,4 @@
-"""What people wish for and the assistant cannot do, which it says: it sends no reminders and repeats no tasks."""
+"""Requests that the assistant refuses: it sends no reminders and repeats no tasks."""
 
 from chat.assistant.offline.patterns import pattern
 
@@ -32,7 +32,7 @@ _KIND = pattern(rf"\b(an?) {_REGULAR} (tasks?|reminders?|to-?dos?)\b")
 
 
 def refusal_of(message: str) -> str:
-    """Return the reply to a message that asks only for a reminder or a repetition; empty for any other message."""
+    """Return the reply to a request for only a reminder or a repetition; empty for any other message."""
     if _ASKED_TO_REMIND.fullmatch(message):
         return f"{_NO_REMINDERS} Ask me *what is due today* whenever you like."
     if _ASKED_TO_REPEAT.fullmatch(message):
@@ -41,10 +41,10 @@ def refusal_of(message: str) -> str:
 
 
 def caveats_of(message: str) -> list[str]:
-    """Return the sentences about the reminders and repetitions that a message asks for besides its tasks."""
+    """Return the caveats about the reminders and repetitions in a message."""
     return [_NO_REMINDERS] * bool(_REMINDING.search(message)) + [_NO_REPEATS] * bool(_REPEATING.search(message))
 
 
 def strip_repetition(text: str) -> str:
-    """Return a message in which what is to be repeated reads like any other task."""
+    """Rewrite a request for a repeated task as one for a single task."""
     return _KIND.sub(r"\1 \2", _TITLED.sub(r"\1 \3 \2", text))

@@ -1,4 +1,4 @@
-"""Which tasks a phrase means: words compared by their stems, and never a guess."""
+"""Match a phrase with task titles by the stems of the words."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -36,8 +36,7 @@ _NORMAL_FORMS = pairs(
     pickup=pick dr=doctor
     """
 )
-# Words that may stand for one another, though not for what else the other may mean: what was got may have been bought
-# or picked up, but what was bought was not picked up.
+# Pairs of synonyms, which are not transitive: "got" may mean bought or picked up, but "bought" does not mean picked up.
 _SYNONYMS = frozenset(
     frozenset(pair.split("="))
     for pair in words(
@@ -50,7 +49,7 @@ _SYNONYMS = frozenset(
     )
 )
 _HAS_SYNONYM = frozenset(word for pair in _SYNONYMS for word in pair)
-# Who "bought the bread" has done the task "Bread".
+# "Bought the bread" completes the task "Bread".
 _FETCH_VERBS = frozenset(
     {"buy", "get", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
 )
@@ -58,15 +57,14 @@ _LIGHT_VERBS = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "bee
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
 _ASIDE = pattern(
     r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself"
-    r"|again|early|"
-    r"finally|together|already|now|too|earlier|quickly)\b"
+    r"|again|early|finally|together|already|now|too|earlier|quickly)\b"
 )
 _JOINED = pattern(r"\s*,\s*|\s+(?:and|&|plus)\s+")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Tasks that a phrase clearly means, or else those that come near."""
+    """The tasks that a phrase clearly means, or else the similar ones."""
 
     sure: tuple[Task, ...] = ()
     near: tuple[Task, ...] = ()
@@ -74,7 +72,7 @@ class Match:
 
 @lru_cache(maxsize=4096)
 def stem(word: str) -> str:
-    """Reduce a word to what its forms have in common: "buying", "bought" and "buys" are all "buy"."""
+    """Reduce a word to its stem: "buying", "bought" and "buys" are all "buy"."""
     word = word.lower().removesuffix("'s").strip("'")
     word = PAST_TENSE.get(word, word)
     word = _NORMAL_FORMS.get(word, word)
@@ -104,12 +102,12 @@ def key_words(text: str) -> tuple[str, ...]:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Return whether two texts have the same words that carry meaning."""
+    """Return whether two texts have the same key words."""
     return set(key_words(one)) == set(key_words(other))
 
 
 def names_only_part(phrase: str, title: str) -> bool:
-    """Return whether a phrase names only one of the things that a title joins: the eggs of "Buy milk and eggs"."""
+    """Return whether a phrase names only one of the things in a title: the eggs of "Buy milk and eggs"."""
     wanted = key_words(phrase)
     verb, *_ = key_words(title) or [""]
     parts = [[word for word in key_words(part) if word != verb] for part in _JOINED.split(title)]
@@ -118,9 +116,10 @@ def names_only_part(phrase: str, title: str) -> bool:
 
 
 def match_tasks(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match:
-    """Find the tasks a phrase means: those it names exactly, else those that have all its words, else it all of theirs.
+    """Find the tasks that a phrase means: by exact title, else by all words of the phrase, else by all words of the
+    title.
 
-    With `literal` the last of these is not enough.
+    With `literal`, the last of these is not enough.
     """
     wanted = key_words(phrase)
     if not wanted:
@@ -138,12 +137,12 @@ def match_tasks(phrase: str, tasks: Iterable[Task], *, literal: bool = False) ->
     if not levels:
         return Match(near=possible)
     best = min(levels)
-    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title word for word is beyond doubt.
+    # "I bought milk" may mean "Buy oat milk" as well as "Buy milk"; only an exact title is certain.
     return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 
 def find_mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Return the tasks that a text means or, if none, those of which it has every word."""
+    """Return the tasks that a text means or, if none, those whose words it all contains."""
     text = pattern(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+").sub("", text.strip(" ?!."))
     key = key_words(text)
 
@@ -156,7 +155,7 @@ def find_mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 class _SimilarWords(dict[str, frozenset[str]]):
-    """For each word of a title, the words of a phrase that it is alike to. Many titles have the same words."""
+    """For each word of a title, the similar words of a phrase. Many titles share words."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         super().__init__()
@@ -169,7 +168,7 @@ class _SimilarWords(dict[str, frozenset[str]]):
 
 
 def _match_level(found: _SimilarWords, title: Sequence[str], phrase: str) -> int | None:
-    """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
+    """Return how well a title matches: 0 is exact, 9 is only similar, None is no match."""
     if not any(found[word] for word in title):
         return None
     wanted = [word for word in found.wanted if word not in _LIGHT_VERBS or word in title] or found.wanted
@@ -195,7 +194,7 @@ def _has_all(title: Sequence[str], words: Sequence[str]) -> bool:
 
 
 def similar(one: str, other: str) -> bool:
-    """Return whether two stems are the same word but for a slip of the keyboard."""
+    """Return whether two stems are the same word, apart from a typo."""
     if one == other or (one in _HAS_SYNONYM and frozenset((one, other)) in _SYNONYMS):
         return True
     shorter = min(len(one), len(other))

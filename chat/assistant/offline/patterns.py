@@ -1,4 +1,4 @@
-"""Compile the regular expressions of the rules: none of them distinguishes upper from lower case."""
+"""Compile the regular expressions of the rules, which ignore case."""
 
 import re
 
@@ -9,5 +9,5 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
-    """Compile the alternative expressions of one rule, in the order in which they are tried."""
+    """Compile the alternative expressions of one rule, in order."""
     return tuple(pattern(text) for text in texts)

@@ -1,4 +1,4 @@
-"""Decide the next step of a turn: its plan is played from the start over the answers that the tools gave so far."""
+"""Decide the next step of a turn by replaying its plan over the tool outputs so far."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from chat.assistant.offline.dialog_state import Call, DialogState
 from chat.assistant.offline.handlers import run_turn
 from chat.assistant.offline.understanding import LONGEST, is_readable
 
-# The runner ends a turn with an error after 24 responses; the plan keeps clear of that, and says so.
+# The runner fails a turn after 24 responses; the plan stops earlier and reports it.
 MAX_STEPS = 20
 _TOO_LONG = "That was a lot at once, and I stopped part way. Please look at your list, and tell me what is still to do."
 _INTERRUPTED = "I was interrupted part way. Please look at your list, and tell me what is still to do."
@@ -26,10 +26,10 @@ _NO_TOOLS = "Sorry, I can't reach your task list right now. Please try again lat
 
 
 def next_step(instructions: Instructions, turns: Sequence[Turn], tools: frozenset[str]) -> str | list[Call]:
-    """Return the calls to be made next, or the reply that ends the turn.
+    """Return the next calls, or the reply that ends the turn.
 
-    A plan is a generator that yields calls and is sent their outcomes, so that it reads from top to bottom though
-    nothing is kept between two responses: the calls found in the items answer its first steps.
+    A plan is a generator that yields calls and receives their outcomes. It reads from top to bottom although the model
+    is stateless: the calls in the items answer its first steps.
     """
     if not is_readable(turns[-1].message):
         return _TOO_MUCH
@@ -66,7 +66,7 @@ def _replay(instructions: Instructions, turns: Sequence[Turn], tools: frozenset[
 
 
 def _take_earlier(call: Call, earlier: list[FinishedCall]) -> FinishedCall | None:
-    """Take a call from those that an earlier version of the turn made: it is not made again."""
+    """Take a call from those of an earlier version of the turn: it is not repeated."""
     for finished in earlier:
         if (finished.name, _without_nulls(finished.arguments)) == (call.name, _without_nulls(call.arguments)):
             earlier.remove(finished)

@@ -1,4 +1,4 @@
-"""Understand wishes to make a task more or less important."""
+"""Parse requests to make a task more or less important."""
 
 from datetime import datetime
 
@@ -26,7 +26,7 @@ _LEVEL_FOR = pattern(r"^(?:set )?(?P<level>high|low|normal|medium|top|highest|lo
 
 
 def parse_priority_change(clause: str, now: datetime) -> Change | None:
-    """Read "prioritise the report", "make it less important", "priority of 2: high"."""
+    """Parse "prioritise the report", "make it less important", "priority of 2: high"."""
     if found := _LEVEL_GIVEN.match(clause):
         given, _ = take_priority(found["level"], bare=True)
         words = pattern(r"^(?:change|set|make|update|put|raise|lower|turn|switch)\s+").sub(

@@ -1,4 +1,4 @@
-"""From a clause to what is wished: the order in which the readings are tried."""
+"""Parse a clause into intents: the order in which the rules are tried."""
 
 import re
 from dataclasses import replace
@@ -66,7 +66,7 @@ _WONDERING = pattern(
 _SENTENCE = pattern(
     r"\b(?:is|are|was|were|am|you|i|not|n't|will|would|has|had)\b|n't\b|'ll\b|\b(?:that|it|this|here|what|who|he|she)'s\b"
 )
-# "It's the ink I bought" says of the ink what "I bought the ink" does.
+# "It's the ink I bought" means "I bought the ink".
 _CLEFT = pattern(
     r"^(?:it's|its|it is|it was|that was|that's) (?:the |my )(?P<thing>[\w' -]+?) (?:that |which )?"
     r"(?P<did>(?:i|we)(?:'ve| have)? (?:just |already |actually )?\w+(?<!n't))[\s.!]*$"
@@ -81,7 +81,7 @@ _VERB_COLON = pattern(
 )
 _TICK_LIKE = pattern(r"(?:check|cross|close|clear|find)\b")
 _THING_TO_TIME = pattern(r"^(?P<words>(?:the |my )?[\w'-]+(?: [\w'-]+){0,2}) to (?P<when>\S.*)$")
-# "The gutters need cleaning" is as good as an order.
+# "The gutters need cleaning" is a request, too.
 _NEEDS_DOING = pattern(
     r"^(?!(?:i|we|you|it|that|this|they|what|who|which|nothing|nobody|no|all|everything|only|task)\b)[\w' -]{2,30}? needs? (?:an? |new |some |more |fresh |to be \w+|\w+ing\b)"
 )
@@ -91,7 +91,7 @@ _MAX_WORDS = 12
 
 
 def parse_clause(clause: str, now: datetime) -> list[Intent]:
-    """Read a clause, and what follows a leading yes, no or thanks."""
+    """Parse a clause, and what follows a leading yes, no or thanks."""
     whole = clause.strip()
     bare = talking.parse_answer(whole) or talking.parse_small_talk(whole)
     if bare is not None and not (isinstance(bare, Talk) and bare.kind == "thanks" and len(whole.split()) > _MAX_WORDS):
@@ -121,7 +121,7 @@ def parse_clause(clause: str, now: datetime) -> list[Intent]:
 
 
 def _parse_halves(clause: str, now: datetime) -> list[Intent]:
-    """Read "the dog has been walked and the parcel is posted" as two statements, if each half is one by itself."""
+    """Parse "the dog has been walked and the parcel is posted" as two statements, if each half is complete."""
     for joint in _JOINER.finditer(clause):
         halves = [_parse(half, now) for half in (clause[: joint.start()], clause[joint.end() :])]
         if all(_is_complete(half) for half in halves):
@@ -130,7 +130,7 @@ def _parse_halves(clause: str, now: datetime) -> list[Intent]:
 
 
 def _is_complete(intent: Intent) -> bool:
-    """Return whether half a sentence is a wish of its own: it names its task, or what is to be added."""
+    """Return whether half a sentence is a complete request: it names its task, or the task to add."""
     if isinstance(intent, Add):
         return bool(intent.drafts) and not intent.unannounced
     if not isinstance(intent, Complete | Delete | Change | Reopen):
@@ -159,7 +159,7 @@ def _parse(clause: str, now: datetime) -> Intent:
     plain = clause.strip(" .!")
     intent = unsupported.unless_about_tasks(_parse_plain(clause, plain, now), plain)
     if isinstance(intent, Add) and intent.drafts and aside and intent.drafts[-1].description is None:
-        # What is told beside a task is no part of its title, and not lost either.
+        # A comment beside a task becomes its note.
         return replace(intent, drafts=(*intent.drafts[:-1], replace(intent.drafts[-1], description=aside)))
     return intent
 
@@ -176,7 +176,7 @@ def _parse_plain(clause: str, plain: str, now: datetime) -> Intent:
 
 
 def _parse_conversation(clause: str, plain: str) -> Intent | None:
-    """Read what is about the conversation itself."""
+    """Parse what is about the conversation itself."""
     if _is_off_topic(clause):
         return OffTopic()
     return (
@@ -198,13 +198,12 @@ def _is_off_topic(clause: str) -> bool:
 
 
 _ORDER_VERB = pattern(
-    r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel"
-    r"|set)\b"
+    r"(?:delete|remove|rename|change|move|push|postpone|reschedule|mark|complete|finish|reopen|update|cancel|set)\b"
 )
 
 
 def _parse_needed_order(plain: str, now: datetime) -> Intent | None:
-    """Read "I need to delete task 3", which is an order, unlike "I need to delete old photos"."""
+    """Parse "I need to delete task 3", which is a request, unlike "I need to delete old photos"."""
     found = _NEED.match(plain)
     if not found:
         return None
@@ -231,7 +230,7 @@ _NEED_DONE = pattern(
 
 
 def _parse_order(plain: str, now: datetime) -> Intent | None:
-    """Read orders that say plainly what is to be done."""
+    """Parse explicit requests."""
     changed = changing.parse_change(plain, now)
     if changed is not None and (
         changed.description is not None or changed.clear_due or changed.clear_time or changed.lacks == "description"
@@ -257,7 +256,7 @@ def _parse_order(plain: str, now: datetime) -> Intent | None:
 
 
 def _parse_reminder_question(plain: str, now: datetime) -> Intent | None:
-    """Read "remind me what is due", which asks."""
+    """Parse "remind me what is due", which is a question."""
     if pattern(r"remind me (?:what|which|when|how many)\b").match(plain):
         return asking.parse_show(pattern(r"^remind me").sub("tell me", plain), now)
     return None
@@ -270,7 +269,7 @@ def _parse_question(clause: str, plain: str, now: datetime) -> Intent | None:
 
 
 def _parse_statement(plain: str, now: datetime) -> Intent | None:
-    """Read orders and statements about tasks there are."""
+    """Parse requests and statements about existing tasks."""
     reopened = reopening.parse_reopen(plain, now)
     if reopened is not None:
         return reopened
@@ -294,7 +293,7 @@ def _change_or_add(words: str, values: Fragment, now: datetime) -> Change:
 
 
 def _parse_remainder(clause: str, plain: str, now: datetime) -> Intent:
-    """Read what fits no form: a chore in the imperative, a thing with a day, a bare pointer."""
+    """Parse the rest: a task in the imperative, a thing with a day, a bare reference."""
     ref = parse_ref(plain, now)
     if not ref.phrase and not ref.empty:
         return Pick(ref)
@@ -312,7 +311,7 @@ def _parse_remainder(clause: str, plain: str, now: datetime) -> Intent:
     if pattern(r":\s*(?:change|move|set|make)\b").search(plain):
         return Vague(clause)
     if (headed := _HEADED_CHORE.match(plain)) and (values := ellipsis.parse_fragment(headed["chore"], now)):
-        # "Rent: Sunday" dates the rent that there is, or else adds it.
+        # "Rent: Sunday" sets the date of an existing task, or else adds one.
         return _change_or_add(headed["head"], values, now)
     if (
         (found := _THING_TO_TIME.match(plain))

@@ -1,4 +1,4 @@
-"""Understand questions about what was said before, and wishes for how things should be from now on."""
+"""Parse questions about earlier messages, and preferences for later ones."""
 
 from chat.assistant.offline.asking import parse_sort
 from chat.assistant.offline.intents import Prefer, Priority, Recall, Status, Talk
@@ -7,23 +7,21 @@ from chat.assistant.offline.slots import take_priority
 
 _FROM_NOW = pattern(
     r"\b(?:from now on|from here on|from this point|going forward|always|in (?:the )?future|by default|every time"
-    r"|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|i (?:always )?(?:like"
-    r"|want) (?:to see |to have )?.*\bfirst$|stop sorting|don't sort|prefer|i like my|each time|never show"
-    r"|until i say)\b"
+    r"|whenever|henceforth|as (?:a|the|my) default|my default|i prefer|i'd prefer|i (?:always )?(?:like|want) (?:to "
+    r"see |to have )?.*\bfirst$|stop sorting|don't sort|prefer|i like my|each time|never show|until i say)\b"
 )
-# Words without which there is no preference, whatever is misspelt: most messages have none of them.
+# Every preference contains one of these words, even if misspelt; most messages contain none.
 _MAYBE_PREFERENCE = pattern(
     r"don.?t|do\s+not|stop|never|longer|now\s+on|here\s+on|point|forward|always|future|default|time|whenever|henceforth"
     r"|prefer|like|want|wanna|until"
 )
 _RECALL_FIRST = pattern(
-    r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message"
-    r"|question|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i"
-    r"|this conversation) (?:start|begin)|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want"
-    r"|type|request)|what (?:did i|was i) (?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)"
-    r"|what did i (?:start|begin|open) with|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning"
-    r"|start)|what did i (?:\w+ ){0,2}(?:ask|say|tell|want|request|type)\w*(?: you)?(?: to do)? first"
-    r"|my first (?:message|question|request|words))\b"
+    r"\b(?:(?:first|earliest|very first|initial)\b.{0,30}\b(?:asked?|said|say|told|tell|wrote|write|message|question"
+    r"|request|typed|type|mentioned|wanted|requested)|(?:how|where) did (?:we|i|this conversation) (?:start|begin)"
+    r"|(?:what did i|did i) (?:first|originally|initially) (?:ask|say|tell|want|type|request)|what (?:did i|was i) "
+    r"(?:ask|say|tell|start)\w*(?: \w+){0,3} (?:at|in) the (?:beginning|start)|what did i (?:start|begin|open) with"
+    r"|what i (?:said|asked|told you|wrote|wanted)\b.*\b(?:first|beginning|start)|what did i (?:\w+ ){0,2}(?:ask|say"
+    r"|tell|want|request|type)\w*(?: you)?(?: to do)? first|my first (?:message|question|request|words))\b"
 )
 _RECALL_LAST = pattern(
     r"\bwhat (?:did|have) i (?:just |last |previously )*(?:ask|asked|say|said|tell|told|type|write|want"
@@ -44,9 +42,8 @@ _RECALL_ALL = pattern(
     r"|talked about|discussed)"
 )
 _RECALL_REPLY = pattern(
-    r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last"
-    r"|previous) (?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again"
-    r"|what did you say)\W*$"
+    r"\bwhat did you (?:just )?(?:do|say|change|add|tell me|answer|reply)\b|\bwhat was your (?:last|previous) "
+    r"(?:answer|reply|message)\b|^(?:repeat (?:that|yourself)|say (?:that|it) again|come again|what did you say)\W*$"
 )
 _RECALL_DELETED = pattern(
     r"^(?:and |so )*(?:what|which)(?: (?:one|ones|task|tasks|thing))? (?:did|have|was it) (?:i|you|we|that) (?:just |last )*(?:you |i |we )?(?:just |last )*"
@@ -72,7 +69,7 @@ _NAME_ASKED = pattern(
 
 
 def parse_name(clause: str) -> Talk | None:
-    """Read how the person wishes to be called."""
+    """Parse the user's name."""
     found = _NAME_GIVEN.match(clause.strip(" .!"))
     return Talk("name", found["name"]) if found else None
 
@@ -81,7 +78,7 @@ _RECALL_VERB = pattern(r"\b(?:what|which|remember|recall|tell|remind|how|where|r
 
 
 def parse_recall(clause: str) -> Recall | None:
-    """Read a question about what was said before."""
+    """Parse a question about earlier messages."""
     if _NAME_ASKED.match(clause.strip(" .!?")):
         return Recall(name=True)
     if _RECALL_ALL.search(clause):
@@ -100,14 +97,13 @@ def parse_recall(clause: str) -> Recall | None:
 
 
 def may_be_preference(message: str) -> bool:
-    """Return whether it is worth looking for a preference in a message as it was typed."""
+    """Return whether a raw message may contain a preference."""
     return _MAYBE_PREFERENCE.search(message) is not None
 
 
 _HIDE_COMPLETED = pattern(
     r"\b(?:don't|do not|stop|never|no longer) (?:ever |want to |wanna |need to |have to |like to |wish to )*"
-    r"(?:show|list|display|see|showing|listing|seeing)\b.*\b(?:completed|done"
-    r"|finished)\b"
+    r"(?:show|list|display|see|showing|listing|seeing)\b.*\b(?:completed|done|finished)\b"
 )
 _OMIT_COMPLETED = pattern(
     r"\b(?:leave out|omit|exclude|skip|hide|without|no)\b.{0,20}\b(?:completed|done|finished|ticked)"
@@ -124,7 +120,7 @@ _WITH_COMPLETED = pattern(
 
 
 def parse_preference(clause: str) -> Prefer | None:
-    """Read how the person wants things from now on."""
+    """Parse a preference for later messages."""
     if _HIDE_COMPLETED.search(clause):
         return Prefer(status="pending")
     if not _FROM_NOW.search(clause):

@@ -1,4 +1,4 @@
-"""Answer questions about what was said before, from the items or, where these do not go back far enough, by a search."""
+"""Answer questions about earlier messages from the items or, if these were pruned, by a search."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from chat.assistant.offline.dialog_state import Call, DialogState, Plan
 from chat.assistant.offline.intents import Recall
 from chat.assistant.offline.understanding import LONGEST
 
-# Characters: of all that is recalled together, and what each message gets of it at least.
+# Characters of all recalled messages together, and the minimum for each.
 _MAX_RECALLED, _MIN_RECALLED = 20_000, 100
 _MAX_LISTED, _MAX_FOUND = 50, 5  # messages
 _NAME_QUERY = '"call me" or "my name" or "called"'
 
 
 def recall(state: DialogState, intent: Recall) -> Plan[str]:
-    """Repeat what was said before in the conversation."""
+    """Repeat earlier messages of the conversation."""
     if intent.name:
         return (yield from _recall_name(state))
     if intent.about:
@@ -33,7 +33,7 @@ def recall(state: DialogState, intent: Recall) -> Plan[str]:
 
 
 def _recall_message(state: DialogState, place: int) -> Plan[str]:
-    """Repeat the message at a place, from 1, or the last one (-1)."""
+    """Repeat the message at a position, from 1, or the last one (-1)."""
     messages, is_all = [turn.message for turn in state.earlier_turns], not state.instructions.is_pruned
     if not messages or (place > 0 and not is_all):
         order, limit = ("oldest", place) if place > 0 else ("newest", 1)
@@ -71,7 +71,7 @@ def _recall_all(state: DialogState) -> Plan[str]:
 
 
 def _recall_topic(state: DialogState, about: str) -> Plan[str]:
-    """Repeat what the person said about something."""
+    """Repeat the user's messages about a topic."""
     found = yield from _search(state, query=about, order="newest", limit=_MAX_FOUND)
     if found is None:
         return "I couldn't look that up just now."
@@ -104,13 +104,11 @@ def _recall_deleted(state: DialogState) -> str:
     tasks = next((deleted for deleted in reversed(turns) if deleted), [])
     if not tasks:
         return "Nothing was deleted in this conversation, as far as I remember."
-    return (
-        f"Last deleted: {replies.join_names([replies.task_name(task) for task in tasks])}. Say *undo* to bring it back."
-    )
+    return f"Last deleted: {replies.task_names(tasks)}. Say *undo* to bring it back."
 
 
 def _search(state: DialogState, **arguments: object) -> Plan[tuple[str, ...] | None]:
-    """Return what the person said, as the record has it; None where it cannot be searched."""
+    """Return the user's messages from the search; None if it is not available."""
     outcome = (yield [_call(**arguments)])[0]
     return outcome.messages if outcome.ok else None
 

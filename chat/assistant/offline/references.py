@@ -1,4 +1,4 @@
-"""Read how a person points at tasks."""
+"""Parse references to tasks."""
 
 import re
 from datetime import datetime
@@ -14,10 +14,9 @@ from chat.assistant.offline.vocabulary import pairs
 from chat.assistant.offline.words import has_quote
 
 REF = (
-    r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one"
-    r"|two|three|four|five)"
-    r"|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) task"
-    r"|[\ue100-\ue7ff])"
+    r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one|two"
+    r"|three|four|five)|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) "
+    r"task|[\ue100-\ue7ff])"
 )
 _POSITIONS = {
     word: int(place)
@@ -35,7 +34,7 @@ _JOIN = r"\s*(?:(?:,|and|&|\+|plus|or)\s*)++"
 _NUMBERS = pattern(
     rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*({_NUMBER}(?:{_JOIN}(?:{_NUMBER_NOUN}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?"
 )
-# A dash that stands apart begins an entry of a list: "complete - 1".
+# A separate dash begins a list entry: "complete - 1".
 _NEGATIVE = pattern(rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?")
 _RANGE = pattern(rf"(?:{_NUMBER_NOUN}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_NUMBER_NOUN}\s*)*(\d+)")
 _AT_POSITIONS = pattern(
@@ -45,10 +44,9 @@ _AT_POSITIONS = pattern(
 )
 _FIRST_FEW = pattern(r"(?:the\s+)?(first|last|top)\s+(two|three|four|five|\d)(?:\s+(?:ones?|tasks?|items?))?")
 _IT = pattern(
-    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder"
-    r"|that item|the same one"
-    r"|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed|updated"
-    r"|mentioned)|that last one|the new one|the new task)"
+    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder|that "
+    r"item|the same one|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed"
+    r"|updated|mentioned)|that last one|the new one|the new task)"
 )
 _THEM = pattern(
     r"(?:them|they|they are|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
@@ -64,15 +62,13 @@ _BOTH = pattern(
 _OTHER = pattern(r"the other(?: one| task)?")
 _NEWEST = pattern(
     r"(?:the |my )?(?:last|latest|newest|most recent)(?: one| task| thing| item)?(?: that)? (?:i|you|we)(?:'ve"
-    r"| have)? (?:just )?(?:added|created|made|put in)"
-    r"|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?"
+    r"| have)? (?:just )?(?:added|created|made|put in)|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?"
 )
 _ALL = pattern(
-    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the"
-    r"|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
-    r"|(?:my|the) (?:whole|entire|full|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all"
-    r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo"
-    r"|tasks))?(?: (?:i have|there is))?"
+    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the|my|of my"
+    r"|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?|(?:my|the) (?:whole|entire|full"
+    r"|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all|tasks|all)(?: for (?:today|now"
+    r"|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo|tasks))?(?: (?:i have|there is))?"
 )
 _ALL_OF_KIND = pattern(
     r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*"
@@ -109,7 +105,7 @@ _NO_NUMBER = frozenset({"one", "the one", "item", "the two", "the three", "the f
 
 
 def pointer_in(text: str, now: datetime) -> Ref | None:
-    """Return the one task that words name by number or by place, whatever else they say."""
+    """Return the one reference by number or position in a text."""
     found = {pointer[0].lower() for pointer in _POINTER.finditer(text)}
     return parse_ref(found.pop(), now) if len(found) == 1 else None
 
@@ -123,7 +119,7 @@ _PRONOUN_TAIL = pattern(r"^(it|that|this|them|those|these|both)(?: (?:then|now|p
 
 @cached
 def parse_ref(text: str, now: datetime) -> Ref:
-    """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
+    """Parse a reference; any other text is a phrase of a title."""
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?")
     if found := _NEGATIVE.fullmatch(text):
         return Ref(numbers=(int(found[1]),))
@@ -214,7 +210,7 @@ _NUMBER_AND_TITLE = pattern(
 
 
 def _number_or_phrase(text: str) -> Ref:
-    """Read "task 3, buy milk" and "task 3 (buy milk)" as the number; all else as words."""
+    """Parse "task 3, buy milk" and "task 3 (buy milk)" as the number, and any other text as a phrase."""
     if found := _NUMBER_AND_TITLE.match(text):
         return Ref(numbers=(int(found[1]),))
     return Ref(phrase=_phrase(text))
@@ -226,5 +222,5 @@ def _phrase(text: str) -> str:
 
 
 def ref_or_it(words: str | None, now: datetime) -> Ref:
-    """Tell what a piece of text points at; nothing said is "it"."""
+    """Parse a reference; an empty one is "it"."""
     return parse_ref(words, now) if words and words.strip() else Ref(pronoun="it")

@@ -1,4 +1,4 @@
-"""Carry out wishes to delete: one task at once, several only when the person agrees."""
+"""Delete tasks: one immediately, several only with the user's consent."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _MAX_AT_ONCE = 1_000
 
 
 def delete(state: DialogState, intent: Delete) -> Plan[str]:
-    """Delete what was meant, or ask which; say what came of it."""
+    """Delete the referenced tasks, or ask which; return the reply."""
     if intent.ref.every:
         return (yield from _delete_all(state, intent))
     choice = yield from choose(state, intent.ref, status="all", within=offered_numbers(state), listed_only=True)
@@ -25,7 +25,7 @@ def delete(state: DialogState, intent: Delete) -> Plan[str]:
         return choice.problem
     if len(choice.numbers) == 1 and not intent.unsure:
         return (yield from _delete_one(state, choice.numbers[0]))
-    known = [task for task in (yield from state.all_tasks()) if task.number in choice.numbers]
+    known = yield from state.find(choice.numbers)
     missing = sorted(set(choice.numbers) - {task.number for task in known})
     parts = [_report_missing(state, number) for number in missing]
     if intent.unsure and known:
@@ -61,7 +61,7 @@ def _report_missing(state: DialogState, number: int) -> str:
 
 
 def _ask_consent(state: DialogState, tasks: Sequence[Task]) -> str:
-    """Ask before something is deleted, showing it: only what was shown may go."""
+    """Ask for consent, and show the tasks: only listed tasks may be deleted."""
     return f"Shall I delete {'this' if len(tasks) == 1 else 'these'}?\n\n{replies.task_list(tasks, state.today)}"
 
 
@@ -73,7 +73,7 @@ def _delete_one(state: DialogState, number: int) -> Plan[str]:
 
 
 def _delete_several(state: DialogState, tasks: Sequence[Task]) -> Plan[str]:
-    """Delete tasks together: the person is shown them, and decides, before anything is done."""
+    """Delete tasks together: the user sees them and decides first."""
     numbers = [task.number for task in tasks[:_MAX_AT_ONCE]]
     outcome = (yield from state.call_tools([Call("delete_tasks", {"numbers": numbers})]))[0]
     if outcome.ok and outcome.tasks:
@@ -84,4 +84,4 @@ def _delete_several(state: DialogState, tasks: Sequence[Task]) -> Plan[str]:
 def _format_names(tasks: Sequence[Task]) -> str:
     if len(tasks) > _MAX_NAMED:
         return f"{len(tasks)} tasks"
-    return replies.join_names([replies.task_name(task) for task in tasks])
+    return replies.task_names(tasks)

@@ -1,4 +1,4 @@
-"""Understand wishes to reopen a task, that it is not done, and that something be left alone."""
+"""Parse requests to reopen a task or to leave it, and statements that it is not done."""
 
 from datetime import datetime
 
@@ -9,8 +9,7 @@ from chat.assistant.offline.references import parse_ref
 
 _NEGATED = pattern(
     r"^(?:please )?(?:don't|do not|never|no need to|you don't (?:have|need) to|not)\s+(?:\w+\s+)?(?:delete"
-    r"|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add"
-    r"|do)\b"
+    r"|remove|complete|finish|mark|check|tick|cross|change|rename|move|erase|clear|touch|drop|cancel|undo|add|do)\b"
 )
 _LEFT_ALONE = pattern(
     r"^(?:please |better |rather |just |maybe |probably |let's |i'd (?:rather|better) |i(?:'ll| will| want to| would like to)? |(?:you )?(?:should|can) |so )*"
@@ -22,8 +21,7 @@ _NONE_DONE = pattern(
 )
 _NOT_DONE = patterns(
     r"^(?:reopen|re-open|unfinish|un-?complete|un-?check|un-?tick|un-?mark|reactivate|resume|un-?do"
-    r"|restore)\s+(?:completing |finishing |the completion of )?(?P<ref>.+?)(?:\s+as\s+(?:done|complete"
-    r"|completed))?$",
+    r"|restore)\s+(?:completing |finishing |the completion of )?(?P<ref>.+?)(?:\s+as\s+(?:done|complete|completed))?$",
     r"^(?:mark|set|change|move|put|make|flag|switch)\s+(?P<ref>.+?)\s+(?:back\s+)?(?:as|to"
     r"|to be)?\s*(?:(?:being )?(?:not|un)[ -]?(?:done|complete|completed|finished|yet done)|pending|open"
     r"|incomplete|unfinished|undone|active|todo|not done|uncompleted|outstanding)(?:\s+again)?$",
@@ -41,7 +39,6 @@ _DENIED = patterns(
     r"^(?P<ref>(?:task |number |#)?\d+|the \w+ one) (?:isn't|is not|aren't|wasn't|not)(?: yet)?$",
     r"^(?P<ref>.+?)\s+still needs (?:to be done|doing|work)$",
 )
-# "Bill paid", "plants all watered": a thing and what was done to it, and nothing else.
 _NOT_I = pattern(
     r"^(?:no,? )?i (?:haven't|have not|didn't|did not)(?: (?:actually|really|yet|do|done|finish|finished|complete|it|that))*$"
 )
@@ -52,7 +49,7 @@ _NOT_SO = pattern(
 
 
 def parse_keep(clause: str) -> Talk | None:
-    """Read a wish that something be left alone."""
+    """Parse a request to leave something as it is."""
     return (
         Talk("keep", clause)
         if _NEGATED.match(clause) or _LEFT_ALONE.match(clause) or _NONE_DONE.match(clause)
@@ -61,7 +58,7 @@ def parse_keep(clause: str) -> Talk | None:
 
 
 def parse_reopen(clause: str, now: datetime) -> Reopen | None:
-    """Read a wish to make a task open again, or the statement that it is not done."""
+    """Parse a request to reopen a task, or the statement that it is not done."""
     if _NOT_I.match(clause):
         return Reopen(Ref(pronoun="it"))
     for form in _NOT_DONE:

@@ -1,4 +1,4 @@
-"""What the assistant says: short, friendly, in Markdown."""
+"""Texts of the replies: short, friendly, in Markdown."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,35 +10,37 @@ from chat.assistant.offline.tasks import Task
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#])")
 HELP = (
-    "I keep your to-do list. You can tell me things like:\n\n"
-    "- *I need to pay the bills by Friday*\n"
-    "- *Show my tasks*, or *what is due this week*\n"
-    "- *I finished buying groceries*, or *mark task 2 as done*\n"
+    "I keep your to-do list. You can tell me things like:\n\n- *I need to pay the bills by Friday*\n"
+    "- *Show my tasks*, or *what is due this week*\n- *I finished buying groceries*, or *mark task 2 as done*\n"
     "- *Move task 3 to tomorrow at 5*, *rename task 1 to ...*, *make it high priority*\n"
-    "- *Delete task 4*, and *undo* if that was a mistake\n\n"
-    "I send no reminders, and I don't repeat tasks."
+    "- *Delete task 4*, and *undo* if that was a mistake\n\nI send no reminders, and I don't repeat tasks."
 )
 
 
 def escape(text: str) -> str:
-    """Return text of a person so that Markdown shows it as it was typed."""
+    """Escape Markdown in a user's text."""
     return _MARKDOWN.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
 def failed(outcome: Outcome) -> str:
-    """Say why something could not be done."""
+    """Return why a call failed."""
     return escape(outcome.detail) if outcome.detail else "I couldn't do that just now."
 
 
 def missing_task(number: int, outcome: Outcome) -> str:
-    """Say why nothing could be done with the task of a number."""
+    """Return why the call for the task with this number failed."""
     if outcome.error == "not_found":
         return f"There is no task **{number}** on your list. Which one do you mean?"
     return failed(outcome)
 
 
+def missing_tasks(numbers: Iterable[int], outcomes: Iterable[Outcome]) -> list[str]:
+    """Return why the calls for these tasks failed."""
+    return [missing_task(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
+
+
 def does_not_exist(words: str) -> str:
-    """Say that a day or an hour does not exist."""
+    """Return that a day or a time does not exist."""
     return f"There is no {escape(words)}."
 
 
@@ -54,24 +56,29 @@ def all_of(number: int) -> str:
 
 
 def task_name(task: Task) -> str:
-    """Name a task in a sentence: its number and its title."""
+    """Return a task's number and title."""
     return f"**{task.number}** {escape(task.title)}"
 
 
+def task_names(tasks: Iterable[Task]) -> str:
+    """Return the numbers and titles of tasks, as in a sentence."""
+    return join_names([task_name(task) for task in tasks])
+
+
 def day_name(day: date, today: date) -> str:
-    """Name a day the way people do."""
+    """Return a day as people write it."""
     full = f"{day:%A} {day.day} {day:%B}" + (f" {day.year}" if day.year != today.year else "")
     return {0: "today", 1: f"tomorrow ({full})"}.get((day - today).days, full)
 
 
 def due_text(day: date | None, at: time | None, today: date) -> str:
-    """Say when something is due."""
+    """Return the due date as people write it."""
     text = day_name(day, today) if day else ""
     return f"{text} at {at:%H:%M}" if at else text
 
 
 def task_details(task: Task, today: date) -> str:
-    """Return what there is to know of a task beside its title, shortly."""
+    """Return the due date and the priority of a task."""
     parts = []
     if task.due_date:
         late = " (overdue)" if task.due_date < today and not task.is_completed else ""
@@ -82,7 +89,7 @@ def task_details(task: Task, today: date) -> str:
 
 
 def note_change(values: Mapping[str, object], before: str | None) -> str:
-    """Return what a change says of the note, and of the one that was there before."""
+    """Return the change of a note, with the note that it replaced."""
     if "description" not in values:
         return ""
     new, lost = str(values["description"] or ""), before or ""
@@ -101,7 +108,7 @@ def task_list(tasks: Iterable[Task], today: date) -> str:
 
 
 def span_text(span: Span | None, today: date) -> str:
-    """Say which days a list is about."""
+    """Return the days of a list."""
     if span is None:
         return ""
     if span.words:
@@ -110,7 +117,7 @@ def span_text(span: Span | None, today: date) -> str:
 
 
 def kind_text(status: str, priority: str | None) -> str:
-    """Say what kind of tasks a list is about."""
+    """Return the kind of the tasks in a list."""
     words = {"pending": "open", "completed": "completed"}.get(status, "")
     return f"{words} {priority}-priority".strip() if priority else words
 
@@ -121,10 +128,10 @@ def which_one(tasks: Sequence[Task], today: date, verb: str) -> str:
 
 
 def join_names(parts: Sequence[str]) -> str:
-    """Join names the way a sentence does."""
+    """Join names as in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def now_text(now: datetime) -> str:
-    """Say what day and time it is."""
+    """Return the current day and time."""
     return f"It is {now:%A} {now.day} {now:%B %Y}, {now:%H:%M}."

@@ -1,4 +1,4 @@
-"""Understand statements that tell of a new day or hour: "the dentist moved me to the 19th", "Saturday would be good"."""
+"""Parse statements of a new date or time: "the dentist moved me to the 19th", "Saturday would be good"."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -43,7 +43,7 @@ _RATHER = pattern(
 _ASIDE = pattern(
     r",?\s*(?:(?:at )?the same time|same (?:time|hour)|instead(?: of .+)?|rather than .+|not .+|now|please|this time)\b"
 )
-# "Move the report to Tuesday and the slides to Wednesday" is two orders, and so is "set 1 high and 2 low".
+# "Move the report to Tuesday and the slides to Wednesday" is two requests, and so is "set 1 high and 2 low".
 _SETTING = pattern(
     r"^(?P<verb>(?:\w+,? )?(?:move|reschedule|postpone|push|shift|change|set|make|give|mark|put))\s+(?P<rest>\S.*?)[.!]?$"
 )
@@ -55,7 +55,7 @@ _FILLER = pattern(r"\b(?:to|until|till|for|by|at|on|be|is|now|due|the|a|earliest
 
 
 def split_settings(text: str, now: datetime) -> str:
-    """Return the text with an order that gives several tasks a day or a priority each as several orders."""
+    """Rewrite a request that sets the days or priorities of several tasks as several requests."""
     found = _SETTING.match(text)
     if found is None:
         return text
@@ -68,7 +68,7 @@ def split_settings(text: str, now: datetime) -> str:
         if _SETTING.match(part):
             return text
         if one is None or not (one["level"] or _is_due_only(one["when"], now)):
-            # "Milk and eggs to Friday" is one.
+            # "Milk and eggs to Friday" is one request.
             piece += joint
             continue
         orders.append(f"{found['verb']} {field[0] if field else ''}{one['ref']} to {one['level'] or one['when']}")
@@ -82,7 +82,7 @@ def _is_due_only(text: str, now: datetime) -> bool:
 
 
 def parse_rescheduled(clause: str, now: datetime) -> Change | None:
-    """Read a statement of when something is now; None if it says anything beside."""
+    """Parse a statement of a new time; None if it contains more."""
     for form in (_MOVED, _EVENT_TIME, _SUITS, _FOR, _RATHER, _IN_PLACE):
         found = form.match(clause)
         if found is None:
@@ -109,7 +109,7 @@ def _subject(words: str | None) -> str | None:
 
 
 def _with_fallback(intent: Change, now: datetime) -> Change:
-    """Return the change with the task that it would be, were there none of that name."""
+    """Return the change with the task to add if it matches none."""
     if not intent.ref.phrase:
         return intent
     intent = replace(intent, ref=replace(intent.ref, around=True))

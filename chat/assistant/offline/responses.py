@@ -1,4 +1,4 @@
-"""Answer questions: lists, single tasks, what was said before, small talk."""
+"""Answer questions: lists, single tasks, small talk."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from chat.assistant.offline import replies
 from chat.assistant.offline.budget import TooManyTasks
 from chat.assistant.offline.choosing import choose, in_span
+from chat.assistant.offline.context import tasks_of
 from chat.assistant.offline.dates import Due, resolve_due
 from chat.assistant.offline.dialog_state import MAX_TASKS_READ, Call, DialogState, Plan
 from chat.assistant.offline.intents import Answer, Change, Inspect, Mention, Prefer, Show, Slot, Span, Talk, Vague
@@ -35,8 +36,7 @@ _TALK = {
     "cannot": "Sorry, I can't do that.",
 }
 _PREDICATE = pattern(
-    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will"
-    r"|won't)\b"
+    r"\s+(?:is|are|was|were|isn't|aren't|wasn't|has|have|hasn't|needs?|can|can't|should|doesn't|does|got|will|won't)\b"
 )
 _KEEP_WORDS = pattern(
     r"^(?:please )?(?:(?:don't|do not|never) \w+|keep|leave)\s+|,.*$|\s+(?:task|one|alone|yet|for now)$"
@@ -56,7 +56,7 @@ _ASK_FOR = {
 
 
 def show(state: DialogState, intent: Show) -> Plan[str]:
-    """Show the list or the part of it that was asked for."""
+    """Show the list or the requested part of it."""
     preferred = state.preferences()
     sort = intent.sort or preferred.sort or "panel"
     status = intent.status or preferred.status or "all"
@@ -94,7 +94,7 @@ def show(state: DialogState, intent: Show) -> Plan[str]:
 
 
 def _first_group(tasks: list[Task], sort: str) -> list[Task]:
-    """Return what a sorted list has in front: all of the first day that is due, or of the highest priority."""
+    """Return the first group of a sorted list: the tasks of the first due date, or of the highest priority."""
     if sort == "due":
         return [task for task in tasks if task.due_date and task.due_date == tasks[0].due_date]
     return [task for task in tasks if task.priority == tasks[0].priority]
@@ -135,7 +135,7 @@ def _format_list(state: DialogState, intent: Show, tasks: list[Task], total: int
 
 
 def _next_page(state: DialogState) -> Plan[str]:
-    """Show the next page of the list shown last."""
+    """Show the next page of the last list."""
     listed = [
         call for turn in state.earlier_turns for call in turn.calls if call.name == "list_tasks" and call.outcome.ok
     ]
@@ -154,7 +154,7 @@ def _next_page(state: DialogState) -> Plan[str]:
 
 
 def inspect(state: DialogState, intent: Inspect, then: str = "") -> Plan[str]:
-    """Tell about one task."""
+    """Show one task."""
     choice = yield from choose(state, intent.ref, status="pending")
     if choice.otherwise:
         tasks = list(choice.otherwise)
@@ -165,8 +165,7 @@ def inspect(state: DialogState, intent: Inspect, then: str = "") -> Plan[str]:
             return REFUSAL
         return choice.problem
     else:
-        outcomes = yield from state.call_tools([Call("get_task", {"number": number}) for number in choice.numbers])
-        tasks = [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
+        tasks = tasks_of((yield from state.call_each("get_task", choice.numbers)))
         if not tasks:
             return f"There is no task **{choice.numbers[0]}** on your list. Which one do you mean?"
     state.listed = [task.number for task in tasks]
@@ -190,7 +189,7 @@ def _format_task(task: Task, intent: Inspect, state: DialogState) -> str:
 
 
 def prefer(state: DialogState, intent: Prefer) -> Plan[str]:
-    """Confirm what is wanted from now on, and show the list that way."""
+    """Confirm a preference, and show the list accordingly."""
     if intent.priority:
         return f"All right: from now on new tasks get {intent.priority} priority unless you say otherwise."
     words = []
@@ -214,7 +213,7 @@ def talk(state: DialogState, intent: Talk) -> Plan[str]:
 
 
 def answer(state: DialogState, intent: Answer) -> str:
-    """Answer a yes or no that nothing was waiting for."""
+    """Answer a yes or no without a pending question."""
     if not intent.yes:
         return _TALK["keep"]
     return "Good. What would you like to do with your tasks?"
@@ -224,7 +223,7 @@ _NO_NEED = pattern(r"^(?:i|we) (?:don't|do not|no longer|never) (?:really |actua
 
 
 def mention(state: DialogState, intent: Mention) -> Plan[str]:
-    """Keep in mind which tasks were named, and say nothing."""
+    """Record the mentioned tasks; the reply is empty."""
     state.changed_numbers = []
     if (pointed := pointer_in(intent.text, state.now)) and (
         chosen := (yield from choose(state, pointed, status="all"))
@@ -241,7 +240,7 @@ def mention(state: DialogState, intent: Mention) -> Plan[str]:
 
 
 def searchable_tasks(state: DialogState) -> Plan[list[Task]]:
-    """Return all tasks of the person; none where there are too many to look for a name that may not be meant."""
+    """Return all tasks of the user; none if there are too many for a search that is only a guess."""
     try:
         return (yield from state.all_tasks())
     except TooManyTasks:
@@ -249,7 +248,7 @@ def searchable_tasks(state: DialogState) -> Plan[list[Task]]:
 
 
 def _find_named(state: DialogState, text: str) -> Plan[Sequence[Task]]:
-    """Return the tasks that words name by number, by place or by title."""
+    """Return the tasks named by number, position or title."""
     everything = yield from searchable_tasks(state)
     pointed = pointer_in(text, state.now)
     chosen = (yield from choose(state, pointed, status="all")).numbers if pointed else ()
@@ -259,7 +258,7 @@ def _find_named(state: DialogState, text: str) -> Plan[Sequence[Task]]:
 
 
 def find_similar(state: DialogState, text: str) -> Plan[list[Task]]:
-    """Return the tasks that a statement comes near to in more than their verb."""
+    """Return the tasks that are similar to a statement in more than the verb."""
     if text.rstrip().endswith("?") or _ASKS.match(text) or off_topic(text):
         return []
     key = [word for word in key_words(text) if word not in _CHORE_STEMS]
@@ -268,7 +267,7 @@ def find_similar(state: DialogState, text: str) -> Plan[list[Task]]:
 
 
 def vague(state: DialogState, intent: Vague) -> Plan[str]:
-    """Ask what is meant if it may concern tasks; decline otherwise."""
+    """Ask what is meant if the message may be about tasks; decline otherwise."""
     if (question := _LOOK_UP.match(intent.text.strip())) and (reply := (yield from _look_up(state, question["what"]))):
         return reply
     found = (yield from _find_named(state, intent.text)) if len(intent.text) < _MAX_VAGUE_LENGTH else ()
@@ -282,7 +281,7 @@ def vague(state: DialogState, intent: Vague) -> Plan[str]:
 
 
 def _look_up(state: DialogState, what: str) -> Plan[str]:
-    """Answer "what is my landlord's number?" with the tasks whose title or note has most of these words, if any has."""
+    """Answer "what is my landlord's number?" with the tasks whose title or note best matches these words."""
     wanted = set(key_words(what))
     scored = [
         (len(wanted & set(key_words(f"{task.title} {task.description or ''}"))), task)
@@ -302,13 +301,13 @@ def _look_up(state: DialogState, what: str) -> Plan[str]:
 
 
 def ask_what_to_do(state: DialogState, tasks: Sequence[Task]) -> str:
-    """Ask what should become of tasks that were named."""
+    """Ask what to do with the named tasks."""
     these = "this" if len(tasks) == 1 else "these"
     return f"What would you like to do with {these}?\n\n{replies.task_list(tasks, state.today)}"
 
 
 def not_understood() -> str:
-    """Say that a message about tasks was not understood."""
+    """Reply that a message about tasks was not understood."""
     return (
         "I'm not sure what you'd like me to do. Could you say it differently? "
         "For example: *add buy milk*, *show my tasks*, *mark task 2 as done*."
@@ -316,24 +315,24 @@ def not_understood() -> str:
 
 
 def ask_for_value(slot: Slot, task: Task) -> str:
-    """Ask for the value that a change lacks."""
+    """Ask for the missing value of a change."""
     return f"{replies.task_name(task)}: {_ASK_FOR.get(slot, _ASK_FOR['anything'])}"
 
 
 def new_values(task: Task, intent: Change, state: DialogState) -> dict[str, object]:
-    """Return the arguments that change a task as wished; none if it is like that already."""
+    """Return the arguments that change a task as requested; none if nothing changes."""
     values: dict[str, object] = {}
     title = _new_title(task, intent)
     if title and title != task.title:
         values["title"] = (title[:1].upper() + title[1:])[:100]
     if intent.description is not None and intent.description != (task.description or ""):
-        # A further note does not wipe out the one there is.
+        # Append to the existing note.
         kept = f"{task.description}\n" if intent.appended and task.description else ""
         values["description"] = f"{kept}{intent.description}"
     if intent.priority and intent.priority != task.priority:
         values["priority"] = intent.priority
     if intent.clear_time:
-        # A date alone drops the time of day.
+        # A date without a time clears the time.
         return values | ({"due_date": task.due_date.isoformat()} if task.due_date and task.due_time else {})
     if intent.clear_due:
         if task.due_date:
@@ -343,7 +342,7 @@ def new_values(task: Task, intent: Change, state: DialogState) -> dict[str, obje
 
 
 def has_words(task: Task, words: str) -> bool:
-    """Return whether words stand in the title of a task."""
+    """Return whether the title of a task contains these words."""
     return pattern(rf"\b{re.escape(words)}\b").search(task.title) is not None
 
 
@@ -376,6 +375,6 @@ def _new_due(task: Task, intent: Change, state: DialogState) -> dict[str, object
         values["due_date"] = day.isoformat()
     at = intent.at or (task.due_time if "due_date" in values else None)
     if at is not None and (at != task.due_time or "due_date" in values):
-        # A new date alone would drop the time of day that was agreed.
+        # A date without a time would clear the time.
         values["due_time"] = f"{at:%H:%M}"
     return values

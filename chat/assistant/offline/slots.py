@@ -1,4 +1,4 @@
-"""Take out of a wish what is said beside the title: the priority, the note."""
+"""Extract the priority and the note from a request."""
 
 import re
 
@@ -19,8 +19,7 @@ _LEAD = (
     r"|having|this is|a|an|its|the)\s+){0,8}+"
 )
 _IT_IS = (
-    r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty "
-    r"|kind of )*"
+    r"(?:it's|it is|that's|this is|this one is|that is|this one's)\s+(?:really |very |super |quite |pretty |kind of )*"
 )
 _FORMS = (
     pattern(_LEAD + rf"(?:{_LEVEL})[ -]*priority\b(?:\s+(?=task\b))?"),
@@ -40,17 +39,16 @@ _FORMS = (
 )
 _BARE = pattern(r"\b(?P<level>urgent|important|unimportant|high|low|normal|medium|critical|top|p1|p2|p3)\b")
 _NOTE = re.compile(
-    r"[,;.(\s-]*(?:\b(?:and |with )?(?:(?:add|put|include|set|using) )?(?:with )?(?:(?:the|a|an|this|as) )?(?:short )?"
-    r"(?:description|notes?|comment|details?)\s*[:=]\s*"
-    r"|\b(?:with|and add|and put|and include) (?:(?:the|a|an|this|as) )?(?:short )?(?:description|notes?"
-    r"|comment|details?)"
-    r"(?: that says| saying| of| that| being)?\s+|\b(?:and )?describe(?:d)?(?: it)? as\s*:?\s+)(?P<note>.+?)\)?$",
+    r"[,;.(\s-]*(?:\b(?:and |with )?(?:(?:add|put|include|set|using) )?(?:with )?(?:(?:the|a|an|this|as) )?(?:short "
+    r")?(?:description|notes?|comment|details?)\s*[:=]\s*|\b(?:with|and add|and put|and include) (?:(?:the|a|an|this"
+    r"|as) )?(?:short )?(?:description|notes?|comment|details?)(?: that says| saying| of| that| being)?\s+|\b(?:and "
+    r")?describe(?:d)?(?: it)? as\s*:?\s+)(?P<note>.+?)\)?$",
     re.I | re.S,
 )
 
 
 def priority_of(word: str) -> Priority:
-    """Return the priority that a word stands for."""
+    """Return the priority for a word."""
     word = re.sub(r"\s+", " ", word.lower())
     if word.startswith("not "):
         return "low"
@@ -59,7 +57,7 @@ def priority_of(word: str) -> Priority:
 
 @cached
 def take_priority(text: str, *, bare: bool = False) -> tuple[Priority | None, str]:
-    """Return the priority that the text names and the text without it; with `bare` a lone "high" counts too."""
+    """Return the priority in the text and the rest; with `bare`, a lone "high" counts too."""
     for form in (*_FORMS, _BARE) if bare else _FORMS:
         if found := form.search(text):
             rest = f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}"
@@ -68,11 +66,11 @@ def take_priority(text: str, *, bare: bool = False) -> tuple[Priority | None, st
 
 
 def take_note(text: str) -> tuple[str | None, str]:
-    """Return the note that the text gives and the text without it."""
+    """Return the note in the text and the rest."""
     found = _NOTE.search(text)
     if not found or not text[: found.start()].strip():
         return None, text
     if is_quote(found["note"][:1]):
-        # What follows a quoted note is no part of it: with the note "by the door", due Monday.
+        # What follows a quoted note is not part of it: with the note "by the door", due Monday.
         return found["note"][0], f"{text[: found.start()].strip()} {found['note'][1:].strip(' ,;)')}".strip()
     return found["note"].strip(" .\"'"), text[: found.start()].strip()

@@ -1,4 +1,4 @@
-"""Read the days a question is about: "this week", "by Friday", "in the next three days"."""
+"""Parse the days of a question: "this week", "by Friday", "in the next three days"."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -25,7 +25,7 @@ _UNDATED = pattern(r"\b(?:no|without(?: an?| any)?|lack(?:ing)?(?: a)?) (?:due )
 
 @cached
 def parse_span(text: str, now: datetime) -> Span | None:
-    """Return the days that a question names, or None if it names none."""
+    """Return the days in a question, or None."""
     today = now.date()
     text = pattern(r"\b(today|tomorrow|tonight|week|weekend|month|\w+day)'s\b").sub(r"\1", text)
     if pattern(r"\b(?:soon|upcoming|coming up)\b").search(text) and not find_due(text, now):
@@ -94,7 +94,7 @@ def parse_span(text: str, now: datetime) -> Span | None:
 
 
 def _between(found: re.Match[str], now: datetime) -> Span | None:
-    """Return the days of "between Monday and Friday"; if the first is past, from today."""
+    """Return the days of "between Monday and Friday"; from today if Monday has passed."""
     first, last = find_due(found["first"], now), find_due(found["last"], now)
     if first is None or last is None or first.day is None or last.day is None:
         return None
@@ -115,5 +115,5 @@ def _named_period(found: re.Match[str], today: date) -> Span:
         return Span(saturday, saturday + timedelta(days=1), words=named)
     first = week_start_day(today, ahead)
     last = first + timedelta(days=6)
-    # Where weeks start is not the same everywhere.
+    # The first day of the week is a setting.
     return Span(first, last, words=f"{named} (until {last:%A} {last.day} {last:%B})")

@@ -1,4 +1,4 @@
-"""A finished answer, told as the sequence of events of the Responses API."""
+"""Convert a finished response into the events of the Responses API."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,12 @@ from openai.types.responses import (
 )
 
 _WORDS = re.compile(r"\s*\S+|\s+")
-# Each is an event that everything on its way to the page handles.
+# Every event is processed by the whole pipeline up to the browser.
 MOST_PIECES = 500
 
 
 class _Position(TypedDict):
-    """Where in the response a part of a message is."""
+    """The position of a part of a message in the response."""
 
     item_id: str
     output_index: int
@@ -128,7 +128,7 @@ def estimated_usage(read: int, written: int) -> ResponseUsage:
 
 
 def written_text(output: Sequence[TResponseOutputItem]) -> str:
-    """Return what a response says and calls, as one text to be measured."""
+    """Return the text and the calls of a response, to measure them."""
     parts: list[str] = []
     for item in output:
         if isinstance(item, ResponseOutputMessage):

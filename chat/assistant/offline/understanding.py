@@ -1,4 +1,4 @@
-"""From what was said to what is wished: the order in which the readings are tried."""
+"""Parse a message into intents."""
 
 import re
 from dataclasses import fields, is_dataclass, replace
@@ -45,7 +45,7 @@ from chat.assistant.offline.words import Message, normalize
 from chat.assistant.relevance import judge
 
 T = TypeVar("T")
-# These hold words of the person; the other texts in a wish are our own.
+# These fields contain the user's words; other texts of an intent are constants.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old", "doubt", "words"})
 _CONDITION = pattern(
     r"^\W*(?:(?:if|in case)(?! (?:you|possible|that's|it's (?:ok|okay|fine|possible)))|when(?!'s)|once|unless|as soon as|after)\s"
@@ -57,8 +57,7 @@ _OTHERS_LIST = pattern(
     r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))"
 )
 _ADDS_TASK = pattern(
-    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:"
-    r"|rename)\b"
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b"
 )
 _LABELLED_NOTE = re.compile(
     r"^(?:and |with )?(?:the |a )?(?:notes?|details?|description|desc|comment|info|nb|n\.b\.|ps|p\.s\.)\s*[:=-]\s*(?P<text>\S.*)$",
@@ -70,21 +69,21 @@ _THESE = pattern(
 )
 _ASKED = pattern(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)")
 _FEW = 6
-# Characters of a message, and of a sentence in it: the rules take time with the square of it.
+# Maximum characters of a message and of a clause: the time of the rules is quadratic in them.
 LONGEST, LONGEST_CLAUSE = 1000, 600
 
 
 def understand(text: str, now: datetime) -> list[Intent]:
-    """Return the wishes in a message, in the order said; never none. Raise TooMuch."""
+    """Return the intents of a message in order, at least one. Raise BudgetExceeded."""
     return list(_understand(text, now, week_start()))
 
 
 def is_readable(text: str) -> bool:
-    """Return whether a message is short enough to be read; a pasted list may be longer, since its lines are short."""
+    """Return whether a message is short enough; a pasted list may be longer, since its lines are short."""
     return len(text) <= LONGEST or is_list_of_short_lines(text)
 
 
-# Each response in a turn reads the turn's message again, and it says the same.
+# Each response of a turn parses the same message again.
 @lru_cache(maxsize=64)
 def _understand(text: str, now: datetime, week_start: int) -> tuple[Intent, ...]:
     if not is_readable(text):
@@ -133,7 +132,7 @@ def _understand(text: str, now: datetime, week_start: int) -> tuple[Intent, ...]
             elif isinstance(intent, Vague) and intent.more and isinstance(last, Add):
                 intent = adding.parse_add(intent.text, now, free=True) or intent
             elif isinstance(intent, Add) and not intent.drafts and isinstance(last, Vague):
-                # "I owe Dave money, remind me on Thursday": what was said just before is the task.
+                # "I owe Dave money, remind me on Thursday": the sentence before is the task.
                 intents.pop()
                 intent = Add((replace(intent.defaults, title=adding.clean_title(last.text)),))
             elif isinstance(last, Change) and (filled := _complete_change(last, intent)):
@@ -143,19 +142,19 @@ def _understand(text: str, now: datetime, week_start: int) -> tuple[Intent, ...]
                 intents.pop()
             elif last is not None and _leads_to(last, intent):
                 if isinstance(last, Complete) and isinstance(intent, Delete):
-                    # Who has done it may want it ticked off, and not lost.
+                    # A completed task should be ticked off rather than deleted.
                     intent = replace(intent, unsure=True)
                 intents[-1] = Mention(message.restore(_phrase_of(last) or clause_before))
             intents.append(restore_typed(intent, message))
         clause_before = clause
     if _CONDITION.match(message.text):
-        # What hangs on a condition is not to be done now.
+        # A conditional request is not carried out now.
         intents = [Vague(text) if isinstance(intent, Complete | Delete) else intent for intent in intents]
     return tuple(_drop_forced(_drop_small_talk(intents))) or (Vague(text),)
 
 
 def _read_checklist(checklist: Checklist, now: datetime) -> tuple[Intent, ...]:
-    """Return what a pasted list wishes for: a task for each item, or what its first line orders to be done with each."""
+    """Return the intents of a pasted list: a task for each item, or the request in its first line for each item."""
     intro = strip_politeness(normalize(checklist.intro).text.rstrip(" :"))
     intents = parse_clause(intro, now) if intro else []
     if _is_forbidden(intro) or any(isinstance(intent, OffTopic) for intent in intents) or _ASKED.search(intro):
@@ -183,7 +182,7 @@ def _read_checklist(checklist: Checklist, now: datetime) -> tuple[Intent, ...]:
 
 
 def _without_invalid_due(intent: Intent, impossible: Impossible) -> Intent:
-    """Return a wish without the day or the hour that does not exist, which is asked for anew."""
+    """Return an intent without its invalid day or time, so that the user is asked for it."""
     if isinstance(intent, Add):
         defaults = intent.defaults if intent.drafts else Draft("", invalid_due=impossible.words)
         return replace(
@@ -200,7 +199,7 @@ def _without_invalid_due(intent: Intent, impossible: Impossible) -> Intent:
 
 def _draft_without_invalid_due(draft: Draft, impossible: Impossible) -> Draft:
     if not impossible.is_hour:
-        # The hour stays, for the day that is named instead.
+        # Keep the time for the corrected day.
         return replace(draft, day=None, invalid_due=impossible.words) if draft.day == PLACEHOLDER_DAY else draft
     if draft.at != PLACEHOLDER_TIME:
         return draft
@@ -208,7 +207,7 @@ def _draft_without_invalid_due(draft: Draft, impossible: Impossible) -> Draft:
 
 
 def _with_labelled_detail(intent: Add, clause: str, now: datetime) -> Add | None:
-    """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
+    """Return the intent with a labelled detail: "Order tiles. Note: the grey ones. Deadline Friday"."""
     if (
         intent.drafts
         and (dated := _LABELLED_DUE.match(clause))
@@ -224,7 +223,7 @@ def _with_labelled_detail(intent: Add, clause: str, now: datetime) -> Add | None
 
 
 def _with_note(intent: Add, sentence: Vague) -> Add | None:
-    """Return the wish with a sentence that only tells more of its task as the note: "Buy milk. The one in glass"."""
+    """Return the intent with the next sentence as its note: "Buy milk. The one in glass"."""
     text = sentence.text.strip(" .!")
     if (
         not intent.drafts
@@ -239,7 +238,7 @@ def _with_note(intent: Add, sentence: Vague) -> Add | None:
 
 
 def _repeats(last: Intent, intent: Intent) -> bool:
-    """Return whether a wish only puts the statement before it as an order: "I did 2 yesterday. Mark it done"."""
+    """Return whether an intent repeats the statement before it: "I did 2 yesterday. Mark it done"."""
     if isinstance(last, Complete) and isinstance(intent, Complete):
         return bool(intent.ref.numbers) and last.ref == intent.ref
     if isinstance(last, Delete) and isinstance(intent, Delete):
@@ -248,19 +247,19 @@ def _repeats(last: Intent, intent: Intent) -> bool:
 
 
 def _complete_change(last: Change, intent: Intent) -> Change | None:
-    """Return what a sentence says of the task that the one before it only named: "There's a typo in 2. Make it Bread"."""
+    """Return the change with the value from the next sentence: "There's a typo in 2. Make it Bread"."""
     if not last.lacks or not isinstance(intent, Change) or intent.ref.pronoun != "it":
         return None
     return replace(intent, ref=last.ref)
 
 
 def _corrects_question(last: Intent, intent: Intent, parsed: Intent) -> bool:
-    """Return whether what sounded like a question only led to a removal: "The date on task 2 is wrong, delete it"."""
+    """Return whether what was parsed as a question introduced a removal: "The date on task 2 is wrong, delete it"."""
     return isinstance(last, Inspect) and isinstance(parsed, Delete) and isinstance(intent, Change)
 
 
 def _leads_to(last: Intent, intent: Intent) -> bool:
-    """Return whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
+    """Return whether a statement only introduces the request: "The dentist got cancelled, remove it"."""
     stated = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
     statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
     pointing = isinstance(intent, Complete | Delete | Change | Reopen) and intent.ref.pronoun == "it"
@@ -272,14 +271,14 @@ def _phrase_of(intent: Intent) -> str:
 
 
 def _is_forbidden(clause: str) -> bool:
-    """Return whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
+    """Return whether a clause is about other users or the instructions, and not only the text of a task."""
     if not (talking.is_foreign(clause) or talking.is_override(clause)):
         return False
     return _OTHERS_LIST.search(clause) is not None or _ADDS_TASK.match(strip_politeness(clause)) is None
 
 
 def _drop_forced(intents: list[Intent]) -> list[Intent]:
-    """Keep of a message that tries to take over only what adds, shows or asks."""
+    """Keep only requests to add, show or ask from a message that tries to override the instructions."""
     if not any(isinstance(intent, Foreign) for intent in intents):
         return intents
     asks = [
@@ -292,12 +291,12 @@ def _drop_forced(intents: list[Intent]) -> list[Intent]:
 
 
 def _drop_small_talk(intents: list[Intent]) -> list[Intent]:
-    """Drop small talk that only leads to a wish, and what makes no sense beside one."""
+    """Drop small talk beside a request, and what makes no sense beside one."""
     relevant: list[Intent] = [intent for intent in intents if not isinstance(intent, Talk | Answer)]
     if not relevant:
         return intents[-1:]
     if any(isinstance(intent, Add) and intent.drafts for intent in relevant):
-        # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
+        # "The meter readings are due Friday, put that on my list" is one task, not two.
         relevant = [intent for intent in relevant if not isinstance(intent, Add) or intent.drafts]
     relevant = [_as_mention(intent, after) for intent, after in zip(relevant, [*relevant[1:], None], strict=True)]
     understood: list[Intent] = [intent for intent in relevant if not isinstance(intent, Vague | OffTopic)]
@@ -309,13 +308,13 @@ def _drop_small_talk(intents: list[Intent]) -> list[Intent]:
 
 
 def _as_mention(intent: Intent, after: Intent | None) -> Intent:
-    """Keep words that fit no form when the next wish speaks of what they name: "The report: make it urgent"."""
+    """Return unmatched words as a mention if the next intent refers to them: "The report: make it urgent"."""
     pointing = isinstance(after, Complete | Delete | Change | Reopen | Inspect) and after.ref.pronoun in ("it", "them")
     return Mention(intent.text) if isinstance(intent, Vague) and pointing else intent
 
 
 def restore_typed(value: T, message: Message) -> T:
-    """Return the value with every text in it as the person typed it."""
+    """Return the value with every text in it as the user typed it."""
     if isinstance(value, tuple):
         return tuple(restore_typed(entry, message) for entry in value)  # type: ignore[return-value]
     if not is_dataclass(value) or isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Undo what was changed last."""
+"""Undo the last change."""
 
 from collections.abc import Mapping
 
@@ -21,11 +21,11 @@ _SEVERAL = {kind: said.replace(" is ", " are ", 1) for kind, said in _ONE.items(
 
 
 def undo(state: DialogState, intent: Undo) -> Plan[str]:
-    """Undo the changes of the newest turn that made any; ask first where that is many tasks and some turns ago."""
+    """Undo the newest turn with changes; ask first if it changed many tasks and is not the last turn."""
     newest = _newest_change(state)
     many = newest is not None and len(newest.changed) > _MAX_SHOWN
     if newest is not None and many and newest is not state.earlier_turns[-1] and not intent.sure:
-        listed = replies.join_names([replies.task_name(task) for task in newest.changed])
+        listed = replies.task_names(newest.changed)
         return (
             f"The last change was {_quote(newest.message)}: it changed {replies.task_count(len(newest.changed))}, {listed}. "
             "Shall I undo that?"
@@ -33,21 +33,20 @@ def undo(state: DialogState, intent: Undo) -> Plan[str]:
     outcome = (yield from state.call_tools([Call("undo")]))[0]
     if not outcome.ok:
         return replies.failed(outcome)
-    # A task that was added and then changed is undone twice: what counts is what became of it.
+    # A task that was added and then changed is undone twice: report its final state.
     kinds: Mapping[int, tuple[str, Task]] = {task.number: (kind, task) for kind, task in outcome.undone}
     if len(kinds) > _MAX_SHOWN:
         parts = [f"Undone: {_quote(newest.message)}."] if newest else []
         for kind, form in _SEVERAL.items():
             tasks = [task for _, (each, task) in sorted(kinds.items()) if each == kind]
-            names = [replies.task_name(task) for task in tasks]
-            parts += [f"{(form if len(tasks) > 1 else _ONE[kind]).format(replies.join_names(names))}."] if tasks else []
+            parts += [f"{(form if len(tasks) > 1 else _ONE[kind]).format(replies.task_names(tasks))}."] if tasks else []
     else:
         parts = [f"Undone: {_format_undone(kind, task, state)}." for kind, task in kinds.values()]
     return "\n\n".join([*parts, *(replies.escape(refusal) for refusal in outcome.refused)])
 
 
 def _newest_change(state: DialogState) -> Turn | None:
-    """Return the newest turn of the conversation whose changes still stand, as far as it is remembered."""
+    """Return the newest turn in the history whose changes are not undone."""
     standing: list[Turn] = []
     for turn in state.earlier_turns:
         undone = any(call.name == "undo" and call.outcome.ok for call in turn.tool_calls)

@@ -1,8 +1,8 @@
-"""The words that the rules know: chores, words of command, and slips of the keyboard."""
+"""Keywords, common words and typos."""
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text, each once."""
+    """Return the set of words of a text."""
     return frozenset(text.split())
 
 
@@ -11,7 +11,7 @@ def pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split())
 
 
-# A word of the rules is read although a letter is wrong, missing or out of place.
+# Typos in these words are corrected.
 KEYWORDS = sorted(
     words(
         """
@@ -22,7 +22,7 @@ KEYWORDS = sorted(
         """
     )
 )
-# These are no slips of such words, although they look like it.
+# Words that look like typos of keywords, but are not.
 PROPER = words(
     """
     changed changes changing charge compete competed competes completes completing crate crates created
@@ -37,7 +37,7 @@ PROPER = words(
     update updated updates urgently weak weekday weekends weekly weeks
     """
 )
-# Of these only two letters that changed places are put right: most others that come near are words themselves.
+# Only swapped letters are corrected in these: most other similar words are correct.
 COMMON = words(
     """
     open have need that this when then them first third last done should would could about every already bought

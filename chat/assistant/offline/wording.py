@@ -1,4 +1,4 @@
-"""Understand wishes to change the words of a task: its title and its note."""
+"""Parse requests to change the title or the note of a task."""
 
 from datetime import datetime
 
@@ -49,7 +49,7 @@ _NOTE_MISSING = pattern(
     r"|of|in)\s+(?P<ref>.+))?$"
 )
 _NEW_TASK = pattern(r"(?:add|create|put|write)\s+(?:an?|another|one more|the)\s+(?:new\s+)?(?:task|to-?do)\s+to\b")
-# These words add to the note that there is; others write it anew.
+# These append to the existing note; other verbs replace it.
 _APPENDING = pattern(r"(?:add|append|attach|include|put|leave|write|note|comment|give)\b")
 _ONLY_NOTE = pattern(rf"(?:an? |the |another |some )*{_NOTE_NOUN}")
 CLEAR_NOTE = pattern(
@@ -101,15 +101,15 @@ _NOT_BUT = pattern(
     r"|wording|text|it|that|task))?$"
 )
 _CALLED = pattern(r"call (?:\d|one\b|two\b|three\b|four\b|five\b)")
-# What is left over of a pointer, or of politeness, is no name for a task: "rename the last one".
+# The rest of a reference or of politeness is not a title: "rename the last one".
 _NO_TITLE = pattern(r"(?:(?:one|ones|task|tasks|item|entry|it|that|this|please|again|instead|now|too|then|for me)\s*)+")
 _CHORE = pattern(r"(?:swap|replace|switch|turn)\b")
-# "Make it 4" means the hour: nobody calls a task that.
+# "Make it 4" means the hour.
 _HOUR = pattern(r"(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?")
 
 
 def parse_note_change(clause: str, now: datetime) -> Change | None:
-    """Read a wish to add a note to a task, or to say something else in it."""
+    """Parse a request to add or change a note."""
     if _NEW_TASK.match(clause):
         return None
     for form in _DESCRIBE:
@@ -124,7 +124,7 @@ def parse_note_change(clause: str, now: datetime) -> Change | None:
 
 
 def parse_rename(clause: str, now: datetime) -> Change | None:
-    """Read a wish to call a task something else."""
+    """Parse a request to rename a task."""
     if found := _SWAP.match(clause):
         return Change(ref_or_it(found["ref"], now), title=found["text"].strip(), old_words=found["old"].strip())
     if (found := _NOT_BUT.match(clause)) and not (
@@ -139,14 +139,14 @@ def parse_rename(clause: str, now: datetime) -> Change | None:
             if _CALLED.match(clause) and not (
                 is_quote(found["text"].split(" ")[0]) or found["text"].split(" ")[0].lower() in CHORES
             ):
-                # "Call 3 plumbers" and "call 0800 123" ring somebody up.
+                # "Call 3 plumbers" and "call 0800 123" are phone calls.
                 continue
             if _NO_TITLE.fullmatch(found["text"].strip(" .!?")):
                 continue
             given = pattern(r"(?:\s+(?:instead|please|rather|then|now|from now on|for me))+$").sub("", found["text"])
             text = clean_title(given) if not is_quote(given) else given.strip()
             ref = ref_or_it(found.groupdict().get("ref"), now)
-            # "Swap the tyres for new ones" renames no task where there is none of tyres.
+            # "Swap the tyres for new ones" is a new task if none is about tyres.
             chore = parse_add(clause, now, free=True) if ref.phrase and _CHORE.match(clause) else None
             otherwise = chore.drafts[0] if chore and chore.drafts else None
             return Change(ref, title=text, without_verb=clause.lower().startswith("make "), otherwise=otherwise)
