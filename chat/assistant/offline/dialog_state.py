@@ -45,6 +45,11 @@ class DialogState:
         self._too_many: TooManyTasks | None = None
 
     @property
+    def last_turn(self) -> Turn | None:
+        """The turn before this one."""
+        return self.earlier_turns[-1] if self.earlier_turns else None
+
+    @property
     def now(self) -> datetime:
         """The time at which the turn was accepted."""
         return self.instructions.now

@@ -39,7 +39,8 @@ from chat.assistant.offline.references import parse_ref
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.understanding import understand
 
-Pending = Add | Complete | Delete | Reopen | Change | Inspect
+OnTask = Complete | Delete | Reopen | Change | Inspect
+Pending = Add | OnTask
 _MAX_QUESTIONS = 4
 _ASKED_CONSENT = "Shall I"
 _SAME = pattern(
@@ -76,15 +77,10 @@ _MORE = pattern(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b")
 
 def follow_up(state: DialogState) -> list[Intent]:
     """Return the intents of the newest message, completed by the pending question or the last task."""
-    if (
-        state.earlier_turns
-        and state.earlier_turns[-1].changed
-        and not state.earlier_turns[-1].asked
-        and _NOT_THAT.fullmatch(state.message)
-    ):
+    last = state.last_turn
+    if last and last.changed and not last.asked and _NOT_THAT.fullmatch(state.message):
         return [Undo()]
-    again = _repeat_or_correct(state)
-    if again:
+    if again := _repeat_or_correct(state):
         return again
     intents = understand(_resolve_same_day(state), state.now)
     if len(intents) == 1 and intents[0] in (Undo(), Answer(yes=True)) and _asked_to_undo(state):
@@ -114,7 +110,7 @@ def _resolve_same_day(state: DialogState) -> str:
 
 def _repeat_or_correct(state: DialogState) -> list[Intent]:
     """Parse "the second one too" as a repetition for another task, and "no, I meant task 6" as a correction."""
-    last = state.earlier_turns[-1] if state.earlier_turns else None
+    last = state.last_turn
     if last is None or not last.changed:
         return []
     text = state.message.strip(" .!?")
@@ -125,12 +121,9 @@ def _repeat_or_correct(state: DialogState) -> list[Intent]:
     intents = [
         intent for intent in _understand_turn(last, state) if isinstance(intent, Complete | Delete | Reopen | Change)
     ]
-    if (
-        not intents
-        or ref.every
-        or ref.pronoun not in ("", "other")
-        or (ref.phrase and not _is_known(ref.phrase, state))
-    ):
+    if not intents or ref.every or ref.pronoun not in ("", "other"):
+        return []
+    if ref.phrase and not match_tasks(ref.phrase, state.known_tasks().values()).sure:
         return []
     repeated = replace(intents[-1], ref=ref)
     return [repeated] if found.re is _SAME else [Undo(), repeated]
@@ -144,13 +137,9 @@ def _understand_turn(turn: Turn, state: DialogState) -> list[Intent]:
         return []
 
 
-def _is_known(phrase: str, state: DialogState) -> bool:
-    return bool(match_tasks(phrase, state.known_tasks().values()).sure)
-
-
 def offered_numbers(state: DialogState) -> Sequence[int]:
     """Return the numbers of the tasks from which the user was asked to choose."""
-    return state.earlier_turns[-1].listed if state.earlier_turns and state.earlier_turns[-1].asked else ()
+    return state.last_turn.listed if state.last_turn and state.last_turn.asked else ()
 
 
 def _find_pending(state: DialogState) -> Pending | None:
@@ -189,7 +178,8 @@ def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Int
         return _with_defaults(given, pending.defaults) if isinstance(given, Add) else None
     if isinstance(pending, Change) and pending.lacks:
         return _fill_missing_field(intent, pending, state)
-    return _retarget(intent, pending, state)
+    ref = _answered_ref(intent, pending, state)
+    return None if ref is None else _without_doubt(replace(pending, ref=ref))
 
 
 def _with_defaults(intent: Add, defaults: Draft) -> Add:
@@ -232,8 +222,7 @@ def _confirm_pending(pending: Pending, state: DialogState) -> Intent | None:
     if several and not _asked_consent_for(pending, state):
         return Vague("task")
     if len(shown) == 1 or (several and shown):
-        found = replace(pending, ref=Ref(numbers=tuple(shown)))
-        return _without_doubt(found)
+        return _without_doubt(replace(pending, ref=Ref(numbers=tuple(shown))))
     return Vague("task")
 
 
@@ -245,13 +234,10 @@ def _asked_consent_for(pending: Pending, state: DialogState) -> bool:
 
 def _asked_to_undo(state: DialogState) -> bool:
     """Return whether the last reply asked for consent to an undo."""
-    last = state.earlier_turns[-1] if state.earlier_turns else None
-    return (
-        last is not None
-        and not last.changed
-        and _ASKED_CONSENT in last.reply
-        and Undo() in _understand_turn(last, state)
-    )
+    last = state.last_turn
+    if last is None or last.changed or _ASKED_CONSENT not in last.reply:
+        return False
+    return Undo() in _understand_turn(last, state)
 
 
 def _repeats_pending(intent: Intent, pending: Pending, state: DialogState) -> bool:
@@ -284,38 +270,27 @@ def _fill_missing_field(intent: Intent, pending: Change, state: DialogState) -> 
     return None
 
 
-def _retarget(intent: Intent, pending: Pending, state: DialogState) -> Intent | None:
-    """Return the pending intent with the task that the answer refers to."""
-    if isinstance(pending, Add):
-        return None
+def _answered_ref(intent: Intent, pending: OnTask, state: DialogState) -> Ref | None:
+    """Return the reference to a task in the answer to a pending question."""
     chosen = _chosen_ref(state)
     if chosen is not None and (
         isinstance(intent, Pick | Inspect | Show | Vague | Fragment | Add) or _MEANT.match(state.message)
     ):
-        return _without_doubt(replace(pending, ref=chosen))
+        return chosen
     if isinstance(intent, Show):
         return None
     seen, offered = state.known_tasks(), offered_numbers(state)
     candidates = [seen[number] for number in offered if number in seen]
-    if isinstance(intent, Pick):
-        return _without_doubt(replace(pending, ref=intent.ref))
-    if isinstance(intent, Fragment) and intent.day and not isinstance(pending, Change):
-        return _without_doubt(replace(pending, ref=Ref(span=Span(intent.day, intent.day))))
-    if isinstance(intent, Fragment) and intent.priority and not isinstance(pending, Change):
-        return _without_doubt(replace(pending, ref=Ref(priority=intent.priority)))
-    if isinstance(intent, Inspect) and intent.aspect == "all":
-        return _without_doubt(replace(pending, ref=intent.ref))
+    if isinstance(intent, Pick) or (isinstance(intent, Inspect) and intent.aspect == "all"):
+        return intent.ref
+    if isinstance(intent, Fragment) and not isinstance(pending, Change) and (intent.day or intent.priority):
+        return Ref(span=Span(intent.day, intent.day)) if intent.day else Ref(priority=intent.priority)
     meant = isinstance(intent, Change) and intent.without_verb and _MEANT.match(state.message) is not None
-    bare = (
-        meant
-        or isinstance(intent, Vague)
-        or (isinstance(intent, Add) and bool(match_tasks(state.message, candidates).sure))
-    )
-    if bare:
-        ref = parse_ref(_bare_answer(state), state.now)
-        if not ref.phrase or match_tasks(ref.phrase, candidates).sure:
-            return _without_doubt(replace(pending, ref=ref))
-    return None
+    is_title = isinstance(intent, Add) and bool(match_tasks(state.message, candidates).sure)
+    if not (meant or is_title or isinstance(intent, Vague)):
+        return None
+    ref = parse_ref(_bare_answer(state), state.now)
+    return ref if not ref.phrase or match_tasks(ref.phrase, candidates).sure else None
 
 
 def _without_doubt(intent: Pending) -> Pending:
@@ -333,31 +308,19 @@ def _parse_shift(text: str, state: DialogState) -> Change | None:
 
 def _apply_to_last(intent: Intent, state: DialogState) -> Intent:
     """Apply a bare day or priority to the last mentioned task or list."""
-    last = state.earlier_turns[-1] if state.earlier_turns else None
-    if isinstance(intent, Vague) and state.last_mentioned() and (shifted := _parse_shift(state.message, state)):
+    last, mentioned = state.last_turn, state.last_mentioned()
+    if isinstance(intent, Vague) and mentioned and (shifted := _parse_shift(state.message, state)):
         return shifted
-    if (
-        isinstance(intent, Vague)
-        and last is not None
-        and _MORE.match(state.message)
-        and not intent.text.rstrip().endswith("?")
-    ):
+    if isinstance(intent, Vague) and last and _MORE.match(state.message) and not intent.text.rstrip().endswith("?"):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
         return parse_add(strip_politeness(state.message), state.now, free=True) or intent if added else intent
-    if (
-        isinstance(intent, Show | Fragment)
-        and intent.span
-        and _ITS_DUE.match(state.message)
-        and len(state.last_mentioned()) == 1
-    ):
+    if isinstance(intent, Show | Fragment) and intent.span and _ITS_DUE.match(state.message) and len(mentioned) == 1:
         return Change(Ref(pronoun="it"), day=intent.span.first, at=intent.at if isinstance(intent, Fragment) else None)
     if not isinstance(intent, Fragment):
         return intent
-    if intent.span is not None and intent.asking:
+    if intent.span is not None and (intent.asking or not (intent.at or mentioned)):
         return Show(status="pending", span=intent.span)
-    if intent.span is not None and not intent.at and not state.last_mentioned():
-        return Show(status="pending", span=intent.span)
-    if last is None or not state.last_mentioned():
+    if last is None or not mentioned:
         return intent
     listing = last.listed and not last.changed
     if listing and len(last.listed) > 1 and intent.day and not intent.at:

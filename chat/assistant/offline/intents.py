@@ -1,6 +1,6 @@
 """The intents of a message, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from typing import Literal
 
@@ -86,6 +86,10 @@ class Add:
     unannounced: bool = False
     may_exist: bool = False
     guessed: bool = False
+
+    def with_last(self, **changes: object) -> "Add":
+        """Return this intent with fields of its last task changed."""
+        return replace(self, drafts=(*self.drafts[:-1], replace(self.drafts[-1], **changes)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

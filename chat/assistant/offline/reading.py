@@ -160,7 +160,7 @@ def _parse(clause: str, now: datetime) -> Intent:
     intent = unsupported.unless_about_tasks(_parse_plain(clause, plain, now), plain)
     if isinstance(intent, Add) and intent.drafts and aside and intent.drafts[-1].description is None:
         # A comment beside a task becomes its note.
-        return replace(intent, drafts=(*intent.drafts[:-1], replace(intent.drafts[-1], description=aside)))
+        return intent.with_last(description=aside)
     return intent
 
 

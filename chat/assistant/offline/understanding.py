@@ -213,13 +213,11 @@ def _with_labelled_detail(intent: Add, clause: str, now: datetime) -> Add | None
         and (dated := _LABELLED_DUE.match(clause))
         and (values := ellipsis.parse_fragment(dated["when"], now))
     ):
-        return replace(intent, drafts=(*intent.drafts[:-1], replace(intent.drafts[-1], day=values.day, at=values.at)))
+        return intent.with_last(day=values.day, at=values.at)
     found = _LABELLED_NOTE.match(clause)
     if found is None or not intent.drafts or intent.drafts[-1].description:
         return None
-    return replace(
-        intent, drafts=(*intent.drafts[:-1], replace(intent.drafts[-1], description=found["text"].strip(" .\"'")))
-    )
+    return intent.with_last(description=found["text"].strip(" .\"'"))
 
 
 def _with_note(intent: Add, sentence: Vague) -> Add | None:
@@ -234,7 +232,7 @@ def _with_note(intent: Add, sentence: Vague) -> Add | None:
         return None
     if judge(text, ()) == "irrelevant":
         return None
-    return replace(intent, drafts=(*intent.drafts[:-1], replace(intent.drafts[-1], description=text)))
+    return intent.with_last(description=text)
 
 
 def _repeats(last: Intent, intent: Intent) -> bool:

@@ -24,7 +24,7 @@ def undo(state: DialogState, intent: Undo) -> Plan[str]:
     """Undo the newest turn with changes; ask first if it changed many tasks and is not the last turn."""
     newest = _newest_change(state)
     many = newest is not None and len(newest.changed) > _MAX_SHOWN
-    if newest is not None and many and newest is not state.earlier_turns[-1] and not intent.sure:
+    if newest is not None and many and newest is not state.last_turn and not intent.sure:
         listed = replies.task_names(newest.changed)
         return (
             f"The last change was {_quote(newest.message)}: it changed {replies.task_count(len(newest.changed))}, {listed}. "
