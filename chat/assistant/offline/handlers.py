@@ -16,7 +16,7 @@ from chat.assistant.offline.intents import (
     Change,
     Complete,
     Delete,
-    Doubt,
+    InvalidDue,
     Draft,
     Foreign,
     Fragment,
@@ -132,7 +132,7 @@ def _handle(state: DialogState, intent: Intent) -> Plan[str]:
             return (yield from responses.talk(state, intent))
         case Answer():
             return responses.answer(state, intent)
-        case Doubt():
+        case InvalidDue():
             return f"{replies.does_not_exist(intent.words)} When do you mean?"
         case Fragment():
             return "What is that about? Tell me which task you mean, or what to add."

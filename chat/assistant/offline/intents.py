@@ -270,7 +270,7 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class InvalidDue:
     """Name a day or a time that does not exist."""
 
     words: str
@@ -303,7 +303,7 @@ Intent = (
     | Fragment
     | Foreign
     | OffTopic
-    | Doubt
+    | InvalidDue
     | Vague
     | Mention
 )

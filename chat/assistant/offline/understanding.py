@@ -26,7 +26,7 @@ from chat.assistant.offline.intents import (
     Change,
     Complete,
     Delete,
-    Doubt,
+    InvalidDue,
     Draft,
     Foreign,
     Inspect,
@@ -194,7 +194,7 @@ def _without_invalid_due(intent: Intent, impossible: Impossible) -> Intent:
         otherwise = _draft_without_invalid_due(intent.otherwise, impossible) if intent.otherwise else None
         at = None if impossible.is_hour else intent.at
         return replace(intent, day=None, at=at, lacks="due", invalid_due=impossible.words, otherwise=otherwise)
-    return Doubt(impossible.words)
+    return InvalidDue(impossible.words)
 
 
 def _draft_without_invalid_due(draft: Draft, impossible: Impossible) -> Draft:
