@@ -224,6 +224,7 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
 
     from chat.chatkit.store import NotOfTurns
     from chat.models.turn import Status
+    from chat.turns.events import TurnFinished
     from chat.turns.finish import TurnOutcome, finish
     from chat.turns.lease import lease_of
     from chat.turns.queue import claim_locked
@@ -233,8 +234,8 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
         if turn is None or not text:
             raise NotOfTurns
         ended = finish(lease_of(turn), TurnOutcome(status=Status.DONE, text=text, items=[]))
-    assert ended.message is not None
-    return ended.message["id"]
+    assert isinstance(ended.event, TurnFinished)
+    return str(ended.event.message.id)
 
 
 def _named(thread: ThreadMetadata) -> ThreadMetadata:

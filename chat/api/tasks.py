@@ -18,7 +18,7 @@ from chat.exceptions import BadTask
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
 from chat.models.token import Scope
-from chat.read_models import task_json
+from chat.read_models import TaskOut
 from chat.tasks import services as tasks
 from chat.tasks import undo
 from chat.tasks.services import Changes
@@ -234,4 +234,4 @@ def _changed(task: Task, response: HttpResponse) -> TaskReply:
 
 
 def _shown(task: Task) -> TaskReply:
-    return TaskReply.model_validate(task_json(task))
+    return TaskReply.model_validate(TaskOut.of(task).as_json())

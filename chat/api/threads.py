@@ -18,7 +18,7 @@ from chat.assistant.model_config import NAME_LENGTH
 from chat.conversations import export
 from chat.conversations import services as conversations
 from chat.conversations import threads as record
-from chat.conversations.threads import Thread, UnderWay, Where
+from chat.conversations.threads import Thread, Where
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
 from chat.read_models import ConversationOut, MessageOut
@@ -266,7 +266,7 @@ def _thread_reply(thread: Thread) -> ThreadReply:
     )
 
 
-def _active(turn: UnderWay) -> ActiveTurn:
+def _active(turn: record.ActiveTurn) -> ActiveTurn:
     return ActiveTurn.model_validate({"turn_id": turn.id, "status": turn.status, "message_id": turn.prompt_id})
 
 

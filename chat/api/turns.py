@@ -18,7 +18,6 @@ from chat.exceptions import BadInput, KeyReused
 from chat.infra.db_threads import in_database
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.models.token import Scope
-from chat.realtime import outgoing
 from chat.turns import process
 
 router = Router(tags=["messages"], auth=SignedIn(Scope.CHAT))
@@ -101,10 +100,10 @@ async def send_message(
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(credential_of(request)) as slot:
-        await in_database(outgoing.check_conversation, **theirs)
+        await in_database(record.check, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
-        if accepted.message["text"] != body.text:
+        if accepted.message.text != body.text:
             raise KeyReused
         return TurnStream(slot, thread_id, accepted.turn.pk, position_of(last_event_id))
 
@@ -116,7 +115,7 @@ async def follow_turn(
     """Follow a turn, from its beginning or from behind the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(credential_of(request)) as slot:
-        await in_database(outgoing.check_turn, **theirs, turn_id=turn_id)
+        await in_database(record.status_of, **theirs, turn_id=turn_id)
         return TurnStream(slot, thread_id, turn_id, position_of(last_event_id))
 
 
@@ -146,7 +145,7 @@ async def retry_turn(
         {
             "turn_id": turn.pk,
             "status": turn.status,
-            "message_id": accepted.message["id"],
+            "message_id": accepted.message.id,
             "ahead": accepted.ahead,
             "replaces": turn.replaces_id,
         }

@@ -61,7 +61,7 @@ class TaskFeed:
         changes, text = await in_database(_changes, self._user_id, self._revision, self._known)
         # Here and not in the thread: a reader that is cancelled leaves all of it to the next one.
         if changes.revision > self._revision:
-            self._known.update(task.pk for task in changes.changed)
+            self._known.update(task.id for task in changes.changed)
             self._known.difference_update(changes.removed)
             self._frames.append(_Frame(changes.since, changes.revision, text))
             self._revision = changes.revision

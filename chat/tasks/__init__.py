@@ -1,6 +1,7 @@
 """A person's to-do list. Tools of other apps use what this package exports."""
 
-from chat.read_models import task_json as view
+from chat.models import Task
+from chat.read_models import TaskJson, TaskOut
 from chat.tasks.services import (
     Changes,
     complete_task,
@@ -25,3 +26,8 @@ __all__ = [
     "update_task",
     "view",
 ]
+
+
+def view(task: Task) -> TaskJson:
+    """Return the JSON form of a task."""
+    return TaskOut.of(task).as_json()

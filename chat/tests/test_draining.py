@@ -11,7 +11,7 @@ from django.test import AsyncClient
 
 from chat.realtime.consumer import application
 from chat.tests.conftest import Chat
-from chat.turns import begin
+from chat.turns import running
 from chat.turns.finish import FinishedTurn, TurnOutcome, finish
 from chat.turns.lease import Lease
 
@@ -28,7 +28,7 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
         under_way.append("ended")
         return ended
 
-    monkeypatch.setattr(begin, "finish", slow_finish)
+    monkeypatch.setattr(running, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
     await chat.send("hi")
     while not under_way:

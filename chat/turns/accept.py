@@ -10,7 +10,7 @@ from chat.infra.visible import has_visible, one_line
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
-from chat.read_models import MessageJson, MessageOut
+from chat.read_models import MessageOut
 from chat.turns.accept_context import lock, store
 from chat.turns.cancel import Cancelled
 from chat.turns.journal import copy_journal
@@ -18,16 +18,21 @@ from chat.turns.journal import copy_journal
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is durable now, and the turn that answers it; `is_new` is false where it was sent again.
+    """A durable message, and the turn that answers it; `is_new` is false if it was sent again.
 
-    `closed` is a turn that waited for the person's decision until now.
+    `closed` is a turn that waited for the user's decision until now.
     """
 
-    message: MessageJson
+    message: MessageOut
     turn: Turn
     ahead: int
     is_new: bool
     closed: Cancelled | None = None
+
+    @property
+    def begins(self) -> Turn | None:
+        """The turn, if it begins now."""
+        return self.turn if self.is_new and self.turn.status == Status.RUNNING else None
 
 
 def accept(
@@ -163,4 +168,4 @@ def ahead_of(turn: Turn) -> int:
 
 
 def _accepted(turn: Turn, *, is_new: bool = True, closed: Cancelled | None = None) -> Accepted:
-    return Accepted(MessageOut.of(turn.prompt).as_json(), turn, ahead_of(turn), is_new, closed)
+    return Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new, closed)

@@ -165,7 +165,14 @@ class AcceptContext:
     def new_message(self, turn: Turn, text: str) -> Message:
         """Make the message that a turn answers."""
         self.last_position += 1
-        return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
+        return Message(
+            turn_id=turn.pk,
+            client_id=self.client_id,
+            role=Role.USER,
+            text=text,
+            position=self.last_position,
+            created_at=self.now,
+        )
 
 
 def make_conversation(

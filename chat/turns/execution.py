@@ -49,7 +49,6 @@ from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.task import LOOKS
 from chat.models.turn import Status
-from chat.read_models import WARNINGS
 from chat.turns import journal as journals
 from chat.turns.events import (
     ApprovalRequested,
@@ -73,7 +72,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
+# Model responses in one turn: enough for many requests at once, and an end to a model that repeats itself.
 MAX_STEPS = 24
 
 BROKEN = ("internal", "Something went wrong while answering.")
@@ -97,7 +96,7 @@ class TurnExecution:
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
         self._was_lost = False  # the session, and rebuilt from the record
         self._was_shortened = False  # a request, for its size
-        self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
+        self._pruned: int | None = None  # older items that the session is without, if the metadata does not say it
 
     async def run(self) -> TurnOutcome:
         """Run the agent to its end, or until it asks for a decision.
@@ -112,23 +111,25 @@ class TurnExecution:
         if self.turn.cut_off >= DEADLY:
             return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
         self._announce(turn_input.journal)
-        memory = self._memory = AgentSessionMemory(
-            turn_input.place.session_id, self._store, fence=turn_input.place.fence, on_unavailable=self._warn_of_memory
-        )
-        opened = await memory.open(turn_input.place)
-        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
-            # A process died after it pruned and before it stored that.
-            self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
-        elif opened is not None and opened.pruned is not None:
-            self._pruned = opened.pruned
-            if opened.was_lost:
-                self._was_lost = True
-                self._warn("context_rebuilt")
+        memory = await self._open_memory(turn_input)
         window = Window(turn_input.sent, self._warn_of_shortening)
         model = ReplayModel(self._model, turn_input.journal, self.log, window)
         self._invalid = model.refused
+        guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
+        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
         try:
-            await self._run(turn_input, model, memory)
+            self._result = Runner.run_streamed(
+                build_agent(model, guardrail),
+                turn_input.prompt,
+                context=self._context(turn_input, model.refused),
+                max_turns=MAX_STEPS,
+                hooks=_Journaling(self, model),
+                session=memory,
+                error_handlers={"model_refusal": _keep_refusal},
+                run_config=RUN_CONFIG,
+            )
+            async for _ in self._result.stream_events():
+                pass  # the events of interest are logged where they arise
         except InputGuardrailTripwireTriggered:
             return await self._refused()
         except MaxTurnsExceeded:
@@ -145,7 +146,7 @@ class TurnExecution:
             return await self._waiting(asks)
         if not self.log.text.strip():
             return await self._failed("model_error", NO_ANSWER)
-        return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
+        return await self._build_outcome(Status.DONE, cast(Sequence[Item], memory.given))
 
     async def broken(self) -> TurnOutcome:
         """Return the outcome after an unexpected error."""
@@ -178,21 +179,21 @@ class TurnExecution:
 
     # -- the run
 
-    async def _run(self, turn_input: TurnInput, model: ReplayModel, memory: AgentSessionMemory) -> None:
-        guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
-        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
-        self._result = Runner.run_streamed(
-            build_agent(model, guardrail),
-            turn_input.prompt,
-            context=self._context(turn_input, model.refused),
-            max_turns=MAX_STEPS,
-            hooks=_Journaling(self, model),
-            session=memory,
-            error_handlers={"model_refusal": _keep_refusal},
-            run_config=RUN_CONFIG,
+    async def _open_memory(self, turn_input: TurnInput) -> AgentSessionMemory:
+        place = turn_input.place
+        memory = self._memory = AgentSessionMemory(
+            place.session_id, self._store, fence=place.fence, on_unavailable=partial(self._warn, "context_unavailable")
         )
-        async for _ in self._result.stream_events():
-            pass  # what is worth showing goes to the log where it arises
+        opened = await memory.open(place)
+        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
+            # A process died after it pruned and before it stored that.
+            self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
+        elif opened is not None and opened.pruned is not None:
+            self._pruned = opened.pruned
+            if opened.was_lost:
+                self._was_lost = True
+                self._warn("context_rebuilt")
+        return memory
 
     def _context(self, turn_input: TurnInput, refused: Mapping[str, str]) -> TurnContext:
         pruned = turn_input.pruned if self._pruned is None else self._pruned
@@ -268,22 +269,19 @@ class TurnExecution:
             reasoning = journal.reasoning or None
             self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
 
-    def _warn_of_memory(self) -> None:
-        self._warn("context_unavailable")
-
     def _warn_of_shortening(self) -> None:
         if not self._was_shortened:
             self._was_shortened = True
             self._warn("context_shortened")
 
     def _warn(self, code: WarningCode) -> None:
-        self.log.append(Warned(code, WARNINGS[code]))
+        self.log.append(Warned(code))
 
     def _known(self) -> TurnInput:
         assert self._input is not None  # noqa: S101 - read before anything runs
         return self._input
 
-    # -- its end
+    # -- the outcome
 
     async def _refused(self) -> TurnOutcome:
         self.log.append(TextDelta(REFUSAL, len(self.log.text)))
@@ -293,11 +291,11 @@ class TurnExecution:
     async def _waiting(self, asks: Sequence[ApprovalRequested]) -> TurnOutcome:
         """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
         await self._rewrite([])
-        return replace(await self._ending(Status.WAITING, []), asks=asks)
+        return replace(await self._build_outcome(Status.WAITING, []), asks=asks)
 
     async def _failed(self, code: str, detail: str) -> TurnOutcome:
-        ending = await self._cut_short(Status.FAILED, partial=False)
-        return replace(ending, error_code=code, error_detail=detail)
+        outcome = await self._cut_short(Status.FAILED, partial=False)
+        return replace(outcome, error_code=code, error_detail=detail)
 
     async def _cut_short(self, status: Status, *, partial: bool) -> TurnOutcome:
         """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
@@ -309,14 +307,14 @@ class TurnExecution:
 
     async def _rewritten(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
         await self._rewrite(items)
-        return await self._ending(status, items)
+        return await self._build_outcome(status, items)
 
     async def _rewrite(self, items: Sequence[Item]) -> None:
         await self.settle()
         if self._memory is not None:
             await self._memory.rewrite(items)
 
-    async def _ending(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
+    async def _build_outcome(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
         unavailable = self._memory is None or self._memory.unavailable
         size = None
         if not unavailable:

@@ -26,7 +26,7 @@ from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
-from chat.read_models import ToolCallJson, ToolCallOut
+from chat.read_models import ToolCallOut
 from chat.turns.lease import HELD, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
@@ -101,7 +101,7 @@ class Journal:
     """What is written of a turn so far."""
 
     steps: list[Step]
-    tools: list[ToolCallJson]
+    tools: tuple[ToolCallOut, ...]
 
     @property
     def text(self) -> str:
@@ -121,12 +121,12 @@ class Journal:
     @property
     def done(self) -> frozenset[str]:
         """The ids of the calls that were answered."""
-        return frozenset(tool["call_id"] for tool in self.tools if "output" in tool or "error" in tool)
+        return frozenset(call.call_id for call in self.tools if call.is_answered)
 
     @property
     def settled(self) -> frozenset[str]:
         """The ids of the calls that need no approval any more."""
-        return frozenset(tool["call_id"] for tool in self.tools if tool.get("approval") != Decision.AWAITING)
+        return frozenset(call.call_id for call in self.tools if not call.is_awaiting)
 
 
 def join_texts(texts: Sequence[str]) -> str:
@@ -140,7 +140,7 @@ def load(turn: Turn) -> Journal:
         Step(step.output, step.usage, sent_of(step.sent_estimate, step.usage.get("input_tokens"), step.sent_turns))
         for step in TurnStep.objects.filter(turn=turn, is_void=False)
     ]
-    return Journal(steps, [ToolCallOut.of(call).as_json() for call in ToolCall.objects.filter(turn=turn)])
+    return Journal(steps, tuple(ToolCallOut.of(call) for call in ToolCall.objects.filter(turn=turn)))
 
 
 def record_step(
@@ -320,7 +320,7 @@ def kept(turn: Turn) -> list[KeptCall]:
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
     """Return the session items of a turn that was interrupted; calls that did not run get an output too."""
     items: list[Item] = [user_item(prompt)]
-    outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
+    outputs = {call.call_id: call.output or call.error or NOT_RUN for call in journal.tools}
     for step in journal.steps:
         items += step.output
         items += [

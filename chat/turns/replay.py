@@ -130,7 +130,7 @@ class ReplayModel(WrappedModel):
 
     def _resume(self, reasoning: str) -> None:
         self._said = 0
-        tools = list(self._log.tools.values())
+        tools = tuple(self._log.tools.values())
         self._log.append(TurnResumed(self._log.text, tools, self._before, reasoning or None))
 
     def _drop_rest(self) -> None:

@@ -77,7 +77,7 @@ def read_turn_input(turn: Turn) -> TurnInput:
         pruned=pruned,
         held=0 if turn.replaces_id else held,
         prompt=turn.prompt.text,
-        journal=Journal([], []) if fresh else journals.load(turn),
+        journal=Journal([], ()) if fresh else journals.load(turn),
         kept=journals.kept(turn) if turn.replaces_id else [],
         allowed=allowed,
         sent=journals.sent_of(*sent),
