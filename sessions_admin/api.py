@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
 
 from chat.api.auth import SignedIn, caller
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Forbidden
 from chat.models import AgentSession, User
@@ -110,7 +110,7 @@ class OutcomeReply(Schema):
 
 
 @sessions.get("", response=SessionPage)
-def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narrowed]) -> Page[SessionReply]:
+def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narrowed]) -> Listed[SessionReply]:
     """List sessions, the last used first."""
     user = _staff(request, *SEE_SESSIONS)
     found = newest_sessions(
@@ -120,7 +120,7 @@ def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narro
         after=paging.numbered,
         limit=paging.limit,
     )
-    return page(found, limit=paging.limit, show=partial(_line, user=user), cursor=_place)
+    return page(found, limit=paging.limit, cursor=_place).map(partial(_line, user=user))
 
 
 @sessions.get("/{session_id}", response=SessionDetailsReply)

@@ -17,7 +17,7 @@ from chat.accounts import services as accounts
 from chat.accounts.tokens import NewToken
 from chat.api.auth import AnyClient, SignedIn, caller
 from chat.api.idempotency import CreationKey, once
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Conflict
 from chat.models import ApiToken, User
@@ -168,10 +168,10 @@ def get_me(request: HttpRequest) -> Account:
 
 
 @router.get("/tokens", response=TokenPage, auth=themselves)
-def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Listed[TokenReply]:
     """List one's tokens, the newest first; those that have ended are among them for 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
-    return page(found, limit=paging.limit, show=_shown, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    return page(found, limit=paging.limit, cursor=lambda token: moment_cursor(token.created_at, token.pk)).map(_shown)
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)

@@ -9,6 +9,7 @@ import binascii
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -17,7 +18,7 @@ from ninja import Field, Schema
 from chat.exceptions import BadCursor
 
 T = TypeVar("T")
-Row = TypeVar("Row")
+U = TypeVar("U")
 Moment = tuple[datetime, uuid.UUID]
 NumberedMoment = tuple[datetime, int]
 
@@ -54,10 +55,23 @@ class Page(Schema, Generic[T]):
     after: str | None = Field(description="Where it goes on: to be given as `after`. Null at the end.")
 
 
-def page(rows: Sequence[Row], *, limit: int, show: Callable[[Row], T], cursor: Callable[[Row], str]) -> Page[T]:
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """A page before the schema of its reply is applied."""
+
+    items: Sequence[T]
+    has_more: bool
+    after: str | None
+
+    def map(self, show: Callable[[T], U]) -> "Listed[U]":
+        """Return the page with other items."""
+        return Listed([show(item) for item in self.items], self.has_more, self.after)
+
+
+def page(rows: Sequence[T], *, limit: int, cursor: Callable[[T], str]) -> Listed[T]:
     """Make a page of rows, of which one more than the limit was read."""
-    shown, has_more = rows[:limit], len(rows) > limit
-    return Page(items=[show(row) for row in shown], has_more=has_more, after=cursor(shown[-1]) if has_more else None)
+    items, has_more = rows[:limit], len(rows) > limit
+    return Listed(items, has_more, cursor(items[-1]) if has_more else None)
 
 
 def moment_cursor(time: datetime, key: uuid.UUID | int) -> str:

@@ -1,10 +1,11 @@
 """Schemas that several routers share."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, create_model
 
 from chat.infra.storable import storable
 
@@ -55,3 +56,17 @@ class ErrorReply(Schema):
     """The body of every failure."""
 
     error: Problem
+
+
+def schema_of(shape: type, fields: Iterable[str], **names: str) -> Any:
+    """Return a schema of the fields of a read model's JSON form; `names` are other names of some attributes."""
+    attributes = {name: attribute for attribute, name in names.items()}
+    hints = get_type_hints(shape, include_extras=True)
+    schema: dict[str, Any] = {}
+    for field in fields:
+        attribute = attributes.get(field, field)
+        computed = getattr(shape, attribute)
+        if isinstance(computed, property):
+            hints[attribute] = get_type_hints(computed.fget, include_extras=True)["return"]
+        schema[names.get(attribute, attribute)] = Annotated[hints[attribute], Field(validation_alias=attribute)]
+    return create_model(shape.__name__, __base__=Schema, **schema)

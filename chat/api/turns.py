@@ -82,9 +82,9 @@ class Decision(Input):
 class NewTurn(TurnLine):
     """A turn that was accepted."""
 
-    message_id: uuid.UUID = Field(description="The message that it answers.")
+    message_id: uuid.UUID = Field(validation_alias="prompt_id", description="The message that it answers.")
     ahead: int = Field(description="How many turns are answered before it.")
-    replaces: uuid.UUID | None = Field(description="The turn whose place it takes.")
+    replaces: uuid.UUID | None = Field(validation_alias="replaces_id", description="The turn whose place it takes.")
 
 
 @router.post("/{thread_id}/messages", openapi_extra=STREAM)
@@ -143,11 +143,11 @@ async def retry_turn(
         raise KeyReused
     return NewTurn.model_validate(
         {
-            "turn_id": turn.pk,
+            "id": turn.pk,
             "status": turn.status,
-            "message_id": accepted.message.id,
+            "prompt_id": turn.prompt_id,
             "ahead": accepted.ahead,
-            "replaces": turn.replaces_id,
+            "replaces_id": turn.replaces_id,
         }
     )
 
@@ -164,7 +164,7 @@ async def decide_approval(
 
 async def _line(turn: dict[str, uuid.UUID]) -> TurnLine:
     status = await in_database(record.status_of, **turn)
-    return TurnLine.model_validate({"turn_id": turn["turn_id"], "status": status})
+    return TurnLine.model_validate({"id": turn["turn_id"], "status": status})
 
 
 def _client_id(thread_id: uuid.UUID, key: str) -> uuid.UUID:

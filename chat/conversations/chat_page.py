@@ -25,7 +25,7 @@ from chat.exceptions import NotFound
 from chat.memory.rebuild import first_remembered
 from chat.models import Conversation, Turn, User
 from chat.models.turn import ACTIVE
-from chat.read_models import ConversationOut, Json, TurnOut, load_turns
+from chat.read_models import ConversationOut, TurnOut, load_turns
 from chat.tasks.panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.tasks.undo import CallChange, changes_of
 
@@ -118,7 +118,7 @@ class ChatPage:
         line = self.conversation
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
 
-    def turns_as_json(self) -> dict[str, Json]:
+    def turns_as_json(self) -> dict[str, object]:
         """Give the turns, as a part of the conversation."""
         return {
             "turns": [turn.as_json() for turn in self.turns],
@@ -126,7 +126,7 @@ class ChatPage:
             "earlier": str(self.earlier) if self.earlier else None,
         }
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self) -> dict[str, object]:
         """Give what the page's script begins with."""
         return {
             "conversation_id": str(self.id),

@@ -3,9 +3,12 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self, TypedDict
+from typing import Annotated, Literal, Self, TypedDict
+
+from pydantic import Field
 
 from chat.models import Message
+from chat.models.conversation import Role
 
 
 class MessageJson(TypedDict):
@@ -15,26 +18,29 @@ class MessageJson(TypedDict):
     role: str
     text: str
     created_at: str
-    position: int | None  # None in an earlier version of the conversation
+    position: int | None
     turn_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class MessageOut:
-    """A message; its position is None in an earlier version of the conversation."""
+    """A message."""
 
     id: uuid.UUID
-    role: str
+    role: Literal["user", "assistant"]
     text: str
     created_at: datetime
-    position: int | None
+    position: Annotated[
+        int | None, Field(description="From 1 without gaps; null in an earlier version of the conversation.")
+    ]
     turn_id: uuid.UUID
-    client_id: uuid.UUID | None
+    client_id: uuid.UUID | None  # by which a page recognizes its own
 
     @classmethod
     def of(cls, row: Message) -> Self:
         """Return what is shown of a row."""
-        return cls(row.pk, row.role, row.text, row.created_at, row.position, row.turn_id, row.client_id)
+        role: Literal["user", "assistant"] = "user" if row.role == Role.USER else "assistant"
+        return cls(row.pk, role, row.text, row.created_at, row.position, row.turn_id, row.client_id)
 
     def as_json(self) -> MessageJson:
         """Return the JSON form."""

@@ -3,9 +3,13 @@
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Self, TypedDict
+from typing import Annotated, Literal, Self, TypedDict, cast
+
+from pydantic import Field
 
 from chat.models.task import Priority, Task
+
+PriorityWord = Literal["low", "normal", "high"]
 
 
 class TaskJson(TypedDict):
@@ -16,7 +20,7 @@ class TaskJson(TypedDict):
     title: str
     description: str
     due: str | None
-    priority: str
+    priority: PriorityWord
     is_completed: bool
     created_at: str
     updated_at: str
@@ -28,16 +32,15 @@ class TaskOut:
     """A task; its date and time are where the user is."""
 
     id: uuid.UUID
-    number: int
-    title: str
+    number: Annotated[int, Field(description="The number by which people name it; never used again.", examples=[3])]
+    title: Annotated[str, Field(examples=["Buy groceries"])]
     description: str
     due_date: date | None
     due_time: time | None
-    priority: str
-    is_completed: bool
+    completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None
+    priority: PriorityWord
 
     @classmethod
     def of(cls, row: Task) -> Self:
@@ -49,15 +52,23 @@ class TaskOut:
             description=row.description,
             due_date=row.due_date,
             due_time=row.due_time,
-            priority=Priority(row.priority).label,
-            is_completed=row.is_completed,
+            completed_at=row.completed_at,
             created_at=row.created_at,
             updated_at=row.updated_at,
-            completed_at=row.completed_at,
+            priority=cast(PriorityWord, Priority(row.priority).label),
         )
 
     @property
-    def due(self) -> str | None:
+    def is_completed(self) -> bool:
+        """Whether it is done."""
+        return self.completed_at is not None
+
+    @property
+    def due(
+        self,
+    ) -> Annotated[
+        str | None, Field(description="A date, or a date and a time, where the user is.", examples=["2026-12-24"])
+    ]:
         """The date, or the date and time."""
         if self.due_date is None:
             return None

@@ -1,6 +1,7 @@
 """A tool call of the assistant."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self, TypedDict
 
 from chat.models import ToolCall
@@ -31,12 +32,21 @@ class ToolCallOut:
     approval: str = ""
     by: str = ""
     undone: bool = False
+    created_at: datetime | None = None  # None in the log of a turn
 
     @classmethod
     def of(cls, row: ToolCall, *, undone: bool = False) -> Self:
         """Return what is shown of a row."""
         return cls(
-            row.call_id, row.name, row.arguments, row.output, row.error, row.decision, row.decided_by, undone=undone
+            call_id=row.call_id,
+            name=row.name,
+            arguments=row.arguments,
+            output=row.output,
+            error=row.error,
+            approval=row.decision,
+            by=row.decided_by,
+            undone=undone,
+            created_at=row.created_at,
         )
 
     @property

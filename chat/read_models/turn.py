@@ -39,7 +39,10 @@ class TurnOut:
 
     id: uuid.UUID
     conversation_id: uuid.UUID
+    seq: int
     accepted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
     status: str
     attempt: int
     prompt: MessageOut
@@ -49,6 +52,8 @@ class TurnOut:
     warning: str
     error_code: str
     error_detail: str
+    usage: dict[str, int] | None
+    is_superseded: bool
     tools: tuple[ToolCallOut, ...]
     replaces: uuid.UUID | None
     versions: tuple[uuid.UUID, ...] = ()  # the turns that had its place before, itself, and the turns after it
@@ -125,7 +130,7 @@ def load_turns(
     """
     heirs = heirs or {}
     # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
-    turns = list(rows.defer("items", "usage").select_related("prompt"))
+    turns = list(rows.defer("items").select_related("prompt"))
     found = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
     replies = {message.turn_id: MessageOut.of(message) for message in found}
     calls: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
@@ -139,7 +144,10 @@ def load_turns(
         TurnOut(
             id=turn.pk,
             conversation_id=turn.conversation_id,
+            seq=turn.seq,
             accepted_at=turn.accepted_at,
+            started_at=turn.started_at,
+            ended_at=turn.ended_at,
             status=turn.status,
             attempt=turn.attempt,
             prompt=MessageOut.of(turn.prompt),
@@ -149,6 +157,8 @@ def load_turns(
             warning=turn.warning,
             error_code=turn.error_code,
             error_detail=turn.error_detail,
+            usage=turn.usage,
+            is_superseded=turn.superseded_by_id is not None,
             tools=tuple(calls[turn.pk].values()),
             replaces=turn.replaces_id,
             versions=versions(turn.pk),
