@@ -234,8 +234,9 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
         if turn is None or not text:
             raise NotOfTurns
         ended = finish(lease_of(turn), TurnOutcome(status=Status.DONE, text=text, items=[]))
-    assert isinstance(ended.event, TurnFinished)
-    return str(ended.event.message.id)
+    (event,) = ended.events
+    assert isinstance(event, TurnFinished)
+    return str(event.message.id)
 
 
 def _named(thread: ThreadMetadata) -> ThreadMetadata:

@@ -1,6 +1,5 @@
 """Schemas that several routers share."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, get_type_hints
 
@@ -8,6 +7,7 @@ from ninja import Field, Schema
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, create_model
 
 from chat.infra.storable import storable
+from chat.read_models import Shape
 
 
 def _storable(text: str) -> str:
@@ -58,15 +58,12 @@ class ErrorReply(Schema):
     error: Problem
 
 
-def schema_of(shape: type, fields: Iterable[str], **names: str) -> Any:
-    """Return a schema of the fields of a read model's JSON form; `names` are other names of some attributes."""
-    attributes = {name: attribute for attribute, name in names.items()}
+def schema_of(shape: type[Shape], fields: str = "", **names: str) -> Any:
+    """Return a schema of a read model's JSON form or some fields of it; `names` are other names of some."""
     hints = get_type_hints(shape, include_extras=True)
     schema: dict[str, Any] = {}
-    for field in fields:
-        attribute = attributes.get(field, field)
-        computed = getattr(shape, attribute)
-        if isinstance(computed, property):
-            hints[attribute] = get_type_hints(computed.fget, include_extras=True)["return"]
-        schema[names.get(attribute, attribute)] = Annotated[hints[attribute], Field(validation_alias=attribute)]
+    for field in fields.split() or shape.JSON:
+        if isinstance(computed := getattr(shape, field), property):
+            hints[field] = get_type_hints(computed.fget, include_extras=True)["return"]
+        schema[names.get(field, field)] = Annotated[hints[field], Field(validation_alias=field)]
     return create_model(shape.__name__, __base__=Schema, **schema)

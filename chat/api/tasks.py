@@ -17,7 +17,7 @@ from chat.exceptions import BadTask
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
 from chat.models.token import Scope
-from chat.read_models import PriorityWord, TaskJson, TaskOut
+from chat.read_models import PriorityWord, TaskOut
 from chat.tasks import services as tasks
 from chat.tasks import undo
 from chat.tasks.services import Changes
@@ -95,7 +95,7 @@ class TaskChanges(Input):
         )
 
 
-class TaskReply(schema_of(TaskOut, TaskJson.__annotations__, id="task_id")):  # type: ignore[misc]
+class TaskReply(schema_of(TaskOut)):  # type: ignore[misc]
     """A task."""
 
 

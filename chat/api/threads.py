@@ -21,14 +21,14 @@ from chat.conversations import threads as record
 from chat.conversations.threads import Where
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
-from chat.read_models import ConversationJson, ConversationOut, MessageJson, MessageOut
+from chat.read_models import ConversationOut, MessageOut
 
 router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 
 Title = Annotated[Text, Field(max_length=TITLE_LENGTH, examples=["Groceries"])]
 ModelName = Annotated[Text, Field(max_length=NAME_LENGTH, examples=["fast"])]
 CONFLICT = {409: ErrorReply}
-LINE = [name for name in ConversationJson.__annotations__ if name != "waiting"]
+LINE = " ".join(name for name in ConversationOut.JSON if name != "waiting")
 
 
 class NewThread(Input):
@@ -53,7 +53,7 @@ class ThreadChange(Input):
         return self
 
 
-class CreatedThread(schema_of(ConversationOut, ("id", "title", "created_at"), id="thread_id")):  # type: ignore[misc]
+class CreatedThread(schema_of(ConversationOut, "id title created_at", id="thread_id")):  # type: ignore[misc]
     """A thread without messages."""
 
 
@@ -65,7 +65,7 @@ class ThreadPage(Page[ThreadLine]):
     """A part of a list."""
 
 
-class MessageReply(schema_of(MessageOut, MessageJson.__annotations__, id="message_id", text="content")):  # type: ignore[misc]
+class MessageReply(schema_of(MessageOut, id="message_id", text="content")):  # type: ignore[misc]
     """A message."""
 
 

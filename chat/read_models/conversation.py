@@ -3,30 +3,21 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from pydantic import Field
 
-
-class ConversationJson(TypedDict):
-    """The JSON form of a conversation."""
-
-    id: str
-    title: str
-    created_at: str
-    updated_at: str
-    pinned: bool
-    archived: bool
-    trashed: bool
-    trash_on: str | None
-    purge_on: str | None
-    model: str | None
-    waiting: bool
+from chat.read_models.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationOut:
+class ConversationOut(Shape):
     """A conversation as an entry of a list."""
+
+    JSON = (
+        *("id", "title", "created_at", "updated_at", "pinned", "archived", "trashed"),
+        *("trash_on", "purge_on", "model", "waiting"),
+    )
 
     id: uuid.UUID
     title: str
@@ -42,19 +33,3 @@ class ConversationOut:
     purge_on: Annotated[datetime | None, Field(description="When it is deleted for good, if it is in the trash.")]
     model: Annotated[str | None, Field(description="The name of the model that answers; null for the built-in model.")]
     waiting: bool  # a turn waits for the user's decision
-
-    def as_json(self) -> ConversationJson:
-        """Return the JSON form."""
-        return {
-            "id": str(self.id),
-            "title": self.title,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "pinned": self.pinned,
-            "archived": self.archived,
-            "trashed": self.trashed,
-            "trash_on": self.trash_on.isoformat() if self.trash_on else None,
-            "purge_on": self.purge_on.isoformat() if self.purge_on else None,
-            "model": self.model,
-            "waiting": self.waiting,
-        }

@@ -3,28 +3,20 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, Self, TypedDict
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from chat.models import Message
 from chat.models.conversation import Role
-
-
-class MessageJson(TypedDict):
-    """The JSON form of a message."""
-
-    id: str
-    role: str
-    text: str
-    created_at: str
-    position: int | None
-    turn_id: str
+from chat.read_models.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class MessageOut:
+class MessageOut(Shape):
     """A message."""
+
+    JSON = ("id", "role", "text", "created_at", "position", "turn_id")
 
     id: uuid.UUID
     role: Literal["user", "assistant"]
@@ -41,14 +33,3 @@ class MessageOut:
         """Return what is shown of a row."""
         role: Literal["user", "assistant"] = "user" if row.role == Role.USER else "assistant"
         return cls(row.pk, role, row.text, row.created_at, row.position, row.turn_id, row.client_id)
-
-    def as_json(self) -> MessageJson:
-        """Return the JSON form."""
-        return {
-            "id": str(self.id),
-            "role": self.role,
-            "text": self.text,
-            "created_at": self.created_at.isoformat(),
-            "position": self.position,
-            "turn_id": str(self.turn_id),
-        }

@@ -3,33 +3,24 @@
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Annotated, Literal, Self, TypedDict, cast
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field
 
 from chat.models.task import Priority, Task
+from chat.read_models.shape import Shape
 
 PriorityWord = Literal["low", "normal", "high"]
 
 
-class TaskJson(TypedDict):
-    """The JSON form of a task; `due` is a date, or a date and time without a zone."""
-
-    task_id: str
-    number: int
-    title: str
-    description: str
-    due: str | None
-    priority: PriorityWord
-    is_completed: bool
-    created_at: str
-    updated_at: str
-    completed_at: str | None
-
-
 @dataclass(frozen=True, slots=True)
-class TaskOut:
+class TaskOut(Shape):
     """A task; its date and time are where the user is."""
+
+    JSON = (
+        *("task_id", "number", "title", "description", "due", "priority", "is_completed"),
+        *("created_at", "updated_at", "completed_at"),
+    )
 
     id: uuid.UUID
     number: Annotated[int, Field(description="The number by which people name it; never used again.", examples=[3])]
@@ -59,6 +50,11 @@ class TaskOut:
         )
 
     @property
+    def task_id(self) -> uuid.UUID:
+        """The id, by its name in JSON."""
+        return self.id
+
+    @property
     def is_completed(self) -> bool:
         """Whether it is done."""
         return self.completed_at is not None
@@ -73,18 +69,3 @@ class TaskOut:
         if self.due_date is None:
             return None
         return self.due_date.isoformat() + (f"T{self.due_time:%H:%M}" if self.due_time else "")
-
-    def as_json(self) -> TaskJson:
-        """Return the JSON form."""
-        return {
-            "task_id": str(self.id),
-            "number": self.number,
-            "title": self.title,
-            "description": self.description,
-            "due": self.due,
-            "priority": self.priority,
-            "is_completed": self.is_completed,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "completed_at": self.completed_at.isoformat() if self.completed_at else None,
-        }

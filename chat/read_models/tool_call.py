@@ -2,26 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 from chat.models import ToolCall
 from chat.models.turn import Decision
-
-
-class ToolCallJson(TypedDict, total=False):
-    """The JSON form of a tool call; `approval` is present if one was needed."""
-
-    call_id: str
-    name: str
-    arguments: Any
-    output: str
-    error: str
-    approval: str  # awaiting, approved or declined
-    by: str  # who decided: a user's id, or "superseded"
+from chat.read_models.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallOut:
+class ToolCallOut(Shape):
     """A tool call of the assistant."""
 
     call_id: str
@@ -29,8 +18,8 @@ class ToolCallOut:
     arguments: Any = None
     output: str | None = None
     error: str | None = None
-    approval: str = ""
-    by: str = ""
+    approval: str | None = None  # awaiting, approved or declined, if one is needed
+    by: str | None = None  # who decided: a user's id, or "superseded"
     undone: bool = False
     created_at: datetime | None = None  # None in the log of a turn
 
@@ -43,8 +32,8 @@ class ToolCallOut:
             arguments=row.arguments,
             output=row.output,
             error=row.error,
-            approval=row.decision,
-            by=row.decided_by,
+            approval=row.decision or None,
+            by=row.decided_by or None,
             undone=undone,
             created_at=row.created_at,
         )
@@ -64,18 +53,13 @@ class ToolCallOut:
         """What the call does, in the words of its name, for readers without scripts."""
         return in_words(self.name, self.arguments)
 
-    def as_json(self) -> ToolCallJson:
-        """Return the JSON form."""
-        shown: ToolCallJson = {"call_id": self.call_id, "name": self.name, "arguments": self.arguments}
-        if self.output is not None:
-            shown["output"] = self.output
-        if self.error is not None:
-            shown["error"] = self.error
-        if self.approval:
-            shown["approval"] = self.approval
-        if self.by:
-            shown["by"] = self.by
-        return shown
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form, without what the call does not have."""
+        given = {name: getattr(self, name) for name in ("output", "error", "approval", "by")}
+        return {
+            **{"call_id": self.call_id, "name": self.name, "arguments": self.arguments},
+            **{name: value for name, value in given.items() if value is not None},
+        }
 
 
 def in_words(name: str, arguments: object) -> str:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from chat.models import Message, ToolCall
 from chat.models.conversation import Role
@@ -13,14 +13,7 @@ from chat.models.turn import ACTIVE, Status, TurnQuerySet
 from chat.read_models.message import MessageOut
 from chat.read_models.tool_call import ToolCallOut
 
-
-class WarningJson(TypedDict):
-    """The JSON form of a turn's warning."""
-
-    code: str
-    detail: str
-
-
+# The first one that a turn has is the one that is stored.
 WARNINGS: dict[str, str] = {
     "context_unavailable": "Context temporarily unavailable",
     "context_rebuilt": "The assistant’s memory of this conversation was rebuilt from its history.",
@@ -28,7 +21,7 @@ WARNINGS: dict[str, str] = {
 }
 
 
-def warning_json(code: str) -> WarningJson | None:
+def warning_json(code: str) -> dict[str, str] | None:
     """Return the warning of a turn, or None if it has none."""
     return {"code": code, "detail": WARNINGS.get(code, code)} if code else None
 

@@ -209,7 +209,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                 case Ping():
                     await self._send({"type": "pong", "n": frame.n})
             if accepted is not None:
-                await self._send(outgoing.accepted_frame(accepted.message, accepted.turn, accepted.ahead))
+                await self._send(outgoing.accepted_frame(accepted))
                 if accepted.turn.pk not in self.followers:
                     self.followers.follow(accepted.turn.pk)
 
@@ -266,10 +266,10 @@ class ChatSocket(AsyncWebsocketConsumer):
         place = (self.user.pk, self.conversation_id, self.last_seq)
         async with self.accepting:
             for accepted in await in_database(outgoing.accepted_after, *place):
-                self.last_seq = accepted.seq
-                if accepted.turn_id not in self.followers:
-                    await self._send(accepted.frame)
-                    self.followers.follow(accepted.turn_id)
+                self.last_seq = accepted.turn.seq
+                if accepted.turn.pk not in self.followers:
+                    await self._send(outgoing.accepted_frame(accepted))
+                    self.followers.follow(accepted.turn.pk)
 
     async def _send(self, frame: dict[str, Any]) -> None:
         await self.send(frames.encode(frame))

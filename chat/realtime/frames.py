@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, Vali
 
 from chat.exceptions import BadJson, ThreadkeeperError
 from chat.infra.json_text import read_json
-from chat.read_models import warning_json
+from chat.read_models import plain, warning_json
 from chat.turns.events import Event, Warned
 
 PROTOCOL = 1
@@ -100,12 +100,8 @@ def parse(text: str) -> ClientFrame:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         why = f"{where + ': ' if where else ''}{first['msg']}"
-        raise BadFrame(f"The frame cannot be read: {_shortened(why)}.") from None
-
-
-def _shortened(text: str) -> str:
-    """Return the beginning of a text."""
-    return text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…"
+        why = why if len(why) <= DETAIL_LENGTH else f"{why[: DETAIL_LENGTH - 1]}…"
+        raise BadFrame(f"The frame cannot be read: {why}.") from None
 
 
 def client_id_of(text: str) -> str | None:
@@ -122,13 +118,8 @@ def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> di
     frame: dict[str, Any] = {"type": event.type, "turn_id": str(turn_id), "attempt": attempt, "n": n}
     for name in event.__slots__:
         value = getattr(event, name)
-        if name == "message":
-            frame[name] = value and value.as_json()
-        elif name == "tools":
-            frame[name] = [call.as_json() for call in value]
-        elif name == "warning" and value:
-            frame[name] = warning_json(value)
-        elif value is not None and name != "warning":
+        value = warning_json(value) if name == "warning" else plain(value)
+        if value is not None or name == "message":
             frame[name] = value
     if isinstance(event, Warned):
         frame["detail"] = event.detail

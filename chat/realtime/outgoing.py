@@ -13,7 +13,7 @@ from chat.read_models import ConversationOut, MessageOut
 from chat.realtime.frames import PROTOCOL
 from chat.tasks.panel import current_revision
 from chat.tasks.undo import changes_of
-from chat.turns.accept import ahead_of
+from chat.turns.accept import Accepted, ahead_of
 from chat.turns.log import TurnLogs
 
 # More than one reply of the assistant makes, or one undo.
@@ -28,15 +28,6 @@ class ConversationState:
     turns: list[ActiveTurn]
     last_seq: int
     tasks_revision: int  # of the user's to-do list
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedMessage:
-    """An accepted message: the `seq` of its turn, and the frame that acknowledges it."""
-
-    seq: int
-    turn_id: uuid.UUID
-    frame: dict[str, Any]
 
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
@@ -81,25 +72,26 @@ def changes_frame(conversation_id: uuid.UUID) -> dict[str, Any]:
     return {"type": "changes.updated", "changes": [change.as_json() for change in changes]}
 
 
-def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[AcceptedMessage]:
+def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Accepted]:
     """Return what was accepted in a user's conversation after a turn, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
     return [
-        AcceptedMessage(turn.seq, turn.pk, accepted_frame(MessageOut.of(turn.prompt), turn, ahead_of(turn)))
+        Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new=False)
         for turn in turns.select_related("prompt").order_by("seq")
     ]
 
 
-def accepted_frame(message: MessageOut, turn: Turn, ahead: int) -> dict[str, Any]:
+def accepted_frame(accepted: Accepted) -> dict[str, Any]:
     """Return the frame that acknowledges a message."""
+    turn = accepted.turn
     return {
         "type": "message.accepted",
         "client_id": str(turn.client_id),
-        "message": message.as_json(),
+        "message": accepted.message.as_json(),
         "turn": {
             "id": str(turn.pk),
             "status": turn.status,
-            "ahead": ahead,
+            "ahead": accepted.ahead,
             "replaces": str(turn.replaces_id) if turn.replaces_id else None,
         },
     }

@@ -1,7 +1,9 @@
 """A person's to-do list. Tools of other apps use what this package exports."""
 
+from typing import Any
+
 from chat.models import Task
-from chat.read_models import TaskJson, TaskOut
+from chat.read_models import TaskOut
 from chat.tasks.services import (
     Changes,
     complete_task,
@@ -28,6 +30,6 @@ __all__ = [
 ]
 
 
-def view(task: Task) -> TaskJson:
+def view(task: Task) -> dict[str, Any]:
     """Return the JSON form of a task."""
     return TaskOut.of(task).as_json()

@@ -12,7 +12,7 @@ from django.test import AsyncClient
 from chat.realtime.consumer import application
 from chat.tests.conftest import Chat
 from chat.turns import running
-from chat.turns.finish import FinishedTurn, TurnOutcome, finish
+from chat.turns.finish import StoredOutcome, TurnOutcome, finish
 from chat.turns.lease import Lease
 
 
@@ -21,7 +21,7 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
 ) -> None:
     under_way: list[str] = []
 
-    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> FinishedTurn:
+    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> StoredOutcome:
         under_way.append("begun")
         time.sleep(0.3)
         ended = finish(lease, ending, next_owner=next_owner)

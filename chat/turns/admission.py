@@ -1,7 +1,7 @@
 """Admit what people send: store it, and begin its turn in this process if a slot is free."""
 
-import asyncio
 import uuid
+from asyncio import create_task
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -29,16 +29,14 @@ class Admission:
     ) -> Accepted:
         """Accept a message. Raise what `accept` raises."""
         theirs = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        work = self._admit(partial(accept, **theirs, text=text, model=model))
-        return await finish_despite_cancel(asyncio.create_task(work))
+        return await finish_despite_cancel(create_task(self._admit(partial(accept, **theirs, text=text, model=model))))
 
     async def retry(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, client_id: uuid.UUID
     ) -> Accepted:
         """Accept another try at a turn that has ended. Raise what `accept_retry` raises."""
         theirs = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        work = self._admit(partial(accept_retry, **theirs, turn_id=turn_id))
-        return await finish_despite_cancel(asyncio.create_task(work))
+        return await finish_despite_cancel(create_task(self._admit(partial(accept_retry, **theirs, turn_id=turn_id))))
 
     async def edit(
         self,
@@ -51,16 +49,16 @@ class Admission:
     ) -> Accepted:
         """Accept a message that replaces an earlier one. Raise what `accept_edit` raises."""
         theirs = {"user_id": user_id, "conversation_id": conversation_id, "client_id": client_id}
-        work = self._admit(partial(accept_edit, **theirs, message_id=message_id, text=text))
-        return await finish_despite_cancel(asyncio.create_task(work))
+        edit = partial(accept_edit, **theirs, message_id=message_id, text=text)
+        return await finish_despite_cancel(create_task(self._admit(edit)))
 
     async def decide(
         self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID, call_id: str, approve: bool
     ) -> None:
         """Store a user's decision; after its last one a turn continues. Raise what `decide` raises."""
         theirs = {"user_id": user_id, "conversation_id": conversation_id, "turn_id": turn_id}
-        work = self._decide(partial(decide, **theirs, call_id=call_id, approve=approve))
-        await finish_despite_cancel(asyncio.create_task(work))
+        decision = partial(decide, **theirs, call_id=call_id, approve=approve)
+        await finish_despite_cancel(create_task(self._decide(decision)))
 
     async def stop(self, *, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
         """Stop a user's turn that runs or waits; one that has ended stays as it is. Raise NotFound."""

@@ -17,21 +17,13 @@ from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.models import Conversation, ToolCall, Turn
 from chat.models.turn import Decision, Status
-from chat.turns.cancel import Cancelled, cancel
+from chat.turns.cancel import cancel
 from chat.turns.events import ApprovalDecided
-from chat.turns.finish import TurnOutcome
+from chat.turns.finish import StoredOutcome, TurnOutcome
 from chat.turns.lease import LEASE_TIME, Lease
 from chat.turns.queue import claim_locked
 
 DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: this was not done."}
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRequest:
-    """A turn that waits now, or was cancelled by a stop or a newer message; and the conversation's next turn."""
-
-    closed: Cancelled | None = None
-    begins: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ class Decided:
         return self.turn if self.is_last and self.turn.status == Status.RUNNING else None
 
 
-def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> ApprovalRequest:
+def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> StoredOutcome:
     """Let a turn wait for the decisions about the calls that its outcome asks for. Raise TurnLost.
 
     A question that a stop or a newer message makes needless is not asked.
@@ -79,9 +71,10 @@ def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = No
         update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.trouble)
         behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)
         if not (turn.stop_asked or behind.exists()):
-            return ApprovalRequest()
-        closed = cancel(turn, now=now)
-        return ApprovalRequest(closed, claim_locked(conversation.id, owner=next_owner) if next_owner else None)
+            return StoredOutcome(outcome.asks)
+        cancelled = cancel(turn, now=now)
+        following = claim_locked(conversation.id, owner=next_owner) if next_owner else None
+        return StoredOutcome(outcome.asks, following, cancelled)
 
 
 def decide(

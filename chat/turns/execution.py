@@ -49,6 +49,7 @@ from chat.memory.store import SessionStore
 from chat.models import Turn
 from chat.models.task import LOOKS
 from chat.models.turn import Status
+from chat.read_models import WARNINGS
 from chat.turns import journal as journals
 from chat.turns.events import (
     ApprovalRequested,
@@ -94,8 +95,7 @@ class TurnExecution:
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
-        self._was_lost = False  # the session, and rebuilt from the record
-        self._was_shortened = False  # a request, for its size
+        self._warnings: set[WarningCode] = set()
         self._pruned: int | None = None  # older items that the session is without, if the metadata does not say it
 
     async def run(self) -> TurnOutcome:
@@ -110,9 +110,9 @@ class TurnExecution:
             return await self._failed("forbidden", "This account has been closed.")
         if self.turn.cut_off >= DEADLY:
             return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
-        self._announce(turn_input.journal)
+        self._log_start(turn_input.journal)
         memory = await self._open_memory(turn_input)
-        window = Window(turn_input.sent, self._warn_of_shortening)
+        window = Window(turn_input.sent, partial(self._warn, "context_shortened"))
         model = ReplayModel(self._model, turn_input.journal, self.log, window)
         self._invalid = model.refused
         guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
@@ -191,7 +191,6 @@ class TurnExecution:
         elif opened is not None and opened.pruned is not None:
             self._pruned = opened.pruned
             if opened.was_lost:
-                self._was_lost = True
                 self._warn("context_rebuilt")
         return memory
 
@@ -217,7 +216,7 @@ class TurnExecution:
         if (refusal := self._invalid.get(call.id)) is not None:
             effect = partial(Effect, json.loads(refusal))
         output = await self._journaled(journals.perform, self._known().lease, call, effect)
-        await self._acted(call, output)
+        await self._log_output(call, output)
         return output
 
     async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
@@ -229,7 +228,7 @@ class TurnExecution:
             self._apart.add(task)
             task.add_done_callback(partial(self._ended, call))
             output = await self._journaled(journals.complete, lease, call, await task)
-        await self._acted(call, output)
+        await self._log_output(call, output)
         return output
 
     def _ended(self, call: Call, task: asyncio.Future[str]) -> None:
@@ -243,7 +242,7 @@ class TurnExecution:
         acting.add_done_callback(self._acting.discard)
         return await finish_despite_cancel(acting)
 
-    async def _acted(self, call: Call, output: str) -> None:
+    async def _log_output(self, call: Call, output: str) -> None:
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
             if call.name not in LOOKS:
@@ -260,22 +259,19 @@ class TurnExecution:
             for call in (self._result.interruptions if self._result else ())
         ]
 
-    def _announce(self, journal: Journal) -> None:
+    def _log_start(self, journal: Journal) -> None:
         if self.turn.attempt == 1:
             self.log.append(TurnStarted())
         if self.turn.attempt > 1 or journal.steps:
-            # The text was saved now and then, so that it may go beyond the journal or end before it.
+            # The text is saved every half second, so that it may be longer or shorter than the journal's.
             text = journal.text + self.turn.text[len(journal.text) :]
             reasoning = journal.reasoning or None
             self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
 
-    def _warn_of_shortening(self) -> None:
-        if not self._was_shortened:
-            self._was_shortened = True
-            self._warn("context_shortened")
-
     def _warn(self, code: WarningCode) -> None:
-        self.log.append(Warned(code))
+        if code not in self._warnings:
+            self._warnings.add(code)
+            self.log.append(Warned(code))
 
     def _known(self) -> TurnInput:
         assert self._input is not None  # noqa: S101 - read before anything runs
@@ -289,16 +285,15 @@ class TurnExecution:
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
     async def _waiting(self, asks: Sequence[ApprovalRequested]) -> TurnOutcome:
-        """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
-        await self._rewrite([])
-        return replace(await self._build_outcome(Status.WAITING, []), asks=asks)
+        """Cut the session back to where the turn began: replay begins there, and it holds no call without an output."""
+        return replace(await self._rewritten(Status.WAITING, []), asks=asks)
 
     async def _failed(self, code: str, detail: str) -> TurnOutcome:
         outcome = await self._cut_short(Status.FAILED, partial=False)
         return replace(outcome, error_code=code, error_detail=detail)
 
     async def _cut_short(self, status: Status, *, partial: bool) -> TurnOutcome:
-        """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
+        """Store what happened in the session: the message, the finished steps and, if it stays, the text shown."""
         await self.settle()
         journal = await in_database(journals.load, self.turn)
         rest = self.log.text[len(journal.text) :].strip() if partial else ""
@@ -306,22 +301,18 @@ class TurnExecution:
         return await self._rewritten(status, items)
 
     async def _rewritten(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
-        await self._rewrite(items)
-        return await self._build_outcome(status, items)
-
-    async def _rewrite(self, items: Sequence[Item]) -> None:
         await self.settle()
         if self._memory is not None:
             await self._memory.rewrite(items)
+        return await self._build_outcome(status, items)
 
     async def _build_outcome(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
-        unavailable = self._memory is None or self._memory.unavailable
         size = None
-        if not unavailable:
+        if self._memory is not None and not self._memory.unavailable:
             try:
                 size = await self._store.size(self._known().place.session_id)
             except MemoryUnavailable:
-                unavailable = True
+                self._warnings.add("context_unavailable")
         return TurnOutcome(
             status=status,
             text=self.log.text,
@@ -330,15 +321,8 @@ class TurnExecution:
             usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
             size=size,
             pruned=self._pruned,
-            warning=self._warning(unavailable and self._memory is not None),
+            warning=next((code for code in WARNINGS if code in self._warnings), ""),
         )
-
-    def _warning(self, unavailable: bool) -> str:
-        if unavailable:
-            return "context_unavailable"
-        if self._was_lost:
-            return "context_rebuilt"
-        return "context_shortened" if self._was_shortened else ""
 
 
 class _Journaling(RunHooks[TurnContext]):

@@ -19,6 +19,7 @@ from chat.models.conversation import Role
 from chat.models.turn import Status
 from chat.read_models import MessageOut
 from chat.search.index import index_message
+from chat.turns.cancel import Cancelled
 from chat.turns.events import (
     ApprovalRequested,
     LastEvent,
@@ -70,14 +71,15 @@ class TurnOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedTurn:
-    """How a turn ended, and the conversation's next turn, which begins now."""
+class StoredOutcome:
+    """The events to log, the conversation's next turn if it begins, and a turn that was cancelled instead of asking."""
 
-    event: LastEvent
-    begins: Turn | None
+    events: Sequence[LastEvent | ApprovalRequested]
+    begins: Turn | None = None
+    cancelled: Cancelled | None = None
 
 
-def finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> FinishedTurn:
+def finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> StoredOutcome:
     """Store how a turn ended, and claim the conversation's next one for a process with a free slot. Raise TurnLost."""
     now = timezone.now()
     with transaction.atomic():
@@ -110,7 +112,7 @@ def finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None =
         session_id = SessionId(user_id, conversation_id)
         update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.trouble)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
-    return FinishedTurn(_last_event(outcome, message), following)
+    return StoredOutcome([_last_event(outcome, message)], following)
 
 
 def _last_event(outcome: TurnOutcome, message: Message | None) -> LastEvent:

@@ -162,7 +162,7 @@ def _add_decisions(log: TurnLog, turn: TurnOut) -> None:
     for call in turn.tools if turn.attempt == log.attempt else ():
         logged = log.tools.get(call.call_id)
         if logged is not None and logged.is_awaiting and not call.is_awaiting:
-            log.append(ApprovalDecided(call.call_id, call.approval == Decision.APPROVED, call.by))
+            log.append(ApprovalDecided(call.call_id, call.approval == Decision.APPROVED, call.by or ""))
 
 
 def _status_and_owner(turn_id: uuid.UUID) -> tuple[str, uuid.UUID | None]:

@@ -117,19 +117,9 @@ class TurnLog(TurnState):
         self.attempt = attempt
         self.ended = False
         self.is_outdated = False  # a later attempt has a log
-        self._running = False
+        self.running = False  # in this process; `wake` is called after a change
         self._events: list[Event] = []
         self._changed = asyncio.Event()
-
-    @property
-    def running(self) -> bool:
-        """Whether this process runs the turn; a change wakes the followers."""
-        return self._running
-
-    @running.setter
-    def running(self, running: bool) -> None:
-        self._running = running
-        self._wake()
 
     @property
     def is_live(self) -> bool:
@@ -146,7 +136,7 @@ class TurnLog(TurnState):
         self.apply(event)
         self._events.append(event)
         self.ended = isinstance(event, LastEvent)
-        self._wake()
+        self.wake()
 
     def read(self, after: int) -> list[Entry]:
         """Return entries beyond a number, adjoining deltas as one; of very much text only the next part."""
@@ -179,9 +169,10 @@ class TurnLog(TurnState):
     def mark_outdated(self) -> None:
         """Send the followers to the log of a later attempt."""
         self.is_outdated = True
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the followers look again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -94,6 +94,7 @@ class RunningTurns:
         """Begin a turn that this process owns."""
         log = self.logs.open(turn.pk, turn.attempt)
         log.running = True
+        log.wake()
         execution = TurnExecution(turn, model=self.choose(turn.model), store=self.store, log=log, turn_input=turn_input)
         running = self._running[turn.pk] = RunningTurn(turn, asyncio.create_task(execution.run()))
         running.task = asyncio.create_task(self._run(execution, running))
@@ -135,8 +136,7 @@ class RunningTurns:
             await asyncio.wait(self._tasks)
 
     async def drain(self, seconds: float) -> None:
-        """Begin no more turns, let those that run finish for a few seconds, and release the rest."""
-        self.draining = True
+        """Let turns finish for a few seconds, and release the rest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.idle()
@@ -164,6 +164,7 @@ class RunningTurns:
             self.interrupted.add(turn.pk)
         finally:
             execution.log.running = False
+            execution.log.wake()
             if self._running.get(turn.pk) is running:  # otherwise a decision has let it continue
                 del self._running[turn.pk]
             if following is not None:
@@ -207,35 +208,23 @@ class RunningTurns:
                 saved = text
 
     async def _store(self, execution: TurnExecution, outcome: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
-        """Store and log an outcome, or a failure if it can never be stored; return the conversation's next turn."""
+        """Store and log an outcome; return the conversation's next turn if it begins."""
+        store = partial(ask if outcome.status == Status.WAITING else finish, lease_of(execution.turn))
+        next_owner = None if self.draining else self.owner
         try:
-            return await (self._ask if outcome.status == Status.WAITING else self._finish)(execution, outcome)
+            stored, turn_input = await in_database(with_turn_input, partial(store, outcome, next_owner=next_owner))
         except DatabaseError as error:
-            if is_transient(error):
+            if is_transient(error) or outcome == execution.lost():
                 raise
             logger.exception("The end of turn %s cannot be stored.", execution.turn.pk)
-            return await self._finish(execution, execution.lost())
-
-    async def _finish(self, execution: TurnExecution, outcome: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
-        next_owner = None if self.draining else self.owner
-        store = partial(finish, lease_of(execution.turn), outcome, next_owner=next_owner)
-        finished, turn_input = await in_database(with_turn_input, store)
-        execution.log.append(finished.event)
-        self.logs.retire(execution.log)
-        return None if finished.begins is None else (finished.begins, turn_input)
-
-    async def _ask(self, execution: TurnExecution, outcome: TurnOutcome) -> tuple[Turn, TurnInput | None] | None:
-        """Let a turn wait for decisions, unless a newer message makes them needless."""
-        next_owner = None if self.draining else self.owner
-        store = partial(ask, lease_of(execution.turn), outcome, next_owner=next_owner)
-        asked, turn_input = await in_database(with_turn_input, store)
-        for event in outcome.asks:
+            return await self._store(execution, execution.lost())
+        for event in stored.events:
             execution.log.append(event)
-        if asked.closed is not None:
-            self.log_cancelled(asked.closed)
+        if stored.cancelled is not None:
+            self.log_cancelled(stored.cancelled)
         else:
             self.logs.retire(execution.log)  # later requests are answered from the database
-        return None if asked.begins is None else (asked.begins, turn_input)
+        return None if stored.begins is None else (stored.begins, turn_input)
 
     async def _prune(self, turn: Turn, outcome: TurnOutcome) -> None:
         """Prune the session to its limit."""

@@ -77,7 +77,7 @@ class InspectedCall:
     def of(cls, call: ToolCallOut) -> Self:
         """Return what staff see of a call."""
         assert call.created_at is not None
-        named = (call.call_id, call.name, call.arguments, call.approval, call.by)
+        named = (call.call_id, call.name, call.arguments, call.approval or "", call.by or "")
         return cls(*named, call.output, call.error, call.created_at)
 
 
