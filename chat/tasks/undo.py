@@ -175,7 +175,9 @@ def _revert(user_id: uuid.UUID, state: Mapping[str, State | None]) -> tuple[Pair
     if task is None and Task.objects.owned_by(user_id).count() >= settings.TASKS_PER_USER:
         raise TooManyTasks(settings.TASKS_PER_USER)
     # Parsed by the fields: the state is JSON.
-    restored = Task(user_id=user_id, revision=revision, **before)
+    restored = task or Task(user_id=user_id)
+    for name, value in {**before, "revision": revision}.items():
+        setattr(restored, name, value)
     restored.clean_fields()
     restored.save(force_insert=task is None, force_update=task is not None)
     # Which the insert has set anew.
