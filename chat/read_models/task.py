@@ -6,11 +6,25 @@ from datetime import date, datetime, time
 from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from chat.models.task import Priority, Task
 from chat.read_models.shape import Shape
 
 PriorityWord = Literal["low", "normal", "high"]
+
+
+class ShownTask(TypedDict):
+    """A task as a tool shows it."""
+
+    number: int
+    title: str
+    description: str | None
+    due_date: str | None
+    due_time: str | None
+    priority: str
+    is_completed: bool
+    completed_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +83,16 @@ class TaskOut(Shape):
         if self.due_date is None:
             return None
         return self.due_date.isoformat() + (f"T{self.due_time:%H:%M}" if self.due_time else "")
+
+    def as_tool_json(self) -> ShownTask:
+        """Return the form that models read."""
+        return {
+            "number": self.number,
+            "title": self.title,
+            "description": self.description or None,
+            "due_date": self.due_date.isoformat() if self.due_date else None,
+            "due_time": f"{self.due_time:%H:%M}" if self.due_time else None,
+            "priority": self.priority,
+            "is_completed": self.is_completed,
+            "completed_at": self.completed_at.isoformat(timespec="seconds") if self.completed_at else None,
+        }
