@@ -171,7 +171,8 @@ def get_me(request: HttpRequest) -> Account:
 def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Listed[TokenReply]:
     """List one's tokens, the newest first; those that have ended are among them for 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
-    return page(found, limit=paging.limit, cursor=lambda token: moment_cursor(token.created_at, token.pk)).map(_shown)
+    listed = page(found, limit=paging.limit, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    return listed.map(_token_reply)
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
@@ -191,7 +192,7 @@ def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: Crea
         id_of=lambda made: made.token.pk,
         find=_already_made,
     )
-    return Status(201, NewTokenReply(**_shown(made.token).model_dump(), access_token=made.key))
+    return Status(201, NewTokenReply(**_token_reply(made.token).model_dump(), access_token=made.key))
 
 
 @router.delete("/tokens/{uuid:token_id}", response={204: None}, auth=themselves)
@@ -210,7 +211,7 @@ def _signed_in(made: NewToken) -> SignedInReply:
     return SignedInReply(user_id=user.pk, email=user.email, access_token=made.key)
 
 
-def _shown(token: ApiToken) -> TokenReply:
+def _token_reply(token: ApiToken) -> TokenReply:
     return TokenReply(
         token_id=token.pk,
         name=token.name,

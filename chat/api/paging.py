@@ -33,17 +33,17 @@ class Paging(Schema):
 
     @property
     def moment(self) -> Moment | None:
-        """Where to go on in a list by time and id. Raise BadCursor."""
+        """The cursor of a list by time and id. Raise BadCursor."""
         return moment_of(self.after) if self.after else None
 
     @property
     def numbered(self) -> NumberedMoment | None:
-        """Where to go on in a list by time and number. Raise BadCursor."""
+        """The cursor of a list by time and number. Raise BadCursor."""
         return numbered_moment_of(self.after) if self.after else None
 
     @property
     def place(self) -> int | None:
-        """Where to go on in a list by place. Raise BadCursor."""
+        """The cursor of a list by place. Raise BadCursor."""
         return place_of(self.after) if self.after else None
 
 
@@ -51,8 +51,8 @@ class Page(Schema, Generic[T]):
     """A part of a list."""
 
     items: list[T]
-    has_more: bool = Field(description="Whether the list goes on.")
-    after: str | None = Field(description="Where it goes on: to be given as `after`. Null at the end.")
+    has_more: bool = Field(description="Whether there are more.")
+    after: str | None = Field(description="The cursor of the next page, to be sent as `after`; null on the last page.")
 
 
 @dataclass(frozen=True, slots=True)

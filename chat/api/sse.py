@@ -77,9 +77,9 @@ class EventStream:
         self._awaiting: set[str] = set()  # the calls that wait for a decision
         self._ended = False
         # The text sent so far, while it arrives by snapshots: only what a snapshot adds is sent.
-        self._shown: str | None = None
+        self._snapshot_text: str | None = None
         # Text that may be written again, and its offset: sent only if it stays.
-        self._doubtful: tuple[int, str] = (0, "")
+        self._pending: tuple[int, str] = (0, "")
 
     @property
     def is_done(self) -> bool:
@@ -93,7 +93,7 @@ class EventStream:
             if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
                 continue
             if not isinstance(entry.event, Snapshot):
-                self._shown = None
+                self._snapshot_text = None
             events = list(self._fields_of(entry))
             for left, fields in zip(reversed(range(len(events))), events, strict=True):
                 yield StreamEvent(batch.attempt, 0 if left else entry.n, fields)
@@ -105,10 +105,10 @@ class EventStream:
             case TurnResumed() as event:
                 yield from self._begin(anew=True)
                 yield from _pieces(event.text[: event.at])
-                self._doubtful = event.at, event.text[event.at :]
+                self._pending = event.at, event.text[event.at :]
             case TextDelta() as event:
                 yield from self._begin()
-                yield from _pieces(self._kept(up_to=event.at) + event.text)
+                yield from _pieces(self._take_pending(up_to=event.at) + event.text)
             case ApprovalRequested() as event:
                 yield from self._begin()
                 yield self._ask(event.call_id, event.name, event.arguments)
@@ -116,7 +116,7 @@ class EventStream:
                 self._awaiting.discard(event.call_id)
             case TurnFinished() | TurnStopped() as event:
                 yield from self._begin()
-                yield from _pieces(self._kept())
+                yield from _pieces(self._take_pending())
                 status = Status.DONE if isinstance(event, TurnFinished) else Status.STOPPED
                 yield self._end(event.message, status, event.warning)
             case TurnFailed() as event:
@@ -127,12 +127,12 @@ class EventStream:
 
     def _replace(self, event: Snapshot) -> Iterator[Fields]:
         """Send a snapshot, or what it adds to the snapshot before."""
-        if self._shown is not None and event.text.startswith(self._shown):
-            yield from _pieces(event.text[len(self._shown) :])
+        if self._snapshot_text is not None and event.text.startswith(self._snapshot_text):
+            yield from _pieces(event.text[len(self._snapshot_text) :])
         else:
             yield from self._begin(anew=True, message=event.message)
             yield from _pieces(event.text)
-        self._shown = event.text
+        self._snapshot_text = event.text
         if event.status == Status.FAILED:
             code = event.code or ""
             yield self._fail(code, event.detail or "", retryable=is_retryable(code))
@@ -146,7 +146,7 @@ class EventStream:
     def _begin(self, *, anew: bool = False, message: MessageOut | None = None) -> Iterator[Fields]:
         if self._has_begun and not anew:
             return
-        self._has_begun, self._doubtful = True, (0, "")
+        self._has_begun, self._pending = True, (0, "")
         yield {
             "type": "message_start",
             "message_id": str(message.id if message else reply_id(self._turn_id)),
@@ -154,9 +154,9 @@ class EventStream:
             "turn_id": str(self._turn_id),
         }
 
-    def _kept(self, *, up_to: int | None = None) -> str:
+    def _take_pending(self, *, up_to: int | None = None) -> str:
         """Return what stays of the text in doubt where the next begins at an offset, or where none comes any more."""
-        (at, text), self._doubtful = self._doubtful, (0, "")
+        (at, text), self._pending = self._pending, (0, "")
         return text if up_to is None else text[: max(up_to - at, 0)]
 
     def _ask(self, call_id: str, name: str, arguments: Any) -> Fields:

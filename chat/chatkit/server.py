@@ -246,18 +246,18 @@ async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, 
     try:
         first = await anext(stream, b"")
     except (BadInput, RateLimited, Conflict) as error:
-        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _nothing()
-    return _begun(first, stream)
+        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _no_events()
+    return _stream(first, stream)
 
 
-async def _begun(first: bytes, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _stream(first: bytes, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(stream):
         yield first
         async for event in stream:
             yield event
 
 
-async def _nothing() -> AsyncGenerator[bytes, None]:
+async def _no_events() -> AsyncGenerator[bytes, None]:
     return
     yield b""
 

@@ -101,7 +101,7 @@ class ConversationStore(Store[Asker]):
         """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
         if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
             raise BadInput("Of a conversation only its title can be changed.")
-        await in_database(_entitle, context.user_id, thread)
+        await in_database(_save_title, context.user_id, thread)
 
     async def delete_thread(self, thread_id: str, context: Asker) -> None:
         """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
@@ -181,7 +181,7 @@ class ConversationStore(Store[Asker]):
         raise NoAttachments
 
 
-def _entitle(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
+def _save_title(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
     key, title = reading.thread_key(thread.id), thread.title or ""
     try:
         before = reading.thread(user_id, thread.id).title or ""

@@ -47,14 +47,14 @@ class Part:
     since: uuid.UUID | None = None
     size: int = TURNS_SHOWN
 
-    def cut(self, shown: Sequence[uuid.UUID], lineage: VersionTree, active: int = 0) -> "Cut":
+    def cut(self, shown: Sequence[uuid.UUID], tree: VersionTree, active: int = 0) -> "Cut":
         """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
-        since = self.since if self.since and lineage.has(self.since) else None
+        since = self.since if self.since and tree.has(self.since) else None
         anchor = self.before or self.after or self.around or since
-        if anchor is not None and not lineage.has(anchor):
+        if anchor is not None and not tree.has(anchor):
             raise NotFound("There is no such turn.")
         # Of a turn that was replaced meanwhile, where it would stand.
-        at = sum(lineage.seq(pk) < lineage.seq(anchor) for pk in shown) if anchor else 0
+        at = sum(tree.seq(pk) < tree.seq(anchor) for pk in shown) if anchor else 0
         end = len(shown)
         last = max(end - max(self.size, active), 0)
         if self.before is not None:
@@ -113,7 +113,7 @@ class ChatPage:
         return (self.conversation and self.conversation.title) or "New chat"
 
     @property
-    def says_where(self) -> bool:
+    def has_retention_notice(self) -> bool:
         """Whether the page shows a notice about retention, the archive or the trash."""
         line = self.conversation
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
@@ -188,24 +188,24 @@ def turns_of(
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
-    lineage = VersionTree(turns)
-    if version is not None and not lineage.has(version):
+    tree = VersionTree(turns)
+    if version is not None and not tree.has(version):
         return None
-    if version is not None and lineage.is_current(version):
+    if version is not None and tree.is_current(version):
         version = None
-    ids = lineage.shown(version)
+    ids = tree.shown(version)
     shown = [turn for turn in turns if turn.pk in ids]
     active = sum(1 for _ in dropwhile(lambda turn: turn.status not in ACTIVE, shown))
     try:
-        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], lineage, active)
+        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], tree, active)
     except NotFound:
         return None
     wanted = [turn.pk for turn in shown[cut.start : cut.stop]]
-    heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
-    changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
+    successors = {turn: successor for turn, successor in tree.successors(ids).items() if successor in wanted}
+    changes = tuple(changes_of(row.pk, turns=[*wanted, *successors]))
     undone = {change.call_id for change in changes if change.undone}
     rows = Turn.objects.filter(pk__in=wanted).order_by("seq")
-    read = tuple(load_turns(rows, heirs=heirs, versions=lineage.versions, undone=undone))
+    read = tuple(load_turns(rows, successors=successors, versions=tree.versions, undone=undone))
     fitting = cut.fitting([turn.length for turn in read])
     page = read[fitting.start - cut.start : fitting.stop - cut.start]
     return ChatPage(

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from chat.models import Message
-from chat.models.conversation import Role
 from chat.read_models.shape import Shape
 
 
@@ -31,5 +30,4 @@ class MessageOut(Shape):
     @classmethod
     def of(cls, row: Message) -> Self:
         """Return what is shown of a row."""
-        role: Literal["user", "assistant"] = "user" if row.role == Role.USER else "assistant"
-        return cls(row.pk, role, row.text, row.created_at, row.position, row.turn_id, row.client_id)
+        return cls.from_row(row)

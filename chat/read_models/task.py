@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
@@ -50,18 +50,7 @@ class TaskOut(Shape):
     @classmethod
     def of(cls, row: Task) -> Self:
         """Return what is shown of a row."""
-        return cls(
-            id=row.pk,
-            number=row.number,
-            title=row.title,
-            description=row.description,
-            due_date=row.due_date,
-            due_time=row.due_time,
-            completed_at=row.completed_at,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            priority=cast(PriorityWord, Priority(row.priority).label),
-        )
+        return cls.from_row(row, priority=Priority(row.priority).label)
 
     @property
     def task_id(self) -> uuid.UUID:

@@ -26,17 +26,7 @@ class ToolCallOut(Shape):
     @classmethod
     def of(cls, row: ToolCall, *, undone: bool = False) -> Self:
         """Return what is shown of a row."""
-        return cls(
-            call_id=row.call_id,
-            name=row.name,
-            arguments=row.arguments,
-            output=row.output,
-            error=row.error,
-            approval=row.decision or None,
-            by=row.decided_by or None,
-            undone=undone,
-            created_at=row.created_at,
-        )
+        return cls.from_row(row, approval=row.decision or None, by=row.decided_by or None, undone=undone)
 
     @property
     def is_answered(self) -> bool:

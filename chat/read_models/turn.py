@@ -11,6 +11,7 @@ from chat.models import Message, ToolCall
 from chat.models.conversation import Role
 from chat.models.turn import ACTIVE, Status, TurnQuerySet
 from chat.read_models.message import MessageOut
+from chat.read_models.shape import Shape, plain
 from chat.read_models.tool_call import ToolCallOut
 
 # The first one that a turn has is the one that is stored.
@@ -27,7 +28,7 @@ def warning_json(code: str) -> dict[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnOut:
+class TurnOut(Shape):
     """A turn: its prompt, its tool calls and its reply."""
 
     id: uuid.UUID
@@ -96,61 +97,49 @@ class TurnOut:
             "reply": _with_client_id(self.reply) if self.reply else None,
             "text": self.text if self.is_active else "",
             "reasoning": self.reasoning,
-            "tools": [call.as_json() for call in self.tools],
+            "tools": plain(self.tools),
             "warning": warning_json(self.warning),
             "error": {"code": self.error_code, "detail": self.error_detail} if self.failed else None,
-            "replaces": str(self.replaces) if self.replaces else None,
-            "versions": [str(version) for version in self.versions],
-            "kept": [call.as_json() for call in self.kept],
+            "replaces": plain(self.replaces),
+            "versions": plain(self.versions),
+            "kept": plain(self.kept),
         }
 
 
 def _with_client_id(message: MessageOut) -> dict[str, Any]:
     """Return a message with the id by which a page recognizes its own."""
-    return {**message.as_json(), "client_id": str(message.client_id) if message.client_id else None}
+    return {**message.as_json(), "client_id": plain(message.client_id)}
 
 
 def load_turns(
     rows: TurnQuerySet,
     *,
-    heirs: Mapping[uuid.UUID, uuid.UUID] | None = None,
+    successors: Mapping[uuid.UUID, uuid.UUID] | None = None,
     versions: Callable[[uuid.UUID], tuple[uuid.UUID, ...]] = lambda turn_id: (turn_id,),
     undone: Collection[str] = (),
 ) -> list[TurnOut]:
     """Load turns in the order of a query, with one query for each kind of row that belongs to them.
 
-    `heirs` names for turns of earlier versions the turns that took their place, `undone` the calls that are undone.
+    `successors` maps turns of earlier versions to those that replaced them; `undone` has the calls that are undone.
     """
-    heirs = heirs or {}
+    successors = successors or {}
     # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
     turns = list(rows.defer("items").select_related("prompt"))
     found = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
     replies = {message.turn_id: MessageOut.of(message) for message in found}
     calls: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
     kept: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
-    for call in ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *heirs]).order_by("id").defer("before"):
-        if call.turn_id not in heirs:
+    rows_of_calls = ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *successors])
+    for call in rows_of_calls.order_by("id").defer("before"):
+        if call.turn_id not in successors:
             calls[call.turn_id][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
         elif call.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
+            kept[successors[call.turn_id]][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
     return [
-        TurnOut(
-            id=turn.pk,
-            conversation_id=turn.conversation_id,
-            seq=turn.seq,
-            accepted_at=turn.accepted_at,
-            started_at=turn.started_at,
-            ended_at=turn.ended_at,
-            status=turn.status,
-            attempt=turn.attempt,
+        TurnOut.from_row(
+            turn,
             prompt=MessageOut.of(turn.prompt),
             reply=replies.get(turn.pk),
-            text=turn.text,
-            reasoning=turn.reasoning,
-            warning=turn.warning,
-            error_code=turn.error_code,
-            error_detail=turn.error_detail,
-            usage=turn.usage,
             is_superseded=turn.superseded_by_id is not None,
             tools=tuple(calls[turn.pk].values()),
             replaces=turn.replaces_id,

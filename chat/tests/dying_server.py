@@ -30,7 +30,7 @@ POINTS = {
     "after accept": Point("chat.turns.admission:accept", "after"),
     "after the claim of a queued one": Point("chat.turns.running:finish", "after"),
     "before the model": Point("chat.turns.replay:ReplayModel.watch", "before"),
-    "mid-stream": Point("chat.turns.replay:ReplayModel._say", "after", 3),
+    "mid-stream": Point("chat.turns.replay:ReplayModel._append_text", "after", 3),
     "mid-stream with text saved": Point("chat.turns.running:save_text", "after"),
     "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
     "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),

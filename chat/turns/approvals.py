@@ -41,7 +41,7 @@ class Decided:
 
 
 def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> StoredOutcome:
-    """Let a turn wait for the decisions about the calls that its outcome asks for. Raise TurnLost.
+    """Let a turn wait for the decisions about calls that its outcome requests. Raise TurnLost.
 
     A question that a stop or a newer message makes needless is not asked.
     """
@@ -58,7 +58,7 @@ def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = No
                     arguments=call.arguments,
                     decision=Decision.AWAITING,
                 )
-                for call in outcome.asks
+                for call in outcome.approval_requests
             ],
             ignore_conflicts=True,
         )
@@ -68,13 +68,13 @@ def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = No
         turn.reasoning = outcome.reasoning
         turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "reasoning", "usage", "warning"])
         session_id = SessionId(conversation.user_id, conversation.id)
-        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.trouble)
+        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.session_warning)
         behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)
         if not (turn.stop_asked or behind.exists()):
-            return StoredOutcome(outcome.asks)
+            return StoredOutcome(outcome.approval_requests)
         cancelled = cancel(turn, now=now)
         following = claim_locked(conversation.id, owner=next_owner) if next_owner else None
-        return StoredOutcome(outcome.asks, following, cancelled)
+        return StoredOutcome(outcome.approval_requests, following, cancelled)
 
 
 def decide(

@@ -1,4 +1,4 @@
-"""Cancel a turn that no process runs: one that is queued, or waits for the user's decision."""
+"""Cancel a turn that no process runs: it is queued, or waits for the user's decision."""
 
 import json
 import uuid

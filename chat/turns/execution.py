@@ -101,7 +101,7 @@ class TurnExecution:
     async def run(self) -> TurnOutcome:
         """Run the agent to its end, or until it asks for a decision.
 
-        Raise TurnLost, or CancelledError where the turn was stopped.
+        Raise TurnLost, or CancelledError if the turn was stopped.
         """
         turn_input = self._input
         if turn_input is None:
@@ -137,22 +137,22 @@ class TurnExecution:
         except ModelFailed as failure:
             return await self._failed(failure.code, failure.detail)
         except AgentsException as error:
-            _raise_ours(error)  # the SDK wraps what a tool raises
+            _raise_cause(error)  # the SDK wraps what a tool raises
             # Its text may quote what the model said, which logs must not hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
             await in_database(journals.void_step, turn_input.lease, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")
-        if asks := self._asks():
-            return await self._waiting(asks)
+        if approval_requests := self._approval_requests():
+            return await self._waiting(approval_requests)
         if not self.log.text.strip():
             return await self._failed("model_error", NO_ANSWER)
         return await self._build_outcome(Status.DONE, cast(Sequence[Item], memory.given))
 
-    async def broken(self) -> TurnOutcome:
+    async def crashed(self) -> TurnOutcome:
         """Return the outcome after an unexpected error."""
         return await self._failed(*BROKEN)
 
-    def lost(self) -> TurnOutcome:
+    def unstorable(self) -> TurnOutcome:
         """Return the outcome if the turn's result cannot be stored."""
         code, detail = BROKEN
         return TurnOutcome(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
@@ -166,8 +166,8 @@ class TurnExecution:
             return TurnOutcome(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 
-    async def settle(self) -> None:
-        """Wait until nothing of the run is under way any more."""
+    async def finish_tasks(self) -> None:
+        """Cancel what can be cancelled, and wait for the rest of the run."""
         for task in self._apart:
             task.cancel()
         if self._result is not None:
@@ -180,14 +180,17 @@ class TurnExecution:
     # -- the run
 
     async def _open_memory(self, turn_input: TurnInput) -> AgentSessionMemory:
-        place = turn_input.place
+        session = turn_input.session
         memory = self._memory = AgentSessionMemory(
-            place.session_id, self._store, fence=place.fence, on_unavailable=partial(self._warn, "context_unavailable")
+            session.session_id,
+            self._store,
+            fence=session.fence,
+            on_unavailable=partial(self._warn, "context_unavailable"),
         )
-        opened = await memory.open(place)
-        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
+        opened = await memory.open(session)
+        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.item_count:
             # A process died after it pruned and before it stored that.
-            self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
+            self._pruned = turn_input.pruned + turn_input.item_count - len(opened.items)
         elif opened is not None and opened.pruned is not None:
             self._pruned = opened.pruned
             if opened.was_lost:
@@ -215,23 +218,23 @@ class TurnExecution:
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
         if (refusal := self._invalid.get(call.id)) is not None:
             effect = partial(Effect, json.loads(refusal))
-        output = await self._journaled(journals.perform, self._known().lease, call, effect)
+        output = await self._journaled(journals.perform, self._read_input().lease, call, effect)
         await self._log_output(call, output)
         return output
 
     async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
-        lease = self._known().lease
+        lease = self._read_input().lease
         output = await self._journaled(journals.begin, lease, call)
         if output is None:
             refusal = self._invalid.get(call.id)
             task = asyncio.ensure_future(body() if refusal is None else _answer(refusal))
             self._apart.add(task)
-            task.add_done_callback(partial(self._ended, call))
+            task.add_done_callback(partial(self._log_if_cancelled, call))
             output = await self._journaled(journals.complete, lease, call, await task)
         await self._log_output(call, output)
         return output
 
-    def _ended(self, call: Call, task: asyncio.Future[str]) -> None:
+    def _log_if_cancelled(self, call: Call, task: asyncio.Future[str]) -> None:
         self._apart.discard(task)
         if task.cancelled():
             self.log.append(ToolFinished(call.id, error=journals.CUT_OFF))
@@ -250,12 +253,12 @@ class TurnExecution:
 
     def was_done(self, call_id: str) -> bool:
         """Return whether a call was answered before this attempt."""
-        return call_id in self._known().journal.done
+        return call_id in self._read_input().journal.done
 
-    def _asks(self) -> list[ApprovalRequested]:
+    def _approval_requests(self) -> list[ApprovalRequested]:
         """Return the calls that need the user's decision before the turn continues."""
         return [
-            ApprovalRequested(call.call_id or "", call.name or "", journals.parsed(call.arguments or ""))
+            ApprovalRequested(call.call_id or "", call.name or "", journals.parse_arguments(call.arguments or ""))
             for call in (self._result.interruptions if self._result else ())
         ]
 
@@ -273,7 +276,7 @@ class TurnExecution:
             self._warnings.add(code)
             self.log.append(Warned(code))
 
-    def _known(self) -> TurnInput:
+    def _read_input(self) -> TurnInput:
         assert self._input is not None  # noqa: S101 - read before anything runs
         return self._input
 
@@ -281,12 +284,12 @@ class TurnExecution:
 
     async def _refused(self) -> TurnOutcome:
         self.log.append(TextDelta(REFUSAL, len(self.log.text)))
-        prompt = self._known().prompt
+        prompt = self._read_input().prompt
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
-    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> TurnOutcome:
+    async def _waiting(self, approval_requests: Sequence[ApprovalRequested]) -> TurnOutcome:
         """Cut the session back to where the turn began: replay begins there, and it holds no call without an output."""
-        return replace(await self._rewritten(Status.WAITING, []), asks=asks)
+        return replace(await self._rewritten(Status.WAITING, []), approval_requests=approval_requests)
 
     async def _failed(self, code: str, detail: str) -> TurnOutcome:
         outcome = await self._cut_short(Status.FAILED, partial=False)
@@ -294,14 +297,14 @@ class TurnExecution:
 
     async def _cut_short(self, status: Status, *, partial: bool) -> TurnOutcome:
         """Store what happened in the session: the message, the finished steps and, if it stays, the text shown."""
-        await self.settle()
+        await self.finish_tasks()
         journal = await in_database(journals.load, self.turn)
         rest = self.log.text[len(journal.text) :].strip() if partial else ""
         items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
         return await self._rewritten(status, items)
 
     async def _rewritten(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
-        await self.settle()
+        await self.finish_tasks()
         if self._memory is not None:
             await self._memory.rewrite(items)
         return await self._build_outcome(status, items)
@@ -310,7 +313,7 @@ class TurnExecution:
         size = None
         if self._memory is not None and not self._memory.unavailable:
             try:
-                size = await self._store.size(self._known().place.session_id)
+                size = await self._store.size(self._read_input().session.session_id)
             except MemoryUnavailable:
                 self._warnings.add("context_unavailable")
         return TurnOutcome(
@@ -347,11 +350,11 @@ class _Journaling(RunHooks[TurnContext]):
             model=self._model.name,
         )
         if self._execution.turn.cut_off:
-            await in_database(journals.survived, lease_of(self._execution.turn))
+            await in_database(journals.reset_cut_off, lease_of(self._execution.turn))
 
     async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
         if isinstance(context, ToolContext) and not self._execution.was_done(context.tool_call_id):
-            arguments = journals.parsed(context.tool_arguments)
+            arguments = journals.parse_arguments(context.tool_arguments)
             self._execution.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
 
 
@@ -384,8 +387,8 @@ def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandler
     return RunErrorHandlerResult(str(refused.error), include_in_history=False)
 
 
-def _raise_ours(error: BaseException | None) -> None:
-    """Raise the lost turn or the failing database behind an error, if that is what it is about."""
+def _raise_cause(error: BaseException | None) -> None:
+    """Raise the TurnLost or DatabaseError behind an error of the SDK, if there is one."""
     while error is not None:
         if isinstance(error, TurnLost | DatabaseError):
             raise error

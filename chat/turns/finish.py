@@ -61,11 +61,11 @@ class TurnOutcome:
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""
-    asks: Sequence[ApprovalRequested] = ()
+    approval_requests: Sequence[ApprovalRequested] = ()
     reasoning: str = ""
 
     @property
-    def trouble(self) -> str:
+    def session_warning(self) -> str:
         """The warning that staff see at the session."""
         return self.warning if self.warning == "context_unavailable" else ""
 
@@ -110,7 +110,7 @@ def finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None =
                 created_at=now,
             )
         session_id = SessionId(user_id, conversation_id)
-        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.trouble)
+        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.session_warning)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
     return StoredOutcome([_last_event(outcome, message)], following)
 

@@ -23,7 +23,7 @@ class Housekeeping:
 
     async def start(self) -> None:
         """Take over interrupted turns at once, and continue every few seconds."""
-        await self._lock.show()
+        await self._lock.acquire()
         await self._take_over()
         self._task = asyncio.create_task(self._keep())
 
@@ -35,7 +35,7 @@ class Housekeeping:
 
     async def release_lock(self) -> None:
         """Show that this process runs no turns any more."""
-        await self._lock.hide()
+        await self._lock.release()
 
     async def _keep(self) -> None:
         while True:
@@ -43,7 +43,7 @@ class Housekeeping:
             try:
                 for turn_id in await in_database(renew, self._turns.owner, self._turns.ids):
                     self._turns.stop(turn_id)
-                await self._lock.show()
+                await self._lock.acquire()
                 await self._take_over()
             except (DatabaseError, OSError) as error:
                 logger.warning("The database cannot be reached: %s", error)
@@ -52,10 +52,12 @@ class Housekeeping:
         """Begin the turns of processes that are gone, and heads of queues that no process has begun."""
         turns = self._turns
         if turns.free > 0:
-            fallen = frozenset(turns.interrupted)
-            taken = await in_database(take_over, turns.owner, running=turns.ids, limit=turns.free, fallen=fallen)
+            interrupted = frozenset(turns.interrupted)
+            taken = await in_database(
+                take_over, turns.owner, running=turns.ids, limit=turns.free, interrupted=interrupted
+            )
             for turn in taken:
                 turns.begin(turn)
-            turns.interrupted -= fallen
+            turns.interrupted -= interrupted
         if turns.free > 0:
             await turns.begin_waiting()

@@ -61,7 +61,7 @@ ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.resp
         ELSE coalesce(chat_modelusage.cost, 0) + excluded.cost END
 """  # noqa: S608 - our own words
 # Between the texts of several responses of a turn.
-PARTING = "\n\n"
+SEPARATOR = "\n\n"
 CUT_OFF = json.dumps(
     {
         "ok": False,
@@ -91,8 +91,8 @@ class Step:
     @property
     def reasoning(self) -> str:
         """What the model thought before it answered, as far as it can be read."""
-        thoughts = [item for item in self.output if item.get("type") == "reasoning"]
-        parts = [part for item in thoughts for part in item.get("summary") or item.get("content") or ()]
+        items = [item for item in self.output if item.get("type") == "reasoning"]
+        parts = [part for item in items for part in item.get("summary") or item.get("content") or ()]
         return join_texts([str(part.get("text") or "") for part in parts])
 
 
@@ -131,7 +131,7 @@ class Journal:
 
 def join_texts(texts: Sequence[str]) -> str:
     """Join the texts of several responses of a turn."""
-    return PARTING.join(text for text in texts if text)
+    return SEPARATOR.join(text for text in texts if text)
 
 
 def load(turn: Turn) -> Journal:
@@ -175,7 +175,7 @@ def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent
     return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
-def survived(lease: Lease) -> None:
+def reset_cut_off(lease: Lease) -> None:
     """Forget the deaths of a turn that has come further. Raise TurnLost."""
     lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
 
@@ -201,20 +201,20 @@ def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     one that was not approved.
     """
     try:
-        return _performed(lease, call, effect)
+        return _perform(lease, call, effect)
     except DatabaseError as error:
         if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
             raise
         # It would end no other way if it were tried again.
-        return _performed(lease, call, lambda: TOO_SLOW)
+        return _perform(lease, call, lambda: TOO_SLOW)
 
 
-def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
+def _perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
-        done = _attempted(call, effect)
+        done = _try_effect(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         if done.change_id is not None:
@@ -229,7 +229,7 @@ def begin(lease: Lease, call: Call) -> str | None:
     Raise TurnLost as `perform` does.
     """
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         known.error = CUT_OFF
@@ -246,9 +246,9 @@ def complete(lease: Lease, call: Call, output: str) -> str:
     return output
 
 
-def _called(lease: Lease, call: Call) -> ToolCall:
+def _find_call(lease: Lease, call: Call) -> ToolCall:
     """Lock the turn, and return what is known of a call of it, or a new one. Raise TurnLost."""
-    arguments = parsed(call.arguments)
+    arguments = parse_arguments(call.arguments)
     lease.lock()
     fresh = ToolCall(turn_id=lease.turn_id, call_id=call.id, name=call.name, arguments=arguments)
     known = ToolCall.objects.filter(turn=lease.turn_id, call_id=call.id).first() or fresh
@@ -259,7 +259,7 @@ def _called(lease: Lease, call: Call) -> ToolCall:
     return known
 
 
-def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
+def _try_effect(call: Call, effect: Callable[[], Effect]) -> Effect:
     try:
         with transaction.atomic():  # so that what a refused effect has begun is undone
             return effect()
@@ -300,7 +300,7 @@ def copy_journal(source: Turn, target: Turn) -> None:
         call.save()
 
 
-def kept(turn: Turn) -> list[KeptCall]:
+def kept_calls(turn: Turn) -> list[KeptCall]:
     """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
@@ -347,7 +347,7 @@ def assistant_item(text: str) -> Item:
     return {"role": "assistant", "content": text}
 
 
-def parsed(arguments: str) -> Any:
+def parse_arguments(arguments: str) -> Any:
     """Return a call's arguments as they are stored."""
     try:
         return storable(json.loads(arguments or "{}", parse_constant=_no_constant))

@@ -183,18 +183,18 @@ class RunningTurns:
         if running.execution.cancelled():
             if running.stopping:
                 return await execution.stopped()
-            await execution.settle()
+            await execution.finish_tasks()
             await in_database(release, lease_of(execution.turn))
             return None
         error = running.execution.exception()
         if error is None:
             outcome = running.execution.result()
             return await execution.stopped() if running.stopping and outcome.status == Status.WAITING else outcome
-        await execution.settle()
+        await execution.finish_tasks()
         if isinstance(error, TurnLost | OSError) or is_transient(error):
             raise error
         logger.error("Turn %s failed.", execution.turn.pk, exc_info=error)
-        return await execution.broken()
+        return await execution.crashed()
 
     async def _save_text(self, execution: TurnExecution) -> None:
         saved = execution.log.text, execution.log.reasoning
@@ -214,10 +214,10 @@ class RunningTurns:
         try:
             stored, turn_input = await in_database(with_turn_input, partial(store, outcome, next_owner=next_owner))
         except DatabaseError as error:
-            if is_transient(error) or outcome == execution.lost():
+            if is_transient(error) or outcome == execution.unstorable():
                 raise
             logger.exception("The end of turn %s cannot be stored.", execution.turn.pk)
-            return await self._store(execution, execution.lost())
+            return await self._store(execution, execution.unstorable())
         for event in stored.events:
             execution.log.append(event)
         if stored.cancelled is not None:
