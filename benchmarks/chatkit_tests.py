@@ -224,6 +224,7 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
 
     from chat.chatkit.store import NotOfTurns
     from chat.models.turn import Status
+    from chat.turns.events import TurnFinished
     from chat.turns.finish import TurnOutcome, finish
     from chat.turns.lease import lease_of
     from chat.turns.queue import claim_locked
@@ -233,8 +234,9 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
         if turn is None or not text:
             raise NotOfTurns
         ended = finish(lease_of(turn), TurnOutcome(status=Status.DONE, text=text, items=[]))
-    assert ended.message is not None
-    return ended.message["id"]
+    (event,) = ended.events
+    assert isinstance(event, TurnFinished)
+    return str(event.message.id)
 
 
 def _named(thread: ThreadMetadata) -> ThreadMetadata:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
 
 from chat.api.auth import SignedIn, caller
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Forbidden
 from chat.models import AgentSession, User
@@ -29,58 +29,58 @@ from sessions_admin.sessions.listing import line_of, newest_sessions, session_de
 sessions = Router(tags=["sessions"], auth=SignedIn(Scope.SESSIONS))
 cleanup_runs = Router(tags=["clean-ups"], auth=SignedIn(Scope.SESSIONS))
 
-SessionId = Path[Annotated[Text, Field(min_length=1)]]  # an empty one makes another address
-REFUSED = {409: ErrorReply, 503: ErrorReply}
+SessionId = Path[Annotated[Text, Field(min_length=1)]]  # an empty one would be another URL
+ERROR_REPLIES = {409: ErrorReply, 503: ErrorReply}
 
 
 class SessionReply(Schema):
-    """A session, as the list of sessions knows it."""
+    """A session in a list."""
 
     session_id: str
-    email: str = Field(description="Of the person whose it is.")
-    title: str | None = Field(description="Of the conversation; null for those who may not look into sessions.")
+    email: str = Field(description="The user's address.")
+    title: str | None = Field(description="The conversation's title; null for staff who may not inspect sessions.")
     state: State
     items: int
     bytes: int
-    pruned: int = Field(description="Older items that it is without.")
+    pruned: int = Field(description="Number of older items that were removed.")
     last_activity_at: datetime
 
 
 class SessionPage(Page[SessionReply]):
-    """A part of a list."""
+    """A page of a list."""
 
 
 class SessionDetailsReply(SessionReply):
     """A session's metadata; its items only if requested."""
 
     first_activity_at: datetime
-    gone_at: datetime | None = Field(description="Since when the store holds nothing of it.")
+    gone_at: datetime | None = Field(description="When its last items were removed from the store.")
     held_at: datetime | None
-    held_until: datetime | None = Field(description="Null where a hold has no end.")
+    held_until: datetime | None = Field(description="Null if the hold has no end.")
     hold_reason: str
     last_error: str
-    inspection: Inspection | None = Field(description="What is in it, beside what the person sees and each turn did.")
+    inspection: Inspection | None = Field(description="Its items, with the conversation and the journal of each turn.")
 
 
-class Narrowed(Schema):
-    """The filter of the list."""
+class SessionFilters(Schema):
+    """Filters of the list."""
 
     state: State | None = None
-    user: Text = Field("", max_length=254, description="The e-mail address of a person.")
-    inactive_days: int | None = Field(None, ge=1, le=10_000, description="Nothing was said for so many days.")
+    user: Text = Field("", max_length=254, description="The e-mail address of a user.")
+    inactive_days: int | None = Field(None, ge=1, le=10_000, description="Only sessions inactive for so many days.")
 
 
-class Looking(Schema):
-    """Whether, and why, to inspect a session."""
+class InspectionQuery(Schema):
+    """Whether to inspect a session, and why."""
 
-    items: bool = Field(False, description="Show what is in it. The person is told who looked, when and why.")
+    items: bool = Field(False, description="Include the items. The user can see the time and the reason.")
     reason: Text = Field(
-        "", max_length=REASON_LENGTH, description="Needed with `items`. Prefer `POST …/inspect`: proxies log URLs."
+        "", max_length=REASON_LENGTH, description="Required with `items`. Prefer `POST …/inspect`: proxies log URLs."
     )
 
 
 class InspectionReason(Input):
-    """Why the items of a session are inspected."""
+    """The reason for inspecting a session."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
 
@@ -92,14 +92,14 @@ class Reason(Input):
 
 
 class HoldRequest(Input):
-    """Why a session is kept, and how long."""
+    """The reason and the end of a hold."""
 
     reason: Text = Field(min_length=1, max_length=REASON_LENGTH)
-    until: Moment | None = Field(None, description="Until it is released, where there is none.")
+    until: Moment | None = Field(None, description="Without it, until the session is released.")
 
 
 class OutcomeReply(Schema):
-    """What was done to a session: how much it held before and holds now."""
+    """The effect of a verb on a session: its items before and after."""
 
     session_id: str
     action: str
@@ -110,71 +110,71 @@ class OutcomeReply(Schema):
 
 
 @sessions.get("", response=SessionPage)
-def list_sessions(request: HttpRequest, paging: Query[Paging], only: Query[Narrowed]) -> Page[SessionReply]:
-    """List sessions, the last used first."""
+def list_sessions(request: HttpRequest, paging: Query[Paging], filters: Query[SessionFilters]) -> Listed[SessionReply]:
+    """List sessions, the most recently used first."""
     user = _staff(request, *SEE_SESSIONS)
     found = newest_sessions(
-        state=only.state,
-        email=only.user or None,
-        inactive_for=timedelta(days=only.inactive_days) if only.inactive_days else None,
+        state=filters.state,
+        email=filters.user or None,
+        inactive_for=timedelta(days=filters.inactive_days) if filters.inactive_days else None,
         after=paging.numbered,
         limit=paging.limit,
     )
-    return page(found, limit=paging.limit, show=partial(_line, user=user), cursor=_place)
+    return page(found, limit=paging.limit, cursor=_cursor).map(partial(_session_reply, user=user))
 
 
 @sessions.get("/{session_id}", response=SessionDetailsReply)
-def get_session(request: HttpRequest, session_id: SessionId, looking: Query[Looking]) -> SessionDetailsReply:
-    """Return a session's metadata; with `items` and a reason also its items, which the audit records."""
-    user = _staff(request, *((READ,) if looking.items else SEE_SESSIONS))
+def get_session(request: HttpRequest, session_id: SessionId, query: Query[InspectionQuery]) -> SessionDetailsReply:
+    """Return a session's metadata; with `items` and a reason also its items. The audit records the inspection."""
+    user = _staff(request, *((READ,) if query.items else SEE_SESSIONS))
     details = session_details(session_id)
-    seen = inspect(session_id, actor=audit.of_user(user), reason=looking.reason) if looking.items else None
-    return SessionDetailsReply(**_without_title(asdict(details), user), inspection=seen)
+    inspection = inspect(session_id, actor=audit.user_actor(user), reason=query.reason) if query.items else None
+    return SessionDetailsReply(**_without_title(asdict(details), user), inspection=inspection)
 
 
 @sessions.post("/{session_id}/inspect", response=SessionDetailsReply)
-def inspect_session(request: HttpRequest, session_id: SessionId, why: InspectionReason) -> SessionDetailsReply:
-    """Return what is in a session, as with `items=true`, with the reason in the body instead of the URL."""
+def inspect_session(request: HttpRequest, session_id: SessionId, body: InspectionReason) -> SessionDetailsReply:
+    """Return a session with its items, as with `items=true`, but with the reason in the body instead of the URL."""
     user = _staff(request, READ)
     details = session_details(session_id)
-    seen = inspect(session_id, actor=audit.of_user(user), reason=why.reason)
-    return SessionDetailsReply(**asdict(details), inspection=seen)
+    inspection = inspect(session_id, actor=audit.user_actor(user), reason=body.reason)
+    return SessionDetailsReply(**asdict(details), inspection=inspection)
 
 
-@sessions.post("/{session_id}/prune", response={200: OutcomeReply, **REFUSED})
-def prune_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
+@sessions.post("/{session_id}/prune", response={200: OutcomeReply, **ERROR_REPLIES})
+def prune_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
     """Remove the oldest turns until a session is within its limit. 409 while a turn runs or waits."""
-    return lifecycle.prune_session(session_id, actor=_manager(request), reason=_said(why))
+    return lifecycle.prune_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
-@sessions.post("/{session_id}/clear", response={200: OutcomeReply, **REFUSED})
-def clear_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
+@sessions.post("/{session_id}/clear", response={200: OutcomeReply, **ERROR_REPLIES})
+def clear_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
     """Make the assistant forget a conversation permanently; the messages stay. 409 while a turn runs, or if held."""
-    return lifecycle.clear_session(session_id, actor=_manager(request), reason=_said(why))
+    return lifecycle.clear_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
-@sessions.post("/{session_id}/rebuild", response={200: OutcomeReply, **REFUSED})
-def rebuild_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
+@sessions.post("/{session_id}/rebuild", response={200: OutcomeReply, **ERROR_REPLIES})
+def rebuild_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
     """Fill a session from the record. 409 while a turn runs or waits."""
-    return lifecycle.rebuild_session(session_id, actor=_manager(request), reason=_said(why))
+    return lifecycle.rebuild_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
-@sessions.post("/{session_id}/hold", response={200: OutcomeReply, **REFUSED})
+@sessions.post("/{session_id}/hold", response={200: OutcomeReply, **ERROR_REPLIES})
 def hold_session(request: HttpRequest, session_id: SessionId, hold: HoldRequest) -> Outcome:
     """Keep a session from everything that would remove it, until it is released or until a time."""
-    return lifecycle.hold_session(session_id, actor=_manager(request), reason=hold.reason, until=hold.until)
+    return lifecycle.hold_session(session_id, actor=_managing_actor(request), reason=hold.reason, until=hold.until)
 
 
-@sessions.post("/{session_id}/release", response={200: OutcomeReply, **REFUSED})
-def release_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
+@sessions.post("/{session_id}/release", response={200: OutcomeReply, **ERROR_REPLIES})
+def release_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
     """Release a session from its hold. 409 if it is not held."""
-    return lifecycle.release_session(session_id, actor=_manager(request), reason=_said(why))
+    return lifecycle.release_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
 class CleanupRequest(Input):
-    """The kind of the clean-up."""
+    """Whether to run or preview a clean-up."""
 
-    dry_run: bool = Field(description="A preview: the same run, which removes nothing.")
+    dry_run: bool = Field(description="Preview the run, and remove nothing.")
 
 
 class LogLineReply(Schema):
@@ -185,7 +185,7 @@ class LogLineReply(Schema):
 
 
 class CleanupRunReply(Schema):
-    """A clean-up, or a preview of one."""
+    """A clean-up or a preview."""
 
     run_id: uuid.UUID
     status: str = Field(examples=["queued", "running", "stopping", "done", "failed", "stopped"])
@@ -194,68 +194,68 @@ class CleanupRunReply(Schema):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    cutoff: datetime | None = Field(description="Sessions with nothing said in them since are removed.")
-    total: int | None = Field(description="Sessions chosen when it began.")
+    cutoff: datetime | None = Field(description="Sessions inactive since this time are removed.")
+    total: int | None = Field(description="Sessions that were expired when it began.")
     examined: int
-    held: int = Field(description="Left alone, though nothing was said in them for as long.")
-    sessions: int = Field(description="Removed, or what a preview would have removed; so are the next ones.")
+    held: int = Field(description="Expired sessions that were skipped because they are on hold.")
+    sessions: int = Field(description="Sessions removed, or that a preview would remove; the same for items and bytes.")
     items: int
     bytes: int
-    freed_bytes: int = Field(description="Given back to the disk.")
-    trashed: int = Field(description="Conversations that went to the trash.")
-    purged: int = Field(description="Conversations deleted for good.")
+    freed_bytes: int = Field(description="Bytes returned to the disk.")
+    trashed: int = Field(description="Conversations moved to the trash.")
+    purged: int = Field(description="Conversations permanently deleted.")
     seconds: float | None
     error: str
-    details_removed_at: datetime | None = Field(description="Since when it is not known which sessions it took.")
+    details_removed_at: datetime | None = Field(description="When the list of removed sessions was deleted.")
     log: list[LogLineReply]
 
 
 @cleanup_runs.post("", response={202: CleanupRunReply, 409: ErrorReply})
 def request_cleanup(request: HttpRequest, wanted: CleanupRequest) -> Status[CleanupRunReply]:
     """Ask the worker for a clean-up or a preview. 409 while another one waits or runs."""
-    return Status(202, _run(schedules.request_cleanup(actor=_staff(request, RUN), dry_run=wanted.dry_run)))
+    return Status(202, _run_reply(schedules.request_cleanup(actor=_staff(request, RUN), dry_run=wanted.dry_run)))
 
 
 @cleanup_runs.get("/{run_id}", response=CleanupRunReply)
 def get_cleanup_run(request: HttpRequest, run_id: uuid.UUID) -> CleanupRunReply:
-    """Return the progress of a clean-up, or its report."""
+    """Return the progress or the report of a clean-up."""
     _staff(request, *SEE_CLEANUPS)
-    return _run(runs.find(run_id))
+    return _run_reply(runs.find(run_id))
 
 
 def _staff(request: HttpRequest, *permissions: str) -> User:
-    """Return who asks. Raise Forbidden unless they are staff with one of the permissions."""
+    """Return the client's user. Raise Forbidden unless they are staff with one of the permissions."""
     user = caller(request).user
     if not may(user, *permissions):
-        raise Forbidden("This is for staff with the permission for it.")
+        raise Forbidden("This requires a permission of staff.")
     return user
 
 
-def _manager(request: HttpRequest) -> str:
-    return audit.of_user(_staff(request, MANAGE))
+def _managing_actor(request: HttpRequest) -> str:
+    return audit.user_actor(_staff(request, MANAGE))
 
 
-def _said(why: Reason | None) -> str:
-    return why.reason if why else ""
+def _reason_of(body: Reason | None) -> str:
+    return body.reason if body else ""
 
 
-def _line(session: AgentSession, *, user: User) -> SessionReply:
+def _session_reply(session: AgentSession, *, user: User) -> SessionReply:
     return SessionReply(**_without_title(asdict(line_of(session)), user))
 
 
-def _without_title(shown: dict[str, Any], user: User) -> dict[str, Any]:
+def _without_title(fields: dict[str, Any], user: User) -> dict[str, Any]:
     """Remove the title, which quotes a message, for staff who may not inspect sessions."""
-    return shown if may(user, READ) else shown | {"title": None}
+    return fields if may(user, READ) else fields | {"title": None}
 
 
-def _place(session: AgentSession) -> str:
+def _cursor(session: AgentSession) -> str:
     return moment_cursor(session.last_activity_at, session.pk)
 
 
-def _run(run: CleanupRun) -> CleanupRunReply:
-    told = runs.report(run)
+def _run_reply(run: CleanupRun) -> CleanupRunReply:
+    report = runs.report(run)
     return CleanupRunReply(
-        **asdict(told),
+        **asdict(report),
         trigger=run.trigger,
         created_at=run.created_at,
         started_at=run.started_at,

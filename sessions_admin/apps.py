@@ -9,7 +9,7 @@ class SessionsAdminConfig(AppConfig):
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):
-    """Django's admin, on the site of staff."""
+    """Django's admin with the staff site."""
 
     default = False
     default_site = "sessions_admin.site.StaffSite"

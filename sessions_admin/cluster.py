@@ -1,7 +1,7 @@
-"""django-q2's worker, with a schedule that does not stand still and a report of what it does.
+"""A django-q2 cluster whose schedule survives clock changes, and which reports heartbeats.
 
-Its main loop waits with a deadline of the wall clock (sem_timedwait): after a step back by a week it waits for a week.
-Here the loop sleeps by a monotonic clock.
+The original main loop waits until a wall-clock deadline (sem_timedwait): if the clock is set back by a week, it waits
+for a week. This one sleeps by a monotonic clock.
 """
 
 import logging
@@ -20,11 +20,11 @@ from sessions_admin import clock, heartbeat, schedules
 
 logger = logging.getLogger(__name__)
 
-STEP = 0.1  # seconds
+POLL_SECONDS = 0.1
 
 
 class SteadyEvent:
-    """An event that is waited for by the monotonic clock; `tick` is called before each wait."""
+    """An event that is awaited by the monotonic clock; `tick` is called before each wait."""
 
     def __init__(self, event: Event, tick: Callable[[], None]) -> None:
         self._event = event
@@ -35,19 +35,19 @@ class SteadyEvent:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for it for a while; return whether it has come."""
+        """Wait for the event; return whether it is set."""
         self._tick()
         deadline = time.monotonic() + seconds
         while not self._event.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(left, STEP))
+            time.sleep(min(left, POLL_SECONDS))
         return True
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
-    """The process that supervises the worker's others; it reports heartbeats, and keeps the schedule."""
+    """The supervisor of the worker's processes; it reports heartbeats and runs the scheduler."""
 
     def __init__(self, stop_event: Event, *args: Any, **kwargs: Any) -> None:
         self._next_beat = self._next_pass = 0.0
@@ -55,43 +55,43 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # untyped
         super().__init__(SteadyEvent(stop_event, self.tick), *args, **kwargs)
 
     def tick(self) -> None:
-        """Report, and put into the queue what is due, each when it is time."""
+        """Report a heartbeat, and queue due tasks, each at its interval."""
         now = time.monotonic()
         if now < self._next_beat:
             return
-        self._next_beat = now + heartbeat.EVERY
+        self._next_beat = now + heartbeat.BEAT_EVERY
         try:
             self._begin()
             passed = now >= self._next_pass and self._keep_schedule()
             heartbeat.beat(self.cluster_id, pid=self.parent_pid, passed=passed)
         except Error as error:
-            logger.warning("The worker cannot report (%s).", type(error).__name__)
+            logger.warning("The worker's heartbeat failed (%s).", type(error).__name__)
             connections.close_all()
 
     def stop(self) -> None:
-        """End the worker's other processes, and report no more."""
+        """End the worker's other processes, and remove the heartbeat."""
         super().stop()
         try:
-            heartbeat.forget(self.cluster_id)
+            heartbeat.remove(self.cluster_id)
         except Error:
-            logger.warning("The database is away; the worker is taken for one that was killed.")
+            logger.warning("The database is unavailable; the worker's heartbeat was not removed.")
 
     def _begin(self) -> None:
         if not self._has_begun:
-            heartbeat.forget_silent()
+            heartbeat.remove_stale()
             self._has_begun = True
 
     def _keep_schedule(self) -> bool:
-        """Put what is due into the queue; return whether nothing of it is left."""
+        """Queue due tasks; return whether none is left."""
         self._next_pass = time.monotonic() + heartbeat.PASS_EVERY
         clock.measure()
-        schedules.put_right()
+        schedules.correct_times()
         began = timezone.now()
-        scheduler(broker=self.broker)  # it logs its errors, and continues
+        scheduler(broker=self.broker)  # which logs its errors, and continues
         return not Schedule.objects.exclude(repeats=0).filter(next_run__lt=began).exists()
 
 
 def install() -> None:
-    """Let a cluster of this process have the sentinel above."""
-    # There is no setting for it: `Cluster.start` names the class of its own module.
+    """Use the sentinel above in this process."""
+    # There is no setting for it: `Cluster.start` uses the class in its own module.
     cluster.Sentinel = Sentinel

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it do its work?"""
+"""Liveness and readiness of the process."""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ from sessions_admin.heartbeat import workers
 T = TypeVar("T")
 
 PROBES = ("/healthz", "/readyz")
-# How long a probe waits for the answer, which is used again for the next ones; in seconds.
-ANSWER_WITHIN, FRESH = 3.0, 1.0
-# What a turn needs of the session file.
+# The timeout of a probe, and the time for which its result is cached, in seconds.
+PROBE_TIMEOUT, CACHE_SECONDS = 3.0, 1.0
+# The columns that a turn needs in the session file.
 COLUMNS = {
     "agent_sessions": "session_id, updated_at",
     "agent_messages": "id, session_id, message_data",
@@ -31,12 +31,12 @@ COLUMNS = {
     "threadkeeper_digests": "session_id, crc, adler",
 }
 NO_WORKER = "No worker is running: clean-ups and everything else that is left to it wait."
-NO_SCHEDULE = "The worker runs, but nothing in its schedule gets into the queue; its log says why."
+NO_SCHEDULE = "The worker is running, but does not queue its scheduled tasks; see its log."
 
 
 @dataclass(frozen=True)
 class Health:
-    """What works: the record, the sessions' file, a worker somewhere, and its schedule."""
+    """The health of the database, the session file, the worker, and its schedule."""
 
     database: bool
     sessions: bool
@@ -45,49 +45,49 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether all of it works."""
+        """Whether everything works."""
         return self.database and self.sessions and self.worker and self.schedule
 
     @property
     def problems(self) -> list[str]:
-        """What does not work, a sentence each."""
-        said = [] if self.database else ["The database does not answer."]
-        said += [] if self.sessions else ["The session store cannot be opened."]
-        # Where the database is away, nothing is known of the worker.
+        """The failures, as sentences."""
+        problems = [] if self.database else ["The database does not respond."]
+        problems += [] if self.sessions else ["The session store cannot be opened."]
+        # Without the database, the state of the worker is unknown.
         if self.database and not self.schedule:
-            said.append(NO_SCHEDULE if self.worker else NO_WORKER)
-        return said
+            problems.append(NO_SCHEDULE if self.worker else NO_WORKER)
+        return problems
 
 
 def health() -> Health:
-    """Try everything that a turn and a clean-up need."""
-    database, worker, schedule = _look_at_database()
-    return Health(database=database, sessions=_works(_open_sessions), worker=worker, schedule=schedule)
+    """Check everything that turns and clean-ups need."""
+    database, worker, schedule = _database_state()
+    return Health(database=database, sessions=_succeeds(_session_file_opens), worker=worker, schedule=schedule)
 
 
-def _look_at_database() -> tuple[bool, bool, bool]:
-    """Return whether the database answers, and whether a worker runs and keeps its schedule."""
+def _database_state() -> tuple[bool, bool, bool]:
+    """Return whether the database responds, a worker runs, and it queues due tasks."""
     try:
         found = workers()
     except Error:
-        return _works(_ask_database), False, False
+        return _succeeds(_query_database), False, False
     return True, any(worker.is_alive for worker in found), any(worker.keeps_schedule for worker in found)
 
 
-def _works(attempt: Callable[[], bool]) -> bool:
+def _succeeds(probe: Callable[[], bool]) -> bool:
     try:
-        return attempt()
+        return probe()
     except (Error, sqlite3.Error, OSError):
         return False
 
 
-def _ask_database() -> bool:
+def _query_database() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return True
 
 
-def _open_sessions() -> bool:
+def _session_file_opens() -> bool:
     path = Path(settings.AGENT_SESSION_DB_PATH).resolve()
     if not path.exists():
         # The first message creates it.
@@ -104,33 +104,33 @@ def _open_sessions() -> bool:
     return True
 
 
-class _StoredSnapshot(Generic[T]):
-    """A question that may hang: asked once at a time, and its answer is used for a second."""
+class _CachedProbe(Generic[T]):
+    """A probe that may hang: it runs once at a time, and its result is cached for a second."""
 
-    def __init__(self, ask: Callable[[], Awaitable[T]], *, unanswered: T) -> None:
-        self._ask = ask
-        self._unanswered = unanswered
-        self._asked: asyncio.Future[T] | None = None
+    def __init__(self, probe: Callable[[], Awaitable[T]], *, timeout_result: T) -> None:
+        self._probe = probe
+        self._timeout_result = timeout_result
+        self._pending: asyncio.Future[T] | None = None
         self._fresh_until = 0.0
 
-    async def answer(self) -> T:
-        """Return the answer, or what counts as one while there is none."""
+    async def result(self) -> T:
+        """Return the result, or the timeout's result if there is none in time."""
         now = time.monotonic()
-        if self._asked is None or (self._asked.done() and now > self._fresh_until):
-            self._asked, self._fresh_until = asyncio.ensure_future(self._ask()), now + FRESH
-        done, _ = await asyncio.wait({self._asked}, timeout=ANSWER_WITHIN)
-        return self._asked.result() if done else self._unanswered
+        if self._pending is None or (self._pending.done() and now > self._fresh_until):
+            self._pending, self._fresh_until = asyncio.ensure_future(self._probe()), now + CACHE_SECONDS
+        done, _ = await asyncio.wait({self._pending}, timeout=PROBE_TIMEOUT)
+        return self._pending.result() if done else self._timeout_result
 
 
 class Probes:
-    """Answers at `/healthz` and `/readyz`, for any Host, without Django: whatever keeps its threads busy."""
+    """Serves `/healthz` and `/readyz` for any Host without Django, even when all its threads are busy."""
 
     def __init__(self) -> None:
-        self._database = _StoredSnapshot(lambda: in_database(_look_at_database), unanswered=(False, False, False))
-        self._sessions = _StoredSnapshot(lambda: asyncio.to_thread(_works, _open_sessions), unanswered=False)
+        self._database = _CachedProbe(lambda: in_database(_database_state), timeout_result=(False, False, False))
+        self._sessions = _CachedProbe(lambda: asyncio.to_thread(_succeeds, _session_file_opens), timeout_result=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer a request."""
+        """Respond to a request."""
         if scope["method"] not in ("GET", "HEAD"):
             await _send(send, 405, {"status": "method not allowed"}, (b"allow", b"GET, HEAD"))
         elif scope["path"] == "/healthz":
@@ -142,7 +142,7 @@ class Probes:
             await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
 
     async def _health(self) -> Health:
-        (database, worker, schedule), sessions = await asyncio.gather(self._database.answer(), self._sessions.answer())
+        (database, worker, schedule), sessions = await asyncio.gather(self._database.result(), self._sessions.result())
         return Health(database=database, sessions=sessions, worker=worker, schedule=schedule)
 
 

@@ -1,7 +1,7 @@
-"""Whether a worker is at work: it reports every few seconds, and each time it has looked at its schedule.
+"""The worker's heartbeats: one every few seconds, and one whenever all due tasks are queued.
 
-Ages are measured by the machine's monotonic clock, or by the database's if worker and reader run on
-different machines. Both readings come from the same clock, so that a step of the wall clock makes no worker look alive.
+Ages are measured by the machine's monotonic clock, or by the database's clock if worker and reader run on different
+machines. Both readings are from the same clock, so that a change of the wall clock makes no worker look alive.
 """
 
 import uuid
@@ -14,7 +14,7 @@ from chat.models.sql import change, select
 from config.runtime.clocks import awake_seconds, machine_clock, pid_space
 
 # Seconds.
-EVERY, LATE = 5.0, 20.0
+BEAT_EVERY, BEAT_LATE = 5.0, 20.0
 PASS_EVERY, PASS_LATE = 30.0, 100.0
 
 _BEAT = """
@@ -34,7 +34,7 @@ SELECT pid, pid_space, clock, beat_seconds, pass_seconds,
     extract(epoch FROM clock_timestamp() - beat_at)::float8, extract(epoch FROM clock_timestamp() - pass_at)::float8
 FROM sessions_admin_workerheartbeat
 """
-_FORGET = """
+_REMOVE_STALE = """
 DELETE FROM sessions_admin_workerheartbeat
 WHERE abs(extract(epoch FROM clock_timestamp() - beat_at)) > %(day)s OR (clock = %(clock)s AND beat_seconds < %(since)s)
 """
@@ -42,42 +42,42 @@ WHERE abs(extract(epoch FROM clock_timestamp() - beat_at)) > %(day)s OR (clock =
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker that has reported, and how many seconds ago."""
+    """A worker that has sent a heartbeat, and the ages of its heartbeats in seconds."""
 
     pid: int
-    is_here: bool  # among the processes that this one sees
+    is_here: bool  # in this process's PID namespace
     beat_age: float
     pass_age: float
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs."""
-        return abs(self.beat_age) <= LATE and (not self.is_here or psutil.pid_exists(self.pid))
+        """Whether it is running."""
+        return abs(self.beat_age) <= BEAT_LATE and (not self.is_here or psutil.pid_exists(self.pid))
 
     @property
     def keeps_schedule(self) -> bool:
-        """Whether it runs, and everything in the schedule that is due gets into the queue."""
+        """Whether it is running and queues all due tasks."""
         return self.is_alive and abs(self.pass_age) <= PASS_LATE
 
 
 def beat(cluster: uuid.UUID, *, pid: int, passed: bool) -> None:
-    """Report that a worker is at work, and whether it has just queued everything that was due."""
+    """Store a heartbeat, and whether all due tasks have just been queued."""
     values = {"cluster": cluster, "pid": pid, "pid_space": pid_space() or "", "passed": passed}
     change(_BEAT, values | {"clock": machine_clock() or "", "seconds": awake_seconds()})
 
 
-def forget(cluster: uuid.UUID) -> None:
-    """Remove a worker that ends."""
+def remove(cluster: uuid.UUID) -> None:
+    """Remove the heartbeat of a worker that ends."""
     change("DELETE FROM sessions_admin_workerheartbeat WHERE cluster = %(cluster)s", {"cluster": cluster})
 
 
-def forget_silent() -> None:
-    """Remove the workers that ended without a word."""
-    change(_FORGET, {"day": 86_400, "clock": machine_clock() or "", "since": awake_seconds() - LATE})
+def remove_stale() -> None:
+    """Remove the heartbeats of workers that ended unexpectedly."""
+    change(_REMOVE_STALE, {"day": 86_400, "clock": machine_clock() or "", "since": awake_seconds() - BEAT_LATE})
 
 
 def workers() -> Sequence[Worker]:
-    """Return every worker that has reported, those that have ended without a word too."""
+    """Return every worker with a heartbeat, including those that ended unexpectedly."""
     return [_worker(*row) for row in select(_READ, {})]
 
 

@@ -1,4 +1,4 @@
-"""What clean-ups did, what staff did, and how the store grew."""
+"""Clean-up runs, the audit, samples of the store's size, and worker heartbeats."""
 
 import uuid
 from datetime import timedelta
@@ -27,7 +27,7 @@ UNDER_WAY = (RunStatus.RUNNING, RunStatus.STOPPING)
 
 
 class CleanupRun(models.Model):
-    """One clean-up over all sessions, or a preview of one. Two never run at once."""
+    """One clean-up of all sessions, or a preview. Only one runs at a time."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trigger = models.CharField(max_length=8, choices=Trigger.choices)
@@ -78,12 +78,12 @@ class CleanupRun(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """How long it took, once it has ended."""
+        """The duration, once it has ended."""
         return self.ended_at - self.started_at if self.ended_at and self.started_at else None
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it has yet to begin or to end."""
+        """Whether it has not ended."""
         return self.ended_at is None
 
 
@@ -111,10 +111,9 @@ class Action(models.TextChoices):
 
 
 class AuditRecord(models.Model):
-    """What somebody did to a session or a person. Never changed, and removed after AUDIT_DAYS only, if that is set: a
-    trigger of the database sees to it.
+    """An action on a session or a user. A database trigger forbids changes, and removal before AUDIT_DAYS have passed.
 
-    Ids only: no address, no title, no word of a conversation.
+    It stores ids only: no addresses, no titles, no text of conversations.
     """
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
@@ -172,7 +171,7 @@ class CleanedConversation(models.Model):
 
 
 class StoreSample(models.Model):
-    """How much the session store held at a moment: what the pictures of its growth are drawn from."""
+    """The size of the session store at one moment, for the charts of its growth."""
 
     at = models.DateTimeField(db_index=True)
     sessions = models.PositiveIntegerField()
@@ -188,7 +187,7 @@ class StoreSample(models.Model):
 
 
 class WorkerHeartbeat(models.Model):
-    """A worker's last heartbeat: by the monotonic clock of its machine, and by the database's clock."""
+    """A worker's last heartbeat, by the monotonic clock of its machine and by the database's clock."""
 
     cluster = models.UUIDField(primary_key=True, help_text="Of django-q2.")
     pid = models.PositiveIntegerField()
@@ -204,7 +203,7 @@ class WorkerHeartbeat(models.Model):
 
 
 class ClockReference(models.Model):
-    """The wall clock of a machine at one moment, from which jumps are measured."""
+    """The wall clock of a machine at one moment, as the reference for jumps."""
 
     clock = models.CharField(max_length=100, unique=True, help_text="One start of one machine.")
     wall = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""What staff may do, by the names of Django's permissions."""
+"""The permissions of staff."""
 
 from chat.models import User
 

@@ -1,4 +1,4 @@
-"""The worker's schedule: daily, by the minute, and on request."""
+"""The worker's schedule, and requests for clean-ups."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,12 +24,12 @@ REQUESTED = "sessions_admin.tasks.requested_cleanup"
 FINISH = "sessions_admin.tasks.finish_deletions"
 SAMPLE = "sessions_admin.tasks.hourly_sample"
 EXPIRE = "sessions_admin.tasks.expire_old_records"
-AHEAD = timedelta(minutes=5)  # so long after its time a task may be unlocked, however clocks differ
+CLOCK_TOLERANCE = timedelta(minutes=5)  # by which clocks may differ when a task is unlocked
 
 
 @dataclass(frozen=True, slots=True)
-class Regular:
-    """Something that the worker does again and again."""
+class RegularTask:
+    """A task in the worker's schedule."""
 
     func: str
     name: str
@@ -37,58 +37,58 @@ class Regular:
     kwargs: str | None = None
 
 
-def regular() -> tuple[Regular, ...]:
-    """Return the worker's regular tasks and their times, by the settings."""
-    # What is done each minute is not kept: it would drive everything else out of the list of what was done.
+def regular_tasks() -> tuple[RegularTask, ...]:
+    """Return the scheduled tasks and their times, from the settings."""
+    # The results of minutely tasks are not saved: they would displace all others.
     unkept = "q_options={'save': False}"
     return (
-        Regular(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
-        Regular(EXPIRE, "Remove old records of clean-ups", f"30 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
-        Regular(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
-        Regular(FINISH, "Finish deletions from the session file", "* * * * *", unkept),
+        RegularTask(DAILY, "Daily clean-up of sessions", f"0 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
+        RegularTask(EXPIRE, "Remove old records of clean-ups", f"30 {settings.AGENT_SESSION_CLEANUP_HOUR} * * *"),
+        RegularTask(MINUTELY, "Look after clean-ups that were cut off", "* * * * *", unkept),
+        RegularTask(FINISH, "Finish deletions from the session file", "* * * * *", unkept),
     )
 
 
 def ensure() -> None:
-    """Put each regular task into the worker's schedule once, at the time of the settings."""
-    put_right()
+    """Create or update the schedule of each task."""
+    correct_times()
     with transaction.atomic():
-        _let_one_in()
-        for one in regular():
-            _ensure(one)
+        _lock()
+        for task in regular_tasks():
+            _ensure(task)
 
 
-def _ensure(one: Regular) -> None:
-    schedule, *doubles = Schedule.objects.filter(func=one.func).order_by("pk") or [
-        Schedule(func=one.func, name=one.name, schedule_type=Schedule.CRON)
+def _ensure(task: RegularTask) -> None:
+    schedule, *doubles = Schedule.objects.filter(func=task.func).order_by("pk") or [
+        Schedule(func=task.func, name=task.name, schedule_type=Schedule.CRON)
     ]
     for double in doubles:
         double.delete()
-    wanted = (Schedule.CRON, one.cron, one.kwargs)
+    wanted = (Schedule.CRON, task.cron, task.kwargs)
     if (schedule.schedule_type, schedule.cron, schedule.kwargs) != wanted or schedule.next_run is None:
         schedule.schedule_type, schedule.cron, schedule.kwargs = wanted
-        # One that is overdue stays so: it is made up for as soon as a worker runs.
+        # An overdue task stays overdue: it runs as soon as a worker does.
         if schedule.next_run is None or schedule.next_run > timezone.now():
             schedule.next_run = schedule.calculate_next_run()
         schedule.save()
 
 
-def put_right() -> None:
-    """Bring back what a clock that was ahead for a while has put off: regular tasks, and what waits in the queue."""
+def correct_times() -> None:
+    """Correct the times of scheduled and queued tasks that were set while the clock was ahead."""
     now = timezone.now()
     with transaction.atomic():
         ahead = Schedule.objects.filter(schedule_type=Schedule.CRON, next_run__gt=now).select_for_update()
         for schedule in ahead:
-            if croniter.is_valid(schedule.cron) and schedule.next_run > _after_next(schedule.cron, now):
+            if croniter.is_valid(schedule.cron) and schedule.next_run > _second_next_time(schedule.cron, now):
                 schedule.next_run = schedule.calculate_next_run()
                 schedule.save(update_fields=["next_run"])
     # A task that was taken is locked for `retry` seconds.
     retry = timedelta(seconds=Conf.RETRY)
-    OrmQ.objects.filter(lock__gt=now + retry + AHEAD).update(lock=now)
+    OrmQ.objects.filter(lock__gt=now + retry + CLOCK_TOLERANCE).update(lock=now)
 
 
-def _after_next(cron: str, now: datetime) -> datetime:
-    """Return when a task is due for the second time from now on."""
+def _second_next_time(cron: str, now: datetime) -> datetime:
+    """Return the second next time of a cron expression."""
     times = croniter(cron, now)
     times.get_next()
     after: datetime = times.get_next(datetime)
@@ -96,22 +96,22 @@ def _after_next(cron: str, now: datetime) -> datetime:
 
 
 def ensure_samples() -> None:
-    """Have the store measured every hour by the worker, and once now."""
+    """Schedule the hourly sample, and take one now."""
     with transaction.atomic():
-        _let_one_in()
-        _ensure(Regular(SAMPLE, "Hourly measure of the store", "0 * * * *"))
+        _lock()
+        _ensure(RegularTask(SAMPLE, "Hourly measure of the store", "0 * * * *"))
     sample()
 
 
 def request_cleanup(*, actor: User, dry_run: bool) -> CleanupRun:
-    """Have the worker clean up as soon as it can, or preview it, and write down who asked. Raise AlreadyRunning."""
+    """Queue a clean-up or a preview for the worker, and record who requested it. Raise AlreadyRunning."""
     with transaction.atomic():
-        _let_one_in()
-        runs.refuse_a_second()
+        _lock()
+        runs.check_none_active()
         run = runs.enqueue(trigger=Trigger.ADMIN, actor=actor, dry_run=dry_run)
-        did = "Asked for a preview." if dry_run else "Asked for a clean-up."
-        LogEntry.objects.log_actions(actor.pk, [run], ADDITION, did, single_object=True)
-        # The queue is in the same database: there is no run without its task.
+        message = "Requested a preview." if dry_run else "Requested a clean-up."
+        LogEntry.objects.log_actions(actor.pk, [run], ADDITION, message, single_object=True)
+        # The queue is in the same database, so the run and its task are created together.
         async_task(REQUESTED, str(run.pk), task_name=f"{run}"[:100], group="clean-up")
     return run
 
@@ -121,7 +121,7 @@ def has_worker() -> bool:
     return any(worker.is_alive for worker in heartbeat.workers())
 
 
-def _let_one_in() -> None:
-    """Wait until no other process is here; the lock ends with the transaction."""
+def _lock() -> None:
+    """Take a lock that ends with the transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [DAILY])

@@ -1,4 +1,4 @@
-"""Sign-in to the admin, by the same page as for all users."""
+"""Sign-in to the admin, on the same page as for all users."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 
 @never_cache
 def sign_in_to_admin(request: HttpRequest) -> HttpResponse:
-    """Send on those who may, refuse those who are signed in and may not, and let the others sign in first."""
+    """Redirect staff to the page, refuse other signed-in users, and redirect the rest to the sign-in page."""
     wanted = request.GET.get(REDIRECT_FIELD_NAME, "")
     is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
     next_page = wanted if is_ours else reverse("admin:index")

@@ -1,6 +1,6 @@
 """The admin site, and the base of every class on it.
 
-Django lets any field of a model be filtered by in an address, `?content__startswith=a`, and so read letter by letter.
+Django allows filters on any field in the URL, as in `?content__startswith=a`, so that hidden fields could be guessed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ UNUSED_VIEWS = ("autocomplete", "view_on_site")
 
 
 class GuardedChangeList(ChangeList):
-    """Answer a date beyond the calendar with the unfiltered list, as Django does for most unusable values."""
+    """Show the unfiltered list for an invalid date, as Django does for most invalid values."""
 
     def get_filters(self, request: HttpRequest) -> Any:
         try:
@@ -36,13 +36,13 @@ class GuardedChangeList(ChangeList):
 
 
 class GuardedAdmin(admin.ModelAdmin[M]):
-    """Allow only the lookups of the filters and of the date hierarchy that the class names."""
+    """Allows only the lookups of the class's filters and date hierarchy."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return GuardedChangeList
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
-        """Refuse rows that cannot be."""
+        """Refuse invalid primary keys."""
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.to_python(chosen)
@@ -77,7 +77,7 @@ class GuardedAdmin(admin.ModelAdmin[M]):
 
 
 class StaffSite(admin.AdminSite):
-    """Register every class, those of other apps too, with the base above."""
+    """Adds the base above to every registered class, including those of other apps."""
 
     def register(
         self,
@@ -90,17 +90,19 @@ class StaffSite(admin.AdminSite):
         super().register(model_or_iterable, guarded, **options)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Answer 400 to what no view accepts and what PostgreSQL cannot read; the log then has no part of the query."""
+        """Respond 400 to invalid values, including those that PostgreSQL refuses; the log contains no part of the
+        query.
+        """
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 return view(request, *args, **kwargs)  # type: ignore[no-any-return]
             except (SuspiciousOperation, DataError) as error:
-                raise BadRequest(f"The request holds a value that is not accepted ({type(error).__name__}).") from None
+                raise BadRequest(f"The request has an invalid value ({type(error).__name__}).") from None
 
         return super().admin_view(guarded, cacheable)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Leave out the views that no page uses."""
+        """Omit the views that no page uses."""
         return [url for url in super().get_urls() if getattr(url, "name", None) not in UNUSED_VIEWS]

@@ -1,4 +1,4 @@
-"""How the store grows: measured every hour and after each clean-up."""
+"""Samples of the store's size: every hour and after each clean-up."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,8 +17,8 @@ from sessions_admin.models import StoreSample
 DAYS = 30
 HOURLY_FOR = timedelta(days=7)
 KEPT_FOR = timedelta(days=365)
-# Of each hour, and once they are older of each day, the last one stays.
-_THIN = """
+# The last sample of each hour stays, and later the last of each day.
+_THIN_OUT = """
 DELETE FROM sessions_admin_storesample s WHERE s.at < %(year)s OR EXISTS (
     SELECT FROM sessions_admin_storesample l
     WHERE l.at > s.at AND l.at < date_trunc(CASE WHEN s.at < %(week)s THEN 'day' ELSE 'hour' END, s.at, 'UTC')
@@ -27,15 +27,15 @@ DELETE FROM sessions_admin_storesample s WHERE s.at < %(year)s OR EXISTS (
 
 
 def sample() -> StoreSample:
-    """Write down how much the store holds now, and forget samples that are closer together than is shown."""
+    """Store the current size, and thin out old samples."""
     now = timezone.now()
     there = AgentSession.objects.filter(gone_at=None)
     totals = there.aggregate(
         sessions=Count("pk"), items=Coalesce(Sum("item_count"), 0), bytes=Coalesce(Sum("byte_count"), 0)
     )
     taken = StoreSample.objects.create(at=now, file_bytes=size_on_disk(settings.AGENT_SESSION_DB_PATH), **totals)
-    if not clock.doubt():
-        change(_THIN, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
+    if not clock.find_doubt():
+        change(_THIN_OUT, {"year": now - KEPT_FOR, "week": now - HOURLY_FOR})
     return taken
 
 

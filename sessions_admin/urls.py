@@ -1,4 +1,4 @@
-"""Where a person's pages about their own data are."""
+"""URLs of the pages about a user's own data."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Pages of a person about their own data: who looked at it, take it along, delete it with the account."""
+"""Pages about a user's own data: staff access, export, and deletion of the account."""
 
 from collections.abc import AsyncIterator
 from tempfile import TemporaryFile
@@ -22,18 +22,18 @@ from chat.models import User
 from chat.web.forms import OwnPasswordMixin, own_password_field
 from chat.web.views import PersonRequest
 from sessions_admin import audit
-from sessions_admin.audit import of_user
+from sessions_admin.audit import user_actor
 from sessions_admin.people.erase import erase_person
 from sessions_admin.people.export import export_person
 
 CHUNK = 256 * 1024  # bytes
-SHOWN_LOOKS = 100
-SEARCH_SECONDS = 10  # for which an erasure searches both stores before it answers
-OWN_WISH = "The person deleted the account themself."
+MAX_ACCESSES = 100
+SEARCH_SECONDS = 10  # the time limit of an erasure's search
+OWN_REQUEST = "The user deleted their own account."
 
 
 class DeleteAccountForm(OwnPasswordMixin, forms.Form):
-    """The password once more."""
+    """The current password."""
 
     current_password = own_password_field("Your password")
 
@@ -57,14 +57,14 @@ def data(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def export(request: PersonRequest) -> HttpResponseBase:
-    """Give a person everything about them."""
+    """Send the user a file with everything about them."""
     file = TemporaryFile()  # noqa: SIM115 - closed with the response
     try:
-        export_person(request.user.pk, to=file, actor=of_user(request.user))
+        export_person(request.user.pk, to=file, actor=user_actor(request.user))
     except ThreadkeeperError as error:
         file.close()
         status = 429 if isinstance(error, RateLimited) else 503
-        return _data_page(request, DeleteAccountForm(request=request), trouble=error.detail, status=status)
+        return _data_page(request, DeleteAccountForm(request=request), error=error.detail, status=status)
     return download(request, file, person=request.user)
 
 
@@ -78,35 +78,37 @@ def delete_account(request: PersonRequest) -> HttpResponse:
     if not form.is_valid():
         return _data_page(request, form, status=422)
     try:
-        report = erase_person(request.user.pk, actor=of_user(request.user), reason=OWN_WISH, seconds=SEARCH_SECONDS)
+        report = erase_person(
+            request.user.pk, actor=user_actor(request.user), reason=OWN_REQUEST, seconds=SEARCH_SECONDS
+        )
     except NotFound:  # another request has erased the account meanwhile
         held, pending = 0, False
     except ThreadkeeperError as error:
-        return _data_page(request, form, trouble=error.detail, status=409)
+        return _data_page(request, form, error=error.detail, status=409)
     else:
         held, pending = report.held_conversations, report.pending
     logout(request)
     return render(request, "accounts/goodbye.html", {"held": held, "pending": pending})
 
 
-def _data_page(request: PersonRequest, form: forms.Form, *, trouble: str = "", status: int = 200) -> HttpResponse:
-    looks = audit.looks_at(request.user.pk, limit=SHOWN_LOOKS)
+def _data_page(request: PersonRequest, form: forms.Form, *, error: str = "", status: int = 200) -> HttpResponse:
+    accesses = audit.staff_accesses(request.user.pk, limit=MAX_ACCESSES)
     with timezone.override(request.user.zone):
-        context = {"looks": looks, "form": form, "trouble": trouble, "shown_looks": SHOWN_LOOKS}
+        context = {"accesses": accesses, "form": form, "error": error, "max_accesses": MAX_ACCESSES}
         return render(request, "accounts/data.html", context, status=status)
 
 
-# For staff too.
+# Shared with the admin.
 
 
 def download(request: HttpRequest, file: IO[bytes], *, person: User) -> HttpResponseBase:
-    """Send an export a piece at a time, and close it."""
+    """Stream an export, and close it."""
     size = file.seek(0, 2)
     file.seek(0)
     name = f"threadkeeper {slugify(person.email.partition('@')[0])} {timezone.now():%Y-%m-%d}.zip"
     if not isinstance(request, ASGIRequest):
         return FileResponse(file, as_attachment=True, filename=name)
-    # Django would read a whole file into memory here.
+    # Django would read the whole file into memory here.
     response = StreamingHttpResponse(_pieces(file), content_type="application/zip")
     response["Content-Length"] = str(size)
     response["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -17,7 +17,7 @@ from chat.accounts import services as accounts
 from chat.accounts.tokens import NewToken
 from chat.api.auth import AnyClient, SignedIn, caller
 from chat.api.idempotency import CreationKey, once
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Conflict
 from chat.models import ApiToken, User
@@ -167,10 +167,11 @@ def get_me(request: HttpRequest) -> Account:
 
 
 @router.get("/tokens", response=TokenPage, auth=themselves)
-def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Listed[TokenReply]:
     """List the caller's tokens, the newest first, with those that ended in the last 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
-    return page(found, limit=paging.limit, show=_shown, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    listed = page(found, limit=paging.limit, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    return listed.map(_token_reply)
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
@@ -190,7 +191,7 @@ def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: Crea
         id_of=lambda made: made.token.pk,
         find=_already_made,
     )
-    return Status(201, NewTokenReply(**_shown(made.token).model_dump(), access_token=made.key))
+    return Status(201, NewTokenReply(**_token_reply(made.token).model_dump(), access_token=made.key))
 
 
 @router.delete("/tokens/{uuid:token_id}", response={204: None}, auth=themselves)
@@ -209,7 +210,7 @@ def _signed_in(made: NewToken) -> SignedInReply:
     return SignedInReply(user_id=user.pk, email=user.email, access_token=made.key)
 
 
-def _shown(token: ApiToken) -> TokenReply:
+def _token_reply(token: ApiToken) -> TokenReply:
     return TokenReply(
         token_id=token.pk,
         name=token.name,

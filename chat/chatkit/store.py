@@ -1,12 +1,11 @@
-"""ChatKit's store over the record: threads are conversations, items are shown of turns, and nothing is kept twice.
+"""ChatKit's store over the record: threads are conversations, items are views of turns, and nothing is stored twice.
 
-Messages are accepted as everywhere else; the process that runs a turn stores what the assistant does. An item
-that no turn has made has no place here, and is refused.
+Messages are accepted as everywhere else; the process that runs a turn stores what the assistant does. An item that no
+turn has made is refused.
 """
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from chatkit.store import Store, StoreItemType
 from chatkit.types import (
@@ -21,23 +20,24 @@ from chatkit.types import (
 )
 
 from chat.chatkit import reading
-from chat.chatkit.items import TurnView, items_of
+from chat.chatkit.items import items_of
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, KeyReused
 from chat.infra.db_threads import in_database
+from chat.read_models import TurnOut
 from chat.turns import process
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks; `key`, where they give one, is of a request that may be sent again.
+    """The user of a request; `key` is its idempotency key.
 
-    `told` has the ids of all items that the response has sent: they come from the record, which may be ahead.
+    `sent` has the ids of all items that the response has sent: they come from the record, which may be ahead.
     """
 
     user_id: uuid.UUID
     key: str = ""
-    told: set[str] = field(default_factory=set, compare=False)
+    sent: set[str] = field(default_factory=set, compare=False)
 
     def new_id(self, what: str) -> uuid.UUID:
         """Make an id: for the same request always the same."""
@@ -45,7 +45,7 @@ class Asker:
 
 
 class NoAttachments(BadInput):
-    """A file, for which there is no place."""
+    """A file, which cannot be stored."""
 
     def __init__(self) -> None:
         super().__init__("Files cannot be attached here.")
@@ -101,7 +101,7 @@ class ConversationStore(Store[Asker]):
         """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
         if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
             raise BadInput("Of a conversation only its title can be changed.")
-        await in_database(_entitle, context.user_id, thread)
+        await in_database(_save_title, context.user_id, thread)
 
     async def delete_thread(self, thread_id: str, context: Asker) -> None:
         """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
@@ -139,30 +139,30 @@ class ConversationStore(Store[Asker]):
             text=text,
         )
         stored = accepted.message
-        if stored["text"] != text:
+        if stored.text != text:
             raise KeyReused
-        item.id, item.created_at = stored["id"], datetime.fromisoformat(stored["created_at"])
-        item.content, item.quoted_text = [UserMessageTextContent(text=stored["text"])], None
+        item.id, item.created_at = str(stored.id), stored.created_at
+        item.content, item.quoted_text = [UserMessageTextContent(text=stored.text)], None
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
-        """Make sure that an item is recorded; of a turn under way it will be. Raise NotOfTurns."""
-        if item.id in context.told:
+        """Make sure that an item is recorded; of an active turn it will be. Raise NotOfTurns."""
+        if item.id in context.sent:
             return
         turn = await self._turn_with(thread_id, item.id, context)
-        if turn is None or (turn.ended and item not in items_of(turn)):
+        if turn is None or (not turn.is_active and item not in items_of(turn)):
             raise NotOfTurns
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: Asker) -> None:
-        """Make sure that an item is not recorded: what a turn under way has shown may go again. Raise NotOfTurns."""
-        if item_id in context.told:
+        """Make sure that an item is not recorded; an active turn may remove what it has shown. Raise NotOfTurns."""
+        if item_id in context.sent:
             return
         turn = await self._turn_with(thread_id, item_id, context)
-        if turn is not None and (turn.ended or item_id == turn.prompt["id"]):
+        if turn is not None and (not turn.is_active or item_id == str(turn.prompt.id)):
             raise NotOfTurns
 
-    async def _turn_with(self, thread_id: str, item_id: str, context: Asker) -> TurnView | None:
+    async def _turn_with(self, thread_id: str, item_id: str, context: Asker) -> TurnOut | None:
         try:
-            return await in_database(reading.turn_with, context.user_id, thread_id, item_id)
+            return (await in_database(reading.turn_with, context.user_id, thread_id, item_id))[0]
         except reading.NoSuchItem:
             return None
 
@@ -181,7 +181,7 @@ class ConversationStore(Store[Asker]):
         raise NoAttachments
 
 
-def _entitle(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
+def _save_title(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
     key, title = reading.thread_key(thread.id), thread.title or ""
     try:
         before = reading.thread(user_id, thread.id).title or ""

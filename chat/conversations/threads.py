@@ -1,4 +1,4 @@
-"""What programs are shown of a person's conversations: lists that go on, and messages from the newest back."""
+"""Read a user's conversations for programs: lists by pages, and messages from the newest back."""
 
 import uuid
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Where(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
+class ActiveTurn:
     """A turn that has not ended."""
 
     id: uuid.UUID
@@ -35,12 +35,12 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation, a part of its messages (oldest first), whether older ones exist, and what is under way."""
+    """A conversation, a part of its messages (oldest first), whether older ones exist, and its active turns."""
 
     line: ConversationOut
     messages: tuple[MessageOut, ...]
     has_more: bool
-    turns: tuple[UnderWay, ...]
+    turns: tuple[ActiveTurn, ...]
 
 
 def listed(
@@ -60,11 +60,7 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
     """Show a conversation with its newest messages, or with those before one of them. Raise NotFound."""
     row = _owned(user_id, conversation_id)
     # Before the messages: the reply of a turn that ends meanwhile is among them.
-    active = list(
-        Turn.objects.filter(conversation=row, status__in=ACTIVE)
-        .order_by("seq")
-        .values_list("id", "status", "prompt_id")
-    )
+    active = active_turns(row.pk)
     current = Message.objects.filter(conversation=row, position__isnull=False)
     if before is not None:
         position = current.filter(pk=before).values_list("position", flat=True).first()
@@ -76,7 +72,7 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
         line=conversation_out(row),
         messages=tuple(MessageOut.of(message) for message in reversed(newest[:limit])),
         has_more=len(newest) > limit,
-        turns=tuple(UnderWay(*turn) for turn in active),
+        turns=tuple(active),
     )
 
 
@@ -87,6 +83,18 @@ def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.
     if found is None:
         raise NotFound("There is no such message.")
     return MessageOut.of(found)
+
+
+def active_turns(conversation_id: uuid.UUID) -> list[ActiveTurn]:
+    """Return the turns of a conversation that have not ended, in order."""
+    active = Turn.objects.filter(conversation=conversation_id, status__in=ACTIVE).order_by("seq")
+    return [ActiveTurn(*turn) for turn in active.values_list("id", "status", "prompt_id")]
+
+
+def check(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
+    """Raise NotFound unless a conversation is the user's."""
+    if not Conversation.objects.owned_by(user_id).filter(pk=conversation_id).exists():
+        raise NotFound("There is no such conversation.")
 
 
 def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:

@@ -1,16 +1,16 @@
-"""The frames of the websocket (docs/reference/websocket.md): what clients may send, and what is sent to them."""
+"""The frames of the websocket (docs/reference/websocket.md): those that clients send, and those that they receive."""
 
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from chat.exceptions import BadJson, ThreadkeeperError
 from chat.infra.json_text import read_json
-from chat.turns.events import Event
+from chat.read_models import plain, warning_json
+from chat.turns.events import Event, Warned
 
 PROTOCOL = 1
 # Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
@@ -22,7 +22,7 @@ CODES = frozenset({"bad_frame", "empty", "too_long", "rate_limited", "not_found"
 
 
 class BadFrame(ThreadkeeperError):
-    """A frame that is no frame of the protocol."""
+    """A text that is not a frame of the protocol."""
 
     code = "bad_frame"
 
@@ -39,7 +39,7 @@ class MessageSend(_Frame):
     type: Literal["message.send"]
     client_id: uuid.UUID
     text: str
-    model: Annotated[str, Field(max_length=255)] = ""
+    model: Annotated[str, Field(max_length=255)] = ""  # of a conversation that this message begins
 
 
 class TurnStop(_Frame):
@@ -122,16 +122,12 @@ def parse(text: str) -> ClientFrame:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         why = f"{where + ': ' if where else ''}{first['msg']}"
-        raise BadFrame(f"The frame cannot be read: {_shortened(why)}.") from None
-
-
-def _shortened(text: str) -> str:
-    """Return a text cut to what is worth showing of it."""
-    return text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…"
+        why = why if len(why) <= DETAIL_LENGTH else f"{why[: DETAIL_LENGTH - 1]}…"
+        raise BadFrame(f"The frame cannot be read: {why}.") from None
 
 
 def client_id_of(text: str) -> str | None:
-    """Return the client's id in a frame that cannot be used, so that the answer can name it."""
+    """Return the client's id in an invalid frame, so that the error can name it."""
     try:
         frame = json.loads(text if len(text) <= FRAME_LENGTH else "{}")
         return str(uuid.UUID(frame["client_id"]))
@@ -140,9 +136,16 @@ def client_id_of(text: str) -> str | None:
 
 
 def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> dict[str, Any]:
-    """Return the frame that carries an event of a turn's log."""
-    fields = {name: value for name, value in asdict(event).items() if value is not None or name == "message"}
-    return {"type": event.type, "turn_id": str(turn_id), "attempt": attempt, "n": n, **fields}
+    """Return the frame that carries an event of a turn's log; fields without a value are left out."""
+    frame: dict[str, Any] = {"type": event.type, "turn_id": str(turn_id), "attempt": attempt, "n": n}
+    for name in event.__slots__:
+        value = getattr(event, name)
+        value = warning_json(value) if name == "warning" else plain(value)
+        if value is not None or name == "message":
+            frame[name] = value
+    if isinstance(event, Warned):
+        frame["detail"] = event.detail
+    return frame
 
 
 def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Read what a socket sends about conversations, turns and tasks."""
+"""Render the frames about conversations, turns and tasks."""
 
 import uuid
 from collections.abc import Collection
@@ -6,35 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.conversations.listing import conversation_out, conversations_out, with_listing_fields
+from chat.conversations.threads import ActiveTurn, active_turns
 from chat.exceptions import NotFound
 from chat.models import Conversation, Turn
-from chat.models.turn import ACTIVE
-from chat.read_models import Json, MessageJson, MessageOut
+from chat.read_models import ConversationOut, MessageOut
+from chat.realtime.frames import PROTOCOL
 from chat.tasks.panel import current_revision
 from chat.tasks.undo import changes_of
-from chat.turns.accept import ahead_of
+from chat.turns.accept import Accepted, ahead_of
+from chat.turns.log import TurnLogs
 
-# More than one answer of the assistant makes, or one undoing.
+# More than one reply of the assistant makes, or one undo.
 CHANGES_SENT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """A conversation (None before its first message), its turns that have not ended, and its last turn's place."""
+    """A conversation (None before its first message), its active turns, and the `seq` of its last turn."""
 
-    conversation: dict[str, Json] | None
-    turns: list[dict[str, Any]]  # {id, status}
+    conversation: ConversationOut | None
+    turns: list[ActiveTurn]
     last_seq: int
-    tasks_revision: int  # of the person's to-do list
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedMessage:
-    """An accepted message: the place of its turn, and the frame that acknowledges it."""
-
-    seq: int
-    turn_id: uuid.UUID
-    frame: dict[str, Any]
+    tasks_revision: int  # of the user's to-do list
 
 
 def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationState:
@@ -44,10 +37,20 @@ def conversation_state(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conver
         return ConversationState(None, [], 0, current_revision(user_id))
     if conversation.user_id != user_id:
         raise NotFound("There is no such conversation.")
-    active = Turn.objects.filter(conversation=conversation, status__in=ACTIVE).order_by("seq")
-    turns = [{"id": str(turn.pk), "status": turn.status} for turn in active]
-    line = conversation_out(conversation).as_json()
+    line, turns = conversation_out(conversation), active_turns(conversation.pk)
     return ConversationState(line, turns, conversation.last_seq, current_revision(user_id))
+
+
+def ready_frame(state: ConversationState, logs: TurnLogs) -> dict[str, Any]:
+    """Return the first frame of a socket."""
+    positions = {turn.id: log.n if (log := logs.get(turn.id)) else 0 for turn in state.turns}
+    return {
+        "type": "ready",
+        "protocol": PROTOCOL,
+        "conversation": state.conversation and state.conversation.as_json(),
+        "turns": [{"id": str(turn.id), "status": turn.status, "n": positions[turn.id]} for turn in state.turns],
+        "tasks_revision": state.tasks_revision,
+    }
 
 
 def conversation_frames(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID]) -> list[dict[str, Any]]:
@@ -69,37 +72,26 @@ def changes_frame(conversation_id: uuid.UUID) -> dict[str, Any]:
     return {"type": "changes.updated", "changes": [change.as_json() for change in changes]}
 
 
-def check_conversation(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
-    """Make sure that a conversation is a person's. Raise NotFound."""
-    if not Conversation.objects.owned_by(user_id).filter(pk=conversation_id).exists():
-        raise NotFound("There is no such conversation.")
-
-
-def check_turn(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
-    """Make sure that a turn is a person's, in a conversation. Raise NotFound."""
-    if not Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id).exists():
-        raise NotFound("There is no such turn.")
-
-
-def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[AcceptedMessage]:
-    """Return what was accepted in a person's conversation behind a place in its queue, in order."""
+def accepted_after(user_id: uuid.UUID, conversation_id: uuid.UUID, seq: int) -> list[Accepted]:
+    """Return what was accepted in a user's conversation after a turn, in order."""
     turns = Turn.objects.filter(user_id=user_id, conversation_id=conversation_id, seq__gt=seq)
     return [
-        AcceptedMessage(turn.seq, turn.pk, accepted_frame(MessageOut.of(turn.prompt).as_json(), turn, ahead_of(turn)))
+        Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new=False)
         for turn in turns.select_related("prompt").order_by("seq")
     ]
 
 
-def accepted_frame(message: MessageJson, turn: Turn, ahead: int) -> dict[str, Any]:
+def accepted_frame(accepted: Accepted) -> dict[str, Any]:
     """Return the frame that acknowledges a message."""
+    turn = accepted.turn
     return {
         "type": "message.accepted",
         "client_id": str(turn.client_id),
-        "message": message,
+        "message": accepted.message.as_json(),
         "turn": {
             "id": str(turn.pk),
             "status": turn.status,
-            "ahead": ahead,
+            "ahead": accepted.ahead,
             "replaces": str(turn.replaces_id) if turn.replaces_id else None,
         },
     }

@@ -26,7 +26,7 @@ class TaskFeed:
     def __init__(self, user_id: uuid.UUID) -> None:
         self._user_id = user_id
         self._lock = asyncio.Lock()
-        self._asked = self._covered = 0
+        self._requested = self._covered = 0
         self._revision: int | None = None
         self._known: set[uuid.UUID] = set()
         self._frames: deque[_Frame] = deque(maxlen=FRAMES_KEPT)
@@ -45,11 +45,11 @@ class TaskFeed:
 
         Concurrent calls share one query.
         """
-        self._asked += 1
-        ticket = self._asked
+        self._requested += 1
+        ticket = self._requested
         async with self._lock:
             if self._covered < ticket:
-                covers = self._asked
+                covers = self._requested
                 await self._read()
                 self._covered = covers
             assert self._revision is not None  # `start` comes first
@@ -61,7 +61,7 @@ class TaskFeed:
         changes, text = await in_database(_changes, self._user_id, self._revision, self._known)
         # Here and not in the thread: a reader that is cancelled leaves all of it to the next one.
         if changes.revision > self._revision:
-            self._known.update(task.pk for task in changes.changed)
+            self._known.update(task.id for task in changes.changed)
             self._known.difference_update(changes.removed)
             self._frames.append(_Frame(changes.since, changes.revision, text))
             self._revision = changes.revision

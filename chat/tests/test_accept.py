@@ -51,7 +51,7 @@ def test_in_an_idle_conversation_the_turn_runs_at_once(owner: User) -> None:
     turn = Turn.objects.get()
     assert (turn.status, turn.owner, turn.attempt, turn.seq) == (Status.RUNNING, HERE, 1, 1)
     assert accepted.ahead == 0
-    assert accepted.message["position"] == 1
+    assert accepted.message.position == 1
     assert Conversation.objects.get().title == "Hello there"
 
 

@@ -17,7 +17,7 @@ from chat.infra.notifications import user_group
 from chat.models import User
 from chat.tasks import undo
 from config.tests.support import PASSWORD
-from sessions_admin.people.accounts import end_everything
+from sessions_admin.people.accounts import end_access
 
 Verb = Callable[..., Any]
 
@@ -101,7 +101,7 @@ async def test_verbs_of_conversations(owner: User, notices: Any, verb: Verb) -> 
 
 
 async def test_closing_an_account(owner: User, notices: Any) -> None:
-    await in_database(end_everything, owner.pk)
+    await in_database(end_access, owner.pk)
     assert await notices() == "signed.out"
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.assistant.offline.calendar import weeks_from
-from chat.assistant.offline.dates import find_due, settle, without
+from chat.assistant.offline.dates import find_due, resolve_due, strip_due
 from chat.assistant.offline.impossible import find_impossible
-from chat.assistant.offline.spans import read_span
+from chat.assistant.offline.spans import parse_span
 
 NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -53,8 +53,8 @@ NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time | None) -> None:
     due = find_due(f"water the plants {text}", NOW)
     assert due is not None
-    assert settle(due, NOW) == (date(2026, *day), at)
-    assert without(f"water the plants {text}", due) == "water the plants"
+    assert resolve_due(due, NOW) == (date(2026, *day), at)
+    assert strip_due(f"water the plants {text}", due) == "water the plants"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_a_month_after_the_last_day_of_a_longer_one_is_the_last_day() -> None:
 def test_it_survives_any_text(text: str, moment: datetime) -> None:
     due = find_due(text, moment)
     if due is not None:
-        settle(due, moment)
-        without(text, due)
+        resolve_due(due, moment)
+        strip_due(text, due)
 
 
 SUNDAY = datetime(2026, 11, 29, 10, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -141,6 +141,6 @@ def test_weeks_start_where_the_person_starts_them(
     text: str, week_start: str, first: tuple[int, int], last: tuple[int, int]
 ) -> None:
     with weeks_from(week_start):
-        span = read_span(text, SUNDAY)
+        span = parse_span(text, SUNDAY)
     assert span is not None
     assert (span.first, span.last) == (date(2026, *first), date(2026, *last))

@@ -63,7 +63,7 @@ async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script:
     await chat.settled()
 
     assert isinstance(last, TurnFinished)
-    assert last.message["text"] == "Added task 1."
+    assert last.message.text == "Added task 1."
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
     turn = await in_database(lambda: Turn.objects.get(replaces=accepted.turn.pk))

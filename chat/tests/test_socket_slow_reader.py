@@ -17,8 +17,8 @@ from websockets.typing import Origin
 
 from chat.infra.db_threads import in_database
 from chat.models import User
-from chat.realtime import consumer
-from chat.realtime.consumer import UNACKNOWLEDGED
+from chat.realtime import consumer, window
+from chat.realtime.window import UNACKNOWLEDGED
 from chat.tests.conftest import StartRunner
 from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, is_end, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
@@ -177,7 +177,7 @@ async def near(
 ) -> AsyncIterator[LiveSocket]:
     """The owner's socket in this process, which acknowledges nothing."""
     monkeypatch.setattr(process, "_runner", await start_runner(script))
-    monkeypatch.setattr(consumer, "ACK_WITHIN", 0.6)
+    monkeypatch.setattr(window, "ACK_WITHIN", 0.6)
     wire = Wire(await in_database(_cookie_of, owner), uuid.uuid4())
     opened = LiveSocket(wire, acknowledges=False)  # type: ignore[arg-type]
     reading = asyncio.create_task(opened.read())

@@ -9,7 +9,7 @@ from django.db import connection
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound
 from chat.models import Task, User
-from chat.read_models import task_json
+from chat.read_models import TaskOut
 from chat.tasks import services as tasks
 from chat.tasks.services import Changes
 
@@ -81,7 +81,7 @@ def test_a_time_needs_a_date(owner: User) -> None:
         tasks.create_task(user_id=owner.pk, title="x", due_time=time(9))
     task = tasks.create_task(user_id=owner.pk, title="x", due_date=date(2026, 3, 13), due_time=time(9, 30))
 
-    assert task_json(task)["due"] == "2026-03-13T09:30"
+    assert TaskOut.of(task).due == "2026-03-13T09:30"
 
 
 def test_completing_twice_is_refused(owner: User) -> None:

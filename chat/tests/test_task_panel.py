@@ -54,10 +54,10 @@ def test_changes_since_a_revision_are_the_tasks_added_changed_and_removed(user: 
 
     changes = read_changes(user.pk, since=since, known=known)
 
-    assert [task.pk for task in changes.changed] == [first.pk, fourth.pk]
+    assert [task.id for task in changes.changed] == [first.pk, fourth.pk]
     assert changes.removed == [second.pk]
     assert (changes.open_count, changes.completed_count) == (2, 1)
-    assert third.pk not in {task.pk for task in changes.changed}
+    assert third.id not in {task.id for task in changes.changed}
     assert changes.revision == current_revision(user.pk) > since
 
 
@@ -69,7 +69,7 @@ def test_a_task_removed_and_one_added_in_its_place_are_both_found(user: User) ->
 
     changes = read_changes(user.pk, since=since, known=known)
 
-    assert ([task.pk for task in changes.changed], changes.removed) == ([new.pk], [gone.pk])
+    assert ([task.id for task in changes.changed], changes.removed) == ([new.pk], [gone.pk])
 
 
 def test_more_changes_than_a_frame_carries_are_a_request_to_load_the_list_again(user: User) -> None:

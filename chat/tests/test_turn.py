@@ -25,7 +25,7 @@ async def test_a_message_gets_a_reply_that_is_stored(chat: Chat, script: Scripte
     assert "".join(e.event.text for e in entries if isinstance(e.event, TextDelta)) == "Hello there!"
     last = entries[-1].event
     assert isinstance(last, TurnFinished)
-    assert last.message["id"] == str(reply_id(accepted.turn.pk)), "whoever streams it knows its id from the beginning"
+    assert last.message.id == reply_id(accepted.turn.pk), "whoever streams it knows its id from the beginning"
     messages = await in_database(
         lambda: list(Message.objects.order_by("position").values_list("role", "text", "position"))
     )

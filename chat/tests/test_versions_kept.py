@@ -31,7 +31,7 @@ async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: Script
     script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
     await ended(chat, await chat.send("Add bread"))
     script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
-    await ended(chat, await chat.edit(old.message["id"], "Add oat milk"))
+    await ended(chat, await chat.edit(old.message.id, "Add oat milk"))
 
     assert await in_database(Task.objects.count) == 3
     (turn,) = (await page(chat)).turns

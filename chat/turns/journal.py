@@ -26,7 +26,7 @@ from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
-from chat.read_models import ToolCallJson, ToolCallOut
+from chat.read_models import ToolCallOut
 from chat.turns.lease import HELD, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
@@ -61,7 +61,7 @@ ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.resp
         ELSE coalesce(chat_modelusage.cost, 0) + excluded.cost END
 """  # noqa: S608 - our own words
 # Between the texts of several responses of a turn.
-PARTING = "\n\n"
+SEPARATOR = "\n\n"
 CUT_OFF = json.dumps(
     {
         "ok": False,
@@ -91,8 +91,8 @@ class Step:
     @property
     def reasoning(self) -> str:
         """What the model thought before it answered, as far as it can be read."""
-        thoughts = [item for item in self.output if item.get("type") == "reasoning"]
-        parts = [part for item in thoughts for part in item.get("summary") or item.get("content") or ()]
+        items = [item for item in self.output if item.get("type") == "reasoning"]
+        parts = [part for item in items for part in item.get("summary") or item.get("content") or ()]
         return join_texts([str(part.get("text") or "") for part in parts])
 
 
@@ -101,7 +101,7 @@ class Journal:
     """What is written of a turn so far."""
 
     steps: list[Step]
-    tools: list[ToolCallJson]
+    tools: tuple[ToolCallOut, ...]
 
     @property
     def text(self) -> str:
@@ -121,17 +121,17 @@ class Journal:
     @property
     def done(self) -> frozenset[str]:
         """The ids of the calls that were answered."""
-        return frozenset(tool["call_id"] for tool in self.tools if "output" in tool or "error" in tool)
+        return frozenset(call.call_id for call in self.tools if call.is_answered)
 
     @property
     def settled(self) -> frozenset[str]:
         """The ids of the calls that need no approval any more."""
-        return frozenset(tool["call_id"] for tool in self.tools if tool.get("approval") != Decision.AWAITING)
+        return frozenset(call.call_id for call in self.tools if not call.is_awaiting)
 
 
 def join_texts(texts: Sequence[str]) -> str:
     """Join the texts of several responses of a turn."""
-    return PARTING.join(text for text in texts if text)
+    return SEPARATOR.join(text for text in texts if text)
 
 
 def load(turn: Turn) -> Journal:
@@ -140,7 +140,7 @@ def load(turn: Turn) -> Journal:
         Step(step.output, step.usage, sent_of(step.sent_estimate, step.usage.get("input_tokens"), step.sent_turns))
         for step in TurnStep.objects.filter(turn=turn, is_void=False)
     ]
-    return Journal(steps, [ToolCallOut.of(call).as_json() for call in ToolCall.objects.filter(turn=turn)])
+    return Journal(steps, tuple(ToolCallOut.of(call) for call in ToolCall.objects.filter(turn=turn)))
 
 
 def record_step(
@@ -175,7 +175,7 @@ def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent
     return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
-def survived(lease: Lease) -> None:
+def reset_cut_off(lease: Lease) -> None:
     """Forget the deaths of a turn that has come further. Raise TurnLost."""
     lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
 
@@ -201,20 +201,20 @@ def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     one that was not approved.
     """
     try:
-        return _performed(lease, call, effect)
+        return _perform(lease, call, effect)
     except DatabaseError as error:
         if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
             raise
         # It would end no other way if it were tried again.
-        return _performed(lease, call, lambda: TOO_SLOW)
+        return _perform(lease, call, lambda: TOO_SLOW)
 
 
-def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
+def _perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
-        done = _attempted(call, effect)
+        done = _try_effect(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         if done.change_id is not None:
@@ -229,7 +229,7 @@ def begin(lease: Lease, call: Call) -> str | None:
     Raise TurnLost as `perform` does.
     """
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         known.error = CUT_OFF
@@ -246,9 +246,9 @@ def complete(lease: Lease, call: Call, output: str) -> str:
     return output
 
 
-def _called(lease: Lease, call: Call) -> ToolCall:
+def _find_call(lease: Lease, call: Call) -> ToolCall:
     """Lock the turn, and return what is known of a call of it, or a new one. Raise TurnLost."""
-    arguments = parsed(call.arguments)
+    arguments = parse_arguments(call.arguments)
     lease.lock()
     fresh = ToolCall(turn_id=lease.turn_id, call_id=call.id, name=call.name, arguments=arguments)
     known = ToolCall.objects.filter(turn=lease.turn_id, call_id=call.id).first() or fresh
@@ -259,7 +259,7 @@ def _called(lease: Lease, call: Call) -> ToolCall:
     return known
 
 
-def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
+def _try_effect(call: Call, effect: Callable[[], Effect]) -> Effect:
     try:
         with transaction.atomic():  # so that what a refused effect has begun is undone
             return effect()
@@ -300,7 +300,7 @@ def copy_journal(source: Turn, target: Turn) -> None:
         call.save()
 
 
-def kept(turn: Turn) -> list[KeptCall]:
+def kept_calls(turn: Turn) -> list[KeptCall]:
     """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
@@ -320,7 +320,7 @@ def kept(turn: Turn) -> list[KeptCall]:
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
     """Return the session items of a turn that was interrupted; calls that did not run get an output too."""
     items: list[Item] = [user_item(prompt)]
-    outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
+    outputs = {call.call_id: call.output or call.error or NOT_RUN for call in journal.tools}
     for step in journal.steps:
         items += step.output
         items += [
@@ -347,7 +347,7 @@ def assistant_item(text: str) -> Item:
     return {"role": "assistant", "content": text}
 
 
-def parsed(arguments: str) -> Any:
+def parse_arguments(arguments: str) -> Any:
     """Return a call's arguments as they are stored."""
     try:
         return storable(json.loads(arguments or "{}", parse_constant=_no_constant))

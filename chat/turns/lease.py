@@ -103,23 +103,23 @@ def release(lease: Lease) -> None:
 
 
 def take_over(
-    owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, fallen: Collection[uuid.UUID] = ()
+    owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, interrupted: Collection[uuid.UUID] = ()
 ) -> list[Turn]:
     """Take over turns that no process runs any more, as the next attempt.
 
-    `running` are those of this process, `fallen` those that it let fall although it lives.
+    `running` are those of this process, `interrupted` those that a failing database interrupted in it.
     """
     now = timezone.now()
-    silent = now + LEASE_TIME - 2 * RENEWAL
-    silent_or_fallen = Q(lease_until__lt=silent) | Q(pk__in=fallen, owner=owner)
-    lost = Turn.objects.filter(silent_or_fallen, status=Status.RUNNING).exclude(pk__in=running)
+    unrenewed = now + LEASE_TIME - 2 * RENEWAL
+    unrenewed_or_interrupted = Q(lease_until__lt=unrenewed) | Q(pk__in=interrupted, owner=owner)
+    lost = Turn.objects.filter(unrenewed_or_interrupted, status=Status.RUNNING).exclude(pk__in=running)
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
         assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
-        # One that this process let fall counts like a death: whatever the cause, nothing is tried for ever.
-        has_fallen = turn.owner == owner and turn.pk in fallen
-        if not has_fallen and turn.lease_until > now and _is_locked(turn.owner):
+        # One that was interrupted in this process counts like a death, so that nothing is tried for ever.
+        was_interrupted = turn.owner == owner and turn.pk in interrupted
+        if not was_interrupted and turn.lease_until > now and _is_locked(turn.owner):
             continue
         deaths = turn.cut_off + 1
         if suspected and SUSPECT <= deaths < DEADLY:

@@ -78,7 +78,7 @@ async def test_no_worker(transactional_db: None) -> None:
 async def test_a_database_that_hangs_is_asked_once_and_not_waited_for(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(health, "PROBE_TIMEOUT", 0.2)
     database = LiveDatabase(with_name(os.environ["DATABASE_URL"], connection.settings_dict["NAME"]))
     with psycopg.connect(database.url) as lock:
         lock.execute("LOCK TABLE sessions_admin_workerheartbeat")
@@ -136,7 +136,7 @@ def test_a_database_that_is_gone(worker: None) -> None:
     with connection.execute_wrapper(fail):
         found = health.health()
     assert found == health.Health(database=False, sessions=True, worker=False, schedule=False)
-    assert found.problems == ["The database does not answer."], "and of the worker nothing is known"
+    assert found.problems == ["The database does not respond."], "and of the worker nothing is known"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What staff see."""
+"""The admin pages of sessions_admin."""
 
 from django.contrib import admin
 

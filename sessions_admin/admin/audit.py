@@ -1,4 +1,4 @@
-"""The audit: staff with the permission read it, and no one changes it."""
+"""The audit in the admin: read-only, for staff with the permission."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ Records = QuerySet[AuditRecord]
 
 
 class ActorFilter(admin.SimpleListFilter):
-    """Filters by the member of staff, or the shell."""
+    """Filters by the acting member of staff, or by commands."""
 
     title = "actor"
     parameter_name = "actor"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         given = request.GET.get("actor", "")
-        named = audit.staff()
+        named = audit.staff_emails()
         known = {"os": "Commands", **named}
         return list((known if given in ("", *known) else known | {given: given}).items())
 
@@ -45,13 +45,13 @@ class ActorFilter(admin.SimpleListFilter):
 
 
 class PersonFilter(GivenFilter):
-    """Narrows the list to what was done about one person."""
+    """Filters by the user whom a record is about."""
 
     title = "person"
     parameter_name = "person"
 
     def label_of(self, value: str) -> str:
-        return audit.named([value]).get(value, value)
+        return audit.emails_by_id([value]).get(value, value)
 
     def queryset(self, request: HttpRequest, queryset: Records) -> Records:
         value = self.value()
@@ -59,7 +59,7 @@ class PersonFilter(GivenFilter):
 
 
 class SessionFilter(GivenFilter):
-    """Narrows the list to what was done to one session."""
+    """Filters by session."""
 
     title = "session"
     parameter_name = "session_id"
@@ -75,7 +75,7 @@ class NamingChangeList(GuardedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         records: list[AuditRecord] = list(self.result_list)
-        names = audit.named([each for record in records for each in (record.actor, record.person)])
+        names = audit.emails_by_id([each for record in records for each in (record.actor, record.person)])
         for record in records:
             record.names = names  # type: ignore[attr-defined]
         self.result_list = records
@@ -98,27 +98,27 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
         return NamingChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Return how far back the list goes."""
+        """Add the retention period of the list."""
         return super().changelist_view(request, {**(extra_context or {}), "audit_days": settings.AUDIT_DAYS})
 
     def get_search_results(self, request: HttpRequest, queryset: Records, search_term: str) -> tuple[Records, bool]:
-        """Find a person by the address they have now: the audit knows ids only."""
+        """Find a user by their current e-mail address: the audit stores ids only."""
         if "@" not in search_term:
             return super().get_search_results(request, queryset, search_term)
-        found = audit.id_of(search_term)
+        found = audit.id_by_email(search_term)
         return (queryset.filter(Q(actor=found) | Q(person=found)) if found else queryset.none()), False
 
-    # Taken along as a file.
+    # Export.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the files of what the list is narrowed to."""
+        """Add the exports of the filtered list."""
         return [
             path("export/<slug:kind>/", self.admin_site.admin_view(self.export_view), name=EXPORT),
             *super().get_urls(),
         ]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """Send the records to which the list was narrowed."""
+        """Send the records of the filtered list."""
         if not self.has_view_permission(request) or kind not in KINDS:
             raise PermissionDenied
         try:
@@ -127,19 +127,21 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
             raise BadRequest from error
         write, content_type = KINDS[kind]
         name = f"audit-{timezone.now():%Y-%m-%d}.{kind}"
-        return attachment(request, write(audit.in_pieces(records)), name=name, kind=content_type)
+        return attachment(request, write(audit.iterate(records)), name=name, kind=content_type)
 
-    # What is shown.
+    # Columns.
 
     @admin.display(description="actor", ordering="actor")
     def who(self, record: AuditRecord) -> str:
-        return _name(record, record.actor)
+        return _email_or_id(record, record.actor)
 
     @admin.display(description="person", ordering="person")
     def whom(self, record: AuditRecord) -> SafeString | str:
         if not record.person:
             return ""
-        return format_html('<a href="{}">{}</a>', _narrowed(person=record.person), _name(record, record.person))
+        return format_html(
+            '<a href="{}">{}</a>', _filtered_url(person=record.person), _email_or_id(record, record.person)
+        )
 
     @admin.display(ordering="session_id")
     def session(self, record: AuditRecord) -> SafeString | str:
@@ -150,12 +152,12 @@ class AuditRecordAdmin(LongListAdmin[AuditRecord]):
         return format_html('<a href="{}" title="{}"><code>{}</code></a>', sessions, record.session_id, shown)
 
 
-def _narrowed(**by: str) -> str:
+def _filtered_url(**by: str) -> str:
     query = QueryDict(mutable=True)
     query.update(by)
     return f"{reverse('admin:sessions_admin_auditrecord_changelist')}?{query.urlencode()}"
 
 
-def _name(record: AuditRecord, who: str) -> str:
-    names: dict[str, str] = getattr(record, "names", None) or audit.named([record.actor, record.person])
+def _email_or_id(record: AuditRecord, who: str) -> str:
+    names: dict[str, str] = getattr(record, "names", None) or audit.emails_by_id([record.actor, record.person])
     return names.get(who, who)

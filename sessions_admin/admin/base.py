@@ -1,4 +1,4 @@
-"""What the lists of the admin share: read-only classes, badges, readable sizes."""
+"""Base classes and helpers of the admin: read-only classes, badges, readable sizes."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from chat.models import User
+from sessions_admin.audit import user_actor
 from sessions_admin.site import GuardedAdmin, M
 
 
 class ReadOnlyAdmin(GuardedAdmin[M]):
-    """Rows that staff read and do not edit: verbs change them."""
+    """Rows that staff cannot edit: verbs change them."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -29,14 +31,18 @@ class ReadOnlyAdmin(GuardedAdmin[M]):
         return False
 
 
-class SuperusersOnly(GuardedAdmin[Any]):
-    """Refuses everybody else, whatever permissions they hold."""
+class _SuperusersSee(GuardedAdmin[M]):
+    """Refuses everyone but superusers, whatever permissions they have."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request)
+
+
+class SuperusersOnly(_SuperusersSee[Any]):
+    """Rows that only superusers can read and edit."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request) and super().has_add_permission(request)
@@ -48,25 +54,30 @@ class SuperusersOnly(GuardedAdmin[Any]):
         return _is_superuser(request)
 
 
-class SuperusersReadOnly(ReadOnlyAdmin[M]):
-    """Rows that only superusers read."""
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return _is_superuser(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _is_superuser(request)
+class SuperusersReadOnly(_SuperusersSee[M], ReadOnlyAdmin[M]):
+    """Rows that only superusers can read."""
 
 
 def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
 
 
+def staff_of(request: HttpRequest) -> User:
+    """Return the signed-in member of staff."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def actor_of(request: HttpRequest) -> str:
+    """Return the signed-in member of staff as an actor for the audit."""
+    return user_actor(staff_of(request))
+
+
 def badge(value: str, label: str) -> SafeString:
-    """Show a state as a coloured word."""
+    """Render a state as a coloured word."""
     return format_html('<span class="badge badge--{}">{}</span>', value, label)
 
 
 def size(count: int) -> str:
-    """Show bytes for people."""
+    """Format a number of bytes."""
     return filesizeformat(count)

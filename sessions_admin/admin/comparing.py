@@ -1,4 +1,4 @@
-"""The page on which staff have the stores compared, read what differs, and have it repaired."""
+"""The page on which staff compare and repair the stores."""
 
 from urllib.parse import urlencode
 
@@ -9,20 +9,19 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from chat.models import User
+from sessions_admin.admin.base import staff_of
 from sessions_admin.audit import REASON_LENGTH
 from sessions_admin.health import NO_WORKER, health
 from sessions_admin.stores.comparisons import comparison, request_comparison
 
 
 def compare_stores(request: HttpRequest) -> HttpResponse:
-    """Ask for a comparison or a repair, and show what came of the last one."""
+    """Request a comparison or a repair, and show the last report."""
     if not request.user.has_perm("chat.manage_agentsession"):
         raise PermissionDenied
-    assert isinstance(request.user, User)
     repair, reason = "repair" in request.POST, request.POST.get("reason", "").strip()
     if request.method == "POST" and (reason or not repair):
-        task = request_comparison(actor=request.user, repair=repair, reason=reason)
+        task = request_comparison(actor=staff_of(request), repair=repair, reason=reason)
         return redirect(f"{reverse('compare_stores')}?{urlencode({'task': task})}")
     task = request.GET.get("task", "")
     found = comparison(task) if task else None

@@ -1,4 +1,4 @@
-"""People: who they are and what they may do. Their conversations are not shown here."""
+"""Users in the admin: their accounts and permissions, but not their conversations."""
 
 import uuid
 from collections.abc import Callable
@@ -21,30 +21,30 @@ from chat.accounts.services import replace_password
 from chat.exceptions import Conflict, ThreadkeeperError
 from chat.models import User
 from chat.models.email import canonical_email
-from sessions_admin import audit
-from sessions_admin.admin.base import SuperusersOnly
+from sessions_admin.admin.base import SuperusersOnly, actor_of
 from sessions_admin.people import accounts
 from sessions_admin.people.erase import erase_person, newest_report, preview_erasure
 from sessions_admin.people.export import export_person
+from sessions_admin.reports import counted
 from sessions_admin.site import GuardedAdmin
 from sessions_admin.views import download
 
-PAGE_SECONDS = 10  # for which a page searches both stores
-AT_ONCE = 50  # people that one confirmation may be about
+PAGE_SECONDS = 10  # a page's time limit for searching both stores
+MAX_PEOPLE = 50  # people per confirmation
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @dataclass(frozen=True, slots=True)
 class PersonVerb:
-    """Something staff can do to people they have chosen."""
+    """A verb for the selected users."""
 
     name: str
     label: str
-    does: str  # the effect, for the confirmation page
+    effect: str  # shown on the confirmation page
     permission: str
     needs_reason: bool = True
-    is_grave: bool = False
-    at_once: int = AT_ONCE
+    is_destructive: bool = False
+    max_people: int = MAX_PEOPLE
 
 
 VERBS = {
@@ -70,7 +70,7 @@ VERBS = {
             "You download a file with everything about this person: account, conversations, tasks and the assistant’s "
             "memory. The person can see that you exported it, and your reason.",
             "chat.export_user",
-            at_once=1,
+            max_people=1,
         ),
         PersonVerb(
             "erase",
@@ -79,8 +79,8 @@ VERBS = {
             "the assistant’s memory. Conversations on hold are kept with the closed account until you release "
             "them and erase the person again. The audit is kept; it contains ids only.",
             "chat.erase_user",
-            is_grave=True,
-            at_once=1,
+            is_destructive=True,
+            max_people=1,
         ),
     )
 }
@@ -95,7 +95,7 @@ class NewPersonForm(AdminUserCreationForm[User]):
 
 
 class PersonForm(UserChangeForm[User]):
-    """A person's fields, without a name to sign in by."""
+    """A user's fields, without a username."""
 
     class Meta:
         model = User
@@ -113,7 +113,7 @@ class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not ge
 
 @admin.register(User)
 class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
-    """Django's own pages for people, by e-mail address, and verbs that ask before they do."""
+    """Django's user pages, by e-mail address, with verbs that are confirmed first."""
 
     form = PersonForm
     add_form = NewPersonForm
@@ -125,7 +125,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         ("Dates", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
-    # An account is closed by a verb, which also ends what is open.
+    # The deactivate verb also ends logins and connections.
     readonly_fields = ("is_active", "last_login", "created_at")
     list_display = ("email", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
@@ -137,38 +137,38 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         css = {"all": ["sessions_admin/admin.css"]}
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Let superusers alone give rights: others could give themselves all of them."""
+        """Only superusers may grant rights: others could grant themselves all of them."""
         return (*self.readonly_fields, *(() if request.user.is_superuser else RIGHTS))
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Show what is stored of a password to those who may change it only."""
+        """Show the password's algorithm only to those who may change it."""
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
         return ((None, {"fields": ("email", "time_zone")}), *self.fieldsets[1:])
 
-    # Who may.
+    # Permissions.
 
     def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Staff with any permission for users may view them."""
-        return super().has_view_permission(request, obj) or bool(_verbs_of(request))
+        return super().has_view_permission(request, obj) or bool(_allowed_verbs(request))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Keep the password and the address of staff from those who are no superusers: they could sign in as them."""
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        """Only superusers may change the password or address of staff: others could sign in as them."""
+        return super().has_change_permission(request, obj) and _may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: deleting the rows would leave the person's sessions in the store. Erase them instead."""
+        """Refuse: the rows would be deleted without the sessions in the store. Use the erase verb."""
         return False
 
     # Verbs.
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer the verbs to those who may use them."""
-        return {verb.name: (_action(verb), verb.name, verb.label) for verb in _verbs_of(request)}
+        """Return the verbs that the user may use."""
+        return {verb.name: (_action(verb), verb.name, verb.label) for verb in _allowed_verbs(request)}
 
     def get_urls(self) -> list[URLPattern]:
-        """Add a page that asks first for each verb."""
-        ask, erased = self.admin_site.admin_view(self._ask), self.admin_site.admin_view(self._erased)
+        """Add a confirmation page for each verb."""
+        ask, erased = self.admin_site.admin_view(self._confirm_view), self.admin_site.admin_view(self._erased)
         return [
             path("<uuid:person_id>/do/<slug:verb>/", ask, name="chat_user_do"),
             path("<uuid:person_id>/erased/", erased, name="chat_user_erased"),
@@ -178,16 +178,16 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the verbs' buttons to those who may use them."""
-        person = User.objects.filter(pk=object_id).only("is_active").first() if _is_id(object_id) else None
-        pointless = "reactivate" if person is not None and person.is_active else "deactivate"
-        verbs = {"verbs": [verb for verb in _verbs_of(request) if verb.name != pointless]}
+        """Show the buttons of the verbs that the user may use."""
+        person = User.objects.filter(pk=object_id).only("is_active").first() if _is_uuid(object_id) else None
+        unneeded = "reactivate" if person is not None and person.is_active else "deactivate"
+        verbs = {"verbs": [verb for verb in _allowed_verbs(request) if verb.name != unneeded]}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **verbs})
 
-    def _ask(self, request: HttpRequest, person_id: Any, verb: str) -> HttpResponse:
+    def _confirm_view(self, request: HttpRequest, person_id: Any, verb: str) -> HttpResponse:
         if verb not in VERBS:
             raise Http404
-        if VERBS[verb] not in _verbs_of(request):
+        if VERBS[verb] not in _allowed_verbs(request):
             raise PermissionDenied
         chosen = list(User.objects.filter(pk=person_id))
         if not chosen:
@@ -196,19 +196,19 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
 
     def confirm(self, request: HttpRequest, verb: PersonVerb, chosen: QuerySet[User]) -> HttpResponseBase | None:
         """Confirm, then run the verb for each user, and report the results."""
-        found = list(chosen[: verb.at_once + 1])
-        if len(found) > verb.at_once:
-            at_once = "one person" if verb.at_once == 1 else f"{verb.at_once} people"
+        found = list(chosen[: verb.max_people + 1])
+        if len(found) > verb.max_people:
+            at_once = "one person" if verb.max_people == 1 else f"{verb.max_people} people"
             self.message_user(request, f"Choose at most {at_once}.", messages.ERROR)
             return None
         if "confirmed" not in request.POST:
             return self._confirmation(request, verb, found)
-        if wrong := _wrong(request, verb, found):
-            return self._confirmation(request, verb, found, wrong=wrong)
-        return self._carry_out(request, verb, found)
+        if problem := _confirmation_error(request, verb, found):
+            return self._confirmation(request, verb, found, problem=problem)
+        return self._run_verb(request, verb, found)
 
     def _confirmation(
-        self, request: HttpRequest, verb: PersonVerb, chosen: list[User], wrong: str = ""
+        self, request: HttpRequest, verb: PersonVerb, chosen: list[User], problem: str = ""
     ) -> HttpResponse:
         try:
             preview = preview_erasure(chosen[0].pk, seconds=PAGE_SECONDS) if verb.name == "erase" else None
@@ -222,17 +222,17 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
             "media": self.media,
             "verb": verb,
             "people": chosen,
-            "wrong": wrong,
+            "problem": problem,
             "reason": request.POST.get("reason", ""),
             "preview": preview,
         }
         return TemplateResponse(request, "admin/chat/user/confirm.html", context)
 
-    def _carry_out(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponseBase | None:
-        carry_out = DOES[verb.name]
+    def _run_verb(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponseBase | None:
+        handler = HANDLERS[verb.name]
         for person in chosen:
             try:
-                answer = carry_out(self, request, person, request.POST.get("reason", "").strip())
+                answer = handler(self, request, person, request.POST.get("reason", "").strip())
             except ThreadkeeperError as error:
                 self.message_user(request, f"The account of {person.email}: {error.detail}", messages.ERROR)
             else:
@@ -242,24 +242,23 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
 
     def deactivate(self, request: HttpRequest, person: User, reason: str) -> None:
         """Close an account."""
-        closing = accounts.deactivate_person(person.pk, actor=_actor(request), reason=reason)
-        counts = {"login": closing.logins, "token": closing.tokens, "turn": closing.turns}
-        logins, tokens, turns = (f"{count} {what}{_s(count)}" for what, count in counts.items())
-        ended = f"{logins}, {tokens} and {turns} ended"
+        closing = accounts.deactivate_person(person.pk, actor=actor_of(request), reason=reason)
+        logins, tokens = counted(closing.logins, "login"), counted(closing.tokens, "token")
+        ended = f"{logins}, {tokens} and {counted(closing.turns, 'turn')} ended"
         self.message_user(request, f"The account of {person.email} is closed; {ended}.", messages.SUCCESS)
 
     def reactivate(self, request: HttpRequest, person: User, reason: str) -> None:
-        """Open an account again."""
-        accounts.reactivate_person(person.pk, actor=_actor(request), reason=reason)
+        """Reopen an account."""
+        accounts.reactivate_person(person.pk, actor=actor_of(request), reason=reason)
         self.message_user(
             request, f"The account of {person.email} is reactivated: they can sign in again.", messages.SUCCESS
         )
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
-        """Give everything about a person."""
+        """Send a file with everything about a user."""
         file = TemporaryFile()  # noqa: SIM115 - closed with the response
         try:
-            export_person(person.pk, to=file, actor=_actor(request), reason=reason)
+            export_person(person.pk, to=file, actor=actor_of(request), reason=reason)
         except BaseException:
             file.close()
             raise
@@ -269,14 +268,16 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         """Erase a person, and show the report."""
         if person == request.user:
             raise Conflict("Your own account can be deleted on the page “Your data”.")
-        report = erase_person(person.pk, actor=_actor(request), reason=reason, seconds=PAGE_SECONDS)
-        said = " Conversations on hold are kept." if report.held_conversations else ""
-        said = " One part is pending." if report.pending else said
-        self.message_user(request, f"The person was erased.{said}", messages.SUCCESS)  # no address: messages stay
+        report = erase_person(person.pk, actor=actor_of(request), reason=reason, seconds=PAGE_SECONDS)
+        note = " Conversations on hold are kept." if report.held_conversations else ""
+        note = " One part is pending." if report.pending else note
+        self.message_user(
+            request, f"The person was erased.{note}", messages.SUCCESS
+        )  # no address, because messages are stored
         return redirect("admin:chat_user_erased", report.person)
 
     def _erased(self, request: HttpRequest, person_id: Any) -> HttpResponse:
-        """Show the newest report of an erasure, to be printed."""
+        """Show the newest erasure report, for printing."""
         if not request.user.has_perm("chat.erase_user"):
             raise PermissionDenied
         report = newest_report(person_id)
@@ -292,7 +293,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         return TemplateResponse(request, "admin/chat/user/erased.html", context)
 
 
-DOES: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
+HANDLERS: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {
     "deactivate": PersonAdmin.deactivate,
     "reactivate": PersonAdmin.reactivate,
     "export": PersonAdmin.export,
@@ -309,28 +310,23 @@ def _action(
     return act
 
 
-def _verbs_of(request: HttpRequest) -> list[PersonVerb]:
+def _allowed_verbs(request: HttpRequest) -> list[PersonVerb]:
     return [verb for verb in VERBS.values() if request.user.has_perm(verb.permission)]
 
 
-def _wrong(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> str:
-    """Return what a confirmation lacks: a reason or, for destructive verbs, the typed address; empty if nothing."""
+def _confirmation_error(request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> str:
+    """Return what a confirmation lacks: a reason or, for destructive verbs, the typed address."""
     if verb.needs_reason and not request.POST.get("reason", "").strip():
         return "Please enter a reason."
     typed = canonical_email(request.POST.get("email", ""))
-    if verb.is_grave and not typed:
+    if verb.is_destructive and not typed:
         return "Please type the e-mail address."
-    if verb.is_grave and [canonical_email(person.email) for person in chosen] != [typed]:
+    if verb.is_destructive and [canonical_email(person.email) for person in chosen] != [typed]:
         return "The e-mail address does not match."
     return ""
 
 
-def _actor(request: HttpRequest) -> str:
-    assert isinstance(request.user, User)
-    return audit.of_user(request.user)
-
-
-def _is_id(text: str) -> bool:
+def _is_uuid(text: str) -> bool:
     try:
         uuid.UUID(text)
     except ValueError:
@@ -338,12 +334,8 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _may_touch(request: HttpRequest, person: User | None) -> bool:
+def _may_change(request: HttpRequest, person: User | None) -> bool:
     return bool(request.user.is_superuser) or person is None or not (person.is_staff or person.is_superuser)
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
 
 
 admin.site.unregister(Group)
@@ -351,4 +343,4 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RightsAdmin(SuperusersOnly, GroupAdmin):
-    """Groups are rights too."""
+    """Groups grant permissions, too."""

@@ -1,4 +1,4 @@
-"""Invalid rows of the session file: staff see that they exist, and not their content."""
+"""Invalid rows of the session file, without their content."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -12,7 +12,7 @@ from sessions_admin.admin.base import ReadOnlyAdmin, size
 
 @admin.register(Quarantined)
 class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
-    """Rows of sessions and whole files that could not be used, the newest first."""
+    """Rows and whole session files that could not be used, the newest first."""
 
     list_display = ("created_at", "what", "reason", "size")
     search_fields = ("session_id",)
@@ -28,7 +28,7 @@ class QuarantinedAdmin(ReadOnlyAdmin[Quarantined]):
 
     @admin.display(empty_value="")
     def session(self, found: Quarantined) -> SafeString | None:
-        """Link to the session, where staff with the permission see the content too, with a record in the audit."""
+        """Link to the session, where staff with the permission can inspect the content."""
         if not found.session_id:
             return None
         sessions = reverse("admin:chat_agentsession_changelist", query={"q": found.session_id})

@@ -1,6 +1,6 @@
-"""The worker's queue, to be read only: schedules belong to the code, and a schedule can name any callable.
+"""The worker's queue, read-only: schedules are defined in code, and a schedule can name any callable.
 
-What a task was given and returned is not shown: it may name people.
+The arguments and results of tasks are not shown: they may name users.
 """
 
 from django.contrib import admin
@@ -14,14 +14,14 @@ for model in (Schedule, Success, Failure, OrmQ):
 
 @admin.register(Schedule)
 class ScheduleAdmin(SuperusersReadOnly[Schedule]):
-    """What the worker does at which times."""
+    """The worker's schedule."""
 
     list_display = fields = ("name", "func", "schedule_type", "cron", "next_run", "repeats")
     ordering = ("next_run",)
 
 
 class TaskAdmin(SuperusersReadOnly[Success | Failure]):
-    """What the worker did, without a way to have it done again."""
+    """Finished tasks, without a way to run them again."""
 
     list_display = fields = ("name", "func", "group", "started", "stopped", "attempt_count")
     list_filter = ("group",)
@@ -33,6 +33,6 @@ admin.site.register((Success, Failure), TaskAdmin)
 
 @admin.register(OrmQ)
 class QueuedTaskAdmin(SuperusersReadOnly[OrmQ]):
-    """What waits for the worker; a task that it has taken is locked until then."""
+    """Queued tasks; a task that the worker has taken is locked until `lock`."""
 
     list_display = fields = ("id", "key", "lock")

@@ -1,4 +1,4 @@
-"""Clean-ups: what each did and does, and the buttons that ask for one and stop it."""
+"""Clean-ups in the admin: their progress and reports, and the buttons to start and stop one."""
 
 import uuid
 from collections.abc import Callable
@@ -16,9 +16,8 @@ from django.utils.safestring import SafeString
 
 from chat.conversations import listing
 from chat.exceptions import ThreadkeeperError
-from chat.models import User
-from sessions_admin import audit, clock, schedules
-from sessions_admin.admin.base import ReadOnlyAdmin, badge, size
+from sessions_admin import clock, schedules
+from sessions_admin.admin.base import ReadOnlyAdmin, actor_of, badge, size, staff_of
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.permissions import RUN as MAY_RUN
 from sessions_admin.permissions import SEE_CLEANUPS
@@ -46,7 +45,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     fields = ("kind", "trigger", "actor", "cutoff", "created_at", "started_at", "ended_at", "took", "stopped_by")
     readonly_fields = ("kind", "took")
 
-    # What is shown.
+    # Columns.
 
     @admin.display(ordering="dry_run")
     def kind(self, run: CleanupRun) -> str:
@@ -72,24 +71,24 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def took(self, run: CleanupRun) -> str:
         return f"{run.duration.total_seconds():.1f} s" if run.duration else "-"
 
-    # Who may.
+    # Permissions.
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Return whether a user may run, preview and stop clean-ups."""
+        """Return whether the user may run, preview and stop clean-ups."""
         return request.user.has_perm(MAY_RUN)
 
     def has_view_permission(self, request: HttpRequest, obj: CleanupRun | None = None) -> bool:
-        """Staff who may run one may read its report."""
+        """Staff who may run a clean-up may also read its report."""
         return any(map(request.user.has_perm, SEE_CLEANUPS))
 
     # Pages.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages that ask before they do, the button that stops, and what a run's page asks for meanwhile."""
+        """Add the confirmation pages, the stop button's view, and the polled progress of a run."""
         view = self.admin_site.admin_view
         return [
-            path("run/", view(self._asking(dry_run=False)), name=RUN),
-            path("preview/", view(self._asking(dry_run=True)), name=PREVIEW),
+            path("run/", view(self._run_view(dry_run=False)), name=RUN),
+            path("preview/", view(self._run_view(dry_run=True)), name=PREVIEW),
             path("confirm-clock/", view(self._confirm_clock), name=CONFIRM_CLOCK),
             path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
             path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
@@ -97,13 +96,13 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the buttons to those who may use them."""
-        shown = {
+        """Show the buttons that the user may use."""
+        context = {
             "has_run_permission": self.has_run_permission(request),
             "details_days": settings.CLEANUP_DETAILS_DAYS,
             "runs_days": settings.CLEANUP_RUNS_DAYS,
         }
-        return super().changelist_view(request, {**(extra_context or {}), **shown})
+        return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -111,8 +110,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         """Show a run: its progress, its log, the number of sessions per user, and the sessions."""
         run = self.get_object(request, object_id)
         if run is not None:
-            shown = {
-                **self._told(request, run),
+            context = {
+                **self._progress_context(request, run),
                 "people": people_page(run, request.GET.get("people")),
                 "sessions": sessions_page(run.pk, request.GET.get("page")),
                 "conversations": conversations_page(run.pk, request.GET.get("conversations")),
@@ -120,16 +119,16 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
                 "details_days": settings.CLEANUP_DETAILS_DAYS,
                 "may_open_sessions": request.user.has_perm("chat.view_agentsession"),
             }
-            extra_context = {**(extra_context or {}), **shown}
+            extra_context = {**(extra_context or {}), **context}
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def _told(self, request: HttpRequest, run: CleanupRun) -> dict[str, Any]:
-        """Return what the part of the page needs that changes while a run is under way."""
+    def _progress_context(self, request: HttpRequest, run: CleanupRun) -> dict[str, Any]:
+        """Return the context of the part of the page that changes during a run."""
         return {
             "run": run,
             "status_badge": self.status_badge(run),
-            "looked_at": f"{run.examined:,} of {run.total or 0:,}",
-            "figures": _figures(run),
+            "examined": f"{run.examined:,} of {run.total or 0:,}",
+            "figures": _format_figures(run),
             "log": runs.log_of(run),
             "may_stop": run.status in (RunStatus.QUEUED, RunStatus.RUNNING) and self.has_run_permission(request),
             "lacks_worker": run.status == RunStatus.QUEUED and not schedules.has_worker(),
@@ -141,7 +140,7 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             raise PermissionDenied
         if run is None:
             raise Http404
-        response = TemplateResponse(request, f"{TEMPLATES}/_progress.html", self._told(request, run))
+        response = TemplateResponse(request, f"{TEMPLATES}/_progress.html", self._progress_context(request, run))
         add_never_cache_headers(response)
         return response
 
@@ -150,15 +149,14 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        assert isinstance(request.user, User)
         try:
-            status = runs.stop(run_id, actor=request.user)
+            status = runs.stop(run_id, actor=staff_of(request))
         except ThreadkeeperError as error:
             self.message_user(request, error.detail, messages.ERROR)
         else:
             at_once = status == RunStatus.STOPPED
-            told = "The run has stopped." if at_once else "The run stops after the current batch."
-            self.message_user(request, told, messages.SUCCESS)
+            message = "The run has stopped." if at_once else "The run stops after the current batch."
+            self.message_user(request, message, messages.SUCCESS)
         return redirect(DETAIL, run_id)
 
     def _confirm_clock(self, request: HttpRequest) -> HttpResponse:
@@ -166,14 +164,13 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        assert isinstance(request.user, User)
-        clock.confirm(actor=audit.of_user(request.user))
+        clock.confirm(actor=actor_of(request))
         self.message_user(
             request, "The clock is confirmed. The next clean-up removes the sessions that are due.", messages.SUCCESS
         )
         return redirect("admin:index")
 
-    def _asking(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:
+    def _run_view(self, *, dry_run: bool) -> Callable[[HttpRequest], HttpResponse]:
         def ask(request: HttpRequest) -> HttpResponse:
             if not self.has_run_permission(request):
                 raise PermissionDenied
@@ -184,9 +181,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return ask
 
     def _request(self, request: HttpRequest, *, dry_run: bool) -> HttpResponse:
-        assert isinstance(request.user, User)
         try:
-            run = schedules.request_cleanup(actor=request.user, dry_run=dry_run)
+            run = schedules.request_cleanup(actor=staff_of(request), dry_run=dry_run)
         except ThreadkeeperError as error:
             self.message_user(request, error.detail, messages.ERROR)
             return redirect(LIST)
@@ -208,16 +204,16 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return TemplateResponse(request, f"{TEMPLATES}/confirm.html", context)
 
 
-def _figures(run: CleanupRun) -> list[tuple[str, str]]:
-    """Return what a run has done so far, by name."""
-    found = [
+def _format_figures(run: CleanupRun) -> list[tuple[str, str]]:
+    """Return the results of a run so far, with labels."""
+    figures = [
         ("Sessions", f"{run.removed_sessions:,}"),
         ("Items", f"{run.removed_items:,}"),
         ("Memory", size(run.removed_bytes)),
     ]
     if not run.dry_run:
-        found.append(("Disk space freed", size(run.freed_bytes)))
+        figures.append(("Disk space freed", size(run.freed_bytes)))
     if run.trashed_conversations or run.purged_conversations:
-        found.append(("Conversations moved to the trash", f"{run.trashed_conversations:,}"))
-        found.append(("Conversations permanently deleted", f"{run.purged_conversations:,}"))
-    return found
+        figures.append(("Conversations moved to the trash", f"{run.trashed_conversations:,}"))
+        figures.append(("Conversations permanently deleted", f"{run.purged_conversations:,}"))
+    return figures

@@ -1,4 +1,4 @@
-"""By what the list of sessions is narrowed."""
+"""Filters of the list of sessions."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from sessions_admin.admin.lists import GivenFilter
 
 Sessions = QuerySet[AgentSession]
 KB, MB = 1024, 1024 * 1024
-SOON = timedelta(days=7)
+ENDING_SOON = timedelta(days=7)
 SIZES = {
     "small": ("Under 10 KB", Q(byte_count__lt=10 * KB)),
     "middle": ("10 KB to 100 KB", Q(byte_count__gte=10 * KB, byte_count__lt=100 * KB)),
@@ -25,7 +25,7 @@ SIZES = {
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Narrows the list to one state."""
+    """Filters by state."""
 
     title = "state"
     parameter_name = "state"
@@ -41,7 +41,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class ActivityFilter(admin.SimpleListFilter):
-    """Narrows the list by when a session was last used."""
+    """Filters by the last activity."""
 
     title = "last activity"
     parameter_name = "activity"
@@ -63,7 +63,7 @@ class ActivityFilter(admin.SimpleListFilter):
 
 
 class SizeFilter(admin.SimpleListFilter):
-    """Narrows the list by how much a session holds."""
+    """Filters by size."""
 
     title = "size"
     parameter_name = "size"
@@ -77,7 +77,7 @@ class SizeFilter(admin.SimpleListFilter):
 
 
 class HoldFilter(admin.SimpleListFilter):
-    """Narrows the list to what is held, or will soon not be."""
+    """Filters by legal hold."""
 
     title = "hold"
     parameter_name = "hold"
@@ -90,25 +90,25 @@ class HoldFilter(admin.SimpleListFilter):
         if self.value() == "held":
             return queryset.filter(is_held(now))
         if self.value() == "ends":
-            return queryset.filter(is_held(now), held_until__lte=now + SOON)
+            return queryset.filter(is_held(now), held_until__lte=now + ENDING_SOON)
         return queryset.exclude(is_held(now)) if self.value() == "free" else queryset
 
 
 class OwnerFilter(GivenFilter):
-    """Narrows the list to one person, as a link from their page does."""
+    """Filters by user, through a link from their page."""
 
     title = "person"
     parameter_name = "user__id__exact"
 
     def label_of(self, value: str) -> str:
-        return next(iter(User.objects.filter(pk__in=_ids(value)).values_list("email", flat=True)), "Unknown")
+        return next(iter(User.objects.filter(pk__in=_parse_ids(value)).values_list("email", flat=True)), "Unknown")
 
     def queryset(self, request: HttpRequest, queryset: Sessions) -> Sessions:
         value = self.value()
-        return queryset.filter(user__in=_ids(value)) if value else queryset
+        return queryset.filter(user__in=_parse_ids(value)) if value else queryset
 
 
-def _ids(text: str) -> list[uuid.UUID]:
+def _parse_ids(text: str) -> list[uuid.UUID]:
     try:
         return [uuid.UUID(text)]
     except ValueError:

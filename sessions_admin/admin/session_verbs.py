@@ -1,4 +1,4 @@
-"""The verbs of staff for sessions, from the list and from a page: each is confirmed first, with its effect."""
+"""The staff's verbs for sessions, in the list and on a session's page: each is confirmed first, with its effect."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,33 +15,34 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from chat.exceptions import BadInput, ThreadkeeperError
-from chat.models import AgentSession, User
-from sessions_admin import audit
+from chat.models import AgentSession
+from sessions_admin.admin.base import actor_of
 from sessions_admin.admin.lists import LongListAdmin
 from sessions_admin.admin.streams import attachment
 from sessions_admin.models import Action
 from sessions_admin.permissions import MANAGE, READ
+from sessions_admin.reports import counted
 from sessions_admin.sessions import lifecycle
 from sessions_admin.sessions.inspection import export_session
 from sessions_admin.sessions.previews import previews
 
-AT_ONCE = 200  # sessions that one confirmation may be about
+MAX_SESSIONS = 200  # sessions per confirmation
 DETAIL = "admin:chat_agentsession_change"
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Something staff can do to the sessions they have chosen."""
+    """A verb for the selected sessions."""
 
     name: Action
     label: str
-    does: str  # the effect, for the confirmation page
+    effect: str  # shown on the confirmation page
     done: str
-    function: Callable[..., lifecycle.Outcome] | None = None  # none: it is taken along as a file
+    function: Callable[..., lifecycle.Outcome] | None = None  # none for an export, which is a file
     permission: str = MANAGE
     needs_reason: bool = False
     takes_end: bool = False
-    is_grave: bool = False
+    is_destructive: bool = False
 
 
 VERBS = (
@@ -66,7 +67,7 @@ VERBS = (
         "The assistant permanently forgets these conversations up to now. People still see their messages.",
         "cleared",
         lifecycle.clear_session,
-        is_grave=True,
+        is_destructive=True,
     ),
     Verb(
         Action.HOLD,
@@ -104,101 +105,100 @@ VERBS = (
 
 
 class SessionVerbs(LongListAdmin[AgentSession]):
-    """Offers the verbs, asks first, and carries them out."""
+    """Offers the verbs, confirms them, and runs them."""
 
     class Media:
         css = {"all": ["sessions_admin/sessions.css"]}
 
     def verbs_for(self, request: HttpRequest) -> list[Verb]:
-        """Return the verbs that a user may use."""
+        """Return the verbs that the user may use."""
         return [verb for verb in VERBS if request.user.has_perm(verb.permission)]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer the verbs to those who may use them."""
+        """Return the verbs that the user may use as actions."""
         return {verb.name.value: (_action(verb), verb.name.value, verb.label) for verb in self.verbs_for(request)}
 
     def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
         """Confirm, then run the verb for each session, and report the results."""
-        sessions = list(chosen.select_related("user", "conversation")[: AT_ONCE + 1])
-        if len(sessions) > AT_ONCE:
-            self.message_user(request, f"Choose at most {AT_ONCE} sessions.", messages.ERROR)
+        sessions = list(chosen.select_related("user", "conversation")[: MAX_SESSIONS + 1])
+        if len(sessions) > MAX_SESSIONS:
+            self.message_user(request, f"Choose at most {MAX_SESSIONS} sessions.", messages.ERROR)
             return None
         if "confirmed" not in request.POST:
-            return self._ask(request, verb, sessions)
+            return self._confirmation(request, verb, sessions)
         try:
-            how = _how(request, verb)
+            arguments = _verb_arguments(request, verb)
         except BadInput as error:
-            return self._ask(request, verb, sessions, wrong=error.detail)
+            return self._confirmation(request, verb, sessions, problem=error.detail)
         if verb.function is None:
-            return _exported(request, [each.session_id for each in sessions], **how)
-        self._carry_out(request, verb, verb.function, sessions, how)
+            return _export_response(request, [each.session_id for each in sessions], **arguments)
+        self._run_verb(request, verb, verb.function, sessions, arguments)
         back = request.POST.get("back", "")
         return redirect(DETAIL, back) if back.isdecimal() else None
 
-    def _ask(self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], wrong: str = "") -> HttpResponse:
-        foreseen = previews(verb.name, sessions)
+    def _confirmation(
+        self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], problem: str = ""
+    ) -> HttpResponse:
+        effects = previews(verb.name, sessions)
         context = {
             **self.admin_site.each_context(request),
             "title": f"{verb.label}?",
             "opts": self.opts,
             "media": self.media,
             "verb": verb,
-            "prospects": foreseen,
-            "items": sum(each.items for each in foreseen),
-            "removed": sum(each.removed for each in foreseen),
-            "refused": sum(bool(each.refusal) for each in foreseen),
-            "wrong": wrong,
+            "previews": effects,
+            "items": sum(each.items for each in effects),
+            "removed": sum(each.removed for each in effects),
+            "refused": sum(bool(each.refusal) for each in effects),
+            "problem": problem,
             "reason": request.POST.get("reason", ""),
             "until": request.POST.get("until", ""),
             "back": request.POST.get("back", ""),
         }
         return TemplateResponse(request, "admin/chat/agentsession/confirm.html", context)
 
-    def _carry_out(
+    def _run_verb(
         self,
         request: HttpRequest,
         verb: Verb,
         function: Callable[..., lifecycle.Outcome],
         sessions: list[AgentSession],
-        how: dict[str, Any],
+        arguments: dict[str, Any],
     ) -> None:
         done = removed = 0
         for session in sessions:
             try:
-                outcome = function(session.session_id, **how)
+                outcome = function(session.session_id, **arguments)
             except ThreadkeeperError as error:
-                self.message_user(request, f"{_named(request, session)}: {error.detail}", messages.ERROR)
+                self.message_user(request, f"{_session_name(request, session)}: {error.detail}", messages.ERROR)
             else:
                 done += 1
                 removed += max(outcome.items_before - outcome.items, 0)
         if done:
-            some = f"{done} session{'' if done == 1 else 's'}"
-            named = _named(request, sessions[0]) if len(sessions) == 1 else some
+            named = _session_name(request, sessions[0]) if len(sessions) == 1 else counted(done, "session")
             if verb.name == Action.PRUNE and not removed:
                 self.message_user(request, f"{named}: no items to remove.", messages.INFO)
                 return
-            counted = f"{named} {verb.done}"
-            gone = f", {removed:,} item{'' if removed == 1 else 's'} removed" if removed else ""
-            self.message_user(request, f"{counted}{gone}.", messages.SUCCESS)
+            suffix = f", {counted(removed, 'item')} removed" if removed else ""
+            self.message_user(request, f"{named} {verb.done}{suffix}.", messages.SUCCESS)
 
 
-def _named(request: HttpRequest, session: AgentSession) -> str:
-    """Return the title of a session for those who may read it, else its id, behind a word that may be capitalised."""
+def _session_name(request: HttpRequest, session: AgentSession) -> str:
+    """Return a session's title if the user may read it, else its id."""
     return f"Session “{session.conversation if request.user.has_perm(READ) else session.session_id}”"
 
 
-def _how(request: HttpRequest, verb: Verb) -> dict[str, Any]:
-    """Read what a verb is given besides the session. Raise BadInput."""
-    assert isinstance(request.user, User)
+def _verb_arguments(request: HttpRequest, verb: Verb) -> dict[str, Any]:
+    """Parse the arguments of a verb, other than the session. Raise BadInput."""
     reason = request.POST.get("reason", "").strip()
     if verb.needs_reason and not reason:
         raise BadInput("Please enter a reason.")
-    how: dict[str, Any] = {"actor": audit.of_user(request.user), "reason": reason}
-    return how | {"until": _end_of(request.POST.get("until", ""))} if verb.takes_end else how
+    arguments: dict[str, Any] = {"actor": actor_of(request), "reason": reason}
+    return arguments | {"until": _parse_end(request.POST.get("until", ""))} if verb.takes_end else arguments
 
 
-def _end_of(text: str) -> datetime | None:
-    """Return the end of a day; None where none is given."""
+def _parse_end(text: str) -> datetime | None:
+    """Parse the last day of a hold and return its end; None if there is none."""
     if not text.strip():
         return None
     try:
@@ -213,13 +213,13 @@ def _end_of(text: str) -> datetime | None:
     return midnight + timedelta(days=1)
 
 
-def _exported(request: HttpRequest, session_ids: list[str], *, actor: str, reason: str) -> HttpResponseBase:
+def _export_response(request: HttpRequest, session_ids: list[str], *, actor: str, reason: str) -> HttpResponseBase:
     name = f"sessions-{timezone.now():%Y-%m-%d}.json"
     return attachment(request, _as_json(session_ids, actor, reason), name=name, kind="application/json")
 
 
 def _as_json(session_ids: list[str], actor: str, reason: str) -> Iterator[str]:
-    """Give each session as it is read, so that they need not all be in memory."""
+    """Yield each session as it is read, so that not all are in memory."""
     yield '{"sessions": ['
     for index, session_id in enumerate(session_ids):
         found: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Agent sessions: staff view them, and change them by verbs that are confirmed."""
+"""Agent sessions in the admin: staff view them, and change them by confirmed verbs."""
 
 import uuid
 from typing import Any
@@ -13,17 +13,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from chat.exceptions import BadInput
-from chat.models import AgentSession, User
+from chat.models import AgentSession
 from chat.models.session import QUARANTINED, State
-from sessions_admin import audit
-from sessions_admin.admin.base import badge, size
+from sessions_admin.admin.base import actor_of, badge, size
 from sessions_admin.admin.session_filters import ActivityFilter, HoldFilter, OwnerFilter, SizeFilter, StateFilter
 from sessions_admin.admin.session_verbs import SessionVerbs
 from sessions_admin.permissions import READ, SEE_SESSIONS
 from sessions_admin.sessions.inspection import inspect
 
 INSPECT = "chat_agentsession_inspect"
-TROUBLES = {
+ERROR_TEXTS = {
     QUARANTINED: "Some rows are invalid and in quarantine. The next turn or a rebuild repairs the session.",
     "context_unavailable": "The session file was unavailable during the last turn, which continued without context.",
 }
@@ -61,7 +60,7 @@ class AgentSessionAdmin(SessionVerbs):
     )
     readonly_fields = ("owner", "title", "state_badge", "items", "size", "pruned", "trouble")
 
-    # A title has the first words of a user's message.
+    # A title contains the first words of a user's message.
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return ("title" if _may_see_titles(request) else "session", *self.list_display[1:])
@@ -78,7 +77,7 @@ class AgentSessionAdmin(SessionVerbs):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AgentSession], search_term: str
     ) -> tuple[QuerySet[AgentSession], bool]:
-        """Find an id by an index; words in addresses and titles as ever."""
+        """Find an id through an index; search other words in addresses and titles."""
         term = search_term.strip()
         if term.startswith("user_") and "_conv_" in term:
             return queryset.filter(session_id=term), False
@@ -88,7 +87,7 @@ class AgentSessionAdmin(SessionVerbs):
             return super().get_search_results(request, queryset, search_term)
         return queryset.filter(Q(conversation=wanted) | Q(user=wanted)), False
 
-    # Who may.
+    # Permissions.
 
     def has_view_permission(self, request: HttpRequest, obj: AgentSession | None = None) -> bool:
         """Staff who may manage or inspect sessions may view them."""
@@ -97,7 +96,7 @@ class AgentSessionAdmin(SessionVerbs):
     # Pages.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that asks why, and then shows what is in a session."""
+        """Add the page that asks for a reason, and then shows the items of a session."""
         return [
             path("<int:pk>/inspect/", self.admin_site.admin_view(self.inspect_view), name=INSPECT),
             *super().get_urls(),
@@ -106,12 +105,12 @@ class AgentSessionAdmin(SessionVerbs):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the verbs on a session's own page too."""
+        """Show the verbs on a session's page, too."""
         offered = {"verbs": self.verbs_for(request), "may_inspect": request.user.has_perm(READ)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **offered})
 
     def inspect_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask why; then show the session. What is shown is in no address, and kept by no cache."""
+        """Ask for a reason, then show the session. Its content is in no URL and in no cache."""
         if not request.user.has_perm(READ):
             raise PermissionDenied
         session = AgentSession.objects.select_related("user", "conversation").filter(pk=pk).first()
@@ -125,18 +124,17 @@ class AgentSessionAdmin(SessionVerbs):
             "reason": request.POST.get("reason", ""),
         }
         if request.method == "POST":
-            assert isinstance(request.user, User)
             try:
-                seen = inspect(session.session_id, actor=audit.of_user(request.user), reason=context["reason"])
+                inspection = inspect(session.session_id, actor=actor_of(request), reason=context["reason"])
             except BadInput as error:
-                context["wrong"] = error.detail
+                context["problem"] = error.detail
             else:
-                shown = context | {"title": f"Inspect “{seen.title}”", "seen": seen}
-                return TemplateResponse(request, "admin/chat/agentsession/inspection.html", shown)
+                context_shown = context | {"title": f"Inspect “{inspection.title}”", "seen": inspection}
+                return TemplateResponse(request, "admin/chat/agentsession/inspection.html", context_shown)
         context["title"] = "Inspect this session?"
         return TemplateResponse(request, "admin/chat/agentsession/inspect.html", context)
 
-    # What is shown.
+    # Columns.
 
     @admin.display(ordering="user__email")
     def person(self, session: AgentSession) -> str:
@@ -174,7 +172,7 @@ class AgentSessionAdmin(SessionVerbs):
 
     @admin.display(description="problem")
     def trouble(self, session: AgentSession) -> str:
-        return TROUBLES.get(session.last_error, session.last_error)
+        return ERROR_TEXTS.get(session.last_error, session.last_error)
 
 
 def _may_see_titles(request: HttpRequest) -> bool:

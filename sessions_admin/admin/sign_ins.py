@@ -1,4 +1,4 @@
-"""The log of sign-ins and failed sign-ins, to be read only."""
+"""The log of sign-ins and failed sign-ins, read-only."""
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""Files that are sent piece by piece."""
+"""Streamed file downloads."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,12 +9,12 @@ from chat.infra.db_threads import in_database
 
 
 def attachment(request: HttpRequest, pieces: Iterator[str], *, name: str, kind: str) -> StreamingHttpResponse:
-    """Send pieces of text as a file that no cache stores."""
-    streamed = _one_by_one(pieces) if isinstance(request, ASGIRequest) else pieces
+    """Stream pieces of text as a file that is never cached."""
+    streamed = _async_pieces(pieces) if isinstance(request, ASGIRequest) else pieces
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingHttpResponse(streamed, content_type=f"{kind}; charset=utf-8", headers=headers)
 
 
-async def _one_by_one(pieces: Iterator[str]) -> AsyncIterator[str]:
+async def _async_pieces(pieces: Iterator[str]) -> AsyncIterator[str]:
     while (piece := await in_database(next, pieces, None)) is not None:
         yield piece

@@ -1,4 +1,4 @@
-"""The tokens of users' programs, and an action that revokes some."""
+"""The tokens of users' programs, with an action that revokes them."""
 
 import uuid
 from typing import Any
@@ -11,18 +11,17 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from chat.exceptions import ThreadkeeperError
-from chat.models import ApiToken, User
-from sessions_admin import audit
-from sessions_admin.admin.base import ReadOnlyAdmin, badge
+from chat.models import ApiToken
+from sessions_admin.admin.base import ReadOnlyAdmin, actor_of, badge
 from sessions_admin.people.tokens import revoke_token
 
-PERMISSION = "chat.deactivate_user"  # also ends a user's logins
-AT_ONCE = 50
+PERMISSION = "chat.deactivate_user"  # which also ends a user's logins
+MAX_TOKENS = 50
 
 
 @admin.register(ApiToken)
 class TokenAdmin(ReadOnlyAdmin[ApiToken]):
-    """Tokens by user; their keys are not stored."""
+    """Tokens with their users; the keys are not stored."""
 
     list_display = ("name", "user", "begins", "opens", "state", "created_at", "expires_at", "last_used_at")
     list_filter = (("user", admin.RelatedOnlyFieldListFilter),)
@@ -39,18 +38,18 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         return request.user.has_perm(PERMISSION)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer no deletion: revoked tokens are removed after a while."""
+        """Offer only "revoke": revoked tokens are deleted after a while."""
         offered = super().get_actions(request) if request.user.has_perm(PERMISSION) else {}
         return {name: action for name, action in offered.items() if name == "revoke"}
 
     @admin.display(description="begins with")
     def begins(self, token: ApiToken) -> str:
-        """Show what people know it by."""
+        """Return the beginning of the token, by which users recognise it."""
         return f"{token.beginning}…"
 
     @admin.display(description="scopes")
     def opens(self, token: ApiToken) -> str:
-        """Name its scopes."""
+        """Return its scopes."""
         return ", ".join(token.scopes)
 
     @admin.display(description="state")
@@ -62,10 +61,10 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
 
     @admin.action(description="Revoke")
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> HttpResponse | None:
-        """Confirm, with a reason; then revoke them, and report the result."""
-        tokens = list(chosen.select_related("user")[: AT_ONCE + 1])
-        if len(tokens) > AT_ONCE:
-            self.message_user(request, f"Choose at most {AT_ONCE} tokens.", messages.ERROR)
+        """Confirm with a reason, then revoke the tokens, and report the result."""
+        tokens = list(chosen.select_related("user")[: MAX_TOKENS + 1])
+        if len(tokens) > MAX_TOKENS:
+            self.message_user(request, f"Choose at most {MAX_TOKENS} tokens.", messages.ERROR)
             return None
         reason = request.POST.get("reason", "").strip()
         if "confirmed" in request.POST and reason:
@@ -83,12 +82,11 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
         return TemplateResponse(request, "admin/chat/apitoken/confirm.html", context)
 
     def _revoke(self, request: HttpRequest, token: ApiToken, reason: str) -> None:
-        assert isinstance(request.user, User)
         token_id: uuid.UUID = token.pk
         try:
-            revoke_token(token_id, actor=audit.of_user(request.user), reason=reason)
+            revoke_token(token_id, actor=actor_of(request), reason=reason)
         except ThreadkeeperError as error:
             self.message_user(request, f"Token {token.beginning}…: {error.detail}", messages.ERROR)
         else:
-            said = f"Token {token.beginning}… of {token.user.email} is revoked."
-            self.message_user(request, said, messages.SUCCESS)
+            message = f"Token {token.beginning}… of {token.user.email} is revoked."
+            self.message_user(request, message, messages.SUCCESS)

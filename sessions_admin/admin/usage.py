@@ -1,4 +1,4 @@
-"""What models were asked: tokens and cost per person and day, to be read only."""
+"""Model usage in the admin: tokens and cost per user and day, read-only."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -10,7 +10,7 @@ from sessions_admin.admin.base import ReadOnlyAdmin
 
 @admin.register(ModelUsage)
 class ModelUsageAdmin(ReadOnlyAdmin[ModelUsage]):
-    """A person's day and model a row, the newest day first."""
+    """One row per user, day and model, the newest day first."""
 
     list_display = fields = readonly_fields = (
         "day",
@@ -33,5 +33,5 @@ class ModelUsageAdmin(ReadOnlyAdmin[ModelUsage]):
         return price(usage.cost)
 
     def has_view_permission(self, request: HttpRequest, obj: ModelUsage | None = None) -> bool:
-        # It shows how much people do: for staff who may see people.
+        # It shows how active users are: for staff who may view users.
         return super().has_view_permission(request, obj) or request.user.has_perm("chat.view_user")

@@ -10,35 +10,35 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Shows whether a signal has arrived."""
+    """Records whether a signal has arrived."""
 
     def __init__(self) -> None:
-        self.by: signal.Signals | None = None
+        self.signal: signal.Signals | None = None
 
-    def is_there(self) -> bool:
-        return self.by is not None
+    def has_arrived(self) -> bool:
+        return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a program that a signal ended."""
-        return 128 + self.by if self.by else 0
+        """The exit code of a program that a signal ended."""
+        return 128 + self.signal if self.signal else 0
 
-    def _arrive(self, number: int, frame: FrameType | None) -> None:
-        self.by = signal.Signals(number)
-        # The second signal ends the command at once.
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        # A second signal ends the command at once.
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Listen for Ctrl-C and SIGTERM for a while; only the main thread can."""
-    told = Interruption()
+    """Handle Ctrl-C and SIGTERM within the block; only the main thread can."""
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield told
+        yield interruption
         return
-    before = {number: signal.signal(number, told._arrive) for number in SIGNALS}
+    before = {number: signal.signal(number, interruption._handle) for number in SIGNALS}
     try:
-        yield told
+        yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What the commands share: durations, output for people or programs, and how a failure ends one."""
+"""Helpers of the commands: durations, output for people or programs, and failures."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ NO_TABLES = "The database lacks tables of this version. Start `manage.py up` onc
 
 
 def duration(text: str) -> timedelta:
-    """Read a duration such as 7d, 12h, 30m or 2w."""
+    """Parse a duration such as 7d, 12h, 30m or 2w."""
     match = re.fullmatch(r"([1-9]\d{0,4})([wdhm])", text.strip().lower(), re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(f"“{text}” is not a duration such as 7d or 12h.")
@@ -29,7 +29,7 @@ def duration(text: str) -> timedelta:
 
 
 def size(text: str) -> int:
-    """Read a size in bytes such as 500M, 20G or 1T."""
+    """Parse a size in bytes such as 500M, 20G or 1T."""
     match = re.fullmatch(r"([1-9]\d{0,11})([KMGT]?)", text.strip().upper(), re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(f"“{text}” is not a size such as 500M or 20G.")
@@ -37,15 +37,15 @@ def size(text: str) -> int:
 
 
 class ShellCommand(BaseCommand):
-    """A command over one function of ours."""
+    """A command that calls one function."""
 
-    # The traps of the settings; the other checks load every page, and with them the SDK, for seconds.
+    # Only the checks of the settings: the others import every page and the SDK, which takes seconds.
     requires_system_checks = (TAG,)
 
     has_printed_json = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command. With --json, a failure is printed as JSON too, unless a report is."""
+        """Run the command. With --json, a failure is printed as JSON, too, unless a report is."""
         try:
             return super().execute(*args, **options)
         except CommandError as error:
@@ -64,12 +64,12 @@ class ShellCommand(BaseCommand):
             self.print_json({"error": {"code": code, "detail": str(error)}})
 
     def print_json(self, value: object) -> None:
-        """Print for programs."""
+        """Print a value as JSON."""
         self.has_printed_json = True
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False))
 
     def print_progress(self, done: int, total: int) -> None:
-        """Draw how far it is, on one line of a terminal; nothing anywhere else."""
+        """Draw a progress bar on a terminal."""
         if self.stderr.isatty():
             filled = 30 * done // max(total, 1)
             line = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,}"
@@ -77,8 +77,8 @@ class ShellCommand(BaseCommand):
             self.stderr.flush()
 
     @contextmanager
-    def failures_told(self) -> Iterator[None]:
-        """End the command with a sentence and an exit code that is not 0."""
+    def failures_reported(self) -> Iterator[None]:
+        """Convert errors into CommandError."""
         try:
             yield
         except ThreadkeeperError as error:

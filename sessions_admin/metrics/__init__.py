@@ -1,1 +1,1 @@
-"""What the dashboard shows and `session_stats` prints."""
+"""The metrics on the dashboard and in `session_stats`."""

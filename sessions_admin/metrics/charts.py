@@ -1,18 +1,18 @@
-"""Turn figures into the shapes of a picture: bars, a line with its area, a bar of parts. Pure functions, no markup.
+"""Convert figures to the shapes of charts: bars, a line with its area, a stacked bar. Pure functions, no markup.
 
-Shapes are in a box of `WIDTH` by `HEIGHT`, which the page stretches to the room that there is; words stand beside it.
+The coordinates are in a box of `WIDTH` by `HEIGHT`, which the page scales; labels are outside it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 600.0, 120.0
-GAP = 0.25  # of a bar's room
+GAP = 0.25  # between bars, as a part of a column
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle; what it stands for, in words."""
+    """A rectangle with its label."""
 
     x: str
     y: str
@@ -24,7 +24,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One bar a figure; `rooms` are the columns in which they stand, `top` is the figure at the upper edge."""
+    """One bar per figure; `rooms` are the columns around the bars, `top` is the figure at the upper edge."""
 
     boxes: list[Box]
     rooms: list[Box]
@@ -32,56 +32,56 @@ class Bars:
 
     @property
     def columns(self) -> list[tuple[Box, Box]]:
-        """Return each room with its bar."""
+        """Return each column with its bar."""
         return list(zip(self.rooms, self.boxes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A line through figures, and the area below it. Empty for less than two points."""
+    """A line and the area below it; empty for fewer than two points."""
 
     line: str
     area: str
 
 
 def bars(figures: Sequence[float], labels: Sequence[str]) -> Bars:
-    """Draw a bar for each figure. One of nothing has no height."""
+    """Draw a bar for each figure; zero has no height."""
     top = ceiling(max(figures, default=0))
     room = WIDTH / max(len(figures), 1)
     boxes, rooms = [], []
     for index, (figure, label) in enumerate(zip(figures, labels, strict=True)):
         height = HEIGHT * figure / top
-        x, width = number(room * (index + GAP / 2)), number(room * (1 - GAP))
-        boxes.append(Box(x, number(HEIGHT - height), width, number(height), label))
-        rooms.append(Box(number(room * index), "0", number(room), number(HEIGHT), label))
+        x, width = format_number(room * (index + GAP / 2)), format_number(room * (1 - GAP))
+        boxes.append(Box(x, format_number(HEIGHT - height), width, format_number(height), label))
+        rooms.append(Box(format_number(room * index), "0", format_number(room), format_number(HEIGHT), label))
     return Bars(boxes, rooms, top)
 
 
 def area(points: Sequence[tuple[float, float]], *, top: float) -> Area:
-    """Draw a line through points of a place and a figure, from the first place to the last; `top` is the upper edge."""
+    """Draw a line through (position, figure) points; `top` is the figure at the upper edge."""
     if len(points) < 2:
         return Area("", "")
     start, end = points[0][0], points[-1][0]
     span = (end - start) or 1
     places = [(WIDTH * (at - start) / span, HEIGHT * (1 - figure / top)) for at, figure in points]
-    line = "M" + " L".join(f"{number(x)} {number(y)}" for x, y in places)
-    return Area(line, f"{line} L{number(WIDTH)} {number(HEIGHT)} L0 {number(HEIGHT)} Z")
+    line = "M" + " L".join(f"{format_number(x)} {format_number(y)}" for x, y in places)
+    return Area(line, f"{line} L{format_number(WIDTH)} {format_number(HEIGHT)} L0 {format_number(HEIGHT)} Z")
 
 
 def parts(figures: Sequence[float], labels: Sequence[str], names: Sequence[str]) -> list[Box]:
-    """Draw one bar of parts, each as wide as its share; parts of nothing are left out."""
+    """Draw one stacked bar; parts of zero are omitted."""
     total = sum(figures) or 1
     boxes, x = [], 0.0
     for figure, label, name in zip(figures, labels, names, strict=True):
         width = WIDTH * figure / total
         if figure:
-            boxes.append(Box(number(x), "0", number(width), number(HEIGHT), label, name))
+            boxes.append(Box(format_number(x), "0", format_number(width), format_number(HEIGHT), label, name))
         x += width
     return boxes
 
 
 def ceiling(figure: float, *, unit: float = 10) -> float:
-    """Return the round figure at or above one: of which a half is round too. `unit` is 1,024 for bytes."""
+    """Return the next round figure whose half is round, too. `unit` is 1,024 for bytes."""
     if figure <= 0:
         return 1
     power = 1.0
@@ -91,6 +91,6 @@ def ceiling(figure: float, *, unit: float = 10) -> float:
     return next(power * step for step in steps if power * step >= figure)
 
 
-def number(value: float) -> str:
-    """Write a number as short as it can be drawn."""
+def format_number(value: float) -> str:
+    """Format a number with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

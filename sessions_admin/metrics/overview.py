@@ -1,4 +1,4 @@
-"""All figures of the dashboard and `session_stats`, read together."""
+"""All metrics of the dashboard and `session_stats`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from chat.memory.file import size_on_disk
 from chat.models import PendingDeletion
 from chat.models.session import State
 from sessions_admin import clock
-from sessions_admin.clock import Doubt
+from sessions_admin.clock import ClockDoubt
 from sessions_admin.health import Health, health
 from sessions_admin.metrics import queue_health, stats
 from sessions_admin.metrics.queue_health import Failure, NextCleanup, TurnQueue, WorkerQueue
@@ -20,12 +20,12 @@ from sessions_admin.metrics.stats import Day, StateCount, Weight
 from sessions_admin.models import StoreSample
 from sessions_admin.store_samples import growth
 
-BEHIND = timedelta(minutes=5)  # a task that waits longer means that the worker is behind
+MAX_WAIT = timedelta(minutes=5)  # a task that waits longer means that the worker is behind
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The state of all sessions and of the worker, at one moment."""
+    """The state of all sessions and of the worker at one moment."""
 
     at: datetime
     health: Health
@@ -40,50 +40,50 @@ class Overview:
     worker: WorkerQueue
     cleanup: NextCleanup
     failures: Sequence[Failure]
-    clock: Doubt | None
-    oldest_deletion_at: datetime | None  # of those whose text is still in the session file
+    clock: ClockDoubt | None
+    oldest_deletion_at: datetime | None  # of those that are still in the session file
 
     @property
     def kept(self) -> Sequence[StateCount]:
-        """The sessions that are there."""
+        """The states of sessions that exist."""
         return [counted for counted in self.states if counted.state != State.GONE]
 
     @property
     def sessions(self) -> int:
-        """How many sessions are there."""
+        """The number of sessions."""
         return sum(counted.sessions for counted in self.kept)
 
     @property
     def items(self) -> int:
-        """How many items they hold."""
+        """The number of items in all sessions."""
         return sum(counted.items for counted in self.kept)
 
     @property
     def problems(self) -> list[str]:
-        """What staff must know first, a sentence each."""
-        said = self.health.problems
-        if self.health.worker and self.worker.oldest_at and self.worker.oldest_at < self.at - BEHIND:
-            said.append("The worker is behind: a task has waited for more than five minutes.")
+        """The problems that need attention, as sentences."""
+        problems = self.health.problems
+        if self.health.worker and self.worker.oldest_at and self.worker.oldest_at < self.at - MAX_WAIT:
+            problems.append("The worker is behind: a task has waited for more than five minutes.")
         if self.cleanup.at is None:
-            said.append("No daily clean-up is scheduled; the next start of the server schedules it.")
+            problems.append("No daily clean-up is scheduled; the next start of the server schedules it.")
         elif self.cleanup.is_overdue:
-            said.append("The daily clean-up is overdue.")
-        if self.oldest_deletion_at and self.oldest_deletion_at < self.at - BEHIND:
-            said.append(
+            problems.append("The daily clean-up is overdue.")
+        if self.oldest_deletion_at and self.oldest_deletion_at < self.at - MAX_WAIT:
+            problems.append(
                 "Deleted text can still be read in the session file, since "
                 f"{self.oldest_deletion_at:%Y-%m-%d %H:%M} UTC: a process keeps the file open for reading. "
                 "Close it; the worker then finishes the deletion."
             )
         if self.clock:
-            said.append(str(self.clock))
-        return said
+            problems.append(str(self.clock))
+        return problems
 
     def count(self, state: State) -> int:
-        """How many sessions are in a state."""
+        """Return the number of sessions in a state."""
         return next(counted.sessions for counted in self.states if counted.state == state)
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         last = self.cleanup.last
         plain: dict[str, object] = {
             "at": self.at,
@@ -118,7 +118,7 @@ class Overview:
 
 
 def overview() -> Overview:
-    """Read all figures once."""
+    """Read all metrics once."""
     return Overview(
         at=timezone.now(),
         health=health(),
@@ -133,13 +133,13 @@ def overview() -> Overview:
         worker=queue_health.worker_queue(),
         cleanup=queue_health.next_cleanup(),
         failures=queue_health.failures(),
-        clock=clock.doubt(),
+        clock=clock.find_doubt(),
         oldest_deletion_at=PendingDeletion.objects.filter(finished_at=None).aggregate(at=Min("created_at"))["at"],
     )
 
 
 def _plain(value: object) -> object:
-    """Spell out times, wherever they stand."""
+    """Convert dates and times within a value to text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What is under way and what went wrong: turns, the worker and its queue, the next clean-up, the last failures."""
+"""Active and failed work: turns, the worker's queue, the next clean-up, the last failures."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,15 +15,15 @@ from chat.models.turn import ACTIVE, Status
 from sessions_admin.models import CleanupRun, RunStatus
 from sessions_admin.retention.cleanup import Forecast, forecast
 
-DAILY_CLEANUP = "sessions_admin.tasks.daily_cleanup"  # what the schedule of it calls
-SHOWN = 5
+DAILY_CLEANUP = "sessions_admin.tasks.daily_cleanup"  # the callable of its schedule
+MAX_FAILURES = 5
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnQueue:
-    """The turns that have not ended."""
+    """The number of turns that have not ended."""
 
     queued: int
     running: int
@@ -43,7 +43,7 @@ class WorkerQueue:
 
 @dataclass(frozen=True, slots=True)
 class NextCleanup:
-    """When the next clean-up is due, and what it would take at this moment; how the last one ended."""
+    """When the next clean-up is due, what it would remove now, and the last one."""
 
     at: datetime | None
     takes: Forecast
@@ -51,13 +51,13 @@ class NextCleanup:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it is late: the worker checks its schedule twice a minute."""
+        """Whether it is late: the worker runs its scheduler twice a minute."""
         return self.at is not None and self.at < timezone.now() - timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure, by a code or a sentence of ours: no user's text."""
+    """A failure, with a code or a fixed sentence: no user's text."""
 
     at: datetime
     kind: str  # turn, clean-up, session, task
@@ -66,7 +66,7 @@ class Failure:
 
 
 def turn_queue() -> TurnQueue:
-    """Count the turns that are queued, running, or waiting for a person."""
+    """Count the turns that are queued, running, or waiting for a decision."""
     rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
     counted = {row["status"]: row for row in rows.annotate(n=Count("pk"), oldest=Min("accepted_at"))}
 
@@ -78,7 +78,7 @@ def turn_queue() -> TurnQueue:
 
 
 def worker_queue() -> WorkerQueue:
-    """Count the worker's tasks: one that was taken is locked until it would be given to another."""
+    """Count the worker's tasks: a task that was taken is locked until it would be retried."""
     now = timezone.now()
     waiting = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
     taken = OrmQ.objects.filter(lock__gt=now).count()
@@ -100,17 +100,19 @@ WHERE accepted_at >= %(since)s AND status = 'failed' ORDER BY ended_at DESC LIMI
 
 
 def failures() -> list[Failure]:
-    """Return what failed last, the newest first: turns of a day, sessions of a week, runs and tasks of any time."""
+    """Return the last failures, the newest first: turns of a day, sessions of a week, runs and tasks of any time."""
     now = timezone.now()
-    rows = select(_FAILED_TURNS, {"since": now - DAY, "limit": SHOWN})
+    rows = select(_FAILED_TURNS, {"since": now - DAY, "limit": MAX_FAILURES})
     found = [Failure(at, "turn", code or "failed", str(SessionId(user, talk))) for at, code, user, talk in rows]
-    runs = CleanupRun.objects.filter(status=RunStatus.FAILED, ended_at__isnull=False).order_by("-ended_at")[:SHOWN]
+    runs = CleanupRun.objects.filter(status=RunStatus.FAILED, ended_at__isnull=False).order_by("-ended_at")[
+        :MAX_FAILURES
+    ]
     found += [Failure(run.ended_at, "clean-up", run.error or "failed", str(run.pk)) for run in runs if run.ended_at]
     troubled = AgentSession.objects.filter(last_activity_at__gte=now - WEEK).exclude(last_error="")
     found += [
         Failure(session.last_activity_at, "session", session.last_error, session.session_id)
-        for session in troubled.order_by("-last_activity_at")[:SHOWN]
+        for session in troubled.order_by("-last_activity_at")[:MAX_FAILURES]
     ]
-    tasks = FailedTask.objects.order_by(F("stopped").desc()).values_list("stopped", "func")[:SHOWN]
+    tasks = FailedTask.objects.order_by(F("stopped").desc()).values_list("stopped", "func")[:MAX_FAILURES]
     found += [Failure(at, "task", "failed", func) for at, func in tasks]
-    return sorted(found, key=lambda failure: failure.at, reverse=True)[:SHOWN]
+    return sorted(found, key=lambda failure: failure.at, reverse=True)[:MAX_FAILURES]

@@ -1,7 +1,7 @@
-"""How many sessions there are, and how they are used: figures for pictures and for programs.
+"""Metrics of sessions and their use.
 
-Each question is one statement, over an index, over one short row a session, or over a table that stays small; a day
-that is over is counted once.
+Each function runs one query over an index, over one short row per session, or over a small table; the figures of past
+days are cached.
 """
 
 from dataclasses import astuple, dataclass
@@ -16,17 +16,17 @@ from chat.models.session import State
 from chat.models.sql import select
 
 DAYS = 30
-TOP = 5
-LATELY = timedelta(days=7)
-# Replies come after midnight to what was asked before; then a day's figures stay as they are.
-STRAGGLERS = timedelta(hours=1)
-# Cached as tuples: the cache pickles its values, and a later version may not have a class of ours.
-COUNTED = "threadkeeper:messages-by-day"
+TOP_COUNT = 5
+RECENT = timedelta(days=7)
+# Replies to messages of yesterday may end after midnight; after that the figures of a day are final.
+LATE_REPLIES = timedelta(hours=1)
+# Cached as tuples: the cache pickles its values, and a later version may not have these classes.
+CACHE_KEY = "threadkeeper:messages-by-day"
 
 
 @dataclass(frozen=True, slots=True)
 class StateCount:
-    """The sessions in one state, by the mirror."""
+    """The sessions in one state, by their metadata."""
 
     state: State
     sessions: int
@@ -40,14 +40,14 @@ class Day:
 
     date: date
     messages: int
-    sessions: int  # spoken in
+    sessions: int  # with messages
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Who or what takes a part of the store."""
+    """The share of a session or a user in the store."""
 
-    session_id: str  # none, of a person's sessions together
+    session_id: str  # empty for all sessions of a user
     title: str
     email: str
     sessions: int
@@ -56,7 +56,7 @@ class Weight:
 
 
 def by_state() -> list[StateCount]:
-    """Count the sessions in each state, of all states."""
+    """Count the sessions in each state."""
     counted = AgentSession.objects.with_state().order_by().values_list("state")  # type: ignore[misc]  # annotated
     sums = counted.annotate(Count("pk"), Sum("item_count"), Sum("byte_count"))
     rows = {state: figures for state, *figures in sums}
@@ -64,16 +64,16 @@ def by_state() -> list[StateCount]:
 
 
 def quarantined() -> int:
-    """Count what was put into quarantine lately."""
-    return Quarantined.objects.filter(created_at__gt=timezone.now() - LATELY).count()
+    """Count the recently quarantined rows."""
+    return Quarantined.objects.filter(created_at__gt=timezone.now() - RECENT).count()
 
 
 def biggest_sessions() -> list[Weight]:
-    """Return the sessions that hold most."""
+    """Return the largest sessions."""
     there = AgentSession.objects.filter(gone_at=None, byte_count__gt=0).select_related("user", "conversation")
     return [
         Weight(one.session_id, str(one.conversation), one.user.email, 1, one.item_count, one.byte_count)
-        for one in there.order_by("-byte_count")[:TOP]
+        for one in there.order_by("-byte_count")[:TOP_COUNT]
     ]
 
 
@@ -83,7 +83,7 @@ def biggest_owners() -> list[Weight]:
     weighed = there.annotate(n=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
     return [
         Weight("", "", row["user__email"], row["n"], row["items"], row["bytes"])
-        for row in weighed.order_by("-bytes", "user__email")[:TOP]
+        for row in weighed.order_by("-bytes", "user__email")[:TOP_COUNT]
     ]
 
 
@@ -102,19 +102,19 @@ def activity(days: int = DAYS) -> list[Day]:
     now = timezone.now().astimezone(UTC)
     first, last = now.date() - timedelta(days=days - 1), now.date()
     wanted = [first + timedelta(days=n) for n in range(days)]
-    closed = [day for day in wanted if day < (now - STRAGGLERS).date()]
-    known: dict[date, Day] = {row[0]: Day(*row) for row in cache.get(COUNTED) or ()}
-    since = min((day for day in closed if day not in known), default=min(last, (now - STRAGGLERS).date()))
-    counted = {day: Day(day, messages, sessions) for day, messages, sessions in _count(since)}
+    closed = [day for day in wanted if day < (now - LATE_REPLIES).date()]
+    known: dict[date, Day] = {row[0]: Day(*row) for row in cache.get(CACHE_KEY) or ()}
+    since = min((day for day in closed if day not in known), default=min(last, (now - LATE_REPLIES).date()))
+    counted = {day: Day(day, messages, sessions) for day, messages, sessions in _count_messages(since)}
     figures = [known[day] if day in known else counted.get(day, Day(day, 0, 0)) for day in wanted]
     if since in closed:
-        cache.set(COUNTED, [astuple(day) for day in figures if day.date in closed], timeout=None)
+        cache.set(CACHE_KEY, [astuple(day) for day in figures if day.date in closed], timeout=None)
     return figures
 
 
-def _count(since: date) -> list[tuple[date, int, int]]:
-    """Count the messages since a day began, at most once a minute."""
-    key = f"{COUNTED}:{since}"
+def _count_messages(since: date) -> list[tuple[date, int, int]]:
+    """Count the messages since the start of a day; the result is cached for a minute."""
+    key = f"{CACHE_KEY}:{since}"
     rows = cache.get(key)
     if rows is None:
         begun = datetime(since.year, since.month, since.day, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What models were asked, per person and day."""
+"""Model usage per user and day."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from chat.models import ModelUsage
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """A person's day: sums over all models, or of one."""
+    """A user's day: the sums over all models, or of one."""
 
     day: date
     email: str
@@ -24,13 +24,13 @@ class UsageLine:
     cost: Decimal | None
 
     def as_json(self) -> dict[str, object]:
-        """Return it as a plain dict; the cost is a decimal as text."""
+        """Return a dict for JSON; the cost is text."""
         cost = None if self.cost is None else str(self.cost)
         return asdict(self) | {"day": self.day.isoformat(), "cost": cost}
 
 
 def usage_lines(*, within: timedelta, email: str | None = None, by_model: bool = False) -> Iterator[UsageLine]:
-    """Yield sums per person and day (UTC), the newest day first; of one person, or per model too."""
+    """Yield sums per user and day (UTC), the newest day first; optionally of one user, or per model."""
     since = (timezone.now() - within).astimezone(UTC).date()
     rows = ModelUsage.objects.filter(day__gt=since)
     if email is not None:

@@ -1,4 +1,4 @@
-"""What an erasure cannot remove and no search of ours finds, and how long it lasts."""
+"""What an erasure cannot remove and no search can find, and how long it lasts."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from django.conf import settings
 from django.db import connection
 
 from config.runtime.embedded_postgres import url_of
-from sessions_admin.audit import done
+from sessions_admin.audit import successful_records
 from sessions_admin.models import Action
 
 
 @dataclass(frozen=True, slots=True)
 class BeyondReach:
-    """Something that may still hold what was erased, and until when."""
+    """A place that may still contain erased data, and until when."""
 
     what: str
     until: str
@@ -29,7 +29,7 @@ def beyond_reach() -> tuple[BeyondReach, ...]:
 
 
 def _last_backup() -> str:
-    last = done().filter(action=Action.BACKUP).order_by("-pk").first()
+    last = successful_records().filter(action=Action.BACKUP).order_by("-pk").first()
     return f"the last known one was made on {last.at:%Y-%m-%d at %H:%M} UTC" if last else "none is known"
 
 

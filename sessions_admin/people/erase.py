@@ -1,17 +1,16 @@
-"""Erase a person: everything about them in both stores, but what is held and the audit, which knows them by id only.
+"""Erase a user: everything about them in both stores, except legal holds and the audit, which stores only ids.
 
-The account is closed first, so that nothing is added meanwhile; the account's row goes last, since it says whose all
-the rest is. Whatever an erasure that was cut off has left is therefore found again by the same address, and the next
-one finishes it. Of a conversation the memory goes right before its record is committed away: cut off between
-the two, the record still tells which session it was, and the memory is only a copy of it.
+The account is closed first, so that nothing is added meanwhile; its row is deleted last, because the rest is found
+through it. If an erasure is interrupted, the user is found by the same address, and the next erasure completes it. The
+session of a conversation is removed just before its record is committed: if the process ends between the two, the
+record still identifies the session, which is only a copy.
 """
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -33,23 +32,22 @@ from sessions_admin.people import accounts, personal_data
 from sessions_admin.people.beyond_reach import BeyondReach, beyond_reach
 from sessions_admin.people.personal_data import Count, Subject
 from sessions_admin.people.remains import Remains, search
-from sessions_admin.people.sign_off import sign_off_of
+from sessions_admin.people.sign_off import find_sign_off
+from sessions_admin.reports import OnProgress, batches, ignore_progress
 from sessions_admin.stores.leftovers import remove_leftovers
 
-BATCH = 50  # conversations that go at once
-PATIENCE = timedelta(seconds=10)  # for turns that are asked to stop
-# Of a report, what an audit record has itself, and what is looked up.
-IN_RECORD = ("person", "actor", "reason", "at", "dry_run", "pending", "finished_at")
-PATIENCE_FOR_READERS = 3.0  # seconds, for those of the session file
-ERASED_ALREADY = "This person has been erased already."
+BATCH = 50  # conversations removed in one transaction
+TURN_TIMEOUT = timedelta(seconds=10)  # for turns to stop
+# Fields of a report that the audit record has itself, or that are computed.
+AUDIT_FIELDS = ("person", "actor", "reason", "at", "dry_run", "pending", "finished_at")
+READER_TIMEOUT = 3.0  # seconds, for readers of the session file to finish
+ERASED_ALREADY = "This user has already been erased."
 FINISH = "sessions_admin.tasks.finish_deletions"
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What there was of a kind, what is left, and how much of that is held."""
+    """How many rows of a kind existed, are left, and are on hold."""
 
     store: str
     kind: str
@@ -60,12 +58,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The report of an erasure, signed off by who did it; of a preview, with everything still there.
+    """The report of an erasure, or of a preview, where everything is still there.
 
-    `remains` is what a search of both stores found afterwards, `unsearched` the tables that it had no time for or could
-    not read. While it is `pending`, what was removed can still be read in the session file or its log, since something
-    reads that file; the worker finishes the erasure then, and searches them again for the id. It holds no address and
-    no text.
+    `remains` is the result of a search of both stores afterwards; `unsearched` are the tables that it could not read in
+    time. While it is `pending`, deleted text can still be read in the session file or its log, because a process reads
+    the file; the worker then completes the erasure and searches the files for the id. The report contains no address
+    and no text.
     """
 
     person: str
@@ -75,42 +73,42 @@ class Erasure:
     dry_run: bool
     lines: tuple[Line, ...]
     held_conversations: int
-    set_aside_files: int  # corrupt session files that hold neither the id nor an address, or something that is held
+    set_aside_files: int  # corrupt session files, which may contain text of the user
     pending: bool = False
-    finished_at: datetime | None = None  # where it was pending
+    finished_at: datetime | None = None  # if it was pending
     remains: tuple[Remains, ...] = ()
     unsearched: tuple[str, ...] = ()
     beyond_reach: tuple[BeyondReach, ...] = ()
 
     @property
     def left(self) -> int:
-        """How much is left that is not held: nothing, after an erasure."""
+        """The rows that are left and not on hold: none after an erasure."""
         return sum(line.after - line.held for line in self.lines)
 
     @property
     def elsewhere(self) -> tuple[Remains, ...]:
-        """What was found besides the ids in the audit: in what is held, and in what other people wrote."""
-        return tuple(each for each in self.remains if not each.stays)
+        """What was found other than ids in the audit: in held conversations, or in other users' texts."""
+        return tuple(each for each in self.remains if not each.is_expected)
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         finished_at = self.finished_at.isoformat() if self.finished_at else None
         return asdict(self) | {"at": self.at.isoformat(), "finished_at": finished_at, "left": self.left}
 
 
 @long_statements()
 def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Erasure:
-    """Report what an erasure would find, hold back and remove; a search takes at most so many seconds.
+    """Report what an erasure would find, keep and remove; the search takes at most `seconds`.
 
     Raise NotFound, MemoryUnavailable.
     """
     person = User.objects.filter(pk=person_id).first()
     if person is None:
-        raise NotFound("There is no such person.")
+        raise NotFound("There is no such user.")
     with opened(settings.AGENT_SESSION_DB_PATH) as file:
         subject = personal_data.subject(person)
         found = personal_data.count(subject, file)
-        return _report(subject, found, found, file, actor="", reason="", dry_run=True, seconds=seconds)
+        return _report(subject, found, found, file, _Request("", "", seconds), dry_run=True)
 
 
 @long_statements()
@@ -120,36 +118,37 @@ def erase_person(
     actor: str,
     reason: str,
     seconds: float | None = None,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Erasure:
-    """Remove everything about a person that is not held, count and search again; the audit keeps the report.
+    """Remove everything about a user that is not on hold, count and search again; the audit keeps the report.
 
-    While something is held, the account stays too: closed, without password and rights, by its address. The search
-    takes at most so many seconds. Raise NotFound, BadInput without a reason, Conflict where the actor may not or a turn
+    While something is on hold, the account stays, too: closed, without password and rights, but with its address. The
+    search takes at most `seconds`. Raise NotFound, BadInput without a reason, Conflict if the actor may not or a turn
     does not stop, MemoryUnavailable.
     """
     if not reason.strip():
-        raise BadInput("An erasure needs a reason.")
+        raise BadInput("An erasure requires a reason.")
     attempt = audit.attempt(Action.ERASE, actor=actor, person=person_id, reason=reason)
+    request = _Request(actor, reason, seconds)
     with attempt, opened(settings.AGENT_SESSION_DB_PATH) as file:
-        before = _begin(person_id, file, actor=actor, reason=reason)
-        accounts.end_everything(person_id)
+        before = _begin(person_id, file, request)
+        accounts.end_access(person_id)
         _await_turns(person_id)
         _remove_conversations(person_id, file, on_progress)
-        subject = _remove_the_rest(person_id, file)
+        subject = _remove_remaining(person_id, file)
         removal.note_deletion([str(person_id)])
-        is_pending = not removal.finish_deletions(seconds=PATIENCE_FOR_READERS)
+        is_pending = not removal.finish_deletions(seconds=READER_TIMEOUT)
         remove_leftovers()
-        return _finish(subject, file, before, actor=actor, reason=reason, seconds=seconds, is_pending=is_pending)
+        return _finish(subject, file, before, request, is_pending=is_pending)
 
 
 def newest_report(person_id: uuid.UUID) -> Erasure | None:
-    """Return the report of a person's last erasure that came to an end, as the audit keeps it."""
+    """Return the report of a user's last completed erasure from the audit."""
     ended = AuditRecord.objects.filter(action=Action.ERASE, person=str(person_id), result__has_key="lines")
     record = ended.order_by("-pk").first()
     if record is None:
         return None
-    kept, finished = record.result, sign_off_of(record)
+    kept, finished = record.result, find_sign_off(record)
     remains = [Remains(**each) for each in kept.get("remains", ())]
     unsearched = list(kept.get("unsearched", ()))
     if finished is not None:
@@ -176,22 +175,31 @@ def newest_report(person_id: uuid.UUID) -> Erasure | None:
 # The steps.
 
 
-def _begin(person_id: uuid.UUID, file: SessionFile, *, actor: str, reason: str) -> list[Count]:
-    """Close the account, and record what exists; return the report as it was before the first of several attempts."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    actor: str
+    reason: str
+    seconds: float | None  # for the search
+
+
+def _begin(person_id: uuid.UUID, file: SessionFile, request: _Request) -> list[Count]:
+    """Close the account, and record what exists; return the counts of the first attempt."""
     with transaction.atomic(durable=True):
-        person = accounts.locked(person_id, actor=actor)
+        person = accounts.lock_person(person_id, actor=request.actor)
         accounts.check_not_last(person)
         found = personal_data.count(personal_data.subject(person), file)
-        before = _first_found(person_id, found)
+        before = _first_counts(person_id, found)
         User.objects.filter(pk=person_id).update(is_active=False)
         counts = [asdict(count) for count in before]
-        audit.record(Action.ERASE, actor=actor, person=person_id, reason=reason, began=True, counts=counts)
+        audit.record(
+            Action.ERASE, actor=request.actor, person=person_id, reason=request.reason, began=True, counts=counts
+        )
     return before
 
 
-def _first_found(person_id: uuid.UUID, found: list[Count]) -> list[Count]:
-    """Return what was found when an erasure began that was cut off, or what is found now."""
-    newest = audit.done().filter(action=Action.ERASE, person=str(person_id)).order_by("-pk").first()
+def _first_counts(person_id: uuid.UUID, found: list[Count]) -> list[Count]:
+    """Return the counts of an interrupted erasure, or the current ones."""
+    newest = audit.successful_records().filter(action=Action.ERASE, person=str(person_id)).order_by("-pk").first()
     if newest is None or "counts" not in newest.result:
         return found
     then = {(count["store"], count["kind"]): count["there"] for count in newest.result["counts"]}
@@ -199,25 +207,27 @@ def _first_found(person_id: uuid.UUID, found: list[Count]) -> list[Count]:
 
 
 def _await_turns(person_id: uuid.UUID) -> None:
-    """Wait until nothing runs any more that would still write. Raise Conflict."""
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    while _at_work(Turn.objects.filter(user=person_id).values_list("conversation_id", flat=True)):
+    """Wait until no turn runs that could still write. Raise Conflict."""
+    deadline = time.monotonic() + TURN_TIMEOUT.total_seconds()
+    while _has_running_turn(Turn.objects.filter(user=person_id).values_list("conversation_id", flat=True)):
         if time.monotonic() > deadline:
-            raise Conflict("The assistant is still at work for this person; the account is closed, so try again soon.")
+            raise Conflict("A turn of this user is still running; the account is closed, so try again soon.")
         time.sleep(0.05)
 
 
-def _at_work(conversations: Iterable[uuid.UUID]) -> bool:
-    """Return whether a process runs a turn; after its lease, its conversation is gone for it."""
+def _has_running_turn(conversations: Iterable[uuid.UUID]) -> bool:
+    """Return whether a process runs a turn within its lease."""
     running = Turn.objects.filter(conversation__in=conversations, status=Status.RUNNING)
     return running.filter(lease_until__gt=timezone.now()).exists()
 
 
 def _remove_conversations(person_id: uuid.UUID, file: SessionFile, on_progress: OnProgress) -> None:
     ids = list(Conversation.objects.owned_by(person_id).order_by("pk").values_list("pk", flat=True))
-    for start in range(0, len(ids), BATCH):
-        _remove_batch(ids[start : start + BATCH], file)
-        on_progress(min(start + BATCH, len(ids)), len(ids))
+    done = 0
+    for batch in batches(ids, BATCH):
+        _remove_batch(batch, file)
+        done += len(batch)
+        on_progress(done, len(ids))
 
 
 def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
@@ -227,45 +237,38 @@ def _remove_batch(ids: Sequence[uuid.UUID], file: SessionFile) -> None:
         held = AgentSession.objects.filter(is_held(timezone.now()), conversation__in=theirs)
         kept = set(held.values_list("conversation_id", flat=True))
         gone = [row for row in theirs if row.pk not in kept]
-        if _at_work([row.pk for row in gone]):
-            raise Conflict("The assistant is at work in a conversation of this person; try again soon.")
+        if _has_running_turn([row.pk for row in gone]):
+            raise Conflict("A turn of this user is running; try again soon.")
         remove_for_good(file, gone)
 
 
-def _remove_the_rest(person_id: uuid.UUID, file: SessionFile) -> Subject:
+def _remove_remaining(person_id: uuid.UUID, file: SessionFile) -> Subject:
     person = User.objects.filter(pk=person_id).first()
     if person is None:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
     # Sessions without a conversation.
     file.secure_delete([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
-    for rows in personal_data.of_nobody_else(subject).values():
+    for rows in personal_data.owned_rows(subject).values():
         rows.delete()
-    runs = personal_data.runs_naming(subject)
+    runs = personal_data.runs_of(subject)
     runs.filter(actor=person_id).update(actor=None)
     runs.filter(stopped_by=person_id).update(stopped_by=None)
     return subject
 
 
 def _finish(
-    subject: Subject,
-    file: SessionFile,
-    before: list[Count],
-    *,
-    actor: str,
-    reason: str,
-    seconds: float | None,
-    is_pending: bool,
+    subject: Subject, file: SessionFile, before: list[Count], request: _Request, *, is_pending: bool
 ) -> Erasure:
-    """Remove the account, or what can be spared of it, count and search again and sign it off: all or nothing.
+    """Remove the account, or all but its address if something is on hold; count, search, and record it atomically.
 
-    With the account the addresses go that a search needs. So it takes place before that is committed.
+    The search needs the addresses, so it runs before the account's removal is committed.
     """
     with transaction.atomic(durable=True):
         person = User.objects.select_for_update().filter(pk=subject.id).first()
         if person is None:
             raise NotFound(ERASED_ALREADY)
-        # Nothing can refer to the row any more.
+        # No row can refer to the user any more.
         subject = personal_data.subject(person)
         if subject.held:
             person.set_unusable_password()
@@ -275,14 +278,18 @@ def _finish(
         else:
             person.delete()
         after = personal_data.count(subject, file)
-        how: Any = {"actor": actor, "reason": reason, "seconds": seconds, "is_pending": is_pending}
-        report = _report(subject, before, after, file, **how)
+        report = _report(subject, before, after, file, request, is_pending=is_pending)
         if report.left:
             left = ", ".join(line.kind for line in report.lines if line.after > line.held)
-            raise Conflict(f"Something was added meanwhile ({left}); the account is closed, so erase it again.")
-        kept = {name: value for name, value in asdict(report).items() if name not in IN_RECORD}
+            raise Conflict(f"New data was added meanwhile ({left}); the account is closed, so erase it again.")
+        kept = {name: value for name, value in asdict(report).items() if name not in AUDIT_FIELDS}
         record = audit.record(
-            Action.ERASE, actor=actor, person=subject.id, reason=reason, **kept, at=report.at.isoformat()
+            Action.ERASE,
+            actor=request.actor,
+            person=subject.id,
+            reason=request.reason,
+            **kept,
+            at=report.at.isoformat(),
         )
         if is_pending:
             PendingDeletion.objects.create(report=record.pk)
@@ -295,19 +302,17 @@ def _report(
     before: list[Count],
     after: list[Count],
     file: SessionFile,
+    request: _Request,
     *,
-    actor: str,
-    reason: str,
-    seconds: float | None,
     dry_run: bool = False,
     is_pending: bool = False,
 ) -> Erasure:
     found = {(count.store, count.kind): count.there for count in before}
-    searched = search(subject.terms, file, seconds=seconds)
+    searched = search(subject.terms, file, seconds=request.seconds)
     return Erasure(
         person=str(subject.id),
-        actor=actor,
-        reason=audit.without_addresses(reason.strip()[: audit.REASON_LENGTH]),
+        actor=request.actor,
+        reason=audit.without_addresses(request.reason.strip()[: audit.REASON_LENGTH]),
         at=timezone.now(),
         dry_run=dry_run,
         lines=tuple(Line(c.store, c.kind, found.get((c.store, c.kind), 0), c.there, c.held) for c in after),

@@ -1,13 +1,13 @@
-"""Everything about a person, over both stores, as one zip file: for programs a JSON document, for people Markdown.
+"""Everything about a user from both stores, as a zip file: JSON for programs, Markdown for people.
 
-Written a page of rows at a time, so that it takes no more memory for somebody who has said ten thousand things.
+Rows are written a page at a time, so that the memory does not grow with the number of messages.
 """
 
 import json
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -38,20 +38,21 @@ from chat.models import (
     User,
 )
 from chat.models.conversation import Role
+from chat.read_models import TaskOut
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
 from sessions_admin.people import accounts, personal_data
+from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.retention.records import details_kept_since
 
-PAGE = 100  # rows that are read at once
+PAGE_SIZE = 100  # rows per query
 DOCUMENT = "everything.json"
 FORMAT = 1
 
-_exports = ConcurrencyLimit(1, "Another export of this data is being made; please wait until it has finished.")
+_exports = ConcurrencyLimit(1, "Another export of this data is running; please wait until it has finished.")
 
-OnProgress = Callable[[int, int], None]
 
-ABOUT = """Everything that is kept about {email}, as it was on {now:%Y-%m-%d at %H:%M} UTC.
+README = """Everything that is kept about {email}, as it was on {now:%Y-%m-%d at %H:%M} UTC.
 
 conversations/   what you and the assistant said to each other, one text file (Markdown) a conversation
 everything.json  all of it for programs: the account and its former addresses, tasks with their changes of 30
@@ -61,18 +62,14 @@ everything.json  all of it for programs: the account and its former addresses, t
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """How much an export holds."""
+class Exported(Report):
+    """The counts of an export."""
 
     person: str
     conversations: int
     messages: int
     tasks: int
     items: int
-
-    def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
-        return asdict(self)
 
 
 @long_statements()
@@ -82,45 +79,46 @@ def export_person(
     to: IO[bytes],
     actor: str,
     reason: str = "",
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Exported:
-    """Write everything about a person into a file; of anybody but themself, the audit keeps who took it, and why.
+    """Write everything about a user into a file; unless they export it themself, the audit records the actor and the
+    reason.
 
-    Whoever calls hands the file over after this has returned only. Raise NotFound, BadInput where somebody else gives
-    no reason, Conflict where they may not, RateLimited while another export of the person is made, MemoryUnavailable.
+    Send the file only after this has returned. Raise NotFound, BadInput if another actor gives no reason, Conflict if
+    they may not, RateLimited while another export of the user runs, MemoryUnavailable.
     """
     person = User.objects.filter(pk=person_id).first()
     if person is None:
-        raise NotFound("There is no such person.")
+        raise NotFound("There is no such user.")
     with _exports.hold(str(person_id)):
         return _export(person, to, actor, reason, on_progress)
 
 
 def _export(person: User, to: IO[bytes], actor: str, reason: str, on_progress: OnProgress) -> Exported:
     if actor == str(person.pk):
-        return _written(person, to, on_progress)
+        return _write_export(person, to, on_progress)
     with audit.attempt(Action.EXPORT, actor=actor, person=person.pk, reason=reason):
-        accounts.check_may_touch(person, actor=actor)
-        exported = _written(person, to, on_progress)
-        counts = {name: count for name, count in exported.as_json().items() if name != "person"}
-        audit.disclose(Action.EXPORT, actor=actor, person=person.pk, reason=reason, counts=counts)
+        accounts.check_may_change(person, actor=actor)
+        exported = _write_export(person, to, on_progress)
+        result = {name: count for name, count in exported.as_json().items() if name != "person"}
+        audit.record_disclosure(Action.EXPORT, actor=actor, person=person.pk, reason=reason, counts=result)
     return exported
 
 
-def _written(person: User, to: IO[bytes], on_progress: OnProgress) -> Exported:
+def _write_export(person: User, to: IO[bytes], on_progress: OnProgress) -> Exported:
     conversations = Conversation.objects.owned_by(person.pk)
-    tally = _Tally(conversations.count(), on_progress)
+    counts = _Counts(conversations.count(), on_progress)
     with opened(settings.AGENT_SESSION_DB_PATH) as file, ZipFile(to, "w", ZIP_DEFLATED) as archive:
-        _write(archive, "README.txt", iter([ABOUT.format(email=person.email, now=timezone.now())]))
-        _write(archive, DOCUMENT, _encoded(_everything(person, file, tally)))
+        _write(archive, "README.txt", iter([README.format(email=person.email, now=timezone.now())]))
+        _write(archive, DOCUMENT, _encoded(_document(person, file, counts)))
         for n, conversation in enumerate(_pages(conversations, "pk"), 1):
             _write(archive, f"conversations/{_file_name(conversation, n)}", _markdown(conversation))
-    return Exported(str(person.pk), tally.conversations, tally.messages, tally.tasks, tally.items)
+    return Exported(str(person.pk), counts.conversations, counts.messages, counts.tasks, counts.items)
 
 
 @dataclass(slots=True)
-class _Tally:
-    """Counts while the rows go by."""
+class _Counts:
+    """Counts of the rows written so far."""
 
     total: int
     on_progress: OnProgress
@@ -129,36 +127,36 @@ class _Tally:
     tasks: int = 0
     items: int = 0
 
-    def passed(self) -> None:
+    def add_conversation(self) -> None:
         self.conversations += 1
         self.on_progress(self.conversations, max(self.total, self.conversations))
 
 
 _USAGE = ("day", "model", "responses", "input_tokens", "output_tokens", "cost")
 
-# The document. What is an iterator is written as an array while it is read.
+# The JSON document; iterators are written as arrays while they are read.
 
 
-def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, object]:
+def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, object]:
     subject = personal_data.subject(person)
-    signed_in = personal_data.signed_in_as(subject)
+    signed_in = personal_data.sign_ins_of(subject)
     return {
         "format": FORMAT,
         "version": settings.VERSION,
         "made_at": timezone.now(),
         "account": _account(person),
         "former_addresses": (_row(row, "email", "changed_at") for row in person.former_emails.order_by("pk")),
-        "tasks": _tasks(person, tally),
+        "tasks": _tasks(person, counts),
         "changes_of_tasks": (
             _row(row, "id", "turn_id", "call_id", "states", "undoes", "made_at", "undone_at")
             for row in _pages(TaskChange.objects.filter(user=person), "pk")
         ),
         "model_usage": (_row(row, *_USAGE) for row in ModelUsage.objects.filter(user=person).order_by("day", "model")),
-        "conversations": _conversations(person, file, tally),
-        "memory_without_conversation": _strays(person, file, tally),
+        "conversations": _conversations(person, file, counts),
+        "memory_without_conversation": _orphan_sessions(person, file, counts),
         "quarantined": (
             _row(row, "session_id", "row_id", "content", "reason", "created_at")
-            for row in _pages(personal_data.quarantined(subject), "pk")
+            for row in _pages(personal_data.quarantined_rows(subject), "pk")
         ),
         "clean_ups_of_sessions": (
             _row(row, "session_id", "items", "bytes", "last_activity_at")
@@ -171,8 +169,8 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             for row in _pages(CleanedConversation.objects.filter(user=person).select_related("run"), "pk")
         ),
         "clean_ups_are_known_since": details_kept_since().date(),
-        "who_looked": (asdict(look) for look in audit.looks_at(person.pk, limit=100_000)),
-        "what_was_done_to_your_data": (_deed(record, person) for record in _audited(person)),
+        "who_looked": (asdict(look) for look in audit.staff_accesses(person.pk, limit=100_000)),
+        "what_was_done_to_your_data": (_audit_entry(record, person) for record in _audited(person)),
         "sign_ins": (
             _row(row, "attempt_time", "logout_time", "ip_address", "user_agent")
             for row in _pages(AccessLog.objects.filter(signed_in), "pk")
@@ -191,16 +189,16 @@ def _everything(person: User, file: SessionFile, tally: _Tally) -> dict[str, obj
             for row in tokens.of_person(person.pk)
         ),
         "clean_ups_asked_for_or_stopped": (
-            _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_naming(subject)
+            _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_of(subject)
         ),
-        "apps": _apps(person),
+        "apps": _extra_apps(person),
     }
 
 
-def _apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
+def _extra_apps(person: User) -> dict[str, dict[str, Iterator[object]]]:
     found: dict[str, dict[str, Iterator[object]]] = defaultdict(dict)
-    for label, name, rows in personal_data.of_extra_apps(person.pk):
-        found[label][name] = rows.values().iterator(PAGE)
+    for label, name, rows in personal_data.extra_app_rows(person.pk):
+        found[label][name] = rows.values().iterator(PAGE_SIZE)
     return dict(found)
 
 
@@ -215,34 +213,33 @@ def _account(person: User) -> dict[str, object]:
     }
 
 
-def _tasks(person: User, tally: _Tally) -> Iterator[dict[str, object]]:
-    names = ("id", "number", "title", "description", "due_date", "due_time", "completed_at", "created_at", "updated_at")
+def _tasks(person: User, counts: _Counts) -> Iterator[dict[str, object]]:
     for task in _pages(Task.objects.owned_by(person.pk), "number"):
-        tally.tasks += 1
-        yield _row(task, *names) | {"priority": task.get_priority_display()}
+        counts.tasks += 1
+        yield asdict(TaskOut.of(task))
 
 
-def _conversations(person: User, file: SessionFile, tally: _Tally) -> Iterator[dict[str, object]]:
+def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
     names = (
         *("id", "title", "created_at", "updated_at", "memory_from"),
         *("pinned_at", "archived_at", "trashed_at", "kept_at"),
     )
     for conversation in _pages(Conversation.objects.owned_by(person.pk), "pk"):
         yield _row(conversation, *names) | {
-            "turns": _turns(conversation, tally),
-            "session": _session(conversation, file, tally),
+            "turns": _turns(conversation, counts),
+            "session": _session(conversation, file, counts),
             "written_by_other_programs": [
                 _row(row, "after_turn", "is_forgotten", "created_at") | {"items": json.loads(row.items)}
                 for row in conversation.adopted.all()
             ],
         }
-        tally.passed()
+        counts.add_conversation()
 
 
-def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, object]]:
-    """Yield turns with their messages: those of earlier versions have no position.
+def _turns(conversation: Conversation, counts: _Counts) -> Iterator[dict[str, object]]:
+    """Yield turns with their messages; those of earlier versions have no position.
 
-    Plain dicts: rows as objects refer to each other, and would pile up until the collector of garbage comes.
+    Rows are dicts: model instances refer to each other, and would accumulate until garbage collection.
     """
     names = (
         *("id", "seq", "status", "model", "replaces_id", "superseded_by_id", "prompt_id", "reasoning", "items"),
@@ -256,15 +253,15 @@ def _turns(conversation: Conversation, tally: _Tally) -> Iterator[dict[str, obje
         messages = _by_turn(Message, ids, "created_at", "-role", names=("id", "role", "text", "position", "created_at"))
         steps, calls = _by_turn(TurnStep, ids, "n", names=step), _by_turn(ToolCall, ids, "pk", names=call)
         for turn in page:
-            said = messages[turn["id"]]
-            tally.messages += len(said)
-            yield turn | {"messages": said, "responses": steps[turn["id"]], "tool_calls": calls[turn["id"]]}
+            turn_messages = messages[turn["id"]]
+            counts.messages += len(turn_messages)
+            yield turn | {"messages": turn_messages, "responses": steps[turn["id"]], "tool_calls": calls[turn["id"]]}
 
 
 def _by_turn(
     model: type[Model], turns: list[uuid.UUID], *order: str, names: tuple[str, ...]
 ) -> defaultdict[uuid.UUID, list[dict[str, object]]]:
-    """Return what belongs to turns, by turn."""
+    """Return rows grouped by turn."""
     found: defaultdict[uuid.UUID, list[dict[str, object]]] = defaultdict(list)
     rows = model._default_manager.filter(turn__in=turns).order_by(*order).values("turn_id", *names)
     for row in rows:
@@ -272,8 +269,8 @@ def _by_turn(
     return found
 
 
-def _session(conversation: Conversation, file: SessionFile, tally: _Tally) -> dict[str, object] | None:
-    """Return what is known of a session, and its items. Why staff hold it is theirs."""
+def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> dict[str, object] | None:
+    """Return a session's metadata and items. The reason for a hold is not the user's data."""
     session = AgentSession.objects.filter(conversation=conversation).first()
     if session is None:
         return None
@@ -282,17 +279,17 @@ def _session(conversation: Conversation, file: SessionFile, tally: _Tally) -> di
         *("gone_at", "held_at", "held_until"),
     )
     items = file.items(session.session_id)
-    tally.items += len(items)
+    counts.items += len(items)
     return _row(session, *names) | {"items": items}
 
 
-def _strays(person: User, file: SessionFile, tally: _Tally) -> Iterator[dict[str, object]]:
-    """Yield the sessions of the file that no conversation has."""
+def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
+    """Yield the sessions in the file without a conversation."""
     known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
     for session_id in file.of_person(person.pk):
         if session_id not in known:
             items = file.items(session_id)
-            tally.items += len(items)
+            counts.items += len(items)
             yield {"session_id": printable(session_id), "items": items}
 
 
@@ -300,19 +297,19 @@ def _audited(person: User) -> Iterator[AuditRecord]:
     return _pages(AuditRecord.objects.filter(person=str(person.pk)), "pk")
 
 
-def _deed(record: AuditRecord, person: User) -> dict[str, object]:
-    """Return what was done or attempted, without names and reasons of staff."""
+def _audit_entry(record: AuditRecord, person: User) -> dict[str, object]:
+    """Return an audit record without the names and reasons of staff."""
     by = "you" if record.actor == str(person.pk) else "staff"
     return _row(record, "at", "action", "session_id") | {"by": by, "failed": "failed" in record.result}
 
 
-# For people.
+# Markdown.
 
 
 def _markdown(conversation: Conversation) -> Iterator[str]:
     yield f"# {conversation}\n\n"
-    said = Message.objects.filter(conversation=conversation, position__isnull=False)
-    for message in _pages(said.values("role", "created_at", "text", "position"), "position"):
+    messages = Message.objects.filter(conversation=conversation, position__isnull=False)
+    for message in _pages(messages.values("role", "created_at", "text", "position"), "position"):
         who = "You" if message["role"] == Role.USER else "Assistant"
         yield f"**{who}**, {message['created_at']:%Y-%m-%d %H:%M} UTC\n\n{message['text']}\n\n"
 
@@ -322,7 +319,7 @@ def _file_name(conversation: Conversation, n: int) -> str:
     return f"{conversation.created_at:%Y-%m-%d} {title or 'Chat'} {n}.md"
 
 
-# How it is written.
+# Writing.
 
 
 def _write(archive: ZipFile, name: str, parts: Iterator[str]) -> None:
@@ -334,7 +331,7 @@ def _write(archive: ZipFile, name: str, parts: Iterator[str]) -> None:
 
 
 def _encoded(value: object) -> Iterator[str]:
-    """Yield a value's JSON in pieces; iterators within it are read one entry at a time."""
+    """Yield a value's JSON in pieces; iterators within it are read entry by entry."""
     if isinstance(value, Mapping):
         yield "{"
         for n, (name, inner) in enumerate(value.items()):
@@ -352,15 +349,15 @@ def _encoded(value: object) -> Iterator[str]:
 
 
 def _pages(rows: QuerySet[Any], by: str) -> Iterator[Any]:
-    """Yield rows in the order of a field that no two share, read a page at a time."""
+    """Yield rows in the order of a unique field, read a page at a time."""
     for page in _paged(rows, by):
         yield from page
 
 
 def _paged(rows: QuerySet[Any, Any], by: str) -> Iterator[list[Any]]:
-    """Yield pages of rows, as objects or as dicts. Not by a cursor of the server: poolers know none."""
+    """Yield pages of rows, as objects or dicts; connection poolers do not support server-side cursors."""
     rows, last = rows.order_by(by), None
-    while page := list(rows[:PAGE] if last is None else rows.filter(**{f"{by}__gt": last})[:PAGE]):
+    while page := list(rows[:PAGE_SIZE] if last is None else rows.filter(**{f"{by}__gt": last})[:PAGE_SIZE]):
         yield page
         last = page[-1][by] if isinstance(page[-1], dict) else getattr(page[-1], by)
 

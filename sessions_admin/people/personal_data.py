@@ -1,4 +1,4 @@
-"""Where something of a person is kept, over both stores: what an erasure counts, removes, and counts again."""
+"""The places of personal data in both stores: what an erasure counts, removes, and counts again."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +47,7 @@ Rows = QuerySet[Any]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address that a person has, or had until a moment; a shared one belonged to another account as well."""
+    """A current address, or one used until a moment; a shared one also belonged to another account."""
 
     email: str
     until: datetime | None = None
@@ -56,7 +56,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A user, all their addresses, and which of their conversations are held."""
+    """A user, all their addresses, and their conversations on hold."""
 
     id: uuid.UUID
     addresses: tuple[Address, ...]
@@ -65,22 +65,22 @@ class Subject:
 
     @property
     def own(self) -> Terms:
-        """What identifies this person and no other."""
+        """What identifies this user and no other."""
         return Terms(self.id, tuple(each.email for each in self.addresses if not each.is_shared))
 
     @property
     def held_sessions(self) -> list[str]:
-        """Return the ids of the sessions of what is held."""
+        """The ids of the sessions on hold."""
         return [str(SessionId(self.id, conversation)) for conversation in sorted(self.held)]
 
     def holds(self, session_id: StoredId) -> bool:
-        """Return whether a session of the file is held, whatever the letter case of its id."""
+        """Return whether a session in the file is on hold, whatever the case of its id."""
         return printable(session_id).lower() in self.held_sessions
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How much of a kind a store keeps of a person, and how much of that is held."""
+    """How many rows of a kind a store has of a user, and how many of them are on hold."""
 
     store: str
     kind: str
@@ -111,13 +111,13 @@ def _addresses(person: User) -> tuple[Address, ...]:
 
 def count(person: Subject, file: SessionFile) -> list[Count]:
     """Count everything."""
-    return [*_rows(person), *_elsewhere(person), *_remembered(person, file)]
+    return [*_record_counts(person), *_run_counts(person), *_memory_counts(person, file)]
 
 
-# What belongs to a conversation: by kind, its rows, and by which of their fields they are held with it.
+# Rows of conversations, with the field that refers to the conversation.
 
 
-def _of_conversations(person: Subject) -> dict[str, tuple[Rows, str]]:
+def _conversation_rows(person: Subject) -> dict[str, tuple[Rows, str]]:
     return {
         "conversations": (Conversation.objects.filter(user=person.id), "pk"),
         "messages": (Message.objects.filter(conversation__user=person.id), "conversation"),
@@ -129,8 +129,8 @@ def _of_conversations(person: Subject) -> dict[str, tuple[Rows, str]]:
     }
 
 
-def of_nobody_else(person: Subject) -> dict[str, Rows]:
-    """Return the rows that go with a person, held conversations or not."""
+def owned_rows(person: Subject) -> dict[str, Rows]:
+    """Return the rows that are removed with a user, even if conversations are on hold."""
     return {
         "tasks": Task.objects.filter(user=person.id),
         "changes of tasks": TaskChange.objects.filter(user=person.id),
@@ -138,40 +138,43 @@ def of_nobody_else(person: Subject) -> dict[str, Rows]:
         "task counter": TaskCounter.objects.filter(user=person.id),
         "clean-up entries of sessions": CleanedSession.objects.filter(user=person.id),
         "clean-up entries of conversations": CleanedConversation.objects.filter(user=person.id),
-        "quarantined rows": quarantined(person).exclude(session_id__in=person.held_sessions),
+        "quarantined rows": quarantined_rows(person).exclude(session_id__in=person.held_sessions),
         "entries of the admin's log": _log_entries(person),
-        "sign-in attempts": AccessAttempt.objects.filter(signed_in_as(person)),
-        "failed sign-ins": AccessFailureLog.objects.filter(signed_in_as(person)),
-        "sign-ins": AccessLog.objects.filter(signed_in_as(person)),
+        "sign-in attempts": AccessAttempt.objects.filter(sign_ins_of(person)),
+        "failed sign-ins": AccessFailureLog.objects.filter(sign_ins_of(person)),
+        "sign-ins": AccessLog.objects.filter(sign_ins_of(person)),
         "tokens": ApiToken.objects.owned_by(person.id),
         "logins": Session.objects.filter(session_key__in=list(login_sessions.of_person(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
         "single permissions": User.user_permissions.through.objects.filter(user=person.id),
-        **{f"{label}: {name}": rows for label, name, rows in of_extra_apps(person.id)},
-        **{f"worker's {str(model._meta.verbose_name_plural).lower()}": _naming(model, person) for model in _OF_WORKER},
+        **{f"{label}: {name}": rows for label, name, rows in extra_app_rows(person.id)},
+        **{
+            f"worker's {str(model._meta.verbose_name_plural).lower()}": _rows_naming(model, person)
+            for model in _WORKER_MODELS
+        },
     }
 
 
-def of_extra_apps(person_id: uuid.UUID) -> Iterator[tuple[str, str, Rows]]:
-    """Yield what the apps of EXTRA_APPS store about a person: the app's label, a name and the rows."""
+def extra_app_rows(person_id: uuid.UUID) -> Iterator[tuple[str, str, Rows]]:
+    """Yield what the apps in EXTRA_APPS store about a user: the app's label, a name and the rows."""
     for config in apps.get_app_configs():
         personal_data: Callable[[uuid.UUID], Mapping[str, Rows]] | None = getattr(config, "personal_data", None)
         if personal_data is not None:
             yield from ((config.label, name, rows) for name, rows in personal_data(person_id).items())
 
 
-def quarantined(person: Subject) -> QuerySet[Quarantined]:
-    """Return the rows of a person's sessions that could not be used."""
+def quarantined_rows(person: Subject) -> QuerySet[Quarantined]:
+    """Return the quarantined rows of a user's sessions."""
     return Quarantined.objects.filter(session_id__startswith=f"user_{person.id}_conv_")
 
 
-def runs_naming(person: Subject) -> QuerySet[CleanupRun]:
+def runs_of(person: Subject) -> QuerySet[CleanupRun]:
     """Return the clean-ups that a user has requested or stopped."""
     return CleanupRun.objects.filter(Q(actor=person.id) | Q(stopped_by=person.id))
 
 
-def signed_in_as(person: Subject) -> Q:
-    """Match what django-axes keeps of a person; of an address that was another's too, what is of their time."""
+def sign_ins_of(person: Subject) -> Q:
+    """Match the rows of django-axes about a user; for a shared address, only those of their time."""
     matching = Q()
     for address in person.addresses:
         named = Q(username__iexact=address.email)
@@ -179,24 +182,24 @@ def signed_in_as(person: Subject) -> Q:
     return matching
 
 
-def _rows(person: Subject) -> Iterator[Count]:
+def _record_counts(person: Subject) -> Iterator[Count]:
     is_kept = int(bool(person.held))
     former = FormerEmail.objects.filter(user=person.id).count()
     yield Count(RECORD, "account", User.objects.filter(pk=person.id).count(), is_kept)
     yield Count(RECORD, "former addresses", former, former * is_kept)
-    for kind, (rows, by) in _of_conversations(person).items():
+    for kind, (rows, by) in _conversation_rows(person).items():
         yield Count(RECORD, kind, rows.count(), rows.filter(**{f"{by}__in": person.held}).count())
-    kept = quarantined(person).filter(session_id__in=person.held_sessions).count()
-    for kind, rows in of_nobody_else(person).items():
+    kept = quarantined_rows(person).filter(session_id__in=person.held_sessions).count()
+    for kind, rows in owned_rows(person).items():
         held = kept if kind == "quarantined rows" else 0
         yield Count(RECORD, kind, rows.count() + held, held)
 
 
-def _elsewhere(person: Subject) -> Iterator[Count]:
-    yield Count(RECORD, "clean-ups asked for or stopped", runs_naming(person).count(), 0)
+def _run_counts(person: Subject) -> Iterator[Count]:
+    yield Count(RECORD, "clean-ups asked for or stopped", runs_of(person).count(), 0)
 
 
-def _remembered(person: Subject, file: SessionFile) -> Iterator[Count]:
+def _memory_counts(person: Subject, file: SessionFile) -> Iterator[Count]:
     ids = file.of_person(person.id)
     items = [file.size_of(session_id).items for session_id in ids]
     held = [count for session_id, count in zip(ids, items, strict=True) if person.holds(session_id)]
@@ -205,7 +208,7 @@ def _remembered(person: Subject, file: SessionFile) -> Iterator[Count]:
 
 
 def _log_entries(person: Subject) -> QuerySet[LogEntry]:
-    """Return the entries of the admin's own log by or about a user."""
+    """Return the entries of the admin's log by or about a user."""
     about = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(person.id))
     pattern = person.own.pattern
     named = Q(object_repr__iregex=pattern) | Q(change_message__iregex=pattern)
@@ -213,17 +216,17 @@ def _log_entries(person: Subject) -> QuerySet[LogEntry]:
     return LogEntry.objects.filter(Q(user=person.id) | about | named | theirs)
 
 
-# django-q2 keeps what a task is given, and what it returned, in pickles: each is looked into, and there are few.
+# django-q2 stores the arguments and results of its few tasks as pickles, which are searched one by one.
 
-_OF_WORKER: tuple[type[Model], ...] = (OrmQ, QueueTask, Schedule)
-_SAYS: dict[type[Model], Callable[[Any], object]] = {
+_WORKER_MODELS: tuple[type[Model], ...] = (OrmQ, QueueTask, Schedule)
+_TEXT_OF: dict[type[Model], Callable[[Any], object]] = {
     OrmQ: lambda queued: queued.task,
     QueueTask: lambda task: (task.name, task.args, task.kwargs, task.result),
     Schedule: lambda schedule: (schedule.name, schedule.args, schedule.kwargs),
 }
 
 
-def _naming(model: type[Model], person: Subject) -> Rows:
-    """Return the rows that name a person by address or id."""
-    found = [row.pk for row in model._default_manager.all() if person.own.named_in(repr(_SAYS[model](row)))]
+def _rows_naming(model: type[Model], person: Subject) -> Rows:
+    """Return the rows that contain the user's address or id."""
+    found = [row.pk for row in model._default_manager.all() if person.own.matches(repr(_TEXT_OF[model](row)))]
     return model._default_manager.filter(pk__in=found)

@@ -1,6 +1,6 @@
-"""Search both stores for whatever identifies a person, wherever it is: no list of tables that could lack one.
+"""Search both stores for whatever identifies a user: every column, not a list of tables.
 
-A table is read a few pages at a time, each time by a short statement that locks nothing.
+A table is read a few pages at a time, each by a short query without locks.
 """
 
 import time
@@ -22,13 +22,13 @@ from chat.memory.sync_store import SessionFile
 from sessions_admin.people.terms import Terms
 from sessions_admin.stores.leftovers import temporary_files
 
-PAGES_AT_FIRST, PAGES_AT_MOST = 16, 16_384
-NO_END = 2**32 - 1  # the highest number of a page
-AT_LEAST, AT_MOST = 0.05, 0.25  # seconds that a statement is to take
+FIRST_PAGES, MAX_PAGES = 16, 16_384
+LAST_PAGE = 2**32 - 1  # the highest page number
+MIN_SECONDS, MAX_SECONDS = 0.05, 0.25  # the duration of a query, in seconds
 AUDIT = "sessions_admin_auditrecord"
-OF_BYTES = ", bytes"
+BYTES_SUFFIX = ", bytes"
 
-# Every column of every table that may hold text, those of other programs in the database included.
+# Every column of every table that may contain text, including tables of other programs.
 _COLUMNS = """
 SELECT n.nspname, c.relname, c.relpages, pg_relation_size(c.oid) / current_setting('block_size')::bigint, a.attname,
     CASE WHEN base.typname IN ('bytea', 'uuid') THEN base.typname ELSE 'text' END
@@ -47,26 +47,26 @@ ORDER BY 4, 1, 2, a.attnum
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """A column, and in how many rows of it an address and the id is; of a file, how often it holds them."""
+    """A column, and the number of rows with an address and with the id; for a file, the number of occurrences."""
 
     place: str
     addresses: int
     ids: int
 
     @property
-    def stays(self) -> bool:
-        """Whether it is the audit's, which is never changed and knows people by id."""
+    def is_expected(self) -> bool:
+        """Whether it is an id in the audit, which is never changed."""
         return self.place.startswith(f"{AUDIT}.") and not self.addresses
 
     @property
     def is_of_bytes(self) -> bool:
-        """Whether it is a file, of which the bytes were searched."""
-        return self.place.endswith(OF_BYTES)
+        """Whether it is a file whose bytes were searched."""
+        return self.place.endswith(BYTES_SUFFIX)
 
 
 @dataclass(slots=True)
 class Search:
-    """What was found so far, and what could not be searched."""
+    """The results so far, and what could not be searched."""
 
     terms: Terms
     deadline: float | None = None  # by the monotonic clock
@@ -74,7 +74,7 @@ class Search:
     unsearched: list[str] = field(default_factory=list)
 
     @property
-    def is_late(self) -> bool:
+    def is_out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def add(self, place: str, addresses: int, ids: int) -> None:
@@ -83,7 +83,7 @@ class Search:
 
 
 def search(terms: Terms, file: SessionFile, *, seconds: float | None = None) -> Search:
-    """Search both stores, the small tables first; what is not reached within the time is named in the result."""
+    """Search both stores, the small tables first; the result names the tables not searched in time."""
     search = Search(terms, None if seconds is None else time.monotonic() + seconds)
     for table in _tables():
         _search_table(search, table)
@@ -99,19 +99,19 @@ class _Table:
     schema: str
     name: str
     pages: int
-    columns: Sequence[tuple[str, str]]  # with their kinds
+    columns: Sequence[tuple[str, str]]  # with their types
 
     def __str__(self) -> str:
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
 
     @property
     def packed(self) -> list[str]:
-        """The columns with values that Django packs."""
+        """The columns with values that Django encodes."""
         return [name for name, _ in self.columns if (self.name, name) in _packed_columns()]
 
 
 def _packed_columns() -> set[tuple[str, str]]:
-    """Return the columns of which PostgreSQL cannot read the values, by table."""
+    """Return the columns whose values PostgreSQL cannot read, by table."""
     pickled = {
         (model._meta.db_table, field.column)
         for model in apps.get_models()
@@ -138,42 +138,42 @@ def _search_table(search: Search, table: _Table) -> None:
     counts: dict[str, list[int]] = {name: [0, 0] for name, _ in table.columns}
     try:
         with transaction.atomic():
-            for first, last in _ranges(table.pages, search):
-                _count(search.terms, table, first, last, counts)
-    except (DatabaseError, _LateError):
+            for first, last in _page_ranges(table.pages, search):
+                _count_pages(search.terms, table, first, last, counts)
+    except (DatabaseError, _OutOfTimeError):
         search.unsearched.append(str(table))
     for column, (addresses, ids) in counts.items():
         search.add(f"{table}.{column}", addresses, ids)
 
 
-class _LateError(Exception):
+class _OutOfTimeError(Exception):
     """The time for the search is over."""
 
 
-def _ranges(pages: int, search: Search) -> Iterator[tuple[int, int]]:
-    """Yield ranges of pages, each as long as can be read in a moment. The last has no end: rows may be added."""
-    first, size = 0, PAGES_AT_FIRST
+def _page_ranges(pages: int, search: Search) -> Iterator[tuple[int, int]]:
+    """Yield ranges of pages, each for one short query. The last has no end: rows may be added."""
+    first, size = 0, FIRST_PAGES
     while first <= pages:
-        if search.is_late:
-            raise _LateError
+        if search.is_out_of_time:
+            raise _OutOfTimeError
         begun, last = time.monotonic(), first + size
-        yield first, last if last <= pages else NO_END
+        yield first, last if last <= pages else LAST_PAGE
         first, took = last, time.monotonic() - begun
-        if took < AT_LEAST:
-            size = min(size * 2, PAGES_AT_MOST)
-        elif took > AT_MOST:
+        if took < MIN_SECONDS:
+            size = min(size * 2, MAX_PAGES)
+        elif took > MAX_SECONDS:
             size = max(size // 2, 1)
 
 
-def _count(terms: Terms, table: _Table, first: int, last: int, counts: dict[str, list[int]]) -> None:
-    """Add what rows of some pages hold."""
+def _count_pages(terms: Terms, table: _Table, first: int, last: int, counts: dict[str, list[int]]) -> None:
+    """Count the matching rows in a range of pages."""
     rows = sql.SQL("FROM ONLY {} WHERE ctid >= {}::tid AND ctid < {}::tid").format(
         sql.Identifier(table.schema, table.name), sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
     )
     plain = [(name, kind) for name, kind in table.columns if name not in table.packed]
     with connection.cursor() as cursor:
         if plain:
-            tests = [test for name, kind in plain for test in _tests(terms, sql.Identifier(name), kind)]
+            tests = [test for name, kind in plain for test in _conditions(terms, sql.Identifier(name), kind)]
             counted = sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE {})").format(test) for test in tests)
             cursor.execute(sql.SQL("SELECT {} {}").format(counted, rows))
             figures = cursor.fetchone()
@@ -187,25 +187,25 @@ def _count(terms: Terms, table: _Table, first: int, last: int, counts: dict[str,
                     counts[name][index] += is_there
 
 
-def _tests(terms: Terms, column: sql.Identifier, kind: str) -> tuple[sql.Composable, sql.Composable]:
-    """Return the conditions that a column has an address, and that it has the id."""
+def _conditions(terms: Terms, column: sql.Identifier, kind: str) -> tuple[sql.Composable, sql.Composable]:
+    """Return the conditions that a column contains an address, and that it contains the id."""
     if kind == "uuid":
         return sql.SQL("false"), sql.SQL("{} = {}::uuid").format(column, str(terms.person_id))
     text = sql.SQL("encode({}, 'escape')" if kind == "bytea" else "{}::text").format(column)
-    # By bytes, which is many times faster, unless an address has letters beyond ASCII.
+    # Compare bytes, which is much faster, unless an address has letters beyond ASCII.
     if all(each.isascii() for each in terms.spellings):
         text = sql.SQL('{} COLLATE "C"').format(text)
     has = sql.SQL("strpos(lower({}), {}) > 0")
-    addresses = _either(has.format(text, each) for each in terms.spellings)
-    ids = _either(has.format(text, each) for each in terms.ids)
+    addresses = _any_of(has.format(text, each) for each in terms.spellings)
+    ids = _any_of(has.format(text, each) for each in terms.ids)
     return sql.SQL("({}) AND {} ~* {}").format(addresses, text, terms.pattern), ids
 
 
-def _either(tests: Iterable[sql.Composable]) -> sql.Composed:
+def _any_of(tests: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(" OR ").join(tests)
 
 
-# The session file, those that were set aside, and whatever else of ours may hold a copy.
+# The session file, quarantined ones, and any other file with a copy.
 
 
 def search_files(terms: Terms) -> tuple[list[Remains], list[str]]:
@@ -228,11 +228,11 @@ def _search_file(search: Search, file: SessionFile) -> None:
 
 def _search_bytes(search: Search) -> None:
     path: Path = settings.AGENT_SESSION_DB_PATH
-    # The last is an index of the log, without content.
+    # The -shm file is an index of the log, without content.
     beside = [each for each in sorted(path.parent.glob(f"{path.name}*")) if not each.name.endswith("-shm")]
     named = {each: each.name for each in beside} | {each: str(each) for each in temporary_files()}
     try:
         for each, counts in count_in_files(list(named), search.terms.literals).items():
-            search.add(f"{named[each]}{OF_BYTES}", *search.terms.counted(counts))
+            search.add(f"{named[each]}{BYTES_SUFFIX}", *search.terms.counted(counts))
     except OSError:
         search.unsearched.append(path.name)

@@ -1,6 +1,6 @@
-"""Sign off erasures that were pending: when they were reported, the session file could still be read.
+"""Complete erasures that were pending, because the session file could still be read.
 
-Apart from the erasure itself, which loads more than the worker needs for this.
+This module is separate because the erasure imports more than the worker needs.
 """
 
 import uuid
@@ -16,9 +16,9 @@ from sessions_admin.people.terms import Terms
 
 
 def sign_off_finished() -> int:
-    """Write down which erasures have been finished since their report, and what a search then finds; return how many.
+    """Record which pending erasures have been completed, with the result of a search; return their number.
 
-    The addresses went with the account, and no row of theirs is left: files are searched for the id.
+    The addresses were removed with the account: files are searched for the id.
     """
     waiting = PendingDeletion.objects.exclude(report=None).exclude(finished_at=None).order_by("pk")
     for deletion in waiting:
@@ -29,8 +29,8 @@ def sign_off_finished() -> int:
     return len(waiting)
 
 
-def sign_off_of(record: AuditRecord) -> AuditRecord | None:
-    """Return the record that an erasure which was pending has been finished, if there is one."""
+def find_sign_off(record: AuditRecord) -> AuditRecord | None:
+    """Return the record that completes a pending erasure, if there is one."""
     later = AuditRecord.objects.filter(action=Action.ERASE, person=record.person, pk__gt=record.pk)
     return later.filter(result__finishes=record.pk).first()
 

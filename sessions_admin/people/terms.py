@@ -1,4 +1,4 @@
-"""What identifies a person in text: the addresses they use and used, in any letter case, and their id."""
+"""What identifies a user in text: their current and former addresses in any case, and their id."""
 
 import base64
 import json
@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-# Behind a line break, JSON has a backslash and a letter.
-BEGINS = r"(?:(?<![\w.+-])|(?<=\\[nrtbf]))"
-ENDS = r"(?![\w-]|\.\w)"
-UNPACKED = 1 << 20  # bytes that are read of a packed value
+# In JSON, a line break is a backslash and a letter.
+_START = r"(?:(?<![\w.+-])|(?<=\\[nrtbf]))"
+_END = r"(?![\w-]|\.\w)"
+MAX_UNPACKED = 1 << 20  # bytes read of an encoded value
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A person's id and addresses. `longer` are addresses of other accounts that have one of these as a part."""
+    """A user's id and addresses. `longer` are addresses of other accounts that contain one of these."""
 
     person_id: uuid.UUID
     addresses: tuple[str, ...]
@@ -30,46 +30,46 @@ class Terms:
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:
-        """The addresses as text, URLs and JSON have them, in lower case."""
+        """The addresses in lower case, as in text, URLs and JSON."""
         return _spellings(self.addresses)
 
     @cached_property
     def pattern(self) -> str:
-        """A regular expression, for Python and PostgreSQL, of an address that is no part of a longer one."""
-        return rf"{BEGINS}(?:{'|'.join(map(re.escape, self.spellings))}){ENDS}"
+        """A regular expression for Python and PostgreSQL: an address that is not part of a longer one."""
+        return rf"{_START}(?:{'|'.join(map(re.escape, self.spellings))}){_END}"
 
     @property
     def literals(self) -> tuple[str, ...]:
-        """All of them, to be counted by `counted`."""
+        """All of them, in the order for `counted`."""
         return (*self.spellings, *_spellings(self.longer), *self.ids)
 
     def counted(self, counts: list[int]) -> tuple[int, int]:
-        """Return how many addresses and ids were found, from counts of the literals in their order."""
+        """Return the numbers of addresses and ids, from the counts of the literals."""
         own, others = len(self.spellings), len(_spellings(self.longer))
-        # A longer address was counted as the shorter one in it, too.
+        # A longer address was counted as the shorter one, too.
         return max(sum(counts[:own]) - sum(counts[own : own + others]), 0), sum(counts[own + others :])
 
-    def named_in(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Return whether a text contains the user's id or an address."""
         lower = text.lower()
         return any(each in lower for each in self.ids) or bool(re.search(self.pattern, lower))
 
     def found_in_packed(self, value: str) -> tuple[bool, bool]:
-        """Return whether a value that Django has signed, compressed or pickled contains the id or an address."""
+        """Return whether a value that Django has signed, compressed or pickled contains an address, and the id."""
         data = unpacked(value)
         lower = data.lower()
         addresses, ids = self.counted([lower.count(each.encode()) for each in self.literals])
-        # A UUID is pickled as a number.
+        # A UUID is pickled as an integer.
         return bool(addresses), bool(ids) or self.person_id.int.to_bytes(16, "little") in data
 
 
 def unpacked(value: str) -> bytes:
-    """Return the bytes of a packed value, without loading any object from it."""
+    """Decode a value without unpickling it."""
     compressed = value.startswith(".")
     payload = value[compressed:].partition(":")[0].translate(str.maketrans("-_", "+/"))
     try:
         data = base64.b64decode(payload + "=" * (-len(payload) % 4))
-        return zlib.decompressobj().decompress(data, UNPACKED) if compressed else data
+        return zlib.decompressobj().decompress(data, MAX_UNPACKED) if compressed else data
     except (ValueError, zlib.error):
         return value.encode()
 

@@ -1,1 +1,1 @@
-"""Clean-ups: what has been silent for too long is removed, as a run that can be watched, stopped and read."""
+"""Clean-ups: inactive sessions and conversations are removed, in runs that can be watched, stopped and read."""

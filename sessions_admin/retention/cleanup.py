@@ -1,10 +1,10 @@
 """Retention: expired sessions are removed from the store, then from their metadata.
 
-One function for the schedule, the admin and the command. A preview is the same code, and removes nothing.
+The schedule, the admin and the command call the same function. A preview runs the same code, and removes nothing.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -24,10 +24,11 @@ from chat.models.sql import change
 from sessions_admin import clock
 from sessions_admin.clock import ClockDoubted
 from sessions_admin.models import CleanupRun, RunStatus
+from sessions_admin.reports import OnProgress, batches, counted, ignore_progress
 from sessions_admin.retention import runs
-from sessions_admin.retention.conversations import retain
+from sessions_admin.retention.conversations import apply_retention
 from sessions_admin.retention.runs import AlreadyRunning, CleanupReport, HeartbeatLost, StopRequested
-from sessions_admin.sessions.lifecycle import keep_what_others_wrote, release_ended
+from sessions_admin.sessions.lifecycle import adopt_foreign_items, release_ended
 from sessions_admin.store_samples import sample
 
 __all__ = [
@@ -35,23 +36,22 @@ __all__ = [
     "CleanupReport",
     "ClockDoubted",
     "HeartbeatLost",
-    "carry_out",
     "cleanup",
+    "execute",
     "forecast",
     "resume_stale",
 ]
 
 BATCH = 200  # sessions locked at once, for as long as a returning user may have to wait
-CHECKED = 1_000  # sessions that a run compares with their digests
-LINES = 10  # that a run's log has of its batches, however many there are
+DIGESTS_PER_RUN = 1_000  # sessions that a run compares with their digests
+LOG_LINES = 10  # at most, about its batches
 
-OnProgress = Callable[[int, int], None]
-ToldToStop = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a clean-up at this moment would remove, by the mirror."""
+    """What a clean-up would remove now, by the metadata."""
 
     sessions: int
     items: int
@@ -74,25 +74,25 @@ def cleanup(
     actor: User | None = None,
     dry_run: bool = False,
     older_than: timedelta | None = None,
-    on_progress: OnProgress = lambda done, total: None,
-    told_to_stop: ToldToStop = lambda: False,
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = lambda: False,
 ) -> CleanupReport:
     """Remove the sessions that have been inactive for `older_than` (default: the retention), and record it as a run.
 
-    `told_to_stop` is asked after each batch. Raise AlreadyRunning, HeartbeatLost, ClockDoubted, MemoryUnavailable;
-    whatever is raised ends the run as failed.
+    `should_stop` is called after each batch. Raise AlreadyRunning, HeartbeatLost, ClockDoubted, MemoryUnavailable; any
+    exception ends the run as failed.
     """
     runs.fail_stale_runs()
     run = runs.enqueue(trigger=trigger, actor=actor, dry_run=dry_run)
-    return _carry_out(run, older_than, on_progress, told_to_stop)
+    return _execute(run, older_than, on_progress, should_stop)
 
 
-def carry_out(run_id: uuid.UUID | str) -> CleanupReport:
-    """Carry out a queued run, or resume a stale one; a run that has ended or is active is left alone."""
+def execute(run_id: uuid.UUID | str) -> CleanupReport:
+    """Execute a queued run, or resume a stale one; do nothing if it has ended or is active."""
     run = CleanupRun.objects.get(pk=run_id)
     if run.status == RunStatus.QUEUED:
         runs.fail_stale_runs()
-    return _carry_out(run)
+    return _execute(run)
 
 
 def resume_stale() -> CleanupReport | None:
@@ -101,18 +101,18 @@ def resume_stale() -> CleanupReport | None:
     if run is None:
         runs.fail_stale_runs()
         return None
-    return _carry_out(run)
+    return _execute(run)
 
 
-def _carry_out(
+def _execute(
     run: CleanupRun,
     older_than: timedelta | None = None,
-    on_progress: OnProgress = lambda done, total: None,
-    told_to_stop: ToldToStop = lambda: False,
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = lambda: False,
 ) -> CleanupReport:
     try:
         if runs.claim(run, older_than=older_than):
-            _Work(run, on_progress, told_to_stop).do()
+            _Execution(run, on_progress, should_stop).run_stages()
             runs.end(run, RunStatus.DONE)
     except StopRequested:
         runs.end(run, RunStatus.STOPPED)
@@ -123,122 +123,111 @@ def _carry_out(
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What a run does, a stage after another."""
+class _Execution:
+    """The stages of a run."""
 
     run: CleanupRun
     on_progress: OnProgress
-    told_to_stop: ToldToStop
+    should_stop: ShouldStop
 
-    def do(self) -> None:
+    def run_stages(self) -> None:
         if self.run.dry_run and runs.was_resumed(self.run):
-            # It has kept a sample only, so the count is unknown.
+            # A preview stores only a sample, so the count so far is unknown.
             runs.restart(self.run)
-        if self.run.dry_run and (doubt := clock.doubt()):
+        if self.run.dry_run and (doubt := clock.find_doubt()):
             runs.log(self.run, str(doubt))
         self.check_clock()
         before = size_on_disk(settings.AGENT_SESSION_DB_PATH)
         self.clean_sessions()
         if not self.run.dry_run:
             release_ended(actor=runs.SCHEDULE)
-        retain(self.run, go_on=self.go_on)
+        apply_retention(self.run, check_continue=self.check_continue)
         if not self.run.dry_run:
-            self.check_some()
-            self.give_space_back(before)
+            self.check_digests()
+            self.shrink_file(before)
             sample()
 
-    def go_on(self) -> None:
+    def check_continue(self) -> None:
         """Check between two batches that the run may continue.
 
         Raise StopRequested, HeartbeatLost, ClockDoubted.
         """
-        if self.told_to_stop():
+        if self.should_stop():
             runs.stop(self.run.pk)
-        runs.beat(self.run)
+        runs.record_heartbeat(self.run)
         self.check_clock()
 
     def check_clock(self) -> None:
         if not self.run.dry_run:
-            clock.check_began(self.run.started_at)
+            clock.check_since(self.run.started_at)
 
     def clean_sessions(self) -> None:
         assert self.run.cutoff
-        # In the order in which they fell silent, which is about where they lie in the file.
+        # By last activity, which is roughly their order in the file.
         expired = AgentSession.objects.expired(self.run.cutoff).order_by("last_activity_at", "pk")
-        # One that was taken up has some behind it already.
+        # A resumed run has already processed some.
         chosen = list(expired.values_list("pk", flat=True))
-        runs.choose(self.run, len(chosen))
-        runs.log(self.run, _chosen(len(chosen), runs.held_back(self.run.cutoff)))
+        runs.set_total(self.run, len(chosen))
+        runs.log(self.run, _describe_chosen(len(chosen), runs.count_held(self.run.cutoff)))
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
-            self.take_all(file, chosen)
+            self.remove_sessions(file, chosen)
 
-    def take_all(self, file: SessionFile, chosen: Sequence[int]) -> None:
-        done = taken = told = 0
-        for batch in _batches(chosen):
-            self.go_on()
-            taken += _take(self.run, file, batch)
+    def remove_sessions(self, file: SessionFile, chosen: Sequence[int]) -> None:
+        done = removed = logged = 0
+        for batch in batches(chosen, BATCH):
+            self.check_continue()
+            removed += _remove_batch(self.run, file, batch)
             done += len(batch)
-            if done * LINES // len(chosen) > told and done < len(chosen):
-                told = done * LINES // len(chosen)
-                runs.log(self.run, f"{done:,} of {len(chosen):,} looked at.")
+            if done * LOG_LINES // len(chosen) > logged and done < len(chosen):
+                logged = done * LOG_LINES // len(chosen)
+                runs.log(self.run, f"{done:,} of {len(chosen):,} processed.")
             self.on_progress(done, len(chosen))
-        if taken < done:
-            runs.log(self.run, f"{_sessions(done - taken)} left alone: somebody was there, or had come back.")
+        if removed < done:
+            runs.log(self.run, f"{counted(done - removed, 'session')} skipped: in use again.")
 
-    def check_some(self) -> None:
-        """Compare sessions with their digests, other ones in each run."""
+    def check_digests(self) -> None:
+        """Compare sessions with their digests, different ones in each run."""
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
-            ids = file.next_ids(f"user_{uuid.uuid4()}", CHECKED) or file.next_ids("", CHECKED)
+            ids = file.next_ids(f"user_{uuid.uuid4()}", DIGESTS_PER_RUN) or file.next_ids("", DIGESTS_PER_RUN)
             altered = 0
-            for start in range(0, len(ids), BATCH):
-                self.go_on()
-                altered += len(file.altered(ids[start : start + BATCH], sealed=True))
+            for batch in batches(ids, BATCH):
+                self.check_continue()
+                altered += len(file.altered(batch, sealed=True))
         if altered:
-            runs.log(
-                self.run,
-                f"Another program has written to {altered:,} of {_sessions(len(ids))} looked at; reconcile them.",
-            )
+            examined = counted(len(ids), "session")
+            runs.log(self.run, f"Another program has changed {altered:,} of {examined} checked; reconcile them.")
 
-    def give_space_back(self, before: int) -> None:
-        """Shrink the file, a little at a time."""
+    def shrink_file(self, before: int) -> None:
+        """Shrink the file in small steps."""
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             for _ in file.give_back():
-                self.go_on()
+                self.check_continue()
         freed = max(before - size_on_disk(settings.AGENT_SESSION_DB_PATH), 0)
-        runs.count(self.run, freed_bytes=freed)
-        runs.log(self.run, f"{freed:,} bytes given back to the disk.")
+        runs.add_counts(self.run, freed_bytes=freed)
+        runs.log(self.run, f"{freed:,} bytes returned to the disk.")
 
 
-def _chosen(sessions: int, held: int) -> str:
-    return f"{_sessions(sessions)} chosen; {held:,} held {'one' if held == 1 else 'ones'} left alone."
+def _describe_chosen(sessions: int, held: int) -> str:
+    return f"{counted(sessions, 'session')} chosen; {held:,} on hold skipped."
 
 
-def _sessions(number: int) -> str:
-    return f"{number:,} session{'' if number == 1 else 's'}"
-
-
-def _batches(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(chosen), BATCH):
-        yield chosen[start : start + BATCH]
-
-
-def _take(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
-    """Remove those of the chosen that still sleep: from the store, then from the mirror; return how many."""
+def _remove_batch(run: CleanupRun, file: SessionFile, chosen: Sequence[int]) -> int:
+    """Remove the sessions that are still expired from the store, then from the metadata; return their number."""
     with transaction.atomic(durable=True):
-        sleeping = _locked(run, chosen)
-        ids = [session.session_id for session in sleeping]
+        expired = _lock_expired(run, chosen)
+        ids = [session.session_id for session in expired]
         if not run.dry_run:
-            keep_what_others_wrote(file, {session.session_id: session.conversation for session in sleeping})
+            adopt_foreign_items(file, {session.session_id: session.conversation for session in expired})
         sizes = file.measure(ids) if run.dry_run else file.remove(ids)
         if runs.was_resumed(run):
-            sizes = _with_lost(sizes, sleeping)
-        _record(run, sleeping, sizes, examined=len(chosen))
+            sizes = _with_missing_sizes(sizes, expired)
+        _record_removed(run, expired, sizes, examined=len(chosen))
         if not run.dry_run:
-            change(_GONE, {"pks": [session.pk for session in sleeping], "now": timezone.now()})
-    return len(sleeping)
+            change(_MARK_GONE, {"pks": [session.pk for session in expired], "now": timezone.now()})
+    return len(expired)
 
 
-class _Sleeping(NamedTuple):
+class _Expired(NamedTuple):
     """An expired session, and its size by its metadata."""
 
     pk: int
@@ -248,8 +237,8 @@ class _Sleeping(NamedTuple):
     bytes: int
 
 
-# What went counts as pruned: the conversation's beginning is no longer remembered.
-_GONE = """
+# Removed items count as pruned: the beginning of the conversation is no longer remembered.
+_MARK_GONE = """
 UPDATE chat_agentsession
 SET gone_at = %(now)s, pruned_count = pruned_count + item_count, item_count = 0, byte_count = 0
 WHERE id = ANY(%(pks)s)
@@ -262,17 +251,17 @@ JOIN chat_agentsession AS session ON session.id = held.pk
 """
 
 
-def _with_lost(sizes: dict[str, Size], sleeping: Sequence[_Sleeping]) -> dict[str, Size]:
-    """Count what had left the file when the process died, and of which the mirror alone still knows."""
-    mirrored = {session.session_id: Size(session.items, session.bytes) for session in sleeping}
+def _with_missing_sizes(sizes: dict[str, Size], expired: Sequence[_Expired]) -> dict[str, Size]:
+    """Add the sizes of sessions that were removed from the file when the process died, from the metadata."""
+    mirrored = {session.session_id: Size(session.items, session.bytes) for session in expired}
     return {session_id: size if size.items else mirrored[session_id] for session_id, size in sizes.items()}
 
 
-def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
-    """Lock the chosen sessions that are still expired; a conversation with an active turn is skipped.
+def _lock_expired(run: CleanupRun, chosen: Sequence[int]) -> list[_Expired]:
+    """Lock the chosen sessions that are still expired; conversations with an active turn are skipped.
 
-    No turn can begin in a conversation whose row is locked. The question is asked again in a statement of its own,
-    which sees what was committed before the locks were taken.
+    No turn can start in a locked conversation. The condition is checked again by a separate query, which sees what was
+    committed before the locks were taken.
     """
     assert run.cutoff
     conversations = Conversation.objects.filter(session__in=chosen).locked(skip_locked=True)
@@ -280,20 +269,20 @@ def _locked(run: CleanupRun, chosen: Sequence[int]) -> list[_Sleeping]:
     expired = AgentSession.objects.expired(run.cutoff).filter(pk__in=chosen, conversation__in=ours)
     locked = expired.select_for_update(no_key=True, of=("self",))
     return [
-        _Sleeping(*row) for row in locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
+        _Expired(*row) for row in locked.values_list("pk", "session_id", "conversation", "item_count", "byte_count")
     ]
 
 
-def _record(run: CleanupRun, sleeping: Sequence[_Sleeping], sizes: dict[str, Size], *, examined: int) -> None:
-    held = [sizes[session.session_id] for session in sleeping]
+def _record_removed(run: CleanupRun, expired: Sequence[_Expired], sizes: dict[str, Size], *, examined: int) -> None:
+    held = [sizes[session.session_id] for session in expired]
     items, size = [one.items for one in held], [one.bytes for one in held]
-    pks = [session.pk for session in sleeping]
-    named = runs.left_to_name(run, run.sessions.all(), len(pks))
+    pks = [session.pk for session in expired]
+    named = runs.remaining_details(run, run.sessions.all(), len(pks))
     change(_RECORD, {"run": run.pk, "pks": pks[:named], "items": items[:named], "bytes": size[:named]})
-    runs.count(
+    runs.add_counts(
         run,
         examined=examined,
-        removed_sessions=len(sleeping),
+        removed_sessions=len(expired),
         removed_items=sum(items),
         removed_bytes=sum(size),
     )

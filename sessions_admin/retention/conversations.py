@@ -1,10 +1,10 @@
-"""Retention of conversations: silent ones go to the trash, and later are deleted, in small batches.
+"""Retention of conversations: inactive ones are moved to the trash, and later deleted, in small batches.
 
-A stage of a clean-up, recorded with it. A preview is the same code, and changes nothing.
+This is a stage of a clean-up and is recorded with it. A preview runs the same code, and changes nothing.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -17,59 +17,58 @@ from chat.models import Conversation
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import to_purge, to_trash
 from sessions_admin.models import CleanedConversation, CleanupRun
+from sessions_admin.reports import OnProgress, batches, ignore_progress
 from sessions_admin.retention import runs
 
 BATCH = 100  # conversations locked at once, for as long as a returning user may have to wait
 
-GoOn = Callable[[], None]
-OnProgress = Callable[[int, int], None]
+CheckContinue = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationForecast:
-    """What retention would do at this moment."""
+    """What retention would do now."""
 
     trashed: int
     purged: int
 
 
 def forecast_conversations() -> ConversationForecast:
-    """Count the conversations that a clean-up at this moment would move to the trash, and delete for good."""
+    """Count the conversations that a clean-up would move to the trash, and delete permanently."""
     now = timezone.now()
     return ConversationForecast(to_trash(now).count(), to_purge(now).count())
 
 
-def retain(run: CleanupRun, *, go_on: GoOn, on_progress: OnProgress = lambda done, total: None) -> None:
-    """Delete for good what was in the trash for long enough, then move to the trash what was silent for long enough.
+def apply_retention(
+    run: CleanupRun, *, check_continue: CheckContinue, on_progress: OnProgress = ignore_progress
+) -> None:
+    """Delete expired conversations in the trash, then move inactive ones to the trash.
 
-    Held and pinned ones stay, and those in which a turn has not ended. `go_on` is called before each batch, and raises
-    where there is to be no more. Raise MemoryUnavailable, and what `go_on` raises.
+    Held and pinned conversations stay, and those with an active turn. `check_continue` is called before each batch, and
+    raises to end the run. Raise MemoryUnavailable, and what `check_continue` raises.
     """
-    # The clock was checked against the run's beginning.
+    # The clock was compared with the run's start.
     now = run.started_at or timezone.now()
     stages = [(to_purge(now), _purge), (to_trash(now), _trash)]
     chosen = [list(due.order_by("pk").values_list("pk", flat=True)) for due, _ in stages]
     done, total = 0, sum(map(len, chosen))
     if total:
-        runs.log(run, f"{total:,} conversations: {len(chosen[1]):,} to the trash, {len(chosen[0]):,} for good.")
+        runs.log(
+            run, f"{total:,} conversations: {len(chosen[1]):,} to trash, {len(chosen[0]):,} to delete permanently."
+        )
     for (due, take), ids in zip(stages, chosen, strict=True):
-        for batch in _batches(ids):
-            go_on()  # outside the transaction: a request to stop would wait for its end
+        for batch in batches(ids, BATCH):
+            check_continue()  # outside the transaction, which would block a stop request
             with transaction.atomic(durable=True):
-                take(run, _locked(due, batch))
+                take(run, _lock_due(due, batch))
             done += len(batch)
             on_progress(done, total)
 
 
-def _batches(chosen: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
-    for start in range(0, len(chosen), BATCH):
-        yield chosen[start : start + BATCH]
+def _lock_due(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conversation]:
+    """Lock the chosen conversations that are still due; those with an active turn are skipped.
 
-
-def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conversation]:
-    """Lock the chosen conversations that are still due; one with an active turn is skipped.
-
-    The question is asked again in a statement of its own, which sees what was committed before the locks were taken.
+    The condition is checked again by a separate query, which sees what was committed before the locks were taken.
     """
     locked = Conversation.objects.filter(pk__in=chosen).locked(skip_locked=True)
     return list(due.filter(pk__in=list(locked.values_list("pk", flat=True))))
@@ -77,7 +76,7 @@ def _locked(due: ConversationQuerySet, chosen: Sequence[uuid.UUID]) -> list[Conv
 
 def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=True)
-    runs.count(run, purged_conversations=len(conversations))
+    runs.add_counts(run, purged_conversations=len(conversations))
     if conversations and not run.dry_run:
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
             remove_for_good(file, conversations)
@@ -85,13 +84,13 @@ def _purge(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
 
 def _trash(run: CleanupRun, conversations: Sequence[Conversation]) -> None:
     _record(run, conversations, is_purged=False)
-    runs.count(run, trashed_conversations=len(conversations))
+    runs.add_counts(run, trashed_conversations=len(conversations))
     if not run.dry_run:
         Conversation.objects.filter(pk__in=[row.pk for row in conversations]).update(trashed_at=timezone.now())
 
 
 def _record(run: CleanupRun, conversations: Sequence[Conversation], *, is_purged: bool) -> None:
-    named = runs.left_to_name(run, run.conversations.all(), len(conversations))
+    named = runs.remaining_details(run, run.conversations.all(), len(conversations))
     CleanedConversation.objects.bulk_create(
         CleanedConversation(
             run=run,

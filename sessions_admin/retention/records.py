@@ -1,10 +1,10 @@
-"""How long it is kept what clean-ups did: which sessions each took, then the run itself; and the audit, if so set.
+"""Retention of the records of clean-ups, first their details, then the runs; and of the audit, if that is set.
 
-All of it goes a few rows in a transaction, and nothing goes while the clock is in doubt.
+Rows are removed in small transactions, and none while the clock is in doubt.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -15,6 +15,7 @@ from django.utils import timezone
 from chat.models.sql import change
 from sessions_admin import audit, clock
 from sessions_admin.models import Action, CleanedConversation, CleanedSession, CleanupRun, RunStatus
+from sessions_admin.reports import Report
 from sessions_admin.retention.runs import SCHEDULE
 
 BATCH = 5_000  # rows
@@ -27,20 +28,16 @@ DELETE FROM sessions_admin_auditrecord WHERE id IN (
     SELECT id FROM sessions_admin_auditrecord WHERE at < %(before)s ORDER BY at LIMIT %(batch)s
 )
 """
-_TOOK_SOMETHING = Q(removed_sessions__gt=0) | Q(trashed_conversations__gt=0) | Q(purged_conversations__gt=0)
+_REMOVED_SOMETHING = Q(removed_sessions__gt=0) | Q(trashed_conversations__gt=0) | Q(purged_conversations__gt=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
-    """How much was removed."""
+class Expired(Report):
+    """The numbers of removed rows."""
 
     details: int
     runs: int
     audit: int
-
-    def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
-        return asdict(self)
 
 
 def expire_records() -> Expired:
@@ -54,13 +51,13 @@ def expire_records() -> Expired:
 
 
 def details_kept_since() -> datetime:
-    """Return since when it is known which sessions and conversations clean-ups took."""
+    """Return the time since which the details of clean-ups are kept."""
     return timezone.now() - timedelta(days=settings.CLEANUP_DETAILS_DAYS)
 
 
 def _expire_details(before: datetime) -> int:
     removed = 0
-    old = CleanupRun.objects.filter(_TOOK_SOMETHING, ended_at__lt=before, details_removed_at=None)
+    old = CleanupRun.objects.filter(_REMOVED_SOMETHING, ended_at__lt=before, details_removed_at=None)
     for run in list(old.order_by("ended_at").values_list("pk", flat=True)):
         for table in (CleanedSession._meta.db_table, CleanedConversation._meta.db_table):
             removed += sum(_batches(_REMOVE_DETAILS.format(table=table), run=run))
@@ -69,17 +66,17 @@ def _expire_details(before: datetime) -> int:
 
 
 def _batches(statement: str, **values: object) -> Iterator[int]:
-    """Carry out a statement, each time in a transaction of its own, until it finds no row; yield how many it did."""
+    """Run a statement, each time in its own transaction, until it affects no row; yield the numbers of rows."""
     while count := change(statement, values | {"batch": BATCH}):
         yield count
         clock.check()
 
 
 def _expire_runs(before: datetime) -> int:
-    # The dashboard shows how the last one ended, however long ago.
+    # Keep the last run: the dashboard shows its result.
     last = CleanupRun.objects.filter(status=RunStatus.DONE, dry_run=False).order_by("-ended_at").values("pk")[:1]
     old = CleanupRun.objects.filter(ended_at__lt=before).exclude(pk__in=last)
-    # Those that took something have lost their details above; the others have none.
+    # The details of old runs were removed above.
     return old.delete()[1].get(CleanupRun._meta.label, 0)
 
 
@@ -96,6 +93,6 @@ def _expire_audit(before: datetime) -> int:
 
 def _remove_audit(before: datetime) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
-        # The audit's guard lets nothing go without it.
+        # The trigger of the audit allows removal only with this setting.
         cursor.execute("SELECT set_config('threadkeeper.expires_audit', 'on', true)")
         return change(_REMOVE_AUDIT, {"before": before, "batch": BATCH})

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PersonLine:
-    """How much of one person's a run took."""
+    """The part of one user in a run."""
 
     user_id: uuid.UUID
     email: str
@@ -28,13 +28,13 @@ class PersonLine:
     bytes: int
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         return asdict(self) | {"user_id": str(self.user_id)}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionTaken:
-    """One session that a run took; `mirror` is the key of what is known of it today, if it is."""
+    """One session that a run removed; `mirror` is the key of its current metadata, if it exists."""
 
     email: str
     session_id: str
@@ -46,7 +46,7 @@ class SessionTaken:
 
 @dataclass(frozen=True, slots=True)
 class ConversationTaken:
-    """One conversation that a run moved to the trash, or deleted for good."""
+    """One conversation that a run moved to the trash, or deleted."""
 
     email: str
     conversation_id: uuid.UUID
@@ -56,18 +56,18 @@ class ConversationTaken:
 
 
 def by_person(run: CleanupRun) -> Iterator[PersonLine]:
-    """Yield a line per user, the one with the most sessions first; for a preview, of what is due now."""
-    for row in _by_person(run).iterator(chunk_size=1000):
+    """Yield a line per user, the largest first; for a preview, of the sessions that are due now."""
+    for row in _person_rows(run).iterator(chunk_size=1000):
         yield PersonLine(**row)
 
 
 def people_page(run: CleanupRun, page: str | None) -> Page[PersonLine]:
     """Return a page of those lines."""
-    return _page(_by_person(run), page, PersonLine)
+    return _page(_person_rows(run), page, PersonLine)
 
 
 def sessions_page(run_id: uuid.UUID, page: str | None) -> Page[SessionTaken]:
-    """Return a page of the sessions, the biggest first."""
+    """Return a page of the sessions, the largest first."""
     mirror = AgentSession.objects.filter(session_id=OuterRef("session_id")).values("pk")
     rows = (
         CleanedSession.objects.filter(run=run_id)
@@ -78,7 +78,7 @@ def sessions_page(run_id: uuid.UUID, page: str | None) -> Page[SessionTaken]:
 
 
 def conversations_page(run_id: uuid.UUID, page: str | None) -> Page[ConversationTaken]:
-    """Return a page of the conversations, those first that were deleted for good."""
+    """Return a page of the conversations, the deleted ones first."""
     rows = (
         CleanedConversation.objects.filter(run=run_id)
         .order_by("-is_purged", "pk")
@@ -87,19 +87,19 @@ def conversations_page(run_id: uuid.UUID, page: str | None) -> Page[Conversation
     return _page(rows, page, ConversationTaken)
 
 
-def _by_person(run: CleanupRun) -> "QuerySet[Any, Mapping[str, Any]]":
-    return _due_by_person(run.cutoff) if run.dry_run and run.cutoff else _taken_by_person(run)
+def _person_rows(run: CleanupRun) -> "QuerySet[Any, Mapping[str, Any]]":
+    return _due_rows(run.cutoff) if run.dry_run and run.cutoff else _removed_rows(run)
 
 
-def _due_by_person(cutoff: datetime) -> "QuerySet[AgentSession, Mapping[str, Any]]":
-    """Ask the mirror: a preview keeps a sample only."""
+def _due_rows(cutoff: datetime) -> "QuerySet[AgentSession, Mapping[str, Any]]":
+    """Read the metadata: a preview stores only a sample."""
     due = AgentSession.objects.expired(cutoff).order_by().values("user_id", email=F("user__email"))
     people = due.annotate(sessions=Count("pk"), items=Sum("item_count"), bytes=Sum("byte_count"))
     return people.order_by("-bytes", "email")
 
 
-def _taken_by_person(run: CleanupRun) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
-    # Renamed first: a sum that is called like its column would be summed again.
+def _removed_rows(run: CleanupRun) -> "QuerySet[CleanedSession, Mapping[str, Any]]":
+    # Renamed first: an aggregate named like its column would be aggregated again.
     taken = CleanedSession.objects.filter(run=run).annotate(each_items=F("items"), each_bytes=F("bytes"))
     people = taken.values("user_id", email=F("user__email"))
     return people.annotate(sessions=Count("pk"), items=Sum("each_items"), bytes=Sum("each_bytes")).order_by(

@@ -23,12 +23,12 @@ from chat.models.sql import select
 from sessions_admin import audit
 from sessions_admin.models import UNDER_WAY, Action, CleanupRun, RunStatus, Trigger
 
-PULSE = timedelta(minutes=2)  # an active run without a heartbeat for this long is stale
-AHEAD = timedelta(minutes=10)  # and so is one with a heartbeat in the future: the clock was set back
-SAMPLE = 100  # sessions, and as many conversations, that a preview names
-TAKEN_UP = "Taken up again: it had stopped without a word."
-TAKEN_UP_AT_MOST = 2  # a run that takes its worker along each time must not do so for ever
-SILENT = "It stopped without a word."
+HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # an active run without a heartbeat for this long is stale
+CLOCK_TOLERANCE = timedelta(minutes=10)  # a heartbeat further in the future means that the clock was set back
+SAMPLE = 100  # sessions, and as many conversations, that a preview stores
+RESUMED = "Resumed: the process had ended unexpectedly."
+MAX_RESUMES = 2  # so that a run that kills its worker is not resumed forever
+PROCESS_LOST = "The process ended unexpectedly."
 _BEAT = """
 UPDATE sessions_admin_cleanuprun SET heartbeat_at = %(now)s
 WHERE id = %(run)s AND status = ANY(%(under_way)s) AND heartbeat_at = %(then)s
@@ -38,7 +38,7 @@ SCHEDULE = "schedule"  # the actor of a scheduled run
 
 
 class AlreadyRunning(Conflict):
-    """Two clean-ups never run at once."""
+    """Only one clean-up runs at a time."""
 
     def __init__(self, detail: str = "Another clean-up is running.") -> None:
         super().__init__(detail)
@@ -48,7 +48,7 @@ class HeartbeatLost(Conflict):
     """The run had no heartbeat for so long that another process ended or resumed it."""
 
     def __init__(self) -> None:
-        super().__init__("This clean-up was silent for too long and has been ended.")
+        super().__init__("This clean-up had no heartbeat for too long and was ended.")
 
 
 class StopRequested(Exception):  # noqa: N818 - no error
@@ -57,15 +57,15 @@ class StopRequested(Exception):  # noqa: N818 - no error
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport:
-    """What a clean-up did, or a preview would have done."""
+    """What a clean-up did, or a preview would do."""
 
     run_id: uuid.UUID
     status: RunStatus
     dry_run: bool
     cutoff: datetime | None
-    total: int | None  # chosen when it began
-    examined: int  # of those; the ones that woke up meanwhile were left alone
-    held: int  # expired too, but held: left alone as well
+    total: int | None  # expired when it began
+    examined: int  # of those, including skipped ones
+    held: int  # expired, but on hold
     sessions: int
     items: int
     bytes: int
@@ -76,7 +76,7 @@ class CleanupReport:
     error: str
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         return asdict(self) | {
             "run_id": str(self.run_id),
             "status": self.status.value,
@@ -94,7 +94,7 @@ def report(run: CleanupRun) -> CleanupReport:
         cutoff=run.cutoff,
         total=run.total,
         examined=run.examined,
-        held=held_back(run.cutoff) if run.cutoff else 0,
+        held=count_held(run.cutoff) if run.cutoff else 0,
         sessions=run.removed_sessions,
         items=run.removed_items,
         bytes=run.removed_bytes,
@@ -114,8 +114,8 @@ def find(run_id: uuid.UUID) -> CleanupRun:
     return run
 
 
-def held_back(cutoff: datetime) -> int:
-    """Count the sessions that only a hold keeps from a clean-up."""
+def count_held(cutoff: datetime) -> int:
+    """Count the expired sessions that a hold protects."""
     return AgentSession.objects.filter(
         is_held(timezone.now()), gone_at__isnull=True, last_activity_at__lte=cutoff
     ).count()
@@ -134,68 +134,68 @@ def log_of(run: CleanupRun) -> list[LogLine]:
     return [LogLine(datetime.fromisoformat(at), sentence) for at, sentence in run.log]
 
 
-# Who asks for one.
+# Requests.
 
 
 def enqueue(*, trigger: str, actor: User | None = None, dry_run: bool = False) -> CleanupRun:
-    """Have a run in the queue, and write down who asked. Without an actor it was the schedule, or the shell's user."""
+    """Queue a run, and record the actor. Without a user the actor is the schedule, or the shell's user."""
     with transaction.atomic():
         run = CleanupRun.objects.create(trigger=trigger, actor=actor, dry_run=dry_run)
         action = Action.PREVIEW if dry_run else Action.CLEANUP
-        audit.record(action, actor=_named(actor, trigger), run_id=str(run.pk))
+        audit.record(action, actor=_actor_name(actor, trigger), run_id=str(run.pk))
     return run
 
 
-def refuse_a_second() -> None:
+def check_none_active() -> None:
     """Raise AlreadyRunning if another run has not ended; a stale one does not count."""
-    yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_stale().values("pk"))
+    yet_to_end = CleanupRun.objects.filter(ended_at__isnull=True).exclude(pk__in=_stale_runs().values("pk"))
     for status in yet_to_end.values_list("status", flat=True):
         if status != RunStatus.QUEUED:
             raise AlreadyRunning
-        raise AlreadyRunning("Another clean-up waits for the worker already.")
+        raise AlreadyRunning("Another clean-up is already waiting for the worker.")
 
 
 def stop(run_id: uuid.UUID | str, *, actor: User | None = None) -> RunStatus:
     """Request a stop: at once if the run has not begun or is stale, else after the current batch; return its state.
 
-    Without an actor it is the shell's user. Raise NotFound, and Conflict where it has ended.
+    Without a user the actor is the shell's user. Raise NotFound, and Conflict if it has ended.
     """
     now = timezone.now()
     run = CleanupRun.objects.filter(pk=run_id)
     over = {"status": RunStatus.STOPPED, "ended_at": now, "stopped_by": actor}
     with transaction.atomic():
-        if run.filter(status=RunStatus.QUEUED).update(**over, log=_with_line("Stopped before it began.")) or (
-            _stale().filter(pk=run_id).update(**over, log=_with_line(f"Stopped. {SILENT}"))
+        if run.filter(status=RunStatus.QUEUED).update(**over, log=_log_with("Stopped before it began.")) or (
+            _stale_runs().filter(pk=run_id).update(**over, log=_log_with(f"Stopped. {PROCESS_LOST}"))
         ):
             status = RunStatus.STOPPED
         elif run.filter(status=RunStatus.RUNNING).update(
-            status=RunStatus.STOPPING, stopped_by=actor, log=_with_line("Asked to stop.")
+            status=RunStatus.STOPPING, stopped_by=actor, log=_log_with("Stop requested.")
         ):
             status = RunStatus.STOPPING
         elif run.filter(status=RunStatus.STOPPING).exists():
             return RunStatus.STOPPING
         elif run.exists():
-            raise Conflict("This run has ended already.")
+            raise Conflict("This run has already ended.")
         else:
             raise NotFound("There is no such run.")
-        audit.record(Action.STOP, actor=_named(actor, Trigger.COMMAND), run_id=str(run_id))
+        audit.record(Action.STOP, actor=_actor_name(actor, Trigger.COMMAND), run_id=str(run_id))
     return status
 
 
-def _named(actor: User | None, trigger: str) -> str:
+def _actor_name(actor: User | None, trigger: str) -> str:
     if actor is not None:
-        return audit.of_user(actor)
-    return SCHEDULE if trigger == Trigger.SCHEDULE else audit.of_shell()
+        return audit.user_actor(actor)
+    return SCHEDULE if trigger == Trigger.SCHEDULE else audit.shell_actor()
 
 
-# For the process that carries a run out.
+# For the process that executes a run.
 
 
 def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
     """Claim a queued run, or resume a stale one; return whether this succeeded. Raise AlreadyRunning."""
     now = timezone.now()
     cutoff = now - (retention() if older_than is None else older_than)
-    began = _with_line(f"Begun: sessions with nothing said in them since {cutoff:%Y-%m-%d %H:%M} UTC.")
+    began = _log_with(f"Started: sessions inactive since {cutoff:%Y-%m-%d %H:%M} UTC.")
     queued = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
     if queued.exists() and CleanupRun.objects.filter(status__in=UNDER_WAY).exists():
         raise AlreadyRunning
@@ -203,17 +203,19 @@ def claim(run: CleanupRun, *, older_than: timedelta | None = None) -> bool:
         with transaction.atomic():
             ours = queued.update(
                 status=RunStatus.RUNNING, cutoff=cutoff, started_at=now, heartbeat_at=now, log=began
-            ) or _stale().filter(pk=run.pk, status=RunStatus.RUNNING).update(heartbeat_at=now, log=_with_line(TAKEN_UP))
-    except IntegrityError:  # another one has begun since
+            ) or _stale_runs().filter(pk=run.pk, status=RunStatus.RUNNING).update(
+                heartbeat_at=now, log=_log_with(RESUMED)
+            )
+    except IntegrityError:  # another run has begun since
         raise AlreadyRunning from None
     run.refresh_from_db()
     return bool(ours)
 
 
-def beat(run: CleanupRun) -> None:
-    """Show that a run is alive. Raise HeartbeatLost, and StopRequested.
+def record_heartbeat(run: CleanupRun) -> None:
+    """Record that a run is active. Raise HeartbeatLost, and StopRequested.
 
-    Outside a transaction: a request to stop it, or to begin another, would wait for its end.
+    Call this outside a transaction, which would block a stop request or the start of another run.
     """
     now = timezone.now()
     values = {"run": run.pk, "under_way": [str(status) for status in UNDER_WAY], "then": run.heartbeat_at, "now": now}
@@ -225,95 +227,95 @@ def beat(run: CleanupRun) -> None:
         raise StopRequested
 
 
-def count(run: CleanupRun, **more: int) -> None:
-    """Add to a run's figures, within the transaction of what is counted. Raise HeartbeatLost."""
-    if not _ours(run).update(**{name: F(name) + number for name, number in more.items()}):
+def add_counts(run: CleanupRun, **more: int) -> None:
+    """Add to a run's counts, in the transaction of what is counted. Raise HeartbeatLost."""
+    if not _owned(run).update(**{name: F(name) + number for name, number in more.items()}):
         raise HeartbeatLost
 
 
-def left_to_name(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
-    """Return how many more rows a run keeps that has named some: a preview keeps a sample."""
+def remaining_details(run: CleanupRun, named: "QuerySet[Any]", more: int) -> int:
+    """Return how many more detail rows a run stores: a preview stores a sample."""
     return max(min(more, SAMPLE - named.count()), 0) if run.dry_run else more
 
 
 def restart(run: CleanupRun) -> None:
-    """Count a preview from nothing. Raise HeartbeatLost."""
+    """Reset the counts of a preview. Raise HeartbeatLost."""
     counted = ("examined", "removed_sessions", "removed_items", "removed_bytes")
     with transaction.atomic():
         run.sessions.all().delete()
         run.conversations.all().delete()
         nothing = dict.fromkeys((*counted, "trashed_conversations", "purged_conversations"), 0)
-        if not _ours(run).update(**nothing):
+        if not _owned(run).update(**nothing):
             raise HeartbeatLost
 
 
-def choose(run: CleanupRun, number: int) -> None:
-    """Store how many sessions are left to check. Raise HeartbeatLost."""
-    if not _ours(run).update(total=F("examined") + number):
+def set_total(run: CleanupRun, number: int) -> None:
+    """Set the total from the number of sessions left to process. Raise HeartbeatLost."""
+    if not _owned(run).update(total=F("examined") + number):
         raise HeartbeatLost
 
 
 def log(run: CleanupRun, sentence: str) -> None:
     """Add a sentence to a run's log."""
-    _ours(run).update(log=_with_line(sentence))
+    _owned(run).update(log=_log_with(sentence))
 
 
 def end(run: CleanupRun, status: RunStatus, error: BaseException | None = None) -> None:
     """End a run, unless another process has ended or resumed it."""
-    told = _sentence(error) if error else ""
-    # One that never began has no heartbeat.
+    detail = _error_text(error) if error else ""
+    # A run that never began has no heartbeat.
     ours = CleanupRun.objects.filter(pk=run.pk, ended_at__isnull=True, heartbeat_at=run.heartbeat_at)
     if run.heartbeat_at is None:
         ours = CleanupRun.objects.filter(pk=run.pk, status=RunStatus.QUEUED)
-    line = _with_line(f"{status.label}.{f' {told}' if told else ''}")
-    ours.update(status=status, ended_at=timezone.now(), error=told, log=line)
+    line = _log_with(f"{status.label}.{f' {detail}' if detail else ''}")
+    ours.update(status=status, ended_at=timezone.now(), error=detail, log=line)
 
 
-def _ours(run: CleanupRun) -> "QuerySet[CleanupRun]":
+def _owned(run: CleanupRun) -> "QuerySet[CleanupRun]":
     return CleanupRun.objects.filter(pk=run.pk, status__in=UNDER_WAY, heartbeat_at=run.heartbeat_at)
 
 
-def _sentence(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     if isinstance(error, ThreadkeeperError):
         return error.detail
-    if isinstance(error, KeyboardInterrupt | SystemExit):  # by a person, or by the worker after its time-out
-        return "It was interrupted."
-    # The database's own words may repeat what people wrote.
-    return f"Something went wrong ({type(error).__name__}); the worker's log says more."
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # by a user, or by the worker's time-out
+        return "The process was interrupted."
+    # The database's error may quote users' texts.
+    return f"An unexpected error occurred ({type(error).__name__}); see the worker's log."
 
 
-# Runs whose process was killed.
+# Stale runs.
 
 
 def fail_stale_runs() -> None:
     """Fail the runs without a recent heartbeat."""
     over = {"ended_at": timezone.now()}
-    _stale().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_with_line("Stopped."))
-    _stale().update(**over, status=RunStatus.FAILED, error=SILENT, log=_with_line(SILENT))
+    _stale_runs().filter(status=RunStatus.STOPPING).update(**over, status=RunStatus.STOPPED, log=_log_with("Stopped."))
+    _stale_runs().update(**over, status=RunStatus.FAILED, error=PROCESS_LOST, log=_log_with(PROCESS_LOST))
 
 
 def resumable_run() -> CleanupRun | None:
-    """Return the stale run to resume: not a command's, whose caller is gone, nor one that was resumed too often."""
-    run = _stale().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
-    return run if run and _times_resumed(run) < TAKEN_UP_AT_MOST else None
+    """Return the stale run to resume, unless it was started by a command or resumed too often."""
+    run = _stale_runs().filter(status=RunStatus.RUNNING).exclude(trigger=Trigger.COMMAND).first()
+    return run if run and _times_resumed(run) < MAX_RESUMES else None
 
 
 def was_resumed(run: CleanupRun) -> bool:
-    """Return whether a run was begun by a process that died."""
+    """Return whether a run was resumed after its process died."""
     return _times_resumed(run) > 0
 
 
 def _times_resumed(run: CleanupRun) -> int:
-    return [sentence for _, sentence in run.log].count(TAKEN_UP)
+    return [sentence for _, sentence in run.log].count(RESUMED)
 
 
-def _stale() -> "QuerySet[CleanupRun]":
+def _stale_runs() -> "QuerySet[CleanupRun]":
     now = timezone.now()
-    silent = Q(heartbeat_at__lt=now - PULSE) | Q(heartbeat_at__gt=now + AHEAD)
+    silent = Q(heartbeat_at__lt=now - HEARTBEAT_TIMEOUT) | Q(heartbeat_at__gt=now + CLOCK_TOLERANCE)
     return CleanupRun.objects.filter(silent, status__in=UNDER_WAY)
 
 
-def _with_line(sentence: str) -> Func:
-    """Return a run's log with one more line."""
+def _log_with(sentence: str) -> Func:
+    """Return an expression for a run's log with one more line."""
     line = Value([[timezone.now().isoformat(timespec="seconds"), sentence]], JSONField())
     return Func(F("log"), line, template="%(expressions)s", arg_joiner=" || ", output_field=JSONField())

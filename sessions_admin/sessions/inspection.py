@@ -1,4 +1,4 @@
-"""Inspect a session: the only way in which staff see what users wrote.
+"""Inspect a session: the only way for staff to read users' texts.
 
 A reason is required, and the audit records it in the transaction that reads, before anything is shown.
 """
@@ -34,23 +34,23 @@ from sessions_admin.sessions.read_models import (
     QuarantinedRow,
 )
 
-NEWEST = 200  # turns, and messages, that a page is to hold
+MAX_SHOWN = 200  # turns and messages per page
 
 
 class NextMemory(StrEnum):
-    """What becomes of what the file holds when the next turn begins."""
+    """What the next turn does with the stored items."""
 
     AS_STORED = "as stored"
-    REBUILT = "rebuilt"  # or repaired, if there is no record
+    REBUILT = "rebuilt"  # or repaired, without a record
     AT_WORK = "at work"
     UNKNOWN = "unknown"
 
 
-SAYS = {
-    NextMemory.AS_STORED: "The assistant is given what the file holds, as it is.",
-    NextMemory.REBUILT: "What the file holds is not what the next turn begins with: it is put right first.",
-    NextMemory.AT_WORK: "A turn runs or waits for a decision, so that this may change at any moment.",
-    NextMemory.UNKNOWN: "The next turn goes on without context, unless the file can be used by then.",
+NEXT_MEMORY_TEXTS = {
+    NextMemory.AS_STORED: "The next turn uses the stored items unchanged.",
+    NextMemory.REBUILT: "The stored items differ from those of the next turn, which repairs them first.",
+    NextMemory.AT_WORK: "A turn is running or waits for a decision, so this may change at any moment.",
+    NextMemory.UNKNOWN: "The next turn continues without context, unless the file is available by then.",
 }
 
 
@@ -59,9 +59,9 @@ class InspectedMemory:
     """The items in the file, the items of the next turn, and the metadata of a session."""
 
     course: NextMemory
-    trouble: str  # a sentence, where the file cannot be read
+    trouble: str  # why the file cannot be read, as a sentence
     stored: list[InspectedItem]
-    given: list[InspectedItem]  # the same as stored unless it is put right first
+    given: list[InspectedItem]  # the items of the next turn
     items: int
     bytes: int
     mirrored_items: int
@@ -69,21 +69,21 @@ class InspectedMemory:
     pruned: int
 
     @property
-    def says(self) -> str:
-        """What becomes of it, as a sentence."""
-        return SAYS[self.course]
+    def summary(self) -> str:
+        """What the next turn does, as a sentence."""
+        return NEXT_MEMORY_TEXTS[self.course]
 
     @property
     def drift(self) -> str:
-        """How the mirror differs from the file, as a sentence; empty where it does not."""
+        """How the metadata differs from the file, as a sentence; empty if it does not."""
         if self.trouble or (self.items, self.bytes) == (self.mirrored_items, self.mirrored_bytes):
             return ""
         mirror = f"{self.mirrored_items:,} items, {filesizeformat(self.mirrored_bytes)}"
-        return f"The list of sessions says {mirror}; the file holds {self.items:,} items, {filesizeformat(self.bytes)}."
+        return f"The metadata has {mirror}; the file has {self.items:,} items, {filesizeformat(self.bytes)}."
 
     @property
     def faults(self) -> int:
-        """How many rows of the file cannot be used."""
+        """The number of invalid rows in the file."""
         return sum(bool(entry.fault) for entry in self.stored)
 
 
@@ -97,42 +97,44 @@ class Inspection:
     at: datetime
     memory: InspectedMemory
     conversation: list[InspectedMessage]
-    messages: int  # in all; the oldest may be left out
+    messages: int  # in all; the oldest may be omitted
     journal: list[InspectedTurn]
     turns: int
     adopted: list[AdoptedBatch]
     quarantine: list[QuarantinedRow]
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return a dict for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), cls=DjangoJSONEncoder))
         plain["memory"]["drift"] = self.memory.drift
         return plain
 
 
 def inspect(session_id: str, *, actor: str, reason: str) -> Inspection:
-    """Show a session with the newest of its conversation. Raise BadInput without a reason, NotFound."""
-    return _look(session_id, Action.INSPECT, actor=actor, reason=reason, newest=NEWEST)
+    """Return a session with its newest messages and turns. Raise BadInput without a reason, NotFound."""
+    return _inspect(session_id, Action.INSPECT, actor=actor, reason=reason, newest=MAX_SHOWN)
 
 
 def export_session(session_id: str, *, actor: str, reason: str) -> Inspection:
-    """Give all there is of a session, to be taken along. Raise BadInput without a reason, NotFound."""
-    return _look(session_id, Action.EXPORT, actor=actor, reason=reason, newest=None)
+    """Return everything about a session. Raise BadInput without a reason, NotFound."""
+    return _inspect(session_id, Action.EXPORT, actor=actor, reason=reason, newest=None)
 
 
-def _look(session_id: str, action: Action, *, actor: str, reason: str, newest: int | None) -> Inspection:
+def _inspect(session_id: str, action: Action, *, actor: str, reason: str, newest: int | None) -> Inspection:
     attempt = audit.attempt(action, actor=actor, session_id=session_id, reason=reason)
     with attempt, transaction.atomic(durable=True):
         session = AgentSession.objects.select_related("user", "conversation").filter(session_id=session_id).first()
         if session is None:
             raise NotFound(f"There is no session {session_id}.")
-        seen = _laid_open(session, newest)
+        seen = _read(session, newest)
         counts = {"items": seen.memory.items, "messages": seen.messages, "turns": seen.turns}
-        audit.disclose(action, actor=actor, person=session.user_id, session_id=session_id, reason=reason, **counts)
+        audit.record_disclosure(
+            action, actor=actor, person=session.user_id, session_id=session_id, reason=reason, **counts
+        )
     return seen
 
 
-def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
+def _read(session: AgentSession, newest: int | None) -> Inspection:
     conversation = session.conversation
     begins_at = first_remembered(conversation.pk)
     return Inspection(
@@ -141,20 +143,20 @@ def _laid_open(session: AgentSession, newest: int | None) -> Inspection:
         title=str(conversation),
         at=timezone.now(),
         memory=_memory(session),
-        conversation=read_models.said_in(conversation, begins_at=begins_at, newest=newest),
+        conversation=read_models.messages_of(conversation, begins_at=begins_at, newest=newest),
         messages=Message.objects.filter(conversation=conversation, position__isnull=False).count(),
         journal=read_models.journal_of(conversation, newest=newest),
         turns=Turn.objects.filter(conversation=conversation).count(),
-        adopted=read_models.adopted_by(conversation),
-        quarantine=read_models.set_aside_of(session.session_id),
+        adopted=read_models.adopted_batches(conversation),
+        quarantine=read_models.quarantined_rows(session.session_id),
     )
 
 
 def _memory(session: AgentSession) -> InspectedMemory:
     trouble, stored, size = _stored(session.session_id)
     awaiting = ToolCall.objects.filter(turn__conversation=session.conversation_id, decision=Decision.AWAITING)
-    held = read_models.entries_of(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
-    course, given = (NextMemory.UNKNOWN, held) if trouble else _course(session, stored, held)
+    held = read_models.stored_entries(stored, awaiting=list(awaiting.values_list("call_id", flat=True)))
+    course, given = (NextMemory.UNKNOWN, held) if trouble else _next_memory(session, stored, held)
     return InspectedMemory(
         course=course,
         trouble=trouble,
@@ -177,8 +179,10 @@ def _stored(session_id: str) -> tuple[str, Stored, Size]:
         return error.detail, Stored(), Size(0, 0)
 
 
-def _course(session: AgentSession, stored: Stored, held: list[InspectedItem]) -> tuple[NextMemory, list[InspectedItem]]:
-    """Return what the next turn does with the stored items, by the function that it calls."""
+def _next_memory(
+    session: AgentSession, stored: Stored, held: list[InspectedItem]
+) -> tuple[NextMemory, list[InspectedItem]]:
+    """Return what the next turn does with the stored items, by calling the same function."""
     conversation_id = session.conversation_id
     if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
         return NextMemory.AT_WORK, held

@@ -15,7 +15,7 @@ from chat.models.session import AgentSessionQuerySet, State
 
 @dataclass(frozen=True, slots=True)
 class SessionLine:
-    """One session as a line of a list."""
+    """A session in a list."""
 
     session_id: str
     email: str
@@ -27,14 +27,14 @@ class SessionLine:
     last_activity_at: datetime
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         found = asdict(self)
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails(SessionLine):
-    """What is known of one session without opening it."""
+    """A session's metadata."""
 
     first_activity_at: datetime
     gone_at: datetime | None
@@ -47,7 +47,7 @@ class SessionDetails(SessionLine):
 def list_sessions(
     *, state: str | None = None, email: str | None = None, inactive_for: timedelta | None = None
 ) -> Iterator[SessionLine]:
-    """Yield the sessions that match all that is asked, the longest inactive first."""
+    """Yield the sessions that match the filters, the longest inactive first."""
     sessions = _matching(state, email, inactive_for).order_by("last_activity_at")
     for session in sessions.iterator(chunk_size=1000):
         yield line_of(session)
@@ -61,15 +61,15 @@ def newest_sessions(
     after: tuple[datetime, int] | None,
     limit: int,
 ) -> list[AgentSession]:
-    """Return the sessions that match all that is asked, the last used first, from beyond a place in that order.
+    """Return the sessions that match the filters after a position, the last used first.
 
-    One more than the limit, if there is.
+    The list has one more than the limit if there are more.
     """
     return newest_first(_matching(state, email, inactive_for), by="last_activity_at", after=after, limit=limit)
 
 
 def line_of(session: AgentSession) -> SessionLine:
-    """Show a session that was listed."""
+    """Return a session as a line of a list."""
     return SessionLine(**_line(session))
 
 

@@ -1,4 +1,4 @@
-"""The effect of a verb on each session, for the confirmation page; nothing is changed."""
+"""Preview the effect of a verb on each session, for the confirmation page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from chat.models.turn import HOLDING
 from sessions_admin.models import Action
 from sessions_admin.sessions.lifecycle import BUSY, HELD, NOT_HELD
 
-REMOVING = (Action.CLEAR, Action.EXPIRE)
-OF_THE_FILE = (*REMOVING, Action.PRUNE, Action.REBUILD)
+REMOVING_ACTIONS = (Action.CLEAR, Action.EXPIRE)
+FILE_ACTIONS = (*REMOVING_ACTIONS, Action.PRUNE, Action.REBUILD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class Preview:
 
     session: AgentSession
     items: int
-    then: int
+    items_after: int
     refusal: str = ""
 
     @property
     def removed(self) -> int:
-        """How many items go."""
-        return 0 if self.refusal else max(self.items - self.then, 0)
+        """The number of removed items."""
+        return 0 if self.refusal else max(self.items - self.items_after, 0)
 
 
 def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
-    """Foresee what a verb does to sessions, in their order."""
-    if action not in OF_THE_FILE:
+    """Return the effect of a verb on each session, in order."""
+    if action not in FILE_ACTIONS:
         return [Preview(each, each.item_count, each.item_count, _refusal(action, each)) for each in sessions]
     busy = set(
         Turn.objects.filter(conversation__in=[each.conversation_id for each in sessions], status__in=HOLDING)
@@ -56,18 +56,18 @@ def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
 def _preview(action: Action, session: AgentSession, file: SessionFile, items: int, busy: str) -> Preview:
     if refusal := busy or _refusal(action, session):
         return Preview(session, items, items, refusal)
-    return Preview(session, items, _then(action, session, file, items))
+    return Preview(session, items, _items_after(action, session, file, items))
 
 
 def _refusal(action: Action, session: AgentSession) -> str:
-    if action in REMOVING and session.is_held:
+    if action in REMOVING_ACTIONS and session.is_held:
         return HELD
     return NOT_HELD if action == Action.RELEASE and not session.is_held else ""
 
 
-def _then(action: Action, session: AgentSession, file: SessionFile, items: int) -> int:
+def _items_after(action: Action, session: AgentSession, file: SessionFile, items: int) -> int:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
-    if action in REMOVING:
+    if action in REMOVING_ACTIONS:
         return 0
     if action == Action.PRUNE:
         return items - len(surplus(file.items(session.session_id), limit)) if items > limit else items

@@ -1,33 +1,36 @@
 """The content of a session as plain values: items with their outputs, messages, and the journal of each turn.
 
-Only `sessions_admin.sessions.inspection` reads it for a person: the audit records who.
+Only `sessions_admin.sessions.inspection` shows it to staff, because it records that in the audit.
 """
 
 import json
+import uuid
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from chat.infra.storable import storable
 from chat.memory.items import Item, faults, is_call, is_output, is_reasoning
 from chat.memory.statements import BadRow, Stored
-from chat.models import AdoptedItems, Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
+from chat.models import AdoptedItems, Conversation, Message, Quarantined, Turn, TurnStep
+from chat.read_models import ToolCallOut, TurnOut, load_turns
 
-BAD = "holds no item"
+NO_ITEM = "holds no item"
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedItem:
-    """One item as it is kept; a call stands with the output that answers it."""
+    """An item; a call includes its output."""
 
-    n: int  # its place, from 1
+    n: int  # position, from 1
     kind: str  # user, assistant, another role, reasoning, call, output, other or bad
-    text: str  # what of it people can read
-    item: object  # the whole of it; of a bad row what stands there
-    row_id: int | None = None  # None where it does not come from the file
+    text: str  # readable text
+    item: object  # of an invalid row, its data
+    row_id: int | None = None  # None if it is not from the file
     fault: str = ""
-    name: str = ""  # of the tool that is called
+    name: str = ""  # of the tool
     output: object = None
     output_n: int | None = None
     output_text: str = ""
@@ -43,7 +46,7 @@ class InspectedMessage:
     created_at: datetime
     turn: int
     is_forgotten: bool  # by clearing
-    begins_memory: bool  # what is older was pruned
+    begins_memory: bool  # older messages were pruned
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class InspectedResponse:
 
 @dataclass(frozen=True, slots=True)
 class InspectedCall:
-    """One call of a tool, as it was carried out."""
+    """One executed tool call."""
 
     call_id: str
     name: str
@@ -69,6 +72,13 @@ class InspectedCall:
     output: str | None
     error: str | None
     at: datetime
+
+    @classmethod
+    def of(cls, call: ToolCallOut) -> Self:
+        """Return what staff see of a call."""
+        assert call.created_at is not None
+        named = (call.call_id, call.name, call.arguments, call.approval or "", call.by or "")
+        return cls(*named, call.output, call.error, call.created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,10 @@ class InspectedTurn:
     ended_at: datetime | None
     steps: list[InspectedResponse]
     calls: list[InspectedCall]
-    items: list[InspectedItem]  # that the session was given of it
+    items: list[InspectedItem]  # that the turn added to the session
+
+
+SHARED = [field.name for field in fields(InspectedTurn) if field.name in TurnOut.__slots__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +125,20 @@ class QuarantinedRow:
     created_at: datetime
 
 
-def entries_of(stored: Stored, *, awaiting: Collection[str] = ()) -> list[InspectedItem]:
-    """Show a session as the file has it, rows that hold no item in their places."""
+def stored_entries(stored: Stored, *, awaiting: Collection[str] = ()) -> list[InspectedItem]:
+    """Return the items in the file, including invalid rows, in order."""
     wrong = faults(stored.items, awaiting=awaiting)
     good = {row.id: (row.id, row.item, wrong.get(index, "")) for index, row in enumerate(stored.rows)}
-    rows: dict[int, tuple[int, Item | BadRow, str]] = {**good, **{row.id: (row.id, row, BAD) for row in stored.bad}}
-    return _paired([rows[row_id] for row_id in sorted(rows)])
+    rows: dict[int, tuple[int, Item | BadRow, str]] = {**good, **{row.id: (row.id, row, NO_ITEM) for row in stored.bad}}
+    return _pair_outputs([rows[row_id] for row_id in sorted(rows)])
 
 
 def entries(items: Sequence[Item]) -> list[InspectedItem]:
-    """Show items that do not come from the file."""
-    return _paired([(None, item, "") for item in items])
+    """Return items that are not from the file."""
+    return _pair_outputs([(None, item, "") for item in items])
 
 
-def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[InspectedItem]:
+def _pair_outputs(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[InspectedItem]:
     answers: dict[str, int] = {}
     calls: set[str] = set()
     for index, (_, item, fault) in enumerate(rows):
@@ -135,10 +148,10 @@ def _paired(rows: Sequence[tuple[int | None, Item | BadRow, str]]) -> list[Inspe
             calls.add(str(item["call_id"]))
         elif is_output(item) and str(item["call_id"]) in calls:
             answers.setdefault(str(item["call_id"]), index)
-    told = set(answers.values())
+    paired = set(answers.values())
     shown = []
     for index, (row_id, item, fault) in enumerate(rows):
-        if index in told:
+        if index in paired:
             continue
         answer = None if fault or isinstance(item, BadRow) or not is_call(item) else answers.get(str(item["call_id"]))
         output = None if answer is None else rows[answer][1]
@@ -152,7 +165,7 @@ def _entry(
 ) -> InspectedItem:
     if isinstance(raw, BadRow):
         return InspectedItem(n, "bad", storable(raw.data), storable(raw.data), row_id, fault)
-    item, output = storable(raw), storable(output)  # half a character can be kept in the file, and not be shown
+    item, output = storable(raw), storable(output)  # half a surrogate pair can be stored in the file, but not shown
     return InspectedItem(
         n=n,
         kind=_kind(item),
@@ -178,7 +191,7 @@ def _kind(item: Item) -> str:
 
 
 def _text(item: Item) -> str:
-    """Return what of an item people can read; of a kind that is not known, all of it."""
+    """Return the readable text of an item; for an unknown type, its JSON."""
     for field in ("content", "summary", "output", "arguments"):
         value = item.get(field)
         if isinstance(value, str) and value:
@@ -188,46 +201,60 @@ def _text(item: Item) -> str:
             if any(parts):
                 return "\n".join(parts)
     if is_reasoning(item):
-        return "(the model keeps what it thought to itself)"
+        return "(the model does not disclose its reasoning)"
     return "" if "content" in item else json.dumps(item, ensure_ascii=False)
 
 
-# What PostgreSQL keeps.
+# From PostgreSQL.
 
 
-def said_in(conversation: Conversation, *, begins_at: object, newest: int | None) -> list[InspectedMessage]:
-    """Return what people see of a conversation, in order; `begins_at` is the turn at which its memory begins."""
+def messages_of(conversation: Conversation, *, begins_at: object, newest: int | None) -> list[InspectedMessage]:
+    """Return the messages of a conversation in order; `begins_at` is the first turn in memory."""
     messages = Message.objects.filter(conversation=conversation, position__isnull=False).select_related("turn")
-    said: list[InspectedMessage] = []
+    shown: list[InspectedMessage] = []
     has_begun = begins_at is None
     for message in _newest(messages.order_by("-position"), newest):
         begins = not has_begun and message.turn_id == begins_at
         has_begun = has_begun or begins
         is_forgotten = message.turn.seq <= conversation.memory_from
         place = message.position or 0
-        said.append(
+        shown.append(
             InspectedMessage(
                 place, message.role, message.text, message.created_at, message.turn.seq, is_forgotten, begins
             )
         )
-    return said
+    return shown
 
 
 def journal_of(conversation: Conversation, *, newest: int | None) -> list[InspectedTurn]:
-    """Return what each turn of a conversation did, in order."""
-    turns = Turn.objects.filter(conversation=conversation).prefetch_related("steps", "tool_calls")
-    return [_turn(turn) for turn in _newest(turns.order_by("-seq"), newest)]
+    """Return the journal of each turn in order."""
+    turns = load_turns(Turn.objects.filter(conversation=conversation).order_by("-seq")[:newest])[::-1]
+    ids = [turn.id for turn in turns]
+    items = dict(Turn.objects.filter(pk__in=ids).values_list("pk", "items"))
+    steps: defaultdict[uuid.UUID, list[InspectedResponse]] = defaultdict(list)
+    for step in TurnStep.objects.filter(turn__in=ids).order_by("n"):
+        response = InspectedResponse(step.n, step.output, step.usage, step.duration_ms, step.is_void)
+        steps[step.turn_id].append(response)
+    return [
+        InspectedTurn(
+            **{name: getattr(turn, name) for name in SHARED},
+            steps=steps[turn.id],
+            calls=[InspectedCall.of(call) for call in turn.tools],
+            items=entries(items[turn.id]),
+        )
+        for turn in turns
+    ]
 
 
-def adopted_by(conversation: Conversation) -> list[AdoptedBatch]:
-    """Return what other programs wrote into a conversation's session, in its order."""
+def adopted_batches(conversation: Conversation) -> list[AdoptedBatch]:
+    """Return the items that other programs wrote into a session, in order."""
     rows = AdoptedItems.objects.filter(conversation=conversation)
     return [
         AdoptedBatch(row.after_turn, row.created_at, row.is_forgotten, entries(json.loads(row.items))) for row in rows
     ]
 
 
-def set_aside_of(session_id: str) -> list[QuarantinedRow]:
+def quarantined_rows(session_id: str) -> list[QuarantinedRow]:
     """Return a session's rows in quarantine, the newest first."""
     rows = Quarantined.objects.filter(session_id=session_id).order_by("-pk")
     return [QuarantinedRow(row.pk, row.row_id, row.content, row.reason, row.created_at) for row in rows]
@@ -235,39 +262,3 @@ def set_aside_of(session_id: str) -> list[QuarantinedRow]:
 
 def _newest(rows: Any, limit: int | None) -> list[Any]:
     return list(rows if limit is None else rows[:limit])[::-1]
-
-
-def _turn(turn: Turn) -> InspectedTurn:
-    return InspectedTurn(
-        seq=turn.seq,
-        status=turn.status,
-        attempt=turn.attempt,
-        is_superseded=turn.superseded_by_id is not None,
-        warning=turn.warning,
-        error_code=turn.error_code,
-        error_detail=turn.error_detail,
-        usage=turn.usage,
-        accepted_at=turn.accepted_at,
-        started_at=turn.started_at,
-        ended_at=turn.ended_at,
-        steps=[_step(step) for step in turn.steps.all()],
-        calls=[_call(call) for call in turn.tool_calls.all()],
-        items=entries(turn.items),
-    )
-
-
-def _step(step: TurnStep) -> InspectedResponse:
-    return InspectedResponse(step.n, step.output, step.usage, step.duration_ms, step.is_void)
-
-
-def _call(call: ToolCall) -> InspectedCall:
-    return InspectedCall(
-        call_id=call.call_id,
-        name=call.name,
-        arguments=call.arguments,
-        decision=call.decision,
-        decided_by=call.decided_by,
-        output=call.output,
-        error=call.error,
-        at=call.created_at,
-    )

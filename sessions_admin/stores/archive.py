@@ -1,5 +1,6 @@
-"""The form of a backup: a zip file with the record as PostgreSQL's own text, a table a member, the memory as the SQLite
-file that it is, and a manifest that says what must be in it."""
+"""The format of a backup: a zip file with the record as PostgreSQL COPY text (a member per table), the memory as a
+SQLite file, and a manifest.
+"""
 
 import hashlib
 import json
@@ -22,10 +23,10 @@ from pydantic import TypeAdapter
 
 from chat.exceptions import BadInput
 
-FORMAT, READ_FORMATS = 2, (1, 2)  # in the first, the manifest does not have the sizes
+FORMAT, READ_FORMATS = 2, (1, 2)  # format 1 has no sizes in the manifest
 MANIFEST, MEMORY, TABLES = "manifest.json", "agent_sessions.db", "record/"
-CHUNK = 1024 * 1024  # bytes
-# The most that an archive may unpack to if no limit is set: text is seldom packed more tightly.
+CHUNK_SIZE = 1024 * 1024  # bytes
+# The size to which an archive may unpack without an explicit limit: text is seldom compressed more.
 PLAUSIBLE_RATIO, ALWAYS_PLAUSIBLE = 50, 2**30
 MANIFEST_LIMIT = 4 * 2**20  # bytes
 MEMBERS_LIMIT = 1_000
@@ -35,7 +36,7 @@ COUNTED = ("agent_sessions", "agent_messages", "threadkeeper_turns")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the record: the columns in the order of its text, and how many rows there are."""
+    """A table of the record: its columns in order, and the number of rows."""
 
     columns: list[str]
     rows: int
@@ -43,11 +44,11 @@ class Table:
 
 @dataclass(slots=True)
 class Manifest:
-    """What a backup holds, and of which state of the database."""
+    """The content of a backup, and the migrations of its database."""
 
     version: str
     made_at: str
-    migrations: list[list[str]]  # pairs of an app and a name, all that were applied
+    migrations: list[list[str]]  # (app, name) pairs of all applied ones
     format: int = FORMAT
     tables: dict[str, Table] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)  # rows by table
@@ -69,7 +70,7 @@ class Writer:
 
     @contextmanager
     def member(self, name: str) -> Iterator["Member"]:
-        """Write one, a piece at a time."""
+        """Write a member in pieces."""
         with self._archive.open(name, "w", force_zip64=True) as out:
             member = Member(out)
             yield member
@@ -82,7 +83,7 @@ class Writer:
 
 
 class Member:
-    """A member that is being written."""
+    """A member being written."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
@@ -97,8 +98,8 @@ class Member:
 
 
 @contextmanager
-def written(file: IO[bytes], manifest: Manifest) -> Iterator[Writer]:
-    """Write an archive into a file."""
+def create(file: IO[bytes], manifest: Manifest) -> Iterator[Writer]:
+    """Create an archive in a file."""
     with ZipFile(file, "w", ZIP_DEFLATED) as archive:
         writer = Writer(archive, manifest)
         yield writer
@@ -113,14 +114,14 @@ class Archive:
         self.manifest = manifest
 
     def check(self, folder: Path) -> Path:
-        """Read all of it, and open the copy of the memory, which is put into a folder; return where."""
+        """Verify the whole backup, and unpack the memory into a folder; return its path."""
         copy = folder / MEMORY
         needed, free = self._archive.getinfo(MEMORY).file_size, shutil.disk_usage(folder).free
         if needed > free:
             sizes = f"{_size(needed)}, and {_size(free)} are free in {folder.parent}"
-            raise BadInput(f"There is no room to unpack this backup: its memory has {sizes}.")
+            raise BadInput(f"There is not enough space to unpack this backup: its memory has {sizes}.")
         for name, table in self.manifest.tables.items():
-            # A row is a line: line ends within are spelled out.
+            # A row is a line: line breaks within are escaped.
             lines = sum(piece.count(b"\n") for piece in self._checked(TABLES + name))
             if lines != table.rows:
                 raise BadInput(f"This backup is damaged: {name} has {lines:,} rows and should have {table.rows:,}.")
@@ -128,17 +129,17 @@ class Archive:
             for piece in self._checked(MEMORY):
                 out.write(piece)
         if (found := count_memory(copy)) != self.manifest.memory:
-            raise BadInput(f"This backup is damaged: its memory holds {found} and should hold {self.manifest.memory}.")
+            raise BadInput(f"This backup is damaged: its memory has {found} and should have {self.manifest.memory}.")
         return copy
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield a member a piece at a time, never more than the archive's directory announces."""
+        """Yield a member in pieces, at most as long as the archive's directory states."""
         left = self._archive.getinfo(name).file_size
-        with _damage_named(), self._archive.open(name) as member:
-            while piece := member.read(CHUNK):
+        with _damage_as_bad_input(), self._archive.open(name) as member:
+            while piece := member.read(CHUNK_SIZE):
                 left -= len(piece)
                 if left < 0:
-                    raise BadInput(f"This backup is damaged: {name} is larger than it says.")
+                    raise BadInput(f"This backup is damaged: {name} is larger than stated.")
                 yield piece
 
     def _checked(self, name: str) -> Iterator[bytes]:
@@ -147,19 +148,19 @@ class Archive:
             digest.update(piece)
             yield piece
         if digest.hexdigest() != self.manifest.sha256[name]:
-            raise BadInput(f"This backup is damaged: {name} is not what was written.")
+            raise BadInput(f"This backup is damaged: the checksum of {name} does not match.")
 
 
 @contextmanager
 def opened(file: Path | IO[bytes], *, limit: int | None = None) -> Iterator[Archive]:
-    """Open a backup, and unpack nothing but its manifest.
+    """Open a backup, and read its manifest.
 
-    Raise BadInput where it is none, of a form that is not known here, or would unpack to more than `limit` bytes (by
-    default, to more than is plausible for its size).
+    Raise BadInput if it is not a backup, has an unknown format, or would unpack to more than `limit` bytes (by default,
+    to more than is plausible for its size).
     """
     if isinstance(file, Path) and file.exists() and not file.is_file():
-        raise BadInput(f"{file} is no file.")  # a pipe, for which one could wait for ever
-    with _damage_named():
+        raise BadInput(f"{file} is not a file.")  # reading a pipe could block forever
+    with _damage_as_bad_input():
         archive = ZipFile(file)
     with archive:
         _check_directory(archive, limit)
@@ -172,13 +173,13 @@ def _check_directory(archive: ZipFile, limit: int | None) -> None:
     """Check the archive's directory before anything is unpacked. Raise BadInput."""
     members = archive.infolist()
     if len(members) > MEMBERS_LIMIT:
-        raise BadInput("This is no backup of Threadkeeper: it has too many parts.")
+        raise BadInput("This is not a backup of Threadkeeper: it has too many members.")
     if any(member.flag_bits & ENCRYPTED for member in members):
-        raise BadInput("This archive is encrypted: decrypt it first, a backup itself has no password.")
+        raise BadInput("This archive is encrypted: decrypt it first.")
     if len({member.filename for member in members}) < len(members):
-        raise BadInput("This is no backup of Threadkeeper: two of its parts have the same name.")
-    if any(_is_odd(member) for member in members):
-        raise BadInput("This is no backup of Threadkeeper: it has parts of an unknown kind.")
+        raise BadInput("This is not a backup of Threadkeeper: two members have the same name.")
+    if any(_is_invalid(member) for member in members):
+        raise BadInput("This is not a backup of Threadkeeper: it has invalid members.")
     packed, unpacked = sum(member.compress_size for member in members), sum(member.file_size for member in members)
     allowed = max(ALWAYS_PLAUSIBLE, PLAUSIBLE_RATIO * packed) if limit is None else limit
     if unpacked > allowed:
@@ -188,8 +189,8 @@ def _check_directory(archive: ZipFile, limit: int | None) -> None:
         )
 
 
-def _is_odd(member: ZipInfo) -> bool:
-    """Return whether a member is invalid for a backup: a link, a folder, or packed in another way."""
+def _is_invalid(member: ZipInfo) -> bool:
+    """Return whether a member is a link, a folder, or compressed with another method."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     return (
         not member.filename
@@ -200,11 +201,11 @@ def _is_odd(member: ZipInfo) -> bool:
 
 
 def _check_members(archive: ZipFile, manifest: Manifest) -> None:
-    """Check that an archive has what its manifest names, and nothing else. Raise BadInput."""
+    """Check that an archive has exactly the members of its manifest. Raise BadInput."""
     wanted = {MEMORY, *(TABLES + name for name in manifest.tables)}
     sizes = {member.filename: member.file_size for member in archive.infolist() if member.filename != MANIFEST}
     if not set(manifest.sha256) == set(sizes) == wanted or (manifest.format > 1 and manifest.sizes != sizes):
-        raise BadInput("This backup is damaged: its parts are not those that it names.")
+        raise BadInput("This backup is damaged: its members differ from its manifest.")
 
 
 def _size(size: int) -> str:
@@ -212,7 +213,7 @@ def _size(size: int) -> str:
 
 
 def count_memory(path: Path) -> dict[str, int]:
-    """Open a copy of the memory, check that it is whole, and count its rows. Raise BadInput."""
+    """Check the integrity of a copy of the memory, and count its rows. Raise BadInput."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
@@ -229,21 +230,21 @@ def count_memory(path: Path) -> dict[str, int]:
 
 
 def _manifest(archive: ZipFile) -> Manifest:
-    with _damage_named():
+    with _damage_as_bad_input():
         if archive.getinfo(MANIFEST).file_size > MANIFEST_LIMIT:
-            raise BadInput("This is no backup of Threadkeeper: its manifest is too large.")
+            raise BadInput("This is not a backup of Threadkeeper: its manifest is too large.")
         text = archive.read(MANIFEST)
     try:
-        # Strictly, and however deep it is nested.
+        # Validate strictly, at any nesting.
         form = TypeAdapter(dict[str, object]).validate_json(text).get("format")
         if isinstance(form, int) and form not in READ_FORMATS:
-            raise BadInput("This backup was made by another version of Threadkeeper, in a form that is not known here.")
+            raise BadInput("This backup was made by another version of Threadkeeper, in an unknown format.")
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
         is_plausible = _is_plausible(manifest)
     except ValueError as error:
-        raise BadInput("This is no backup of Threadkeeper: its manifest is none of ours.") from error
+        raise BadInput("This is not a backup of Threadkeeper: its manifest is invalid.") from error
     if not is_plausible:
-        raise BadInput("This is no backup of Threadkeeper: its manifest is none of ours.")
+        raise BadInput("This is not a backup of Threadkeeper: its manifest is invalid.")
     return manifest
 
 
@@ -257,18 +258,18 @@ def _is_plausible(manifest: Manifest) -> bool:
     )
 
 
-# What reading a zip file raises where it is none, damaged, or made to confuse.
-_OF_DAMAGE = (
+# The exceptions for damaged or malicious zip files.
+_DAMAGE_ERRORS = (
     *(BadZipFile, ZlibError, EOFError, LookupError, NotImplementedError, RuntimeError),
     *(ValueError, OverflowError, struct.error),
 )
 
 
 @contextmanager
-def _damage_named() -> Iterator[None]:
+def _damage_as_bad_input() -> Iterator[None]:
     try:
         yield
-    except _OF_DAMAGE as error:
-        raise BadInput(f"This is no backup, or a damaged one: {error}.") from error
+    except _DAMAGE_ERRORS as error:
+        raise BadInput(f"This is not a backup, or it is damaged: {error}.") from error
     except OSError as error:
         raise BadInput(f"The backup cannot be read: {error.strerror or error}.") from error

@@ -1,15 +1,15 @@
-"""Copy the record and the memory together while people chat, and read the copy back before it counts as one.
+"""Copy the record and the memory together while the site is in use, and verify the copy.
 
-The record is copied in one transaction that sees it as it was at its first moment; the memory at that same moment, as
-far as two databases can. A turn that ends in between is in one and not in the other. That does no harm: the memory is
-a copy of what the record says, and the next turn of a session that is behind it or ahead of it fills it again.
+The record is copied in one transaction with a consistent snapshot; the memory at nearly the same moment. A turn that
+ends in between is in only one of them. That is harmless: the memory is a copy of the record, and the next turn repairs
+a session that is behind or ahead of it.
 """
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +30,27 @@ from chat.models import AttemptCount, IdempotentRequest, MessageVector, PendingD
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, ClockReference, WorkerHeartbeat
+from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import MEMORY, TABLES, Manifest, Table, Writer
 from sessions_admin.stores.files import new_file
 from sessions_admin.stores.temporary import temporary_folder
 
-# What lives for a while only: logins (whoever comes back signs in again), the worker's queue, attempts at signing in;
-# what belongs to the machine; and the search index, which a restore makes again.
+# Short-lived rows: logins, the worker's queue, sign-in attempts; rows about the machine; and the search index, which a
+# restore rebuilds.
 LEFT_OUT: tuple[type[Model], ...] = (
     *(Session, OrmQ, QueueTask),
     *(AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog, AttemptCount, IdempotentRequest),
     *(WorkerHeartbeat, ClockReference),
     *(MessageVector, TitleVector),
-    PendingDeletion,  # of the file as it is, of which a backup has a copy without a log
+    PendingDeletion,  # about the current file; the copy in a backup has no log
 )
 LOCK_BUDGET = 10_000  # ms
 
-OnProgress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Backup:
-    """What was copied."""
+class Backup(Report):
+    """The counts of a backup."""
 
     file: str
     bytes: int
@@ -60,24 +59,18 @@ class Backup:
     sessions: int
     items: int
 
-    def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
-        return asdict(self)
 
-
-def backup(
-    path: Path, *, actor: str, force: bool = False, on_progress: OnProgress = lambda done, total: None
-) -> Backup:
-    """Write a backup, and read it back. Raise Conflict where there is such a file, BadInput, MemoryUnavailable."""
+def backup(path: Path, *, actor: str, force: bool = False, on_progress: OnProgress = ignore_progress) -> Backup:
+    """Write a backup, and verify it. Raise Conflict if the file exists, BadInput, MemoryUnavailable."""
     executor = MigrationExecutor(connection)
     is_behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if is_behind or unknown_migrations(executor.loader.applied_migrations):
-        raise Conflict("The database is of another version than this program; start it once with `up`.")
+        raise Conflict("The database has another version than this program; run `up` once.")
     migrations = sorted([app, name] for app, name in executor.loader.applied_migrations)
     manifest = Manifest(settings.VERSION, timezone.now().isoformat(), migrations)
     with new_file(path, force=force) as file:
         with temporary_folder("backup", path.parent) as folder:
-            with archive.written(file, manifest) as writer:
+            with archive.create(file, manifest) as writer:
                 _copy(writer, folder, on_progress)
             with archive.opened(file, limit=sys.maxsize) as written:
                 (check := folder / "check").mkdir()
@@ -91,7 +84,7 @@ def backup(
 
 
 def tables() -> list[str]:
-    """Return the tables that a backup has, of those that are there."""
+    """Return the existing tables that a backup includes."""
     left_out = {model._meta.db_table for model in LEFT_OUT}
     return sorted(set(connection.introspection.django_table_names(only_existing=True)) - left_out)
 
@@ -106,17 +99,17 @@ def _copy(writer: Writer, folder: Path, on_progress: OnProgress) -> None:
             on_progress(done, len(names) + 1)
     writer.manifest.memory = archive.count_memory(copy)
     with open(copy, "rb") as source, writer.member(MEMORY) as member:
-        while piece := source.read(archive.CHUNK):
+        while piece := source.read(archive.CHUNK_SIZE):
             member.write(piece)
     on_progress(len(names) + 1, len(names) + 1)
 
 
 @contextmanager
 def _snapshot() -> Iterator[Any]:
-    """Read the record as of one moment, without locks."""
+    """Read a consistent snapshot of the record, without locks."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        cursor.execute("SELECT 1")  # the moment
+        cursor.execute("SELECT 1")  # takes the snapshot
         yield cursor
 
 
@@ -127,7 +120,7 @@ def _copy_memory(path: Path) -> None:
             closing(sqlite3.connect(path)) as target,
         ):
             source.backup(target)
-            target.execute("PRAGMA journal_mode=DELETE")  # all of it in the one file
+            target.execute("PRAGMA journal_mode=DELETE")  # so that the copy is a single file
     except (sqlite3.Error, OSError) as error:
         raise MemoryUnavailable(f"The session store cannot be copied: {error}") from error
 

@@ -1,10 +1,10 @@
-"""Is the session file sound: its pages, its tables, and every list of our items in it? Nothing is changed.
+"""Check the session file: its pages, its tables, and every list of items in it. Nothing is changed.
 
-Other programs may keep sessions of their own in the file. They are counted, and not judged.
+Sessions of other programs in the file are counted, but not checked.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -18,19 +18,18 @@ from chat.memory.items import faults
 from chat.memory.sync_store import Kept, SessionFile, StoredId, opened
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import HOLDING
+from sessions_admin.reports import OnProgress, ignore_progress
 from sessions_admin.stores.leftovers import Leftover, find_leftovers
 from sessions_admin.stores.temporary import temporary_folder
 
-PAGE = 250
+PAGE_SIZE = 250
 TABLES = ("agent_sessions", "agent_messages")
 OWN_MODE = 0o600
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is wrong: with a session, or (without one) with the file."""
+    """An error in a session or, without one, in the file."""
 
     session_id: str
     detail: str
@@ -38,10 +37,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The result of a check. A session with an active turn is not judged.
+    """The result of a check. Sessions with an active turn are not checked.
 
-    `foreign` sessions have ids that are not ours. `leftovers` are what killed processes have left behind, and
-    `pending_deletions` what was deleted while something read the file, which does so still.
+    `foreign` sessions have ids of other programs. `leftovers` are temporary files of killed processes, and
+    `pending_deletions` are deletions that wait for a reader of the file.
     """
 
     exists: bool
@@ -55,18 +54,18 @@ class CheckReport:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong with the file."""
+        """Whether the file has no faults."""
         return not self.faults
 
     def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
+        """Return a dict for JSON."""
         return asdict(self) | {"is_sound": self.is_sound}
 
 
-def check(*, on_progress: OnProgress = lambda done, total: None) -> CheckReport:
-    """Check the session file and every list of items in it. Raise MemoryUnavailable where it cannot be opened at all.
+def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
+    """Check the session file and every list of items in it. Raise MemoryUnavailable if it cannot be opened.
 
-    A file that is no database is a fault, and so is one that SQLite finds corrupt; then its items are not looked at.
+    A file that is not a database, or is corrupt, is a fault; then its items are not checked.
     """
     path, leftovers = Path(settings.AGENT_SESSION_DB_PATH), tuple(find_leftovers())
     if path.is_symlink() and not path.exists():
@@ -74,16 +73,16 @@ def check(*, on_progress: OnProgress = lambda done, total: None) -> CheckReport:
         return CheckReport(False, 0, 0, 0, (dangling,), leftovers=leftovers)
     if not path.exists():
         return CheckReport(False, 0, 0, 0, (), leftovers=leftovers)
-    found = [Fault("", detail) for detail in _of_file(path)]
+    found = [Fault("", detail) for detail in _file_faults(path)]
     if any(fault.detail.startswith("SQLite: ") for fault in found):
         return CheckReport(True, 0, 0, 0, tuple(found), leftovers=leftovers)
     sessions = items = busy = foreign = 0
     with opened(path) as file:
-        found += [Fault(str(name), "has items, but no row among the sessions") for name in _ours(file.unlisted_ids())]
+        found += [Fault(str(name), "has items, but no row in agent_sessions") for name in _ours(file.unlisted_ids())]
         total = file.count()
         for ids in _pages(file):
             page = file.look(_ours(ids))
-            wrong = {name: detail for name, kept in page.items() if (detail := _of_items(kept))}
+            wrong = {name: detail for name, kept in page.items() if (detail := _item_faults(kept))}
             at_work = _busy(list(wrong)) if wrong else set()
             found += [Fault(name, detail) for name, detail in wrong.items() if name not in at_work]
             busy += len(at_work)
@@ -97,7 +96,7 @@ def check(*, on_progress: OnProgress = lambda done, total: None) -> CheckReport:
 
 def _pages(file: SessionFile) -> Iterator[list[StoredId]]:
     after: StoredId = ""
-    while ids := file.next_ids(after, PAGE):
+    while ids := file.next_ids(after, PAGE_SIZE):
         after = ids[-1]
         yield ids
 
@@ -110,29 +109,29 @@ def _ours(ids: Sequence[StoredId]) -> list[str]:
     return ours
 
 
-def _of_file(path: Path) -> Iterator[str]:
-    """Return the faults of the file as a whole."""
+def _file_faults(path: Path) -> Iterator[str]:
+    """Yield the faults of the file as a whole."""
     mode = path.stat().st_mode & 0o777
     if mode != OWN_MODE:
-        yield f"It can be read by others than its owner: its mode is {mode:04o}."
+        yield f"It is readable by other users: its mode is {mode:04o}."
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as file:
-            for (said,) in file.execute("PRAGMA integrity_check").fetchall():
-                if said != "ok":
-                    yield f"SQLite: {said}"
-            shape = _shape(file)
+            for (result,) in file.execute("PRAGMA integrity_check").fetchall():
+                if result != "ok":
+                    yield f"SQLite: {result}"
+            shape = _read_columns(file)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise MemoryUnavailable(f"The session store cannot be used: {error}") from error
         yield f"SQLite: {error}"
         return
-    for table, columns in _sdk_shape().items():
+    for table, columns in _sdk_columns().items():
         if shape.get(table) and shape[table] != columns:
             yield f"The table {table} is not the SDK’s: it has {shape[table]} where the SDK has {columns}."
 
 
-def _shape(file: sqlite3.Connection) -> dict[str, list[tuple[str, str, int, int]]]:
-    """Return the columns of the SDK's tables: name, type, whether it must be given, place in the key."""
+def _read_columns(file: sqlite3.Connection) -> dict[str, list[tuple[str, str, int, int]]]:
+    """Return the columns of the SDK's tables: name, type, NOT NULL, position in the key."""
     return {
         table: [
             (name, kind, given, key) for _, name, kind, given, _, key in file.execute(f"PRAGMA table_info({table})")
@@ -142,23 +141,23 @@ def _shape(file: sqlite3.Connection) -> dict[str, list[tuple[str, str, int, int]
 
 
 @cache
-def _sdk_shape() -> dict[str, list[tuple[str, str, int, int]]]:
-    """Return the columns of the tables that the SDK's own class makes."""
-    from agents import SQLiteSession  # two seconds, for which no other command need wait
+def _sdk_columns() -> dict[str, list[tuple[str, str, int, int]]]:
+    """Return the columns of the tables that the SDK creates."""
+    from agents import SQLiteSession  # takes two seconds, which other commands need not wait
 
     with temporary_folder("check", settings.DATA_DIR) as folder:
         path = folder / "sdk.db"
         SQLiteSession("one", path).close()
         with closing(sqlite3.connect(path)) as file:
-            return _shape(file)
+            return _read_columns(file)
 
 
-def _of_items(kept: Kept) -> str:
+def _item_faults(kept: Kept) -> str:
     """Return the fault of a session's list of items, or an empty string."""
     wrong = faults(kept.stored.items)
-    said = [f"row {bad.id} holds no item" for bad in kept.stored.bad]
-    said += [f"row {kept.stored.ids[index]} {reason}" for index, reason in sorted(wrong.items())]
-    return "; ".join(said[:5] + ([f"and {len(said) - 5} more"] if len(said) > 5 else []))
+    details = [f"row {bad.id} holds no item" for bad in kept.stored.bad]
+    details += [f"row {kept.stored.ids[index]} {reason}" for index, reason in sorted(wrong.items())]
+    return "; ".join(details[:5] + ([f"and {len(details) - 5} more"] if len(details) > 5 else []))
 
 
 def _busy(names: Sequence[str]) -> set[str]:

@@ -15,8 +15,8 @@ COMPARE = "sessions_admin.tasks.compare_stores"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One session that differs, as a page shows it."""
+class ComparedSession:
+    """One session with drift, for the page."""
 
     session_id: str
     what: list[str]
@@ -34,14 +34,14 @@ class Comparison:
 
     @property
     def kinds(self) -> list[tuple[str, int]]:
-        """How many sessions differ in which way."""
+        """The number of sessions by kind of drift."""
         return [(str(Drift(kind).label), count) for kind, count in self.report["found"].items()]
 
     @property
-    def findings(self) -> list[Found]:
-        """The sessions that are named one by one."""
+    def findings(self) -> list[ComparedSession]:
+        """The sessions listed one by one."""
         return [
-            Found(
+            ComparedSession(
                 finding["session_id"],
                 [str(Drift(drift).label) for drift in finding["drifts"]],
                 finding["items_in_mirror"],
@@ -52,16 +52,16 @@ class Comparison:
 
     @property
     def unnamed(self) -> int:
-        """How many more there are."""
+        """The number of sessions that are not listed."""
         return int(self.report["drifted"]) + int(self.report["foreign"]) - len(self.report["findings"])
 
 
 def request_comparison(*, actor: User, repair: bool, reason: str = "") -> str:
     """Request a comparison from the worker; return the id of its report."""
-    how = {"repair": repair, "actor": audit.of_user(actor), "reason": reason}
+    arguments = {"repair": repair, "actor": audit.user_actor(actor), "reason": reason}
     with transaction.atomic():
         return str(
-            async_task(COMPARE, task_name="Repair of the stores" if repair else "Comparison of the stores", **how)
+            async_task(COMPARE, task_name="Repair of the stores" if repair else "Comparison of the stores", **arguments)
         )
 
 

@@ -1,6 +1,6 @@
-"""The kinds of drift between the two stores, and how each is recognized.
+"""The kinds of drift between the two stores, and how each is detected.
 
-The rules are pure; `records` asks PostgreSQL for what they need, for many conversations in one statement.
+The rules are pure; `records` reads what they need from PostgreSQL, for many conversations in one query.
 """
 
 import uuid
@@ -20,25 +20,25 @@ from chat.models.sql import select
 
 class Drift(TextChoices):
     ORPHAN = "orphan", "In the file, without a conversation"
-    STRANGER = "stranger", "In the file, under another person’s id"
-    OWNER = "owner", "The mirror names another person or session"
-    UNMIRRORED = "unmirrored", "Spoken in, but the mirror does not know it"
-    MISSING = "missing", "Not in the file, though it should be"
-    NOT_GONE = "not_gone", "In the file, though it is called gone"
-    COUNTS = "counts", "The mirror counts other items or bytes"
-    STALE = "stale", "Active later than the mirror says"
-    BEHIND = "behind", "Remembers less than the record"
-    AHEAD = "ahead", "Remembers what is not in the record any more"
-    NO_ITEM = "no_item", "Has rows that are no items"
-    UNSOUND = "unsound", "Has items that a model would refuse"
-    ALTERED = "altered", "Written to by another program"
-    UNLISTED = "unlisted", "Has items, but no row among the sessions"
-    LEFTOVER = "leftover", "Gone, but side rows of it are left"
-    FOREIGN = "foreign", "Not an id of ours; never touched"
+    STRANGER = "stranger", "In the file, with another user’s id"
+    OWNER = "owner", "The metadata has another user or session id"
+    UNMIRRORED = "unmirrored", "Used, but without metadata"
+    MISSING = "missing", "Missing from the file"
+    NOT_GONE = "not_gone", "In the file, but marked as gone"
+    COUNTS = "counts", "The metadata has other counts of items or bytes"
+    STALE = "stale", "Active later than its metadata"
+    BEHIND = "behind", "Behind the record"
+    AHEAD = "ahead", "Ahead of the record"
+    NO_ITEM = "no_item", "Has invalid rows"
+    UNSOUND = "unsound", "Has items that models refuse"
+    ALTERED = "altered", "Changed by another program"
+    UNLISTED = "unlisted", "Has items, but no row in agent_sessions"
+    LEFTOVER = "leftover", "Gone, but other rows are left"
+    FOREIGN = "foreign", "Id of another program; never changed"
 
 
-# What is wrong with the items themselves, so that the record has to be asked again.
-SPOILT = frozenset({Drift.BEHIND, Drift.AHEAD, Drift.NO_ITEM, Drift.UNSOUND})
+# Drift of the items, which requires a rebuild from the record.
+CONTENT_DRIFTS = frozenset({Drift.BEHIND, Drift.AHEAD, Drift.NO_ITEM, Drift.UNSOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Record:
     mirror: Mirror | None
     last: LastTurn | None
     ended_at: datetime | None
-    is_busy: bool  # a turn runs, or waits for a decision: its session is changing
+    is_busy: bool  # a turn is running or waits for a decision
 
     @property
     def session_id(self) -> str:
@@ -84,18 +84,18 @@ LEFT JOIN LATERAL (
 ) last ON true
 LEFT JOIN LATERAL (SELECT max(t.ended_at) AS at FROM chat_turn t WHERE t.conversation_id = c.id) ended ON true
 """
-_OF_THESE = _RECORDS + "WHERE c.id = ANY(%(ids)s)"
+_BY_IDS = _RECORDS + "WHERE c.id = ANY(%(ids)s)"
 _NEXT = _RECORDS + "WHERE c.id > %(after)s ORDER BY c.id LIMIT %(limit)s"
 
 
 def records(conversation_ids: Collection[uuid.UUID], *, now: datetime) -> dict[uuid.UUID, Record]:
     """Read the records of some conversations."""
-    found = select(_OF_THESE, {"ids": list(conversation_ids), "now": now}) if conversation_ids else []
+    found = select(_BY_IDS, {"ids": list(conversation_ids), "now": now}) if conversation_ids else []
     return {row[0]: _record(row) for row in found}
 
 
 def next_records(after: uuid.UUID, limit: int, *, now: datetime) -> list[Record]:
-    """Read the conversations that follow one in the order of their ids."""
+    """Read the next conversations in the order of their ids."""
     return [_record(row) for row in select(_NEXT, {"after": after, "limit": limit, "now": now})]
 
 
@@ -110,14 +110,14 @@ def _record(row: Sequence[object]) -> Record:
 
 
 def drifts(record: Record, kept: Kept, *, due: Sequence[Item] | None = None) -> list[Drift]:
-    """Name all that is wrong with a conversation's session.
+    """Return all drift of a conversation's session.
 
-    `due` is what the record would fill it with, for those of which the attempts alone do not tell (`is_doubtful`).
+    `due` are the items that a rebuild would write, if these have to be compared (`is_doubtful`).
     """
-    found = _of_mirror(record, kept) if record.mirror else ([Drift.UNMIRRORED] if record.ended_at else [])
+    found = _metadata_drifts(record, kept) if record.mirror else ([Drift.UNMIRRORED] if record.ended_at else [])
     if kept.size.items:
-        found += _of_items(kept)
-        step = _step(record.last, kept)
+        found += _item_drifts(kept)
+        step = _order_drift(record.last, kept)
         if step is None and due is not None and not is_faithful(kept.stored.items, due):
             step = Drift.BEHIND
         found += [step] if step else []
@@ -133,9 +133,9 @@ def is_doubtful(record: Record, kept: Kept) -> bool:
 
 
 def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
-    """Return whether items end as the record does.
+    """Return whether items end like those of the record.
 
-    There may be older ones, brought from elsewhere, or fewer where more was pruned; then they begin with a user turn.
+    There may be older items from elsewhere, or fewer after pruning; then they begin with a user message.
     """
     common = min(len(items), len(due))
     if not common or items[-common:] != due[-common:]:
@@ -143,7 +143,7 @@ def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
     return common == len(due) or is_user_message(items[0])
 
 
-def _of_mirror(record: Record, kept: Kept) -> list[Drift]:
+def _metadata_drifts(record: Record, kept: Kept) -> list[Drift]:
     mirror = record.mirror
     assert mirror is not None
     found = []
@@ -162,18 +162,18 @@ def _of_mirror(record: Record, kept: Kept) -> list[Drift]:
     return found
 
 
-def _of_items(kept: Kept) -> list[Drift]:
+def _item_drifts(kept: Kept) -> list[Drift]:
     found = [Drift.NO_ITEM] if kept.stored.bad else []
     found += [Drift.UNSOUND] if faults(kept.stored.items) else []
     found += [Drift.ALTERED] if kept.stored.is_sealed and not kept.stored.is_intact else []
     return found if kept.is_listed else [*found, Drift.UNLISTED]
 
 
-def _step(last: LastTurn | None, kept: Kept) -> Drift | None:
-    """Compare who wrote last with the turn that the record ends with, as a turn does before it begins."""
+def _order_drift(last: LastTurn | None, kept: Kept) -> Drift | None:
+    """Compare the last writer of a session with the last turn of the record, as a turn does before it begins."""
     wrote = kept.stored.last
     if last is None:
-        # What the SDK's own classes have written is taken over by the first turn.
+        # The first turn adopts what the SDK's own classes have written.
         return Drift.AHEAD if wrote is not None else None
     if wrote is None or wrote < last.fence:
         return Drift.BEHIND

@@ -1,4 +1,4 @@
-"""Files that commands write: whole or not at all, for their owner's eyes, and never over another one by accident."""
+"""Files that commands write: atomically, private, and without overwriting other files by accident."""
 
 import os
 from collections.abc import Iterator
@@ -11,18 +11,19 @@ from django.conf import settings
 
 from chat.exceptions import BadInput, Conflict
 from chat.memory.file import log_of
-from sessions_admin.stores.temporary import noted
+from sessions_admin.stores.temporary import note_temporary
 
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """Write a file next to its place, and move it there when it is complete. Raise Conflict if one exists, BadInput.
+    """Write a file beside its destination, and move it there when it is complete. Raise Conflict if one exists,
+    BadInput.
 
-    What is raised while it is written leaves nothing behind.
+    An exception leaves no file behind.
     """
     _check_free(path, force=force)
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    with noted("draft", draft), _new(draft, path) as file:
+    with note_temporary("draft", draft), _new(draft, path) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -50,6 +51,6 @@ def _check_free(path: Path, *, force: bool) -> None:
         raise Conflict(f"{path} is a folder.")
     memory = settings.AGENT_SESSION_DB_PATH
     if path.resolve() in {each.resolve() for each in (memory, log_of(memory), settings.DATA_DIR / "secret_key")}:
-        raise Conflict(f"{path} is a file that this site works with.")
+        raise Conflict(f"{path} is a file of this site.")
     if path.exists() and not force:
-        raise Conflict(f"{path} is there already; --force writes over it.")
+        raise Conflict(f"{path} exists; --force overwrites it.")

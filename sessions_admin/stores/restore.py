@@ -1,12 +1,12 @@
-"""Restore a backup: with no server running, and completely or not at all.
+"""Restore a backup atomically, while no server runs.
 
-Everything happens in one transaction, tables and migrations included, and the session file is put in place as the last
-thing in it; whatever goes wrong leaves both stores as they were.
+One transaction includes the tables and migrations, and replaces the session file as its last step; a failure leaves
+both stores as they were.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from config.runtime.single_instance import SingleInstance
 from config.versions import unknown_migrations
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord
+from sessions_admin.reports import OnProgress, Report, ignore_progress
 from sessions_admin.stores import archive
 from sessions_admin.stores.archive import TABLES, Archive, Manifest
 from sessions_admin.stores.backup import copy_statement
@@ -33,20 +34,18 @@ from sessions_admin.stores.leftovers import remove_leftovers
 from sessions_admin.stores.swap import swapping
 from sessions_admin.stores.temporary import temporary_folder
 
-OnProgress = Callable[[int, int], None]
-
-_SERVED = """
+_IS_SERVED = """
 SELECT EXISTS (
     SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )
 """
-_LEASED = "SELECT EXISTS (SELECT FROM chat_turn WHERE status = 'running' AND lease_until > now())"
+_IS_LEASED = "SELECT EXISTS (SELECT FROM chat_turn WHERE status = 'running' AND lease_until > now())"
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """What was put in place, or by a dry run could be."""
+class Restored(Report):
+    """What was restored, or could be in a dry run."""
 
     made_at: str
     version: str
@@ -55,11 +54,7 @@ class Restored:
     rows: int
     sessions: int
     items: int
-    erased_since: tuple[str, ...]  # the ids of people who were erased after the backup was made
-
-    def as_json(self) -> dict[str, object]:
-        """Give it as a plain dict."""
-        return asdict(self)
+    erased_since: tuple[str, ...]  # ids of users who were erased after the backup was made
 
 
 def restore(
@@ -69,26 +64,26 @@ def restore(
     force: bool = False,
     dry_run: bool = False,
     limit: int | None = None,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Restored:
-    """Put a backup in place; `force` replaces what is there. The audit of what it brings goes on with this.
+    """Restore a backup; `force` replaces existing data. The restored audit gets a record of this.
 
-    It may unpack to `limit` bytes, by default to what is plausible for its own size. Raise BadInput where it is damaged
-    or too large, Conflict where a server runs, the backup is newer than this program or the
-    database is not empty.
+    The backup may unpack to `limit` bytes, by default to what is plausible for its size. Raise BadInput if it is
+    damaged or too large, Conflict if a server runs, the backup is newer than this program, or the database is not
+    empty.
     """
     target = settings.AGENT_SESSION_DB_PATH
-    with _no_server(), archive.opened(path, limit=limit) as backup:
+    with _without_server(), archive.opened(path, limit=limit) as backup:
         manifest = backup.manifest
         _check_known(manifest)
         _check_may_replace(force=force)
         erased_since = _erased_since(manifest.made_at)  # before the audit is replaced
         if not dry_run:
-            remove_leftovers(is_alone=True)  # before the audit, by which they are judged, is replaced
+            remove_leftovers(is_alone=True)  # before the audit, which tells which restores were committed, is replaced
         with temporary_folder("restore", target.parent) as folder:
             memory = backup.check(folder)
             if not dry_run:
-                _put_in_place(backup, memory, actor=actor, on_progress=on_progress)
+                _replace_stores(backup, memory, actor=actor, on_progress=on_progress)
     return Restored(
         made_at=manifest.made_at,
         version=manifest.version,
@@ -101,25 +96,25 @@ def restore(
     )
 
 
-# What has to be so before.
+# Preconditions.
 
 
 @contextmanager
-def _no_server() -> Iterator[None]:
-    """Keep `up` away from the data folder meanwhile; raise Conflict where a server runs, here or elsewhere."""
+def _without_server() -> Iterator[None]:
+    """Lock the data folder, so that `up` cannot start; raise Conflict if a server runs, here or elsewhere."""
     try:
         claim = SingleInstance(settings.DATA_DIR)
     except CannotStart as error:
         raise Conflict(f"{error} Stop it first.") from error
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_SERVED)
+            cursor.execute(_IS_SERVED)
             served = cursor.fetchone()[0]
             if _has_table(cursor, "chat_turn"):
-                cursor.execute(_LEASED)
+                cursor.execute(_IS_LEASED)
                 served |= cursor.fetchone()[0]
         if served:
-            raise Conflict("A server works with this database; stop it first (one that was killed is gone in 20 s).")
+            raise Conflict("A server uses this database; stop it first (a killed server's lease ends within 20 s).")
         yield
     finally:
         claim.release()
@@ -140,7 +135,7 @@ def _numbers(version: str) -> list[int]:
 
 def _check_may_replace(*, force: bool) -> None:
     if not force and not _is_empty():
-        raise Conflict("There are people in this database already; --force replaces all that is there.")
+        raise Conflict("This database already has users; --force replaces all data.")
 
 
 def _is_empty() -> bool:
@@ -152,15 +147,15 @@ def _is_empty() -> bool:
 
 
 def _erased_since(made_at: str) -> tuple[str, ...]:
-    """Return the ids of the people who were erased after a moment, as far as the audit goes back."""
+    """Return the ids of the users who were erased after this time, as far as the audit goes back."""
     table = AuditRecord._meta.db_table
     with connection.cursor() as cursor:
         if not _has_table(cursor, table):
             return ()
         columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
     if "person" not in columns:
-        return ()  # of a version that knew no erasure
-    erased = audit.done().filter(action=Action.ERASE, at__gt=made_at).order_by("person")
+        return ()  # from a version without erasures
+    erased = audit.successful_records().filter(action=Action.ERASE, at__gt=made_at).order_by("person")
     return tuple(erased.values_list("person", flat=True).distinct())
 
 
@@ -168,13 +163,13 @@ def _has_table(cursor: Any, name: str) -> bool:
     return name in connection.introspection.table_names(cursor)
 
 
-# The work.
+# Steps.
 
 
-def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnProgress) -> None:
+def _replace_stores(backup: Archive, memory: Path, *, actor: str, on_progress: OnProgress) -> None:
     manifest = backup.manifest
     made: dict[str, object] = {"made_at": manifest.made_at, "version": manifest.version, "rows": manifest.rows}
-    made["folder"] = memory.parent.name  # by which a restore that is killed now is known to be committed
+    made["folder"] = memory.parent.name  # shows later whether an interrupted restore was committed
     try:
         with (
             swapping(settings.AGENT_SESSION_DB_PATH, aside=memory.parent) as swap,
@@ -183,19 +178,19 @@ def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnP
         ):
             cursor.execute("SET LOCAL lock_timeout = '10s'")
             _empty(cursor)
-            _bring_to_state_of(manifest)
+            _migrate_to(manifest)
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            _empty(cursor)  # of what migrations have put into the tables
+            _empty(cursor)  # rows that migrations have created
             _load(cursor, backup, on_progress)
             ContentType.objects.clear_cache()
             executor = _executor()
             executor.migrate(executor.loader.graph.leaf_nodes())
-            call_command("migrate", interactive=False, verbosity=0)  # for what follows upon migrations
+            call_command("migrate", interactive=False, verbosity=0)  # runs the handlers of post_migrate
             _set_sequences(cursor)
             audit.record(Action.RESTORE, actor=actor, backup=made)
             swap(memory)
-    except (DatabaseError, psycopg.Error) as error:  # a COPY is not Django's
-        raise Conflict(f"The backup cannot be put in place, and nothing was changed: {_first_line(error)}") from error
+    except (DatabaseError, psycopg.Error) as error:  # raised by COPY
+        raise Conflict(f"The backup cannot be restored, and nothing was changed: {_first_line(error)}") from error
     finally:
         ContentType.objects.clear_cache()
 
@@ -203,37 +198,37 @@ def _put_in_place(backup: Archive, memory: Path, *, actor: str, on_progress: OnP
 def _empty(cursor: Any) -> None:
     for name in connection.introspection.django_table_names(only_existing=True):
         table = sql.Identifier(name)
-        # The audit's own guard would refuse.
+        # The audit's trigger would refuse.
         cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
         cursor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(table))
         cursor.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(table))
 
 
-def _bring_to_state_of(manifest: Manifest) -> None:
-    """Migrate, forwards or backwards, to where the database was that the backup was made of."""
+def _migrate_to(manifest: Manifest) -> None:
+    """Migrate forwards or backwards to the migrations of the backup."""
     executor = _executor()
     if executor.loader.applied_migrations:
-        executor.migrate(executor.loader.graph.leaf_nodes())  # then it is all backwards from here
+        executor.migrate(executor.loader.graph.leaf_nodes())  # so that all further migrations are backwards
         executor = _executor()
     wanted = {(app, name) for app, name in manifest.migrations}
-    targets: list[tuple[str, str | None]] = [key for key in sorted(wanted) if not _goes_on(executor, key, wanted)]
+    targets: list[tuple[str, str | None]] = [key for key in sorted(wanted) if not _has_later(executor, key, wanted)]
     new_apps = {app for app, _ in executor.loader.applied_migrations} - {app for app, _ in wanted}
     targets += [(app, None) for app in sorted(new_apps)]
     executor.migrate(targets)
 
 
 def _executor() -> MigrationExecutor:
-    """Return what migrates within our transaction: what one migration leaves to be checked would keep the next out."""
+    """Return an executor for one transaction: deferred constraints are checked after each migration."""
 
-    def settle(*_: object) -> None:
+    def check_constraints(*_: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
-    return MigrationExecutor(connection, settle)
+    return MigrationExecutor(connection, check_constraints)
 
 
-def _goes_on(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tuple[str, str]]) -> bool:
-    """Return whether a later migration of the same app is needed too."""
+def _has_later(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tuple[str, str]]) -> bool:
+    """Return whether a later migration of the same app is needed, too."""
     node = executor.loader.graph.node_map[key]
     return any(child.key in wanted and child.key[0] == key[0] for child in node.children)
 
@@ -241,7 +236,7 @@ def _goes_on(executor: MigrationExecutor, key: tuple[str, str], wanted: set[tupl
 def _load(cursor: Any, backup: Archive, on_progress: OnProgress) -> None:
     tables = backup.manifest.tables
     known = set(connection.introspection.table_names(cursor))
-    cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # migrations have set some of them otherwise
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # migrations have changed some of them
     for done, (name, table) in enumerate(tables.items(), 1):
         if name not in known:
             raise BadInput(f"This backup is damaged: no version had a table {name}.")
@@ -249,7 +244,7 @@ def _load(cursor: Any, backup: Archive, on_progress: OnProgress) -> None:
             for piece in backup.pieces(TABLES + name):
                 copy.write(piece)
         on_progress(done, len(tables))
-    # All rows are loaded; now the constraints are checked.
+    # All rows are loaded: check the constraints.
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 

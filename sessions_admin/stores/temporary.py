@@ -1,7 +1,7 @@
-"""Files and folders that are ours for a while only, such as the copy that a backup is made of.
+"""Temporary files and folders, such as the copy for a backup.
 
-Each is noted in the data folder before it is made, in a note that is locked by the process that works with it. So
-whatever a killed process leaves behind is found again wherever it is, and nothing that is in use is taken for that.
+Before each is created, a note is written in the data folder and locked by the process that uses it. So the leftovers of
+killed processes are found anywhere, and files in use are not removed.
 """
 
 import fcntl
@@ -20,8 +20,8 @@ from chat.exceptions import BadInput
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A note: where it is itself, and what it is about."""
+class Note:
+    """A note and the temporary file that it is about."""
 
     note: Path
     kind: str
@@ -29,18 +29,18 @@ class Noted:
 
 
 def notes_folder() -> Path:
-    """Return where the notes are."""
+    """Return the folder of the notes."""
     return settings.DATA_DIR / "temporary"
 
 
 def make_notes_folder() -> None:
-    """Make the folder of the notes. Raise OSError."""
+    """Create the folder of the notes. Raise OSError."""
     notes_folder().mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager
-def noted(kind: str, path: Path) -> Iterator[None]:
-    """Note that something is temporary, until the block has removed it. Raise BadInput where that cannot be written."""
+def note_temporary(kind: str, path: Path) -> Iterator[None]:
+    """Note a temporary file until the block has removed it. Raise BadInput if the note cannot be written."""
     note = notes_folder() / f"{uuid4().hex}.json"
     try:
         make_notes_folder()
@@ -48,7 +48,7 @@ def noted(kind: str, path: Path) -> Iterator[None]:
     except OSError as error:
         raise BadInput(f"{notes_folder()} cannot be written: {error.strerror}.") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # first: one that is empty counts for nothing
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # before it is written: an empty note is ignored
         os.write(descriptor, json.dumps({"kind": kind, "path": str(path.absolute())}).encode())
         yield
     finally:
@@ -59,26 +59,26 @@ def noted(kind: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(kind: str, parent: Path) -> Iterator[Path]:
-    """Make a folder for our eyes only, and remove it with all that is in it. Raise BadInput where it cannot be made."""
+    """Create a private folder, and remove it with its content. Raise BadInput if it cannot be created."""
     path = parent / f".{kind}-{uuid4().hex[:16]}"
-    with noted(kind, path):
+    with note_temporary(kind, path):
         try:
             path.mkdir(mode=0o700)
         except OSError as error:
-            raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
+            raise BadInput(f"{path} cannot be created: {error.strerror}.") from error
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)  # what is left of it stays noted
+            shutil.rmtree(path, ignore_errors=True)  # a remaining part keeps its note
 
 
-def all_noted() -> list[Noted]:
-    """Return every note, of what is in use too."""
+def all_notes() -> list[Note]:
+    """Return every note, including those of files in use."""
     return [found for note in sorted(notes_folder().glob("*.json")) if (found := _read(note)) is not None]
 
 
 def is_in_use(note: Path) -> bool:
-    """Return whether the process that wrote a note still uses the file."""
+    """Return whether the process that wrote a note still uses its file."""
     try:
         descriptor = os.open(note, os.O_RDWR)
     except FileNotFoundError:
@@ -92,9 +92,9 @@ def is_in_use(note: Path) -> bool:
     return False
 
 
-def _read(note: Path) -> Noted | None:
+def _read(note: Path) -> Note | None:
     try:
         text = json.loads(note.read_text())
-        return Noted(note, str(text["kind"]), Path(text["path"]))
+        return Note(note, str(text["kind"]), Path(text["path"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""The dashboard at the entrance of the admin."""
+"""The dashboard on the admin's start page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,17 @@ from sessions_admin.metrics import charts
 from sessions_admin.metrics.charts import Bars
 from sessions_admin.metrics.overview import overview
 from sessions_admin.metrics.stats import Day
+from sessions_admin.reports import counted
 
 register = template.Library()
 
-# What a picture of the sessions' states is made of, from the left.
+# The order of the states in the stacked bar.
 IN_ORDER = (State.ACTIVE, State.IDLE, State.DUE, State.HELD, State.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The words at the left edge of a picture: its highest figure, and the half of it where that is a round one."""
+    """The labels at the left edge of a chart: its highest figure, and half of it if that is round."""
 
     top: str
     half: str
@@ -64,7 +65,7 @@ def board(context: Context) -> dict[str, Any]:
 
 @register.filter
 def grouped(count: int) -> str:
-    """Show a count with a comma after each three figures."""
+    """Format a count with thousands separators."""
     return f"{count:,}"
 
 
@@ -73,7 +74,7 @@ def _bars(days: Sequence[Day], figures: list[int], noun: str) -> Bars:
 
 
 def _label(day: Day, count: int, noun: str) -> str:
-    return f"{shown_date(day.date, 'j M')}: {count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{shown_date(day.date, 'j M')}: {counted(count, noun)}"
 
 
 def _counts(bars: Bars) -> Scale:

@@ -1,4 +1,4 @@
-"""How what is in a session is shown."""
+"""Filters for inspected sessions."""
 
 import json
 
@@ -9,7 +9,7 @@ register = template.Library()
 
 @register.filter
 def pretty(value: object) -> str:
-    """Show a value as JSON for people; a text that is JSON as what it is."""
+    """Format a value, or JSON text, as indented JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""Parts of lists that may be very long."""
+"""Parts of very long lists."""
 
 from django import template
 from django.contrib.admin.options import IS_FACETS_VAR, IS_POPUP_VAR
@@ -11,13 +11,13 @@ register = template.Library()
 
 @register.inclusion_tag("admin/date_hierarchy.html")
 def date_drilldown(changes: ChangeList) -> dict[str, object]:
-    """Offer dates to narrow a list to."""
+    """Show the dates by which a list can be filtered."""
     return lists.drilldown(changes)
 
 
 @register.inclusion_tag("admin/search_form.html")
 def search_within(changes: ChangeList) -> dict[str, object]:
-    """Show Django's search form, which names the number of results only where all of them were counted."""
+    """Show Django's search form, with the number of results only if all were counted."""
     return {
         "cl": changes,
         "show_result_count": not getattr(changes.paginator, "is_cut", False),

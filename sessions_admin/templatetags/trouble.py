@@ -9,11 +9,11 @@ from chat.models import Quarantined
 
 register = template.Library()
 
-TOLD_FOR = timedelta(days=7)
+SHOWN_FOR = timedelta(days=7)
 
 
 @register.simple_tag
 def set_aside() -> Quarantined | None:
-    """Return the newest session file that was set aside lately."""
-    files = Quarantined.objects.filter(session_id="", created_at__gt=timezone.now() - TOLD_FOR)
+    """Return the newest recently quarantined session file."""
+    files = Quarantined.objects.filter(session_id="", created_at__gt=timezone.now() - SHOWN_FOR)
     return files.order_by("-created_at").first()

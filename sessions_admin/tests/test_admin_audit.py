@@ -43,7 +43,7 @@ def taken(browser: Client, kind: str, **narrowed: str) -> str:
 def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
     reader: Client, owner: User, outsider: User, staff: User
 ) -> None:
-    audit.record(Action.HOLD, actor=audit.of_user(staff), person=owner.pk, session_id="s1", reason="one")
+    audit.record(Action.HOLD, actor=audit.user_actor(staff), person=owner.pk, session_id="s1", reason="one")
     audit.record(Action.CLEAR, actor="os:root", person=outsider.pk, session_id="s2", reason="two")
 
     assert reasons(reader) == ["two", "one"]
@@ -57,7 +57,7 @@ def test_it_is_narrowed_by_what_was_done_who_did_it_and_about_whom(
 
 
 def test_it_is_searched_by_an_address_that_it_does_not_know(reader: Client, owner: User, staff: User) -> None:
-    audit.record(Action.HOLD, actor=audit.of_user(staff), person=owner.pk, reason="one")
+    audit.record(Action.HOLD, actor=audit.user_actor(staff), person=owner.pk, reason="one")
     audit.record(Action.HOLD, actor="os:root", reason="two")
 
     assert reasons(reader, q="Owner@example.com") == reasons(reader, q="staff@example.com") == ["one"]
@@ -77,7 +77,7 @@ def test_people_are_named_in_one_query_and_lead_to_their_records(
     assert f'href="/admin/chat/agentsession/?q={session.session_id}"' in page
     for n in range(5):
         someone = User.objects.create_user(f"someone{n}@example.com", PASSWORD)
-        audit.record(Action.HOLD, actor=audit.of_user(someone), person=someone.pk)
+        audit.record(Action.HOLD, actor=audit.user_actor(someone), person=someone.pk)
 
     with CaptureQueriesContext(connection) as many:
         assert "someone4@example.com" in reader.get(AUDIT).text
@@ -129,7 +129,7 @@ def test_a_long_audit_is_read_a_piece_at_a_time(db: None) -> None:
         audit.record(Action.HOLD, actor="os:root", reason=str(n))
 
     with CaptureQueriesContext(connection) as queries:
-        found = [record.reason for record in audit.in_pieces(AuditRecord.objects.all(), size=2)]
+        found = [record.reason for record in audit.iterate(AuditRecord.objects.all(), size=2)]
 
     assert found == ["4", "3", "2", "1", "0"]
     assert all("LIMIT 2" in query["sql"] for query in queries)

@@ -34,7 +34,7 @@ def ask(browser: Client, verb: str, *sessions: AgentSession, **more: str) -> str
 
 def foreseen(action: Action, session: AgentSession) -> tuple[int, int, str]:
     (prospect,) = previews(action, [AgentSession.objects.select_related("conversation").get(pk=session.pk)])
-    return prospect.items, prospect.then, prospect.refusal
+    return prospect.items, prospect.items_after, prospect.refusal
 
 
 def test_pruning_says_how_many_items_go_and_stay(
@@ -61,7 +61,7 @@ def test_what_is_held_or_at_work_will_be_refused_and_is_said_so(
     page = ask(manager, verb, held, busy, free)
 
     assert "4 4 Refused: This session is held; release it first." in page
-    assert "4 4 Refused: The assistant is at work in this conversation" in page.replace("&#x27;", "'")
+    assert "4 4 Refused: A turn of this conversation is running" in page.replace("&#x27;", "'")
     assert "4 0 4 items removed, 0 kept" in page
     assert "2 will be refused" in page
     done = ask(manager, verb, held, busy, free, confirmed="yes")

@@ -58,13 +58,13 @@ def test_with_a_reason_the_items_are_shown_and_it_is_recorded(
     (record,) = AuditRecord.objects.all()
     assert (record.action, record.reason) == (Action.INSPECT, "She asked for help")
     assert record.actor == auditor.session["_auth_user_id"]
-    assert [look.reason for look in audit.looks_at(owner.pk)] == ["She asked for help"]
+    assert [look.reason for look in audit.staff_accesses(owner.pk)] == ["She asked for help"]
 
 
 def test_without_a_reason_nothing_is_shown(auditor: Client, session: AgentSession) -> None:
     answer = auditor.post(page_of(session), {"reason": "  "})
 
-    assert "needs a reason" in answer.text
+    assert "requires a reason" in answer.text
     assert WORDS not in answer.text
     assert not AuditRecord.objects.exists()
 

@@ -73,7 +73,7 @@ def test_a_runs_page_shows_its_figures_and_its_sessions(
 
     shown = " ".join(re.sub("<[^>]*>", " ", page).split())
     assert "1 of 1 session examined Sessions 1 Items 37 Memory " in shown
-    assert "0 held ones left alone. " in shown
+    assert "0 on hold skipped. " in shown
     held = " ".join(size(session.byte_count).split())
     assert f"By person Person Sessions Items Size owner@example.com 1 37 {held} Total 1 37 {held} " in shown
     assert session.session_id in page
@@ -163,18 +163,20 @@ def test_who_asked_is_written_down(session_file: Path, staff: User, staff_client
     assert [run.actor for run in CleanupRun.objects.all()] == [staff, staff]
     entries = LogEntry.objects.order_by("pk")
     assert [(entry.user, entry.get_change_message()) for entry in entries] == [
-        (staff, "Asked for a clean-up."),
-        (staff, "Asked for a preview."),
+        (staff, "Requested a clean-up."),
+        (staff, "Requested a preview."),
     ]
     run = CleanupRun.objects.order_by("created_at").first()
     assert run is not None
-    assert "Asked for a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
+    assert "Requested a clean-up." in staff_client.get(f"{RUNS}{run.pk}/history/").text
 
 
 def test_a_run_without_an_end_says_so(staff_client: Client) -> None:
-    run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.FAILED, error="It stopped without a word.")
+    run = CleanupRun.objects.create(
+        trigger=Trigger.ADMIN, status=RunStatus.FAILED, error="The process ended unexpectedly."
+    )
 
-    assert "It stopped without a word." in staff_client.get(f"{RUNS}{run.pk}/change/").text
+    assert "The process ended unexpectedly." in staff_client.get(f"{RUNS}{run.pk}/change/").text
 
 
 def test_a_second_one_is_refused_with_a_sentence(given_session: GivenSession, manager_client: Client) -> None:
@@ -302,7 +304,7 @@ def test_a_waiting_run_is_stopped_at_once_and_a_run_that_has_ended_cannot_be(man
     run = given_run(RunStatus.QUEUED)
 
     assert "The run has stopped." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
-    assert "This run has ended already." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
+    assert "This run has already ended." in manager_client.post(f"{RUNS}{run.pk}/stop/", follow=True).text
 
 
 def test_stopping_needs_the_forms_token_and_is_no_link(staff: User, manager_client: Client) -> None:

@@ -35,7 +35,7 @@ def test_each_asks_first_and_names_what_it_is_about(
     page = press(manager, verb, session)
 
     assert "Summer party" in page
-    assert next(each.does for each in VERBS if each.name == verb).split(".")[0] in page
+    assert next(each.effect for each in VERBS if each.name == verb).split(".")[0] in page
     assert stored(session_file, session.session_id)[0] == 4
     assert not AuditRecord.objects.exists()
 
@@ -49,7 +49,7 @@ def test_what_is_confirmed_is_done_to_each_and_told(
     page = press(manager, "expire", one, other, busy, confirmed="yes", reason="tidy up")
 
     assert "2 sessions expired, 8 items removed." in page
-    assert "The assistant is at work in this conversation" in page
+    assert "A turn of this conversation is running" in page
     assert [stored(session_file, session.session_id)[0] for session in (one, other, busy)] == [0, 0, 4]
     assert list(AuditRecord.objects.values_list("action", "reason")) == [("expire", "tidy up")] * 3
     assert sorted("failed" in record.result for record in AuditRecord.objects.all()) == [False, False, True]

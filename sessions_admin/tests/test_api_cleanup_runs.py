@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from chat.models import AgentSession, User
 from chat.tests.api import bearer, error_of
 from sessions_admin.models import Action, AuditRecord, CleanupRun
-from sessions_admin.retention.cleanup import carry_out
+from sessions_admin.retention.cleanup import execute
 from sessions_admin.tests.conftest import GivenSession
 from sessions_admin.tests.test_api_sessions import Headers, TokenOf, token_of, who_shows
 
@@ -57,7 +57,7 @@ def test_one_is_asked_for_and_read_when_it_is_done(
     assert record.action == (Action.PREVIEW if dry_run else Action.CLEANUP)
     assert record.actor == who_shows(runner) == str(run.actor_id)
 
-    carry_out(run.pk)
+    execute(run.pk)
     told = client.get(f"{RUNS}/{run.pk}", headers=runner).json()
 
     assert (told["status"], told["total"], told["examined"], told["sessions"], told["items"]) == ("done", 1, 1, 1, 4)
@@ -71,7 +71,7 @@ def test_a_second_one_is_a_conflict(client: Client, runner: Headers) -> None:
     ask(client, runner, dry_run=False)
     refused = ask(client, runner, dry_run=True)
     assert error_of(refused, 409) == "conflict"
-    assert refused.json()["error"]["detail"] == "Another clean-up waits for the worker already."
+    assert refused.json()["error"]["detail"] == "Another clean-up is already waiting for the worker."
     assert CleanupRun.objects.count() == AuditRecord.objects.count() == 1
 
 

@@ -17,7 +17,7 @@ from chat.models.turn import Status
 from chat.tests import talk
 from chat.tests.api import bearer, error_of
 from config.tests.support import PASSWORD
-from sessions_admin.audit import looks_at
+from sessions_admin.audit import staff_accesses
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.tests.conftest import GivenSession, give_turn, remember
@@ -204,7 +204,7 @@ def test_what_is_in_it_needs_a_permission_and_a_reason_and_is_on_the_record(
     record = AuditRecord.objects.get()
     assert (record.action, record.reason, record.person) == (Action.INSPECT, "She asked", str(party.user_id))
     assert record.actor == who_shows(auditor)
-    assert [look.reason for look in looks_at(party.user_id)] == ["She asked"]
+    assert [look.reason for look in staff_accesses(party.user_id)] == ["She asked"]
 
 
 def test_the_reason_may_stay_out_of_the_url(

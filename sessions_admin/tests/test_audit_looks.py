@@ -17,19 +17,19 @@ def test_a_look_tells_when_which_conversation_and_why(given_session: GivenSessio
     read = audit.record(Action.INSPECT, actor="os:a", person=whose, session_id=what, reason="She asked for help")
     taken = audit.record(Action.EXPORT, actor="os:a", person=whose, session_id=what, reason="For the court")
 
-    newest, oldest = audit.looks_at(owner.pk)
+    newest, oldest = audit.staff_accesses(owner.pk)
 
-    assert oldest == audit.Look(read.at, session.conversation_id, "Summer party", "She asked for help", False)
-    assert newest == audit.Look(taken.at, session.conversation_id, "Summer party", "For the court", True)
+    assert oldest == audit.StaffAccess(read.at, session.conversation_id, "Summer party", "She asked for help", False)
+    assert newest == audit.StaffAccess(taken.at, session.conversation_id, "Summer party", "For the court", True)
 
 
 def test_what_showed_nobodys_words_is_no_look_nor_is_what_a_person_did_themselves(owner: User, outsider: User) -> None:
     audit.record(Action.PRUNE, actor="os:tester", person=owner.pk)
-    audit.record(Action.EXPORT, actor=audit.of_user(owner), person=owner.pk)
-    audit.record(Action.INSPECT, actor=audit.of_user(owner), person=outsider.pk)
+    audit.record(Action.EXPORT, actor=audit.user_actor(owner), person=owner.pk)
+    audit.record(Action.INSPECT, actor=audit.user_actor(owner), person=outsider.pk)
 
-    assert audit.looks_at(owner.pk) == []
-    assert len(audit.looks_at(outsider.pk)) == 1
+    assert audit.staff_accesses(owner.pk) == []
+    assert len(audit.staff_accesses(outsider.pk)) == 1
 
 
 def test_a_look_stays_when_the_conversation_is_deleted(given_session: GivenSession, owner: User) -> None:
@@ -38,11 +38,11 @@ def test_a_look_stays_when_the_conversation_is_deleted(given_session: GivenSessi
     audit.record(Action.EXPORT, actor="os:tester", person=owner.pk)
     session.conversation.delete()
 
-    looks = audit.looks_at(owner.pk)
+    looks = audit.staff_accesses(owner.pk)
 
     assert [(look.conversation_id, look.title) for look in looks] == [
         (None, "All conversations"),
-        (None, "A conversation that is deleted"),
+        (None, "A deleted conversation"),
     ]
 
 
@@ -52,8 +52,8 @@ def test_the_newest_are_found_with_two_queries_however_many_there_are(given_sess
         audit.record(Action.INSPECT, actor="os:tester", person=owner.pk, session_id=session_id)
 
     with CaptureQueriesContext(connection) as queries:
-        looks = audit.looks_at(owner.pk, limit=2)
+        looks = audit.staff_accesses(owner.pk, limit=2)
 
     assert [look.title for look in looks] == ["2", "1"]
     assert len(queries) == 2
-    assert audit.looks_at(uuid.uuid4()) == []
+    assert audit.staff_accesses(uuid.uuid4()) == []

@@ -30,7 +30,7 @@ from chat.tests import talk
 from chat.tests.conftest import Chat, StartRunner
 from config.runtime.single_instance import SingleInstance
 from config.tests.support import LiveDatabase, database, run
-from sessions_admin.audit import of_shell
+from sessions_admin.audit import shell_actor
 from sessions_admin.models import AuditRecord, CleanupRun, StoreSample
 from sessions_admin.people.erase import erase_person
 from sessions_admin.stores import archive
@@ -135,7 +135,7 @@ def test_it_is_restored_into_an_empty_database_of_another_server(
         with psycopg.connect(url) as there:
             assert {name: _rows(there.cursor(), name) for name in before} == before
         audited = LiveDatabase(url).query(f"SELECT action, actor FROM {AUDIT}")  # noqa: S608
-    assert audited == [("restore", of_shell())]
+    assert audited == [("restore", shell_actor())]
     assert json.loads(done.stdout)["items"] == 4
     assert memory(data / "agent_sessions.db", party.session_id)[0] == {
         "role": "user", "content": "message 0 of the party – café",
@@ -190,7 +190,7 @@ def test_a_word_that_was_changed_is_seen(copy: Path) -> None:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b"Party", b"Porto") if "chat_conv" in name else old.read(name))
 
-    with pytest.raises(BadInput, match="record/chat_conversation is not what was written"):
+    with pytest.raises(BadInput, match="the checksum of record/chat_conversation does not match"):
         restore(copy.with_name("changed.zip"), actor="os:root", force=True)
 
 
@@ -296,7 +296,7 @@ def test_a_database_with_people_in_it_is_replaced_only_by_force(
 ) -> None:
     Conversation.objects.update(title="As it is now")
     for how in ([], ["--dry-run"]):
-        with pytest.raises(CommandError, match="There are people in this database already"):
+        with pytest.raises(CommandError, match="This database already has users"):
             command("restore", copy, *how)
     assert "Could restore the backup of" in command("restore", copy, "--force", "--dry-run")
     assert Conversation.objects.get().title == "As it is now"
@@ -321,7 +321,7 @@ async def test_it_is_refused_while_a_server_works_with_the_database(
     settings.AGENT_SESSION_DB_PATH = tmp_path / "sessions.db"
     await in_database(backup, tmp_path / "copy.zip", actor="os:root")
     await start_runner()
-    with pytest.raises(Conflict, match="A server works with this database"):
+    with pytest.raises(Conflict, match="A server uses this database"):
         await in_database(restore, tmp_path / "copy.zip", actor="os:root", force=True)
 
 
@@ -329,7 +329,7 @@ def test_behind_a_pooler_where_a_server_holds_no_lock_its_running_turn_tells_of_
     copy: Path, party: AgentSession
 ) -> None:
     turn = talk.say(Conversation.objects.get(), "Buy candles", None, status=Status.RUNNING)
-    with pytest.raises(Conflict, match="A server works with this database"):
+    with pytest.raises(Conflict, match="A server uses this database"):
         restore(copy, actor="os:root", force=True)
 
     turn.lease_until = timezone.now()  # it was killed
@@ -395,10 +395,10 @@ def test_the_file_is_for_its_owner_and_not_written_over(party: AgentSession, tmp
 
     assert (stat.S_IMODE(path.stat().st_mode), made["bytes"]) == (0o600, path.stat().st_size)
     assert (made["sessions"], made["items"]) == (1, 4)
-    with pytest.raises(CommandError, match="is there already"):
+    with pytest.raises(CommandError, match="exists; --force"):
         command("backup", path)
-    assert "It was read back and is whole." in command("backup", path, "--force")
-    assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", of_shell())] * 2
+    assert "The copy was verified." in command("backup", path, "--force")
+    assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", shell_actor())] * 2
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
 
 
@@ -432,6 +432,6 @@ def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: 
 
 def test_no_backup_is_written_over_a_file_that_the_site_works_with(party: AgentSession, session_file: Path) -> None:
     before = session_file.read_bytes()
-    with pytest.raises(Conflict, match="works with"):
+    with pytest.raises(Conflict, match="is a file of this site"):
         backup(session_file, actor="os:root", force=True)
     assert session_file.read_bytes() == before

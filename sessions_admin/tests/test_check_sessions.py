@@ -75,7 +75,7 @@ def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> N
     printed, failed = run("check_sessions")
 
     assert f"{session.session_id}: row 3 holds no item; row 7 answers no open call\n" in printed
-    assert failed == "1 fault. `reconcile_sessions --repair` mends those of sessions."
+    assert failed == "1 fault. `reconcile_sessions --repair` repairs those of sessions."
 
 
 def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_file: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_others_may_read_is_told_of(owner: User, session_file: Path)
     talked(owner, session_file)
     session_file.chmod(0o644)
 
-    assert details() == ["It can be read by others than its owner: its mode is 0644."]
+    assert details() == ["It is readable by other users: its mode is 0644."]
 
 
 def test_a_file_that_is_no_database_is_told_of(session_file: Path) -> None:
@@ -125,7 +125,7 @@ def test_items_without_their_session_are_told_of(owner: User, session_file: Path
     session = talked(owner, session_file)
     sql(session_file, "DELETE FROM agent_sessions")
 
-    assert check().faults == (Fault(session.session_id, "has items, but no row among the sessions"),)
+    assert check().faults == (Fault(session.session_id, "has items, but no row in agent_sessions"),)
 
 
 # Comparing the stores.
@@ -136,7 +136,7 @@ def test_stores_that_differ_fail_the_command_until_they_are_repaired(owner: User
     AgentSession.objects.update(item_count=9)
 
     printed, failed = run("reconcile_sessions")
-    assert f"{session.session_id}: The mirror counts other items or bytes\n" in printed
+    assert f"{session.session_id}: The metadata has other counts of items or bytes\n" in printed
     assert "1 sessions in the file and 1 conversations compared; 1 differ.\n" in printed
     assert "reconcile_sessions --repair" in failed
 

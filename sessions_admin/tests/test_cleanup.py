@@ -190,7 +190,7 @@ def test_an_interruption_ends_the_run_too(given_session: GivenSession, owner: Us
         cleanup(trigger=Trigger.COMMAND, on_progress=interrupt)
 
     run = CleanupRun.objects.get()
-    assert (run.status, run.error) == (RunStatus.FAILED, "It was interrupted.")
+    assert (run.status, run.error) == (RunStatus.FAILED, "The process was interrupted.")
 
 
 def _runs() -> list[CleanupRun]:
@@ -207,4 +207,4 @@ def test_sessions_that_another_program_has_written_to_are_told_of(
 
     after, before = (str(run.log) for run in CleanupRun.objects.order_by("-created_at"))
     assert "Another program" not in before
-    assert "Another program has written to 1 of 1 session looked at" in after
+    assert "Another program has changed 1 of 1 session checked" in after

@@ -48,9 +48,9 @@ def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session:
     hold_session(given_session(owner, idle=timedelta(days=1)).session_id, actor="os:tester", reason="not due yet")
 
     assert json.loads(output("--dry-run", "--json"))["held"] == 1
-    assert "Left 1 session because held." in output()
+    assert "Skipped 1 session on hold." in output()
     log = [sentence for _, sentence in CleanupRun.objects.latest("created_at").log]
-    assert "1 session chosen; 1 held one left alone." in log
+    assert "1 session chosen; 1 on hold skipped." in log
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -38,7 +38,7 @@ def test_a_file_becomes_smaller_by_what_the_run_says(
     sample = StoreSample.objects.get()
     assert (sample.sessions, sample.file_bytes) == (1, file.size_on_disk(session_file))
     told = [sentence for _, sentence in CleanupRun.objects.get().log]
-    assert f"{report.freed_bytes:,} bytes given back to the disk." in told
+    assert f"{report.freed_bytes:,} bytes returned to the disk." in told
 
 
 def test_a_preview_gives_nothing_back(given_session: GivenSession, session_file: Path, owner: User) -> None:
@@ -145,7 +145,7 @@ def test_space_is_given_back_no_further_once_the_run_is_asked_to_stop(
     given_session(owner, items=3000)
     removed = CleanupRun.objects.filter(removed_sessions=1)
 
-    report = cleanup(trigger=Trigger.COMMAND, told_to_stop=removed.exists)
+    report = cleanup(trigger=Trigger.COMMAND, should_stop=removed.exists)
 
     assert (report.status, report.sessions) == (RunStatus.STOPPED, 1)
     assert asked(session_file, "freelist_count") > 0

@@ -12,7 +12,7 @@ from chat.models import User
 from sessions_admin import schedules
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus, Trigger
 from sessions_admin.retention import runs
-from sessions_admin.retention.cleanup import AlreadyRunning, carry_out, cleanup
+from sessions_admin.retention.cleanup import AlreadyRunning, cleanup, execute
 from sessions_admin.retention.runs import HeartbeatLost, StopRequested
 from sessions_admin.tests.conftest import GivenSession, stored
 
@@ -39,7 +39,7 @@ def test_a_run_that_is_stopped_ends_after_the_batch_at_hand(
     run = CleanupRun.objects.get()
     assert (run.status, run.stopped_by, run.error) == (RunStatus.STOPPED, staff, "")
     assert run.ended_at is not None
-    assert [told for _, told in run.log][-2:] == ["Asked to stop.", "Stopped."]
+    assert [told for _, told in run.log][-2:] == ["Stop requested.", "Stopped."]
 
 
 def test_whoever_stops_a_run_is_written_down_once(given_session: GivenSession, owner: User, staff: User) -> None:
@@ -60,7 +60,7 @@ def test_a_queued_run_that_is_stopped_never_begins(
     run = schedules.request_cleanup(actor=owner, dry_run=False)
 
     assert runs.stop(run.pk, actor=staff) == RunStatus.STOPPED
-    report = carry_out(run.pk)
+    report = execute(run.pk)
 
     assert (report.status, report.sessions) == (RunStatus.STOPPED, 0)
     assert stored(session_file, session) == [4, 1, 1]
@@ -81,7 +81,7 @@ def test_a_run_that_has_ended_cannot_be_stopped(staff: User, status: RunStatus) 
     now = timezone.now()
     run = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=status, heartbeat_at=now, ended_at=now)
 
-    with pytest.raises(Conflict, match="has ended already"):
+    with pytest.raises(Conflict, match="has already ended"):
         runs.stop(run.pk, actor=staff)
 
     run.refresh_from_db()
@@ -99,7 +99,7 @@ def test_whoever_carries_out_a_run_is_asked_too_whether_it_is_to_stop(given_sess
         given_session(owner, idle=timedelta(days=days))
     answers = iter([False, False, True])
 
-    report = cleanup(trigger=Trigger.COMMAND, told_to_stop=lambda: next(answers))
+    report = cleanup(trigger=Trigger.COMMAND, should_stop=lambda: next(answers))
 
     assert (report.status, report.examined) == (RunStatus.STOPPED, 2)
     assert AuditRecord.objects.get(action=Action.STOP).actor.startswith("os:")
@@ -118,16 +118,16 @@ def test_who_had_a_run_before_it_was_taken_up_can_no_longer_count_nor_end_it(sta
     assert runs.claim(theirs)
 
     with pytest.raises(HeartbeatLost):
-        runs.beat(run)
+        runs.record_heartbeat(run)
     with pytest.raises(HeartbeatLost):
-        runs.count(run, examined=1)
+        runs.add_counts(run, examined=1)
     with pytest.raises(HeartbeatLost):
-        runs.choose(run, 3)
+        runs.set_total(run, 3)
     runs.end(run, RunStatus.DONE)
 
     theirs.refresh_from_db()
     assert (theirs.status, theirs.examined, theirs.total) == (RunStatus.RUNNING, 0, None)
-    runs.beat(theirs)
+    runs.record_heartbeat(theirs)
 
 
 def test_a_run_that_is_alive_is_claimed_once(staff: User) -> None:
@@ -141,10 +141,10 @@ def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
     runs.claim(run)
     runs.stop(run.pk, actor=staff)
 
-    runs.count(run, examined=2)
+    runs.add_counts(run, examined=2)
 
     with pytest.raises(StopRequested):
-        runs.beat(run)
+        runs.record_heartbeat(run)
     run.refresh_from_db()
     assert run.examined == 2
 
@@ -155,7 +155,7 @@ def test_what_is_counted_while_it_is_to_stop_counts(staff: User) -> None:
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        (RunStatus.QUEUED, "waits for the worker already"),
+        (RunStatus.QUEUED, "is already waiting for the worker"),
         (RunStatus.RUNNING, "Another clean-up is running"),
         (RunStatus.STOPPING, "Another clean-up is running"),
     ],
@@ -177,7 +177,7 @@ def test_a_dead_run_refuses_nobody(given_session: GivenSession, owner: User, sta
 
     run = schedules.request_cleanup(actor=staff, dry_run=False)
 
-    assert carry_out(run.pk).sessions == 1
+    assert execute(run.pk).sessions == 1
 
 
 # Who asked.

@@ -81,8 +81,8 @@ def test_after_a_jump_forward_nothing_is_removed_until_staff_confirm(session: Ag
 
 def test_a_clock_that_is_right_again_needs_nobody(session: AgentSession) -> None:
     with time_machine.travel(datetime.now().astimezone() + WEEK):
-        assert clock.doubt()
-    assert clock.doubt() is None
+        assert clock.find_doubt()
+    assert clock.find_doubt() is None
     assert clean_up().status == RunStatus.DONE
 
 
@@ -139,7 +139,7 @@ def test_a_jump_while_a_run_is_under_way_stops_it(owner: User, given_session: Gi
             return False
 
         with pytest.raises(ClockDoubted):
-            cleanup(trigger=Trigger.SCHEDULE, told_to_stop=jump)
+            cleanup(trigger=Trigger.SCHEDULE, should_stop=jump)
     assert len(asked) == 1
     assert is_there(session)
     assert not Conversation.objects.filter(trashed_at__isnull=False).exists()
@@ -152,7 +152,7 @@ def test_a_run_that_began_while_the_clock_was_ahead_is_taken_up_by_nobody_and_ke
     began = {"cutoff": then - timedelta(days=7), "started_at": then, "heartbeat_at": then}
     CleanupRun.objects.create(trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, **began)
 
-    with pytest.raises(ClockDoubted, match="The clock was put back since this began"):
+    with pytest.raises(ClockDoubted, match="The clock was set back since this began"):
         resume_stale()
 
     assert is_there(session)
@@ -177,10 +177,10 @@ def test_the_dashboard_shows_it_and_staff_who_run_clean_ups_confirm_it(
     assert viewer_client.post(CONFIRM).status_code == 403
     assert f'action="{CONFIRM}"' in runs_it.get("/admin/").text
     assert runs_it.get(CONFIRM).status_code == 405
-    assert clock.doubt()
+    assert clock.find_doubt()
 
     assert runs_it.post(CONFIRM, follow=True).status_code == 200
-    assert clock.doubt() is None
+    assert clock.find_doubt() is None
     assert "behind the newest row" not in viewer_client.get("/admin/").text
 
 

@@ -224,7 +224,7 @@ def test_all_sessions_over_their_limit_are_pruned(given_session: GivenSession, o
 
     assert output("prune_sessions", "--dry-run") == f"{long.session_id}\n"
     assert output("prune_sessions") == f"Pruned {long.session_id}: 9 items before, 5 now.\n"
-    assert output("prune_sessions", "--dry-run") == "None is over its limit.\n"
+    assert output("prune_sessions", "--dry-run") == "No session exceeds its limit.\n"
     assert json.loads(output("prune_sessions", short.session_id, "--json"))[0]["items"] == 3
     for options in ([], ["--dry-run"]):
         with pytest.raises(CommandError, match="There is no session user_x"):

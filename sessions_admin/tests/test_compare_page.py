@@ -65,7 +65,7 @@ def test_what_differs_is_shown_first_and_repaired_when_asked(owner: User, sessio
     carry_out(waiting)
     page = manager.get(waiting).text
     assert session.session_id in page
-    assert "The mirror counts other items or bytes" in page
+    assert "The metadata has other counts of items or bytes" in page
     assert 'http-equiv="refresh"' not in page
     assert not INLINE.search(page)
     assert AgentSession.objects.get().item_count == 99

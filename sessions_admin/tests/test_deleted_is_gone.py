@@ -65,7 +65,7 @@ def is_readable(word: str, path: Path) -> bool:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "PATIENCE", 0.1)
-    monkeypatch.setattr(erase, "PATIENCE_FOR_READERS", 0.1)
+    monkeypatch.setattr(erase, "READER_TIMEOUT", 0.1)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
         assert any(each.place.startswith("agent_sessions.db") for each in report.remains)
         assert json.loads(printed("--json"))["pending"] is True
         assert "Pending: " in printed()
-        assert "Nothing is left" not in printed()
+        assert "Only the audit is left" not in printed()
         assert 'data-testid="pending"' in staff_client.get(page).content.decode()
 
     finish_deletions()
@@ -171,7 +171,7 @@ def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
     assert finished is not None and not finished.pending and finished.finished_at
     assert not [each for each in finished.remains if each.place.startswith("agent_sessions.db")]
     assert json.loads(printed("--json"))["pending"] is False
-    assert "Nothing is left but the audit." in printed()
+    assert "Only the audit is left." in printed()
     assert 'data-testid="pending"' not in staff_client.get(page).content.decode()
 
 

@@ -43,7 +43,7 @@ from chat.models.turn import Status
 from chat.tasks.services import create_task
 from chat.tests import talk
 from config.tests.support import PASSWORD
-from sessions_admin.audit import of_user
+from sessions_admin.audit import user_actor
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanupRun, Trigger
 from sessions_admin.people import erase, personal_data
 from sessions_admin.people.erase import erase_person
@@ -281,9 +281,9 @@ def test_a_turn_that_does_not_stop_is_waited_for_and_nothing_goes_meanwhile(
     owner: User, monkeypatch: pytest.MonkeyPatch, session_file: Path
 ) -> None:
     running = talk.say(talk.conversation(owner), "Slowly", None, status=Status.RUNNING)
-    monkeypatch.setattr(erase, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(erase, "TURN_TIMEOUT", timedelta(0))
 
-    with pytest.raises(Conflict, match="still at work"):
+    with pytest.raises(Conflict, match="still running"):
         erase_person(owner.pk, actor="os:root", reason="asked for it")
     assert Turn.objects.get().stop_asked
     assert Conversation.objects.count() == 1
@@ -311,7 +311,7 @@ def test_what_is_added_meanwhile_is_seen_and_nothing_is_signed_off(owner: User, 
 def test_the_report_says_who_signed_it_off_and_names_nobody(owner: User, staff: User, fill: Fill) -> None:
     fill(owner)
 
-    report = erase_person(owner.pk, actor=of_user(staff), reason="asked for it")
+    report = erase_person(owner.pk, actor=user_actor(staff), reason="asked for it")
 
     began, ended = AuditRecord.objects.filter(action=Action.ERASE).order_by("pk")
     assert (began.actor, ended.actor, ended.reason) == (str(staff.pk), str(staff.pk), "asked for it")
@@ -324,7 +324,7 @@ def test_an_administrator_is_erased_by_an_administrator_alone_and_the_last_one_s
     staff: User, owner: User, session_file: Path
 ) -> None:
     with pytest.raises(Conflict, match="Only an administrator"):
-        erase_person(staff.pk, actor=of_user(owner), reason="why not")
+        erase_person(staff.pk, actor=user_actor(owner), reason="why not")
     with pytest.raises(Conflict, match="the only administrator"):
         erase_person(staff.pk, actor="os:root", reason="why not")
     staff.refresh_from_db()
@@ -383,9 +383,9 @@ def test_the_command_asks_for_the_address_first(
     assert User.objects.count() == 1
 
     monkeypatch.setattr("sys.stdin", StringIO(f"{owner.email}\n"))
-    assert "Nothing is left but the audit." in command(owner.email)
+    assert "Only the audit is left." in command(owner.email)
     assert not User.objects.exists()
-    with pytest.raises(CommandError, match="No person has the e-mail address or the id"):
+    with pytest.raises(CommandError, match="No user has the e-mail address or the id"):
         command(owner.email, "--yes")
 
 

@@ -20,7 +20,7 @@ from chat.models import AgentSession, Conversation, Message, Quarantined, Task, 
 from chat.models.conversation import Role
 from chat.models.sql import change
 from chat.tests import talk
-from sessions_admin.audit import looks_at, of_user
+from sessions_admin.audit import staff_accesses, user_actor
 from sessions_admin.models import AuditRecord
 from sessions_admin.people import export
 from sessions_admin.people.export import export_person
@@ -48,7 +48,7 @@ def party(given_session: GivenSession, owner: User, session_file: Path) -> Agent
 def exported(person: User, **how: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """Export a person; return the document, and the files for people by name."""
     file = BytesIO()
-    export_person(person.pk, to=file, **{"actor": of_user(person), **how})
+    export_person(person.pk, to=file, **{"actor": user_actor(person), **how})
     with ZipFile(file) as archive:
         assert archive.testzip() is None
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
@@ -65,7 +65,7 @@ def test_one_export_of_a_person_is_made_at_a_time(owner: User, outsider: User, p
         refused.append(error.value.detail)
 
     exported(owner, on_progress=another)
-    assert refused == ["Another export of this data is being made; please wait until it has finished."]
+    assert refused == ["Another export of this data is running; please wait until it has finished."]
     exported(owner)
 
 
@@ -129,7 +129,7 @@ def test_it_is_the_same_however_many_rows_are_read_at_once(
         talk.say(party.conversation, f"And {n}")
         talk.say(talk.conversation(owner, f"Chat {n}"), "Hello")
     at_once = exported(owner)
-    monkeypatch.setattr(export, "PAGE", 1)
+    monkeypatch.setattr(export, "PAGE_SIZE", 1)
 
     paged = exported(owner)
 
@@ -157,7 +157,7 @@ def test_a_long_conversation_takes_no_more_memory_than_a_page_of_it(owner: User,
 
     with new_file(session_file.with_name("out.zip"), force=False) as file:
         tracemalloc.start()
-        done = export_person(owner.pk, to=file, actor=of_user(owner))
+        done = export_person(owner.pk, to=file, actor=user_actor(owner))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
 
@@ -174,16 +174,16 @@ def test_who_took_it_and_why_is_told_to_the_person_and_not_of_themself(
     exported(owner)
     assert not AuditRecord.objects.exists()
 
-    document, _ = exported(owner, actor=of_user(staff), reason="asked for by post")
+    document, _ = exported(owner, actor=user_actor(staff), reason="asked for by post")
 
-    (look,) = looks_at(owner.pk)
+    (look,) = staff_accesses(owner.pk)
     assert (look.was_export, look.reason) == (True, "asked for by post")
     assert AuditRecord.objects.get().actor == str(staff.pk)
     with pytest.raises(BadInput):
-        exported(owner, actor=of_user(staff), reason=" ")
+        exported(owner, actor=user_actor(staff), reason=" ")
     with pytest.raises(Conflict):
-        exported(staff, actor=of_user(owner), reason="curious")
-    failed, done = AuditRecord.objects.order_by("person", "pk").filter(person=str(staff.pk)), looks_at(owner.pk)
+        exported(staff, actor=user_actor(owner), reason="curious")
+    failed, done = AuditRecord.objects.order_by("person", "pk").filter(person=str(staff.pk)), staff_accesses(owner.pk)
     assert (["failed" in record.result for record in failed], len(done)) == ([True], 1)
 
 
@@ -231,9 +231,9 @@ def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Pat
     path = tmp_path / "owner.zip"
     path.write_text("something else")
 
-    with pytest.raises(CommandError, match="is there already"):
+    with pytest.raises(CommandError, match="exists; --force"):
         command(owner.email, path)
-    with pytest.raises(CommandError, match="No person has the e-mail address or the id"):
+    with pytest.raises(CommandError, match="No user has the e-mail address or the id"):
         command("nobody@example.com", path, "--force")
     assert path.read_text() == "something else"
     assert not AuditRecord.objects.exists()

@@ -14,7 +14,7 @@ from agents import SQLiteSession
 from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
 
 from chat.models import User
-from sessions_admin.audit import of_user
+from sessions_admin.audit import user_actor
 from sessions_admin.people.erase import erase_person
 from sessions_admin.people.export import DOCUMENT, export_person
 from sessions_admin.sessions.lifecycle import hold_session
@@ -70,7 +70,7 @@ def test_they_are_counted_and_left_alone(
     page: int, owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (checking, reconciling):
-        monkeypatch.setattr(module, "PAGE", page)
+        monkeypatch.setattr(module, "PAGE_SIZE", page)
     talked(owner, session_file)
     session_file.chmod(0o600)
     before = rows(session_file)
@@ -78,7 +78,7 @@ def test_they_are_counted_and_left_alone(
     assert check().faults == ()
     assert (check().sessions, check().foreign) == (1, FOREIGN)
     printed, failed = run("check_sessions")
-    assert (f"{FOREIGN} sessions of other programs, left alone." in printed, failed) == (True, "")
+    assert (f"{FOREIGN} sessions of other programs, not checked." in printed, failed) == (True, "")
     report = reconcile(repair=True, actor="os:root")
     assert (report.foreign, report.sessions, report.drifted) == (FOREIGN, FOREIGN + 1, 0)
     assert run("reconcile_sessions")[1] == ""
@@ -125,7 +125,7 @@ def test_a_persons_sessions_are_found_in_any_spelling(
         asyncio.run(said_as(spelled(each.session_id), session_file))
     assert len(rows(session_file)) == 10
 
-    export_person(owner.pk, to=(file := BytesIO()), actor=of_user(owner))
+    export_person(owner.pk, to=(file := BytesIO()), actor=user_actor(owner))
     with zipfile.ZipFile(file) as archive:
         (stray,) = json.loads(archive.read(DOCUMENT))["memory_without_conversation"]
     assert stray["items"] == [AN_ITEM]

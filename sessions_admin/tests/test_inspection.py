@@ -76,7 +76,7 @@ def test_items_are_shown_in_order_with_each_call_beside_its_output(session: Agen
 
 
 def test_it_is_written_down_before_it_is_shown_and_not_shown_without_a_reason(session: AgentSession) -> None:
-    with pytest.raises(BadInput, match="needs a reason"):
+    with pytest.raises(BadInput, match="requires a reason"):
         look(session, reason="  ")
     assert not AuditRecord.objects.exists()
 
@@ -128,7 +128,7 @@ def test_a_row_at_fault_is_marked_and_what_the_next_turn_is_given_stands_beside_
     ]
     assert [entry.kind for entry in memory.given] == ["user", "call", "call", "assistant"]
     assert memory.faults == 2
-    assert "The list of sessions says 6 items" in memory.drift
+    assert "The metadata has 6 items" in memory.drift
     assert "the file holds 8 items" in memory.drift
 
 
@@ -236,7 +236,7 @@ def test_what_cannot_be_shown_is_marked_and_breaks_nothing(session: AgentSession
 
 
 def test_a_page_holds_the_newest_and_an_export_all(session: AgentSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions_admin.sessions.inspection.NEWEST", 2)
+    monkeypatch.setattr("sessions_admin.sessions.inspection.MAX_SHOWN", 2)
     conversation = Conversation.objects.get()
     turn = Turn.objects.get()
     for position in (2, 3):

@@ -20,7 +20,7 @@ from sessions_admin.stores.backup import backup
 from sessions_admin.stores.checking import check
 from sessions_admin.stores.files import new_file
 from sessions_admin.stores.leftovers import find_leftovers, remove_leftovers
-from sessions_admin.stores.temporary import all_noted, temporary_folder
+from sessions_admin.stores.temporary import all_notes, temporary_folder
 from sessions_admin.tests.conftest import GivenSession, remember, stored
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_a_backup_that_is_cut_off_is_found_wherever_it_was_written(
     }
     assert len(remove_leftovers()) == 2
     assert list(elsewhere.iterdir()) == []
-    assert all_noted() == []
+    assert all_notes() == []
 
 
 def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
 
     assert (tmp_path / "copy.zip").read_bytes() == b"whole"
     assert not folder.exists()
-    assert all_noted() == []
+    assert all_notes() == []
 
 
 @pytest.mark.django_db

@@ -121,10 +121,10 @@ def test_no_verb_meets_a_turn(
     session = given_session(owner)
     give_turn(session, status)
 
-    with pytest.raises(Conflict, match="at work"):
+    with pytest.raises(Conflict, match="turn of this conversation is running"):
         verb(session.session_id, actor=BY)
     assert stored(session_file, session.session_id)[0] == 4
-    assert "at work" in AuditRecord.objects.get().result["failed"]
+    assert "is running" in AuditRecord.objects.get().result["failed"]
 
 
 @pytest.mark.parametrize("verb", [*CHANGING, lifecycle.release_session])
@@ -199,7 +199,7 @@ async def test_a_session_that_is_ahead_of_the_record_is_filled_again(
     await chat.log(second.turn)
     await said(chat, script, "three")
     await chat.runner.drain(0)
-    await in_database(lambda: accept_edit_of(chat, second.message["id"]))
+    await in_database(lambda: accept_edit_of(chat, str(second.message.id)))
 
     outcome = await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
 

@@ -19,7 +19,7 @@ from chat.tests.live import open_socket, shared_server, sign_in
 from chat.turns import process
 from chat.turns.accept import accept
 from config.tests.support import PASSWORD, ServerProcess
-from sessions_admin.audit import of_user
+from sessions_admin.audit import user_actor
 from sessions_admin.models import AuditRecord
 from sessions_admin.people.accounts import deactivate_person, reactivate_person
 from sessions_admin.tests.conftest import Browsers, Hire
@@ -160,7 +160,7 @@ async def test_open_sockets_close_at_once(shared_server: ServerProcess) -> None:
 
 
 def test_it_is_audited_with_who_and_why(owner: User, staff: User) -> None:
-    deactivate_person(owner.pk, actor=of_user(staff), reason="asked for")
+    deactivate_person(owner.pk, actor=user_actor(staff), reason="asked for")
     reactivate_person(owner.pk, actor="os:root", reason="a slip")
 
     said = AuditRecord.objects.order_by("pk").values_list("action", "actor", "person", "reason")
@@ -189,7 +189,7 @@ def test_an_administrator_is_closed_by_an_administrator_alone(staff: User, hire:
 
 
 def test_nobody_closes_their_own_account_here_nor_the_last_administrators(staff: User, staff_client: Client) -> None:
-    assert "Nobody closes their own account here" in press(
+    assert "You cannot close your own account here" in press(
         staff_client, "deactivate", staff, confirmed="yes", reason="bye"
     )
     with pytest.raises(Conflict, match="the only administrator"):
@@ -197,7 +197,7 @@ def test_nobody_closes_their_own_account_here_nor_the_last_administrators(staff:
     staff.refresh_from_db()
     assert staff.is_active
     assert [record.result for record in AuditRecord.objects.all()] == [
-        {"failed": "This is the only administrator; make somebody else one first."}
+        {"failed": "This is the only administrator; appoint another one first."}
     ]
 
 

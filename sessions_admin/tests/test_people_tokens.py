@@ -69,7 +69,7 @@ def test_staff_with_the_permission_see_and_revoke_them(hire: Hire, made: NewToke
     assert tokens.holds(made.token.pk)
     assert "is revoked" in press(browser, made, confirmed="yes", reason="it leaked")
     assert not tokens.holds(made.token.pk)
-    assert "revoked already" in press(browser, made, confirmed="yes", reason="once more")
+    assert "already revoked" in press(browser, made, confirmed="yes", reason="once more")
 
 
 @pytest.mark.parametrize("who", ["anonymous", "outsider", "owner", "staff without"])

@@ -128,7 +128,7 @@ HURT: dict[str, tuple[Hurt, set[Drift]]] = {
         {Drift.ALTERED, Drift.BEHIND},
     ),
     "two rows swapped": (swapped, {Drift.ALTERED, Drift.BEHIND}),
-    "no row among the sessions": (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
+    "no row in agent_sessions": (file("DELETE FROM agent_sessions WHERE session_id = ?"), {Drift.UNLISTED}),
 }
 
 
@@ -311,8 +311,8 @@ def test_two_mirrors_that_have_each_others_ids_are_both_put_right(owner: User, s
 def test_many_findings_are_counted_and_the_first_are_named(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessions_admin.stores.reconcile.NAMED", 2)
-    monkeypatch.setattr("sessions_admin.stores.reconcile.PAGE", 2)
+    monkeypatch.setattr("sessions_admin.stores.reconcile.MAX_FINDINGS", 2)
+    monkeypatch.setattr("sessions_admin.stores.reconcile.PAGE_SIZE", 2)
     for _ in range(3):
         talked(owner, session_file)
     AgentSession.objects.update(item_count=1)

@@ -100,7 +100,7 @@ def test_an_address_is_no_part_of_a_longer_one(text: str, is_named: bool, owner:
     found = {place: counts for place, counts in places(owner, session_file).items() if "scratch.text " in place}
 
     assert found == ({'other.scratch.text "column"': (1, 0)} if is_named else {})
-    assert Terms(owner.pk, (owner.email,)).named_in(text) == is_named
+    assert Terms(owner.pk, (owner.email,)).matches(text) == is_named
 
 
 def test_an_address_beyond_ascii_is_found_in_any_letter_case(owner: User, session_file: Path) -> None:
@@ -113,8 +113,8 @@ def test_an_address_beyond_ascii_is_found_in_any_letter_case(owner: User, sessio
 def test_a_long_table_is_read_in_pieces_and_each_row_counted_once(
     owner: User, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remains, "PAGES_AT_FIRST", 1)
-    monkeypatch.setattr(remains, "PAGES_AT_MOST", 2)
+    monkeypatch.setattr(remains, "FIRST_PAGES", 1)
+    monkeypatch.setattr(remains, "MAX_PAGES", 2)
     table(f"(SELECT repeat('x ', 400) || '{owner.email}' AS t FROM generate_series(1, 300)) AS v")  # noqa: S608
 
     assert places(owner, session_file)['other.scratch.text "column"'] == (300, 0)

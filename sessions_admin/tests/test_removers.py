@@ -21,7 +21,7 @@ from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Message, Turn
 from chat.tests.conftest import Chat
-from sessions_admin.audit import of_user
+from sessions_admin.audit import user_actor
 from sessions_admin.people.accounts import deactivate_person
 from sessions_admin.people.erase import erase_person
 from sessions_admin.retention.cleanup import cleanup
@@ -217,7 +217,7 @@ async def trash_and_retention(held: Held) -> None:
 
 @remover
 async def own_account_deleted(held: Held) -> None:
-    await held.do(erase_person, held.chat.user.pk, actor=of_user(held.chat.user), reason="own wish")
+    await held.do(erase_person, held.chat.user.pk, actor=user_actor(held.chat.user), reason="own wish")
 
 
 # What staff do to a person.

@@ -124,7 +124,7 @@ ODD: dict[str, tuple[Odd, str]] = {
     "nested within": (lambda s, t: changed(s, t, manifest='{"format": 1, "x": ' + DEEP + "}"), "its manifest"),
     "no JSON": (lambda s, t: changed(s, t, manifest=b"\xff\x00{"), "its manifest"),
     "a large manifest": (lambda s, t: changed(s, t, manifest=" " * 5_000_000), "manifest is too large"),
-    "no manifest": (lambda s, t: changed(s, t, manifest=None), "no backup"),
+    "no manifest": (lambda s, t: changed(s, t, manifest=None), "not a backup"),
     "a list": (lambda s, t: changed(s, t, manifest="[]"), "its manifest"),
     "version": (lambda s, t: manifest(s, t, version=6), "its manifest"),
     "a long version": (lambda s, t: manifest(s, t, version="9" * 5_000), "its manifest"),
@@ -134,23 +134,23 @@ ODD: dict[str, tuple[Odd, str]] = {
     "tables": (lambda s, t: manifest(s, t, tables={"../../etc": {"columns": [], "rows": 0}}), "its manifest"),
     "columns": (lambda s, t: manifest(s, t, tables={"chat_user": {"columns": 1, "rows": 0}}), "its manifest"),
     "no column": (lambda s, t: manifest(s, t, tables={"chat_user": {"columns": ["a\0"], "rows": 0}}), "its manifest"),
-    "no sizes": (lambda s, t: manifest(s, t, sizes={}), "its parts are not those"),
-    "sizes": (lambda s, t: manifest(s, t, sizes={MEMORY: 1}), "its parts are not those"),
+    "no sizes": (lambda s, t: manifest(s, t, sizes={}), "its members differ"),
+    "sizes": (lambda s, t: manifest(s, t, sizes={MEMORY: 1}), "its members differ"),
     "another format": (lambda s, t: manifest(s, t, format=3), "another version"),
-    "cut": (_cut, "no backup, or a damaged one"),
-    "text": (lambda s, t: t.write_text("no zip"), "no backup, or a damaged one"),
-    "empty": (lambda s, t: t.write_bytes(b""), "no backup, or a damaged one"),
+    "cut": (_cut, "not a backup, or it is damaged"),
+    "text": (lambda s, t: t.write_text("no zip"), "not a backup, or it is damaged"),
+    "empty": (lambda s, t: t.write_bytes(b""), "not a backup, or it is damaged"),
     "missing": (lambda s, t: None, "No such file"),
-    "a folder": (lambda s, t: t.mkdir(), "is no file"),
-    "a pipe": (lambda s, t: os.mkfifo(t), "is no file"),
+    "a folder": (lambda s, t: t.mkdir(), "is not a file"),
+    "a pipe": (lambda s, t: os.mkfifo(t), "is not a file"),
     "the same name": (_with(MANIFEST), "same name"),
-    "a path upwards": (_with("../../escaped"), "its parts are not those"),
-    "a path from the root": (_with("/etc/escaped"), "its parts are not those"),
-    "a link": (_with("link", mode=stat.S_IFLNK | 0o777, data=b"/etc/passwd"), "unknown kind"),
-    "a folder within": (_with("folder/", mode=stat.S_IFDIR | 0o700, data=b""), "unknown kind"),
-    "packed otherwise": (_with("more", how=ZIP_BZIP2), "unknown kind"),
-    "many": (_many, "too many parts"),
-    "no Unicode": (_a_name_that_is_no_unicode, "no backup, or a damaged one"),
+    "a path upwards": (_with("../../escaped"), "its members differ"),
+    "a path from the root": (_with("/etc/escaped"), "its members differ"),
+    "a link": (_with("link", mode=stat.S_IFLNK | 0o777, data=b"/etc/passwd"), "invalid members"),
+    "a folder within": (_with("folder/", mode=stat.S_IFDIR | 0o700, data=b""), "invalid members"),
+    "packed otherwise": (_with("more", how=ZIP_BZIP2), "invalid members"),
+    "many": (_many, "too many members"),
+    "no Unicode": (_a_name_that_is_no_unicode, "not a backup, or it is damaged"),
     "a view": (_a_view, "no table agent_messages"),
 }
 
@@ -189,7 +189,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked_and_a_limit_can_be_raised(
 
     assert "unpacks to 96.0 MB, more than the " in said
     assert "--max-size" in said
-    assert "its parts are not those" in restored(bomb, "--max-size", "4G")  # the manifest knows the size, too
+    assert "its members differ" in restored(bomb, "--max-size", "4G")  # the manifest knows the size, too
     assert "more than the 1.0 KB" in restored(copy, "--max-size", "1K")
     assert restored(copy, "--max-size", "1G") == ""
 
@@ -205,7 +205,7 @@ def test_a_part_that_is_larger_than_the_directory_says_is_not_unpacked_further(c
         at = data.find(struct.pack("<I", 2_000_000), at + 1)
     (path := tmp_path / "lie.zip").write_bytes(data)
 
-    assert "no backup, or a damaged one" in restored(path) or "its parts are not those" in restored(path)
+    assert "not a backup, or it is damaged" in restored(path) or "its members differ" in restored(path)
 
 
 def test_what_does_not_fit_on_the_disk_is_not_begun(
@@ -213,4 +213,4 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
 
-    assert "There is no room to unpack this backup" in restored(copy)
+    assert "There is not enough space to unpack this backup" in restored(copy)

@@ -124,7 +124,7 @@ def test_one_that_woke_up_after_it_was_chosen_is_left_alone(owner: User, session
     def go_on() -> None:
         Conversation.objects.filter(pk=woken.pk).update(updated_at=timezone.now())
 
-    conversations.retain(begun(), go_on=go_on)
+    conversations.apply_retention(begun(), check_continue=go_on)
     assert list(Conversation.objects.filter(trashed_at__isnull=False)) == [sleeping]
 
 
@@ -132,7 +132,7 @@ def test_where_the_session_file_cannot_be_used_nothing_is_purged(owner: User, se
     row = in_trash(owner, MONTH)
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     with pytest.raises(MemoryUnavailable):
-        conversations.retain(begun(), go_on=lambda: None)
+        conversations.apply_retention(begun(), check_continue=lambda: None)
     assert Conversation.objects.filter(pk=row.pk).exists()
     assert not CleanedConversation.objects.exists()
 
@@ -145,7 +145,7 @@ def test_more_than_a_batch_is_done_with_as_many_statements_a_batch(
     told: list[tuple[int, int]] = []
     run = begun()
     with django_assert_max_num_queries(2 + 3 * 8):
-        conversations.retain(run, go_on=lambda: None, on_progress=lambda *done: told.append(done))
+        conversations.apply_retention(run, check_continue=lambda: None, on_progress=lambda *done: told.append(done))
     assert told == [(BATCH, 2 * BATCH + 1), (2 * BATCH, 2 * BATCH + 1), (2 * BATCH + 1, 2 * BATCH + 1)]
     assert not Conversation.objects.filter(trashed_at=None).exists()
 
@@ -199,7 +199,7 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
     assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in shown
     assert f"outsider@example.com {purged.pk} Delete permanently" in shown
     assert f"owner@example.com {silent.pk} Move to the trash" in shown
-    assert "2 conversations: 1 to the trash, 1 for good." in shown
+    assert "2 conversations: 1 to trash, 1 to delete permanently." in shown
     assert "Conversations moved to the trash 1 Conversations permanently deleted 1" in shown
     assert "secret" not in shown
 
@@ -207,8 +207,8 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ((), "Moved 1 conversation to the trash, deleted 1 for good."),
-        (("--dry-run",), "Would move 1 conversation to the trash, delete 1 for good."),
+        ((), "Moved 1 conversation to the trash, permanently deleted 1."),
+        (("--dry-run",), "Would move 1 conversation to the trash, permanently delete 1."),
     ],
 )
 def test_the_command_tells_of_conversations(

@@ -31,7 +31,7 @@ def test_there_is_one_schedule_however_often_it_is_ensured() -> None:
     schedule = daily()
     assert (schedule.func, schedule.schedule_type, schedule.cron) == (schedules.DAILY, Schedule.CRON, "0 2 * * *")
     assert schedule.repeats == -1
-    assert Schedule.objects.count() == len(schedules.regular())
+    assert Schedule.objects.count() == len(schedules.regular_tasks())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -133,7 +133,7 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_aga
     retry = timedelta(seconds=Conf.RETRY)
     OrmQ.objects.filter(pk=taken.pk).update(lock=datetime.now(UTC) + retry)
 
-    schedules.put_right()
+    schedules.correct_times()
 
     minutely = Schedule.objects.get(func=schedules.MINUTELY)
     assert minutely.next_run <= datetime.now(UTC) + timedelta(minutes=1)
@@ -146,7 +146,7 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_done_when_it_is_right_aga
 def test_a_schedule_that_cannot_be_read_is_left_alone() -> None:
     later = datetime.now(UTC) + timedelta(days=80)
     Schedule.objects.bulk_create([Schedule(func="a.b", schedule_type=Schedule.CRON, cron="nonsense", next_run=later)])
-    schedules.put_right()
+    schedules.correct_times()
     assert Schedule.objects.get(func="a.b").next_run == later
 
 
@@ -156,7 +156,7 @@ def test_a_step_back_by_minutes_makes_nothing_happen_twice() -> None:
         clock.move_to("2026-05-01 02:00:01+00:00")
         Schedule.objects.update(next_run=datetime(2026, 5, 2, 2, tzinfo=UTC))
         clock.move_to("2026-05-01 01:50:00+00:00")
-        schedules.put_right()
+        schedules.correct_times()
     assert daily().next_run == datetime(2026, 5, 2, 2, tzinfo=UTC)
 
 
@@ -198,7 +198,7 @@ def test_two_that_start_at_once_make_one() -> None:
         assert other.thread.is_alive()
     other.join()
 
-    assert Schedule.objects.count() == len(schedules.regular())
+    assert Schedule.objects.count() == len(schedules.regular_tasks())
 
 
 def test_missed_days_are_not_made_up_for_one_by_one() -> None:

@@ -13,7 +13,7 @@ from chat.memory.sync_store import opened
 from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
-from sessions_admin.sessions.inspection import SAYS, NextMemory
+from sessions_admin.sessions.inspection import NEXT_MEMORY_TEXTS, NextMemory
 from sessions_admin.tests.conftest import GivenSession, give_turn
 
 SAID = {"role": "user", "content": "Hello"}
@@ -63,19 +63,19 @@ def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: Ag
 
     text = shown(session.session_id, "--items", "--reason", "She asked")
 
-    said, items = text.split(SAYS[NextMemory.AT_WORK])
-    assert "The list of sessions says 4 items" in said
+    said, items = text.split(NEXT_MEMORY_TEXTS[NextMemory.AT_WORK])
+    assert "The metadata has 4 items" in said
     assert [line.strip() for line in items.splitlines() if line] == [
         "1  user: Hello",
         "2  call list_tasks: {}",
         "3  its output: No tasks.",
-        "4  output: No tasks. [at fault: answers no open call]",
+        "4  output: No tasks. [invalid: answers no open call]",
         "In quarantine, row 7, holds no item: {",
     ]
 
 
 def test_without_a_reason_or_a_session_it_fails_with_a_sentence(session: AgentSession) -> None:
-    with pytest.raises(CommandError, match="needs a reason"):
+    with pytest.raises(CommandError, match="requires a reason"):
         shown(session.session_id, "--items")
     with pytest.raises(CommandError, match="There is no session x"):
         shown("x")

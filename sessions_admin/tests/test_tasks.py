@@ -15,7 +15,7 @@ from chat.models import TaskChange, User
 from chat.tasks.services import create_task, delete_task
 from sessions_admin import schedules
 from sessions_admin.models import CleanedSession, CleanupRun, RunStatus, Trigger
-from sessions_admin.retention.runs import TAKEN_UP
+from sessions_admin.retention.runs import RESUMED
 from sessions_admin.tasks import daily_cleanup, look_after_runs, requested_cleanup
 from sessions_admin.tests.conftest import GivenSession, stored
 
@@ -77,7 +77,7 @@ def test_a_run_whose_worker_was_killed_is_taken_up_again_and_finished(
     assert (result["run_id"], result["status"], result["sessions"]) == (str(run.pk), "done", 1)
     assert stored(session_file, session) == [0, 0, 0]
     run.refresh_from_db()
-    assert [told for _, told in run.log][0] == "Taken up again: it had stopped without a word."
+    assert [told for _, told in run.log][0] == "Resumed: the process had ended unexpectedly."
 
 
 def test_what_had_left_the_file_when_the_worker_was_killed_is_counted(
@@ -120,13 +120,13 @@ def test_a_run_that_takes_its_worker_along_each_time_is_given_up(
 ) -> None:
     session = given_session(owner)
     run = schedules.request_cleanup(actor=staff, dry_run=False)
-    CleanupRun.objects.update(log=[["2026-05-01T12:00:00+00:00", TAKEN_UP]] * 2)
+    CleanupRun.objects.update(log=[["2026-05-01T12:00:00+00:00", RESUMED]] * 2)
     died(run)
 
     assert look_after_runs() == {}
 
     run.refresh_from_db()
-    assert (run.status, run.error) == (RunStatus.FAILED, "It stopped without a word.")
+    assert (run.status, run.error) == (RunStatus.FAILED, "The process ended unexpectedly.")
     assert stored(session_file, session) == [4, 1, 1]
 
 
@@ -140,7 +140,7 @@ def test_a_commands_run_that_was_killed_is_ended_and_not_finished_by_somebody_el
     assert look_after_runs() == {}
 
     run.refresh_from_db()
-    assert (run.status, run.error) == (RunStatus.FAILED, "It stopped without a word.")
+    assert (run.status, run.error) == (RunStatus.FAILED, "The process ended unexpectedly.")
     assert stored(session_file, session) == [4, 1, 1]
 
 

@@ -20,7 +20,7 @@ from chat.memory.identity import SessionId
 from chat.memory.statements import Size
 from config.runtime.processes import spawn
 from config.tests.support import ROOT, SECONDS, LiveDatabase, clean_environment, eventually, processes_of, run
-from sessions_admin.retention.runs import TAKEN_UP
+from sessions_admin.retention.runs import RESUMED
 from sessions_admin.schedules import DAILY, MINUTELY
 from sessions_admin.tests.conftest import remember, stored
 
@@ -150,7 +150,7 @@ def test_a_run_whose_worker_is_killed_in_the_midst_of_it_is_finished_by_the_next
 
     assert live_database.query(figures) == [("done", count, count, 2 * count)]
     ((log,),) = live_database.query("SELECT log FROM sessions_admin_cleanuprun")
-    assert [sentence for _, sentence in log].count(TAKEN_UP) == 1
+    assert [sentence for _, sentence in log].count(RESUMED) == 1
     taken = "SELECT count(DISTINCT session_id), sum(items) FROM sessions_admin_cleanedsession"
     assert live_database.query(taken) == [(count, 2 * count)]
     left = "SELECT count(*), coalesce(sum(item_count), 0) FROM chat_agentsession WHERE gone_at IS NULL"

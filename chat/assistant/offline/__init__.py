@@ -1,4 +1,4 @@
-"""The built-in model: understands ordinary English about tasks, keeps no state, and needs no network."""
+"""The built-in model: it understands ordinary English about tasks, is stateless, and needs no network."""
 
 from chat.assistant.offline.model import OfflineModel
 

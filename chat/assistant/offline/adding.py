@@ -1,4 +1,4 @@
-"""Understand wishes to add tasks."""
+"""Parse requests to add tasks."""
 
 import re
 from collections.abc import Sequence
@@ -6,100 +6,65 @@ from dataclasses import replace
 from datetime import datetime
 
 from chat.assistant.offline.budget import checkpoint
-from chat.assistant.offline.dates import Due, alone, find_due, is_choice, settle, without
+from chat.assistant.offline.dates import Due, find_due, is_choice, resolve_due, standalone_spans, strip_due
 from chat.assistant.offline.intents import Add, Draft, Priority
-from chat.assistant.offline.matching import PAST
-from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_opening
+from chat.assistant.offline.matching import PAST_TENSE
+from chat.assistant.offline.patterns import pattern
+from chat.assistant.offline.prefixes import ONLY_WITH_DATE, OWN_LIST, strip_prefix
 from chat.assistant.offline.slots import take_note, take_priority
 from chat.assistant.offline.verbs import CHORES, WITH_OTHERS
-from chat.assistant.offline.words import has_quote, quoted
+from chat.assistant.offline.words import has_quote, is_quote
 
-MAX_TITLE = 100
-
-_PLURAL = re.compile(
+_PLURAL = pattern(
     r"^\W*(?:please )?(?:add|create|make|put|set|i need to|i have to|i need|remind me|here|new|two|three|note"
     r"|jot|insert|enter|log|i've got|i have|there are|we need|i must|don't|my)\b[^:\n]{0,60}?\b(?:tasks"
-    r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)",
-    re.I,
+    r"|to-?dos|items|things|reminders|the following|these|following|todos)\b[^:\n]{0,40}?(?:[:\n]|\s-\s)"
 )
-
-_DAYS_LIST = re.compile(
+_DAYS_LIST = pattern(
     r"^(?:(?:for|on) )?(?:today|tomorrow|tonight|this \w+|next \w+|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*:\s*[^,:]+,"
-    r"[^:]+$",
-    re.I,
+    r"[^:]+$"
 )
-
-_UNTIL = re.compile(
-    r"^(?:i|we)(?:'ve| have)? (?:have |got |only have |only got |have got )?(?:until|till) (?P<when>.{3,30}?) to (?P<what>\w+ .+)$",
-    re.I,
+_UNTIL = pattern(
+    r"^(?:i|we)(?:'ve| have)? (?:have |got |only have |only got |have got )?(?:until|till) (?P<when>.{3,30}?) to (?P<what>\w+ .+)$"
 )
-
-_PUT_IN = re.compile(
+_PUT_IN = pattern(
     r"^(?:put|pencil|pop|slot|stick|get|throw|chuck|squeeze|book|jot|note)\s+(?P<what>\S.*?)\s+(?:in|down)"
-    r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$",
-    re.I,
+    r"(?P<when>\s+(?:for|on|at|by|tomorrow|today|tonight|next|this)\b.*)?$"
 )
-
-_REGRETTED = re.compile(rf"(?:have|'ve|of) (?:\w+ed|been|{'|'.join(PAST)})\b", re.I)
-
+_PERFECT_VERB = pattern(rf"(?:have|'ve|of) (?:\w+ed|been|{'|'.join(PAST_TENSE)})\b")
 _AFTER_NOTE = re.compile(r"\s*[,;]\s*(?:and )?(?P<more>[^,;]+)$")
-
-_QUOTED_ALONE = re.compile(
-    "^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$", re.I
-)
-
-_HEADED = re.compile(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n", re.I)
-
-_BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+", re.I)
-
+_QUOTED_ALONE = pattern("^([\ue100-\ue7ff])(?:[\\s,.;]|\\b(?:with|and|by|for|on|due|at|set|a|the|it|as|is)\\b)*$")
+_HEADED = pattern(r"[^\n:]{2,80}:[ ]*\n+[^\n]+\n")
+_BULLET = pattern(r"(?:^|\n)\s*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])\s+")
 _INLINE_NUMBERS = re.compile(r"(?:^|[\s,;:])\(?\d{1,2}[.)]\s+")
-
-_COMMA = re.compile(
-    r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*", re.I
-)
-
-_ALSO = re.compile(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+", re.I)
-
-_AND = re.compile(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?", re.I)
-
-# Said of tasks just named: "two separate tasks please", "one task each".
-SEPARATE = re.compile(
+_COMMA = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)*|\s+(?:and|&|plus|as well as)\s+(?:(?:also|then)\s+)*")
+_ALSO = pattern(r"\s*[,;]\s*(?:and\s+|plus\s+)?also\s+|\s+(?:and|plus)\s+also\s+")
+_AND = pattern(r"\s*,?\s+(?:and|&|plus)\s+(?:also\s+)?")
+# Refers to the tasks just named: "two separate tasks please", "one task each".
+SEPARATE = pattern(
     r"\b(?:(?:as )?(?:(?:two|three|four|five|several|\d) )?(?:separate|different|individual|distinct) (?:tasks?|ones|items"
     r"|todos?|entries|reminders)|one (?:task|todo|item|entry|each)(?: for)? each|a task each|each (?:as )?(?:an? |its )"
-    r"?(?:own |separate )?(?:task|item|todo)|as (?:two|three|four|five|\d) tasks|separately|individually)\b",
-    re.I,
+    r"?(?:own |separate )?(?:task|item|todo)|as (?:two|three|four|five|\d) tasks|separately|individually)\b"
 )
-
-_COMMA_ONLY = re.compile(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?", re.I)
-
-_TO_LIST = re.compile(
+_COMMA_ONLY = pattern(r"\s*[,;]\s*(?:and\s+|then\s+|also\s+|&\s+)?")
+_TO_LIST = pattern(
     rf"\s+(?:(?:on|onto|to|in|into)\s+{OWN_LIST}(?:list|tasks?|todos?"
     r"|to-dos?)(?:\s+(?:list|items?))?|as (?:a |an |my |another )?(?:(?:new|next|separate)\s+)?(?:tasks?"
-    r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at"
-    r"|please|too|as well)\b))",
-    re.I,
+    r"|todos?|to-dos?|reminders?|items?))(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))"
 )
-
 # "Put milk down" puts it on the list, "tear the shed down" does not.
-_PUT = re.compile(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b", re.I)
-_DOWN = re.compile(
-    r"\s+(?:down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))", re.I
-)
-
-_AS_PRIORITY_TASK = re.compile(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))", re.I)
-
-_LEADING = re.compile(
+_PUT = pattern(r"\W*(?:please )?(?:put|write|note|jot|take|get|pop|stick|throw|chuck)\b")
+_DOWN = pattern(r"\s+(?:down|(?:on|in) there)(?=\s*(?:$|[,.;:]|\s(?:for|by|on|with|due|at|please|too|as well)\b))")
+_AS_PRIORITY_TASK = pattern(r"\s+as an?\s+(?=(?:high|low|normal|urgent|important))")
+_LEADING = pattern(
     r"^(?:(?:to|me to|not forget(?: to| about)?|that i (?:need|have) to|i (?:need|have|must) to|remember to|about|that|:|-|=|,|called|named|titled"
-    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++",
-    re.I,
+    r"|also|and|please|remind me (?:to|about)|(?:a |the )?(?:task|reminder) (?:to|for|called|about|of))\s+)++"
 )
-
-_TRAILING = re.compile(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$", re.I)
-# What led to a date or a priority that has been taken out.
-_LOOSE_END = re.compile(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$", re.I)
-
-_NOTHING_YET = frozenset(
-    (
+_TRAILING = pattern(r"(?:\s+(?:please|too|as well|also)(?=\s*$)|[\s,;:.!?-])++$")
+# What remains of the words before a date or a priority that was removed.
+_DANGLING_END = pattern(r"(?:\s+(?:and|due|with|is|the|a)(?=\s*$)|[\s,;:.!?-])++$")
+_PLACEHOLDER_TITLES = frozenset(
+    [
         "something",
         "something else",
         "some",
@@ -137,15 +102,15 @@ _NOTHING_YET = frozenset(
         "both of those",
         "all of them",
         "all of those",
-    )
+    ]
 )
 
 
-def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
-    """Read a wish to add; with `free` an imperative such as "buy milk" is one too."""
-    if re.match(r"no (?:more |longer )?need\b", clause, re.I):
+def parse_add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
+    """Parse a request to add; with `free`, an imperative such as "buy milk" is one too."""
+    if pattern(r"no (?:more |longer )?need\b").match(clause):
         return None
-    if clause.endswith("?") and re.match(r"(?:should|must|do|have|need|shall|better|want)\b", clause, re.I):
+    if clause.endswith("?") and pattern(r"(?:should|must|do|have|need|shall|better|want)\b").match(clause):
         return None
     if (
         _PLURAL.match(clause)
@@ -154,16 +119,16 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         or _HEADED.match(clause)
         or _BULLET.search(clause)
     ):
-        listed = _listed(clause, now)
+        listed = _parse_list(clause, now)
         if listed is not None:
             return listed
     if (until := _UNTIL.match(clause)) and find_due(until["when"], now):
         clause = f"add {until['what']} by {until['when']}"
-    header, rest = strip_opening(_put_in(clause, now))
+    header, rest = strip_prefix(_normalize_put_in(clause, now))
     if (
         header is not None
-        and _REGRETTED.match(rest)
-        and re.search(r"\b(?:should|must|ought to|could|would)\s*$", header, re.I)
+        and _PERFECT_VERB.match(rest)
+        and pattern(r"\b(?:should|must|ought to|could|would)\s*$").search(header)
     ):
         # "I should have paid the rent" adds nothing.
         return None
@@ -173,24 +138,24 @@ def add(clause: str, now: datetime, *, free: bool = False) -> Add | None:
         if not free:
             return None
         rest = clause
-    return replace(_drafts(rest, header or "", now), bare=header is None)
+    return replace(_parse_drafts(rest, header or "", now), unannounced=header is None)
 
 
-def _put_in(clause: str, now: datetime) -> str:
-    """Return "put the rehearsal in for Monday" as the order to add it."""
+def _normalize_put_in(clause: str, now: datetime) -> str:
+    """Rewrite "put the rehearsal in for Monday" as "add the rehearsal for Monday"."""
     found = _PUT_IN.match(clause)
-    if found is None or not (quoted(found["what"]) or find_due(found["when"] or "", now)):
+    if found is None or not (is_quote(found["what"]) or find_due(found["when"] or "", now)):
         return clause
     return f"add {found['what']} {found['when'] or ''}"
 
 
-def announced(clause: str) -> bool:
-    """Return whether the words say themselves that they are a task: "I have to call Bob"."""
-    return strip_opening(clause)[0] is not None
+def has_prefix(clause: str) -> bool:
+    """Return whether the clause announces a task: "I have to call Bob"."""
+    return strip_prefix(clause)[0] is not None
 
 
-def _listed(clause: str, now: datetime) -> Add | None:
-    """Read tasks written one below the other, numbered, or after a colon."""
+def _parse_list(clause: str, now: datetime) -> Add | None:
+    """Parse tasks that are on separate lines, numbered, or after a colon."""
     if _BULLET.search(clause):
         header, *items = _BULLET.split(clause)
     elif len(lines := [line.strip() for line in clause.split("\n") if line.strip()]) > 2:
@@ -201,13 +166,13 @@ def _listed(clause: str, now: datetime) -> Add | None:
         if len(items) < 2:
             items = _COMMA.split(rest) if len(_COMMA_ONLY.split(rest)) > 1 or rest.count(" and ") == 1 else [rest]
     items = [item.strip(" ,;.\n") for item in items if item.strip(" ,;.\n")]
-    return Add(tuple(draft for draft in listed([(item, False) for item in items], header, now) if draft.title))
+    return Add(tuple(draft for draft in parse_items([(item, False) for item in items], header, now) if draft.title))
 
 
-def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> list[Draft]:
-    """Read a task from each text, with whether it is done; the header may give a day, a priority or a verb to all.
+def parse_items(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> list[Draft]:
+    """Parse one task from each text and its "done" flag; the header may give a day, a priority or a verb to all.
 
-    The title is empty where a text names nothing.
+    The title is empty if a text names nothing.
     """
     due, (priority, _) = find_due(header, now), take_priority(header)
     verb = header.strip(" :-").lower()
@@ -215,31 +180,31 @@ def listed(items: Sequence[tuple[str, bool]], header: str, now: datetime) -> lis
     drafts = []
     for text, done in items:
         checkpoint()
-        drafts.append(replace(_draft(f"{lead}{text}", now, due=due, priority=priority), done=done))
+        drafts.append(replace(_parse_draft(f"{lead}{text}", now, due=due, priority=priority), done=done))
     return drafts
 
 
-def _drafts(rest: str, header: str, now: datetime) -> Add:
-    rest = _TO_LIST.sub("", rest) if not quoted(rest) else rest
+def _parse_drafts(rest: str, header: str, now: datetime) -> Add:
+    rest = _TO_LIST.sub("", rest) if not is_quote(rest) else rest
     rest = _DOWN.sub("", rest) if _PUT.match(header) else rest
     if (own := SEPARATE.search(rest)) and not rest[own.end() :].strip(" ,.!?"):
-        kept = re.sub(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$", "", rest[: own.start()], flags=re.I)
-        return apart(_drafts(kept, header, now))
-    if re.search(r"get (?:a)?round to\s*$", header, re.I):
-        rest = _plain_verb(rest)
+        kept = pattern(r"[\s,;(-]+(?:as|into|in|but|all|each)?\s*$").sub("", rest[: own.start()])
+        return split_draft(_parse_drafts(kept, header, now))
+    if pattern(r"get (?:a)?round to\s*$").search(header):
+        rest = _gerund_to_verb(rest)
     due, (priority, _) = (find_due(header, now) if header else None), take_priority(header, bare=True)
-    bare = _draft(rest, now, due=due, priority=priority) if rest.strip(" .,:!?") else Draft("")
-    if header and (not rest.strip(" .,:!?") or _only_detail(rest)):
-        day, at = settle(due, now) if due else (bare.day, bare.at)
-        return Add(usual=Draft("", None, day, at, priority or bare.priority))
+    bare = _parse_draft(rest, now, due=due, priority=priority) if rest.strip(" .,:!?") else Draft("")
+    if header and (not rest.strip(" .,:!?") or _is_only_detail(rest)):
+        day, at = resolve_due(due, now) if due else (bare.day, bare.at)
+        return Add(defaults=Draft("", None, day, at, priority or bare.priority))
     items = _INLINE_NUMBERS.split(f" {rest}") if re.search(r"(?:^|\s)\(?1[.)]\s", rest) else [rest]
     items = [item for item in items if item.strip(" ,;")]
-    if len(items) > 1 and _only_detail(items[0].strip(" ,:")):
+    if len(items) > 1 and _is_only_detail(items[0].strip(" ,:")):
         # "Tomorrow: 1) call the bank 2) buy stamps".
         due, items = find_due(items[0], now) or due, items[1:]
     if len(items) == 1:
-        items = _items(items[0], header)
-    drafts = [_draft(item, now, due=due, priority=priority) for item in items]
+        items = _split_items(items[0], header)
+    drafts = [_parse_draft(item, now, due=due, priority=priority) for item in items]
     if (
         len(drafts) > 1
         and drafts[-1].day
@@ -247,151 +212,151 @@ def _drafts(rest: str, header: str, now: datetime) -> Add:
         and " and " in rest
         and "," not in rest
     ):
-        # "pay the rent and call Bob by Friday": the one date at the end stands for both.
+        # "pay the rent and call Bob by Friday": the date at the end applies to both.
         drafts = [replace(draft, day=drafts[-1].day, at=draft.at or drafts[-1].at) for draft in drafts]
-    return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _NOTHING_YET))
+    return Add(tuple(draft for draft in drafts if draft.title and draft.title.lower() not in _PLACEHOLDER_TITLES))
 
 
-def _plain_verb(text: str) -> str:
-    """Return "cleaning out the garage" as the order it is."""
+def _gerund_to_verb(text: str) -> str:
+    """Rewrite "cleaning out the garage" as "clean out the garage"."""
     gerund, _, rest = text.partition(" ")
     stem = gerund.lower().removesuffix("ing")
     verb = next((verb for verb in (stem, f"{stem}e", stem[:-1]) if verb in CHORES), gerund)
-    return re.sub(r"\s+(?:one of these days|at some point|some ?day|eventually)$", "", f"{verb} {rest}", flags=re.I)
+    return pattern(r"\s+(?:one of these days|at some point|some ?day|eventually)$").sub("", f"{verb} {rest}")
 
 
-def _items(text: str, header: str) -> list[str]:
+def _split_items(text: str, header: str) -> list[str]:
     """Split "buy milk, call Bob and pay rent", but not "buy milk, eggs and bread"."""
     note, plain = take_note(text)
     if note is not None:
         return [text]
     if re.search(r"\([^)]*,[^)]*\)", plain):
         return [text]
-    if len(parts := _AND.split(plain)) == 2 and all(_dated_thing(part) for part in parts):  # noqa: PLR2004
-        return [item for part in parts for item in _items(part, header)]
+    if len(parts := _AND.split(plain)) == 2 and all(_has_thing_and_due(part) for part in parts):  # noqa: PLR2004
+        return [item for part in parts for item in _split_items(part, header)]
     also = [piece for piece in _ALSO.split(plain) if piece.strip()]
-    if len(also) > 1 and all(_first(piece) in CHORES for piece in also):
-        return [item for piece in also for item in _items(piece, header)]
+    if len(also) > 1 and all(_first_word(piece) in CHORES for piece in also):
+        return [item for piece in also for item in _split_items(piece, header)]
     pieces = [piece for piece in _COMMA.split(plain) if piece.strip()]
-    if len(pieces) > 1 and all(quoted(piece.strip()[:1]) for piece in pieces):
+    if len(pieces) > 1 and all(is_quote(piece.strip()[:1]) for piece in pieces):
         return pieces
-    if len(pieces) > 1 and all(_own_action(piece) for piece in pieces):
+    if len(pieces) > 1 and all(_is_own_action(piece) for piece in pieces):
         return pieces
     commas = [piece for piece in _COMMA_ONLY.split(plain) if piece.strip()]
-    adding = re.match(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b", header, re.I)
+    adding = pattern(r"\s*(?:please )?(?:add|put|create|jot|write|note)\b").match(header)
     plain_things = all(
-        _first(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
+        _first_word(piece) not in CHORES and len(piece.split()) <= 3 and not _is_detail(piece) for piece in pieces
     )
     several = len(commas) > 1 and len(pieces) > 2
-    if several and ((adding and plain_things) or all(_first(piece) in CHORES for piece in pieces)):
+    if several and ((adding and plain_things) or all(_first_word(piece) in CHORES for piece in pieces)):
         return pieces
-    if len(pieces) > 1 and all(quoted(piece) for piece in pieces):
+    if len(pieces) > 1 and all(is_quote(piece) for piece in pieces):
         return pieces
     return [text]
 
 
-def _dated_thing(piece: str) -> bool:
-    """Return whether a piece says both what and when: "the cake for Sunday"."""
+def _has_thing_and_due(piece: str) -> bool:
+    """Return whether a piece has both a thing and a due date: "the cake for Sunday"."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
-    return due is not None and due.day is not None and not _only_detail(piece)
+    return due is not None and due.day is not None and not _is_only_detail(piece)
 
 
-def apart(wish: Add) -> Add:
-    """Make several tasks of one that names several things: "buy candles and balloons" said to be two."""
-    if len(wish.drafts) != 1:
-        return wish
-    draft, verb = wish.drafts[0], _first(wish.drafts[0].title)
+def split_draft(intent: Add) -> Add:
+    """Split a task that names several things: "buy candles and balloons" followed by "two tasks"."""
+    if len(intent.drafts) != 1:
+        return intent
+    draft, verb = intent.drafts[0], _first_word(intent.drafts[0].title)
     pieces = [piece for piece in _COMMA.split(draft.title) if piece.strip()]
     lead = f"{verb} " if verb in CHORES else ""
-    titles = [piece if _first(piece) in CHORES else f"{lead}{piece}" for piece in pieces]
-    return replace(wish, drafts=tuple(replace(draft, title=title) for title in titles))
+    titles = [piece if _first_word(piece) in CHORES else f"{lead}{piece}" for piece in pieces]
+    return replace(intent, drafts=tuple(replace(draft, title=title) for title in titles))
 
 
-def _first(piece: str) -> str:
+def _first_word(piece: str) -> str:
     words = re.findall(r"[\w'-]+", re.sub(r"^\s*to\s+", "", piece.lower()))
     return words[0] if words else ""
 
 
-def _own_action(piece: str) -> bool:
+def _is_own_action(piece: str) -> bool:
     due = find_due(piece, datetime(2000, 1, 1, 12))
     if due is not None and due.spans[0][0] <= 1:
         # "On Monday return the projector".
         piece = piece[due.spans[0][1] :].lstrip(" ,")
-    first, words = _first(piece), piece.split()
-    lonely = len(words) < 2 or re.search(r"\b(?:them|it|him|her|there)\b", piece, re.I)
-    return first in CHORES and first not in WITH_OTHERS and not lonely
+    first, words = _first_word(piece), piece.split()
+    too_short = len(words) < 2 or pattern(r"\b(?:them|it|him|her|there)\b").search(piece)
+    return first in CHORES and first not in WITH_OTHERS and not too_short
 
 
 def _is_detail(piece: str) -> bool:
-    """Return whether a piece says when or how important rather than what."""
+    """Return whether a piece is only a due date or a priority."""
     due = find_due(piece, datetime(2000, 1, 1, 12))
     priority, rest = take_priority(f", {piece}", bare=True)
     return due is not None or (priority is not None and not rest.strip(" ,"))
 
 
-def _only_detail(text: str) -> bool:
-    """Return whether a text says when or how important, and nothing else."""
+def _is_only_detail(text: str) -> bool:
+    """Return whether a text consists of due dates and priorities only."""
     due = find_due(text, datetime(2000, 1, 1, 12))
-    _, rest = take_priority(f", {without(text, due) if due else text}", bare=True)
-    return not re.sub(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W", "", rest, flags=re.I) and not has_quote(text)
+    _, rest = take_priority(f", {strip_due(text, due) if due else text}", bare=True)
+    return not pattern(r"\b(?:for|on|at|by|due|with|and|a|it)\b|\W").sub("", rest) and not has_quote(text)
 
 
-def _draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
-    """Read one task: its note, its priority, when it is due, and what is left as its title."""
+def _parse_draft(text: str, now: datetime, *, due: Due | None = None, priority: Priority | None = None) -> Draft:
+    """Parse one task: its note, its priority, its due date, and the rest as its title."""
     note, rest = take_note(
-        re.sub(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])", r"\1: ", text.strip(), flags=re.I)
+        pattern(r"\b(notes?|description|comment|details)\s+(?=[\ue100-\ue7ff])").sub(r"\1: ", text.strip())
     )
     rest = _AS_PRIORITY_TASK.sub(", ", rest)
-    said, rest = take_priority(rest)
-    own, first = find_due(rest, now), False
-    if own is not None:
-        first = is_choice(rest, own)
-        bare = without(rest, replace(own, spans=alone(rest, own)))
-        # A title is needed: "add: Friday" has nothing else.
-        rest, due = (bare, own) if bare.strip(" .,:;!?-") else (rest, own)
+    own_priority, rest = take_priority(rest)
+    own_due, first = find_due(rest, now), False
+    if own_due is not None:
+        first = is_choice(rest, own_due)
+        bare = strip_due(rest, replace(own_due, spans=standalone_spans(rest, own_due)))
+        # A title is required: "add: Friday" has nothing else.
+        rest, due = (bare, own_due) if bare.strip(" .,:;!?-") else (rest, own_due)
     if note and not has_quote(note):
-        note, said, own_due = _note_alone(note, said, now)
-        own, due = (own, due) if own or own_due is None else (own_due, own_due)
-    if note and own is None and (own := find_due(note, now)) and not without(note, own).strip(" ,.;"):
-        note, due = None, own
-    day, at = settle(due, now) if due else (None, None)
+        note, own_priority, note_due = _split_note(note, own_priority, now)
+        own_due, due = (own_due, due) if own_due or note_due is None else (note_due, note_due)
+    if note and own_due is None and (own_due := find_due(note, now)) and not strip_due(note, own_due).strip(" ,.;"):
+        note, due = None, own_due
+    day, at = resolve_due(due, now) if due else (None, None)
     if rest.split()[-1:] != text.split()[-1:]:
-        rest = _LOOSE_END.sub("", rest) or rest
+        rest = _DANGLING_END.sub("", rest) or rest
     if named := _QUOTED_ALONE.match(rest):
         rest = named[1]
-    return Draft(clean_title(rest), note, day, at, said or priority or "normal", first=first)
+    return Draft(clean_title(rest), note, day, at, own_priority or priority or "normal", first=first)
 
 
-def _note_alone(note: str, said: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:
-    """Return a note without the priority and the date that follow it: "notes: hinge is loose, due Saturday, low priority"."""
-    kept, due = note, None
-    while found := _AFTER_NOTE.search(kept):
+def _split_note(note: str, priority: Priority | None, now: datetime) -> tuple[str, Priority | None, Due | None]:
+    """Split the priority and the date off the end of a note: "notes: hinge is loose, due Saturday, low priority"."""
+    rest_of_note, due = note, None
+    while found := _AFTER_NOTE.search(rest_of_note):
         checkpoint()
-        priority, rest = take_priority(found["more"])
+        more_priority, rest = take_priority(found["more"])
         when = find_due(found["more"], now)
-        if priority and not rest.strip(" ,."):
-            said = said or priority
-        elif when and re.match(r"due\b", found["more"], re.I) and not without(found["more"], when).strip(" ,."):
+        if more_priority and not rest.strip(" ,."):
+            priority = priority or more_priority
+        elif when and pattern(r"due\b").match(found["more"]) and not strip_due(found["more"], when).strip(" ,."):
             due = when
         else:
             break
-        kept = kept[: found.start()]
-    return kept, said, due
+        rest_of_note = rest_of_note[: found.start()]
+    return rest_of_note, priority, due
+
+
+_SOME_TIME = pattern(
+    r"\s+(?:at some point|one of these days|some ?day|eventually|whenever|when i (?:get (?:a chance|(?:the )?time)|can|have (?:a )?(?:time|chance|moment)))$"
+)
 
 
 def clean_title(text: str) -> str:
-    """Return a title without what announces it and what trails behind it."""
-    # "Fertiliser: buy fertiliser" says the thing twice.
-    text = re.sub(r"^(\w+):\s+(?=.*\b\1\b)", "", text, flags=re.I)
+    """Strip the words before and after a title that are not part of it."""
+    # "Fertiliser: buy fertiliser" repeats the thing.
+    text = pattern(r"^(\w+):\s+(?=.*\b\1\b)").sub("", text)
     text = re.sub(r"\(\s+(?=\w)", "(", text)
     text = re.sub(r"\(\s*[,;]?\s*\)", " ", re.sub(r"\s+([,;:!?])(?=\s|$)", r"\1", text))
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?-=\"'")
-    text = re.sub(
-        r"\s+(?:at some point|one of these days|some ?day|eventually|whenever|when i (?:get (?:a chance|(?:the )?time)|can|have (?:a )?(?:time|chance|moment)))$",
-        "",
-        _TO_LIST.sub("", text),
-        flags=re.I,
-    )
+    text = _SOME_TIME.sub("", _TO_LIST.sub("", text))
     previous = None
     while previous != text:
         checkpoint()

@@ -1,7 +1,7 @@
-"""The processor time that the rules may take for one response.
+"""The processor time that the rules may use for one response.
 
-The rules run in a thread, and nothing can stop a thread from outside. So they ask themselves, at each step that reads a
-text, whether their time is up. A step is short: no pattern is slow on a text of the length that the rules read.
+The rules run in a thread, which cannot be stopped from outside. They check their budget before each step that reads a
+text. A step is short: no expression is slow on a text of the accepted length.
 """
 
 import time
@@ -13,17 +13,16 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Processor time of the thread: on a busy machine the clock on the wall runs while the rules do not.
+# Processor time of the thread: on a busy machine, wall-clock time passes while the rules do not run.
 SECONDS = 0.1
 
 
-class TooMuch(Exception):
-    """The rules have used up their time, or a message holds more than they read at once."""
+class BudgetExceeded(Exception):
+    """The rules have used their time, or a message contains more than they accept at once."""
 
 
 class TooManyTasks(Exception):
-    """There are more tasks than the rules look through by their names."""
+    """There are more tasks than the rules search by name."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -34,18 +33,18 @@ class _Budget:
     def __init__(self, seconds: float) -> None:
         self.results: dict[Hashable, object] = {}
         self._end = time.thread_time() + seconds
-        self._look_at = time.monotonic() + seconds
+        self._next_check = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise TooMuch if the time is up."""
+        """Raise BudgetExceeded if the time is used up."""
         now = time.monotonic()
-        # The thread cannot have run for longer than the clock on the wall, which costs less to read.
-        if now < self._look_at:
+        # The thread cannot have run for longer than the wall-clock time, which is cheaper to read.
+        if now < self._next_check:
             return
         left = self._end - time.thread_time()
         if left <= 0:
-            raise TooMuch
-        self._look_at = now + left
+            raise BudgetExceeded
+        self._next_check = now + left
 
 
 _current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
@@ -53,7 +52,7 @@ _current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Let the rules run for `SECONDS` of processor time; then `checkpoint` raises TooMuch."""
+    """Limit the rules to `SECONDS` of processor time; then `checkpoint` raises BudgetExceeded."""
     token = _current.set(_Budget(SECONDS))
     try:
         yield
@@ -62,16 +61,16 @@ def limited() -> Iterator[None]:
 
 
 def checkpoint() -> None:
-    """Raise TooMuch if the time is up. Without a budget there is no limit."""
+    """Raise BudgetExceeded if the time is used up. Without a budget there is no limit."""
     budget = _current.get()
     if budget is not None:
         budget.check()
 
 
-def remembered(function: Callable[P, T]) -> Callable[P, T]:
-    """Keep the results of a function that depends on nothing but its arguments, for as long as the budget lasts.
+def cached(function: Callable[P, T]) -> Callable[P, T]:
+    """Cache the results of a pure function for as long as the budget lasts.
 
-    The rules try one reading after another, and most of them look for the same things in the same words.
+    Most rules look for the same things in the same words.
     """
 
     @wraps(function)

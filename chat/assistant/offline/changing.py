@@ -1,4 +1,4 @@
-"""Understand wishes to change a task: its title, its note, its priority, when it is due."""
+"""Parse requests to change a task: its title, note, priority or due date."""
 
 import re
 from dataclasses import replace
@@ -7,284 +7,234 @@ from datetime import datetime, timedelta
 from chat.assistant.offline.adding import clean_title
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.clock import NUMBERS
-from chat.assistant.offline.dates import Due, find_due, settle, without
-from chat.assistant.offline.ellipsis import denied_day, fragment
+from chat.assistant.offline.dates import Due, find_due, resolve_due, strip_due
+from chat.assistant.offline.ellipsis import parse_fragment, strip_denied_day
 from chat.assistant.offline.intents import Change, Draft, Ref, Slot
-from chat.assistant.offline.prioritising import prioritised
-from chat.assistant.offline.references import POINTED, read_ref, ref_or_it
-from chat.assistant.offline.rescheduling import rescheduled
+from chat.assistant.offline.patterns import pattern, patterns
+from chat.assistant.offline.prioritising import parse_priority_change
+from chat.assistant.offline.references import REF, parse_ref, ref_or_it
+from chat.assistant.offline.rescheduling import parse_rescheduled
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.verbs import CHORES
-from chat.assistant.offline.wording import NOTE_GONE, described, renamed
-from chat.assistant.offline.words import quoted
+from chat.assistant.offline.wording import CLEAR_NOTE, parse_note_change, parse_rename
+from chat.assistant.offline.words import is_quote
 
 _DUE_NOUN = r"(?:due[ -]?dates?|due|deadline|date|due time|time|schedule|reminder date)"
-
-_CLEAR = (
-    re.compile(
-        r"^(?:remove|clear|delete|drop|unset|cancel|erase|get rid of|take (?:off|away)|lose|strip)\s+(?:the |its "
-        rf"|any |that |my )?{_DUE_NOUN}(?:\s+(?:from|of|for|on|off)\s+(?P<ref>.+))?$",
-        re.I,
-    ),
-    re.compile(rf"^(?:remove|clear|delete|drop|unset|cancel)\s+(?P<ref>.+?)'s\s+{_DUE_NOUN}$", re.I),
-    re.compile(
-        rf"^(?:take|get|strip|knock|pull)\s+(?:the |its |that |any )?{_DUE_NOUN}\s+(?:off|away from|from|out of)\s+(?:of )?"
-        r"(?P<ref>.+?)(?:,.*)?$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?P<ref>.+?)\s+(?:has|have|needs?|should have|with|doesn't (?:have|need)|does not (?:have|need)"
-        rf"|no longer has)\s+(?:no |a |any |an )*{_DUE_NOUN}(?: any ?more| after all)?$",
-        re.I,
-    ),
-    re.compile(rf"^no (?:more )?{_DUE_NOUN}(?:\s+(?:for|on)\s+(?P<ref>.+))?$", re.I),
-    re.compile(
-        rf"^(?:set|change|make)\s+(?:the\s+)?{_DUE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s+to\s+(?:none|nothing"
-        r"|never|no date|empty)$",
-        re.I,
-    ),
+_CLEAR = patterns(
+    r"^(?:remove|clear|delete|drop|unset|cancel|erase|get rid of|take (?:off|away)|lose|strip)\s+(?:the |its "
+    rf"|any |that |my )?{_DUE_NOUN}(?:\s+(?:from|of|for|on|off)\s+(?P<ref>.+))?$",
+    rf"^(?:remove|clear|delete|drop|unset|cancel)\s+(?P<ref>.+?)'s\s+{_DUE_NOUN}$",
+    rf"^(?:take|get|strip|knock|pull)\s+(?:the |its |that |any )?{_DUE_NOUN}\s+(?:off|away from|from|out of)\s+(?:of )?"
+    r"(?P<ref>.+?)(?:,.*)?$",
+    r"^(?P<ref>.+?)\s+(?:has|have|needs?|should have|with|doesn't (?:have|need)|does not (?:have|need)"
+    rf"|no longer has)\s+(?:no |a |any |an )*{_DUE_NOUN}(?: any ?more| after all)?$",
+    rf"^no (?:more )?{_DUE_NOUN}(?:\s+(?:for|on)\s+(?P<ref>.+))?$",
+    rf"^(?:set|change|make)\s+(?:the\s+)?{_DUE_NOUN}\s+(?:of|for|on)\s+(?P<ref>.+?)\s+to\s+(?:none|nothing"
+    r"|never|no date|empty)$",
 )
-
-_TIME_ONLY = re.compile(r"\w+(?: rid of| away| off)?\s+(?:the |its |that |any |my )*(?:due )?time\b", re.I)
-
-_INSTEAD = re.compile(
+_TIME_ONLY = pattern(r"\w+(?: rid of| away| off)?\s+(?:the |its |that |any |my )*(?:due )?time\b")
+_INSTEAD = pattern(
     r"^(?:i meant|i mean|it should(?: have)? be(?:en)?|it was supposed to be|should be|make it"
-    r"|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$",
-    re.I,
+    r"|make that)\s*:?\s*(?P<text>.+?)(?:\s*,?\s*not\s+(?P<old>.+))?$"
 )
-
 _MOVE = (
     r"(?:make|set|move|push(?: back| out)?|postpone|reschedule|re-?date|delay|change|shift|bring(?: forward)?"
     r"|defer|put off|put|update|extend|bump|edit|mark|give|raise|lower|increase|decrease|flag|switch|turn|adjust"
     r"|schedule|assign|modify|have|get|let|upgrade|downgrade|pull(?: forward| in)?|snooze|remind me (?:about|of)"
     r"|add (?:an? |the )?(?:due ?date|deadline))"
 )
-
-_MOVING = re.compile(rf"^{_MOVE}\b\s*", re.I)
-
-_DATING = re.compile(
-    r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b", re.I
+_MOVING = pattern(rf"^{_MOVE}\b\s*")
+_DATING = pattern(
+    r"^(?:move|push|postpone|reschedule|re-?date|delay|shift|defer|put off|extend|snooze|bring forward)\b"
 )
-
-
-_POINTED_THEN = re.compile(
-    rf"^(?P<ref>{POINTED}|both(?: of (?:them|those))?|all of them|they(?: are| both)*)\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$",
-    re.I,
+_REF_THEN = pattern(
+    rf"^(?P<ref>{REF}|both(?: of (?:them|those))?|all of them|they(?: are| both)*)\s*(?:[,:-]|\bto\b)?\s*(?P<rest>.+)$"
 )
-
-_LED = re.compile(
-    rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{POINTED}|(?:the |my )?.+? task"
+_LEADING_REF = pattern(
+    rf"^(?:for|on|to|in|about|regarding|as for|concerning)\s+(?P<ref>{REF}|(?:the |my )?.+? task"
     r"|[^,:]+(?=[,:]))\s*[,:]?\s+(?P<rest>(?:please )?(?:add|set|put|write|make|change|move|update|rename|include"
-    r"|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$",
-    re.I,
+    r"|attach|call|push|postpone|reschedule|mark|remove|clear)\b.+)$"
 )
-
-
-_BARE_HOUR = re.compile(
-    r"\s(?:to|for|at|until|till)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?(?:\s+(?:instead of|not)\s+\d+)?$", re.I
+_BARE_HOUR = pattern(
+    r"\s(?:to|for|at|until|till)\s+(?P<hour>[1-9]|1\d|2[0-3])(?:\s+instead)?(?:\s+(?:instead of|not)\s+\d+)?$"
 )
-
-_ASKING = re.compile(
-    r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b", re.I
+_ASKING = pattern(
+    r"(?:is|are|was|were|do (?:i|you|we|they|any)|does|did|what|which|when|how|who|why|am|any|anything|where)\b"
 )
-
-_SIZES = {
+_UNITS = {
     "day": timedelta(days=1),
     "week": timedelta(days=7),
     "hour": timedelta(hours=1),
     "minute": timedelta(minutes=1),
 }
-_SHIFT = re.compile(
+_SHIFT = pattern(
     r"\b(?:by |back |forward |out |ahead |for )*(?P<count>\d+|a|an|one|two|three|four|five|six|seven"
     r"|a couple of|a few|another|half an)\s+(?:more\s+)?(?P<unit>day|week|hour|minute)s?(?:\s+(?P<way>later|earlier"
-    r"|back|forward|sooner|out))?\b(?! (?:from|after))",
-    re.I,
+    r"|back|forward|sooner|out))?\b(?! (?:from|after))"
 )
-
-_IS_DUE = re.compile(
-    r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be"
-    r"|must be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off"
-    r"|brought forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be"
-    r"|has to be|will be|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only "
-    r"|in fact )*(?:due|done by|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has"
-    r"|with)?\s*due)\b",
-    re.I,
+_IS_DUE = pattern(
+    r"^(?P<ref>.+?)\s*(?:\s+(?:can wait|(?:has been|have been|was|were|got|is|are|will be|needs to be|should be|must "
+    r"be|has to be) (?:now )?(?:moved|postponed|pushed(?: back)?|rescheduled|shifted|delayed|put off|brought "
+    r"forward))(?: back)?\s+(?:to|until|till|for)\b|(?:\s+(?:is|are|should be|must be|needs to be|has to be|will be"
+    r"|can be|was|ought to be)|(?<=it)'s|(?<=that)'s)\s+(?:actually |really |now |also |only |in fact )*(?:due|done by"
+    r"|done|finished by|for|at|on|by|not due until|set for|needed)|\s+(?:is|has|with)?\s*due)\b"
 )
-
-_IS_PRIORITY = re.compile(
+_IS_PRIORITY = pattern(
     r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|should be|has|must be|needs to be|gets)|'s)\s+(?:actually |really |now "
-    r"|very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top"
-    r"|critical)\b",
-    re.I,
+    r"|very |super |also |more |quite |so |not |that |a )*(?:urgent|important|high|low|normal|medium|top|critical)\b"
 )
-
-_LEAD = re.compile(
-    rf"\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+|\s*(?:to|for|on|of)\s+", re.I
+_LEAD = pattern(
+    rf"\s*(?:the |its )?(?:{_DUE_NOUN}|priority|urgency|importance)\s+(?:of|for|on|to)\s+|\s*(?:to|for|on|of)\s+"
 )
-
-_CONNECTOR = re.compile(
+_CONNECTOR = pattern(
     r"\s*\b(?:to|as|be|is|so it's|so that it's|due|for|until|till|by|on|at|and|a|an|with|the"
     r"|from|back|out|forward|up|down|it|instead|rather|now|please|again|of|'s|task|should|must|needs?|has"
     r"|ought|will|can|could|really|actually|only|gets?|done|finished|ready|super|very|quite|extremely|so|more"
-    r"|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b"
-    r"|[\s,.;:'!?-]",
-    re.I,
+    r"|most|pretty|wait|been|have|was|were|got|moved|postponed|pushed|rescheduled|delayed|shifted)\b|[\s,.;:'!?-]"
 )
-
-_DUE_ASKED = re.compile(rf"^(?:the |its |my )?(?:{_DUE_NOUN}|priority)$", re.I)
-
-_ONLY_TASK_WORDS = re.compile(r"^(?:the |its |my )?(?:priority|due date|deadline|date|due|time)?$", re.I)
-
-
-_SAME_HOUR = re.compile(
-    rf"^(?!{_MOVE}\b)(?P<ref>\w[\w' -]{{1,40}}?),? (?:at )?(?:the )?same (?:time|hour),? (?P<when>\S.*)$", re.I
+_ONLY_TASK_WORDS = pattern(r"^(?:the |its |my )?(?:priority|due date|deadline|date|due|time)?$")
+_SAME_HOUR = pattern(
+    rf"^(?!{_MOVE}\b)(?P<ref>\w[\w' -]{{1,40}}?),? (?:at )?(?:the )?same (?:time|hour),? (?P<when>\S.*)$"
 )
-_DEADLINE_IS = re.compile(
-    r"^(?:the )?(?:deadline|due date)(?: for| of| on)? (?P<ref>.+?) (?:is|was|has been|got)(?: now| actually)?(?: set (?:to|for)| moved to| changed to)? (?P<when>\S.*)$",
-    re.I,
+_DEADLINE_IS = pattern(
+    r"^(?:the )?(?:deadline|due date)(?: for| of| on)? (?P<ref>.+?) (?:is|was|has been|got)(?: now| actually)?(?: set (?:to|for)| moved to| changed to)? (?P<when>\S.*)$"
 )
-_LATER = re.compile(
+_LATER = pattern(
     rf"^(?!{_MOVE}\b)(?P<ref>\S+(?: \S+){{0,4}}?),? (?P<amount>(?:an?|one|two|three|half an|a few|a couple of|\d+) (?:day|week|hour|minute|month)s?"
-    r" (?:later|earlier|sooner))$",
-    re.I,
+    r" (?:later|earlier|sooner))$"
+)
+_CAN_WAIT = pattern(
+    r"^can (?P<ref>.+?) (?:wait|be (?:moved|done|pushed|postponed|rescheduled)|move)(?: back)? (?P<when>(?:to"
+    r"|until|till|by|on) .+?)\??$"
+)
+_DO_IT = pattern(
+    rf"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>{REF}|that one"
+    r"|this one)\s+(?P<rest>.+)$"
 )
 
 
-def change(clause: str, now: datetime) -> Change | None:
-    """Read a wish to change a task."""
-    if found := re.match(
-        r"^can (?P<ref>.+?) (?:wait|be (?:moved|done|pushed|postponed|rescheduled)|move)(?: back)? (?P<when>(?:to"
-        r"|until|till|by|on) .+?)\??$",
-        clause,
-        re.I,
-    ):
-        return change(f"move {found['ref']} {found['when']}", now)
-    clause = re.sub(r"(?<!rather)\s+than (?:i|we|it|before|expected|planned|usual)\b.*$", "", clause, flags=re.I)
+def parse_change(clause: str, now: datetime) -> Change | None:
+    """Parse a request to change a task."""
+    if found := _CAN_WAIT.match(clause):
+        return parse_change(f"move {found['ref']} {found['when']}", now)
+    clause = pattern(r"(?<!rather)\s+than (?:i|we|it|before|expected|planned|usual)\b.*$").sub("", clause)
     if found := _SAME_HOUR.match(clause):
-        return change(f"move {found['ref']} to {found['when']}", now)
+        return parse_change(f"move {found['ref']} to {found['when']}", now)
     if found := _DEADLINE_IS.match(clause):
-        return change(f"{found['ref']} is due {found['when']}", now)
+        return parse_change(f"{found['ref']} is due {found['when']}", now)
     if found := _LATER.match(clause):
-        return change(f"move {found['ref']} {found['amount']}", now)
-    if re.match(r"(?:how|what) about\b", clause, re.I):
-        return rescheduled(clause.rstrip("? "), now)
+        return parse_change(f"move {found['ref']} {found['amount']}", now)
+    if pattern(r"(?:how|what) about\b").match(clause):
+        return parse_rescheduled(clause.rstrip("? "), now)
     if (
         clause.endswith("?")
-        or re.search(r"(?:n't| not| no longer) (?:\w+ )?(?:due|for|on)\b", clause, re.I)
+        or pattern(r"(?:n't| not| no longer) (?:\w+ )?(?:due|for|on)\b").search(clause)
         or _ASKING.match(clause)
     ):
         return None
-    if found := re.match(
-        rf"^(?:do|finish|handle|schedule|take care of|tackle)\s+(?P<ref>{POINTED}|that one"
-        r"|this one)\s+(?P<rest>.+)$",
-        clause,
-        re.I,
-    ):
-        said = fragment(found["rest"], now)
-        return Change(read_ref(found["ref"], now), day=said.day, at=said.at) if said and said.day else None
-    if (found := _POINTED_THEN.match(clause)) and (said := fragment(found["rest"], now)):
-        return Change(read_ref(found["ref"], now), day=said.day, at=said.at, priority=said.priority)
-    if led := _LED.match(clause):
-        inner = change(led["rest"], now)
+    if found := _DO_IT.match(clause):
+        values = parse_fragment(found["rest"], now)
+        return Change(parse_ref(found["ref"], now), day=values.day, at=values.at) if values and values.day else None
+    if (found := _REF_THEN.match(clause)) and (values := parse_fragment(found["rest"], now)):
+        return Change(parse_ref(found["ref"], now), day=values.day, at=values.at, priority=values.priority)
+    if leading := _LEADING_REF.match(clause):
+        inner = parse_change(leading["rest"], now)
         return (
-            replace(inner, ref=read_ref(led["ref"], now), otherwise=None)
+            replace(inner, ref=parse_ref(leading["ref"], now), otherwise=None)
             if inner and inner.ref.pronoun == "it"
             else None
         )
     return (
-        _cleared(clause, now)
-        or described(clause, now)
-        or prioritised(clause, now)
-        or rescheduled(clause, now)
-        or _dated(clause, now)
-        or _instead(clause, now)
-        or renamed(clause, now)
-        or _corrected(clause, now)
+        _parse_clear(clause, now)
+        or parse_note_change(clause, now)
+        or parse_priority_change(clause, now)
+        or parse_rescheduled(clause, now)
+        or _parse_due(clause, now)
+        or _parse_instead(clause, now)
+        or parse_rename(clause, now)
+        or _parse_correction(clause, now)
     )
 
 
-def _instead(clause: str, now: datetime) -> Change | None:
-    """Read "call the bank at 11 instead" as a new time for a task there is."""
-    found = re.match(r"^(?P<said>.+?)\s+(?:instead|rather)$", clause, re.I)
+def _parse_instead(clause: str, now: datetime) -> Change | None:
+    """Parse "call the bank at 11 instead" as a new time for an existing task."""
+    found = pattern(r"^(?P<said>.+?)\s+(?:instead|rather)$").match(clause)
     due = find_due(found["said"], now, prefer="last") if found else None
     if found is None or due is None or _MOVING.match(clause):
         return None
-    words = _bare_ref(without(found["said"], due))
+    words = _strip_to_ref(strip_due(found["said"], due))
     return Change(ref_or_it(words, now), day=due.day, at=due.at) if words else None
 
 
-def _cleared(clause: str, now: datetime) -> Change | None:
+def _parse_clear(clause: str, now: datetime) -> Change | None:
     for form in _CLEAR:
         if found := form.match(clause):
             ref = ref_or_it(found.groupdict().get("ref"), now)
             only_time = _TIME_ONLY.match(clause) is not None
             return Change(ref, clear_due=not only_time, clear_time=only_time)
-    if found := NOTE_GONE.match(clause):
+    if found := CLEAR_NOTE.match(clause):
         return Change(ref_or_it(found["ref"], now), description="")
     return None
 
 
-def _dated(clause: str, now: datetime) -> Change | None:
-    """Read what sets a date or a priority: "move X to Friday", "X is due tomorrow", "make it urgent"."""
+def _parse_due(clause: str, now: datetime) -> Change | None:
+    """Parse what sets a date or a priority: "move X to Friday", "X is due tomorrow", "make it urgent"."""
     moving = _MOVING.match(clause)
     if not (moving or _IS_DUE.match(clause) or _IS_PRIORITY.match(clause)):
         return None
     rest = clause[moving.end() :] if moving else clause
-    shifted = _shifted(clause, rest, now)
+    shifted = _parse_shift(clause, rest, now)
     if shifted is not None:
         return shifted
-    # "From three to four", "from low to high": what it was before does not matter.
-    rest = re.sub(r"\s+from\s+(?:(?!\bto\b).)+?\s+(?=to\b)", " ", rest, flags=re.I) if moving else rest
-    due, rest = _new_due(rest, now)
+    # "From three to four", "from low to high": the old value does not matter.
+    rest = pattern(r"\s+from\s+(?:(?!\bto\b).)+?\s+(?=to\b)").sub(" ", rest) if moving else rest
+    due, rest = _split_new_due(rest, now)
     priority, rest = take_priority(rest, bare=True)
     if due is None and priority is None and (hour := _BARE_HOUR.search(rest)) and moving:
-        # "Push it to 5" means the hour; there is nothing else that a bare number could be.
+        # "Push it to 5" means the hour: a bare number can be nothing else here.
         due, rest = find_due(f"tomorrow at {hour['hour']}", now), rest[: hour.start()]
         due = Due(None, due.at, ()) if due else None
     if due is None and priority is None:
-        return _lacking(clause, rest, now)
-    words = _bare_ref(rest)
-    if words[:1] > "\ue000" and not quoted(words):
+        return _parse_missing_value(clause, rest, now)
+    words = _strip_to_ref(rest)
+    if words[:1] > "\ue000" and not is_quote(words):
         return None
-    wish = Change(ref_or_it(words, now), day=due.day if due else None, at=due.at if due else None, priority=priority)
-    return replace(wish, otherwise=_as_draft(clause, rest, wish, now, moving is not None))
+    intent = Change(ref_or_it(words, now), day=due.day if due else None, at=due.at if due else None, priority=priority)
+    return replace(intent, otherwise=_fallback_draft(clause, rest, intent, now, moving is not None))
 
 
-def _new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
-    """Return the date that something is moved to, and what is left: the Monday in "the Friday call to Monday"."""
-    rest = denied_day(rest, now)
-    if found := re.match(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$", rest, re.I):
+def _split_new_due(rest: str, now: datetime) -> tuple[Due | None, str]:
+    """Return the new date and the rest: the Monday in "the Friday call to Monday"."""
+    rest = strip_denied_day(rest, now)
+    if found := pattern(r"(?P<ref>.+)\s(?P<when>(?:to|until|till|for)\s.+)$").match(rest):
         due = find_due(found["when"], now)
-        if due is not None and not re.sub(
-            r"^(?:to|until|till|for)\b|\b(?:instead|please|now|rather)\b|\W",
-            "",
-            without(found["when"], due),
-            flags=re.I,
+        if due is not None and not pattern(r"^(?:to|until|till|for)\b|\b(?:instead|please|now|rather)\b|\W").sub(
+            "", strip_due(found["when"], due)
         ):
             return due, found["ref"]
     due = find_due(rest, now, prefer="last")
-    return due, without(rest, due) if due else rest
+    return due, strip_due(rest, due) if due else rest
 
 
-def _bare_ref(rest: str) -> str:
-    """Strip what holds a wish together until only the words that point at a task are left."""
+def _strip_to_ref(rest: str) -> str:
+    """Strip the words around the reference to a task."""
     if _IT_ALONE.fullmatch(rest.strip(" ,.;:!?-")):
         return rest.strip(" ,.;:!?-")
     previous = None
     while previous != rest:
         checkpoint()
         previous = rest
-        shorter = _EDGES.sub("", _without_connectors(rest))
-        if not shorter and (pointed := re.match(r"(it|that|this)\b", rest, re.I)):
+        shorter = _OUTER_PUNCTUATION.sub("", _strip_connectors(rest))
+        if not shorter and (pointed := pattern(r"(it|that|this)\b").match(rest)):
             return pointed[1]
-        rest = re.sub(r"(?:'s)?\s+(?:due date|deadline|date|due|priority|time)$", "", shorter, flags=re.I)
+        rest = pattern(r"(?:'s)?\s+(?:due date|deadline|date|due|priority|time)$").sub("", shorter)
         if _IT_ALONE.fullmatch(rest):
             break
     return "" if _ONLY_TASK_WORDS.match(rest) else rest
 
 
-def _without_connectors(text: str) -> str:
-    """Return the text without the words that lead to what it points at, and without those that end it."""
+def _strip_connectors(text: str) -> str:
+    """Strip the connecting words at the start and at the end."""
     lead = _LEAD.match(text)
     begin = end = lead.end() if lead else 0
     tail = begin
@@ -294,73 +244,73 @@ def _without_connectors(text: str) -> str:
     return text[begin:tail] if end == len(text) else text[begin:]
 
 
-# Marks around what is pointed at; the minus of a number is none.
-_EDGES = re.compile(r"^(?:[ ,.;:!?]|-(?!\d))+|[ ,.;:!?-]+$")
-_IT_ALONE = re.compile(r"(?:it|that|this|them|those|both)(?: one| task)?", re.I)
+# Punctuation around a reference; the minus of a number is kept.
+_OUTER_PUNCTUATION = re.compile(r"^(?:[ ,.;:!?]|-(?!\d))+|[ ,.;:!?-]+$")
+_IT_ALONE = pattern(r"(?:it|that|this|them|those|both)(?: one| task)?")
+_PUTTING_OFF = pattern(r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b")
+_DAY_AFTER = pattern(
+    r"\b(?:the )?(?:(?P<next>next|following) (?P<unit>day|week)|(?P<unit2>day|week) (?P<way>after"
+    r"|before))\b(?! tomorrow)"
+)
 
 
-def _shifted(clause: str, rest: str, now: datetime) -> Change | None:
-    if not re.match(
-        r"(?:push|postpone|delay|move|bring|extend|shift|bump|put off|defer|snooze|make|pull)\b", clause, re.I
-    ):
+def _parse_shift(clause: str, rest: str, now: datetime) -> Change | None:
+    if not _PUTTING_OFF.match(clause):
         return None
-    if following := re.search(
-        r"\b(?:the )?(?:(?P<next>next|following) (?P<unit>day|week)|(?P<unit2>day|week) (?P<way>after"
-        r"|before))\b(?! tomorrow)",
-        rest,
-        re.I,
-    ):
+    if following := _DAY_AFTER.search(rest):
         size = 7 if (following["unit"] or following["unit2"]).lower() == "week" else 1
-        words = _bare_ref(f"{rest[: following.start()]} {rest[following.end() :]}")
+        words = _strip_to_ref(f"{rest[: following.start()]} {rest[following.end() :]}")
         if following["unit"] is None or size == 1:
             return Change(
                 ref_or_it(words, now),
                 shift=timedelta(days=-size if (following["way"] or "").lower() == "before" else size),
             )
     found = _SHIFT.search(rest)
-    if not found or re.search(r"\b(?:in|within)\s*$", rest[: found.start()], re.I):
+    if not found or pattern(r"\b(?:in|within)\s*$").search(rest[: found.start()]):
         return None
-    if re.match(r"make\b", clause, re.I) and not found["way"]:
+    if pattern(r"make\b").match(clause) and not found["way"]:
         return None
     count = found["count"].lower()
-    moved = (int(count) if count.isdigit() else 0.5 if count == "half an" else NUMBERS.get(count, 1)) * _SIZES[
+    moved = (int(count) if count.isdigit() else 0.5 if count == "half an" else NUMBERS.get(count, 1)) * _UNITS[
         found["unit"].lower()
     ]
-    earlier = re.search(r"\bearlier\b|\bforward\b|\bsooner\b|\bpull\b", clause, re.I)
-    words = _bare_ref(f"{rest[: found.start()]} {rest[found.end() :]}")
+    earlier = pattern(r"\bearlier\b|\bforward\b|\bsooner\b|\bpull\b").search(clause)
+    words = _strip_to_ref(f"{rest[: found.start()]} {rest[found.end() :]}")
     return Change(ref_or_it(words, now), shift=-moved if earlier else moved)
 
 
-def _lacking(clause: str, rest: str, now: datetime) -> Change | None:
-    """Read "reschedule the dentist" and "change the priority of task 2", which do not say to what."""
-    if found := re.match(
-        rf"^(?:change|set|update|edit|adjust|add|give|put)\s+(?:the |an? |another |new )*(?P<what>{_DUE_NOUN}"
-        r"|priority)\s+(?:of|for|on|to)\s+(?P<ref>[^:]+)$",
-        clause,
-        re.I,
-    ):
+_FIELD_LACKS_VALUE = pattern(
+    rf"^(?:change|set|update|edit|adjust|add|give|put)\s+(?:the |an? |another |new )*(?P<what>{_DUE_NOUN}"
+    r"|priority)\s+(?:of|for|on|to)\s+(?P<ref>[^:]+)$"
+)
+_CHANGE_IT = pattern(rf"^(?:change|update|edit|modify|adjust)\s+(?P<ref>{REF}|.*\btask)$")
+
+
+def _parse_missing_value(clause: str, rest: str, now: datetime) -> Change | None:
+    """Parse "reschedule the dentist" and "change the priority of task 2", which lack the new value."""
+    if found := _FIELD_LACKS_VALUE.match(clause):
         if re.search(r"\bto\b", found["ref"]):
             return None
-        return Change(read_ref(found["ref"], now), lacks="priority" if found["what"].lower() == "priority" else "due")
+        return Change(parse_ref(found["ref"], now), lacks="priority" if found["what"].lower() == "priority" else "due")
     if _DATING.match(clause) and not re.search(r"\b(?:to|until|till|by)\b", clause):
-        return Change(ref_or_it(_bare_ref(rest), now), lacks="due")
+        return Change(ref_or_it(_strip_to_ref(rest), now), lacks="due")
     if (
-        found := re.match(r"^(?:change|edit|modify|adjust)\s+(?P<ref>(?:the|my) [^:,]+)$", clause, re.I)
+        found := pattern(r"^(?:change|edit|modify|adjust)\s+(?P<ref>(?:the|my) [^:,]+)$").match(clause)
     ) and not re.search(r"\b(?:to|into|from|by|for|with)\b", found["ref"]):
-        return Change(read_ref(found["ref"], now), lacks="anything", otherwise=Draft(clean_title(clause)))
-    if found := re.match(rf"^(?:change|update|edit|modify|adjust)\s+(?P<ref>{POINTED}|.*\btask)$", clause, re.I):
+        return Change(parse_ref(found["ref"], now), lacks="anything", otherwise=Draft(clean_title(clause)))
+    if found := _CHANGE_IT.match(clause):
         lacks: Slot = "anything"
-        return Change(read_ref(found["ref"], now), lacks=lacks)
+        return Change(parse_ref(found["ref"], now), lacks=lacks)
     return None
 
 
-_TO_DAY = re.compile(r"\b(?:to|until|till)(?: (?:the|next|this|[\w-]+))?$", re.I)
+_TO_DAY = pattern(r"\b(?:to|until|till)(?: (?:the|next|this|[\w-]+))?$")
 _SHIFTING = frozenset({"move", "change", "push", "shift", "switch", "bump"})
 
 
-def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool) -> Draft | None:
-    """Return the task that "make dinner on Friday" or "the report is due Monday" would be, were there none."""
-    if not wish.ref.phrase:
+def _fallback_draft(clause: str, rest: str, intent: Change, now: datetime, moving: bool) -> Draft | None:
+    """Return the task to add if "make dinner on Friday" or "the report is due Monday" matches none."""
+    if not intent.ref.phrase:
         return None
     verb = clause.split(" ", 1)[0].lower()
     if moving and verb not in CHORES | {"schedule", "bring", "put", "get", "have"}:
@@ -371,18 +321,20 @@ def _as_draft(clause: str, rest: str, wish: Change, now: datetime, moving: bool)
         and verb in _SHIFTING
         and _TO_DAY.search(clause[: due.spans[0][0]] + clause[slice(*due.spans[0])].split(" ")[0])
     ):
-        # What is moved to a day is there already, or it is not: it is no chore.
+        # Something moved to a day already exists or does not: it is not a new task.
         return None
-    day, at = settle(due, now) if due else (None, None)
-    title = clean_title(take_priority(without(clause, due))[1]) if moving and due else wish.ref.phrase
+    day, at = resolve_due(due, now) if due else (None, None)
+    title = clean_title(take_priority(strip_due(clause, due))[1]) if moving and due else intent.ref.phrase
     return Draft(
-        re.sub(r"\s+(?:is|are|should be|has|'s)$", "", title), day=day, at=at, priority=wish.priority or "normal"
+        re.sub(r"\s+(?:is|are|should be|has|'s)$", "", title), day=day, at=at, priority=intent.priority or "normal"
     )
 
 
-def _corrected(clause: str, now: datetime) -> Change | None:
-    """Read "I meant oat milk" as what the task that was just spoken of should be called."""
+def _parse_correction(clause: str, now: datetime) -> Change | None:
+    """Parse "I meant oat milk" as the new title of the last task."""
     found = _INSTEAD.match(clause)
-    if not found or fragment(found["text"], now) or read_ref(found["text"], now).phrase == "":
+    if not found or parse_fragment(found["text"], now) or parse_ref(found["text"], now).phrase == "":
         return None
-    return Change(Ref(pronoun="it"), title=clean_title(found["text"]), old=(found["old"] or "").strip(), loose=True)
+    return Change(
+        Ref(pronoun="it"), title=clean_title(found["text"]), old_words=(found["old"] or "").strip(), without_verb=True
+    )

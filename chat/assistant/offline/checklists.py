@@ -1,30 +1,29 @@
-"""Recognise a pasted list: an item a line, with bullets, numbers or check boxes."""
+"""Recognise a pasted list: one item per line, with bullets, numbers or check boxes."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from chat.assistant.offline.patterns import pattern
 
 _TICKS = "xX✓✔☑☒✅"
 _BOX = rf"\[(?P<box>[ {_TICKS}]?)\](?=\s)|(?P<sign>[☐□▢⬜{_TICKS[2:]}])\ufe0f?"
 _ITEM = re.compile(
     rf"^\s*(?:(?P<bullet>[-*+•◦‣▪·–—]|\(?\d{{1,3}}[.)])\s+(?:(?:{_BOX})\s*)?|(?:{_BOX.replace('P<', 'P<lone')})\s*)(?P<text>[^\s].*?)\s*$"
 )
-_IN_ONE_LINE = re.compile(rf"[ \t]+[-*+•]\s+(?=\[[ {_TICKS}]?\]\s)")
-# Orders about tasks there are may stand below one another, too.
-_ABOUT_TASKS = re.compile(
-    r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b", re.I
-)
-
-# A list longer than other messages is read a line at a time, so that its length costs no more than its lines do.
-MOST_LINES, _LONGEST_LINE = 100, 200
-_ROW_OF_BLANKS = re.compile(r"\s{20}")
+_INLINE_ITEM = re.compile(rf"[ \t]+[-*+•]\s+(?=\[[ {_TICKS}]?\]\s)")
+# Requests about existing tasks may also be on separate lines.
+_ABOUT_TASKS = pattern(r"\b(?:tasks?|number|item|#)\s*#?\d|#\d|\b(?:my|the) (?:tasks|list|first|second|last)\b")
+# A list longer than other messages is parsed line by line, so that the cost is linear.
+MAX_LINES, _MAX_LINE_LENGTH = 100, 200
+_LONG_WHITESPACE = re.compile(r"\s{20}")
 
 
 @dataclass(frozen=True)
 class Checklist:
-    """A pasted list: what stands before the items, the items with whether each is ticked, and what stands after.
+    """A pasted list: the text before the items, the items with whether each is ticked, and the text after them.
 
-    With `orders` the items are about tasks there are: "1. delete task 3".
+    With `orders`, the items are about existing tasks: "1. delete task 3".
     """
 
     intro: str
@@ -33,9 +32,9 @@ class Checklist:
     orders: bool
 
 
-def read_checklist(text: str) -> Checklist | None:
-    """Return the list that a message holds; None where it holds none."""
-    lines = [line for line in _IN_ONE_LINE.sub("\n- ", text).splitlines() if line.strip()]
+def parse_checklist(text: str) -> Checklist | None:
+    """Return the list in a message, or None."""
+    lines = [line for line in _INLINE_ITEM.sub("\n- ", text).splitlines() if line.strip()]
     intro: list[str] = []
     items: list[re.Match[str]] = []
     rest: list[str] = []
@@ -51,17 +50,17 @@ def read_checklist(text: str) -> Checklist | None:
     if not items or len(intro) > 1 or (len(items) == 1 and not boxed):
         return None
     orders = not boxed and any(_ABOUT_TASKS.search(item["text"]) for item in items)
-    return Checklist(" ".join(intro), tuple(_read(items)), "\n".join(rest), orders)
+    return Checklist(" ".join(intro), tuple(_parse_items(items)), "\n".join(rest), orders)
 
 
 def is_list_of_short_lines(text: str) -> bool:
-    """Return whether a message is a list of at most `MOST_LINES` lines, none of them longer than `_LONGEST_LINE`."""
+    """Return whether a message is a list of at most `MAX_LINES` lines, each of at most `_MAX_LINE_LENGTH` characters."""
     lines = text.splitlines()
-    short = len(lines) <= MOST_LINES + 1 and all(len(line) <= _LONGEST_LINE for line in lines)
-    return short and _ROW_OF_BLANKS.search(text) is None and read_checklist(text) is not None
+    short = len(lines) <= MAX_LINES + 1 and all(len(line) <= _MAX_LINE_LENGTH for line in lines)
+    return short and _LONG_WHITESPACE.search(text) is None and parse_checklist(text) is not None
 
 
-def _read(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:
+def _parse_items(items: list[re.Match[str]]) -> Iterator[tuple[str, bool]]:
     for item in items:
         box = item["box"] or item["sign"] or item["lonebox"] or item["lonesign"] or ""
         yield item["text"], bool(box) and box in _TICKS

@@ -1,23 +1,14 @@
-"""Read the time of day, and small numbers written as words."""
+"""Parse the time of day, and small numbers written as words."""
 
 import re
 from datetime import time
 
-NUMBERS = {
+from chat.assistant.offline.patterns import pattern
+
+COUNTING = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBERS = {word: number for number, word in enumerate(COUNTING, 1)} | {
     "a": 1,
     "an": 1,
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-    "twelve": 12,
     "a couple of": 2,
     "a couple": 2,
     "a few": 3,
@@ -25,28 +16,25 @@ NUMBERS = {
 }
 
 
-def amount(words: str) -> int:
+def parse_count(words: str) -> int:
     words = words.lower()
     return int(words) if words.isdigit() else NUMBERS.get(words, 1)
 
 
-TIME = re.compile(
-    r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from|to)\s*)?"
-    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)"
-    r"|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b"
-    r"|(?<=\bat )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)|(?P<full>\d{1,2})\s?h(?:rs?)?\b"
-    r"|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
-    r"|(?P<rel>half past|half|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven"
-    r"|eight|nine|ten|eleven|twelve)\b"
-    r"|(?<=\bat )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
-    r"|(?<=@)\s?(?P<at>\d{1,2})\b)"
-    r"(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]|(?:\w+ )?(?:street|st|road|rd|avenue|lane|square|drive|boulevard|place|court)\b))(?:\s+(?:sharp|in the (?P<part>morning|afternoon"
-    r"|evening)|at (?P<night>night)))?",
-    re.I,
+TIME = pattern(
+    r"(?<![\w'-])(?:(?:due\s+)?(?:at|by|around|about|@|before|for|until|till|from"
+    r"|to)\s*)?(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))?(?:\s*ish)?\s*(?P<half>[ap]\.?m\b\.?)"
+    r"|(?P<clock>\d{1,2}):(?P<minutes>\d\d)(?:\s*h)?\b|(?<=\bat )(?P<dotted>\d{1,2})[.h](?P<dotmin>[0-5]\d)\b(?!\.)"
+    r"|(?P<full>\d{1,2})\s?h(?:rs?)?\b|(?P<sharp>\d{1,2})\s*o'?\s?clock|(?P<named>noon|midday|midnight)\b"
+    r"|(?P<rel>half past|half|quarter past|quarter to)\s+(?P<relhour>\d{1,2}|one|two|three|four|five|six|seven|eight"
+    r"|nine|ten|eleven|twelve)\b|(?<=\bat )(?P<bare>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven"
+    r"|twelve)\b|(?<=@)\s?(?P<at>\d{1,2})\b)(?!\s*(?:%|euros?|dollars?|people|items?|[/\d]|(?:\w+ )?(?:street|st|road"
+    r"|rd|avenue|lane|square|drive|boulevard|place|court)\b))(?:\s+(?:sharp|in the (?P<part>morning|afternoon|evening)"
+    r"|at (?P<night>night)))?"
 )
 
 
-def read_clock(match: re.Match[str], part: str | None) -> time | None:
+def parse_time(match: re.Match[str], part: str | None) -> time | None:
     part = match["part"] or match["night"] or part
     try:
         if match["named"]:
@@ -58,25 +46,27 @@ def read_clock(match: re.Match[str], part: str | None) -> time | None:
             return time(hour, int(match["minute"] or 0))
         if match["clock"]:
             hour = int(match["clock"])
-            # Who writes 03:30 or 15:30 counts to 24; who writes 3:30 mostly means the afternoon.
+            # 03:30 and 15:30 are on the 24-hour clock; 3:30 usually means the afternoon.
             spoken = hour < 12 and not match["clock"].startswith("0")  # noqa: PLR2004
-            return time(waking(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
+            return time(to_24_hours(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
         if match["dotted"] or match["full"]:
             hour = int(match["dotted"] or match["full"])
-            return time(waking(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
+            return time(to_24_hours(hour, part) if hour < 12 else hour, int(match["dotmin"] or 0))
         if match["rel"]:
             hour, minute = (
-                waking(amount(match["relhour"]), part),
+                to_24_hours(parse_count(match["relhour"]), part),
                 30 if match["rel"].lower().startswith("half") else 15,
             )
             return time(hour, minute) if match["rel"].lower() != "quarter to" else time((hour - 1) % 24, 45)
-        return time(waking(amount(match["sharp"] or match["bare"] or match["at"]), part), 0)
+        return time(to_24_hours(parse_count(match["sharp"] or match["bare"] or match["at"]), part), 0)
     except ValueError:
         return None
 
 
-def waking(hour: int, part: str | None) -> int:
-    """Return the hour of the day for a number on a clock face: people make plans for 7 in the morning to 6 at night."""
+def to_24_hours(hour: int, part: str | None) -> int:
+    """Convert an hour of the 12-hour clock: without a part of the day, it is between 7 in the morning and 6 in the
+    evening.
+    """
     part = (part or "").lower()
     if part in ("morning", "am"):
         return hour % 12 if hour == 12 else hour

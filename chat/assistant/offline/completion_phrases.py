@@ -1,8 +1,7 @@
-"""What people say of deeds: that they are done, when, and why."""
+"""Phrases for completed tasks: done, when, and why."""
 
-import re
-
-from chat.assistant.offline.matching import PAST, stem
+from chat.assistant.offline.matching import PAST_TENSE, stem
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.verbs import CHORES, UNFINISHING
 
 DONE = (
@@ -15,22 +14,20 @@ WHEN = (
     r"|for me|please|again))*"
 )
 FROM_LIST = r"(?:\s+(?:from|off|off of|on|in|out of)\s+(?:my|the|this)\s+(?:\w+\s+)?(?:list|tasks|todos?|task list))?"
-ADVERB = (
-    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both"
-    r"|pretty much)\s+)*"
+ADVERBS = (
+    r"(?:(?:just|already|now|finally|also|actually|totally|completely|recently|successfully|all|both|pretty much)\s+)*"
 )
 CHORE_STEMS = frozenset(stem(verb) for verb in CHORES)
-REASON = re.compile(
+REASON = pattern(
     r"(?:,\s*(?:it|i|that|this|they|we|he|she|it's|i've|i'm|that's)\b|,?\s+(?:because|since|cuz|'cause|as (?:i|it"
-    r"|we))\b).*$",
-    re.I,
+    r"|we))\b).*$"
 )
-NEVER_DONE = frozenset(stem(verb) for verb in UNFINISHING)
+NOT_COMPLETING_STEMS = frozenset(stem(verb) for verb in UNFINISHING)
 
 
 def is_past(verb: str) -> bool:
-    """Return whether a word says that a chore is done: "paid", "watered"."""
+    """Return whether a word is a completed action: "paid", "watered"."""
     verb = verb.lower()
     return (verb.endswith("ed") and stem(verb) in CHORE_STEMS) or (
-        verb in PAST and PAST[verb] in CHORES and verb != PAST[verb]
+        verb in PAST_TENSE and PAST_TENSE[verb] in CHORES and verb != PAST_TENSE[verb]
     )

@@ -1,8 +1,8 @@
-"""What the items say: the turns of the conversation, the calls made in each, and what the replies showed."""
+"""Read the items: the turns of the conversation, the tool calls of each, and the tasks listed in the replies."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,68 +11,67 @@ from typing import TypeGuard
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.tasks import Task
 
-FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered."
-CHANGES = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
-
-_UNDOING = {"removed": "delete_task", "restored": "create_task"}
-
+HISTORY_PRUNED = "Memory: the beginning of this conversation is no longer remembered."
+CHANGING_TOOLS = frozenset({"create_task", "complete_task", "update_task", "delete_task"})
+_UNDONE_BY = {"removed": "delete_task", "restored": "create_task"}
 _NOW = re.compile(r"^Now: (\S+) \(\w+\)\s*$", re.M)
 _WEEK = re.compile(r"^Weeks start on (\w+)\.$", re.M)
-_KEPT = re.compile(r"^- (\w+) (?=\{)", re.M)
-_SHOWN = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
-
-_NAMED = re.compile(r"\*\*(\d{1,9})\*\*")
+_EARLIER_CALL = re.compile(r"^- (\w+) (?=\{)", re.M)
+_LISTED_NUMBER = re.compile(r"^[ \t]*(?:[-*]|\d{1,9}[.)])[ \t]+(?:\[[ x]\][ \t]+)?\*\*(\d{1,9})\*\*", re.M)
+_NUMBER = re.compile(r"\*\*(\d{1,9})\*\*")
 _JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """What the offline model needs of the agent's instructions."""
+    """The parts of the agent's instructions that the offline model needs."""
 
     now: datetime
-    forgotten: bool = False
+    is_pruned: bool = False
     week_start: str = "Monday"
-    # What an earlier version of the turn did, and what came of it.
-    kept: "tuple[Done, ...]" = ()
+    # The tool calls of an earlier version of the turn.
+    earlier_calls: "tuple[FinishedCall, ...]" = ()
 
     @property
     def removed(self) -> dict[int, Task]:
         """The tasks that an earlier version of the turn deleted, by number."""
-        outcomes = [done.outcome for done in self.kept if done.name in ("delete_task", "delete_tasks")]
+        outcomes = [done.outcome for done in self.earlier_calls if done.name in ("delete_task", "delete_tasks")]
         tasks = [task for outcome in outcomes for task in (*outcome.tasks, outcome.task) if task is not None]
         return {task.number: task for task in tasks}
 
     @classmethod
     def read(cls, text: str) -> "Instructions":
-        """Find the moment of the turn, whether the start of the conversation was pruned, and what was done before."""
+        """Read the time of the turn, whether the history was pruned, and the calls of an earlier version."""
         found = _NOW.search(text)
         now = datetime.fromisoformat(found[1]) if found else datetime.now().astimezone()
         week = _WEEK.search(text)
         week_start = week[1] if week else "Monday"
-        return cls(now=now, forgotten=FORGOTTEN in text, week_start=week_start, kept=tuple(_kept(text)))
+        return cls(
+            now=now, is_pruned=HISTORY_PRUNED in text, week_start=week_start, earlier_calls=tuple(_earlier_calls(text))
+        )
 
 
-def _kept(text: str) -> "Iterator[Done]":
-    for begun in _KEPT.finditer(text):
+def _earlier_calls(text: str) -> "Iterator[FinishedCall]":
+    for begun in _EARLIER_CALL.finditer(text):
         try:
             arguments, end = _JSON.raw_decode(text, begun.end())
         except (ValueError, RecursionError):
             continue
         if text.startswith(" -> {", end):
             line_end = text.find("\n", end)
-            yield Done(begun[1], arguments, text[end + len(" -> ") : line_end if line_end >= 0 else len(text)])
+            yield FinishedCall(begun[1], arguments, text[end + len(" -> ") : line_end if line_end >= 0 else len(text)])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A tool's output, understood as far as it can be."""
+    """A parsed tool output."""
 
     ok: bool = False
     task: Task | None = None
     tasks: tuple[Task, ...] = ()
     messages: tuple[str, ...] = ()
     total: int = 0
-    # What was undone: "restored", "removed" or "changed back", and the task; and why something was not.
+    # Each undone change as "restored", "removed" or "changed back" with its task, and the reasons for refusals.
     undone: tuple[tuple[str, Task], ...] = ()
     refused: tuple[str, ...] = ()
     error: str = "unreadable"
@@ -80,7 +79,7 @@ class Outcome:
 
     @classmethod
     def read(cls, output: str) -> "Outcome":
-        """Read JSON as the tools write it; anything else is a failure with that text."""
+        """Parse the tools' JSON; any other output is a failure with that text."""
         checkpoint()
         try:
             raw = json.loads(output)
@@ -103,8 +102,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A call that was made, and its output, which is read only when it is asked for: there may be a long list in it."""
+class FinishedCall:
+    """A finished tool call. Its output is parsed on demand, because it may contain a long list."""
 
     name: str
     arguments: Mapping[str, object]
@@ -112,78 +111,83 @@ class Done:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """What came of the call."""
+        """The parsed output."""
         return self.output if isinstance(self.output, Outcome) else Outcome.read(self.output)
 
     @property
     def changed(self) -> Task | None:
-        """The task that this call changed, as it was afterwards."""
-        return self.outcome.task if self.name in CHANGES and self.outcome.ok else None
+        """The task that this call changed, after the change."""
+        return self.outcome.task if self.name in CHANGING_TOOLS and self.outcome.ok else None
+
+
+def tasks_of(outcomes: Iterable[Outcome]) -> list[Task]:
+    """Return the tasks of the outcomes that succeeded."""
+    return [outcome.task for outcome in outcomes if outcome.ok and outcome.task]
 
 
 @dataclass
 class Turn:
-    """A message of the person, the calls it led to, and the reply."""
+    """A message of the user, the tool calls it caused, and the reply."""
 
-    said: str
-    made: list[Done] = field(default_factory=list)
-    replied: str = ""
-    over: bool = False
+    message: str
+    tool_calls: list[FinishedCall] = field(default_factory=list)
+    reply: str = ""
+    finished: bool = False
 
     @cached_property
-    def calls(self) -> list[Done]:
-        """The calls; tasks that one call of a turn that is over deleted or undid count as if each had a call."""
-        calls: list[Done] = []
-        for call in self.made:
-            if self.over and call.name == "delete_tasks":
-                calls += [_single("delete_task", task) for task in call.outcome.tasks]
-            elif self.over and call.name == "undo":
-                calls += [_single(_UNDOING.get(kind, "update_task"), task) for kind, task in call.outcome.undone]
+    def calls(self) -> list[FinishedCall]:
+        """The calls; in a finished turn, a call that deleted or undid several tasks counts as one call for each."""
+        calls: list[FinishedCall] = []
+        for call in self.tool_calls:
+            if self.finished and call.name == "delete_tasks":
+                calls += [_call_on("delete_task", task) for task in call.outcome.tasks]
+            elif self.finished and call.name == "undo":
+                calls += [_call_on(_UNDONE_BY.get(kind, "update_task"), task) for kind, task in call.outcome.undone]
             else:
                 calls.append(call)
         return calls
 
     @cached_property
     def undecided(self) -> list[int]:
-        """The tasks about which the person was asked whether they may go, and said something else instead."""
-        asked = [call for call in self.made if self.over and call.name == "delete_tasks"]
+        """The tasks whose deletion the user neither approved nor declined."""
+        asked = [call for call in self.tool_calls if self.finished and call.name == "delete_tasks"]
         superseded = [call.arguments.get("numbers") for call in asked if call.outcome.error == "superseded"]
         numbers = superseded[-1] if superseded else []
         return [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
 
     @cached_property
     def changed(self) -> list[Task]:
-        """The tasks that were changed in this turn, each once, as last seen."""
+        """The tasks that this turn changed, each once, in their last state."""
         return list({task.number: task for call in self.calls if (task := call.changed)}.values())
 
     @cached_property
-    def shown(self) -> list[int]:
-        """The numbers of the tasks listed in the reply, in the order shown."""
-        numbers = self.undecided or [int(number) for number in _SHOWN.findall(self.replied)]
+    def listed(self) -> list[int]:
+        """The numbers of the tasks listed in the reply, in order."""
+        numbers = self.undecided or [int(number) for number in _LISTED_NUMBER.findall(self.reply)]
         if numbers or self.changed:
             return numbers
         listed = [call for call in self.calls if call.name == "list_tasks" and call.outcome.ok]
-        # Another model may have answered, and writes its lists in its own way.
-        in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.replied] if listed else []
+        # Another model may have replied, with lists in another format.
+        in_reply = [task for task in listed[-1].outcome.tasks if task.title in self.reply] if listed else []
         return [task.number for task in in_reply]
 
     @cached_property
     def named(self) -> list[int]:
-        """The one task that the reply was about although nothing came of it: "Task 2 was already completed"."""
-        numbers = {int(number) for number in _NAMED.findall(self.replied)}
+        """The one task that a reply without a change is about: "Task 2 was already completed"."""
+        numbers = {int(number) for number in _NUMBER.findall(self.reply)}
         failed = any(call.outcome.error == "not_found" for call in self.calls)
         return list(numbers) if len(numbers) == 1 and not failed else []
 
     @property
     def asked(self) -> bool:
-        """Whether a question was put to the person."""
-        return bool(self.undecided) or "?" in self.replied
+        """Whether the assistant asked the user a question."""
+        return bool(self.undecided) or "?" in self.reply
 
 
 def read_turns(items: str | Sequence[object]) -> list[Turn]:
-    """Group the items into turns; the last one is the turn that is being answered."""
+    """Group the items into turns; the last one is the current turn."""
     if isinstance(items, str):
-        return [Turn(said=items)]
+        return [Turn(message=items)]
     entries = [item for item in items if _is_mapping(item)]
     outputs = {
         str(e.get("call_id")): _text(e.get("output")) for e in entries if e.get("type") == "function_call_output"
@@ -191,22 +195,22 @@ def read_turns(items: str | Sequence[object]) -> list[Turn]:
     turns: list[Turn] = []
     for entry in entries:
         if entry.get("role") == "user":
-            turns.append(Turn(said=_text(entry.get("content"))))
+            turns.append(Turn(message=_text(entry.get("content"))))
         elif turns and entry.get("type") == "function_call":
-            turns[-1].made.append(_done(entry, outputs.get(str(entry.get("call_id")), "")))
+            turns[-1].tool_calls.append(_finished_call(entry, outputs.get(str(entry.get("call_id")), "")))
         elif turns and entry.get("role") == "assistant":
-            turns[-1].replied += _text(entry.get("content"))
+            turns[-1].reply += _text(entry.get("content"))
     for turn in turns[:-1]:
-        turn.over = True
-    return turns or [Turn(said="")]
+        turn.finished = True
+    return turns or [Turn(message="")]
 
 
 def _has_text(entry: object) -> bool:
     return isinstance(entry, Mapping) and isinstance(entry.get("text"), str)
 
 
-def _single(name: str, task: Task) -> Done:
-    return Done(name, {"number": task.number}, Outcome(ok=True, task=task))
+def _call_on(name: str, task: Task) -> FinishedCall:
+    return FinishedCall(name, {"number": task.number}, Outcome(ok=True, task=task))
 
 
 def _undone(raw: Mapping[str, object]) -> Iterator[tuple[str, Task]]:
@@ -220,16 +224,16 @@ def _is_mapping(item: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(item, Mapping)
 
 
-def _done(entry: Mapping[str, object], output: str) -> Done:
+def _finished_call(entry: Mapping[str, object], output: str) -> FinishedCall:
     try:
         arguments = json.loads(str(entry.get("arguments") or "{}"))
     except (ValueError, RecursionError):
         arguments = {}
-    return Done(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, output)
+    return FinishedCall(str(entry.get("name")), arguments if isinstance(arguments, dict) else {}, output)
 
 
 def _text(content: object) -> str:
-    """Return the text of a message's content or of an output, which may be a string or a list of parts."""
+    """Return the text of a message or an output, which is a string or a list of parts."""
     return content if isinstance(content, str) else "".join(_parts(content))
 
 

@@ -1,6 +1,5 @@
-"""Link the sentences of one message: what "it" means in a later one, and what was said only out of kindness."""
+"""Link the sentences of one message: what "it" refers to, and which thanks to ignore."""
 
-import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from chat.assistant.offline.intents import (
     Complete,
     Delete,
     Inspect,
+    Intent,
     Mention,
     Pick,
     Ref,
@@ -18,9 +18,9 @@ from chat.assistant.offline.intents import (
     Show,
     Talk,
     Vague,
-    Wish,
 )
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.patterns import pattern
+from chat.assistant.offline.references import parse_ref
 
 _DATE = r"(?:due[ -]?dates?|deadline|due time|date|reminder date|due day)"
 _NOTE = r"(?:notes?|description)"
@@ -33,94 +33,100 @@ _PRAISE = (
     r"|heroes|angel|gem|treasure|saint|champ|champion|genius|godsend|goat|rock|darling|love|wonder)|(?:amazing|awesome|great|the best|brilliant"
     r"|wonderful|fantastic|rock|rule|rock!|so (?:kind|helpful|good)|very kind|too kind))|(?:i )?(?:really )?(?:love|appreciate) (?:you|u))"
 )
-# Without a comma before it "thank you" may be what is to be written; "thank you so much" is not.
-_KIND_END = re.compile(
+# Without a comma before it, "thank you" may belong to the task; "thank you so much" does not.
+_THANKS_AT_END = pattern(
     rf"(?:[\s,.!;-]*[,.!;-]\s*(?:and |oh )?(?:{_THANKS}{_MUCH}|{_PRAISE})|\s+(?:{_THANKS}\s+(?:so much|very much|a lot|a million|a ton)|{_PRAISE}))"
-    r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$",
-    re.I,
+    r"(?:\s+(?:mate|buddy|man|dear|bot|assistant|lol|xx*|again))*[\s,.!)]*$"
 )
-_SPARED = re.compile(
+_KEEP_TASK = pattern(
     rf"(?:[,;.!(-]+\s*(?:just |only |i (?:only |just )?mean(?:t)? )*(?:the |its )?(?P<field>{_FIELD})(?:,? i mean(?:t)?)?"
     r"(?=[\s,;.!(-]+(?:but |and )?(?:not|don't|do not|keep|leave)\b))?"
     r"[\s,;.!(-]+(?:but |and |please )*(?:not|(?:don't|do not) (?:delete|remove)|keep|leave) (?:the|that) (?:whole |entire |actual )?task"
-    r"(?: itself| though| please| in| there| alone| on (?:my|the) list)*(?=\s*(?:$|[.!,;)]))[.!)]*",
-    re.I,
+    r"(?: itself| though| please| in| there| alone| on (?:my|the) list)*(?=\s*(?:$|[.!,;)]))[.!)]*"
 )
-_FIELD_SAID = re.compile(rf"\b(?P<field>{_FIELD})\b(?!\s+(?:to|about|that)\b)", re.I)
-_FIELD_OF = re.compile(
-    rf"\b{_FIELD} (?:on|of|for|from|in) (?P<ref>.+?) (?:is|was|has|isn't|wasn't|makes|doesn't|can|should|got)\b", re.I
+_FIELD_NAMED = pattern(rf"\b(?P<field>{_FIELD})\b(?!\s+(?:to|about|that)\b)")
+_FIELD_OF = pattern(
+    rf"\b{_FIELD} (?:on|of|for|from|in) (?P<ref>.+?) (?:is|was|has|isn't|wasn't|makes|doesn't|can|should|got)\b"
 )
-_ITS_FIELD = re.compile(rf"\b(?:the|its|that|this|a|any) {_FIELD}\b", re.I)
-_NUMBERED = re.compile(r"(?:\b(?:task|number|item)s?\s*#?|#)(?P<number>\d{1,6})\b", re.I)
-Pointing = Complete | Delete | Change | Reopen | Inspect | Pick
+_ITS_FIELD = pattern(rf"\b(?:the|its|that|this|a|any) {_FIELD}\b")
+_NUMBERED = pattern(r"(?:\b(?:task|number|item)s?\s*#?|#)(?P<number>\d{1,6})\b")
+OnTasks = Complete | Delete | Change | Reopen | Inspect | Pick
 
 
-def without_kindness(text: str) -> str:
-    """Return a message without the thanks and the praise that end it."""
+def strip_thanks(text: str) -> str:
+    """Strip the thanks and the praise at the end of a message."""
     previous = None
     while previous != text:
         checkpoint()
-        previous, found = text, _KIND_END.search(text)
+        previous, found = text, _THANKS_AT_END.search(text)
         if found and len(text[: found.start()].split()) > 1:
             text = text[: found.start()]
     return text
 
 
-class Thread:
-    """What runs through the sentences of one message: the task by its number, and the field last named."""
+class SentenceContext:
+    """The context of the sentences of one message: the number of the last task, and the last sentence."""
 
     def __init__(self, text: str) -> None:
-        found = _SPARED.search(text)
+        found = _KEEP_TASK.search(text)
         self.text = f"{text[: found.start()]}{text[found.end() :]}" if found else text
-        self._spared = found is not None
-        self._meant = (found["field"] or "") if found else ""
-        self._numbered: int | None = None
-        self._named = ""
-        self._last: Wish | None = None
+        self._keeps_task = found is not None
+        self._field_to_clear = (found["field"] or "") if found else ""
+        self._last_number: int | None = None
+        self._last_clause = ""
+        self._last_intent: Intent | None = None
 
-    def link(self, wish: Wish, clause: str, now: datetime) -> Wish | None:
-        """Return the wish with "it" as the earlier sentences tell; None if they said all of it."""
-        if isinstance(wish, Pointing) and wish.ref.pronoun == "it" and self._numbered is not None:
-            linked: Wish | None = replace(wish, ref=Ref(numbers=(self._numbered,)))
+    def resolve(self, intent: Intent, clause: str, now: datetime) -> Intent | None:
+        """Return the intent with "it" resolved from earlier sentences; None if they already include it."""
+        if isinstance(intent, OnTasks) and intent.ref.pronoun == "it" and self._last_number is not None:
+            linked: Intent | None = replace(intent, ref=Ref(numbers=(self._last_number,)))
         else:
-            linked = wish
+            linked = intent
         if isinstance(linked, Delete):
-            linked = self._of_field(linked, wish, clause, now)
-        self._remember(linked or wish, clause)
+            linked = self._as_field_removal(linked, intent, clause, now)
+        self._record(linked or intent, clause)
         return linked
 
-    def _of_field(self, wish: Delete, said: Wish, clause: str, now: datetime) -> Wish | None:
-        """Read the removal of what may be a date or a note as that; a task is not deleted where it may be meant."""
-        it = isinstance(said, Delete) and said.ref.pronoun == "it" and not re.search(r"\b(?:task|one)\b", clause, re.I)
-        field = _FIELD_SAID.search(self._named) if it else None
-        if field is None and not self._spared:
-            return wish
-        if it and isinstance(self._last, Change) and (self._last.clear_due or self._last.description == ""):
+    def _as_field_removal(self, intent: Delete, original: Intent, clause: str, now: datetime) -> Intent | None:
+        """Parse the removal of a date or a note; a task is not deleted if a field may be meant."""
+        it = (
+            isinstance(original, Delete)
+            and original.ref.pronoun == "it"
+            and not pattern(r"\b(?:task|one)\b").search(clause)
+        )
+        field = _FIELD_NAMED.search(self._last_clause) if it else None
+        if field is None and not self._keeps_task:
+            return intent
+        if (
+            it
+            and isinstance(self._last_intent, Change)
+            and (self._last_intent.clear_due or self._last_intent.description == "")
+        ):
             return None
-        name = self._meant or (field["field"] if field else "")
+        name = self._field_to_clear or (field["field"] if field else "")
         if not name:
             return Talk("keep")
-        note = re.fullmatch(_NOTE, name, re.I) is not None
-        cleared = Change(wish.ref, clear_due=not note, description="" if note else None)
-        if wish.ref.pronoun != "it" or self._spared:
+        note = pattern(_NOTE).fullmatch(name) is not None
+        cleared = Change(intent.ref, clear_due=not note, description="" if note else None)
+        if intent.ref.pronoun != "it" or self._keeps_task:
             return cleared
-        if found := _FIELD_OF.search(self._named):
-            return replace(cleared, ref=read_ref(found["ref"], now))
-        by_words = isinstance(self._last, Complete | Delete) and self._last.ref.phrase
-        if name.lower() != "reminder" and not by_words and _ITS_FIELD.search(self._named):
+        if found := _FIELD_OF.search(self._last_clause):
+            return replace(cleared, ref=parse_ref(found["ref"], now))
+        by_words = isinstance(self._last_intent, Complete | Delete) and self._last_intent.ref.phrase
+        if name.lower() != "reminder" and not by_words and _ITS_FIELD.search(self._last_clause):
             return cleared
-        return replace(wish, unsure=True)
+        return replace(intent, unsure=True)
 
-    def _remember(self, wish: Wish, clause: str) -> None:
+    def _record(self, intent: Intent, clause: str) -> None:
         numbers = {int(found["number"]) for found in _NUMBERED.finditer(clause)}
-        if isinstance(wish, Pointing):
-            if len(wish.ref.numbers) == 1:
-                self._numbered = wish.ref.numbers[0]
-            elif wish.ref.pronoun != "it":
-                self._numbered = None
-        elif isinstance(wish, Add | Show):
-            self._numbered = None
-        elif len(numbers) == 1 and isinstance(wish, Vague | Mention | Talk):
-            self._numbered = numbers.pop()
-        self._named = "" if isinstance(wish, Add) else clause
-        self._last = wish
+        if isinstance(intent, OnTasks):
+            if len(intent.ref.numbers) == 1:
+                self._last_number = intent.ref.numbers[0]
+            elif intent.ref.pronoun != "it":
+                self._last_number = None
+        elif isinstance(intent, Add | Show):
+            self._last_number = None
+        elif len(numbers) == 1 and isinstance(intent, Vague | Mention | Talk):
+            self._last_number = numbers.pop()
+        self._last_clause = "" if isinstance(intent, Add) else clause
+        self._last_intent = intent

@@ -1,259 +1,208 @@
-"""Understand wishes to tick off, and statements that something is done."""
+"""Parse requests to complete tasks, and statements that something is done."""
 
-import re
 from datetime import datetime
 
 from chat.assistant.offline.completion_phrases import (
-    ADVERB,
+    ADVERBS,
     CHORE_STEMS,
     DONE,
     FROM_LIST,
-    NEVER_DONE,
+    NOT_COMPLETING_STEMS,
     REASON,
     WHEN,
     is_past,
 )
 from chat.assistant.offline.intents import Complete, Ref
-from chat.assistant.offline.matching import PAST, alike, stem
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.matching import PAST_TENSE, similar, stem
+from chat.assistant.offline.patterns import pattern, patterns
+from chat.assistant.offline.references import parse_ref
 from chat.assistant.offline.verbs import CHORES
+from chat.assistant.offline.vocabulary import words
 
-_HEDGED = re.compile(
+_HEDGED = pattern(
     r"\b(?:almost|nearly|half(?: ?way)?|partly|partially|mostly|\d+ ?%|about to|going to|will|won't|i'll"
     r"|should i|shall i|can i|could i|may i|when i|once i|after i|before i|if i|until i|unless|planning to"
-    r"|trying to|hope to|might|maybe|not sure)\b",
-    re.I,
+    r"|trying to|hope to|might|maybe|not sure)\b"
 )
-_COMPLETE = (
-    re.compile(
-        r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:(?:off|out)\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
-        rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare"
-        r"|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+"
-        rf"|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{DONE}{FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$", re.I),
-    re.compile(
-        r"^(?:mark|tick|check|log|record) (?P<ref>.+?) (?:down |off )?as (?:already )?"
-        rf"(?!(?:un|in|needed|postponed|cancel|delayed|dated|planned|scheduled|prioriti))(?:\w+ed|{'|'.join(PAST)}){WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
-        rf"|up)\s+)?(?P<ref>.+?){FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{DONE}{WHEN}$", re.I),
-    re.compile(
-        rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{ADVERB}(?:been\s+)?(?:finished|completed|done|did"
-        r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off"
-        r"|crossed off"
-        r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
-        rf"|finish)\s+{ADVERB}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off"
-        rf"|out))?{FROM_LIST}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
-        rf"|'re)\s+{ADVERB}{DONE}{WHEN}$",
-        re.I,
-    ),
-    re.compile(
-        r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
-        rf"|last)(?: one)?)\s*[:,-]?\s*(?:{DONE}|check|tick){WHEN}$",
-        re.I,
-    ),
-    re.compile(rf"^(?:{DONE})\s*[:,-]\s*(?P<ref>.+)$", re.I),
-    re.compile(
-        r"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half"
-        rf"|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{DONE}{WHEN}$",
-        re.I,
-    ),
+_COMPLETE = patterns(
+    r"^(?:please )?(?:check|tick|cross|strike|mark)\s+(?:(?:off|out)\s+(?P<ref>.+?)|(?P<ref2>.+?)\s+(?:off"
+    rf"|out)(?:\s+(?:of\s+)?(?:my|the)\s+(?:\w+\s+)?(?:list|tasks|todos?))?){FROM_LIST}{WHEN}$",
+    r"^(?:mark|set|flag|put|move|change|make|label|consider|update|get|call|log|record|count|declare"
+    r"|tag)\s+(?:down\s+)?(?P<ref>.+?)(?:'s status)?\s+(?:as\s+|to\s+|to be\s+|off as\s+|status to\s+"
+    rf"|down as\s+|into\s+)?(?:being\s+)?(?:a\s+)?{DONE}{FROM_LIST}{WHEN}$",
+    r"^(?:mark|set) (?:as )?(?:done|complete|completed|finished)\s*:?\s+(?P<ref>.+)$",
+    r"^(?:mark|tick|check|log|record) (?P<ref>.+?) (?:down |off )?as (?:already )?"
+    rf"(?!(?:un|in|needed|postponed|cancel|delayed|dated|planned|scheduled|prioriti))(?:\w+ed|{'|'.join(PAST_TENSE)}){WHEN}$",
+    r"^(?:complete|finish|close out|close|tick|wrap up|finalize|finalise|resolve)\s+(?:(?:off"
+    rf"|up)\s+)?(?P<ref>.+?){FROM_LIST}{WHEN}$",
+    rf"^(?:i\s+)?(?:got|have got|i've got|i have|i've|had)\s+(?P<ref>.+?)\s+{DONE}{WHEN}$",
+    rf"^(?:i|we)?(?:'ve| have|'m| am|'re)?\s*{ADVERBS}(?:been\s+)?(?:finished|completed|done|did"
+    r"|accomplished|wrapped up|took care of|taken care of|dealt with|handled|knocked out|checked off|crossed off"
+    r"|ticked off|sorted out|sorted|through|closed|marked off|nailed|all set|squared away"
+    rf"|finish)\s+{ADVERBS}(?:up\s+)?(?:with\s+)?(?:doing\s+)?(?P<ref>.+?)(?:\s+(?:off|out))?{FROM_LIST}{WHEN}$",
+    r"^(?P<ref>.+?)\s*(?:\s+(?:is|are|was|were|has been|have been|got|gets|be)|'s"
+    rf"|'re)\s+{ADVERBS}{DONE}{WHEN}$",
+    r"^(?P<ref>(?:task |#|number )?\d+(?:[ ,&and]+\d+)*|both|it|that|this|the (?:first|second|third"
+    rf"|last)(?: one)?)\s*[:,-]?\s*(?:{DONE}|check|tick){WHEN}$",
+    rf"^(?:{DONE})\s*[:,-]\s*(?P<ref>.+)$",
+    r"^(?!(?:clear|delete|remove|show|list|hide|archive|purge|what|which|get|is|are|not|no|almost|nearly|half"
+    rf"|why|how|when)\b)(?P<ref>.+?)\s*(?::|,|-|=)?\s*\s{DONE}{WHEN}$",
 )
-_BARE_DONE = re.compile(
+_BARE_DONE = pattern(
     rf"^(?:(?:and |all |i'?m |i am |it'?s |now )*{DONE}|(?:i )?did (?:it|that|this)|i(?:'ve| have) done (?:it"
-    rf"|that)){WHEN}$",
-    re.I,
+    rf"|that)){WHEN}$"
 )
-_NOTHING_NAMED = re.compile(r"(?:i|we)(?:'ve| have)?(?: just| already| finally)* (?:finished|completed)", re.I)
-_ALL_DONE = re.compile(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$", re.I)
-_PASSIVE = re.compile(
+_NO_OBJECT = pattern(r"(?:i|we)(?:'ve| have)?(?: just| already| finally)* (?:finished|completed)")
+_ALL_DONE = pattern(r"^(?:i'?m |i am )?(?:all done|done with (?:it all|everything|all of it)|all finished)$")
+_PASSIVE = pattern(
     r"^(?P<thing>.+?)(?:\s+(?:is|are|was|were|has been|have been|got|have)|'s)\s+(?:now |already |all |finally "
-    rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST)})(?P<rest>{WHEN})$",
-    re.I,
+    rf"|been |just )*(?P<verb>\w+ed|{'|'.join(PAST_TENSE)})(?P<rest>{WHEN})$"
 )
-_OF_IT = re.compile(
-    rf"^(?:it|that|this|that one|this one)(?:'s| is| has been| was| got|'s been| has) {ADVERB}(?P<deeds>.+?){WHEN}$",
-    re.I,
+_OF_IT = pattern(
+    rf"^(?:it|that|this|that one|this one)(?:'s| is| has been| was| got|'s been| has) {ADVERBS}(?P<deeds>.+?){WHEN}$"
 )
-_DEEDS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.I)
-_DEED = re.compile(
-    rf"{ADVERB}(?P<verb>\w+)(?: (?:in|off|out|up|away|back|down|for|over|to|with|of|now|already))*", re.I
-)
-_PAST = re.compile(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{ADVERB}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){WHEN}$", re.I)
-_BY_PEOPLE = frozenset(
+_DEED_JOINER = pattern(r"\s*,\s*(?:and\s+)?|\s+and\s+")
+_DEED = pattern(rf"{ADVERBS}(?P<verb>\w+)(?: (?:in|off|out|up|away|back|down|for|over|to|with|of|now|already))*")
+_PAST = pattern(rf"^(?:(?:i|we)(?:'ve| have)?\s+)?{ADVERBS}(?P<phrase>(?P<verb>[a-z]+)\s+.+?){WHEN}$")
+_PERSON_VERBS = frozenset(
     stem(verb)
-    for verb in [
-        "call",
-        "ring",
-        "phone",
-        "email",
-        "text",
-        "write",
-        "ask",
-        "visit",
-        "message",
-        "tell",
-        "meet",
-        "see",
-        "reply",
-        "contact",
-        "respond",
-        "invite",
-        "thank",
-    ]
+    for verb in words(
+        "call ring phone email text write ask visit message tell meet see reply contact respond invite thank"
+    )
 )
-_SOMEBODY = re.compile(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?", re.I)
-_BROUGHT_BACK = re.compile(
-    r"(?:took|taken|brought|gave|given|sent|carried|dropped) (?:back (?P<after>.+)|(?P<thing>.+?) back(?: to .+)?)",
-    re.I,
+_VERB_AND_PERSON = pattern(r"\w+ (?:up |off )?(him|her|them)(?: (?:up|off|back|already))?")
+_BROUGHT_BACK = pattern(
+    r"(?:took|taken|brought|gave|given|sent|carried|dropped) (?:back (?P<after>.+)|(?P<thing>.+?) back(?: to .+)?)"
 )
-_BOTH_DONE = re.compile(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?", re.I)
-_ELLIPTIC = re.compile(
+_BOTH_DONE = pattern(r"\w+ (?:up |off )?(?:them both|both|both of them|the two of them)(?: (?:up|off|back))?")
+_ELLIPTIC = pattern(
     r"^(?!(?:i|we|you|get|have|has|had|be|make|need|want|not|no|to|by|when|if|what|how|why|is|are|did|do|does|keep|see"
     r"|add|buy|left|set|put)\b)(?P<thing>(?:[\w'-]+\s+){1,4}?)(?:all |finally |now |already |just |successfully )*"
-    rf"(?P<verb>\w+ed|{'|'.join(verb for verb, base in PAST.items() if verb != base)})(?:\s+(?:off|up|out|away|in))?{WHEN}$",
-    re.I,
+    rf"(?P<verb>\w+ed|{'|'.join(verb for verb, base in PAST_TENSE.items() if verb != base)})(?:\s+(?:off|up|out|away|in))?{WHEN}$"
 )
-_MANAGED = re.compile(
-    rf"^(?:i(?:'ve|'m)?\s+)?{ADVERB}(?:managed to|was able to|remembered to|got around to|got round to"
+_MANAGED = pattern(
+    rf"^(?:i(?:'ve|'m)?\s+)?{ADVERBS}(?:managed to|was able to|remembered to|got around to|got round to"
     r"|made sure to|was finally able to|succeeded in|been (?:to|at)|(?:just )?(?:come|came|got|gotten|am"
-    rf"|was) back from|(?:just )?got home from) (?P<phrase>.+?){WHEN}$",
-    re.I,
+    rf"|was) back from|(?:just )?got home from) (?P<phrase>.+?){WHEN}$"
 )
-_ANSWERED = re.compile(
-    rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST)})$", re.I
+_ANSWERED = pattern(
+    rf"^(?:the |my )?(?P<thing>[^:?]+?)\s*[:?]\s*(?:all |already |just )?(?P<verb>\w+ed|{'|'.join(PAST_TENSE)})$"
 )
-_CROSSED = re.compile(
+_CROSSED = pattern(
     r"^(?P<ref>.+?)\s+(?:can|should|could|may) (?:now )?(?:be )?(?:(?:marked|set)(?: as)? (?:done|complete"
-    r"|completed|finished)|ticked off|checked off|crossed off|closed)$",
-    re.I,
+    r"|completed|finished)|ticked off|checked off|crossed off|closed)$"
 )
-_EXCEPT = re.compile(
-    r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$"
-    r"|,\s*(?:task )?\w+ (?:is )?not(?: yet)?$"
-    r"|,?\s+(?:but |and )?(?:the |task |#)*[\w']+(?: one)? (?:(?:is|are) )?(?:still (?:to go|to do|open|pending|left|not done)|not (?:yet|done)(?: yet)?"
-    r"|isn't|aren't)(?: yet)?$",
-    re.I,
+_EXCEPT = pattern(
+    r",?\s+(?:but\s+|and\s+)?not\s+(?:yet\s+)?(?:task\s+|#|the\s+)?\w+(?: one)?$|,\s*(?:task )?\w+ (?:is )?not(?: "
+    r"yet)?$|,?\s+(?:but |and )?(?:the |task |#)*[\w']+(?: one)? (?:(?:is|are) )?(?:still (?:to go|to do|open|pending"
+    r"|left|not done)|not (?:yet|done)(?: yet)?|isn't|aren't)(?: yet)?$"
 )
-_OUT_OF_THE_WAY = re.compile(
-    rf"^that's (?P<ref>.+?)\s+{DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{DONE}$", re.I
+_GOT_DONE = pattern(rf"^that's (?P<ref>.+?)\s+{DONE}$|^(?:managed|i managed) to get (?P<ref2>.+?)\s+{DONE}$")
+_THATS_IT = pattern(
+    rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{WHEN}$"
 )
-_THATS_IT = re.compile(
-    rf"^that's (?P<thing>(?:the |my |our )?[\w' -]+?) (?:all |finally |now )?(?P<verb>\w+)(?: (?:off|up|out|in))?{WHEN}$",
-    re.I,
+# A shop is closed: that completes no task.
+_AMBIGUOUS_CLOSED = pattern(
+    r"^(?!(?:task |#)?\d)(?:the |my |our )?[\w' -]+? (?:is|are|was|were)(?: now| already)? closed$"
 )
-# A shop is closed, and of milk nothing is left: neither says that a task is done.
-_SAYS_LITTLE = re.compile(
-    r"^(?!(?:task |#)?\d)(?:the |my |our )?[\w' -]+? (?:is|are|was|were)(?: now| already)? closed$", re.I
-)
-_MARKED = re.compile(rf"^mark (?P<ref>.+?)(?<! as)(?<! to) (?P<verb>\w+){WHEN}$", re.I)
-# What is taken off a list since it is done was done, and is not to be forgotten.
-_SCRATCHED = re.compile(
+_MARKED = pattern(rf"^mark (?P<ref>.+?)(?<! as)(?<! to) (?P<verb>\w+){WHEN}$")
+# "Take it off the list, it's done" completes a task and does not delete it.
+_OFF_LIST_AS_DONE = pattern(
     rf"^(?:scratch|cross|strike|drop|take|knock|check|tick) (?:off )?(?P<ref>.+?)(?: off| out)?{FROM_LIST}[,;]?\s+(?:(?:because"
     r"|since|as|'cause|cuz) )?(?:i(?:'ve| have)?|that'?s?|it'?s|we(?:'ve)?)?\s*(?:already |just )*(?:did|done|finished"
-    r"|completed|is done|sorted|took care of)(?: (?:it|that|them))?(?: already| yesterday| today| earlier| this morning)*$",
-    re.I,
+    r"|completed|is done|sorted|took care of)(?: (?:it|that|them))?(?: already| yesterday| today| earlier| this morning)*$"
+)
+_MARK_DONE = pattern(
+    r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$"
 )
 
 
-def complete(clause: str, now: datetime) -> Complete | None:
-    """Read a wish to tick something off, or the statement that it is done."""
+def parse_complete(clause: str, now: datetime) -> Complete | None:
+    """Parse a request to complete a task, or the statement that it is done."""
     if clause.endswith("?") or _HEDGED.search(clause):
         return None
-    if found := _SCRATCHED.match(clause):
-        return Complete(read_ref(found["ref"], now))
+    if found := _OFF_LIST_AS_DONE.match(clause):
+        return Complete(parse_ref(found["ref"], now))
     clause = _EXCEPT.sub("", REASON.sub("", clause))
     if (found := _MARKED.match(clause)) and is_past(found["verb"]):
-        return Complete(read_ref(found["ref"], now))
-    if _deeds_of_it(clause):
+        return Complete(parse_ref(found["ref"], now))
+    if _is_done_to_it(clause):
         return Complete(Ref(pronoun="it"), statement=True)
-    if found := _OUT_OF_THE_WAY.match(clause):
-        return Complete(read_ref(found["ref"] or found["ref2"], now), statement=True)
+    if found := _GOT_DONE.match(clause):
+        return Complete(parse_ref(found["ref"] or found["ref2"], now), statement=True)
     if (found := _THATS_IT.match(clause)) and is_past(found["verb"]):
-        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
+        return _completed(found["verb"], f"{found['verb']} {found['thing']}")
     if _ALL_DONE.match(clause):
         return Complete(Ref(every=True))
-    if _NOTHING_NAMED.fullmatch(clause):
+    if _NO_OBJECT.fullmatch(clause):
         return Complete(Ref())
     if _BARE_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
-    if re.match(
-        r"^(?:mark|set|check|tick)(?: as| off)? (?:done|complete|completed|finished|off)$|^(?:check|tick) off$",
-        clause,
-        re.I,
-    ):
+    if _MARK_DONE.match(clause):
         return Complete(Ref(pronoun="it"))
     if found := _CROSSED.match(clause):
-        return Complete(read_ref(found["ref"], now))
+        return Complete(parse_ref(found["ref"], now))
     for form in _COMPLETE:
         if found := form.match(clause):
             words = found["ref"] or found.groupdict().get("ref2") or ""
             return Complete(
-                read_ref(words, now),
-                unsure=_SAYS_LITTLE.search(clause) is not None,
-                statement=not re.match(r"(?:mark|complete|check|tick|cross|set|close|finish)\b", clause, re.I),
+                parse_ref(words, now),
+                unsure=_AMBIGUOUS_CLOSED.search(clause) is not None,
+                statement=not pattern(r"(?:mark|complete|check|tick|cross|set|close|finish)\b").match(clause),
             )
-    return _past(clause)
+    return _parse_past(clause)
 
 
-def _deeds_of_it(clause: str) -> bool:
-    """Return whether a clause says of "it" only that things were done to it: "that's signed and handed in, done"."""
+def _is_done_to_it(clause: str) -> bool:
+    """Return whether a clause only lists what was done to "it": "that's signed and handed in, done"."""
     found = _OF_IT.match(clause)
-    deeds = [_DEED.fullmatch(part) for part in _DEEDS.split(found["deeds"])] if found else []
+    deeds = [_DEED.fullmatch(part) for part in _DEED_JOINER.split(found["deeds"])] if found else []
     return bool(deeds) and all(
         deed is not None
-        and (re.fullmatch(DONE, deed["verb"], re.I) or (is_past(deed["verb"]) and stem(deed["verb"]) not in NEVER_DONE))
+        and (
+            pattern(DONE).fullmatch(deed["verb"])
+            or (is_past(deed["verb"]) and stem(deed["verb"]) not in NOT_COMPLETING_STEMS)
+        )
         for deed in deeds
     )
 
 
-def _past(clause: str) -> Complete | None:
-    """Read "I bought the milk" and "the rent has been paid" as statements about a chore."""
-    if (found := _PASSIVE.match(clause)) and (stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST):
-        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
-    if (found := _ANSWERED.match(clause)) and (stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST):
-        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
-    # "Mum called" says who did it: only of things does it mean that they are done.
-    if (found := _ELLIPTIC.match(clause)) and is_past(found["verb"]) and stem(found["verb"]) not in _BY_PEOPLE:
-        return _said_done(found["verb"], f"{found['verb']} {found['thing']}")
+def _parse_past(clause: str) -> Complete | None:
+    """Parse "I bought the milk" and "the rent has been paid" as statements about a task."""
+    if (found := _PASSIVE.match(clause)) and (
+        stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST_TENSE
+    ):
+        return _completed(found["verb"], f"{found['verb']} {found['thing']}")
+    if (found := _ANSWERED.match(clause)) and (
+        stem(found["verb"]) in CHORE_STEMS or found["verb"].lower() in PAST_TENSE
+    ):
+        return _completed(found["verb"], f"{found['verb']} {found['thing']}")
+    # "Mum called" names the person who did it: only a thing is an object.
+    if (found := _ELLIPTIC.match(clause)) and is_past(found["verb"]) and stem(found["verb"]) not in _PERSON_VERBS:
+        return _completed(found["verb"], f"{found['verb']} {found['thing']}")
     if found := _MANAGED.match(clause):
         return Complete(Ref(phrase=found["phrase"]), statement=True)
     if found := _PAST.match(clause):
-        verb, spoken = found["verb"].lower(), re.match(r"(?:i|we)\b", clause, re.I)
-        regular = verb.endswith("ed") and (spoken or {verb[:-2], verb[:-1], verb[:-3]} & CHORES)
-        regular = regular or bool(spoken and verb.endswith("d") and _slipped(verb))
-        irregular = verb in PAST and (spoken or verb != PAST[verb])
+        verb, has_subject = found["verb"].lower(), pattern(r"(?:i|we)\b").match(clause)
+        regular = verb.endswith("ed") and (has_subject or {verb[:-2], verb[:-1], verb[:-3]} & CHORES)
+        regular = regular or bool(has_subject and verb.endswith("d") and _is_misspelt_past(verb))
+        irregular = verb in PAST_TENSE and (has_subject or verb != PAST_TENSE[verb])
         if regular or irregular:
-            return _said_done(verb, found["phrase"])
+            return _completed(verb, found["phrase"])
     return None
 
 
-def _slipped(verb: str) -> bool:
-    """Return whether a word is a chore in the past with a slip of the keyboard: "waterd"."""
-    return any(alike(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
+def _is_misspelt_past(verb: str) -> bool:
+    """Return whether a word is a misspelt past tense: "waterd"."""
+    return any(similar(verb, f"{chore.removesuffix('e')}ed") for chore in CHORES)
 
 
-def _said_done(verb: str, phrase: str) -> Complete:
-    """Take "I planned the trip" as done only where planning was the task; "I paid the bill" for a task "Bill" too."""
-    if found := _SOMEBODY.fullmatch(phrase):
+def _completed(verb: str, phrase: str) -> Complete:
+    """Return a completion: "I planned the trip" matches only a task to plan it, "I paid the bill" also a task "Bill"."""
+    if found := _VERB_AND_PERSON.fullmatch(phrase):
         return Complete(Ref(pronoun="them") if found[1].lower() == "them" else Ref(pronoun="it"), statement=True)
     if found := _BOTH_DONE.fullmatch(phrase):
         return Complete(Ref(pronoun="them", count=2), statement=True)
     if back := _BROUGHT_BACK.fullmatch(phrase):
         phrase = f"returned {back['thing'] or back['after']}"
-    return Complete(Ref(phrase=phrase, literal=stem(verb) in NEVER_DONE), statement=True)
+    return Complete(Ref(phrase=phrase, literal=stem(verb) in NOT_COMPLETING_STEMS), statement=True)

@@ -1,16 +1,15 @@
-"""Join a short answer with the question that it answers."""
+"""Combine a short answer with the question that it answers."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import time
 
-from chat.assistant.offline.adding import add, clean_title
-from chat.assistant.offline.budget import TooMuch
-from chat.assistant.offline.changing import change
-from chat.assistant.offline.clauses import unwrap
+from chat.assistant.offline.adding import clean_title, parse_add
+from chat.assistant.offline.budget import BudgetExceeded
+from chat.assistant.offline.changing import parse_change
+from chat.assistant.offline.clauses import strip_politeness
 from chat.assistant.offline.context import Turn
-from chat.assistant.offline.dates import find_due, settle
+from chat.assistant.offline.dates import find_due, resolve_due
 from chat.assistant.offline.dialog_state import DialogState
 from chat.assistant.offline.intents import (
     Add,
@@ -22,6 +21,7 @@ from chat.assistant.offline.intents import (
     Foreign,
     Fragment,
     Inspect,
+    Intent,
     OffTopic,
     Pick,
     Recall,
@@ -32,177 +32,179 @@ from chat.assistant.offline.intents import (
     Talk,
     Undo,
     Vague,
-    Wish,
 )
-from chat.assistant.offline.matching import match
-from chat.assistant.offline.references import read_ref
+from chat.assistant.offline.matching import match_tasks
+from chat.assistant.offline.patterns import pattern
+from chat.assistant.offline.references import parse_ref
 from chat.assistant.offline.slots import take_priority
 from chat.assistant.offline.understanding import understand
 
-Pending = Add | Complete | Delete | Reopen | Change | Inspect
-_MOST_QUESTIONS = 4
+OnTask = Complete | Delete | Reopen | Change | Inspect
+Pending = Add | OnTask
+_MAX_QUESTIONS = 4
 _ASKED_CONSENT = "Shall I"
-_SAME = re.compile(
+_SAME = pattern(
     r"^(?:and |also |do )*(?:the )?same (?:thing )?(?:for|with|to|goes for) (?P<ref>.+)$|^(?:and "
     r"|also )*(?P<ref2>(?:task |#|number )?\d+|the \S+(?: one| task)?|[^,]+) (?:too|as well|also)(?:,? (?:(?:also|please|by|to|for|again|the same|as well|too)\b.*|(?:a|one|two|\d) \w+ later))?$"
     r"|^and (?P<ref3>(?:task |#|number )?\d+|(?:the )?(?:first|second|third|fourth|fifth|sixth|last|top|bottom|next|latter"
-    r"|other)(?: one| task)?)$",
-    re.I,
+    r"|other)(?: one| task)?)$"
 )
-_NOT_THAT = re.compile(
-    r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*", re.I
+_NOT_THAT = pattern(
+    r"\W*(?:(?:oh|oops|no|nope|sorry|wait|ugh|hey)\W+)*not (?:that|this)(?: one| task)?(?:,? sorry| please)?\W*"
 )
-_ITS_DUE = re.compile(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$", re.I)
-_AMOUNT = re.compile(
+_ITS_DUE = pattern(r"\s*(?:(?:and|also|but|oh|actually|it'?s|it is)\s+)+due\b[^?]*$")
+_AMOUNT = pattern(
     r"(?:by |another |for |back |forward |out )*(?:\d+|an?|one|two|three|four|five|six|seven|a couple of|a few|another)"
-    r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*",
-    re.I,
+    r"(?: more)? (?:day|week|hour|minute|month)s?(?: (?:earlier|later|back|forward|sooner|more|please))*"
 )
-_SAME_DAY = re.compile(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b", re.I)
-_CORRECTION = re.compile(
+_SAME_DAY = pattern(r",?\s+(?:(?:on|for|by|also|too) )*(?:the |that )?same (?:day|date|deadline)\b")
+_CORRECTION = pattern(
     r"^(?:(?:oh|oops|sorry|wait)[\s,.!-]+)*(?:no|nope|not that one|wrong one|the wrong one)[\s,.!-]+(?:not that one[\s,.!-]+)?"
     r"(?P<instead>(?:task |number |#)?\d+|(?:the|my) [^,?]+)$"
     r"|^(?:(?:no|nope|oops|whoops|sorry|wait|not that(?: one)?|wrong (?:one|task)|that was the wrong one"
-    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$",
-    re.I,
+    r"|i)[\s,.!-]+)*(?:i meant|i mean|meant|should have been|it was)\s+(?P<ref>.+)$"
 )
-_LEADING = re.compile(
+_LEADING = pattern(
     r"^(?:(?:no|yes|yeah|wait|only|just|oh|actually|sorry|oops|(?:i (?:only |just |actually )|(?:i )?(?:really )?)mean(?:t)?|maybe|probably"
-    r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)",
-    re.I,
+    r"|i think|i'?d say|let's say|definitely|it was|it's|that would be|that's)[\s,]+)+(?=\S)"
 )
-_MEANT = re.compile(
-    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*(?:i )?(?:only |just |actually |really )?mean(?:t)?\b", re.I
+_MEANT = pattern(
+    r"(?:\W*(?:no|oh|oops|sorry|wait|nope|ah|ok|okay))*\W*(?:i )?(?:only |just |actually |really )?mean(?:t)?\b"
 )
-_OPTION = re.compile(r"(?P<word>option |choice )?(?P<place>\d{1,2})", re.I)
-_ONE_MORE = re.compile(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b", re.I)
+_OPTION = pattern(r"(?P<word>option |choice )?(?P<place>\d{1,2})")
+_MORE = pattern(r"\s*(?:oh,? )?(?:and|also|plus|as well as|another)\b")
 
 
-def follow_up(desk: DialogState) -> list[Wish]:
-    """Return the wishes of the newest message, completed by the question it answers or the task it is about."""
-    if desk.before and desk.before[-1].changed and not desk.before[-1].asked and _NOT_THAT.fullmatch(desk.said):
+def follow_up(state: DialogState) -> list[Intent]:
+    """Return the intents of the newest message, completed by the pending question or the last task."""
+    last = state.last_turn
+    if last and last.changed and not last.asked and _NOT_THAT.fullmatch(state.message):
         return [Undo()]
-    again = _again(desk)
-    if again:
+    if again := _repeat_or_correct(state):
         return again
-    wishes = understand(_dated(desk), desk.now)
-    if len(wishes) == 1 and wishes[0] in (Undo(), Answer(yes=True)) and _asked_to_undo(desk):
+    intents = understand(_resolve_same_day(state), state.now)
+    if len(intents) == 1 and intents[0] in (Undo(), Answer(yes=True)) and _asked_to_undo(state):
         return [Undo(sure=True)]
-    pending = _pending(desk)
+    pending = _find_pending(state)
     if pending is None:
-        return [_placed(wish, desk) for wish in wishes] if len(wishes) == 1 else wishes
-    if len(wishes) == 2 and isinstance(wishes[0], Answer):
-        wishes = wishes[:1] if wishes[0].yes and _insists(wishes[1], pending, desk) else wishes[1:]
-    if len(wishes) != 1:
-        return wishes
-    answered = _answered(wishes[0], pending, desk)
-    return [answered if answered is not None else _placed(wishes[0], desk)]
+        return [_apply_to_last(intent, state) for intent in intents] if len(intents) == 1 else intents
+    if len(intents) == 2 and isinstance(intents[0], Answer):
+        intents = intents[:1] if intents[0].yes and _repeats_pending(intents[1], pending, state) else intents[1:]
+    if len(intents) != 1:
+        return intents
+    answered = _answer_pending(intents[0], pending, state)
+    return [answered if answered is not None else _apply_to_last(intents[0], state)]
 
 
-def _dated(desk: DialogState) -> str:
-    """Return what was said with "the same day" as the day of the task that was spoken of last."""
-    found = _SAME_DAY.search(desk.said)
+def _resolve_same_day(state: DialogState) -> str:
+    """Replace "the same day" by the due date of the last mentioned task."""
+    found = _SAME_DAY.search(state.message)
     if found is None:
-        return desk.said
-    seen = desk.seen()
-    days = [day for number in desk.spoken_of() if number in seen and (day := seen[number].due_date)]
+        return state.message
+    seen = state.known_tasks()
+    days = [day for number in state.last_mentioned() if number in seen and (day := seen[number].due_date)]
     if not days:
-        return desk.said
-    return f"{desk.said[: found.start()]} on {days[-1].isoformat()}{desk.said[found.end() :]}"
+        return state.message
+    return f"{state.message[: found.start()]} on {days[-1].isoformat()}{state.message[found.end() :]}"
 
 
-def _again(desk: DialogState) -> list[Wish]:
-    """Read "the second one too" as the last wish for another task, and "no, I meant task 6" as that in its place."""
-    last = desk.before[-1] if desk.before else None
+def _repeat_or_correct(state: DialogState) -> list[Intent]:
+    """Parse "the second one too" as a repetition for another task, and "no, I meant task 6" as a correction."""
+    last = state.last_turn
     if last is None or not last.changed:
         return []
-    said = desk.said.strip(" .!?")
-    found = _SAME.match(unwrap(said)) or _SAME.match(said) or _CORRECTION.match(desk.said.strip(" .!"))
+    text = state.message.strip(" .!?")
+    found = _SAME.match(strip_politeness(text)) or _SAME.match(text) or _CORRECTION.match(state.message.strip(" .!"))
     if found is None:
         return []
-    ref = read_ref(next((group for group in found.groups() if group), ""), desk.now)
-    wishes = [wish for wish in _understood(last, desk) if isinstance(wish, Complete | Delete | Reopen | Change)]
-    if not wishes or ref.every or ref.pronoun not in ("", "other") or (ref.phrase and not _known(ref.phrase, desk)):
+    ref = parse_ref(next((group for group in found.groups() if group), ""), state.now)
+    intents = [
+        intent for intent in _understand_turn(last, state) if isinstance(intent, Complete | Delete | Reopen | Change)
+    ]
+    if not intents or ref.every or ref.pronoun not in ("", "other"):
         return []
-    repeated = replace(wishes[-1], ref=ref)
+    if ref.phrase and not match_tasks(ref.phrase, state.known_tasks().values()).sure:
+        return []
+    repeated = replace(intents[-1], ref=ref)
     return [repeated] if found.re is _SAME else [Undo(), repeated]
 
 
-def _understood(turn: Turn, desk: DialogState) -> list[Wish]:
-    """Return what an earlier message wished; nothing if that was more than can be read at once."""
+def _understand_turn(turn: Turn, state: DialogState) -> list[Intent]:
+    """Return the intents of an earlier message; none if it exceeds the budget."""
     try:
-        return understand(turn.said, desk.now)
-    except TooMuch:
+        return understand(turn.message, state.now)
+    except BudgetExceeded:
         return []
 
 
-def _known(phrase: str, desk: DialogState) -> bool:
-    return bool(match(phrase, desk.seen().values()).sure)
+def offered_numbers(state: DialogState) -> Sequence[int]:
+    """Return the numbers of the tasks from which the user was asked to choose."""
+    return state.last_turn.listed if state.last_turn and state.last_turn.asked else ()
 
 
-def waiting_for(desk: DialogState) -> Sequence[int]:
-    """Return the numbers of the tasks among which the person was asked to choose."""
-    return desk.before[-1].shown if desk.before and desk.before[-1].asked else ()
-
-
-def _pending(desk: DialogState) -> Pending | None:
-    """Return the wish about which the assistant asked back, read again from what the person said then."""
-    for turn in list(reversed(desk.before))[:_MOST_QUESTIONS]:
+def _find_pending(state: DialogState) -> Pending | None:
+    """Return the intent that the assistant asked about, parsed again from the user's message."""
+    for turn in list(reversed(state.earlier_turns))[:_MAX_QUESTIONS]:
         if not turn.asked or turn.changed:
             return None
-        found = _unfinished(turn, desk)
+        found = _open_intent(turn, state)
         if found is not None:
             return found
     return None
 
 
-def _unfinished(turn: Turn, desk: DialogState) -> Pending | None:
-    wishes = [wish for wish in _understood(turn, desk) if isinstance(wish, Pending)]
-    open_ones = [wish for wish in wishes if not (isinstance(wish, Add) and wish.drafts)]
+def _open_intent(turn: Turn, state: DialogState) -> Pending | None:
+    intents = [intent for intent in _understand_turn(turn, state) if isinstance(intent, Pending)]
+    open_ones = [intent for intent in intents if not (isinstance(intent, Add) and intent.drafts)]
     return open_ones[-1] if open_ones else None
 
 
-def _answered(wish: Wish, pending: Pending, desk: DialogState) -> Wish | None:
-    """Return the pending wish with the answer filled in; None if this is something else."""
-    if isinstance(wish, Undo | Recall | Foreign | OffTopic) or (isinstance(wish, Talk) and wish.kind != "fine"):
+def _answer_pending(intent: Intent, pending: Pending, state: DialogState) -> Intent | None:
+    """Return the pending intent with the answer filled in; None if this is no answer."""
+    if isinstance(intent, Undo | Recall | Foreign | OffTopic) or (isinstance(intent, Talk) and intent.kind != "fine"):
         return None
-    if isinstance(wish, Answer):
-        return _yes(pending, desk) if wish.yes else Talk("keep")
-    if _insists(wish, pending, desk):
-        return _yes(pending, desk)
-    if isinstance(wish, Pick | Show | Vague) and read_ref(_bare(desk), desk.now) == Ref(every=True):
-        return _yes(pending, desk)
+    if isinstance(intent, Answer):
+        return _confirm_pending(pending, state) if intent.yes else Talk("keep")
+    if _repeats_pending(intent, pending, state):
+        return _confirm_pending(pending, state)
+    if isinstance(intent, Pick | Show | Vague) and parse_ref(_bare_answer(state), state.now) == Ref(every=True):
+        return _confirm_pending(pending, state)
     if isinstance(pending, Add):
-        given = wish if isinstance(wish, Add) and wish.drafts else add(unwrap(desk.said), desk.now, free=True)
-        return _with_usual(given, pending.usual) if isinstance(given, Add) else None
+        given = (
+            intent
+            if isinstance(intent, Add) and intent.drafts
+            else parse_add(strip_politeness(state.message), state.now, free=True)
+        )
+        return _with_defaults(given, pending.defaults) if isinstance(given, Add) else None
     if isinstance(pending, Change) and pending.lacks:
-        return _filled(wish, pending, desk)
-    return _pointed(wish, pending, desk)
+        return _fill_missing_field(intent, pending, state)
+    ref = _answered_ref(intent, pending, state)
+    return None if ref is None else _without_doubt(replace(pending, ref=ref))
 
 
-def _with_usual(wish: Add, usual: Draft) -> Add:
-    """Return the tasks with the day and the priority that were given before it was said what they are."""
+def _with_defaults(intent: Add, defaults: Draft) -> Add:
+    """Return the tasks with the day and the priority that were given before their titles."""
     drafts = [
         replace(
             draft,
-            day=draft.day or usual.day,
-            at=draft.at or (usual.at if draft.day is None else None),
-            priority=usual.priority if draft.priority == "normal" else draft.priority,
+            day=draft.day or defaults.day,
+            at=draft.at or (defaults.at if draft.day is None else None),
+            priority=defaults.priority if draft.priority == "normal" else draft.priority,
         )
-        for draft in wish.drafts
+        for draft in intent.drafts
     ]
     return Add(tuple(drafts))
 
 
-def _bare(desk: DialogState) -> str:
-    """Return an answer without what leads to it: "no wait, only the bread" is about the bread."""
-    return unwrap(_LEADING.sub("", unwrap(desk.said))).strip(" .!?")
+def _bare_answer(state: DialogState) -> str:
+    """Strip the words before an answer: "no wait, only the bread" is about the bread."""
+    return strip_politeness(_LEADING.sub("", strip_politeness(state.message))).strip(" .!?")
 
 
-def _chosen(desk: DialogState) -> Ref | None:
-    """Return the tasks that an answer points at; a bare number that none of the tasks offered has is a place."""
-    ref, offered = read_ref(_bare(desk), desk.now), waiting_for(desk)
-    if option := _OPTION.fullmatch(_bare(desk)):
+def _chosen_ref(state: DialogState) -> Ref | None:
+    """Return the reference in an answer; a bare number that is not a listed task is a position."""
+    ref, offered = parse_ref(_bare_answer(state), state.now), offered_numbers(state)
+    if option := _OPTION.fullmatch(_bare_answer(state)):
         number = int(option["place"])
         return (
             Ref(places=(number,)) if option["word"] or (offered and number not in offered) else Ref(numbers=(number,))
@@ -210,139 +212,124 @@ def _chosen(desk: DialogState) -> Ref | None:
     return None if ref.phrase or ref.every or ref.empty else ref
 
 
-def _yes(pending: Pending, desk: DialogState) -> Wish | None:
-    shown = desk.before[-1].shown
+def _confirm_pending(pending: Pending, state: DialogState) -> Intent | None:
+    shown = state.earlier_turns[-1].listed
     if isinstance(pending, Delete) and not shown and pending.otherwise:
         return Add((pending.otherwise,))
     if isinstance(pending, Add):
         return None
     several = isinstance(pending, Complete | Delete) and (pending.ref.every or pending.ref.pronoun == "them")
-    if several and not _just_asked(pending, desk):
+    if several and not _asked_consent_for(pending, state):
         return Vague("task")
     if len(shown) == 1 or (several and shown):
-        found = replace(pending, ref=Ref(numbers=tuple(shown)))
-        return _sure(found)
+        return _without_doubt(replace(pending, ref=Ref(numbers=tuple(shown))))
     return Vague("task")
 
 
-def _just_asked(pending: Pending, desk: DialogState) -> bool:
-    """Return whether the last reply asked for consent to just this: a yes to another question is none."""
-    last = desk.before[-1]
-    return (bool(last.undecided) or _ASKED_CONSENT in last.replied) and _unfinished(last, desk) == pending
+def _asked_consent_for(pending: Pending, state: DialogState) -> bool:
+    """Return whether the last reply asked for consent to exactly this."""
+    last = state.earlier_turns[-1]
+    return (bool(last.undecided) or _ASKED_CONSENT in last.reply) and _open_intent(last, state) == pending
 
 
-def _asked_to_undo(desk: DialogState) -> bool:
-    """Return whether the last reply asked for consent to undo something."""
-    last = desk.before[-1] if desk.before else None
-    return (
-        last is not None and not last.changed and _ASKED_CONSENT in last.replied and Undo() in _understood(last, desk)
-    )
-
-
-def _insists(wish: Wish, pending: Pending, desk: DialogState) -> bool:
-    """Return whether "delete them all" answers the question whether all should be deleted."""
-    if not isinstance(wish, Complete | Delete) or type(wish) is not type(pending):
+def _asked_to_undo(state: DialogState) -> bool:
+    """Return whether the last reply asked for consent to an undo."""
+    last = state.last_turn
+    if last is None or last.changed or _ASKED_CONSENT not in last.reply:
         return False
-    return (wish.ref == Ref(every=True) or wish.ref.pronoun == "them") and _just_asked(pending, desk)
+    return Undo() in _understand_turn(last, state)
 
 
-def _filled(wish: Wish, pending: Change, desk: DialogState) -> Wish | None:
-    """Return the change with the value that it lacked."""
-    said = unwrap(desk.said).strip(" .!")
-    if isinstance(wish, Delete | Complete) and wish.ref.numbers:
+def _repeats_pending(intent: Intent, pending: Pending, state: DialogState) -> bool:
+    """Return whether "delete them all" answers the question whether to delete all."""
+    if not isinstance(intent, Complete | Delete) or type(intent) is not type(pending):
+        return False
+    return (intent.ref == Ref(every=True) or intent.ref.pronoun == "them") and _asked_consent_for(pending, state)
+
+
+def _fill_missing_field(intent: Intent, pending: Change, state: DialogState) -> Intent | None:
+    """Return the change with its missing value."""
+    text = strip_politeness(state.message).strip(" .!")
+    if isinstance(intent, Delete | Complete) and intent.ref.numbers:
         return None
     if pending.lacks == "title":
-        return replace(pending, title=clean_title(said.strip("\"'“”")), lacks="")
+        return replace(pending, title=clean_title(text.strip("\"'“”")), lacks="")
     if pending.lacks == "description":
-        return replace(pending, description=said.strip("\"'“”"), lacks="")
-    if pending.lacks == "priority" and (found := take_priority(said, bare=True)[0]):
+        return replace(pending, description=text.strip("\"'“”"), lacks="")
+    if pending.lacks == "priority" and (found := take_priority(text, bare=True)[0]):
         return replace(pending, priority=found, lacks="")
-    if pending.lacks == "due" and (shifted := _shifted(said, desk)):
+    if pending.lacks == "due" and (shifted := _parse_shift(text, state)):
         return replace(pending, shift=shifted.shift, lacks="")
-    if pending.lacks == "due" and (due := find_due(said, desk.now)):
-        day, at = settle(due, desk.now)
+    if pending.lacks == "due" and (due := find_due(text, state.now)):
+        day, at = resolve_due(due, state.now)
         return replace(pending, day=day, at=at or pending.at, lacks="")
-    if isinstance(wish, Fragment):
-        return replace(pending, day=wish.day, at=wish.at or pending.at, priority=wish.priority, lacks="")
-    if isinstance(wish, Change) and (wish.ref.pronoun == "it" or wish.ref.empty):
-        return replace(wish, ref=pending.ref)
+    if isinstance(intent, Fragment):
+        return replace(pending, day=intent.day, at=intent.at or pending.at, priority=intent.priority, lacks="")
+    if isinstance(intent, Change) and (intent.ref.pronoun == "it" or intent.ref.empty):
+        return replace(intent, ref=pending.ref)
     return None
 
 
-def _pointed(wish: Wish, pending: Pending, desk: DialogState) -> Wish | None:
-    """Return the pending wish for the task that the person now points at."""
-    if isinstance(pending, Add):
-        return None
-    chosen = _chosen(desk)
+def _answered_ref(intent: Intent, pending: OnTask, state: DialogState) -> Ref | None:
+    """Return the reference to a task in the answer to a pending question."""
+    chosen = _chosen_ref(state)
     if chosen is not None and (
-        isinstance(wish, Pick | Inspect | Show | Vague | Fragment | Add) or _MEANT.match(desk.said)
+        isinstance(intent, Pick | Inspect | Show | Vague | Fragment | Add) or _MEANT.match(state.message)
     ):
-        return _sure(replace(pending, ref=chosen))
-    if isinstance(wish, Show):
+        return chosen
+    if isinstance(intent, Show):
         return None
-    seen, offered = desk.seen(), waiting_for(desk)
+    seen, offered = state.known_tasks(), offered_numbers(state)
     candidates = [seen[number] for number in offered if number in seen]
-    if isinstance(wish, Pick):
-        return _sure(replace(pending, ref=wish.ref))
-    if isinstance(wish, Fragment) and wish.day and not isinstance(pending, Change):
-        return _sure(replace(pending, ref=Ref(span=Span(wish.day, wish.day))))
-    if isinstance(wish, Fragment) and wish.priority and not isinstance(pending, Change):
-        return _sure(replace(pending, ref=Ref(priority=wish.priority)))
-    if isinstance(wish, Inspect) and wish.aspect == "all":
-        return _sure(replace(pending, ref=wish.ref))
-    meant = isinstance(wish, Change) and wish.loose and _MEANT.match(desk.said) is not None
-    bare = meant or isinstance(wish, Vague) or (isinstance(wish, Add) and bool(match(desk.said, candidates).sure))
-    if bare:
-        ref = read_ref(_bare(desk), desk.now)
-        if not ref.phrase or match(ref.phrase, candidates).sure:
-            return _sure(replace(pending, ref=ref))
-    return None
+    if isinstance(intent, Pick) or (isinstance(intent, Inspect) and intent.aspect == "all"):
+        return intent.ref
+    if isinstance(intent, Fragment) and not isinstance(pending, Change) and (intent.day or intent.priority):
+        return Ref(span=Span(intent.day, intent.day)) if intent.day else Ref(priority=intent.priority)
+    meant = isinstance(intent, Change) and intent.without_verb and _MEANT.match(state.message) is not None
+    is_title = isinstance(intent, Add) and bool(match_tasks(state.message, candidates).sure)
+    if not (meant or is_title or isinstance(intent, Vague)):
+        return None
+    ref = parse_ref(_bare_answer(state), state.now)
+    return ref if not ref.phrase or match_tasks(ref.phrase, candidates).sure else None
 
 
-def _sure(wish: Pending) -> Pending:
-    return replace(wish, unsure=False) if isinstance(wish, Delete | Complete) else wish
+def _without_doubt(intent: Pending) -> Pending:
+    return replace(intent, unsure=False) if isinstance(intent, Delete | Complete) else intent
 
 
-def _shifted(said: str, desk: DialogState) -> Change | None:
-    """Read a bare "an hour earlier" or "by two days"."""
-    words = unwrap(said).strip(" .!?")
+def _parse_shift(text: str, state: DialogState) -> Change | None:
+    """Parse a bare "an hour earlier" or "by two days"."""
+    words = strip_politeness(text).strip(" .!?")
     if not _AMOUNT.fullmatch(words):
         return None
-    wish = change(f"move it {words}", desk.now)
-    return wish if wish is not None and wish.shift else None
+    intent = parse_change(f"move it {words}", state.now)
+    return intent if intent is not None and intent.shift else None
 
 
-def _placed(wish: Wish, desk: DialogState) -> Wish:
-    """Read a bare day or priority as said of the task, or of the list, that was spoken of last."""
-    last = desk.before[-1] if desk.before else None
-    if isinstance(wish, Vague) and desk.spoken_of() and (shifted := _shifted(desk.said, desk)):
+def _apply_to_last(intent: Intent, state: DialogState) -> Intent:
+    """Apply a bare day or priority to the last mentioned task or list."""
+    last, mentioned = state.last_turn, state.last_mentioned()
+    if isinstance(intent, Vague) and mentioned and (shifted := _parse_shift(state.message, state)):
         return shifted
-    if (
-        isinstance(wish, Vague)
-        and last is not None
-        and _ONE_MORE.match(desk.said)
-        and not wish.text.rstrip().endswith("?")
-    ):
+    if isinstance(intent, Vague) and last and _MORE.match(state.message) and not intent.text.rstrip().endswith("?"):
         added = [call for call in last.calls if call.name == "create_task" and call.changed]
-        return add(unwrap(desk.said), desk.now, free=True) or wish if added else wish
-    if isinstance(wish, Show | Fragment) and wish.span and _ITS_DUE.match(desk.said) and len(desk.spoken_of()) == 1:
-        return Change(Ref(pronoun="it"), day=wish.span.first, at=wish.at if isinstance(wish, Fragment) else None)
-    if not isinstance(wish, Fragment):
-        return wish
-    if wish.span is not None and wish.asking:
-        return Show(status="pending", span=wish.span)
-    if wish.span is not None and not wish.at and not desk.spoken_of():
-        return Show(status="pending", span=wish.span)
-    if last is None or not desk.spoken_of():
-        return wish
-    listing = last.shown and not last.changed
-    if listing and len(last.shown) > 1 and wish.day and not wish.at:
-        return Show(status="pending", span=wish.span or Span(wish.day, wish.day))
-    at = wish.at or (_hour_kept(last, desk) if wish.day else None)
-    return Change(Ref(pronoun="it"), day=wish.day, at=at, priority=wish.priority)
+        return parse_add(strip_politeness(state.message), state.now, free=True) or intent if added else intent
+    if isinstance(intent, Show | Fragment) and intent.span and _ITS_DUE.match(state.message) and len(mentioned) == 1:
+        return Change(Ref(pronoun="it"), day=intent.span.first, at=intent.at if isinstance(intent, Fragment) else None)
+    if not isinstance(intent, Fragment):
+        return intent
+    if intent.span is not None and (intent.asking or not (intent.at or mentioned)):
+        return Show(status="pending", span=intent.span)
+    if last is None or not mentioned:
+        return intent
+    listing = last.listed and not last.changed
+    if listing and len(last.listed) > 1 and intent.day and not intent.at:
+        return Show(status="pending", span=intent.span or Span(intent.day, intent.day))
+    at = intent.at or (_kept_time(last, state) if intent.day else None)
+    return Change(Ref(pronoun="it"), day=intent.day, at=at, priority=intent.priority)
 
 
-def _hour_kept(last: Turn, desk: DialogState) -> time | None:
-    """Return the hour that was given with a day that does not exist: it is of the day given instead."""
-    drafts = [draft for wish in _understood(last, desk) if isinstance(wish, Add) for draft in wish.drafts]
-    return drafts[0].at if len(drafts) == 1 and drafts[0].doubt and drafts[0].day is None else None
+def _kept_time(last: Turn, state: DialogState) -> time | None:
+    """Return the time given with an invalid day: it applies to the corrected day."""
+    drafts = [draft for intent in _understand_turn(last, state) if isinstance(intent, Add) for draft in intent.drafts]
+    return drafts[0].at if len(drafts) == 1 and drafts[0].invalid_due and drafts[0].day is None else None

@@ -1,18 +1,22 @@
-"""What a person can want of their list, as plain values."""
+"""The intents of a message, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from typing import Literal
 
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority", "panel"]
 Priority = Literal["low", "normal", "high"]
+Aspect = Literal["all", "due", "priority", "status", "description", "exists"]
+TalkKind = Literal[
+    "hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo", "name"
+]
 Slot = Literal["", "title", "due", "priority", "description", "anything"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Days from the first to the last; open at either end."""
+    """A range of days, open at either end."""
 
     first: date | None = None
     last: date | None = None
@@ -23,9 +27,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Ref:
-    """How a person points at tasks: by number, by place in the last list, by a pronoun, by words, or all of a kind.
+    """A reference to tasks: by number, by position in the last list, by pronoun, by words, or by kind.
 
-    With `literal` a title must have all the words of the phrase; with `around` these may say more than the title.
+    With `literal`, a title must have all the words of the phrase; with `around`, the phrase may have more words than
+    the title.
     """
 
     numbers: tuple[int, ...] = ()
@@ -42,20 +47,20 @@ class Ref:
 
     @property
     def narrowed(self) -> bool:
-        """Whether it names a kind of tasks: those due on a day, those of a priority."""
+        """Whether it selects a kind of tasks: by due date or by priority."""
         return self.span is not None or self.priority is not None
 
     @property
     def empty(self) -> bool:
-        """Whether it points at nothing at all."""
+        """Whether it refers to nothing."""
         return self == Ref()
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A task that is wished for; `doubt` names a day or an hour that it was to have and that does not exist.
+    """A task to add; `invalid_due` is a day or a time in the request that does not exist.
 
-    It is due at the `first` of several times where the person named a choice.
+    It is due at the `first` of several times if the user named a choice.
     """
 
     title: str
@@ -64,30 +69,34 @@ class Draft:
     at: time | None = None
     priority: Priority = "normal"
     done: bool = False
-    doubt: str = ""
+    invalid_due: str = ""
     first: bool = False
 
 
 @dataclass(frozen=True)
 class Add:
-    """Add these tasks; none means that the person has not said what yet, only perhaps when (`usual`).
+    """Add these tasks; with none, the user has not named any yet, only perhaps the `defaults` for it.
 
-    A `bare` one was not announced as a task: "do the laundry on Sunday" may speak of one that there is.
-    So may a `known` one: "I still have to do the laundry". A `guessed` one has only the shape of a chore.
+    An `unannounced` one may refer to an existing task: "do the laundry on Sunday". So may one that `may_exist`: "I
+    still have to do the laundry". A `guessed` one has an unknown verb.
     """
 
     drafts: tuple[Draft, ...] = ()
-    usual: Draft = Draft("")
-    bare: bool = False
-    known: bool = False
+    defaults: Draft = Draft("")
+    unannounced: bool = False
+    may_exist: bool = False
     guessed: bool = False
+
+    def with_last(self, **changes: object) -> "Add":
+        """Return this intent with fields of its last task changed."""
+        return replace(self, drafts=(*self.drafts[:-1], replace(self.drafts[-1], **changes)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Show:
-    """Show the list, or a part of it.
+    """Show the list or a part of it.
 
-    With `top` only the most important, or the next that is due; with `finished` the days are those of completion.
+    With `top`, show only the most important or the next due task; with `finished`, the span is that of completion.
     """
 
     status: Status | None = None
@@ -104,17 +113,17 @@ class Show:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Tell about one task."""
+    """Show one task or one of its fields."""
 
     ref: Ref
-    aspect: Literal["all", "due", "priority", "status", "description", "exists"] = "all"
+    aspect: Aspect = "all"
 
 
 @dataclass(frozen=True)
 class Complete:
-    """Tick tasks off; a statement ("I called Bob") does so only if a task is clearly meant.
+    """Complete tasks; a statement ("I called Bob") does so only if it clearly matches a task.
 
-    Unsure when what was said may mean something else: "the library is closed".
+    It is unsure if it may mean something else: "the library is closed".
     """
 
     ref: Ref
@@ -124,7 +133,7 @@ class Complete:
 
 @dataclass(frozen=True)
 class Reopen:
-    """Make completed tasks open again."""
+    """Reopen completed tasks."""
 
     ref: Ref
     statement: bool = False
@@ -132,7 +141,7 @@ class Reopen:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete tasks; unsure when the person said something from which it only follows."""
+    """Delete tasks; unsure if the request only implies it."""
 
     ref: Ref
     unsure: bool = False
@@ -141,17 +150,17 @@ class Delete:
 
 @dataclass(frozen=True)
 class Change:
-    """Change fields of tasks; `lacks` names the field for which no value was given, or (`doubt`) none that exists.
+    """Change fields of tasks; `lacks` is the field without a value, or with one that does not exist (`invalid_due`).
 
-    With `old` the title takes the place of these words only; a `loose` one ("make it oat milk") leaves out the verb.
+    With `old_words`, the title replaces only these words; `without_verb` ("make it oat milk"), it lacks the verb.
     """
 
     ref: Ref
     title: str | None = None
     description: str | None = None
     appended: bool = False
-    old: str = ""
-    loose: bool = False
+    old_words: str = ""
+    without_verb: bool = False
     day: date | None = None
     at: time | None = None
     shift: timedelta | None = None
@@ -159,13 +168,13 @@ class Change:
     clear_time: bool = False
     priority: Priority | None = None
     lacks: Slot = ""
-    doubt: str = ""
+    invalid_due: str = ""
     otherwise: Draft | None = None
 
 
 @dataclass(frozen=True)
 class Swap:
-    """Give each of two tasks the priority of the other, or its date with `due`."""
+    """Swap the priorities of two tasks, or their due dates with `due`."""
 
     one: Ref
     other: Ref
@@ -174,23 +183,23 @@ class Swap:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """Order something that the assistant cannot do; of which kind."""
+    """Request something that the assistant cannot do."""
 
     kind: str
 
 
 @dataclass(frozen=True)
 class Undo:
-    """Take back the last change; when `sure`, even if it is of many tasks."""
+    """Undo the last change; when `sure`, even if it changed many tasks."""
 
     sure: bool = False
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Tell what was said earlier in the conversation; `place` counts from 1, or from -1 for the newest.
+    """Repeat an earlier message; `place` counts from 1, or from -1 for the newest.
 
-    With `gone` it is what was deleted last, with `about` what was said about something.
+    With `gone`, show what was deleted last; with `about`, what the user wrote about a topic.
     """
 
     place: int = 1
@@ -203,7 +212,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Prefer:
-    """Keep to this from now on."""
+    """Set a preference for the rest of the conversation."""
 
     sort: Sort | None = None
     status: Status | None = None
@@ -212,11 +221,9 @@ class Prefer:
 
 @dataclass(frozen=True)
 class Talk:
-    """Small talk; of what should be kept, and of a name, also the words."""
+    """Small talk; "keep" and "name" have a text."""
 
-    kind: Literal[
-        "hello", "thanks", "bye", "help", "who", "how", "fine", "sorry", "day", "cannot", "keep", "todo", "name"
-    ]
+    kind: TalkKind
     text: str = ""
 
 
@@ -229,14 +236,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Pick:
-    """Point at a task and say nothing else."""
+    """Refer to a task without a request."""
 
     ref: Ref
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """A bare day, hour or priority, said about whatever was spoken of last."""
+    """A bare day, time or priority for the last mentioned task."""
 
     day: date | None = None
     at: time | None = None
@@ -247,37 +254,37 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Something about other people's tasks, or an attempt to change who or what the assistant is."""
+    """A request about other users' tasks, or an attempt to override the instructions."""
 
 
 @dataclass(frozen=True)
 class OffTopic:
-    """Nothing to do with tasks."""
+    """A message that is not about tasks."""
 
 
 @dataclass(frozen=True)
 class Mention:
-    """Name a task about which something is wished in the next clause."""
+    """Name a task that the next clause refers to."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """Name a day or an hour that does not exist."""
+class InvalidDue:
+    """Name a day or a time that does not exist."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Vague:
-    """Words that fit none of the forms."""
+    """Words that no rule matches."""
 
     text: str
     more: bool = False
 
 
-Wish = (
+Intent = (
     Add
     | Show
     | Inspect
@@ -296,7 +303,7 @@ Wish = (
     | Fragment
     | Foreign
     | OffTopic
-    | Doubt
+    | InvalidDue
     | Vague
     | Mention
 )

@@ -1,167 +1,43 @@
-"""Which tasks a phrase means: words compared by their stems, and never a guess."""
+"""Match a phrase with task titles by the stems of the words."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chat.assistant.offline.budget import checkpoint, remembered
+from chat.assistant.offline.budget import cached, checkpoint
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.tasks import Task
-from chat.assistant.offline.vocabulary import SHORTHAND, words
-from chat.assistant.offline.words import distance
+from chat.assistant.offline.vocabulary import SHORTHAND, pairs, words
+from chat.assistant.offline.words import edit_distance
 
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "your",
-        "to",
-        "of",
-        "for",
-        "on",
-        "in",
-        "at",
-        "with",
-        "and",
-        "from",
-        "up",
-        "off",
-        "some",
-        "that",
-        "this",
-        "it",
-        "its",
-        "is",
-        "was",
-        "are",
-        "be",
-        "task",
-        "tasks",
-        "item",
-        "reminder",
-        "todo",
-        "one",
-        "ones",
-        "about",
-        "called",
-        "named",
-        "titled",
-        "regarding",
-        "please",
-        "entry",
-        "thing",
-        "stuff",
-        "i",
-        "me",
-        "them",
-        "those",
-    ]
+_STOP_WORDS = words(
+    """
+    a an the my our your to of for on in at with and from up off some that this it its is was are be task tasks item
+    reminder todo one ones about called named titled regarding please entry thing stuff i me them those
+    """
 )
-PAST = {
-    "bought": "buy",
-    "paid": "pay",
-    "sent": "send",
-    "wrote": "write",
-    "written": "write",
-    "made": "make",
-    "got": "get",
-    "gotten": "get",
-    "took": "take",
-    "taken": "take",
-    "did": "do",
-    "done": "do",
-    "went": "go",
-    "gone": "go",
-    "read": "read",
-    "fed": "feed",
-    "met": "meet",
-    "found": "find",
-    "built": "build",
-    "swept": "sweep",
-    "spoke": "speak",
-    "saw": "see",
-    "seen": "see",
-    "sold": "sell",
-    "told": "tell",
-    "brought": "bring",
-    "put": "put",
-    "cut": "cut",
-    "set": "set",
-    "ran": "run",
-    "rang": "ring",
-    "gave": "give",
-    "given": "give",
-    "left": "leave",
-    "lent": "lend",
-    "made up": "make",
-    "drew": "draw",
-    "drove": "drive",
-    "ate": "eat",
-    "chose": "choose",
-    "hung": "hang",
-    "kept": "keep",
-    "led": "lead",
-    "held": "hold",
-    "spent": "spend",
-    "taught": "teach",
-    "threw": "throw",
-    "thrown": "throw",
-    "woke": "wake",
-    "won": "win",
-    "shot": "shoot",
-    "sewed": "sew",
-    "learnt": "learn",
-    "dug": "dig",
-    "caught": "catch",
-    "rode": "ride",
-    "signed": "sign",
-    "planned": "plan",
-    "submitted": "submit",
-    "booked": "book",
-}
-_SAME = {
-    "phone": "call",
-    "speak": "call",
-    "talk": "call",
-    "ring": "call",
-    "grab": "get",
-    "purchase": "buy",
-    "hoover": "vacuum",
-    "trash": "rubbish",
-    "garbage": "rubbish",
-    "mend": "fix",
-    "repair": "fix",
-    "reserve": "book",
-    "fridge": "refrigerator",
-    "kids": "child",
-    "children": "child",
-    "mobile": "cell",
-    "xmas": "christmas",
-    "application": "app",
-    "fotos": "photo",
-    "pics": "photo",
-    "pictures": "photo",
-    "mum": "mom",
-    "mail": "email",
-    "e-mail": "email",
-    "groceries": "grocery",
-    "mother": "mom",
-    "father": "dad",
-    "appt": "appointment",
-    "doc": "doctor",
-    "docs": "document",
-    "bday": "birthday",
-    "tv": "television",
-    "photos": "photo",
-    "pickup": "pick",
-    "dr": "doctor",
-}
-# Words that may stand for one another, though not for what else the other may mean: what was got may have been bought
-# or picked up, but what was bought was not picked up.
-_KIN = frozenset(
+PAST_TENSE = pairs(
+    """
+    bought=buy paid=pay sent=send wrote=write written=write made=make got=get gotten=get took=take taken=take did=do
+    done=do went=go gone=go read=read fed=feed met=meet found=find built=build swept=sweep spoke=speak saw=see
+    seen=see sold=sell told=tell brought=bring put=put cut=cut set=set ran=run rang=ring gave=give given=give
+    left=leave lent=lend drew=draw drove=drive ate=eat chose=choose hung=hang kept=keep led=lead held=hold
+    spent=spend taught=teach threw=throw thrown=throw woke=wake won=win shot=shoot sewed=sew learnt=learn dug=dig
+    caught=catch rode=ride signed=sign planned=plan submitted=submit booked=book
+    """
+) | {"made up": "make"}
+_NORMAL_FORMS = pairs(
+    """
+    phone=call speak=call talk=call ring=call grab=get purchase=buy hoover=vacuum trash=rubbish garbage=rubbish
+    mend=fix repair=fix reserve=book fridge=refrigerator kids=child children=child mobile=cell xmas=christmas
+    application=app fotos=photo pics=photo pictures=photo mum=mom mail=email e-mail=email groceries=grocery
+    mother=mom father=dad appt=appointment doc=doctor docs=document bday=birthday tv=television photos=photo
+    pickup=pick dr=doctor
+    """
+)
+# Pairs of synonyms, which are not transitive: "got" may mean bought or picked up, but "bought" does not mean picked up.
+_SYNONYMS = frozenset(
     frozenset(pair.split("="))
     for pair in words(
         """
@@ -172,27 +48,23 @@ _KIN = frozenset(
         """
     )
 )
-_WITH_KIN = frozenset(word for pair in _KIN for word in pair)
-# Who "bought the bread" has done the task "Bread".
-_FETCHING = frozenset(
+_HAS_SYNONYM = frozenset(word for pair in _SYNONYMS for word in pair)
+# "Bought the bread" completes the task "Bread".
+_FETCH_VERBS = frozenset(
     {"buy", "get", "do", "mak", "make", "pay", "pai", "finish", "sort", "handl", "pick", "fetch", "order", "attend"}
 )
-_LIGHT = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
+_LIGHT_VERBS = frozenset({"go", "do", "attend", "have", "hav", "had", "be", "been", "through"})
 # "I called the plumber about the sink" is the task "Call the plumber"; "I bought milk chocolate" is not "Buy milk".
-_ASIDE = re.compile(
+_ASIDE = pattern(
     r"\s+(?:about|at|from|in|with|by|after|before|during|on|for|to|via|this|last|yesterday|today|online|myself"
-    r"|again|early|"
-    r"finally|together|already|now|too|earlier|quickly)\b",
-    re.I,
+    r"|again|early|finally|together|already|now|too|earlier|quickly)\b"
 )
-
-
-_JOINED = re.compile(r"\s*,\s*|\s+(?:and|&|plus)\s+", re.I)
+_JOINED = pattern(r"\s*,\s*|\s+(?:and|&|plus)\s+")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Tasks that a phrase clearly means, or else those that come near."""
+    """The tasks that a phrase clearly means, or else the similar ones."""
 
     sure: tuple[Task, ...] = ()
     near: tuple[Task, ...] = ()
@@ -200,10 +72,10 @@ class Match:
 
 @lru_cache(maxsize=4096)
 def stem(word: str) -> str:
-    """Reduce a word to what its forms have in common: "buying", "bought" and "buys" are all "buy"."""
+    """Reduce a word to its stem: "buying", "bought" and "buys" are all "buy"."""
     word = word.lower().removesuffix("'s").strip("'")
-    word = PAST.get(word, word)
-    word = _SAME.get(word, word)
+    word = PAST_TENSE.get(word, word)
+    word = _NORMAL_FORMS.get(word, word)
     if len(word) > 4 and word.endswith("ies"):
         word = word[:-3] + "y"
     elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -218,71 +90,72 @@ def stem(word: str) -> str:
         word = word[:-1]
     if len(word) > 3 and word.endswith("y"):
         word = word[:-1] + "i"
-    return _SAME.get(word, _SAME.get(f"{word}e", word))
+    return _NORMAL_FORMS.get(word, _NORMAL_FORMS.get(f"{word}e", word))
 
 
-@remembered
+@cached
 def key_words(text: str) -> tuple[str, ...]:
     """Return the stems of the words that carry meaning."""
     found = [SHORTHAND.get(word, word) for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())]
-    kept = [word for word in found if word not in _STOP] or found
+    kept = [word for word in found if word not in _STOP_WORDS] or found
     return tuple(stem(word) for word in kept)
 
 
 def same_words(one: str, other: str) -> bool:
-    """Return whether two texts have the same words that carry meaning."""
+    """Return whether two texts have the same key words."""
     return set(key_words(one)) == set(key_words(other))
 
 
-def shared(phrase: str, title: str) -> bool:
-    """Return whether a phrase names only one of the things that a title joins: the eggs of "Buy milk and eggs"."""
+def names_only_part(phrase: str, title: str) -> bool:
+    """Return whether a phrase names only one of the things in a title: the eggs of "Buy milk and eggs"."""
     wanted = key_words(phrase)
     verb, *_ = key_words(title) or [""]
     parts = [[word for word in key_words(part) if word != verb] for part in _JOINED.split(title)]
-    named = [any(alike(word, other) for word in part for other in wanted) for part in parts if part]
+    named = [any(similar(word, other) for word in part for other in wanted) for part in parts if part]
     return len(named) > 1 and any(named) and not all(named)
 
 
-def match(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match:
-    """Find the tasks a phrase means: those it names exactly, else those that have all its words, else it all of theirs.
+def match_tasks(phrase: str, tasks: Iterable[Task], *, literal: bool = False) -> Match:
+    """Find the tasks that a phrase means: by exact title, else by all words of the phrase, else by all words of the
+    title.
 
-    With `literal` the last of these is not enough.
+    With `literal`, the last of these is not enough.
     """
     wanted = key_words(phrase)
     if not wanted:
         return Match()
     levels: dict[int, list[Task]] = {}
     whole = phrase.strip().lower()
-    found = _Found(wanted)
+    found = _SimilarWords(wanted)
     for task in tasks:
-        level = 0 if task.title.strip().lower() == whole else _level(found, key_words(task.title), phrase)
+        level = 0 if task.title.strip().lower() == whole else _match_level(found, key_words(task.title), phrase)
         if level == 3 and literal:
             level = 9
         if level is not None:
             levels.setdefault(level, []).append(task)
-    near = tuple(levels.pop(9, ()))
+    possible = tuple(levels.pop(9, ()))
     if not levels:
-        return Match(near=near)
+        return Match(near=possible)
     best = min(levels)
-    # "I bought milk" may be "Buy oat milk" as well as "Buy milk"; only the title word for word is beyond doubt.
+    # "I bought milk" may mean "Buy oat milk" as well as "Buy milk"; only an exact title is certain.
     return Match(sure=tuple(levels[1] + levels.get(2, []) if best == 1 else levels[best]))
 
 
-def mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Return the tasks that a text means or, if none, those of which it has every word."""
-    text = re.sub(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+", "", text.strip(" ?!."), flags=re.I)
-    said = key_words(text)
+def find_mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return the tasks that a text means or, if none, those whose words it all contains."""
+    text = pattern(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+").sub("", text.strip(" ?!."))
+    key = key_words(text)
 
     def whole(task: Task) -> bool:
         checkpoint()
-        words = [word for word in key_words(task.title) if word not in _LIGHT]
-        return bool(words) and all(any(alike(word, other) for other in said) for word in words)
+        words = [word for word in key_words(task.title) if word not in _LIGHT_VERBS]
+        return bool(words) and all(any(similar(word, other) for other in key) for word in words)
 
-    return match(text, tasks).sure or tuple(task for task in tasks if whole(task))
+    return match_tasks(text, tasks).sure or tuple(task for task in tasks if whole(task))
 
 
-class _Found(dict[str, frozenset[str]]):
-    """For each word of a title, the words of a phrase that it is alike to. Many titles have the same words."""
+class _SimilarWords(dict[str, frozenset[str]]):
+    """For each word of a title, the similar words of a phrase. Many titles share words."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         super().__init__()
@@ -290,49 +163,49 @@ class _Found(dict[str, frozenset[str]]):
 
     def __missing__(self, word: str) -> frozenset[str]:
         checkpoint()
-        self[word] = frozenset(other for other in self.wanted if alike(other, word))
+        self[word] = frozenset(other for other in self.wanted if similar(other, word))
         return self[word]
 
 
-def _level(found: _Found, title: Sequence[str], phrase: str) -> int | None:
-    """Return how closely a title fits: 0 is the same, 9 is no more than near, None is not at all."""
+def _match_level(found: _SimilarWords, title: Sequence[str], phrase: str) -> int | None:
+    """Return how well a title matches: 0 is exact, 9 is only similar, None is no match."""
     if not any(found[word] for word in title):
         return None
-    wanted = [word for word in found.wanted if word not in _LIGHT or word in title] or found.wanted
-    kin = [found[word].intersection(wanted) for word in title]
-    there = frozenset[str]().union(*kin)
-    have = sum(word in there for word in wanted)
-    met = sum(map(bool, kin))
-    if not have or not met:
+    wanted = [word for word in found.wanted if word not in _LIGHT_VERBS or word in title] or found.wanted
+    matches = [found[word].intersection(wanted) for word in title]
+    matched = frozenset[str]().union(*matches)
+    wanted_found = sum(word in matched for word in wanted)
+    title_found = sum(map(bool, matches))
+    if not wanted_found or not title_found:
         return None
-    if have == len(wanted):
-        return 1 if met == len(title) else 2
-    if met == len(title):
+    if wanted_found == len(wanted):
+        return 1 if title_found == len(title) else 2
+    if title_found == len(title):
         core = key_words(_ASIDE.split(phrase, maxsplit=1)[0]) if _ASIDE.search(phrase) else ()
-        if core and _covers(title, core):
+        if core and _has_all(title, core):
             return 3
-        if wanted[0] in _FETCHING and _covers(title, wanted[1:]) and title[0] not in _FETCHING:
+        if wanted[0] in _FETCH_VERBS and _has_all(title, wanted[1:]) and title[0] not in _FETCH_VERBS:
             return 3
-    return 9 if 2 * have >= len(wanted) or 2 * met >= len(title) else None
+    return 9 if 2 * wanted_found >= len(wanted) or 2 * title_found >= len(title) else None
 
 
-def _covers(title: Sequence[str], words: Sequence[str]) -> bool:
-    return bool(words) and all(any(alike(word, other) for other in title) for word in words)
+def _has_all(title: Sequence[str], words: Sequence[str]) -> bool:
+    return bool(words) and all(any(similar(word, other) for other in title) for word in words)
 
 
-def alike(one: str, other: str) -> bool:
-    """Return whether two stems are the same word but for a slip of the keyboard."""
-    if one == other or (one in _WITH_KIN and frozenset((one, other)) in _KIN):
+def similar(one: str, other: str) -> bool:
+    """Return whether two stems are the same word, apart from a typo."""
+    if one == other or (one in _HAS_SYNONYM and frozenset((one, other)) in _SYNONYMS):
         return True
     shorter = min(len(one), len(other))
     if shorter < 4 or one[0] != other[0] or abs(len(one) - len(other)) > 2:
         return False
-    return _slipped(one, other, shorter)
+    return _is_typo(one, other, shorter)
 
 
-@remembered
-def _slipped(one: str, other: str, shorter: int) -> bool:
-    slips = distance(one, other)
+@cached
+def _is_typo(one: str, other: str, shorter: int) -> bool:
+    slips = edit_distance(one, other)
     if slips == 1:
         return shorter >= 5 or sorted(one) == sorted(other)
     return slips == 2 and (shorter >= 7 or (shorter >= 6 and sorted(one) == sorted(other)))

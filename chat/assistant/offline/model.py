@@ -1,4 +1,4 @@
-"""The offline model as the Agents SDK sees it: items in, one response out, streamed word by word."""
+"""The offline model for the Agents SDK: it reads items and streams one response."""
 
 import asyncio
 import json
@@ -24,14 +24,13 @@ from chat.assistant.offline.planning import next_step
 from chat.assistant.offline.streaming import estimated_usage, events, written_text
 
 NAME = "offline"
-
-# The rules hold the interpreter while they run, so a second thread would only take time from the event loop. Those who
-# wait are served in the order in which they came, and nobody for longer than the budget.
+# The rules hold the GIL while they run, so a second thread would only take time from the event loop. Turns are served
+# in order, each within the budget.
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline-model")
 
 
 class OfflineModel(Model):
-    """Answer from the instructions, the items and the tools' names alone; nothing is remembered between calls."""
+    """A stateless model that reads only the instructions, the items and the tools' names."""
 
     async def get_response(
         self,
@@ -48,8 +47,8 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> ModelResponse:
         """Decide the next step of the turn and return it whole."""
-        response = await _decided(system_instructions, input, tools)
-        return ModelResponse(output=response.output, usage=_usage(response), response_id=response.id)
+        response = await _decide(system_instructions, input, tools)
+        return ModelResponse(output=response.output, usage=_to_usage(response), response_id=response.id)
 
     async def stream_response(
         self,
@@ -66,16 +65,16 @@ class OfflineModel(Model):
         prompt: ResponsePromptParam | None,
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Decide the next step of the turn and stream it."""
-        for event in events(await _decided(system_instructions, input, tools)):
+        for event in events(await _decide(system_instructions, input, tools)):
             yield event
-            # Nothing here waits for anything, so without this one long reply would hold up every other turn.
+            # This loop never blocks, so without this one long reply would delay all other turns.
             await asyncio.sleep(0)
 
 
-async def _decided(
+async def _decide(
     system_instructions: str | None, items: str | list[TResponseInputItem], tools: list[Tool]
 ) -> Response:
-    """Decide the next step away from the event loop."""
+    """Decide the next step outside the event loop."""
     names = frozenset(tool.name for tool in tools)
     return await asyncio.get_running_loop().run_in_executor(_thread, _respond, system_instructions or "", items, names)
 
@@ -100,7 +99,7 @@ def _respond(system_instructions: str, items: str | list[TResponseInputItem], to
 
 
 def _size(items: str | list[TResponseInputItem]) -> int:
-    """Count the characters of the items, about as many as a model would read."""
+    """Count the characters of the items, roughly as many as a model would read."""
     if isinstance(items, str):
         return len(items)
     fields = [field for item in items if isinstance(item, Mapping) for field in item.items()]
@@ -128,7 +127,7 @@ def _call(call: Call) -> ResponseFunctionToolCall:
     )
 
 
-def _usage(response: Response) -> Usage:
+def _to_usage(response: Response) -> Usage:
     if response.usage is None:
         return Usage(requests=1)
     return Usage(

@@ -1,175 +1,135 @@
-"""Read how a person points at tasks."""
+"""Parse references to tasks."""
 
 import re
 from datetime import datetime
 
-from chat.assistant.offline.budget import remembered
-from chat.assistant.offline.dates import find_due, without
+from chat.assistant.offline.budget import cached
+from chat.assistant.offline.clock import COUNTING
+from chat.assistant.offline.dates import find_due, strip_due
 from chat.assistant.offline.intents import Ref, Status
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.slots import take_priority
-from chat.assistant.offline.spans import read_span
+from chat.assistant.offline.spans import parse_span
+from chat.assistant.offline.vocabulary import pairs
 from chat.assistant.offline.words import has_quote
 
-POINTED = (
-    r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one"
-    r"|two|three|four|five)"
-    r"|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) task"
-    r"|[\ue100-\ue7ff])"
+REF = (
+    r"(?:it|that|this|that one|this one|them|(?:the )?(?:task|number|no\.?|#|item)\s*(?:number )?#?(?:\d+|one|two"
+    r"|three|four|five)|#?\d+|the (?:first|second|third|fourth|fifth|last|other|new)(?: one| task)?|(?:that|this|the) "
+    r"task|[\ue100-\ue7ff])"
 )
-_COUNTING = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_PLACES = {
-    "first": 1,
-    "1st": 1,
-    "second": 2,
-    "2nd": 2,
-    "third": 3,
-    "3rd": 3,
-    "fourth": 4,
-    "4th": 4,
-    "fifth": 5,
-    "5th": 5,
-    "sixth": 6,
-    "6th": 6,
-    "seventh": 7,
-    "7th": 7,
-    "eighth": 8,
-    "8th": 8,
-    "ninth": 9,
-    "9th": 9,
-    "tenth": 10,
-    "10th": 10,
-    "last": -1,
-    "final": -1,
-    "bottom": -1,
-    "top": 1,
-    "latter": -1,
-    "former": 1,
+_POSITIONS = {
+    word: int(place)
+    for word, place in pairs(
+        """
+    first=1 1st=1 second=2 2nd=2 third=3 3rd=3 fourth=4 4th=4 fifth=5 5th=5 sixth=6 6th=6 seventh=7 7th=7 eighth=8
+    8th=8 ninth=9 9th=9 tenth=10 10th=10 last=-1 final=-1 bottom=-1 top=1 latter=-1 former=1
+        """
+    ).items()
 }
-_PLACE = "|".join(_PLACES)
-_NUMBER = r"(?:\d{1,6}|" + "|".join(_COUNTING) + ")"
-_MARKED = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
+_POSITION = "|".join(_POSITIONS)
+_NUMBER = r"(?:\d{1,6}|" + "|".join(COUNTING) + ")"
+_NUMBER_NOUN = r"(?:tasks?|items?|todo|numbers?|nos?\.?|nr\.?|#|entry|entries)"
 _JOIN = r"\s*(?:(?:,|and|&|\+|plus|or)\s*)++"
-
-_NUMBERS = re.compile(
-    rf"(?:the\s+)?(?:{_MARKED}\s*)*({_NUMBER}(?:{_JOIN}(?:{_MARKED}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?",
-    re.I,
+_NUMBERS = pattern(
+    rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*({_NUMBER}(?:{_JOIN}(?:{_NUMBER_NOUN}\s*)*{_NUMBER})*)(?:\s*(?:please|too|as well))?"
 )
-# A dash that stands apart begins an entry of a list: "complete - 1".
-_NEGATIVE = re.compile(rf"(?:the\s+)?(?:{_MARKED}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?", re.I)
-_RANGE = re.compile(rf"(?:{_MARKED}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_MARKED}\s*)*(\d+)", re.I)
-_IN_PLACES = re.compile(
-    rf"(?:the\s+|my\s+)?((?:{_PLACE})(?:{_JOIN}(?:the\s+)?(?:{_PLACE}))*)"
+# A separate dash begins a list entry: "complete - 1".
+_NEGATIVE = pattern(rf"(?:the\s+)?(?:{_NUMBER_NOUN}\s*)*(-\d{{1,6}})(?:\s+(?:please|too|as well))?")
+_RANGE = pattern(rf"(?:{_NUMBER_NOUN}\s*)*(\d+)\s*(?:-|to|through)\s*(?:{_NUMBER_NOUN}\s*)*(\d+)")
+_AT_POSITIONS = pattern(
+    rf"(?:the\s+|my\s+)?((?:{_POSITION})(?:{_JOIN}(?:the\s+)?(?:{_POSITION}))*)"
     r"(?:\s+(?:ones?|tasks?|items?|two of them|entry|thing))*(?:\s+(?:on|in|of|from) (?:(?:the|that|this"
-    r"|my) (?:list|tasks?)|those|these|them|the ones? you (?:just )?(?:showed|listed)(?: me)?))?(?:\s+(?:there|please))?",
-    re.I,
+    r"|my) (?:list|tasks?)|those|these|them|the ones? you (?:just )?(?:showed|listed)(?: me)?))?(?:\s+(?:there|please))?"
 )
-_FIRST_FEW = re.compile(r"(?:the\s+)?(first|last|top)\s+(two|three|four|five|\d)(?:\s+(?:ones?|tasks?|items?))?", re.I)
-_IT = re.compile(
-    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder"
-    r"|that item|the same one"
-    r"|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed|updated"
-    r"|mentioned)|that last one|the new one|the new task)",
-    re.I,
+_FIRST_FEW = pattern(r"(?:the\s+)?(first|last|top)\s+(two|three|four|five|\d)(?:\s+(?:ones?|tasks?|items?))?")
+_IT = pattern(
+    r"(?:it|that|this|that one|this one|that task|this task|the task|that thing|the one|the item|the reminder|that "
+    r"item|the same one|it all|that too|it too|the (?:task|one) (?:i|you|we) just (?:added|created|made|changed"
+    r"|updated|mentioned)|that last one|the new one|the new task)"
 )
-_THEM = re.compile(
+_THEM = pattern(
     r"(?:them|they|they are|those|these|those ones|all of (?:them|those|these)|them all|those tasks|these tasks|all those"
-    r"|all these)",
-    re.I,
+    r"|all these)"
 )
-_ALL_SO_MANY = re.compile(
+_ALL_OF_COUNT = pattern(
     r"(?:(?:all|the|those|these|all of (?:the|those|these))\s+)+(two|three|four|five|six|seven"
-    r"|\d)(?: of (?:them|those)| tasks| ones)?",
-    re.I,
+    r"|\d)(?: of (?:them|those)| tasks| ones)?"
 )
-_BOTH = re.compile(
-    r"(?:both|they(?: are)? both|they both are|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)",
-    re.I,
+_BOTH = pattern(
+    r"(?:both|they(?: are)? both|they both are|both of (?:them|those)|the two(?: of them)?|both tasks|both ones|them both)"
 )
-_OTHER = re.compile(r"the other(?: one| task)?", re.I)
-_NEWEST = re.compile(
+_OTHER = pattern(r"the other(?: one| task)?")
+_NEWEST = pattern(
     r"(?:the |my )?(?:last|latest|newest|most recent)(?: one| task| thing| item)?(?: that)? (?:i|you|we)(?:'ve"
-    r"| have)? (?:just )?(?:added|created|made|put in)"
-    r"|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?",
-    re.I,
+    r"| have)? (?:just )?(?:added|created|made|put in)|(?:the |my )?(?:newest|latest|most recent)(?: one| task)?"
 )
-_EVERY = re.compile(
-    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the"
-    r"|my|of my|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?"
-    r"|(?:my|the) (?:whole|entire|full|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all"
-    r"|tasks|all)(?: for (?:today|now|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo"
-    r"|tasks))?(?: (?:i have|there is))?",
-    re.I,
+_ALL = pattern(
+    r"(?:absolutely )?(?:everything|every ?(?:single )?(?:task|one|thing|item)|(?:all|each)(?: of)?(?: (?:the|my|of my"
+    r"|of the|our))*(?: (?:tasks?|items?|things|stuff|list|reminders))?|(?:my|the) (?:whole|entire|full"
+    r"|complete)?\s*(?:tasks|list|todo list|todo|todos|task list|lot)|the lot|it all|tasks|all)(?: for (?:today|now"
+    r"|the day))?(?: (?:on|in|from|off) (?:my|the) (?:list|todo list|todo|tasks))?(?: (?:i have|there is))?"
 )
-_EVERY_KIND = re.compile(
+_ALL_OF_KIND = pattern(
     r"(?:(?:all|every|any|each|(?:all )?(?:of )?(?:the|my|those))\s+(?:of\s+)?(?:the\s+|my\s+|of\s+)*"
     r"|(?=\w+ (?:tasks|ones|items|things|todos)\b)|(?=(?:completed|finished|done)$))(?:(?P<status>completed?"
     r"|finished|done|closed|ticked|checked|pending|open|unfinished|remaining|incomplete|outstanding)"
-    r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?",
-    re.I,
+    r"\s*)(?P<noun>tasks?|ones?|items?|things|stuff|todos?)?(?: (?:on|from|in) (?:my|the) list)?"
 )
-_WRAPPING = re.compile(
+_LEADING_WORDS = pattern(
     r"^(?:(?:the|my|this|that)\s+)?(?:(?:task|todo|item|reminder|entry)s?\s+)?(?:(?:called|named|titled|about"
-    r"|labell?ed|saying|that says|for|to|of|regarding)\s+)?",
-    re.I,
+    r"|labell?ed|saying|that says|for|to|of|regarding)\s+)?"
 )
-_TRAILING = re.compile(
+_TRAILING_WORDS = pattern(
     r"(?:\s+(?:task|todo|item|reminder|entry|one))?(?:\s+(?:on|from|off|in|of)\s+(?:of\s+)?(?:my"
     r"|the)\s+(?:\w+\s+)?(?:list|tasks|todo|todos))?"
     r"(?:\s+(?:please|too|as well|already|now|yet|anymore|any more|then|instead|again|without asking"
-    r"|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$",
-    re.I,
+    r"|immediately|at once|right now|right away|for good|altogether|completely|today|at last|finally))*\s*$"
 )
-_WHATEVER = re.compile(
+_ALL_OF_STATUS = pattern(
     r"(?:everything|anything|all|whatever|the (?:tasks|ones|things))(?: of it)? (?:that(?:'s| is| are)|which (?:is|are)|i(?:'ve| have)|already)? ?(?:already |been )*"
-    r"(?P<status>done|finished|completed?|ticked off|checked off|crossed off|open|pending)",
-    re.I,
+    r"(?P<status>done|finished|completed?|ticked off|checked off|crossed off|open|pending)"
 )
-_ATTRIBUTE = re.compile(
+_ATTRIBUTE = pattern(
     r"(?P<every>all |every |all of )?(?:the |my |that |those )*(?P<before>[\w -]*?)\s*\b(?P<noun>tasks?|ones?"
-    r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)",
-    re.I,
+    r"|items?|things?|everything|anything|all|stuff)\b(?P<after>.*)"
 )
-
-
-_POINTER = re.compile(
-    rf"(?:\b{_MARKED}\s*#?|#)\d{{1,6}}\b|\bthe (?:{_PLACE}) (?:one|task|item|entry)\b|\bthe (?:first|last)(?=\s*(?:$|[,.]|is\b|has\b))",
-    re.I,
+_POINTER = pattern(
+    rf"(?:\b{_NUMBER_NOUN}\s*#?|#)\d{{1,6}}\b|\bthe (?:{_POSITION}) (?:one|task|item|entry)\b|\bthe (?:first|last)(?=\s*(?:$|[,.]|is\b|has\b))"
 )
-
-
-_MANNER = re.compile(
-    r"(?:,?\s+(?:then|please|instead|though|anyway|again|too|as well|already|actually|after all|for me))+$", re.I
+_ADVERB_TAIL = pattern(
+    r"(?:,?\s+(?:then|please|instead|though|anyway|again|too|as well|already|actually|after all|for me))+$"
 )
+# "one" alone is a pronoun, "task one" a number.
+_NO_NUMBER = frozenset({"one", "the one", "item", "the two", "the three", "the four"})
 
 
 def pointer_in(text: str, now: datetime) -> Ref | None:
-    """Return the one task that words name by number or by place, whatever else they say."""
+    """Return the one reference by number or position in a text."""
     found = {pointer[0].lower() for pointer in _POINTER.finditer(text)}
-    return read_ref(found.pop(), now) if len(found) == 1 else None
+    return parse_ref(found.pop(), now) if len(found) == 1 else None
 
 
-def _count(word: str) -> int:
-    return int(word) if word.isdigit() else _COUNTING.index(word.lower()) + 1
+def _parse_number(word: str) -> int:
+    return int(word) if word.isdigit() else COUNTING.index(word.lower()) + 1
 
 
-@remembered
-def read_ref(text: str, now: datetime) -> Ref:
-    """Tell what a piece of text points at; anything not otherwise understood is a phrase of a title."""
+_PRONOUN_TAIL = pattern(r"^(it|that|this|them|those|these|both)(?: (?:then|now|please|instead|though|anyway|again))+$")
+
+
+@cached
+def parse_ref(text: str, now: datetime) -> Ref:
+    """Parse a reference; any other text is a phrase of a title."""
     text = re.sub(r"\s+", " ", text).strip(" ,.;:!?")
     if found := _NEGATIVE.fullmatch(text):
         return Ref(numbers=(int(found[1]),))
-    text = re.sub(
-        r"^(it|that|this|them|those|these|both)(?: (?:then|now|please|instead|though|anyway|again))+$",
-        r"\1",
-        text,
-        flags=re.I,
-    ).strip(" ,.;:!?-")
+    text = _PRONOUN_TAIL.sub(r"\1", text).strip(" ,.;:!?-")
     if not text:
         return Ref()
-    text = _MANNER.sub("", text) or text
+    text = _ADVERB_TAIL.sub("", text) or text
     if has_quote(text):
         return Ref(phrase=_phrase(text))
-    return _by_number(text) or _by_place(text) or _by_pronoun(text) or _by_kind(text, now) or _numbered_phrase(text)
+    return _by_number(text) or _by_position(text) or _by_pronoun(text) or _by_kind(text, now) or _number_or_phrase(text)
 
 
 def _by_number(text: str) -> Ref | None:
@@ -177,26 +137,22 @@ def _by_number(text: str) -> Ref | None:
         low, high = int(found[1]), int(found[2])
         if low <= high <= low + 50:
             return Ref(numbers=tuple(range(low, high + 1)))
-    # "one" alone is a pronoun, "task one" a number.
-    text = re.sub(r"^(?:both|all(?: of)?) (?=(?:tasks? |numbers? )?#?\d)", "", text, flags=re.I)
-    if (found := _NUMBERS.fullmatch(text)) and text.lower() not in (
-        "one",
-        "the one",
-        "item",
-        "the two",
-        "the three",
-        "the four",
-    ):
-        return Ref(numbers=tuple(dict.fromkeys(_count(word) for word in re.findall(rf"\b{_NUMBER}\b", found[1], re.I))))
+    text = pattern(r"^(?:both|all(?: of)?) (?=(?:tasks? |numbers? )?#?\d)").sub("", text)
+    if (found := _NUMBERS.fullmatch(text)) and text.lower() not in _NO_NUMBER:
+        return Ref(
+            numbers=tuple(dict.fromkeys(_parse_number(word) for word in pattern(rf"\b{_NUMBER}\b").findall(found[1])))
+        )
     return None
 
 
-def _by_place(text: str) -> Ref | None:
+def _by_position(text: str) -> Ref | None:
     if found := _FIRST_FEW.fullmatch(text):
-        many = _count(found[2])
+        many = _parse_number(found[2])
         return Ref(places=tuple(range(-many, 0)) if found[1].lower() == "last" else tuple(range(1, many + 1)))
-    if found := _IN_PLACES.fullmatch(text):
-        return Ref(places=tuple(_PLACES[word.lower()] for word in re.findall(rf"\b(?:{_PLACE})\b", found[1], re.I)))
+    if found := _AT_POSITIONS.fullmatch(text):
+        return Ref(
+            places=tuple(_POSITIONS[word.lower()] for word in pattern(rf"\b(?:{_POSITION})\b").findall(found[1]))
+        )
     return None
 
 
@@ -205,8 +161,8 @@ def _by_pronoun(text: str) -> Ref | None:
         return Ref(pronoun="newest")
     if _BOTH.fullmatch(text):
         return Ref(pronoun="them", count=2)
-    if found := _ALL_SO_MANY.fullmatch(text):
-        return Ref(pronoun="them", count=_count(found[1]))
+    if found := _ALL_OF_COUNT.fullmatch(text):
+        return Ref(pronoun="them", count=_parse_number(found[1]))
     if _THEM.fullmatch(text):
         return Ref(pronoun="them")
     if _OTHER.fullmatch(text):
@@ -216,13 +172,16 @@ def _by_pronoun(text: str) -> Ref | None:
     return None
 
 
+_KIND_FILLER = pattern(r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of|and|'s|on|priority|for)\b")
+
+
 def _by_kind(text: str, now: datetime) -> Ref | None:
-    if _EVERY.fullmatch(text):
+    if _ALL.fullmatch(text):
         return Ref(every=True)
-    if found := _WHATEVER.fullmatch(text):
+    if found := _ALL_OF_STATUS.fullmatch(text):
         return Ref(every=True, status="pending" if found["status"].lower() in ("open", "pending") else "completed")
-    if found := _EVERY_KIND.fullmatch(text):
-        done = re.match(r"complete|finished|done|closed|ticked|checked", found["status"], re.I)
+    if found := _ALL_OF_KIND.fullmatch(text):
+        done = pattern(r"complete|finished|done|closed|ticked|checked").match(found["status"])
         status: Status = "completed" if done else "pending"
         return Ref(every=(found["noun"] or "").lower() not in ("task", "one", "item", "todo"), status=status)
     found = _ATTRIBUTE.fullmatch(text)
@@ -231,13 +190,11 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
     described = f"{found['before'] or ''} {found['after']}".strip()
     priority, rest = take_priority(described, bare=True)
     span = None
-    if re.search(r"\boverdue\b|\bpast due\b", rest, re.I):
-        span, rest = read_span("overdue", now), re.sub(r"\boverdue\b|\bpast due\b", "", rest, flags=re.I)
+    if pattern(r"\boverdue\b|\bpast due\b").search(rest):
+        span, rest = parse_span("overdue", now), pattern(r"\boverdue\b|\bpast due\b").sub("", rest)
     elif due := find_due(rest, now):
-        span, rest = read_span(rest, now), without(rest, due)
-    rest = re.sub(
-        r"\b(?:that|which|with|is|are|it|has|have|due|a|the|my|of|and|'s|on|priority|for)\b", " ", rest, flags=re.I
-    )
+        span, rest = parse_span(rest, now), strip_due(rest, due)
+    rest = _KIND_FILLER.sub(" ", rest)
     if (priority is None and span is None) or rest.strip(" ,.'"):
         return None
     return Ref(
@@ -247,20 +204,23 @@ def _by_kind(text: str, now: datetime) -> Ref | None:
     )
 
 
-def _numbered_phrase(text: str) -> Ref:
-    """Read "task 3, buy milk" and "task 3 (buy milk)" as the number; all else as words."""
-    if found := re.match(
-        r"(?:the )?(?:task|item|number|no\.?|#)\s*(?:number |no\.? ?|#)?(\d+)\b(?:\s*[,(:-]|\s+please)", text, re.I
-    ):
+_NUMBER_AND_TITLE = pattern(
+    r"(?:the )?(?:task|item|number|no\.?|#)\s*(?:number |no\.? ?|#)?(\d+)\b(?:\s*[,(:-]|\s+please)"
+)
+
+
+def _number_or_phrase(text: str) -> Ref:
+    """Parse "task 3, buy milk" and "task 3 (buy milk)" as the number, and any other text as a phrase."""
+    if found := _NUMBER_AND_TITLE.match(text):
         return Ref(numbers=(int(found[1]),))
     return Ref(phrase=_phrase(text))
 
 
 def _phrase(text: str) -> str:
-    stripped = _TRAILING.sub("", text)
-    return _WRAPPING.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
+    stripped = _TRAILING_WORDS.sub("", text)
+    return _LEADING_WORDS.sub("", stripped or text).strip(" ,.;:!?-") or text.strip()
 
 
 def ref_or_it(words: str | None, now: datetime) -> Ref:
-    """Tell what a piece of text points at; nothing said is "it"."""
-    return read_ref(words, now) if words and words.strip() else Ref(pronoun="it")
+    """Parse a reference; an empty one is "it"."""
+    return parse_ref(words, now) if words and words.strip() else Ref(pronoun="it")

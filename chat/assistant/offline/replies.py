@@ -1,4 +1,4 @@
-"""What the assistant says: short, friendly, in Markdown."""
+"""Texts of the replies: short, friendly, in Markdown."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,101 +9,106 @@ from chat.assistant.offline.intents import Span
 from chat.assistant.offline.tasks import Task
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#])")
-_PLURALS = {"task": "tasks"}
-
 HELP = (
-    "I keep your to-do list. You can tell me things like:\n\n"
-    "- *I need to pay the bills by Friday*\n"
-    "- *Show my tasks*, or *what is due this week*\n"
-    "- *I finished buying groceries*, or *mark task 2 as done*\n"
+    "I keep your to-do list. You can tell me things like:\n\n- *I need to pay the bills by Friday*\n"
+    "- *Show my tasks*, or *what is due this week*\n- *I finished buying groceries*, or *mark task 2 as done*\n"
     "- *Move task 3 to tomorrow at 5*, *rename task 1 to ...*, *make it high priority*\n"
-    "- *Delete task 4*, and *undo* if that was a mistake\n\n"
-    "I send no reminders, and I don't repeat tasks."
+    "- *Delete task 4*, and *undo* if that was a mistake\n\nI send no reminders, and I don't repeat tasks."
 )
 
 
-def safe(text: str) -> str:
-    """Return text of a person so that Markdown shows it as it was typed."""
+def escape(text: str) -> str:
+    """Escape Markdown in a user's text."""
     return _MARKDOWN.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
-def failure(outcome: Outcome) -> str:
-    """Say why something could not be done."""
-    return safe(outcome.detail) if outcome.detail else "I couldn't do that just now."
+def failed(outcome: Outcome) -> str:
+    """Return why a call failed."""
+    return escape(outcome.detail) if outcome.detail else "I couldn't do that just now."
 
 
-def missing(number: int, outcome: Outcome) -> str:
-    """Say why nothing could be done with the task of a number."""
+def missing_task(number: int, outcome: Outcome) -> str:
+    """Return why the call for the task with this number failed."""
     if outcome.error == "not_found":
         return f"There is no task **{number}** on your list. Which one do you mean?"
-    return failure(outcome)
+    return failed(outcome)
 
 
-def no_such(words: str) -> str:
-    """Say that a day or an hour does not exist."""
-    return f"There is no {safe(words)}."
+def missing_tasks(numbers: Iterable[int], outcomes: Iterable[Outcome]) -> list[str]:
+    """Return why the calls for these tasks failed."""
+    return [missing_task(n, outcome) for n, outcome in zip(numbers, outcomes, strict=True) if not outcome.ok]
 
 
-def count(number: int, kind: str = "") -> str:
+def does_not_exist(words: str) -> str:
+    """Return that a day or a time does not exist."""
+    return f"There is no {escape(words)}."
+
+
+def task_count(number: int, kind: str = "") -> str:
     """Return "3 open tasks", "1 task", "no tasks"."""
     noun = "task" if number == 1 else "tasks"
     return f"{number or 'no'} {kind} {noun}".replace("  ", " ")
 
 
-def every(number: int) -> str:
+def all_of(number: int) -> str:
     """Return "both", "all 3"."""
     return "both" if number == 2 else f"all {number}"
 
 
-def named(task: Task) -> str:
-    """Name a task in a sentence: its number and its title."""
-    return f"**{task.number}** {safe(task.title)}"
+def task_name(task: Task) -> str:
+    """Return a task's number and title."""
+    return f"**{task.number}** {escape(task.title)}"
+
+
+def task_names(tasks: Iterable[Task]) -> str:
+    """Return the numbers and titles of tasks, as in a sentence."""
+    return join_names([task_name(task) for task in tasks])
 
 
 def day_name(day: date, today: date) -> str:
-    """Name a day the way people do."""
+    """Return a day as people write it."""
     full = f"{day:%A} {day.day} {day:%B}" + (f" {day.year}" if day.year != today.year else "")
     return {0: "today", 1: f"tomorrow ({full})"}.get((day - today).days, full)
 
 
-def when(day: date | None, at: time | None, today: date) -> str:
-    """Say when something is due."""
-    said = day_name(day, today) if day else ""
-    return f"{said} at {at:%H:%M}" if at else said
+def due_text(day: date | None, at: time | None, today: date) -> str:
+    """Return the due date as people write it."""
+    text = day_name(day, today) if day else ""
+    return f"{text} at {at:%H:%M}" if at else text
 
 
-def details(task: Task, today: date) -> str:
-    """Return what there is to know of a task beside its title, shortly."""
+def task_details(task: Task, today: date) -> str:
+    """Return the due date and the priority of a task."""
     parts = []
     if task.due_date:
         late = " (overdue)" if task.due_date < today and not task.is_completed else ""
-        parts.append(f"due {when(task.due_date, task.due_time, today)}{late}")
+        parts.append(f"due {due_text(task.due_date, task.due_time, today)}{late}")
     if task.priority != "normal":
         parts.append(f"{task.priority} priority")
     return "".join(f" · {part}" for part in parts)
 
 
-def note(values: Mapping[str, object], before: str | None) -> str:
-    """Return what a change says of the note, and of the one that was there before."""
+def note_change(values: Mapping[str, object], before: str | None) -> str:
+    """Return the change of a note, with the note that it replaced."""
     if "description" not in values:
         return ""
     new, lost = str(values["description"] or ""), before or ""
-    said = f" · note: “{safe(new)}”" if new else " · without its note"
-    return said if not lost or new.startswith(lost) else f"{said} (it was “{safe(lost)}”)"
+    text = f" · note: “{escape(new)}”" if new else " · without its note"
+    return text if not lost or new.startswith(lost) else f"{text} (it was “{escape(lost)}”)"
 
 
-def line(task: Task, today: date) -> str:
+def task_line(task: Task, today: date) -> str:
     """Return one line of a list."""
-    return f"- [{'x' if task.is_completed else ' '}] {named(task)}{details(task, today)}"
+    return f"- [{'x' if task.is_completed else ' '}] {task_name(task)}{task_details(task, today)}"
 
 
-def lines(tasks: Iterable[Task], today: date) -> str:
+def task_list(tasks: Iterable[Task], today: date) -> str:
     """Return a list of tasks."""
-    return "\n".join(line(task, today) for task in tasks)
+    return "\n".join(task_line(task, today) for task in tasks)
 
 
-def span_words(span: Span | None, today: date) -> str:
-    """Say which days a list is about."""
+def span_text(span: Span | None, today: date) -> str:
+    """Return the days of a list."""
     if span is None:
         return ""
     if span.words:
@@ -111,22 +116,22 @@ def span_words(span: Span | None, today: date) -> str:
     return f"due {day_name(span.first, today)}" if span.first else ""
 
 
-def kind_words(status: str, priority: str | None) -> str:
-    """Say what kind of tasks a list is about."""
+def kind_text(status: str, priority: str | None) -> str:
+    """Return the kind of the tasks in a list."""
     words = {"pending": "open", "completed": "completed"}.get(status, "")
     return f"{words} {priority}-priority".strip() if priority else words
 
 
 def which_one(tasks: Sequence[Task], today: date, verb: str) -> str:
     """Ask which of several tasks is meant."""
-    return f"Which one {verb}?\n\n{lines(tasks, today)}"
+    return f"Which one {verb}?\n\n{task_list(tasks, today)}"
 
 
-def joined(parts: Sequence[str]) -> str:
-    """Join names the way a sentence does."""
+def join_names(parts: Sequence[str]) -> str:
+    """Join names as in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def today_words(now: datetime) -> str:
-    """Say what day and time it is."""
+def now_text(now: datetime) -> str:
+    """Return the current day and time."""
     return f"It is {now:%A} {now.day} {now:%B %Y}, {now:%H:%M}."

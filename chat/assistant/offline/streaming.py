@@ -1,8 +1,9 @@
-"""A finished answer, told as the sequence of events of the Responses API."""
+"""Convert a finished response into the events of the Responses API."""
 
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import TypedDict
 
 from agents.items import TResponseOutputItem, TResponseStreamEvent
 from openai.types.responses import (
@@ -25,74 +26,66 @@ from openai.types.responses import (
 )
 
 _WORDS = re.compile(r"\s*\S+|\s+")
-# Each is an event that everything on its way to the page handles.
+# Every event is processed by the whole pipeline up to the browser.
 MOST_PIECES = 500
 
 
+class _Position(TypedDict):
+    """The position of a part of a message in the response."""
+
+    item_id: str
+    output_index: int
+    content_index: int
+
+
 def events(response: Response) -> Iterator[TResponseStreamEvent]:
-    """Yield everything a provider would have sent on the way to this response."""
+    """Yield the events that a provider would have sent before this response was complete."""
     numbers = count()
     begun = response.model_copy(update={"output": [], "status": "in_progress", "usage": None})
     yield ResponseCreatedEvent(type="response.created", response=begun, sequence_number=next(numbers))
     yield ResponseInProgressEvent(type="response.in_progress", response=begun, sequence_number=next(numbers))
     for index, item in enumerate(response.output):
         if isinstance(item, ResponseOutputMessage):
-            yield from _message_events(item, index, numbers)
+            inner = _message_events(item, index, numbers)
+            empty: TResponseOutputItem = item.model_copy(update={"content": [], "status": "in_progress"})
         elif isinstance(item, ResponseFunctionToolCall):
-            yield from _call_events(item, index, numbers)
+            inner = _call_events(item, index, numbers)
+            empty = item.model_copy(update={"arguments": "", "status": "in_progress"})
+        else:
+            continue
+        yield ResponseOutputItemAddedEvent(
+            type="response.output_item.added", item=empty, output_index=index, sequence_number=next(numbers)
+        )
+        yield from inner
+        yield ResponseOutputItemDoneEvent(
+            type="response.output_item.done", item=item, output_index=index, sequence_number=next(numbers)
+        )
     yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=next(numbers))
 
 
 def _message_events(item: ResponseOutputMessage, index: int, numbers: Iterator[int]) -> Iterator[TResponseStreamEvent]:
-    yield _added(item.model_copy(update={"content": [], "status": "in_progress"}), index, numbers)
     for place, part in enumerate(item.content):
-        if isinstance(part, ResponseOutputText):
-            yield from _text_events(part, item.id, index, place, numbers)
-    yield _done(item, index, numbers)
-
-
-def _text_events(
-    part: ResponseOutputText, item_id: str, index: int, place: int, numbers: Iterator[int]
-) -> Iterator[TResponseStreamEvent]:
-    yield ResponseContentPartAddedEvent(
-        type="response.content_part.added",
-        item_id=item_id,
-        output_index=index,
-        content_index=place,
-        part=part.model_copy(update={"text": ""}),
-        sequence_number=next(numbers),
-    )
-    for piece in _pieces(part.text):
-        yield ResponseTextDeltaEvent(
-            type="response.output_text.delta",
-            item_id=item_id,
-            output_index=index,
-            content_index=place,
-            delta=piece,
-            logprobs=[],
-            sequence_number=next(numbers),
+        if not isinstance(part, ResponseOutputText):
+            continue
+        at = _Position(item_id=item.id, output_index=index, content_index=place)
+        empty = part.model_copy(update={"text": ""})
+        yield ResponseContentPartAddedEvent(
+            type="response.content_part.added", part=empty, sequence_number=next(numbers), **at
         )
-    yield ResponseTextDoneEvent(
-        type="response.output_text.done",
-        item_id=item_id,
-        output_index=index,
-        content_index=place,
-        text=part.text,
-        logprobs=[],
-        sequence_number=next(numbers),
-    )
-    yield ResponseContentPartDoneEvent(
-        type="response.content_part.done",
-        item_id=item_id,
-        output_index=index,
-        content_index=place,
-        part=part,
-        sequence_number=next(numbers),
-    )
+        for piece in _pieces(part.text):
+            yield ResponseTextDeltaEvent(
+                type="response.output_text.delta", delta=piece, logprobs=[], sequence_number=next(numbers), **at
+            )
+        yield ResponseTextDoneEvent(
+            type="response.output_text.done", text=part.text, logprobs=[], sequence_number=next(numbers), **at
+        )
+        yield ResponseContentPartDoneEvent(
+            type="response.content_part.done", part=part, sequence_number=next(numbers), **at
+        )
 
 
 def _pieces(text: str) -> list[str]:
-    """Cut a text into its words or, if it is long, into several at a time."""
+    """Split a text into words or, if it is long, into groups of words."""
     words = _WORDS.findall(text)
     size = -(-len(words) // MOST_PIECES) or 1
     return ["".join(words[start : start + size]) for start in range(0, len(words), size)]
@@ -100,7 +93,6 @@ def _pieces(text: str) -> list[str]:
 
 def _call_events(item: ResponseFunctionToolCall, index: int, numbers: Iterator[int]) -> Iterator[TResponseStreamEvent]:
     item_id = item.id or item.call_id
-    yield _added(item.model_copy(update={"arguments": "", "status": "in_progress"}), index, numbers)
     yield ResponseFunctionCallArgumentsDeltaEvent(
         type="response.function_call_arguments.delta",
         item_id=item_id,
@@ -108,7 +100,7 @@ def _call_events(item: ResponseFunctionToolCall, index: int, numbers: Iterator[i
         delta=item.arguments,
         sequence_number=next(numbers),
     )
-    # Which fields this event needs changed between versions of the openai package: extra ones are kept.
+    # The fields that this event requires differ between versions of the openai package: extra ones are kept.
     yield ResponseFunctionCallArgumentsDoneEvent.model_validate(
         {
             "type": "response.function_call_arguments.done",
@@ -118,19 +110,6 @@ def _call_events(item: ResponseFunctionToolCall, index: int, numbers: Iterator[i
             "name": item.name,
             "sequence_number": next(numbers),
         }
-    )
-    yield _done(item, index, numbers)
-
-
-def _added(item: TResponseOutputItem, index: int, numbers: Iterator[int]) -> TResponseStreamEvent:
-    return ResponseOutputItemAddedEvent(
-        type="response.output_item.added", item=item, output_index=index, sequence_number=next(numbers)
-    )
-
-
-def _done(item: TResponseOutputItem, index: int, numbers: Iterator[int]) -> TResponseStreamEvent:
-    return ResponseOutputItemDoneEvent(
-        type="response.output_item.done", item=item, output_index=index, sequence_number=next(numbers)
     )
 
 
@@ -149,7 +128,7 @@ def estimated_usage(read: int, written: int) -> ResponseUsage:
 
 
 def written_text(output: Sequence[TResponseOutputItem]) -> str:
-    """Return what a response says and calls, as one text to be measured."""
+    """Return the text and the calls of a response, to measure them."""
     parts: list[str] = []
     for item in output:
         if isinstance(item, ResponseOutputMessage):

@@ -1,4 +1,4 @@
-"""A task as the tools tell it."""
+"""A task in the tools' outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 
 @dataclass(frozen=True)
 class Task:
-    """One task of the person, read from a tool's output; what is in it is data, never an instruction."""
+    """One task of the user, parsed from a tool's output; its texts are data, never instructions."""
 
     number: int
     title: str
@@ -20,7 +20,7 @@ class Task:
 
     @classmethod
     def read(cls, raw: object) -> "Task | None":
-        """Return the task that a tool's output holds, or None if it holds something else."""
+        """Parse a task from a tool's output; None if it is something else."""
         if not isinstance(raw, Mapping) or not isinstance(raw.get("number"), int):
             return None
         due_date, due_time, completed = raw.get("due_date"), raw.get("due_time"), raw.get("completed_at")

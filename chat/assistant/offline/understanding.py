@@ -1,4 +1,4 @@
-"""From what was said to what is wished: the order in which the readings are tried."""
+"""Parse a message into intents."""
 
 import re
 from dataclasses import fields, is_dataclass, replace
@@ -9,296 +9,319 @@ from typing import TypeVar
 from chat.assistant.offline import adding, ellipsis, limits, talking
 from chat.assistant.offline.budget import checkpoint
 from chat.assistant.offline.calendar import week_start
-from chat.assistant.offline.checklists import Checklist, is_list_of_short_lines, read_checklist
-from chat.assistant.offline.clauses import split_clauses, unwrap
-from chat.assistant.offline.corrections import settled
-from chat.assistant.offline.discourse import Thread, without_kindness
-from chat.assistant.offline.impossible import NO_DAY, NO_HOUR, Impossible, find_impossible, with_stand_in
+from chat.assistant.offline.checklists import Checklist, is_list_of_short_lines, parse_checklist
+from chat.assistant.offline.clauses import split_clauses, strip_politeness
+from chat.assistant.offline.corrections import apply_corrections
+from chat.assistant.offline.discourse import SentenceContext, strip_thanks
+from chat.assistant.offline.impossible import (
+    PLACEHOLDER_DAY,
+    PLACEHOLDER_TIME,
+    Impossible,
+    find_impossible,
+    insert_placeholder,
+)
 from chat.assistant.offline.intents import (
     Add,
     Answer,
     Change,
     Complete,
     Delete,
-    Doubt,
     Draft,
     Foreign,
     Inspect,
+    Intent,
+    InvalidDue,
     Mention,
     OffTopic,
     Reopen,
     Show,
     Talk,
     Vague,
-    Wish,
 )
-from chat.assistant.offline.reading import read_clause
-from chat.assistant.offline.rescheduling import each_set
-from chat.assistant.offline.words import Message, prepare
+from chat.assistant.offline.patterns import pattern
+from chat.assistant.offline.reading import parse_clause
+from chat.assistant.offline.rescheduling import split_settings
+from chat.assistant.offline.words import Message, normalize
 from chat.assistant.relevance import judge
 
 T = TypeVar("T")
-
-# These hold words of the person; the other texts in a wish are our own.
+# These fields contain the user's words; other texts of an intent are constants.
 _TYPED = frozenset({"title", "description", "phrase", "text", "about", "old", "doubt", "words"})
-_CONDITION = re.compile(
+_CONDITION = pattern(
     r"^\W*(?:(?:if|in case)(?! (?:you|possible|that's|it's (?:ok|okay|fine|possible)))|when(?!'s)|once|unless|as soon as|after)\s"
-    r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S",
-    re.I,
+    r"(?!is\b|are\b|do\b|did\b|was\b).+,\s*\S"
 )
-_INTO_THEIRS = re.compile(
+_OTHERS_LIST = pattern(
     r"\b(?:to|on|in|into|for|from)\s+(?:user\b|account\b|another|someone|(?:my|the|our) (?!today|tomorrow|this"
     r"|next|week|month|mon|tues|wednes|thurs|fri|satur|sun)\w+'s\s+(?:list|tasks|account|todo)|(?!my\b"
-    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))",
-    re.I,
+    r"|the\b)\w+'s?\s+(?:\w+ )?(?:list|tasks|account|todo))"
 )
-_AS_TASK = re.compile(
-    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:"
-    r"|rename)\b",
-    re.I,
+_ADDS_TASK = pattern(
+    r"(?:add|create|new task|make a task|remind me|i need to|i have to|i must|don't forget|note|todo|task:|rename)\b"
 )
 _LABELLED_NOTE = re.compile(
     r"^(?:and |with )?(?:the |a )?(?:notes?|details?|description|desc|comment|info|nb|n\.b\.|ps|p\.s\.)\s*[:=-]\s*(?P<text>\S.*)$",
     re.I | re.S,
 )
-_DUE_SAID = re.compile(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$", re.I)
-_THESE = re.compile(
-    r"\b(?:these|those|them|the following|following)(?: tasks| ones| items| things| todos)?\b|\b(?:my |the )?(?:tasks|ones|items)$",
-    re.I,
+_LABELLED_DUE = pattern(r"^(?:and |the |its )*(?:deadline|due(?: date)?|date)(?: is|'s|:)?\s+(?P<when>\S.*)$")
+_THESE = pattern(
+    r"\b(?:these|those|them|the following|following)(?: tasks| ones| items| things| todos)?\b|\b(?:my |the )?(?:tasks|ones|items)$"
 )
-_ASKED = re.compile(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)", re.I)
+_ASKED = pattern(r"^(?!.*\b(?:add|put|create|note|save)\b)(?:.*\?$|(?:what|which|how|why|who)\b)")
 _FEW = 6
-# Characters of a message, and of a sentence in it: the rules take time with the square of it.
+# Maximum characters of a message and of a clause: the time of the rules is quadratic in them.
 LONGEST, LONGEST_CLAUSE = 1000, 600
 
 
-def understand(said: str, now: datetime) -> list[Wish]:
-    """Return the wishes in a message, in the order said; never none. Raise TooMuch."""
-    return list(_understood(said, now, week_start()))
+def understand(text: str, now: datetime) -> list[Intent]:
+    """Return the intents of a message in order, at least one. Raise BudgetExceeded."""
+    return list(_understand(text, now, week_start()))
 
 
-def is_readable(said: str) -> bool:
-    """Return whether a message is short enough to be read; a pasted list may be longer, since its lines are short."""
-    return len(said) <= LONGEST or is_list_of_short_lines(said)
+def is_readable(text: str) -> bool:
+    """Return whether a message is short enough; a pasted list may be longer, since its lines are short."""
+    return len(text) <= LONGEST or is_list_of_short_lines(text)
 
 
-# Each response in a turn reads the turn's message again, and it says the same.
+# Each response of a turn parses the same message again.
 @lru_cache(maxsize=64)
-def _understood(said: str, now: datetime, week_start: int) -> tuple[Wish, ...]:
-    if not is_readable(said):
-        return (Vague(said),)
-    checklist = read_checklist(said)
-    if checklist is not None and (listed := _listed(checklist, now)):
+def _understand(text: str, now: datetime, week_start: int) -> tuple[Intent, ...]:
+    if not is_readable(text):
+        return (Vague(text),)
+    checklist = parse_checklist(text)
+    if checklist is not None and (listed := _read_checklist(checklist, now)):
         return listed
-    if len(said) > LONGEST:
-        return (Vague(said),)
-    message = prepare(said)
-    wishes: list[Wish] = []
+    if len(text) > LONGEST:
+        return (Vague(text),)
+    message = normalize(text)
+    intents: list[Intent] = []
     clause_before = ""
-    thread = Thread(without_kindness(limits.without_repetition(message.text)))
-    clauses = split_clauses(each_set(settled(thread.text, now), now))
+    context = SentenceContext(strip_thanks(limits.strip_repetition(message.text)))
+    clauses = split_clauses(split_settings(apply_corrections(context.text, now), now))
     if any(len(clause) > LONGEST_CLAUSE for clause in clauses):
-        return (Vague(said),)
-    for said_clause in clauses:
+        return (Vague(text),)
+    for raw_clause in clauses:
         checkpoint()
-        impossible = find_impossible(said_clause, now)
-        clause = with_stand_in(said_clause, impossible) if impossible else said_clause
-        if _forbidden(clause):
-            wishes.append(Foreign())
-            clause = talking.without_command(clause)
-            if not clause or _forbidden(clause):
+        impossible = find_impossible(raw_clause, now)
+        clause = insert_placeholder(raw_clause, impossible) if impossible else raw_clause
+        if _is_forbidden(clause):
+            intents.append(Foreign())
+            clause = talking.strip_command(clause)
+            if not clause or _is_forbidden(clause):
                 continue
-        if wishes and isinstance(wishes[-1], Add) and len(clause.split()) <= _FEW and adding.SEPARATE.search(clause):
-            wishes[-1] = adding.apart(wishes[-1])
+        if intents and isinstance(intents[-1], Add) and len(clause.split()) <= _FEW and adding.SEPARATE.search(clause):
+            intents[-1] = adding.split_draft(intents[-1])
             continue
-        if wishes and isinstance(wishes[-1], Add) and (noted := _noted(wishes[-1], clause, now)):
-            wishes[-1] = revealed(noted, message)
+        if intents and isinstance(intents[-1], Add) and (detailed := _with_labelled_detail(intents[-1], clause, now)):
+            intents[-1] = restore_typed(detailed, message)
             continue
-        for read_here in read_clause(clause, now):
-            said_here = _doubted(read_here, impossible) if impossible else read_here
-            wish = thread.link(said_here, clause, now)
-            if wish is None:
+        for parsed in parse_clause(clause, now):
+            parsed_valid = _without_invalid_due(parsed, impossible) if impossible else parsed
+            intent = context.resolve(parsed_valid, clause, now)
+            if intent is None:
                 continue
-            last = wishes[-1] if wishes else None
-            if isinstance(wish, Vague) and not wish.more and isinstance(last, Add) and (told := _told_of(last, wish)):
-                wishes.pop()
-                wish = told
-            elif isinstance(wish, Vague) and wish.more and isinstance(last, Add):
-                wish = adding.add(wish.text, now, free=True) or wish
-            elif isinstance(wish, Add) and not wish.drafts and isinstance(last, Vague):
-                # "I owe Dave money, remind me on Thursday": what was said just before is the task.
-                wishes.pop()
-                wish = Add((replace(wish.usual, title=adding.clean_title(last.text)),))
-            elif isinstance(last, Change) and (filled := _completed_by(last, wish)):
-                wishes.pop()
-                wish = filled
-            elif last is not None and (_says_again(last, wish) or _read_anew(last, wish, said_here)):
-                wishes.pop()
-            elif last is not None and _goes_on(last, wish):
-                if isinstance(last, Complete) and isinstance(wish, Delete):
-                    # Who has done it may want it ticked off, and not lost.
-                    wish = replace(wish, unsure=True)
-                wishes[-1] = Mention(message.reveal(_named_by(last) or clause_before))
-            wishes.append(revealed(wish, message))
+            last = intents[-1] if intents else None
+            if (
+                isinstance(intent, Vague)
+                and not intent.more
+                and isinstance(last, Add)
+                and (noted := _with_note(last, intent))
+            ):
+                intents.pop()
+                intent = noted
+            elif isinstance(intent, Vague) and intent.more and isinstance(last, Add):
+                intent = adding.parse_add(intent.text, now, free=True) or intent
+            elif isinstance(intent, Add) and not intent.drafts and isinstance(last, Vague):
+                # "I owe Dave money, remind me on Thursday": the sentence before is the task.
+                intents.pop()
+                intent = Add((replace(intent.defaults, title=adding.clean_title(last.text)),))
+            elif isinstance(last, Change) and (filled := _complete_change(last, intent)):
+                intents.pop()
+                intent = filled
+            elif last is not None and (_repeats(last, intent) or _corrects_question(last, intent, parsed_valid)):
+                intents.pop()
+            elif last is not None and _leads_to(last, intent):
+                if isinstance(last, Complete) and isinstance(intent, Delete):
+                    # A completed task should be ticked off rather than deleted.
+                    intent = replace(intent, unsure=True)
+                intents[-1] = Mention(message.restore(_phrase_of(last) or clause_before))
+            intents.append(restore_typed(intent, message))
         clause_before = clause
     if _CONDITION.match(message.text):
-        # What hangs on a condition is not to be done now.
-        wishes = [Vague(said) if isinstance(wish, Complete | Delete) else wish for wish in wishes]
-    return tuple(_unforced(_tidied(wishes))) or (Vague(said),)
+        # A conditional request is not carried out now.
+        intents = [Vague(text) if isinstance(intent, Complete | Delete) else intent for intent in intents]
+    return tuple(_drop_forced(_drop_small_talk(intents))) or (Vague(text),)
 
 
-def _listed(checklist: Checklist, now: datetime) -> tuple[Wish, ...]:
-    """Return what a pasted list wishes for: a task for each item, or what its first line orders to be done with each."""
-    intro = unwrap(prepare(checklist.intro).text.rstrip(" :"))
-    wishes = read_clause(intro, now) if intro else []
-    if _forbidden(intro) or any(isinstance(wish, OffTopic) for wish in wishes) or _ASKED.search(intro):
+def _read_checklist(checklist: Checklist, now: datetime) -> tuple[Intent, ...]:
+    """Return the intents of a pasted list: a task for each item, or the request in its first line for each item."""
+    intro = strip_politeness(normalize(checklist.intro).text.rstrip(" :"))
+    intents = parse_clause(intro, now) if intro else []
+    if _is_forbidden(intro) or any(isinstance(intent, OffTopic) for intent in intents) or _ASKED.search(intro):
         return ()
-    if any(isinstance(wish, Talk) and wish.kind == "keep" for wish in wishes):
-        return tuple(wishes)
-    after = _understood(checklist.rest, now, week_start()) if checklist.rest else ()
-    rest = [wish for wish in after if not isinstance(wish, Talk | Answer)]
-    if any(isinstance(wish, Complete | Delete | Change | Reopen) for wish in wishes):
+    if any(isinstance(intent, Talk) and intent.kind == "keep" for intent in intents):
+        return tuple(intents)
+    after = _understand(checklist.rest, now, week_start()) if checklist.rest else ()
+    rest = [intent for intent in after if not isinstance(intent, Talk | Answer)]
+    if any(isinstance(intent, Complete | Delete | Change | Reopen) for intent in intents):
         form = intro if _THESE.search(intro) else f"{intro} these"
         orders = [f'"{item}"'.join(_THESE.split(form, maxsplit=1)) for item, _ in checklist.items]
-        return (*(wish for order in orders for wish in _understood(order, now, week_start())), *rest)
-    if checklist.orders and not any(isinstance(wish, Add) for wish in wishes):
-        return (*(wish for text, _ in checklist.items for wish in _understood(text, now, week_start())), *rest)
-    message = prepare("\n".join(text for text, _ in checklist.items))
+        return (*(intent for order in orders for intent in _understand(order, now, week_start())), *rest)
+    if checklist.orders and not any(isinstance(intent, Add) for intent in intents):
+        return (*(intent for text, _ in checklist.items for intent in _understand(text, now, week_start())), *rest)
+    message = normalize("\n".join(text for text, _ in checklist.items))
     texts = message.text.split("\n")
     if len(texts) != len(checklist.items):
         return ()
     unread = [find_impossible(text, now) for text in texts]
-    texts = [with_stand_in(text, each) if each else text for text, each in zip(texts, unread, strict=True)]
+    texts = [insert_placeholder(text, each) if each else text for text, each in zip(texts, unread, strict=True)]
     items = [(text, done) for text, (_, done) in zip(texts, checklist.items, strict=True)]
-    drafts = zip(adding.listed(items, intro, now), unread, strict=True)
-    titled = tuple(_draft_doubted(draft, each) if each else draft for draft, each in drafts if draft.title)
-    return (revealed(Add(titled), message), *rest)
+    drafts = zip(adding.parse_items(items, intro, now), unread, strict=True)
+    titled = tuple(_draft_without_invalid_due(draft, each) if each else draft for draft, each in drafts if draft.title)
+    return (restore_typed(Add(titled), message), *rest)
 
 
-def _doubted(wish: Wish, impossible: Impossible) -> Wish:
-    """Return a wish without the day or the hour that does not exist, which is asked for anew."""
-    if isinstance(wish, Add):
-        usual = wish.usual if wish.drafts else Draft("", doubt=impossible.words)
-        return replace(wish, usual=usual, drafts=tuple(_draft_doubted(draft, impossible) for draft in wish.drafts))
-    if isinstance(wish, Change):
-        otherwise = _draft_doubted(wish.otherwise, impossible) if wish.otherwise else None
-        at = None if impossible.is_hour else wish.at
-        return replace(wish, day=None, at=at, lacks="due", doubt=impossible.words, otherwise=otherwise)
-    return Doubt(impossible.words)
+def _without_invalid_due(intent: Intent, impossible: Impossible) -> Intent:
+    """Return an intent without its invalid day or time, so that the user is asked for it."""
+    if isinstance(intent, Add):
+        defaults = intent.defaults if intent.drafts else Draft("", invalid_due=impossible.words)
+        return replace(
+            intent,
+            defaults=defaults,
+            drafts=tuple(_draft_without_invalid_due(draft, impossible) for draft in intent.drafts),
+        )
+    if isinstance(intent, Change):
+        otherwise = _draft_without_invalid_due(intent.otherwise, impossible) if intent.otherwise else None
+        at = None if impossible.is_hour else intent.at
+        return replace(intent, day=None, at=at, lacks="due", invalid_due=impossible.words, otherwise=otherwise)
+    return InvalidDue(impossible.words)
 
 
-def _draft_doubted(draft: Draft, impossible: Impossible) -> Draft:
+def _draft_without_invalid_due(draft: Draft, impossible: Impossible) -> Draft:
     if not impossible.is_hour:
-        # The hour stays, for the day that is named instead.
-        return replace(draft, day=None, doubt=impossible.words) if draft.day == NO_DAY else draft
-    if draft.at != NO_HOUR:
+        # Keep the time for the corrected day.
+        return replace(draft, day=None, invalid_due=impossible.words) if draft.day == PLACEHOLDER_DAY else draft
+    if draft.at != PLACEHOLDER_TIME:
         return draft
-    return replace(draft, day=draft.day if impossible.of_day else None, at=None, doubt=impossible.words)
+    return replace(draft, day=draft.day if impossible.of_day else None, at=None, invalid_due=impossible.words)
 
 
-def _noted(wish: Add, clause: str, now: datetime) -> Add | None:
-    """Return the wish with what a sentence of its own says of it: "Order tiles. Note: the grey ones. Deadline Friday"."""
-    if wish.drafts and (dated := _DUE_SAID.match(clause)) and (said := ellipsis.fragment(dated["when"], now)):
-        return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], day=said.day, at=said.at)))
+def _with_labelled_detail(intent: Add, clause: str, now: datetime) -> Add | None:
+    """Return the intent with a labelled detail: "Order tiles. Note: the grey ones. Deadline Friday"."""
+    if (
+        intent.drafts
+        and (dated := _LABELLED_DUE.match(clause))
+        and (values := ellipsis.parse_fragment(dated["when"], now))
+    ):
+        return intent.with_last(day=values.day, at=values.at)
     found = _LABELLED_NOTE.match(clause)
-    if found is None or not wish.drafts or wish.drafts[-1].description:
+    if found is None or not intent.drafts or intent.drafts[-1].description:
         return None
-    return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], description=found["text"].strip(" .\"'"))))
+    return intent.with_last(description=found["text"].strip(" .\"'"))
 
 
-def _told_of(wish: Add, said: Vague) -> Add | None:
-    """Return the wish with a sentence that only tells more of its task as the note: "Buy milk. The one in glass"."""
-    text = said.text.strip(" .!")
-    if not wish.drafts or wish.drafts[-1].description or text.endswith("?") or _AS_TASK.match(unwrap(text)):
+def _with_note(intent: Add, sentence: Vague) -> Add | None:
+    """Return the intent with the next sentence as its note: "Buy milk. The one in glass"."""
+    text = sentence.text.strip(" .!")
+    if (
+        not intent.drafts
+        or intent.drafts[-1].description
+        or text.endswith("?")
+        or _ADDS_TASK.match(strip_politeness(text))
+    ):
         return None
     if judge(text, ()) == "irrelevant":
         return None
-    return replace(wish, drafts=(*wish.drafts[:-1], replace(wish.drafts[-1], description=text)))
+    return intent.with_last(description=text)
 
 
-def _says_again(last: Wish, wish: Wish) -> bool:
-    """Return whether a wish only puts the statement before it as an order: "I did 2 yesterday. Mark it done"."""
-    if isinstance(last, Complete) and isinstance(wish, Complete):
-        return bool(wish.ref.numbers) and last.ref == wish.ref
-    if isinstance(last, Delete) and isinstance(wish, Delete):
-        return last.unsure and bool(wish.ref.numbers) and last.ref == wish.ref
+def _repeats(last: Intent, intent: Intent) -> bool:
+    """Return whether an intent repeats the statement before it: "I did 2 yesterday. Mark it done"."""
+    if isinstance(last, Complete) and isinstance(intent, Complete):
+        return bool(intent.ref.numbers) and last.ref == intent.ref
+    if isinstance(last, Delete) and isinstance(intent, Delete):
+        return last.unsure and bool(intent.ref.numbers) and last.ref == intent.ref
     return False
 
 
-def _completed_by(last: Change, wish: Wish) -> Change | None:
-    """Return what a sentence says of the task that the one before it only named: "There's a typo in 2. Make it Bread"."""
-    if not last.lacks or not isinstance(wish, Change) or wish.ref.pronoun != "it":
+def _complete_change(last: Change, intent: Intent) -> Change | None:
+    """Return the change with the value from the next sentence: "There's a typo in 2. Make it Bread"."""
+    if not last.lacks or not isinstance(intent, Change) or intent.ref.pronoun != "it":
         return None
-    return replace(wish, ref=last.ref)
+    return replace(intent, ref=last.ref)
 
 
-def _read_anew(last: Wish, wish: Wish, said_here: Wish) -> bool:
-    """Return whether what sounded like a question only led to a removal: "The date on task 2 is wrong, delete it"."""
-    return isinstance(last, Inspect) and isinstance(said_here, Delete) and isinstance(wish, Change)
+def _corrects_question(last: Intent, intent: Intent, parsed: Intent) -> bool:
+    """Return whether what was parsed as a question introduced a removal: "The date on task 2 is wrong, delete it"."""
+    return isinstance(last, Inspect) and isinstance(parsed, Delete) and isinstance(intent, Change)
 
 
-def _goes_on(last: Wish, wish: Wish) -> bool:
-    """Return whether a statement only leads to the wish: "The dentist got cancelled, remove it"."""
+def _leads_to(last: Intent, intent: Intent) -> bool:
+    """Return whether a statement only introduces the request: "The dentist got cancelled, remove it"."""
     stated = (isinstance(last, Complete) and last.statement) or (isinstance(last, Delete) and last.unsure)
     statement = isinstance(last, Complete | Delete) and stated and not last.ref.numbers
-    pointing = isinstance(wish, Complete | Delete | Change | Reopen) and wish.ref.pronoun == "it"
+    pointing = isinstance(intent, Complete | Delete | Change | Reopen) and intent.ref.pronoun == "it"
     return pointing and statement
 
 
-def _named_by(wish: Wish) -> str:
-    return wish.ref.phrase if isinstance(wish, Complete | Delete) else ""
+def _phrase_of(intent: Intent) -> str:
+    return intent.ref.phrase if isinstance(intent, Complete | Delete) else ""
 
 
-def _forbidden(clause: str) -> bool:
-    """Return whether a clause is about other people or the assistant's own rules, not merely the words of a task."""
-    if not (talking.foreign(clause) or talking.overriding(clause)):
+def _is_forbidden(clause: str) -> bool:
+    """Return whether a clause is about other users or the instructions, and not only the text of a task."""
+    if not (talking.is_foreign(clause) or talking.is_override(clause)):
         return False
-    return _INTO_THEIRS.search(clause) is not None or _AS_TASK.match(unwrap(clause)) is None
+    return _OTHERS_LIST.search(clause) is not None or _ADDS_TASK.match(strip_politeness(clause)) is None
 
 
-def _unforced(wishes: list[Wish]) -> list[Wish]:
-    """Keep of a message that tries to take over only what adds, shows or asks."""
-    if not any(isinstance(wish, Foreign) for wish in wishes):
-        return wishes
-    asks = [wish for wish in wishes if isinstance(wish, Delete | Complete) and wish.ref.every and not wish.ref.narrowed]
-    harmless = [wish for wish in wishes if isinstance(wish, Add | Show | Inspect) or wish in asks]
+def _drop_forced(intents: list[Intent]) -> list[Intent]:
+    """Keep only requests to add, show or ask from a message that tries to override the instructions."""
+    if not any(isinstance(intent, Foreign) for intent in intents):
+        return intents
+    asks = [
+        intent
+        for intent in intents
+        if isinstance(intent, Delete | Complete) and intent.ref.every and not intent.ref.narrowed
+    ]
+    harmless = [intent for intent in intents if isinstance(intent, Add | Show | Inspect) or intent in asks]
     return [Foreign(), *harmless]
 
 
-def _tidied(wishes: list[Wish]) -> list[Wish]:
-    """Drop small talk that only leads to a wish, and what makes no sense beside one."""
-    solid: list[Wish] = [wish for wish in wishes if not isinstance(wish, Talk | Answer)]
-    if not solid:
-        return wishes[-1:]
-    if any(isinstance(wish, Add) and wish.drafts for wish in solid):
-        # "The meter readings are due Friday, put that on my list" wishes for one task, not two.
-        solid = [wish for wish in solid if not isinstance(wish, Add) or wish.drafts]
-    solid = [_mention(wish, after) for wish, after in zip(solid, [*solid[1:], None], strict=True)]
-    real: list[Wish] = [wish for wish in solid if not isinstance(wish, Vague | OffTopic)]
-    if real and any(isinstance(wish, Answer) for wish in wishes[:1]):
-        return [wish for wish in wishes if not isinstance(wish, Talk | Vague | OffTopic)]
-    if real:
-        return real
-    return solid
+def _drop_small_talk(intents: list[Intent]) -> list[Intent]:
+    """Drop small talk beside a request, and what makes no sense beside one."""
+    relevant: list[Intent] = [intent for intent in intents if not isinstance(intent, Talk | Answer)]
+    if not relevant:
+        return intents[-1:]
+    if any(isinstance(intent, Add) and intent.drafts for intent in relevant):
+        # "The meter readings are due Friday, put that on my list" is one task, not two.
+        relevant = [intent for intent in relevant if not isinstance(intent, Add) or intent.drafts]
+    relevant = [_as_mention(intent, after) for intent, after in zip(relevant, [*relevant[1:], None], strict=True)]
+    understood: list[Intent] = [intent for intent in relevant if not isinstance(intent, Vague | OffTopic)]
+    if understood and any(isinstance(intent, Answer) for intent in intents[:1]):
+        return [intent for intent in intents if not isinstance(intent, Talk | Vague | OffTopic)]
+    if understood:
+        return understood
+    return relevant
 
 
-def _mention(wish: Wish, after: Wish | None) -> Wish:
-    """Keep words that fit no form when the next wish speaks of what they name: "The report: make it urgent"."""
+def _as_mention(intent: Intent, after: Intent | None) -> Intent:
+    """Return unmatched words as a mention if the next intent refers to them: "The report: make it urgent"."""
     pointing = isinstance(after, Complete | Delete | Change | Reopen | Inspect) and after.ref.pronoun in ("it", "them")
-    return Mention(wish.text) if isinstance(wish, Vague) and pointing else wish
+    return Mention(intent.text) if isinstance(intent, Vague) and pointing else intent
 
 
-def revealed(value: T, message: Message) -> T:
-    """Return the value with every text in it as the person typed it."""
+def restore_typed(value: T, message: Message) -> T:
+    """Return the value with every text in it as the user typed it."""
     if isinstance(value, tuple):
-        return tuple(revealed(entry, message) for entry in value)  # type: ignore[return-value]
+        return tuple(restore_typed(entry, message) for entry in value)  # type: ignore[return-value]
     if not is_dataclass(value) or isinstance(value, type):
         return value
     changes: dict[str, object] = {}
     for field in fields(value):
         held = getattr(value, field.name)
         if isinstance(held, str) and field.name in _TYPED:
-            changes[field.name] = message.reveal(held)
+            changes[field.name] = message.restore(held)
         elif isinstance(held, tuple) or is_dataclass(held):
-            changes[field.name] = revealed(held, message)
+            changes[field.name] = restore_typed(held, message)
     return replace(value, **changes)

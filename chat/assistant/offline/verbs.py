@@ -1,8 +1,8 @@
-"""The verbs that the rules know: what a task begins with, and what none does."""
+"""Verbs that begin a task, and verbs that do not."""
 
 from chat.assistant.offline.vocabulary import words
 
-# What a task usually begins with: "buy milk", "call the bank".
+# Common verbs of tasks: "buy milk", "call the bank".
 _COMMON = words(
     """
     apply archive arrange ask assemble attend babysit back backup bake bathe begin bill book bring brush build buy
@@ -19,7 +19,7 @@ _COMMON = words(
     water wax withdraw wrap write
     """
 )
-# Rarer ones; none that is also the name of a thing, which would make two tasks of "buy bread and hair spray".
+# Rarer ones; none is also a noun, which would make two tasks of "buy bread and hair spray".
 _RARER = words(
     """
     accept activate adjust aerate alter amend annotate assess assign attach audit authorise authorize bleach bleed
@@ -41,7 +41,7 @@ _RARER = words(
     """
 )
 CHORES = _COMMON | _RARER
-# These begin no chore that the rules need not know, although some stand before "the" or a name.
+# These begin no guessed task, although some may precede "the" or a name.
 NO_CHORES = words(
     """
     about above shift lower raise increase across act add after all almost along also although among and answer any anyone anything archive are
@@ -66,20 +66,20 @@ NO_CHORES = words(
     yesterday yet you your
     """
 )
-# An action that needs the one before it: "go to the shop and ask", "take them there".
+# These depend on the action before them: "go to the shop and ask", "take them there".
 WITH_OTHERS = words(
     """
     ask be do get give go have her him it let make put see set talk tell them then
     """
 )
-# After a verb these name nothing that could be done: "start over", "do it".
+# After a verb these are no object: "start over", "do it".
 NO_OBJECTS = words(
     """
     again ahead all away back everything fresh it me now off on out over something that them these thing this
     those up you
     """
 )
-# Whoever "planned the trip" has done it only if planning was the task.
+# "Planned the trip" completes only a task to plan it.
 UNFINISHING = words(
     """
     start begin plan schedule cancel postpone delay check look open see find forget miss skip need want try

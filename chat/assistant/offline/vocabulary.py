@@ -1,29 +1,28 @@
-"""The words that the rules know: chores, words of command, and slips of the keyboard."""
+"""Keywords, common words and typos."""
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text, each once."""
+    """Return the set of words of a text."""
     return frozenset(text.split())
 
 
-def _pairs(text: str) -> dict[str, str]:
+def pairs(text: str) -> dict[str, str]:
+    """Return a table written as "word=other" pairs."""
     return dict(pair.split("=", 1) for pair in text.split())
 
 
-# A word of the rules is read although a letter is wrong, missing or out of place.
-KEYWORDS = tuple(
-    sorted(
-        words(
-            """
-            task tasks todo list show display complete completed finish finished delete remove rename change remind
-            reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
-            priority high normal urgent pending create update mark move postpone reschedule description everything
-            overdue important please done forget need remember
-            """
-        )
+# Typos in these words are corrected.
+KEYWORDS = sorted(
+    words(
+        """
+        task tasks todo list show display complete completed finish finished delete remove rename change remind
+        reminder tomorrow today tonight monday tuesday wednesday thursday friday saturday sunday week weekend next
+        priority high normal urgent pending create update mark move postpone reschedule description everything
+        overdue important please done forget need remember
+        """
     )
 )
-# These are no slips of such words, although they look like it.
+# Words that look like typos of keywords, but are not.
 PROPER = words(
     """
     changed changes changing charge compete competed competes completes completing crate crates created
@@ -38,14 +37,14 @@ PROPER = words(
     update updated updates urgently weak weekday weekends weekly weeks
     """
 )
-# Of these only two letters that changed places are put right: most others that come near are words themselves.
+# Only swapped letters are corrected in these: most other similar words are correct.
 COMMON = words(
     """
     open have need that this when then them first third last done should would could about every already bought
     called finished everything please pending which what where with thing things again after before
     """
 )
-SHORTHAND = _pairs(
+SHORTHAND = pairs(
     """
     tak=task taks=tasks tsk=task tks=tasks tast=task lst=list dun=done dne=done doen=done ad=add addd=add
     adda=add tmrw=tomorrow tmr=tomorrow tmw=tomorrow 2moro=tomorrow 2morrow=tomorrow 2mrw=tomorrow

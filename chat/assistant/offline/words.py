@@ -1,88 +1,83 @@
-"""Ready a message for reading: plain quotes, quoted words out of the way, slips of the keyboard put right."""
+"""Normalize a message: plain quotes, placeholders for quoted passages, corrected typos."""
 
 import re
 from dataclasses import dataclass, field
 
 from rapidfuzz.distance import OSA
 
-from chat.assistant.offline.budget import remembered
+from chat.assistant.offline.budget import cached
+from chat.assistant.offline.patterns import pattern
 from chat.assistant.offline.vocabulary import COMMON, KEYWORDS, PROPER, SHORTHAND
 
 _PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
                         "–": "-", "—": "-", "−": "-", "\u00a0": " ", "…": "...", "→": " to "})  # fmt: skip
-
 _QUOTED = re.compile(r'"([^"\n]+)"|(?<![\w])\'((?:[^\'\n]|(?<=\w)\'(?=\w))+)\'(?!\w)')
-
-# A quoted passage stands in the text as one character of the private use area, which no rule takes apart.
-_FIRST_MARK = 0xE100
-
-_MARK = re.compile("[\ue100-\ue7ff]")
+# A quoted passage becomes one character of the private use area, which no rule splits.
+_FIRST_PLACEHOLDER = 0xE100
+_PLACEHOLDER = re.compile("[\ue100-\ue7ff]")
 _LETTER = re.compile(r"\w")
-
-# Typed in a hurry, "its" is mostly "it is"; before a thing it is what it seems.
-_ITS = re.compile(
+# "its" is often a typo of "it is", but not before a noun.
+_ITS = pattern(
     r"\bits(?= (?:for|due|on|at|by|not|no|a|an|the|done|finished|complete|completed|urgent|important|high|low|overdue"
     r"|cancelled|canceled|already|now|called|in|still|really|very|super|been|today|tomorrow|tonight|my|all|ok|okay"
-    r"|fine|good|\w+day)\b)",
-    re.I,
+    r"|fine|good|\w+day)\b)"
 )
 _TICKED = re.compile("\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*$")
 _TICK_FIRST = re.compile("^\\s*[\u2705\u2714\u2713\u2611]\ufe0f?\\s*(?=\\S)")
-_SAYS_DONE = re.compile(r"\b(?:done|finished|completed?|ticked|did)\b", re.I)
-# Pictures at either end of a message say how it is meant, and hide its first word.
+_DONE_WORD = pattern(r"\b(?:done|finished|completed?|ticked|did)\b")
+# Pictures at either end hide the first or the last word.
 _PICTURE = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u200d\ufe0f\u20e3]"
 _FIRST_PICTURES = re.compile(rf"^(?:\s|{_PICTURE})+(?=\w)")
 _LAST = re.compile(rf"\s|{_PICTURE}")
-
-# A line drawn with the keyboard, which means as much when it is short.
-_RULED = re.compile(r"([^\w\s])\1{3,}")
-# Longer rows of blanks or signs than anybody writes would make the rules slow.
+# A line drawn with the keyboard has the same meaning when it is short.
+_DRAWN_LINE = re.compile(r"([^\w\s])\1{3,}")
+# Very long runs of blanks or signs would make the rules slow.
 _BLANKS = re.compile(r"\s{5,}")
 _SIGNS = re.compile(r"[\s!-/:-@\[-`{-~]{13,}")
 _SYMBOLS = re.compile(r"\W{41,}")
-_MOST_QUOTES = 50
+_MAX_QUOTES = 50
 _ENDINGS = frozenset({"s", "es", "d", "ed", "r", "er", "ing", "ly", "'s"})
 
 
 @dataclass
 class Message:
-    """A message ready to be read; `reveal` gives words of it back as they were typed."""
+    """A normalized message; `restore` returns words of it as they were typed."""
 
     text: str
     quotes: list[str] = field(default_factory=list)
-    typed: dict[str, str] = field(default_factory=dict)
+    corrections: dict[str, str] = field(default_factory=dict)
 
-    def reveal(self, text: str) -> str:
-        """Put quoted passages and the original spelling back."""
-        for corrected, original in self.typed.items():
-            text = _replaced(text, corrected, original)
-        return _MARK.sub(lambda mark: self.quotes[ord(mark[0]) - _FIRST_MARK], text)
+    def restore(self, text: str) -> str:
+        """Restore quoted passages and the original spelling."""
+        for corrected, original in self.corrections.items():
+            text = _replace_word(text, corrected, original)
+        return _PLACEHOLDER.sub(lambda mark: self.quotes[ord(mark[0]) - _FIRST_PLACEHOLDER], text)
 
 
-def quoted(text: str) -> bool:
-    """Return whether the text is nothing but one quoted passage."""
-    return _MARK.fullmatch(text.strip()) is not None
+def is_quote(text: str) -> bool:
+    """Return whether the text is exactly one quoted passage."""
+    return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 
 def has_quote(text: str) -> bool:
-    """Return whether a quoted passage stands in the text."""
-    return _MARK.search(text) is not None
+    """Return whether the text contains a quoted passage."""
+    return _PLACEHOLDER.search(text) is not None
 
 
-def tidied(text: str) -> str:
-    """Return a text with long rows of blanks and signs cut short."""
-    text = _BLANKS.sub(_shortened, text)
+def collapse_runs(text: str) -> str:
+    """Return a text with long runs of blanks and signs shortened."""
+    text = _BLANKS.sub(_shorten, text)
     text = _SIGNS.sub(lambda row: row[0][:6] + row[0][-6:], text)
     return _SYMBOLS.sub(lambda row: row[0][:20] + row[0][-20:], text)
 
 
-def _shortened(row: re.Match[str]) -> str:
+def _shorten(row: re.Match[str]) -> str:
     blanks = re.sub(r"[^\S\n]+", " ", row[0])
     return blanks if len(blanks) < len("\n \n \n") else "\n\n"
 
 
-def _replaced(text: str, word: str, other: str) -> str:
-    """Put a word in the place of another, wherever that stands by itself."""
+def _replace_word(text: str, word: str, other: str) -> str:
+    """Replace a word wherever it stands by itself."""
     pieces, begin, at = [], 0, text.find(word)
     while at >= 0:
         end = at + len(word)
@@ -93,11 +88,11 @@ def _replaced(text: str, word: str, other: str) -> str:
     return "".join([*pieces, text[begin:]])
 
 
-@remembered
-def prepare(said: str) -> Message:
-    """Return the message with quotes taken out of the way and slips of the keyboard put right."""
-    said = tidied(_RULED.sub(r"\1\1\1", said))
-    text = _without_pictures(_with_ticks(_MARK.sub(" ", said.translate(_PLAIN)).strip()))
+@cached
+def normalize(typed: str) -> Message:
+    """Return the message with quoted passages replaced and typos corrected."""
+    typed = collapse_runs(_DRAWN_LINE.sub(r"\1\1\1", typed))
+    text = _strip_pictures(_spell_out_ticks(_PLACEHOLDER.sub(" ", typed.translate(_PLAIN)).strip()))
     whole = _QUOTED.fullmatch(text)
     if whole:
         text = whole[1] or whole[2]
@@ -105,15 +100,15 @@ def prepare(said: str) -> Message:
 
     def hide(match: re.Match[str]) -> str:
         inner = (match[1] or match[2]).strip()
-        # "high" or "done" in quotes is still that word, and far more quotes than anybody writes are left alone.
-        if inner.lower() in KEYWORDS or inner.isdigit() or len(message.quotes) >= _MOST_QUOTES or not inner:
+        # A quoted keyword such as "high" or "done" keeps its meaning.
+        if inner.lower() in KEYWORDS or inner.isdigit() or len(message.quotes) >= _MAX_QUOTES or not inner:
             return inner
         message.quotes.append(inner)
-        return chr(_FIRST_MARK + len(message.quotes) - 1)
+        return chr(_FIRST_PLACEHOLDER + len(message.quotes) - 1)
 
     text = re.sub(r"\s*(?:->|=>)\s*", " to ", text)
-    text = re.sub(r"(?<=\w)'s (?=been\b)", " has ", text, flags=re.I)
-    text = re.sub(r"\b(what (?:time|day|date)|which (?:one|task))'s\b", r"\1 is", text, flags=re.I)
+    text = pattern(r"(?<=\w)'s (?=been\b)").sub(" has ", text)
+    text = pattern(r"\b(what (?:time|day|date)|which (?:one|task))'s\b").sub(r"\1 is", text)
     text = re.sub(r"\b2 (?=my\b|the list)", "to ", text)
     text = _ITS.sub("it's", text)
     text = re.sub(r"[ \t]+", " ", _QUOTED.sub(hide, text))
@@ -124,30 +119,30 @@ def prepare(said: str) -> Message:
         if better is None:
             return match[0]
         if better not in present:
-            message.typed[better] = match[0]
+            message.corrections[better] = match[0]
         return better
 
     message.text = re.sub(r"[\w'-]+", correct, text)
     return message
 
 
-def _without_pictures(text: str) -> str:
-    """Leave out the pictures at either end, unless there is nothing else."""
+def _strip_pictures(text: str) -> str:
+    """Strip the pictures at either end, unless there is nothing else."""
     text = _FIRST_PICTURES.sub("", text)
     end = len(text)
-    while end and _LAST.match(text[end - 1]):  # a pattern would try from each place anew
+    while end and _LAST.match(text[end - 1]):  # an expression would retry at each position
         end -= 1
     return text[:end] or text
 
 
-def _with_ticks(text: str) -> str:
-    """Say in words what a tick at either end of a message does."""
-    if _SAYS_DONE.search(text):
+def _spell_out_ticks(text: str) -> str:
+    """Replace a tick at either end of a message by words."""
+    if _DONE_WORD.search(text):
         return _TICK_FIRST.sub("", _TICKED.sub("", text))
     return _TICK_FIRST.sub("done: ", _TICKED.sub(" done", text))
 
 
-@remembered
+@cached
 def _correction(word: str) -> str | None:
     if word in SHORTHAND:
         return SHORTHAND[word]
@@ -157,23 +152,23 @@ def _correction(word: str) -> str | None:
         return None
     swapped = (f"{word[:i]}{word[i + 1]}{word[i]}{word[i + 2 :]}" for i in range(1, len(word) - 1))
     common = next((better for better in swapped if better in COMMON), None) if word not in COMMON else None
-    turned = word[1] + word[0]
-    near = (keyword for keyword in KEYWORDS if keyword[0] == word[0] or keyword[:2] == turned)
-    return common or next((keyword for keyword in near if _slip(word, keyword)), None)
+    first_two_swapped = word[1] + word[0]
+    candidates = (keyword for keyword in KEYWORDS if keyword[0] == word[0] or keyword[:2] == first_two_swapped)
+    return common or next((keyword for keyword in candidates if _is_typo(word, keyword)), None)
 
 
-def _slip(word: str, keyword: str) -> bool:
-    """Return whether a word is a slip of the keyboard for another; short words must agree but for order or one letter."""
+def _is_typo(word: str, keyword: str) -> bool:
+    """Return whether a word is a typo of another; short words may differ only in order or by one letter."""
     if abs(len(word) - len(keyword)) > 2 or len(keyword) < 4:
         return False
-    slips = distance(word, keyword)
+    slips = edit_distance(word, keyword)
     if slips == 1:
         return len(word) != len(keyword) or sorted(word) == sorted(keyword) or len(keyword) >= 6
     return slips == 2 and len(keyword) >= 8 and len(word) >= 6
 
 
-def distance(one: str, other: str) -> int:
-    """Count the letters to add, drop, replace or swap with a neighbour to get from one word to the other.
+def edit_distance(one: str, other: str) -> int:
+    """Count the letters to insert, delete, replace or transpose to turn one word into the other.
 
     Three stands for any number above two.
     """

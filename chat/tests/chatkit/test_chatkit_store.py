@@ -50,7 +50,7 @@ async def test_what_a_turn_has_said_is_changed_and_removed_by_nobody(owner: User
         await store.delete_thread_item(thread_id, reply.id, Asker(owner.pk))
 
     # Who was told of it is told of what it was, and what has gone: the record may be ahead by then.
-    told = Asker(owner.pk, told={reply.id})
+    told = Asker(owner.pk, sent={reply.id})
     await store.save_item(thread_id, other, told)
     await store.delete_thread_item(thread_id, reply.id, told)
     assert (await store.load_item(thread_id, reply.id, told)) == reply

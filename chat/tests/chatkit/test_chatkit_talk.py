@@ -205,7 +205,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(connections, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(connections, "CHECK_EVERY", 0.05)
     gate = Gate("Once")
     script.enqueue(gate.step())
     stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))

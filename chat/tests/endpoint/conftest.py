@@ -108,7 +108,7 @@ def reply_of(events: Sequence[Event]) -> str:
     """Return the stored reply of a turn that finished."""
     last = events[-1]
     assert isinstance(last, TurnFinished), last
-    return last.message["text"]
+    return last.message.text
 
 
 def failure_of(events: Sequence[Event]) -> TurnFailed:

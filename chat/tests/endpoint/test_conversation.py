@@ -42,7 +42,7 @@ async def test_the_answer_to_what_was_first_comes_from_the_session(
     await events_of(online, ADD)
     await online.runner.drain(1)
 
-    online.runner = await start_runner(choose=online.runner.choose)
+    online.runner = await start_runner(choose=online.runner.turns.choose)
 
     assert "groceries" in reply_of(await events_of(online, RECALL)).lower()
     assert ADD in str(endpoint.requests[-1].items), "the new process read it from the session file"

@@ -76,7 +76,7 @@ async def test_only_what_the_broken_response_said_is_taken_back(
     assert reply_of(events) == "One moment.\n\nTea is on the list."
     (resumed,) = [event for event in events if isinstance(event, TurnResumed)]
     assert (resumed.text, resumed.at) == ("One moment.\n\nAdd", len("One moment."))
-    assert [tool["name"] for tool in resumed.tools] == ["create_task"]
+    assert [tool.name for tool in resumed.tools] == ["create_task"]
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.count) == 1
     assert await in_database(TurnStep.objects.count) == 2

@@ -3,6 +3,6 @@ from sessions_admin.sessions.lifecycle import clear_session
 
 
 class Command(SessionVerb):
-    help = "Let the assistant forget a conversation for good; what people wrote stays."
+    help = "Make the assistant permanently forget a conversation; its messages stay."
     verb = staticmethod(clear_session)
     done = "Cleared"

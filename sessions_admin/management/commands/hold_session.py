@@ -9,16 +9,20 @@ from sessions_admin.sessions.lifecycle import hold_session
 
 
 class Command(SessionVerb):
-    help = "Keep a session from clean-up, clearing and expiry. Needs a --reason."
+    help = "Protect a session from clean-ups, clearing and expiry. Requires a --reason."
     verb = staticmethod(hold_session)
     done = "Held"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--for", dest="lasts", type=duration, metavar="7d", help="until it is released, unless given"
+            "--for",
+            dest="lasts",
+            type=duration,
+            metavar="7d",
+            help="duration; without it, until the session is released",
         )
 
-    def how(self, options: dict[str, Any]) -> dict[str, Any]:
+    def verb_arguments(self, options: dict[str, Any]) -> dict[str, Any]:
         until = timezone.now() + options["lasts"] if options["lasts"] else None
         return {"reason": options["reason"], "until": until}

@@ -10,17 +10,17 @@ LINE = "{state:<6}  {items:>6}  {bytes:>9}  {last_activity_at:%Y-%m-%d %H:%M}  {
 
 
 class Command(ShellCommand):
-    help = "List what the assistant remembers, a session a line, the longest inactive first."
+    help = "List sessions, the longest inactive first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--state", choices=State.values, help="only sessions in this state")
-        parser.add_argument("--user", metavar="EMAIL", help="only this person's sessions")
-        parser.add_argument("--inactive-for", type=duration, metavar="7d", help="only sessions inactive for so long")
-        parser.add_argument("--json", action="store_true", help="print the list for programs")
+        parser.add_argument("--user", metavar="EMAIL", help="only this user's sessions")
+        parser.add_argument("--inactive-for", type=duration, metavar="7d", help="only sessions inactive for this long")
+        parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        how = {"email": options["user"], "inactive_for": options["inactive_for"]}
-        sessions = list_sessions(state=options["state"], **how)
+        filters = {"email": options["user"], "inactive_for": options["inactive_for"]}
+        sessions = list_sessions(state=options["state"], **filters)
         if options["json"]:
             self.print_json([session.as_json() for session in sessions])
             return

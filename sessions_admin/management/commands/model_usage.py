@@ -11,15 +11,15 @@ LINE = "{:%Y-%m-%d}  {:>8,} responses  {:>12,} in  {:>12,} out  {:>16}  {}  {}"
 
 
 class Command(ShellCommand):
-    help = "Print the tokens and the cost of models per person and day, the newest day first."
+    help = "Print the tokens and the cost of models per user and day, the newest day first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--within", type=duration, default=timedelta(days=30), metavar="30d", help="how far back (30d)"
+            "--within", type=duration, default=timedelta(days=30), metavar="30d", help="the period (default: 30d)"
         )
-        parser.add_argument("--user", metavar="EMAIL", help="only this person's days")
-        parser.add_argument("--by-model", action="store_true", help="a line for each model")
-        parser.add_argument("--json", action="store_true", help="print the list for programs")
+        parser.add_argument("--user", metavar="EMAIL", help="only this user's usage")
+        parser.add_argument("--by-model", action="store_true", help="one line per model")
+        parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         lines = usage_lines(within=options["within"], email=options["user"], by_model=options["by_model"])

@@ -4,19 +4,21 @@ from django.core.management.base import CommandError, CommandParser
 
 from chat.exceptions import ThreadkeeperError
 from chat.models import AgentSession
-from sessions_admin.audit import of_shell
+from sessions_admin.audit import shell_actor
 from sessions_admin.management.shell import ShellCommand
 from sessions_admin.sessions.lifecycle import over_limit, prune_session
 
 
 class Command(ShellCommand):
-    help = "Cut sessions back to their limit, whole user turns from the old end; all that are over it, unless named."
+    help = (
+        "Remove the oldest user turns of sessions until they are within their limit; by default, of all that exceed it."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session_id", nargs="*", metavar="ID")
-        parser.add_argument("--reason", default="", help="what the audit is to say")
-        parser.add_argument("--dry-run", action="store_true", help="prune nothing, say which are over the limit")
-        parser.add_argument("--json", action="store_true", help="print the outcomes for programs")
+        parser.add_argument("--reason", default="", help="the reason in the audit")
+        parser.add_argument("--dry-run", action="store_true", help="prune nothing, print the sessions over the limit")
+        parser.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = list(dict.fromkeys(options["session_id"])) or over_limit()
@@ -27,12 +29,12 @@ class Command(ShellCommand):
             if options["json"]:
                 self.print_json(chosen)
             else:
-                self.stdout.write("\n".join(chosen) or "None is over its limit.")
+                self.stdout.write("\n".join(chosen) or "No session exceeds its limit.")
             return
         outcomes, failures = [], []
         for done, session_id in enumerate(chosen, 1):
             try:
-                outcomes.append(prune_session(session_id, actor=of_shell(), reason=options["reason"]))
+                outcomes.append(prune_session(session_id, actor=shell_actor(), reason=options["reason"]))
             except ThreadkeeperError as error:
                 failures.append(f"{session_id}: {error.detail}")
             self.print_progress(done, len(chosen))

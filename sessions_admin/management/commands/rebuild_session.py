@@ -3,6 +3,6 @@ from sessions_admin.sessions.lifecycle import rebuild_session
 
 
 class Command(SessionVerb):
-    help = "Fill a session again from the record."
+    help = "Rebuild a session from the record."
     verb = staticmethod(rebuild_session)
     done = "Rebuilt"

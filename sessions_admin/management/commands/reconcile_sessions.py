@@ -2,25 +2,25 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sessions_admin.audit import of_shell
+from sessions_admin.audit import shell_actor
 from sessions_admin.management.shell import ShellCommand
 from sessions_admin.stores.reconcile import reconcile
 
 
 class Command(ShellCommand):
-    help = "Compare the session file with the record and say what differs; fails where something is left to repair."
+    help = "Compare the session file with the record, and print the drift; fails if some is not repaired."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        how = parser.add_mutually_exclusive_group()
-        how.add_argument("--repair", action="store_true", help="make both what the record says")
-        how.add_argument("--dry-run", action="store_true", help="change nothing, as without --repair")
-        parser.add_argument("--reason", default="", help="what the audit is to say")
-        parser.add_argument("--json", action="store_true", help="print the report for programs")
+        mode = parser.add_mutually_exclusive_group()
+        mode.add_argument("--repair", action="store_true", help="repair the drift from the record")
+        mode.add_argument("--dry-run", action="store_true", help="change nothing, as without --repair")
+        parser.add_argument("--reason", default="", help="the reason in the audit")
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        how = {"repair": options["repair"], "reason": options["reason"]}
-        with self.failures_told():
-            report = reconcile(actor=of_shell(), on_progress=self.print_progress, **how)
+        arguments = {"repair": options["repair"], "reason": options["reason"]}
+        with self.failures_reported():
+            report = reconcile(actor=shell_actor(), on_progress=self.print_progress, **arguments)
         if options["json"]:
             self.print_json(report.as_json())
         else:

@@ -5,7 +5,7 @@ from sessions_admin.sessions.lifecycle import NotHeld, Outcome, release_session
 
 
 def release(session_id: str, **options: Any) -> Outcome:
-    """Release a session; one that is not held stays as it is, as one that is held again does."""
+    """Release a session; releasing it again is no error."""
     try:
         return release_session(session_id, **options)
     except NotHeld as error:

@@ -3,30 +3,30 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from sessions_admin.audit import of_shell
+from sessions_admin.audit import shell_actor
 from sessions_admin.management.shell import ShellCommand, size
 from sessions_admin.stores.restore import restore
 
 
 class Command(ShellCommand):
-    help = "Put a backup in the place of an empty database (or, with --force, of any), with no server running."
+    help = "Restore a backup into an empty database (or, with --force, into any), while no server runs."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", type=Path)
-        parser.add_argument("--force", action="store_true", help="replace all that is there")
-        parser.add_argument("--dry-run", action="store_true", help="check the backup, and whether it could be restored")
+        parser.add_argument("--force", action="store_true", help="replace all existing data")
+        parser.add_argument("--dry-run", action="store_true", help="check the backup, and restore nothing")
         parser.add_argument(
             "--max-size",
             metavar="SIZE",
             type=size,
-            help="how much it may unpack to, such as 20G; else 50 times its size",
+            help="the maximum unpacked size, such as 20G (default: 50 times its size)",
         )
-        parser.add_argument("--json", action="store_true", help="print for programs what was restored")
+        parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with self.failures_told():
-            how = {name: options[name] for name in ("force", "dry_run")} | {"on_progress": self.print_progress}
-            done = restore(options["file"], actor=of_shell(), limit=options["max_size"], **how)
+        with self.failures_reported():
+            arguments = {name: options[name] for name in ("force", "dry_run")} | {"on_progress": self.print_progress}
+            done = restore(options["file"], actor=shell_actor(), limit=options["max_size"], **arguments)
         if done.erased_since:
             self.stderr.write(
                 "These people were erased after this backup was made and may be in it. Erase them again with "

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from sessions_admin.audit import of_shell
+from sessions_admin.audit import shell_actor
 from sessions_admin.management.shell import ShellCommand
 from sessions_admin.sessions.inspection import Inspection, inspect
 from sessions_admin.sessions.listing import session_details
@@ -10,48 +10,48 @@ from sessions_admin.sessions.read_models import InspectedItem
 
 
 class Command(ShellCommand):
-    help = "Show what is known of a session. With --items what is in it too, which needs a --reason and is recorded."
+    help = "Show a session's metadata; with --items also its content, which requires a --reason and is recorded."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session_id", metavar="ID")
-        parser.add_argument("--items", action="store_true", help="show what is in it; the person can see that you did")
-        parser.add_argument("--reason", default="", help="why you look into it")
-        parser.add_argument("--json", action="store_true", help="print it for programs")
+        parser.add_argument("--items", action="store_true", help="show its content; the user can see that you did")
+        parser.add_argument("--reason", default="", help="the reason, which the user can see")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with self.failures_told():
+        with self.failures_reported():
             details = session_details(options["session_id"])
-            seen = self._inspected(options)
+            inspection = self._inspected(options)
         if options["json"]:
-            self.print_json(details.as_json() | ({"inspection": seen.as_json()} if seen else {}))
+            self.print_json(details.as_json() | ({"inspection": inspection.as_json()} if inspection else {}))
             return
         for name, value in details.as_json().items():
             if value not in ("", None):
                 self.stdout.write(f"{name.replace('_', ' ')}: {value}")
-        if seen:
-            self._show(seen)
+        if inspection:
+            self._show(inspection)
 
     def _inspected(self, options: dict[str, Any]) -> Inspection | None:
         if not options["items"]:
             return None
-        return inspect(options["session_id"], actor=of_shell(), reason=options["reason"])
+        return inspect(options["session_id"], actor=shell_actor(), reason=options["reason"])
 
-    def _show(self, seen: Inspection) -> None:
-        for sentence in (seen.memory.trouble, seen.memory.drift, seen.memory.says):
+    def _show(self, inspection: Inspection) -> None:
+        for sentence in (inspection.memory.trouble, inspection.memory.drift, inspection.memory.summary):
             if sentence:
                 self.stdout.write(f"\n{sentence}")
         self.stdout.write("")
-        for entry in seen.memory.given:
+        for entry in inspection.memory.given:
             self._show_entry(entry)
-        if seen.memory.given is not seen.memory.stored:
+        if inspection.memory.given is not inspection.memory.stored:
             self.stdout.write("\nIn the file now:")
-            for entry in seen.memory.stored:
+            for entry in inspection.memory.stored:
                 self._show_entry(entry)
-        for row in seen.quarantine:
+        for row in inspection.quarantine:
             self.stdout.write(f"In quarantine, row {row.row_id}, {row.reason}: {row.content}")
 
     def _show_entry(self, entry: InspectedItem) -> None:
-        fault = f" [at fault: {entry.fault}]" if entry.fault else ""
+        fault = f" [invalid: {entry.fault}]" if entry.fault else ""
         what = f"{entry.kind} {entry.name}".strip()
         self.stdout.write(f"{entry.n:>4}  {what}: {entry.text}{fault}")
         if entry.output_n:

@@ -115,7 +115,7 @@ def test_staff_preview_run_watch_stop_and_read_clean_ups_and_a_held_session_stay
 
     ask_for_run(page, "Run now")
     expect_status(page, "done")
-    expect(page.locator("#progress")).to_contain_text("1 held one left alone")
+    expect(page.locator("#progress")).to_contain_text("1 on hold skipped")
     assert in_file(site) == 1
     (state,) = site.database.query(
         "SELECT gone_at IS NULL, held_at IS NOT NULL FROM chat_agentsession WHERE user_id = %s", owner_id

@@ -6,15 +6,15 @@ from django import template
 from django.utils import timezone
 
 from chat.models import User
-from sessions_admin.audit import looks_at
+from sessions_admin.audit import staff_accesses
 
 register = template.Library()
 
-LATELY = timedelta(days=30)
+RECENT = timedelta(days=30)
 
 
 @register.simple_tag
-def looked_lately(person: User) -> bool:
+def staff_accessed_recently(person: User) -> bool:
     """Return whether staff inspected a user's chats within the last 30 days."""
-    newest = looks_at(person.pk, limit=1)
-    return bool(newest) and newest[0].at > timezone.now() - LATELY
+    latest = staff_accesses(person.pk, limit=1)
+    return bool(latest) and latest[0].at > timezone.now() - RECENT
