@@ -90,10 +90,14 @@ class Visitor:
         self.faults.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def sign_in(self) -> Page:
-        """Sign in, and open a new chat."""
+    def log_in(self) -> None:
+        """Sign in."""
         cookies = self.database.log_in(self.email, self.data_dir)
         self.context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies.items()])
+
+    def sign_in(self) -> Page:
+        """Sign in, and open a new chat."""
+        self.log_in()
         return self.page("/")
 
     def chat(self) -> Page:
@@ -173,10 +177,11 @@ def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
 @pytest.fixture
 def stage(person: Person) -> Stage:
     """Somebody at a page whose frames are played."""
-    page = person.sign_in()
+    person.log_in()
+    page = person.page()
     scene = Stage(page)
     page.route_web_socket(re.compile("/ws/chat/"), scene.open)
     page.route(re.compile(r"/state/\?"), scene.answer_state)
-    page.reload()
+    page.goto(person.url + "/")
     expect_state(page, "online")
     return scene
