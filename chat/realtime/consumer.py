@@ -224,19 +224,17 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def turn_accepted(self, notice: dict[str, str]) -> None:
         """Note that a turn was accepted, perhaps from another tab."""
-        self.pending.add_conversation(notice["conversation_id"])
-        if uuid.UUID(notice["turn_id"]) not in self.followers:
-            self.pending.add_turns()
+        is_followed = uuid.UUID(notice["turn_id"]) in self.followers
+        self.pending.add(notice["conversation_id"], turns=not is_followed)
 
     async def conversation_updated(self, notice: dict[str, str]) -> None:
         """Note that a conversation changed."""
-        self.pending.add_conversation(notice["id"])
+        self.pending.add(notice["id"])
 
     async def tasks_changed(self, notice: dict[str, str]) -> None:
         """Note that the task list changed."""
-        self.pending.add_tasks()
-        if str(self.conversation_id) in notice.get("conversation_ids", "").split(","):
-            self.pending.add_calls()
+        calls = str(self.conversation_id) in notice.get("conversation_ids", "").split(",")
+        self.pending.add(tasks=True, calls=calls)
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login, or the token."""
