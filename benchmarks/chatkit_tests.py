@@ -5,8 +5,8 @@
 Takes the tests as they are from a checkout of the package. Only what they begin with is adapted: in the place of their
 SQLite store stands ours, over a PostgreSQL of its own. A test names its threads and items, ours are named by the
 record, so that names are translated; and where a test says itself what the assistant replies, a turn is ended with
-that. Ends with an error where a test fails that is not listed as one that cannot apply. docs/decisions.md keeps the
-count.
+that. Ends with an error where a test fails that is not listed as one that cannot apply. docs/explanation/conformance.md
+keeps the count.
 """
 
 import argparse

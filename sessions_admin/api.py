@@ -143,31 +143,31 @@ def inspect_session(request: HttpRequest, session_id: SessionId, why: Inspection
 
 @sessions.post("/{session_id}/prune", response={200: OutcomeReply, **REFUSED})
 def prune_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
-    """Remove whole user turns from the old end of a session until it is within its limit."""
+    """Remove the oldest turns until a session is within its limit. 409 while a turn runs or waits."""
     return lifecycle.prune_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/clear", response={200: OutcomeReply, **REFUSED})
 def clear_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
-    """Let the assistant forget a conversation for good; what people wrote stays."""
+    """Make the assistant forget a conversation permanently; the messages stay. 409 while a turn runs, or if held."""
     return lifecycle.clear_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/rebuild", response={200: OutcomeReply, **REFUSED})
 def rebuild_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
-    """Fill a session again from the record."""
+    """Fill a session from the record. 409 while a turn runs or waits."""
     return lifecycle.rebuild_session(session_id, actor=_manager(request), reason=_said(why))
 
 
 @sessions.post("/{session_id}/hold", response={200: OutcomeReply, **REFUSED})
 def hold_session(request: HttpRequest, session_id: SessionId, hold: HoldRequest) -> Outcome:
-    """Keep a session from everything that would remove it."""
+    """Keep a session from everything that would remove it, until it is released or until a time."""
     return lifecycle.hold_session(session_id, actor=_manager(request), reason=hold.reason, until=hold.until)
 
 
 @sessions.post("/{session_id}/release", response={200: OutcomeReply, **REFUSED})
 def release_session(request: HttpRequest, session_id: SessionId, why: Reason | None = None) -> Outcome:
-    """End a hold."""
+    """Release a session from its hold. 409 if it is not held."""
     return lifecycle.release_session(session_id, actor=_manager(request), reason=_said(why))
 
 
@@ -212,7 +212,7 @@ class CleanupRunReply(Schema):
 
 @cleanup_runs.post("", response={202: CleanupRunReply, 409: ErrorReply})
 def request_cleanup(request: HttpRequest, wanted: CleanupRequest) -> Status[CleanupRunReply]:
-    """Have the worker clean up, or preview that, as soon as it can."""
+    """Ask the worker for a clean-up or a preview. 409 while another one waits or runs."""
     return Status(202, _run(schedules.request_cleanup(actor=_staff(request, RUN), dry_run=wanted.dry_run)))
 
 

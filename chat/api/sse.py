@@ -1,4 +1,4 @@
-"""The events of a stream, from the events of a turn's log (docs/protocol.md).
+"""The events of a stream, from the events of a turn's log (docs/reference/streams.md).
 
 An event's id is `<attempt>-<n>`, with which a client resumes after that entry of the log. If one entry becomes several
 events, all but the last have the id `<attempt>-0`, which asks for everything again: a stream that is cut between them

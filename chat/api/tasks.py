@@ -143,7 +143,7 @@ def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Listed[TaskOut
 def create_task(
     request: HttpRequest, response: HttpResponse, body: NewTask, idempotency_key: CreationKey = ""
 ) -> Status[TaskOut]:
-    """Put a task on the list. 409 where it is full."""
+    """Add a task. 409 if the list is full."""
     user_id = caller(request).user.pk
     due_date, due_time = tasks.parse_due(body.due)
     create = partial(
@@ -172,7 +172,7 @@ def create_task(
 
 @router.get("/{uuid:task_id}", response=TaskReply)
 def get_task(request: HttpRequest, task_id: uuid.UUID) -> TaskOut:
-    """Show a task."""
+    """Return a task."""
     user_id = caller(request).user.pk
     return TaskOut.of(tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
 
@@ -187,7 +187,7 @@ def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID
 
 @router.delete("/{uuid:task_id}", response={204: None}, openapi_extra=DELETES)
 def delete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> Status[None]:
-    """Take a task off the list. It can be brought back for 30 days."""
+    """Delete a task, which can be undone for 30 days."""
     user_id = caller(request).user.pk
     _changed(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)), response)
     return Status(204, None)
@@ -195,7 +195,7 @@ def delete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID
 
 @router.post("/{uuid:task_id}/complete", response={200: TaskReply, 409: ErrorReply}, openapi_extra=CHANGES)
 def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> TaskOut:
-    """Mark a task as done. 409 where it is already."""
+    """Mark a task as done. 409 if it is already."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
     return _changed(tasks.complete_task(user_id=user_id, number=number), response)
@@ -203,7 +203,7 @@ def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UU
 
 @router.post("/changes/{uuid:change_id}/undo", response={200: UndoneReply, 409: ErrorReply}, openapi_extra=CHANGES)
 def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UUID) -> dict[str, object]:
-    """Undo a change of tasks exactly. 409 where a task has changed since, it is undone, or 30 days are over."""
+    """Undo a change of tasks exactly. 409 if a task has changed since, it is undone, or 30 days are over."""
     user_id = caller(request).user.pk
     undone = undo.undo(user_id=user_id, change_id=change_id)
     response[CHANGE_HEADER] = str(undone.change_id)

@@ -116,7 +116,7 @@ def create_thread(
     body: Annotated[NewThread, Body()] = NewThread(),  # noqa: B008
     idempotency_key: CreationKey = "",
 ) -> Status[ConversationOut]:
-    """Begin a thread; it may have a title, else its first message gives it one."""
+    """Create a thread. Without a title (at most 100 characters), its first message gives it one."""
     user = caller(request).user
     line, _ = once(
         user.pk,
@@ -134,14 +134,14 @@ def create_thread(
 def list_threads(
     request: HttpRequest, paging: Query[Paging], status: Annotated[Where, Query()] = Where.ACTIVE
 ) -> Listed[ConversationOut]:
-    """List threads, the one last spoken in first."""
+    """List threads, the one last spoken in first; by default those that are neither archived nor in the trash."""
     lines = record.listed(user_id=caller(request).user.pk, where=status, after=paging.moment, limit=paging.limit)
     return page(lines, limit=paging.limit, cursor=lambda line: moment_cursor(line.updated_at, line.id))
 
 
 @router.get("/{thread_id}", response=ThreadReply)
 def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) -> dict[str, object]:
-    """Show a thread with its newest messages, or with those before one of them."""
+    """Return a thread with its newest messages, or with those before one of them, and the turns that have not ended."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     found = record.thread(**theirs, limit=part.limit, before=part.before)
     return asdict(found.line) | {"messages": found.messages, "has_more": found.has_more, "turns": found.turns}
@@ -149,7 +149,7 @@ def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) ->
 
 @router.patch("/{thread_id}", response={200: ThreadLine, **CONFLICT})
 def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange) -> ConversationOut:
-    """Give a thread another title, or let another model answer in it."""
+    """Set the title or the model, which answers from the next turn on. 409 in the trash, 400 for an unknown model."""
     return conversations.change(
         user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title, model=body.model
     )
@@ -157,38 +157,38 @@ def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange
 
 @router.delete("/{thread_id}", response={204: None, **CONFLICT})
 def delete_thread(request: HttpRequest, thread_id: uuid.UUID) -> Status[None]:
-    """Put a thread into the trash, from which it can be restored for 30 days."""
+    """Move a thread to the trash, from which it can be restored for 30 days. 409 under a legal hold."""
     _put(request, thread_id, conversations.trash)
     return Status(204, None)
 
 
 @router.post("/{thread_id}/pin", response={200: ThreadLine, **CONFLICT})
 def pin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
-    """Put a thread above the others."""
+    """Pin a thread above the others. 409 in the trash."""
     return _put(request, thread_id, conversations.pin)
 
 
 @router.post("/{thread_id}/unpin", response={200: ThreadLine, **CONFLICT})
 def unpin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
-    """Put a thread among the others."""
+    """Unpin a thread. 409 in the trash."""
     return _put(request, thread_id, conversations.unpin)
 
 
 @router.post("/{thread_id}/archive", response={200: ThreadLine, **CONFLICT})
 def archive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
-    """Put a thread out of sight."""
+    """Archive a thread. 409 in the trash."""
     return _put(request, thread_id, conversations.archive)
 
 
 @router.post("/{thread_id}/unarchive", response={200: ThreadLine, **CONFLICT})
 def unarchive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
-    """Put a thread back among the others."""
+    """Take a thread out of the archive. 409 in the trash."""
     return _put(request, thread_id, conversations.unarchive)
 
 
 @router.post("/{thread_id}/restore", response=ThreadLine)
 def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
-    """Put a thread back where it was before it went to the trash."""
+    """Restore a thread from the trash, to where it was."""
     return _put(request, thread_id, conversations.restore)
 
 
@@ -196,7 +196,7 @@ def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOu
 def export_thread(
     request: HttpRequest, thread_id: uuid.UUID, format: Annotated[Format, Query()] = Format.JSON
 ) -> HttpResponse:
-    """Download all messages of a thread as it is now."""
+    """Download all current messages of a thread, in a file that has its title as name."""
     file = EXPORTS[format](user_id=caller(request).user.pk, conversation_id=thread_id)
     headers = {"Content-Disposition": file.disposition}
     return HttpResponse(file.text, content_type=file.content_type, headers=headers)
@@ -204,7 +204,7 @@ def export_thread(
 
 @router.get("/{thread_id}/messages/{message_id}", response=MessageReply)
 def get_message(request: HttpRequest, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageOut:
-    """Show one message."""
+    """Return a message; `position` is null in an earlier version of the thread."""
     return record.message(user_id=caller(request).user.pk, conversation_id=thread_id, message_id=message_id)
 
 

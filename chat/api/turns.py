@@ -95,7 +95,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = "",
     last_event_id: LastEventId = "",
 ) -> TurnStream:
-    """Send a message, and follow the reply as a stream of events. A disconnect stops nothing."""
+    """Send a message, and follow the reply as a stream of events. A thread in the archive or the trash comes back."""
     if last_event_id and not idempotency_key:
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
@@ -112,7 +112,7 @@ async def send_message(
 async def follow_turn(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, last_event_id: LastEventId = ""
 ) -> TurnStream:
-    """Follow a turn, from its beginning or from behind the last event that was seen."""
+    """Follow a turn as a stream, from its beginning or from after the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(credential_of(request)) as slot:
         await in_database(record.status_of, **theirs, turn_id=turn_id)
@@ -121,7 +121,7 @@ async def follow_turn(
 
 @router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)
 async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID) -> TurnLine:
-    """Stop a turn; its text so far stays. A turn that has ended stays as it is."""
+    """Stop a turn, which ends soon after; its text so far stays. A turn that has ended stays as it is."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().stop(**turn)
     return await _line(turn)
@@ -131,7 +131,7 @@ async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UU
 async def retry_turn(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, idempotency_key: IdempotencyKey = ""
 ) -> NewTurn:
-    """Try a turn again that failed or was stopped, or have one answered anew that is done: in a new turn, to follow."""
+    """Run a turn again, in a new turn to follow. 409 while a reply runs or is queued."""
     accepted = await process.current().retry(
         user_id=caller(request).user.pk,
         conversation_id=thread_id,
@@ -156,7 +156,7 @@ async def retry_turn(
 async def decide_approval(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: CallId, body: Decision
 ) -> TurnLine:
-    """Decide about a call that waits; after the last decision the turn continues, and can be followed again."""
+    """Decide about a call that waits; after the last decision the turn continues. 409 if it was decided already."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().decide(**turn, call_id=call_id, approve=body.approve)
     return await _line(turn)

@@ -1,7 +1,7 @@
 """Read what pages show.
 
-`as_json` gives the shapes of the websocket's frames (docs/protocol.md), so that a page that was just loaded and
-one that has followed the socket hold the same state.
+`as_json` gives the shapes of the websocket's frames (docs/reference/websocket.md), so that a page that was just loaded
+and one that has followed the socket hold the same state.
 """
 
 import uuid

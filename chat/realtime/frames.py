@@ -1,4 +1,4 @@
-"""The frames of the websocket (docs/protocol.md): those that clients send, and those that they receive."""
+"""The frames of the websocket (docs/reference/websocket.md): what clients may send, and what is sent to them."""
 
 import json
 import uuid
@@ -32,24 +32,36 @@ class _Frame(BaseModel):
 
 
 class MessageSend(_Frame):
+    """Send a message of 1 to 10,000 characters. `client_id` is a uuid that the client makes. `model` names
+    the model in a conversation that this message begins.
+    """
+
     type: Literal["message.send"]
     client_id: uuid.UUID
     text: str
-    model: Annotated[str, Field(max_length=255)] = ""  # of a conversation that this message begins
+    model: Annotated[str, Field(max_length=255)] = ""
 
 
 class TurnStop(_Frame):
+    """Stop a turn that runs or waits."""
+
     type: Literal["turn.stop"]
     turn_id: uuid.UUID
 
 
 class TurnRetry(_Frame):
+    """Run a turn again that has ended. One that failed or was stopped (the last only) continues where it ended, and
+    what its tools did is not done again. One that is done gets a new reply; all after it becomes an earlier version.
+    """
+
     type: Literal["turn.retry"]
     turn_id: uuid.UUID
     client_id: uuid.UUID
 
 
 class MessageEdit(_Frame):
+    """Replace a message of the person. It and all after it become an earlier version; what tools did stays done."""
+
     type: Literal["message.edit"]
     message_id: uuid.UUID
     client_id: uuid.UUID
@@ -57,6 +69,8 @@ class MessageEdit(_Frame):
 
 
 class ApprovalDecide(_Frame):
+    """Decide about a call that waits. A decided one is a `conflict`."""
+
     type: Literal["approval.decide"]
     turn_id: uuid.UUID
     call_id: Annotated[str, Field(max_length=128, pattern=r"^[^\x00]*$")]
@@ -64,6 +78,10 @@ class ApprovalDecide(_Frame):
 
 
 class LogFollow(_Frame):
+    """Follow a turn from after entry `after`; attempt 0 from its beginning. A socket has one follower per turn, which
+    a new one replaces. While 32 other turns are not read to their end, it is `rate_limited`.
+    """
+
     type: Literal["log.follow"]
     turn_id: uuid.UUID
     attempt: int = Field(ge=0, le=2**31)
@@ -71,6 +89,8 @@ class LogFollow(_Frame):
 
 
 class LogAck(_Frame):
+    """Acknowledge what was read, at least once a second while frames arrive."""
+
     type: Literal["log.ack"]
     turn_id: uuid.UUID
     attempt: int = Field(ge=0, le=2**31)
@@ -78,6 +98,8 @@ class LogAck(_Frame):
 
 
 class Ping(_Frame):
+    """Ask for a `pong`."""
+
     type: Literal["ping"]
     n: int = 0
 

@@ -1,4 +1,4 @@
-"""What the SDK's own sessions have written is taken over, or it is known what becomes of it (docs/operations.md)."""
+"""Sessions of the SDK's own classes are adopted as docs/how-to/import-agents-sdk-sessions.md states."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseI
 
 
 async def bring(old: SessionABC, path: Path, session_id: str) -> None:
-    """Copy a session as docs/operations.md says."""
+    """Copy a session as docs/how-to/import-agents-sdk-sessions.md says."""
     new = SQLiteSession(session_id, path)
     await new.add_items(await old.get_items())
     new.close()

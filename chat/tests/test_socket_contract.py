@@ -1,4 +1,4 @@
-"""The websocket keeps what docs/protocol.md promises, frame by frame, over a real server."""
+"""The websocket keeps what docs/reference/websocket.md promises, frame by frame, over a real server."""
 
 import json
 import uuid

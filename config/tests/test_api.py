@@ -1,8 +1,6 @@
 """What holds for the whole HTTP API."""
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +17,6 @@ from config.api import api
 pytestmark = pytest.mark.django_db
 # Operations that no scope is needed for: one's own account, and what anybody may ask.
 WITHOUT_SCOPE = {"get_health", "get_me", "register", "sign_in", "list_tokens", "create_token", "revoke_token"}
-# Told of in the row of another one, or in a chapter of its own.
-TOLD_IN_ONE_ROW = {
-    ("POST", f"/api/chatkit/threads/{{}}/{verb}") for verb in ("unpin", "archive", "unarchive", "restore")
-}
 
 
 def operations() -> dict[str, dict[str, object]]:
@@ -143,16 +137,6 @@ def test_an_unknown_address_is_not_found_before_anything_else(owner: User, path:
         assert error_of(method(path, headers=bearer(owner)), 404) == "not_found"
 
 
-def test_operations_are_in_the_contract() -> None:
-    contract = Path(settings.BASE_DIR, "docs/protocol.md").read_text()
-    rows = re.findall(r"^\| `([A-Z, `]+) (/api/[^` ]+)`", contract, re.M)
-    told = {(method, nameless(path)) for methods, path in rows for method in re.findall("[A-Z]+", methods)}
-    paths = api.get_openapi_schema()["paths"].items()
-    there = {(method.upper(), nameless(path)) for path, operations in paths for method in operations}
-    assert told - there == set()
-    assert there - told == TOLD_IN_ONE_ROW
-
-
 def test_each_body_and_each_reply_has_an_example_that_fits() -> None:
     described = json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
     shapes = {"components": described["components"]}
@@ -170,11 +154,6 @@ def test_each_event_of_a_stream_is_described() -> None:
     kinds = set(schemas["TurnEvent"]["discriminator"]["mapping"])
     assert kinds == {"message_start", "content_delta", "approval_requested", "message_end", "error"}
     assert {"not_found", "invalid", "rate_limited"} <= set(schemas["Problem"]["properties"]["code"]["enum"])
-
-
-def nameless(path: str) -> str:
-    """Leave out what a path's parameters are called."""
-    return re.sub(r"\{\w+\}", "{}", path)
 
 
 def test_the_documentation_needs_no_outside_host(client: Client) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ async def test_everything_that_is_sent_stays_as_it_is(server: ServerProcess, tmp
     client = GoldenClient(server.url)
     await client.play(email, PASSWORD)
     threads = [row[0] for row in server.database.query("SELECT id FROM chat_conversation ORDER BY created_at")]
-    async with httpx.AsyncClient(base_url=server.url, headers={"Cookie": server.cookie(email)}) as browser:
+    with closing(server.client(email, PASSWORD)) as signed_in:
+        cookies = signed_in.cookies
+    async with httpx.AsyncClient(base_url=server.url, cookies=cookies) as browser:
         for path in ("/state/", *(f"/c/{thread}/state/" for thread in threads)):
             state = (await browser.get(path)).json()
             client.received.append({"sent": f"the page {path}", "status": 200, "body": state})

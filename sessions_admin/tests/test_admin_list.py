@@ -179,7 +179,7 @@ def test_a_hundred_thousand_sessions_take_as_many_queries_as_one(hire: Hire, own
         counts = [query["sql"] for query in queries if "COUNT(*)" in query["sql"]]
         assert [query for query in counts if "LIMIT 5001" not in query] == [], name  # no count over all there are
         assert not any("DISTINCT" in query["sql"] for query in queries), name
-        print(f"{name:<20} {took * 1000:6.0f} ms, {len(queries)} queries")  # noqa: T201 - for docs/benchmarks.md
+        print(f"{name:<20} {took * 1000:6.0f} ms, {len(queries)} queries")  # noqa: T201 - for docs/explanation/benchmarks-at-scale.md
 
     page = viewer_client.get(SESSIONS)
     assert "The first 5000 agent sessions; narrow the list to see others" in " ".join(page.text.split())

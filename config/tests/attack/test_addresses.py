@@ -39,7 +39,7 @@ def test_odd_addresses_never_end_in_an_error(product: Product) -> None:
         for odd in ODD_ADDRESSES:
             header = [(b"X-Forwarded-For", odd.encode())]
             for method, path in [("GET", "/accounts/login/"), ("GET", "/api/tasks"), ("POST", "/api/auth/login")]:
-                answer = client.request(method, path, headers=header, json={"email": "a@example.com", "password": "x"})
+                answer = client.request(method, path, headers=header, json={})
                 assert answer.status_code < 500, (odd, path, answer.status_code)
 
 
