@@ -183,9 +183,15 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
         frame_limits.count(frame, self.user.pk)
-        if not isinstance(frame, LogAck | Ping) and not await self._is_signed_in():
-            return
         runner = process.current()
+        if isinstance(frame, LogAck):
+            self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
+            return
+        if isinstance(frame, Ping):
+            await self._send({"type": "pong", "n": frame.n})
+            return
+        if not await self._is_signed_in():
+            return
         theirs = {"user_id": self.user.pk, "conversation_id": self.conversation_id}
         accepted: Accepted | None = None
         async with self.accepting:
@@ -204,10 +210,6 @@ class ChatSocket(AsyncWebsocketConsumer):
                     await in_database(threads.status_of, **theirs, turn_id=frame.turn_id)
                     self.followers.check_limit(frame.turn_id)
                     self.followers.follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
-                case LogAck():
-                    self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
-                case Ping():
-                    await self._send({"type": "pong", "n": frame.n})
             if accepted is not None:
                 await self._send(outgoing.accepted_frame(accepted))
                 if accepted.turn.pk not in self.followers:
