@@ -104,7 +104,7 @@ class ConversationStore(Store[Asker]):
         await in_database(_save_title, context.user_id, thread)
 
     async def delete_thread(self, thread_id: str, context: Asker) -> None:
-        """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
+        """Put a conversation into the trash. Raise NotFound, Conflict under a legal hold."""
         key = reading.thread_key(thread_id)
         await in_database(conversations.trash, user_id=context.user_id, conversation_id=key)
 
