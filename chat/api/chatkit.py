@@ -15,7 +15,7 @@ from chat.api.openapi import events
 from chat.api.streams import COMMENT, EVENTS, OpenStream, open_streams
 from chat.chatkit.items import STOP
 from chat.chatkit.server import answer
-from chat.chatkit.store import Asker
+from chat.chatkit.store import Client
 from chat.models.token import Scope
 from chat.realtime.connections import Slot
 
@@ -113,13 +113,13 @@ async def chatkit(
     idempotency_key: Annotated[str, Header(alias="Idempotency-Key", max_length=200)] = "",
 ) -> HttpResponseBase:
     """Answer a request of a ChatKit front end, of the version of `openai-chatkit` that is installed."""
-    asker = Asker(caller(request).user.pk, idempotency_key)
+    client = Client(caller(request).user.pk, idempotency_key)
     if payload.type not in STREAMED:
-        result = await answer(request.body, asker)
+        result = await answer(request.body, client)
         assert isinstance(result, bytes)
         return HttpResponse(result, content_type="application/json")
     with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
-        result = await answer(request.body, asker)
+        result = await answer(request.body, client)
         assert not isinstance(result, bytes)
         return ChatKitStream(slot, result)
 

@@ -16,7 +16,7 @@ from chat.infra.database_limits import is_transient, summary
 logger = logging.getLogger(__name__)
 
 NO_SUCH_FIELD = "There is no such field"
-RETRY_AFTER = 5  # seconds, where the database was too slow or away
+RETRY_AFTER = 5  # seconds, after a database that was too slow or unavailable
 
 # The nearest class in an exception's line of descent counts.
 STATUS: Mapping[type[Exception], int] = {

@@ -17,7 +17,7 @@ def _storable(text: str) -> str:
 
 
 def needs_text(value: object) -> object:
-    """Refuse a number where a text is described: pydantic would read one as a time."""
+    """Refuse a number in the place of a text: pydantic would read one as a time."""
     if value is not None and not isinstance(value, str):
         raise ValueError("It needs to be a text.")
     return value

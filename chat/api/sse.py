@@ -78,7 +78,7 @@ class EventStream:
         self._ended = False
         # The text sent so far, while it arrives by snapshots: only what a snapshot adds is sent.
         self._snapshot_text: str | None = None
-        # Text that may be written again, and its offset: sent only if it stays.
+        # Text that may be replaced, and its offset: sent only if it stays.
         self._pending: tuple[int, str] = (0, "")
 
     @property
@@ -155,7 +155,7 @@ class EventStream:
         }
 
     def _take_pending(self, *, up_to: int | None = None) -> str:
-        """Return what stays of the text in doubt where the next begins at an offset, or where none comes any more."""
+        """Return what stays of the pending text: all of it, or what stands before an offset."""
         (at, text), self._pending = self._pending, (0, "")
         return text if up_to is None else text[: max(up_to - at, 0)]
 

@@ -46,7 +46,7 @@ from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 from chat.chatkit import reading
 from chat.chatkit.item_diff import ItemDiff
 from chat.chatkit.items import DECIDE, STOP, items_of
-from chat.chatkit.store import Asker, ConversationStore, NoAttachments
+from chat.chatkit.store import Client, ConversationStore, NoAttachments
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
 from chat.infra.db_threads import in_database
 from chat.models.turn import Status
@@ -78,15 +78,15 @@ class Decision(BaseModel):
     approve: StrictBool
 
 
-class Server(ChatKitServer[Asker]):
+class Server(ChatKitServer[Client]):
     """Answers ChatKit's requests."""
 
     def __init__(
-        self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Asker] | None = None
+        self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Client] | None = None
     ) -> None:
         super().__init__(store or ConversationStore(), attachment_store)
 
-    async def process(self, request: str | bytes | bytearray, context: Asker) -> StreamingResult | NonStreamingResult:
+    async def process(self, request: str | bytes | bytearray, context: Client) -> StreamingResult | NonStreamingResult:
         """Read a request and answer it. Raise NotOfProtocol, and what `answer` raises."""
         # The package's own makes a parser for each request, which takes longer than all the rest.
         try:
@@ -99,7 +99,7 @@ class Server(ChatKitServer[Asker]):
 
     # -- streams
 
-    async def _process_streaming(self, request: StreamingReq, context: Asker) -> AsyncGenerator[bytes, None]:
+    async def _process_streaming(self, request: StreamingReq, context: Client) -> AsyncGenerator[bytes, None]:
         # The package's own logs what is refused as if it were broken.
         async with aclosing(self._process_streaming_impl(request, context)) as events:
             async for event in events:
@@ -110,7 +110,7 @@ class Server(ChatKitServer[Asker]):
         return b"data: " + self._serialize(event) + b"\n\n"
 
     async def _process_streaming_impl(
-        self, request: StreamingReq, context: Asker
+        self, request: StreamingReq, context: Client
     ) -> AsyncGenerator[ThreadStreamEvent, None]:
         match request:
             case ThreadsCreateReq():
@@ -125,7 +125,7 @@ class Server(ChatKitServer[Asker]):
             async for event in events:
                 yield event
 
-    async def _created(self, asked: ThreadCreateParams, context: Asker) -> AsyncGenerator[ThreadStreamEvent, None]:
+    async def _created(self, asked: ThreadCreateParams, context: Client) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Begin a conversation by its first message: of one that is refused nothing stays."""
         thread_id = self.store.generate_thread_id(context)
         new = ThreadMetadata(id=thread_id, created_at=timezone.now())
@@ -138,7 +138,7 @@ class Server(ChatKitServer[Asker]):
             yield event
 
     async def _retried(
-        self, asked: ThreadRetryAfterItemParams, context: Asker
+        self, asked: ThreadRetryAfterItemParams, context: Client
     ) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Answer a message anew: what came after it becomes an earlier version."""
         thread = await self.store.load_thread(asked.thread_id, context)
@@ -156,7 +156,7 @@ class Server(ChatKitServer[Asker]):
             yield event
 
     async def respond(
-        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Asker
+        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Yield the events of the turn that answers a message, until it ends or waits for a decision."""
         if input_user_message is None:
@@ -168,7 +168,7 @@ class Server(ChatKitServer[Asker]):
                 yield event
 
     async def action(
-        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Asker
+        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Decide about a call, and yield how the turn continues; or stop an active turn."""
         with _errors_for_people():
@@ -184,7 +184,7 @@ class Server(ChatKitServer[Asker]):
                 raise BadInput(f"There is no action “{action.type}” here.")
 
     async def _decided(
-        self, thread: ThreadMetadata, decision: Decision, context: Asker
+        self, thread: ThreadMetadata, decision: Decision, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
         turn, titles = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
         await process.current().decide(
@@ -198,48 +198,48 @@ class Server(ChatKitServer[Asker]):
         async for event in _events_of(turn, titles, diff, context):
             yield event
 
-    def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:
+    def get_stream_options(self, thread: ThreadMetadata, context: Client) -> StreamOptions:
         """Show no button that would close the stream only, and not stop the turn."""
         return StreamOptions(allow_cancel=False)
 
     async def handle_stream_cancelled(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Asker
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Client
     ) -> None:
         """Do nothing: the turn continues, and is there when the thread is loaded again."""
 
     # -- not supported
 
-    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Asker) -> None:
+    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Client) -> None:
         """Raise BadInput."""
         raise BadInput("Feedback is not kept here.")
 
-    async def transcribe(self, audio_input: AudioInput, context: Asker) -> TranscriptionResult:
+    async def transcribe(self, audio_input: AudioInput, context: Client) -> TranscriptionResult:
         """Raise BadInput."""
         raise BadInput("Speech is not understood here.")
 
-    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Asker) -> bytes:
+    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Client) -> bytes:
         raise BadInput("Actions are answered by a stream here: send “threads.custom_action”.")
 
-    async def _process_non_streaming(self, request: NonStreamingReq, context: Asker) -> bytes:
+    async def _process_non_streaming(self, request: NonStreamingReq, context: Client) -> bytes:
         try:
             return await super()._process_non_streaming(request, context)
         except binascii.Error:
             raise BadInput("The audio is not base64.") from None
 
-    def _get_attachment_store(self) -> AttachmentStore[Asker]:
+    def _get_attachment_store(self) -> AttachmentStore[Client]:
         if self.attachment_store is None:
             raise NoAttachments
         return self.attachment_store
 
 
-async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, None]:
+async def answer(request: bytes, client: Client) -> bytes | AsyncGenerator[bytes, None]:
     """Answer a request: with JSON, or with a stream that has begun.
 
     An error that the user can correct is sent in the stream, because ChatKit shows it there. Raise
     NotFound, NotOfProtocol, and for other requests whatever of ours goes wrong.
     """
     server = Server()
-    result = await server.process(request, asker)
+    result = await server.process(request, client)
     if isinstance(result, NonStreamingResult):
         return result.json
     stream = result.json_events
@@ -263,7 +263,7 @@ async def _no_events() -> AsyncGenerator[bytes, None]:
 
 
 async def _events_of(
-    turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, asker: Asker
+    turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, client: Client
 ) -> AsyncIterator[ThreadStreamEvent]:
     """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
     state = TurnState()
@@ -283,11 +283,11 @@ async def _events_of(
                 break
             shown = replace(turn, status=Status.RUNNING, text=state.text, tools=tuple(state.tools.values()))
             # A question may be decided by now: the record has the decision.
-            if shown.is_awaiting and (await in_database(reading.turn, asker.user_id, turn.id))[0].is_awaiting:
+            if shown.is_awaiting and (await in_database(reading.turn, client.user_id, turn.id))[0].is_awaiting:
                 break
             for changed in diff.events(items_of(shown, titles)):
                 yield changed
-    turn, titles = await in_database(reading.turn, asker.user_id, turn.id)
+    turn, titles = await in_database(reading.turn, client.user_id, turn.id)
     for changed in [*diff.events(items_of(turn, titles)), *diff.end()]:
         yield changed
     if turn.warning not in ("", warned):

@@ -53,7 +53,7 @@ class Part:
         anchor = self.before or self.after or self.around or since
         if anchor is not None and not tree.has(anchor):
             raise NotFound("There is no such turn.")
-        # Of a turn that was replaced meanwhile, where it would stand.
+        # A turn that was replaced meanwhile has the place that it would have.
         at = sum(tree.seq(pk) < tree.seq(anchor) for pk in shown) if anchor else 0
         end = len(shown)
         last = max(end - max(self.size, active), 0)
@@ -70,14 +70,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part of the turns of a conversation, of which some are shown however long they are."""
+    """A part of the turns of a conversation; the `kept` ones are shown however long they are."""
 
     start: int
     stop: int
     kept: slice
 
     def fitting(self, lengths: Sequence[int]) -> "Cut":
-        """Return as much of it, round what is kept, as is not too long; `lengths` are those of its turns."""
+        """Return as many turns around the kept ones as are not too long; `lengths` has those of all."""
         start, stop = max(self.kept.start, self.start), min(self.kept.stop, self.stop)
         left = TEXT_SHOWN - sum(lengths[start - self.start : stop - self.start])
         while stop < self.stop and (left := left - lengths[stop - self.start]) >= 0:
@@ -94,7 +94,7 @@ class ChatPage:
     id: uuid.UUID
     conversation: ConversationOut | None = None
     turns: tuple[TurnOut, ...] = ()
-    # The first and the last of the turns, where there are others before or after them.
+    # The first and the last of the turns, if there are others before or after them.
     earlier: uuid.UUID | None = None
     later: uuid.UUID | None = None
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
@@ -109,7 +109,7 @@ class ChatPage:
 
     @property
     def title(self) -> str:
-        """The title, or what a conversation without one is called."""
+        """The title, or a name for a conversation without one."""
         return (self.conversation and self.conversation.title) or "New chat"
 
     @property
@@ -119,7 +119,7 @@ class ChatPage:
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
 
     def turns_as_json(self) -> dict[str, object]:
-        """Give the turns, as a part of the conversation."""
+        """Return the JSON form of the turns."""
         return {
             "turns": [turn.as_json() for turn in self.turns],
             "changes": [change.as_json() for change in self.changes],
@@ -127,7 +127,7 @@ class ChatPage:
         }
 
     def as_json(self) -> dict[str, object]:
-        """Give what the page's script begins with."""
+        """Return what the page's script begins with."""
         return {
             "conversation_id": str(self.id),
             "conversation": self.conversation.as_json() if self.conversation else None,
@@ -163,10 +163,9 @@ def chat(
     tasks: int = OPEN_SHOWN,
     chats: int = SIDEBAR_SIZE,
 ) -> ChatPage | None:
-    """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
+    """Return the page of a conversation, its turns in order, or None if the user has none of that id.
 
-    With a version, as it was before another turn took that one's place (as it is now where none has); None where there
-    is no such turn.
+    With a version, it is the conversation before another turn replaced that one; None if there is no such turn.
     """
     page = turns_of(person, conversation_id, version, part)
     if page is None:
@@ -220,6 +219,6 @@ def turns_of(
 
 
 def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Turn | None:
-    """Return the turn with which a message is shown, the newest of several; None where there is no such message."""
+    """Return the turn that shows a message, the newest of several; None if there is no such message."""
     theirs = Turn.objects.filter(user=person.pk, conversation=conversation_id)
     return theirs.filter(Q(prompt=message_id) | Q(messages=message_id)).order_by("-seq").only("superseded_by").first()

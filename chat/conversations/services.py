@@ -38,7 +38,7 @@ HELD = "Your administrator has asked to keep this chat for now."
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """A conversation that is no more."""
+    """A conversation that was deleted for good."""
 
     id: uuid.UUID
     title: str
@@ -47,7 +47,7 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """The conversations of a trash that are no more, and how many stay: held, or with a turn that has not ended."""
+    """The conversations that were deleted for good, and how many stay: held, or with an active turn."""
 
     ids: tuple[uuid.UUID, ...]
     left: int
@@ -88,8 +88,8 @@ def begin(
 ) -> ConversationOut:
     """Create a conversation without messages; without a title it takes one from its first message.
 
-    Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
-    where it is another's, BadInput, TooLong, TooManyConversations.
+    Without a `model` the default answers. With the id of a conversation of the user nothing changes. Raise NotFound for
+    the id of another user's, BadInput, TooLong, TooManyConversations.
     """
     title, key = title_of(title), conversation_id or uuid.uuid4()
     with transaction.atomic():
@@ -129,7 +129,7 @@ def change(
 
 
 def title_of(text: str) -> str:
-    """Return a title as it is kept: one line, empty where there is nothing to see. Raise BadInput, TooLong."""
+    """Return a title as it is stored: one line, empty if nothing in it is visible. Raise BadInput, TooLong."""
     title = one_line(text)
     if len(title) > TITLE_LENGTH:
         raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
@@ -139,31 +139,31 @@ def title_of(text: str) -> str:
 
 
 def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
+    """Pin a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as locked:
         return locked.save(pinned_at=locked.row.pinned_at or locked.now, archived_at=None)
 
 
 def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
+    """Unpin a conversation. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as locked:
         return locked.save(pinned_at=None)
 
 
 def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
+    """Archive a conversation, and unpin it. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as locked:
         return locked.save(archived_at=locked.row.archived_at or locked.now, pinned_at=None)
 
 
 def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
+    """Take a conversation out of the archive. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as locked:
         return locked.save(archived_at=None)
 
 
 def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Let retention count from now on. Raise NotFound, Conflict in the trash."""
+    """Restart the retention period. Raise NotFound, Conflict in the trash."""
     with _not_in_trash(user_id, conversation_id) as locked:
         return locked.save()
 
@@ -179,9 +179,9 @@ def keep_all(*, user_id: uuid.UUID) -> int:
 
 
 def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation into the trash; what is under way in it is stopped, and what waits is not done.
+    """Put a conversation into the trash; its active turns are stopped, and its waiting calls do not run.
 
-    It stays pinned or archived for when it is restored. Raise NotFound, Conflict where it is held.
+    It stays pinned or archived for when it is restored. Raise NotFound, Conflict under a legal hold.
     """
     with _locked(user_id, conversation_id) as locked:
         locked.refuse_held()
@@ -201,7 +201,7 @@ def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOu
 def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
     """Delete a conversation in the trash for good, with its session.
 
-    Raise NotFound, Conflict where it is not in the trash, held, or a turn in it has not ended, and MemoryUnavailable.
+    Raise NotFound, Conflict if it is not in the trash, held, or a turn in it is active, and MemoryUnavailable.
     """
     with _locked(user_id, conversation_id) as locked:
         if locked.row.trashed_at is None:
@@ -217,7 +217,7 @@ def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
 
 @long_statements()
 def empty_trash(*, user_id: uuid.UUID) -> Emptied:
-    """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
+    """Delete all conversations in a user's trash for good, a batch at a time. Raise MemoryUnavailable."""
     chosen = list(in_trash().owned_by(user_id).order_by("pk").values_list("pk", flat=True))
     gone: list[uuid.UUID] = []
     for start in range(0, len(chosen), BATCH):
@@ -250,7 +250,7 @@ def _locked(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Locked]
 
 @contextmanager
 def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Locked]:
-    """Lock a person's conversation; raise Conflict where it must be restored first."""
+    """Lock a user's conversation; raise Conflict if it must be restored first."""
     with _locked(user_id, conversation_id) as locked:
         if locked.row.trashed_at is not None:
             raise Conflict("This chat is in the trash. Restore it first.")

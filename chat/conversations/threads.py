@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from django.db.models import Q
+
 from chat.conversations.listing import conversation_out, with_listing_fields
 from chat.exceptions import NotFound
 from chat.infra.pagination import newest_first
 from chat.models import Conversation, Message, Turn
-from chat.models.conversation import ConversationQuerySet
 from chat.models.turn import ACTIVE
 from chat.read_models import ConversationOut, MessageOut
 
@@ -22,6 +23,15 @@ class Where(StrEnum):
     ARCHIVED = "archived"
     TRASHED = "trashed"
     ALL = "all"
+
+
+FILTERS = {
+    Where.ACTIVE: Q(archived_at=None, trashed_at=None),
+    Where.PINNED: Q(pinned_at__isnull=False, archived_at=None, trashed_at=None),
+    Where.ARCHIVED: Q(archived_at__isnull=False, trashed_at=None),
+    Where.TRASHED: Q(trashed_at__isnull=False),
+    Where.ALL: Q(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ def listed(
     *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> list[ConversationOut]:
     """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
-    rows = with_listing_fields(_narrowed(Conversation.objects.owned_by(user_id), where))
+    rows = with_listing_fields(Conversation.objects.owned_by(user_id).filter(FILTERS[where]))
     return [conversation_out(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
@@ -111,17 +121,3 @@ def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
     if row is None:
         raise NotFound("There is no such conversation.")
     return row
-
-
-def _narrowed(rows: ConversationQuerySet, where: Where) -> ConversationQuerySet:
-    match where:
-        case Where.ACTIVE:
-            return rows.filter(archived_at=None, trashed_at=None)
-        case Where.PINNED:
-            return rows.filter(pinned_at__isnull=False, archived_at=None, trashed_at=None)
-        case Where.ARCHIVED:
-            return rows.filter(archived_at__isnull=False, trashed_at=None)
-        case Where.TRASHED:
-            return rows.filter(trashed_at__isnull=False)
-        case Where.ALL:
-            return rows

@@ -183,9 +183,15 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def _handle(self, frame: frames.ClientFrame) -> None:
         frame_limits.count(frame, self.user.pk)
-        if not isinstance(frame, LogAck | Ping) and not await self._is_signed_in():
-            return
         runner = process.current()
+        if isinstance(frame, LogAck):
+            self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
+            return
+        if isinstance(frame, Ping):
+            await self._send({"type": "pong", "n": frame.n})
+            return
+        if not await self._is_signed_in():
+            return
         theirs = {"user_id": self.user.pk, "conversation_id": self.conversation_id}
         accepted: Accepted | None = None
         async with self.accepting:
@@ -204,10 +210,6 @@ class ChatSocket(AsyncWebsocketConsumer):
                     await in_database(threads.status_of, **theirs, turn_id=frame.turn_id)
                     self.followers.check_limit(frame.turn_id)
                     self.followers.follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
-                case LogAck():
-                    self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
-                case Ping():
-                    await self._send({"type": "pong", "n": frame.n})
             if accepted is not None:
                 await self._send(outgoing.accepted_frame(accepted))
                 if accepted.turn.pk not in self.followers:
@@ -224,19 +226,17 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def turn_accepted(self, notice: dict[str, str]) -> None:
         """Note that a turn was accepted, perhaps from another tab."""
-        self.pending.add_conversation(notice["conversation_id"])
-        if uuid.UUID(notice["turn_id"]) not in self.followers:
-            self.pending.add_turns()
+        is_followed = uuid.UUID(notice["turn_id"]) in self.followers
+        self.pending.add(notice["conversation_id"], turns=not is_followed)
 
     async def conversation_updated(self, notice: dict[str, str]) -> None:
         """Note that a conversation changed."""
-        self.pending.add_conversation(notice["id"])
+        self.pending.add(notice["id"])
 
     async def tasks_changed(self, notice: dict[str, str]) -> None:
         """Note that the task list changed."""
-        self.pending.add_tasks()
-        if str(self.conversation_id) in notice.get("conversation_ids", "").split(","):
-            self.pending.add_calls()
+        calls = str(self.conversation_id) in notice.get("conversation_ids", "").split(",")
+        self.pending.add(tasks=True, calls=calls)
 
     async def signed_out(self, notice: dict[str, str]) -> None:
         """Close with the login, or the token."""

@@ -22,23 +22,14 @@ class PendingNotifications:
         self._changes = Changes()
         self._received = asyncio.Event()
 
-    def add_conversation(self, conversation_id: str) -> None:
-        """Note that a conversation changed."""
-        self._changes.conversations.add(uuid.UUID(conversation_id))
-        self._received.set()
-
-    def add_turns(self) -> None:
-        """Note that there is a turn that is not followed yet."""
-        self._changes.turns = True
-
-    def add_tasks(self) -> None:
-        """Note that the task list changed."""
-        self._changes.tasks = True
-        self._received.set()
-
-    def add_calls(self) -> None:
-        """Note that calls of the conversation changed tasks, or were undone."""
-        self._changes.calls = True
+    def add(self, conversation_id: str = "", *, turns: bool = False, tasks: bool = False, calls: bool = False) -> None:
+        """Note what changed."""
+        changes = self._changes
+        if conversation_id:
+            changes.conversations.add(uuid.UUID(conversation_id))
+        changes.turns |= turns
+        changes.tasks |= tasks
+        changes.calls |= calls
         self._received.set()
 
     async def take(self) -> Changes:

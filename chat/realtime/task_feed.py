@@ -1,16 +1,19 @@
-"""The changes of a person's to-do list, read and encoded once for all of their sockets in this process."""
+"""The changes of a user's to-do list, read and encoded once for all of the user's sockets in this process."""
 
 import asyncio
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from chat.infra.db_threads import in_database
 from chat.realtime import frames
 from chat.tasks.panel import TaskChanges, current_revision, read_changes, task_ids
 
-# What a socket that lags behind is sent of; one that lags further loads the list again.
+# Sent to a socket that lags behind; one that lags further loads the list again.
 FRAMES_KEPT = 50
+# Changes of more tasks than this are not sent: the client loads the panel again.
+CHANGES_SENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class _Frame:
 
 
 class TaskFeed:
-    """One person's list as their sockets know it."""
+    """One user's list as the sockets know it."""
 
     def __init__(self, user_id: uuid.UUID) -> None:
         self._user_id = user_id
@@ -33,7 +36,7 @@ class TaskFeed:
         self.sockets = 0
 
     async def start(self) -> int:
-        """Load the list's state unless that was done; return the revision from which frames are there."""
+        """Load the list once; return the revision from which there are frames."""
         async with self._lock:
             if self._revision is None:
                 revision, self._known = await in_database(_begin, self._user_id)
@@ -74,23 +77,37 @@ def _begin(user_id: uuid.UUID) -> tuple[int, set[uuid.UUID]]:
 
 def _changes(user_id: uuid.UUID, since: int, known: set[uuid.UUID]) -> tuple[TaskChanges, str]:
     changes = read_changes(user_id, since=since, known=known)
-    return changes, frames.encode(changes.as_frame())
+    return changes, frames.encode(tasks_frame(changes))
+
+
+def tasks_frame(changes: TaskChanges) -> dict[str, Any]:
+    """Return the frame `tasks.changed`; `reload` stands for more changes than a frame carries."""
+    reload = len(changes.changed) + len(changes.removed) > CHANGES_SENT
+    return {
+        "type": "tasks.changed",
+        "since": changes.since,
+        "revision": changes.revision,
+        "tasks": [] if reload else [task.as_json() for task in changes.changed],
+        "removed": [] if reload else [str(key) for key in changes.removed],
+        "counts": {"open": changes.open_count, "completed": changes.completed_count},
+        "reload": reload,
+    }
 
 
 class TaskFeeds:
-    """The feeds of those who are connected."""
+    """The feeds of connected users."""
 
     def __init__(self) -> None:
         self._feeds: dict[uuid.UUID, TaskFeed] = {}
 
     def join(self, user_id: uuid.UUID) -> TaskFeed:
-        """Return a person's feed, which stays until as many have left it as joined."""
+        """Return a user's feed, which stays until the last socket leaves it."""
         feed = self._feeds.setdefault(user_id, TaskFeed(user_id))
         feed.sockets += 1
         return feed
 
     def leave(self, user_id: uuid.UUID) -> None:
-        """Let go of a feed."""
+        """Leave a feed."""
         feed = self._feeds[user_id]
         feed.sockets -= 1
         if not feed.sockets:

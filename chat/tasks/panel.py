@@ -16,8 +16,6 @@ from chat.tasks import services as tasks
 
 OPEN_SHOWN = 100
 COMPLETED_SHOWN = 50
-# Changes of more tasks than this are not sent: the client loads the panel again.
-CHANGES_SENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +116,6 @@ class TaskChanges:
     removed: list[uuid.UUID]
     open_count: int
     completed_count: int
-
-    def as_frame(self) -> dict[str, Any]:
-        """Return the frame `tasks.changed`; `reload` stands for more changes than a frame carries."""
-        reload = len(self.changed) + len(self.removed) > CHANGES_SENT
-        return {
-            "type": "tasks.changed",
-            "since": self.since,
-            "revision": self.revision,
-            "tasks": [] if reload else [task.as_json() for task in self.changed],
-            "removed": [] if reload else [str(key) for key in self.removed],
-            "counts": {"open": self.open_count, "completed": self.completed_count},
-            "reload": reload,
-        }
 
 
 def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]) -> TaskChanges:

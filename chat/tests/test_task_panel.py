@@ -11,9 +11,9 @@ from pytest_django import Settings
 from chat.exceptions import TooManyTasks
 from chat.models import Task, User
 from chat.models.task import TaskCounter
-from chat.realtime.task_feed import TaskFeed
+from chat.realtime.task_feed import CHANGES_SENT, TaskFeed, tasks_frame
 from chat.tasks import services as tasks
-from chat.tasks.panel import CHANGES_SENT, current_revision, load_panel, read_changes, task_ids
+from chat.tasks.panel import current_revision, load_panel, read_changes, task_ids
 
 
 def add(user: User, title: str) -> Task:
@@ -74,7 +74,7 @@ def test_a_task_removed_and_one_added_in_its_place_are_both_found(user: User) ->
 
 def test_more_changes_than_a_frame_carries_are_a_request_to_load_the_list_again(user: User) -> None:
     fill(user, CHANGES_SENT + 1, revision=1)
-    frame = read_changes(user.pk, since=0, known=set()).as_frame()
+    frame = tasks_frame(read_changes(user.pk, since=0, known=set()))
     assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], CHANGES_SENT + 1)
 
 

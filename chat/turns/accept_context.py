@@ -35,7 +35,7 @@ SELECT
     count(*), count(*) FILTER (WHERE status = 'queued'), (array_agg(id) FILTER (WHERE status = 'waiting'))[1]
 FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
 """
-# The newest first. What a turn took up from the one that it tries again is counted with that turn only.
+# The newest first. What a turn took over from the one that it retries is counted with the retry only.
 _TOKENS = """
 SELECT t.accepted_at, (t.usage->>'input_tokens')::bigint + (t.usage->>'output_tokens')::bigint FROM chat_turn t
 WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_tokens'
@@ -99,7 +99,7 @@ class AcceptContext:
     active: int = 0
     queued: int = 0
     waiting: uuid.UUID | None = None  # the turn that waits for a decision
-    first_of_minute: datetime | None = None  # where the limit is reached
+    first_of_minute: datetime | None = None  # if the limit is reached
     closed: Cancelled | None = None
 
     def check_limits(self) -> None:
@@ -126,12 +126,12 @@ class AcceptContext:
                 raise RateLimited(detail, retry_after=wait)
 
     def choose_model(self, name: str) -> None:
-        """Take the model that a person chose before the first message; later it is not changed so. Raise BadInput."""
+        """Set the model that the user chose with the first message; later ones change nothing. Raise BadInput."""
         if name and check_name(name) and self.last_seq == 0:
             self.model = name
 
     def check_idle(self) -> None:
-        """Close a turn that waits; raise Conflict where one runs or is queued."""
+        """Cancel a turn that waits; raise Conflict if one runs or is queued."""
         self.close_waiting()
         if self.active:
             raise Conflict("The assistant is still answering; please wait for it, or stop it first.")
@@ -144,14 +144,14 @@ class AcceptContext:
             self.active -= 1
 
     def supersede(self, old: Turn, new: Turn, *, keep: uuid.UUID | None = None) -> None:
-        """Make a turn and all after it an earlier version; a message that is kept stays current."""
+        """Supersede a turn and all after it; the message `keep` stays current."""
         values = {"conversation": self.conversation_id, "from": old.seq, "new": new.pk, "keep": keep}
         change(_SUPERSEDE, values)
         change(_MOVE_UP, values)
         self.last_position = Message.objects.filter(conversation=self.conversation_id, position__gt=0).count()
 
     def new_turn(self) -> Turn:
-        """Make the conversation's next turn."""
+        """Return the conversation's next turn."""
         self.last_seq += 1
         return Turn(
             conversation_id=self.conversation_id,
@@ -163,7 +163,7 @@ class AcceptContext:
         )
 
     def new_message(self, turn: Turn, text: str) -> Message:
-        """Make the message that a turn answers."""
+        """Return the message that a turn answers."""
         self.last_position += 1
         return Message(
             turn_id=turn.pk,
@@ -178,9 +178,9 @@ class AcceptContext:
 def create_conversation(
     *, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "", model: str = ""
 ) -> None:
-    """Make a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
+    """Create a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
 
-    Every conversation is made here.
+    Every conversation is created here.
     """
     select(_LOCK_CREATION, {"user": user_id})
     if Conversation.objects.filter(pk=conversation_id).exists():
@@ -218,7 +218,7 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
 
 
 def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
-    """Store a turn and, unless it answers one again, its message; running at once where nothing is before it."""
+    """Store a turn, and its message unless that is stored; the turn runs at once if no other is active."""
     if runner is not None and not context.active:
         turn.status, turn.owner = Status.RUNNING, runner
         turn.lease_until, turn.started_at = context.now + LEASE_TIME, context.now
@@ -249,7 +249,7 @@ def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
 
 
 def _index(context: AcceptContext, turn: Turn) -> None:
-    """Let search find what was stored."""
+    """Update the search index."""
     owner = {"conversation_id": context.conversation_id, "user_id": context.user_id}
     if turn.prompt.turn_id == turn.pk:
         index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=context.now, **owner)

@@ -1,23 +1,16 @@
 """Store a step after which a turn may begin, and read the turn's input: one visit to the database."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from django.db import DatabaseError
 
-from chat.models import Turn
+from chat.turns.accept import Accepted
+from chat.turns.approvals import Decided
+from chat.turns.finish import StoredOutcome
 from chat.turns.turn_input import TurnInput, read_turn_input
 
-
-class Step(Protocol):
-    """The result of a step."""
-
-    @property
-    def begins(self) -> Turn | None:
-        """The turn that begins in this process now."""
-
-
-S = TypeVar("S", bound=Step)
+S = TypeVar("S", Accepted, Decided, StoredOutcome)
 
 
 def with_turn_input(step: Callable[[], S]) -> tuple[S, TurnInput | None]:

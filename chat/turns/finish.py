@@ -38,7 +38,7 @@ WITH ended AS (
         items = %(items)s, usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s,
         error_detail = %(error_detail)s
     WHERE {HELD} RETURNING id
-), said AS (
+), reply AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
     SELECT %(message)s, %(conversation)s, id, 'assistant', %(text)s, %(position)s, %(now)s FROM ended
     WHERE %(has_reply)s

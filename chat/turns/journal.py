@@ -1,7 +1,6 @@
 """The journal of a turn: everything that reached it from outside, written before it has an effect.
 
-With it a turn that was cut off is played again: complete responses are answered from their steps, tools from their
-calls.
+An interrupted turn is replayed from it: steps answer complete responses, and calls answer tools.
 """
 
 import json
@@ -76,7 +75,7 @@ NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One complete response: its output items as the API gave them, and the tokens it took."""
+    """One complete response: its output items as the API returned them, and its tokens."""
 
     output: list[dict[str, Any]]
     usage: dict[str, int]
@@ -84,13 +83,13 @@ class Step:
 
     @property
     def text(self) -> str:
-        """The text that people read of it."""
+        """The text of the reply."""
         parts = [part for item in self.output if item.get("type") == "message" for part in item.get("content", [])]
         return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
 
     @property
     def reasoning(self) -> str:
-        """What the model thought before it answered, as far as it can be read."""
+        """The readable reasoning."""
         items = [item for item in self.output if item.get("type") == "reasoning"]
         parts = [part for item in items for part in item.get("summary") or item.get("content") or ()]
         return join_texts([str(part.get("text") or "") for part in parts])
@@ -98,7 +97,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What is written of a turn so far."""
+    """The journal of a turn so far."""
 
     steps: list[Step]
     tools: tuple[ToolCallOut, ...]
@@ -146,9 +145,9 @@ def load(turn: Turn) -> Journal:
 def record_step(
     lease: Lease, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None, model: str = ""
 ) -> None:
-    """Write a complete response with the model that gave it and its cost, before any of its calls runs.
+    """Journal a complete response with its model and its cost, before any of its calls runs.
 
-    What a configured model was asked is added to the person's day. Raise TurnLost.
+    The usage of a configured model is added to the user's day. Raise TurnLost.
     """
     config = next((config for config in configured() if config.name == model), None)
     usage = response.usage
@@ -171,17 +170,17 @@ def record_step(
 
 
 def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent | None:
-    """Return the request that a step answers, as its row has it; None where it was not counted."""
+    """Return the request that a step answers, from the columns of its row; None if it was not counted."""
     return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
 def reset_cut_off(lease: Lease) -> None:
-    """Forget the deaths of a turn that has come further. Raise TurnLost."""
+    """Reset the count of crashes of a turn that has completed a step. Raise TurnLost."""
     lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
 
 
 def void_step(lease: Lease, *, n: int) -> None:
-    """Mark a step that made the SDK raise, unless one of its calls has acted: it is not to be played into the same end.
+    """Mark a step that made the SDK raise, unless one of its calls has acted: a replay would fail in the same way.
 
     Raise TurnLost.
     """
@@ -195,9 +194,9 @@ def void_step(lease: Lease, *, n: int) -> None:
 
 
 def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
-    """Carry out a tool call and write it down in one transaction, or answer it from the journal.
+    """Run a tool call and journal it in one transaction, or answer it from the journal.
 
-    What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
+    What the task list refuses becomes the output. Raise TurnLost, also if another call has the id, or
     one that was not approved.
     """
     try:
@@ -205,7 +204,7 @@ def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     except DatabaseError as error:
         if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
             raise
-        # It would end no other way if it were tried again.
+        # Another try would end in the same way.
         return _perform(lease, call, lambda: TOO_SLOW)
 
 
@@ -223,7 +222,7 @@ def _perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
 
 
 def begin(lease: Lease, call: Call) -> str | None:
-    """Write down that a call is about to be carried out in no transaction of ours, or return its output.
+    """Journal that a call is about to run outside of a transaction, or return its output.
 
     Until `complete`, the call has the output of an interrupted one, so that a replay does not run it again.
     Raise TurnLost as `perform` does.
@@ -238,7 +237,7 @@ def begin(lease: Lease, call: Call) -> str | None:
 
 
 def complete(lease: Lease, call: Call, output: str) -> str:
-    """Store the output of a call that was begun, and return it as it is stored. Raise TurnLost."""
+    """Store the output of a call that has begun, and return it as stored. Raise TurnLost."""
     output = storable(output)
     with transaction.atomic():
         lease.lock()
@@ -301,7 +300,7 @@ def copy_journal(source: Turn, target: Turn) -> None:
 
 
 def kept_calls(turn: Turn) -> list[KeptCall]:
-    """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
+    """Return the changes by the turns that a turn replaced, without those that are undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
     heirs = {turn.pk}
@@ -343,7 +342,7 @@ def user_item(text: str) -> Item:
 
 
 def assistant_item(text: str) -> Item:
-    """Return a message in the assistant's name as a session item."""
+    """Return an assistant's message as a session item."""
     return {"role": "assistant", "content": text}
 
 

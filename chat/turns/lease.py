@@ -26,7 +26,7 @@ RENEWAL = timedelta(seconds=2)
 # processes is distinguished from those that ran beside it; after this many it fails.
 SUSPECT, DEADLY = 2, 3
 
-# A condition on a row of `chat_turn`, with the values of a `Hold`.
+# A condition on a row of `chat_turn`, with the values of a `Lease`.
 HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
 
 _TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE"  # noqa: S608 - our own words
@@ -54,25 +54,25 @@ class Lease:
     attempt: int
 
     def lock_conversation(self) -> LockedConversation:
-        """Lock the turn's conversation, which comes before the turn; raise TurnLost where it is gone."""
+        """Lock the turn's conversation, which comes before the turn; raise TurnLost if it is gone."""
         locked = select(_CONVERSATION, self.values)
         if not locked:
             raise TurnLost("The conversation is gone.")
         return LockedConversation(*locked[0][:3])
 
     def lock(self) -> None:
-        """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""
+        """Lock the turn until the transaction ends; raise TurnLost if the lease has ended."""
         if not select(_TURN, self.values):
             raise TurnLost("The turn is carried on elsewhere.")
 
     def write(self, statement: str, **values: object) -> None:
-        """Carry out a statement that writes a row only while the turn is held; else raise TurnLost."""
+        """Execute a statement that writes a row under the lease only. Raise TurnLost."""
         if not change(statement, self.values | values):
             raise TurnLost("The turn is carried on elsewhere.")
 
     @property
     def values(self) -> dict[str, object]:
-        """What `HELD` asks for."""
+        """The values of `HELD`."""
         return {"held_turn": self.turn_id, "held_owner": self.owner, "held_attempt": self.attempt}
 
 
@@ -88,7 +88,7 @@ def lock_key(owner: uuid.UUID) -> int:
 
 
 def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Push back the end of a process's leases; return the turns that it was asked to stop."""
+    """Extend a process's leases; return the turns that it is requested to stop."""
     if not turn_ids:
         return []
     held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
@@ -105,7 +105,7 @@ def release(lease: Lease) -> None:
 def take_over(
     owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, interrupted: Collection[uuid.UUID] = ()
 ) -> list[Turn]:
-    """Take over turns that no process runs any more, as the next attempt.
+    """Take over turns whose process is gone, as the next attempt.
 
     `running` are those of this process, `interrupted` those that a failing database interrupted in it.
     """

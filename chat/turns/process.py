@@ -69,7 +69,7 @@ def on_stop(cancelled: Collection["Cancelled"], requested: Collection[uuid.UUID]
 
 
 def current() -> "TurnRunner":
-    """Return the process's runner. Raise ServerStopping where it has stopped, or was never started."""
+    """Return the process's runner. Raise ServerStopping if it has stopped, or was never started."""
     if _runner is None:
         raise ServerStopping()
     return _runner

@@ -1,4 +1,4 @@
-"""How a server process shows that it lives: an advisory lock on a connection of its own."""
+"""Prove that a server process lives: by an advisory lock on a connection of its own."""
 
 import uuid
 
@@ -17,7 +17,7 @@ class ProcessLock:
         self._connection: psycopg.AsyncConnection | None = None
 
     async def acquire(self) -> None:
-        """Take the lock, or make sure that it is still held. Raise OSError where the database cannot be reached."""
+        """Take the lock, or make sure that it is still held. Raise OSError if the database cannot be reached."""
         try:
             if self._connection is None:
                 self._connection = await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True)

@@ -61,7 +61,7 @@ class ReplayModel(WrappedModel):
 
     @property
     def sent(self) -> Sent | None:
-        """The request that the last response answers; None where the model has no limit."""
+        """The request that the last response answers; None if the model has no limit."""
         return self._window.sent
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:

@@ -126,7 +126,7 @@ async def test_what_this_server_is_doing_for_them_stops_at_once(
     browser = AsyncClient()
     await browser.aforce_login(staff, backend="django.contrib.auth.backends.ModelBackend")
     gate = Gate("Well, ")
-    chat.runner.choose("").enqueue(gate.step())  # type: ignore[attr-defined]
+    chat.runner.turns.choose("").enqueue(gate.step())  # type: ignore[attr-defined]
     running, queued = await chat.send("Think long"), await chat.send("And longer")
     await gate.reached.wait()
 
