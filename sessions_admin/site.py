@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
@@ -17,7 +17,10 @@ from django.db import DataError
 from django.db.models import Model, QuerySet
 from django.db.models.fields.related import RelatedField
 from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
+
+from sessions_admin.reports import counted
 
 M = TypeVar("M", bound=Model)
 
@@ -49,6 +52,19 @@ class GuardedAdmin(admin.ModelAdmin[M]):
             except ValidationError:
                 raise BadRequest("There is no such row.") from None
         return super().response_action(request, queryset, *args, **kwargs)
+
+    def render_page(self, request: HttpRequest, template: str, title: str, **context: object) -> TemplateResponse:
+        """Render a page of this class beside Django's own."""
+        base = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, base | context)
+
+    def chosen_rows(self, request: HttpRequest, chosen: QuerySet[M], limit: int, noun: str) -> list[M] | None:
+        """Return the selected rows; None, with a message, if there are more than a verb accepts."""
+        rows = list(chosen[: limit + 1])
+        if len(rows) > limit:
+            self.message_user(request, f"Choose at most {counted(limit, noun)}.", messages.ERROR)
+            return None
+        return rows
 
     def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
         return request is not None and lookup in set(self._lookups(request))

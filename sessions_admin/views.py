@@ -58,14 +58,11 @@ def data(request: PersonRequest) -> HttpResponse:
 @never_cache
 def export(request: PersonRequest) -> HttpResponseBase:
     """Send the user a file with everything about them."""
-    file = TemporaryFile()  # noqa: SIM115 - closed with the response
     try:
-        export_person(request.user.pk, to=file, actor=user_actor(request.user))
+        return export_response(request, request.user, actor=user_actor(request.user))
     except ThreadkeeperError as error:
-        file.close()
         status = 429 if isinstance(error, RateLimited) else 503
         return _data_page(request, DeleteAccountForm(request=request), error=error.detail, status=status)
-    return download(request, file, person=request.user)
 
 
 @sensitive_post_parameters()
@@ -101,8 +98,14 @@ def _data_page(request: PersonRequest, form: forms.Form, *, error: str = "", sta
 # Shared with the admin.
 
 
-def download(request: HttpRequest, file: IO[bytes], *, person: User) -> HttpResponseBase:
-    """Stream an export, and close it."""
+def export_response(request: HttpRequest, person: User, *, actor: str, reason: str = "") -> HttpResponseBase:
+    """Export everything about a user, and stream the file. Raise as `export_person` does."""
+    file = TemporaryFile()  # noqa: SIM115 - closed with the response
+    try:
+        export_person(person.pk, to=file, actor=actor, reason=reason)
+    except BaseException:
+        file.close()
+        raise
     size = file.seek(0, 2)
     file.seek(0)
     name = f"threadkeeper {slugify(person.email.partition('@')[0])} {timezone.now():%Y-%m-%d}.zip"

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,7 +13,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from chat.accounts.services import replace_password
@@ -24,10 +22,9 @@ from chat.models.email import canonical_email
 from sessions_admin.admin.base import SuperusersOnly, actor_of
 from sessions_admin.people import accounts
 from sessions_admin.people.erase import erase_person, newest_report, preview_erasure
-from sessions_admin.people.export import export_person
 from sessions_admin.reports import counted
 from sessions_admin.site import GuardedAdmin
-from sessions_admin.views import download
+from sessions_admin.views import export_response
 
 PAGE_SECONDS = 10  # a page's time limit for searching both stores
 MAX_PEOPLE = 50  # people per confirmation
@@ -196,10 +193,8 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
 
     def confirm(self, request: HttpRequest, verb: PersonVerb, chosen: QuerySet[User]) -> HttpResponseBase | None:
         """Confirm, then run the verb for each user, and report the results."""
-        found = list(chosen[: verb.max_people + 1])
-        if len(found) > verb.max_people:
-            at_once = "one person" if verb.max_people == 1 else f"{verb.max_people} people"
-            self.message_user(request, f"Choose at most {at_once}.", messages.ERROR)
+        found = self.chosen_rows(request, chosen, verb.max_people, "user")
+        if found is None:
             return None
         if "confirmed" not in request.POST:
             return self._confirmation(request, verb, found)
@@ -215,18 +210,9 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         except ThreadkeeperError as error:
             self.message_user(request, error.detail, messages.ERROR)
             return redirect("admin:chat_user_changelist")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{verb.label}?",
-            "opts": self.opts,
-            "media": self.media,
-            "verb": verb,
-            "people": chosen,
-            "problem": problem,
-            "reason": request.POST.get("reason", ""),
-            "preview": preview,
-        }
-        return TemplateResponse(request, "admin/chat/user/confirm.html", context)
+        context = {"verb": verb, "people": chosen, "problem": problem, "preview": preview}
+        reason = request.POST.get("reason", "")
+        return self.render_page(request, "admin/chat/user/confirm.html", f"{verb.label}?", reason=reason, **context)
 
     def _run_verb(self, request: HttpRequest, verb: PersonVerb, chosen: list[User]) -> HttpResponseBase | None:
         handler = HANDLERS[verb.name]
@@ -256,13 +242,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
 
     def export(self, request: HttpRequest, person: User, reason: str) -> HttpResponseBase:
         """Send a file with everything about a user."""
-        file = TemporaryFile()  # noqa: SIM115 - closed with the response
-        try:
-            export_person(person.pk, to=file, actor=actor_of(request), reason=reason)
-        except BaseException:
-            file.close()
-            raise
-        return download(request, file, person=person)
+        return export_response(request, person, actor=actor_of(request), reason=reason)
 
     def erase(self, request: HttpRequest, person: User, reason: str) -> HttpResponse:
         """Erase a person, and show the report."""
@@ -283,14 +263,7 @@ class PersonAdmin(GuardedAdmin[User], UserAdmin[User]):
         report = newest_report(person_id)
         if report is None:
             raise Http404
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Erasure report",
-            "opts": self.opts,
-            "media": self.media,
-            "report": report,
-        }
-        return TemplateResponse(request, "admin/chat/user/erased.html", context)
+        return self.render_page(request, "admin/chat/user/erased.html", "Erasure report", report=report)
 
 
 HANDLERS: dict[str, Callable[[PersonAdmin, HttpRequest, User, str], HttpResponseBase | None]] = {

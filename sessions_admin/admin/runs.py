@@ -7,12 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from chat.conversations import listing
 from chat.exceptions import ThreadkeeperError
@@ -89,8 +90,8 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return [
             path("run/", view(self._run_view(dry_run=False)), name=RUN),
             path("preview/", view(self._run_view(dry_run=True)), name=PREVIEW),
-            path("confirm-clock/", view(self._confirm_clock), name=CONFIRM_CLOCK),
-            path("<uuid:run_id>/stop/", view(self._stop), name=STOP),
+            path("confirm-clock/", view(require_POST(self._confirm_clock)), name=CONFIRM_CLOCK),
+            path("<uuid:run_id>/stop/", view(require_POST(self._stop)), name=STOP),
             path("<uuid:run_id>/progress/", view(self._progress), name=PROGRESS),
             *super().get_urls(),
         ]
@@ -147,8 +148,6 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def _stop(self, request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
         if not self.has_run_permission(request):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         try:
             status = runs.stop(run_id, actor=staff_of(request))
         except ThreadkeeperError as error:
@@ -162,8 +161,6 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
     def _confirm_clock(self, request: HttpRequest) -> HttpResponse:
         if not self.has_run_permission(request):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         clock.confirm(actor=actor_of(request))
         self.message_user(
             request, "The clock is confirmed. The next clean-up removes the sessions that are due.", messages.SUCCESS
@@ -191,17 +188,9 @@ class CleanupRunAdmin(ReadOnlyAdmin[CleanupRun]):
         return redirect(DETAIL, run.pk)
 
     def _confirmation(self, request: HttpRequest, *, dry_run: bool) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Preview a clean-up" if dry_run else "Run a clean-up now",
-            "opts": self.opts,
-            "media": self.media,
-            "dry_run": dry_run,
-            "forecast": forecast(),
-            "conversations": forecast_conversations(),
-            "terms": listing.terms(),
-        }
-        return TemplateResponse(request, f"{TEMPLATES}/confirm.html", context)
+        title = "Preview a clean-up" if dry_run else "Run a clean-up now"
+        forecasts = {"forecast": forecast(), "conversations": forecast_conversations(), "terms": listing.terms()}
+        return self.render_page(request, f"{TEMPLATES}/confirm.html", title, dry_run=dry_run, **forecasts)
 
 
 def _format_figures(run: CleanupRun) -> list[tuple[str, str]]:

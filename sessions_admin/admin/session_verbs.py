@@ -10,7 +10,6 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
@@ -120,9 +119,8 @@ class SessionVerbs(LongListAdmin[AgentSession]):
 
     def confirm(self, request: HttpRequest, verb: Verb, chosen: QuerySet[AgentSession]) -> HttpResponseBase | None:
         """Confirm, then run the verb for each session, and report the results."""
-        sessions = list(chosen.select_related("user", "conversation")[: MAX_SESSIONS + 1])
-        if len(sessions) > MAX_SESSIONS:
-            self.message_user(request, f"Choose at most {MAX_SESSIONS} sessions.", messages.ERROR)
+        sessions = self.chosen_rows(request, chosen.select_related("user", "conversation"), MAX_SESSIONS, "session")
+        if sessions is None:
             return None
         if "confirmed" not in request.POST:
             return self._confirmation(request, verb, sessions)
@@ -140,22 +138,18 @@ class SessionVerbs(LongListAdmin[AgentSession]):
         self, request: HttpRequest, verb: Verb, sessions: list[AgentSession], problem: str = ""
     ) -> HttpResponse:
         effects = previews(verb.name, sessions)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{verb.label}?",
-            "opts": self.opts,
-            "media": self.media,
-            "verb": verb,
-            "previews": effects,
-            "items": sum(each.items for each in effects),
-            "removed": sum(each.removed for each in effects),
-            "refused": sum(bool(each.refusal) for each in effects),
-            "problem": problem,
-            "reason": request.POST.get("reason", ""),
-            "until": request.POST.get("until", ""),
-            "back": request.POST.get("back", ""),
-        }
-        return TemplateResponse(request, "admin/chat/agentsession/confirm.html", context)
+        return self.render_page(
+            request,
+            "admin/chat/agentsession/confirm.html",
+            f"{verb.label}?",
+            verb=verb,
+            previews=effects,
+            items=sum(each.items for each in effects),
+            removed=sum(each.removed for each in effects),
+            refused=sum(bool(each.refusal) for each in effects),
+            problem=problem,
+            **{name: request.POST.get(name, "") for name in ("reason", "until", "back")},
+        )
 
     def _run_verb(
         self,

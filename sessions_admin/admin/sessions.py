@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -116,23 +115,21 @@ class AgentSessionAdmin(SessionVerbs):
         session = AgentSession.objects.select_related("user", "conversation").filter(pk=pk).first()
         if session is None:
             raise Http404
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "session": session,
-            "reason": request.POST.get("reason", ""),
-        }
+        folder, reason, problem = "admin/chat/agentsession", request.POST.get("reason", ""), ""
         if request.method == "POST":
             try:
-                inspection = inspect(session.session_id, actor=actor_of(request), reason=context["reason"])
+                seen = inspect(session.session_id, actor=actor_of(request), reason=reason)
             except BadInput as error:
-                context["problem"] = error.detail
+                problem = error.detail
             else:
-                context_shown = context | {"title": f"Inspect “{inspection.title}”", "seen": inspection}
-                return TemplateResponse(request, "admin/chat/agentsession/inspection.html", context_shown)
-        context["title"] = "Inspect this session?"
-        return TemplateResponse(request, "admin/chat/agentsession/inspect.html", context)
+                title = f"Inspect “{seen.title}”"
+                return self.render_page(
+                    request, f"{folder}/inspection.html", title, session=session, reason=reason, seen=seen
+                )
+        title = "Inspect this session?"
+        return self.render_page(
+            request, f"{folder}/inspect.html", title, session=session, reason=reason, problem=problem
+        )
 
     # Columns.
 

@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -62,24 +61,18 @@ class TokenAdmin(ReadOnlyAdmin[ApiToken]):
     @admin.action(description="Revoke")
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> HttpResponse | None:
         """Confirm with a reason, then revoke the tokens, and report the result."""
-        tokens = list(chosen.select_related("user")[: MAX_TOKENS + 1])
-        if len(tokens) > MAX_TOKENS:
-            self.message_user(request, f"Choose at most {MAX_TOKENS} tokens.", messages.ERROR)
+        tokens = self.chosen_rows(request, chosen.select_related("user"), MAX_TOKENS, "token")
+        if tokens is None:
             return None
         reason = request.POST.get("reason", "").strip()
         if "confirmed" in request.POST and reason:
             for token in tokens:
                 self._revoke(request, token, reason)
             return None
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Revoke?",
-            "opts": self.opts,
-            "media": self.media,
-            "tokens": tokens,
-            "lacks_answer": "confirmed" in request.POST,
-        }
-        return TemplateResponse(request, "admin/chat/apitoken/confirm.html", context)
+        lacks_reason = "confirmed" in request.POST
+        return self.render_page(
+            request, "admin/chat/apitoken/confirm.html", "Revoke?", tokens=tokens, lacks_reason=lacks_reason
+        )
 
     def _revoke(self, request: HttpRequest, token: ApiToken, reason: str) -> None:
         token_id: uuid.UUID = token.pk
