@@ -148,6 +148,8 @@ def test_probes_answer_for_any_host(deployed: ServerProcess, path: str, host: st
         (f"https://{HOST}:443", "https", True),
         (f"http://{HOST}", "https", False),
         (f"https://{HOST}:8443", "https", False),
+        *((odd.format(HOST), "https", False) for odd in ("ftp://{}", "//{}", "{}", "https://evil.test#@{}")),
+        *((odd.format(HOST), "https", False) for odd in ("https://{}.evil.test", "https://evil.test@{}")),
         ("https://127.0.0.1", "https", False),
     ],
 )

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import psutil
-from psycopg import sql
 
 from config.runtime.embedded_postgres import url_of as embedded_url
 from config.tests.support import ROOT, SECONDS, LiveDatabase, Up, eventually, processes_of
@@ -198,17 +197,3 @@ def spooled(process: psutil.Process) -> float:
             if os.readlink(descriptor).endswith("(deleted)"):
                 total += descriptor.stat().st_size
     return total / MEGABYTE
-
-
-def places_of(database: LiveDatabase, *words: str) -> list[str]:
-    """Return the tables in which a row contains one of the words, in any column."""
-    tables = database.query(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
-    )
-    return [table for (table,) in tables for word in words if _contains(database, table, word)]
-
-
-def _contains(database: LiveDatabase, table: str, word: str) -> bool:
-    statement = sql.SQL("SELECT count(*) FROM {} AS found WHERE found::text ILIKE %s").format(sql.Identifier(table))
-    ((count,),) = database.query(statement.as_string(), f"%{word}%")
-    return bool(count)
