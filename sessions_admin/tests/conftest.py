@@ -1,6 +1,7 @@
 """What tests of the lifecycle share: sessions of any age in a real file, and staff with some permissions."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 import uuid
@@ -14,6 +15,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -119,6 +121,18 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
     ended = None if status in (Status.QUEUED, Status.RUNNING, Status.WAITING) else timezone.now()
     Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=ended)
     return accepted.turn
+
+
+def shown(page: str) -> str:
+    """Return what a page says, without its markup."""
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+def queries_of(browser: Client, page: str) -> list[str]:
+    """Open a page; return the queries that it takes."""
+    with CaptureQueriesContext(connection) as captured:
+        assert browser.get(page).status_code == 200
+    return [query["sql"] for query in captured.captured_queries]
 
 
 class InThread:

@@ -49,7 +49,7 @@ from sessions_admin.people import erase, personal_data
 from sessions_admin.people.erase import erase_person
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions.lifecycle import expire_session, hold_session, release_session
-from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember, stored
+from sessions_admin.tests.conftest import GivenSession, Hire, remember, stored
 
 PEOPLE = "/admin/chat/user/"
 Fill = Callable[[User], AgentSession]
@@ -420,23 +420,6 @@ def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, 
     assert str(owner.pk) in page
     assert email not in page
     assert not User.objects.filter(pk=owner.pk).exists()
-
-
-@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer"])
-def test_nobody_else_erases_nor_reads_the_report(
-    who: str, browser_of: Browsers, owner: User, session_file: Path
-) -> None:
-    browser = browser_of(who)
-    gone = User.objects.create_user("gone@example.com")
-    erase_person(gone.pk, actor="os:root", reason="asked for it")
-    status = 403 if who in ("newcomer", "viewer") else 302
-
-    press(browser, owner, confirmed="yes", reason="why not", email=owner.email)
-
-    assert User.objects.filter(pk=owner.pk).exists()
-    assert [browser.get(f"{PEOPLE}{page}/").status_code for page in (f"{owner.pk}/do/erase", f"{gone.pk}/erased")] == [
-        status
-    ] * 2
 
 
 def test_nobody_erases_themselves_in_the_admin(staff: User, staff_client: Client, session_file: Path) -> None:

@@ -26,7 +26,7 @@ from sessions_admin.people import export
 from sessions_admin.people.export import export_person
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.stores.files import new_file
-from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember
+from sessions_admin.tests.conftest import GivenSession, Hire, remember
 
 PEOPLE = "/admin/chat/user/"
 
@@ -198,14 +198,6 @@ def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, p
     with ZipFile(BytesIO(b"".join(answer.streaming_content))) as archive:  # type: ignore[attr-defined]
         assert b"Bought anew." in archive.read(export.DOCUMENT)
     assert AuditRecord.objects.filter(action="export", person=owner.pk).count() == 1
-
-
-@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer"])
-def test_nobody_else_is(who: str, browser_of: Browsers, owner: User, session_file: Path) -> None:
-    form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "curious"}
-    answer: Any = browser_of(who).post(PEOPLE, form)
-    assert not answer.streaming
-    assert not AuditRecord.objects.exists()
 
 
 # The command.

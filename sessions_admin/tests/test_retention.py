@@ -1,6 +1,5 @@
 """What retention does with conversations, and what it leaves alone."""
 
-import re
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -20,7 +19,7 @@ from sessions_admin.models import CleanedConversation, CleanupRun, RunStatus, Tr
 from sessions_admin.retention import conversations, runs
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.retention.conversations import BATCH, forecast_conversations
-from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, stored
+from sessions_admin.tests.conftest import GivenSession, InThread, give_turn, shown, stored
 
 MONTH = timedelta(days=30)
 RUNS = "/admin/sessions_admin/cleanuprun/"
@@ -169,11 +168,6 @@ def test_a_run_ends_well_where_there_is_nothing_to_do(session_file: Path, db: No
 # What staff see of it.
 
 
-def seen(page: bytes) -> str:
-    """Return what is to be read on a page."""
-    return " ".join(re.sub("<[^>]*>", " ", page.decode()).split())
-
-
 def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
     owner: User, session_file: Path, manager_client: Client, settings: Settings
 ) -> None:
@@ -182,9 +176,9 @@ def test_who_asks_for_a_clean_up_is_told_what_it_does_to_conversations(
         talk.conversation(owner, at=timezone.now() - MONTH)
     in_trash(owner, MONTH)
     for page in ("run", "preview"):
-        shown = seen(manager_client.get(f"{RUNS}{page}/").content)
-        assert "2 conversations to the trash" in shown and "1 conversation permanently deleted" in shown
-        assert ("without a message for 20 days" in shown) == (page == "run")
+        text = shown(manager_client.get(f"{RUNS}{page}/").text)
+        assert "2 conversations to the trash" in text and "1 conversation permanently deleted" in text
+        assert ("without a message for 20 days" in text) == (page == "run")
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -194,14 +188,13 @@ def test_a_runs_page_lists_its_conversations_without_a_word_of_them(
     silent = talk.conversation(owner, "A secret errand", at=timezone.now() - MONTH)
     purged = in_trash(outsider, MONTH)
     run = cleanup(trigger=Trigger.COMMAND, dry_run=dry_run).run_id
-    page = viewer_client.get(f"{RUNS}{run}/change/").content
-    shown = seen(page)
-    assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in shown
-    assert f"outsider@example.com {purged.pk} Delete permanently" in shown
-    assert f"owner@example.com {silent.pk} Move to the trash" in shown
-    assert "2 conversations: 1 to trash, 1 to delete permanently." in shown
-    assert "Conversations moved to the trash 1 Conversations permanently deleted 1" in shown
-    assert "secret" not in shown
+    text = shown(viewer_client.get(f"{RUNS}{run}/change/").text)
+    assert ("Conversations to move or delete" if dry_run else "Moved or deleted conversations") in text
+    assert f"outsider@example.com {purged.pk} Delete permanently" in text
+    assert f"owner@example.com {silent.pk} Move to the trash" in text
+    assert "2 conversations: 1 to trash, 1 to delete permanently." in text
+    assert "Conversations moved to the trash 1 Conversations permanently deleted 1" in text
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize(
