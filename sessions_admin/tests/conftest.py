@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -126,6 +128,13 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
 def shown(page: str) -> str:
     """Return what a page says, without its markup."""
     return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+def printed(name: str, *words: object) -> str:
+    """Run a command; return what it prints."""
+    out = StringIO()
+    call_command(name, *map(str, words), stdout=out, stderr=StringIO())
+    return out.getvalue()
 
 
 def queries_of(browser: Client, page: str) -> list[str]:

@@ -118,7 +118,7 @@ def test_nothing_is_done_or_shown_for_those_who_may_not(
     erase_person(gone, actor="os:root", reason="asked for it")
     running = CleanupRun.objects.create(trigger=Trigger.ADMIN, status=RunStatus.RUNNING, heartbeat_at=timezone.now())
     audited = AuditRecord.objects.count()
-    why = {"confirmed": "yes", "reason": "Curious", "email": owner.email, "repair": "Repair"}
+    why: dict[str, object] = {"confirmed": "yes", "reason": "Curious", "email": owner.email, "repair": "Repair"}
     chosen = {SESSIONS: address["session"], USERS: owner.pk, TOKENS: token.pk}
     verbs = {SESSIONS: ("export", "clear"), USERS: ("deactivate", "erase", "export"), TOKENS: ("revoke",)}
     forms = [

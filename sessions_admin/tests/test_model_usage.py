@@ -3,16 +3,14 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from io import StringIO
 
 import pytest
 import time_machine
-from django.core.management import call_command
 from django.test import Client
 from pytest_django import Settings
 
 from chat.models import ModelUsage, User
-from sessions_admin.tests.conftest import Hire, shown
+from sessions_admin.tests.conftest import Hire, printed, shown
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 13, 10, tzinfo=UTC)
@@ -52,10 +50,8 @@ def test_who_used_no_model_sees_nothing_of_it() -> None:
 
 
 def run(*arguments: str) -> str:
-    out = StringIO()
     with time_machine.travel(NOW, tick=False):
-        call_command("model_usage", *arguments, stdout=out)
-    return out.getvalue()
+        return printed("model_usage", *arguments)
 
 
 def test_the_command_sums_per_person_and_day(owner: User, outsider: User) -> None:

@@ -3,12 +3,11 @@
 import json
 import uuid
 from datetime import timedelta
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from django.core.management import call_command
 from django.db import Error, connection, transaction
 from django.test import Client
 from django.utils import timezone
@@ -29,7 +28,7 @@ from sessions_admin.people.export import export_person
 from sessions_admin.retention import records, runs
 from sessions_admin.retention.cleanup import cleanup, resume_stale
 from sessions_admin.retention.records import Expired, expire_records
-from sessions_admin.tests.conftest import GivenSession
+from sessions_admin.tests.conftest import GivenSession, printed
 
 RUNS = "/admin/sessions_admin/cleanuprun/"
 
@@ -76,11 +75,9 @@ def test_a_preview_counts_all_and_names_some(
     for user in (owner, outsider, owner, outsider):
         given_session(user)
     Conversation.objects.update(updated_at=timezone.now() - timedelta(days=40))
-    out = StringIO()
 
-    call_command("cleanup_sessions", "--dry-run", "--json", stdout=out)
+    report = json.loads(printed("cleanup_sessions", "--dry-run", "--json"))
 
-    report = json.loads(out.getvalue())
     assert (report["sessions"], report["items"], report["trashed"]) == (4, 16, 4)
     assert sorted((line["email"], line["sessions"]) for line in report["by_user"]) == [
         ("outsider@example.com", 2),

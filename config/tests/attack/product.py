@@ -168,11 +168,6 @@ class Watch:
         """By how much the largest value exceeds the first one."""
         return self.most - self.before
 
-    @property
-    def median(self) -> float:
-        """The median of all values."""
-        return statistics.median(self.values or [self.before])
-
     def check_latency(self, *, most: float = 3) -> None:
         """Check that a time was never more than so many seconds longer than on a machine as busy as it was before."""
         assert self.most < most + 10 * self.before, f"{self.most:.2f} s at most, {self.before:.3f} s before"
