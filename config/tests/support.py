@@ -28,7 +28,6 @@ from django.utils.crypto import get_random_string
 from psycopg import sql
 
 from config.pytest_postgres import RUN_ID
-from config.runtime.embedded_postgres import url_of as embedded_url
 from config.runtime.processes import spawn
 from config.secret_key import secret_key_in
 from config.tests.forked import Forked
@@ -364,12 +363,3 @@ def _belongs_to(process: psutil.Process, data_dir: Path) -> bool:
         return process.environ().get("DATA_DIR") == str(data_dir) or str(data_dir / "postgres") in process.cmdline()
     except psutil.Error:
         return False
-
-
-def embedded_answers(data_dir: Path) -> bool:
-    """Return whether the folder's own PostgreSQL takes connections."""
-    try:
-        psycopg.connect(embedded_url(data_dir / "postgres")).close()
-    except psycopg.OperationalError:
-        return False
-    return True

@@ -32,19 +32,18 @@ def test_health_says_what_works(client: Client) -> None:
     assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (503, "not ready", False)
 
 
-@pytest.mark.parametrize("path", ["/api/", "/api/nothing", "/api/nothing/", "/api/auth/me/", "/api/auth/me/x"])
-def test_an_unknown_address_is_told_in_json(client: Client, path: str) -> None:
-    assert error_of(client.get(path), 404) == "not_found"
-    assert error_of(client.post(path), 404) == "not_found"
+@pytest.mark.parametrize("path", ["", "nothing", "nothing/", "auth/me/", "auth/me/x", "tasks/"])
+def test_an_unknown_address_is_told_in_json_before_anything_else(owner: User, path: str) -> None:
+    strict = Client(enforce_csrf_checks=bool(path))
+    for method in (strict.get, strict.post, strict.put, strict.patch, strict.delete):
+        for headers in ({}, bearer(owner)):
+            assert error_of(method(f"/api/{path}", headers=headers), 404) == "not_found"
 
 
-def test_a_method_that_is_not_there_is_told_in_json(client: Client) -> None:
+def test_another_method_and_an_unknown_host_are_told_in_json(client: Client) -> None:
     answer = client.delete("/api/auth/me")
     assert error_of(answer, 405) == "method_not_allowed"
     assert answer["Allow"] == "GET"
-
-
-def test_an_unknown_host_is_told_in_json(client: Client) -> None:
     assert error_of(client.get("/api/health", headers={"host": "elsewhere.example"}), 400) == "bad_request"
 
 
@@ -89,12 +88,16 @@ def test_the_description_is_public_and_says_how_things_fail(client: Client) -> N
     assert described["components"]["schemas"]["Problem"]["required"] == ["code", "detail"]
 
 
-def test_the_description_is_valid() -> None:
-    validate(json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder)))
+@pytest.fixture(scope="module")
+def described() -> Any:
+    return json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
 
 
-def test_nothing_is_described_as_valid_that_is_refused() -> None:
-    described = json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
+def test_the_description_is_valid(described: Any) -> None:
+    validate(described)
+
+
+def test_nothing_is_described_as_valid_that_is_refused(described: Any) -> None:
     for path, methods in described["paths"].items():
         for operation in methods.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -130,15 +133,7 @@ def test_a_field_or_parameter_that_is_not_described_is_refused_by_name(client: C
     assert error_of(client.get("/api/tasks?state=pending"), 401) == "not_signed_in"
 
 
-@pytest.mark.parametrize("path", ["/api/nothing", "/api/tasks/"])
-def test_an_unknown_address_is_not_found_before_anything_else(owner: User, path: str) -> None:
-    strict = Client(enforce_csrf_checks=True)
-    for method in (strict.post, strict.put, strict.patch, strict.delete):
-        assert error_of(method(path, headers=bearer(owner)), 404) == "not_found"
-
-
-def test_each_body_and_each_reply_has_an_example_that_fits() -> None:
-    described = json.loads(json.dumps(api.get_openapi_schema(), cls=DjangoJSONEncoder))
+def test_each_body_and_each_reply_has_an_example_that_fits(described: Any) -> None:
     shapes = {"components": described["components"]}
     for path in described["paths"].values():
         for operation in path.values():

@@ -42,6 +42,8 @@ def test_an_empty_folder_becomes_a_running_chat_whose_parts_are_started_again(da
     assert "correct horse" not in up.output
     assert "<form" in httpx.get(f"{up.url}/accounts/login/").text
     assert up.child("qcluster").nice() > up.child("config.runtime.asgi_server").nice()
+    files = [path for kind in ("log", "csv", "db") for path in data_dir.rglob(f"*.{kind}")]
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
 
     other = Up(data_dir)
     assert other.process.wait(30) == 1

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
@@ -172,6 +173,15 @@ def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
     yield someone
     context.close()
     assert someone.faults == []
+
+
+@pytest.fixture
+def phone(chromium: Browser, person: Person) -> Page:
+    """The chat of somebody on a phone, in dark colours."""
+    person.context.close()
+    how: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
+    person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **how)
+    return person.chat()
 
 
 @pytest.fixture
