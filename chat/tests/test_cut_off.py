@@ -138,9 +138,7 @@ async def test_a_response_that_cannot_be_used_is_asked_for_anew(
     await chat.settled()
 
     script.enqueue([assistant_message("Added.")])
-    again = await chat.runner.retry(
-        user_id=owner.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk, client_id=uuid.uuid4()
-    )
+    again = await chat.retry(accepted.turn)
     end = (await chat.log(again.turn))[-1].event
 
     assert isinstance(end, TurnFinished)

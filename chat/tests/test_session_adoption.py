@@ -5,12 +5,10 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
-import time_machine
 from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
 from agents.memory.session import SessionABC
@@ -29,7 +27,6 @@ from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
-A_YEAR = 365 * 24 * 3600
 
 
 def said(text: str) -> TResponseInputItem:
@@ -229,19 +226,6 @@ async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: S
     assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
     assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
     assert [item.get("content") for item in (await items(chat.runner.store, session_id))[:1]] == ["Hi"]
-
-
-async def test_encrypted_items_are_brought_with_their_key_and_a_long_life(store: SessionStore, tmp_path: Path) -> None:
-    under = SQLiteSession("old", tmp_path / "encrypted.db")
-    with time_machine.travel(datetime.now(UTC) - timedelta(days=3)):
-        await EncryptedSession("old", under, KEY).add_items(TALK)
-
-    await bring(EncryptedSession("old", under, KEY), store.path, "too late")
-    await bring(EncryptedSession("old", under, KEY, ttl=A_YEAR), store.path, "in time")
-    under.close()
-
-    assert await items(store, "too late") == [], "they live ten minutes unless it is said otherwise"
-    assert await items(store, "in time") == TALK
 
 
 async def test_branches_lie_side_by_side_unless_one_is_brought(store: SessionStore, tmp_path: Path) -> None:

@@ -158,21 +158,6 @@ async def test_200_messages_to_20_conversations_from_40_sockets(
     assert tasks == 200
 
 
-async def test_20_messages_to_one_conversation_from_5_sockets(
-    shared_server: ServerProcess, people: list[Person]
-) -> None:
-    crowd, conversation_id = Crowd(), uuid.uuid4()
-    async with crowd.stack:
-        for _ in range(5):
-            await crowd.join(shared_server, people[0], conversation_id)
-        await crowd.say_at_once(range(20))
-        await everyone_has_seen_everything(crowd)
-        check_logs(crowd)
-
-    check_record(shared_server, crowd, 20)
-    check_sessions(shared_server, crowd, 20)
-
-
 async def test_two_processes_answer_one_after_another(
     shared_server: ServerProcess, second_server: ServerProcess, people: list[Person]
 ) -> None:

@@ -83,16 +83,6 @@ async def events_after(chat: Chat, accepted: Accepted) -> list[Event]:
     return events
 
 
-async def retry(chat: Chat, accepted: Accepted) -> Accepted:
-    """Press the retry button of a turn."""
-    return await chat.runner.retry(
-        user_id=chat.user.pk,
-        conversation_id=chat.conversation_id,
-        turn_id=accepted.turn.pk,
-        client_id=uuid.uuid4(),
-    )
-
-
 def shown(events: Sequence[Event]) -> str:
     """Return the text that a page shows which follows these events."""
     text = ""

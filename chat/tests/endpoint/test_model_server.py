@@ -15,15 +15,13 @@ from chat.tests.model_server import (
     Answer,
     Api,
     Call,
-    Hangup,
-    HttpError,
     ModelServer,
     Reasoning,
     Refusal,
     Text,
     says,
 )
-from chat.tests.model_server.script import Fault, read_script
+from chat.tests.model_server.script import Fault
 
 EVERYTHING = Answer(
     parts=(
@@ -170,31 +168,3 @@ async def test_another_path_is_noted(endpoint: ModelServer) -> None:
 
     assert endpoint.strays == ["GET /v1/traces"]
     endpoint.strays.clear()
-
-
-def test_a_script_is_read_from_json() -> None:
-    steps = read_script(
-        json.dumps(
-            [
-                {"text": ["Hel", "lo"], "delay": 0.1, "fault": "cut", "after": 1},
-                {"calls": [{"name": "list_tasks", "arguments": {}}], "reasoning": "gAAA"},
-                {"status": 429, "headers": {"retry-after": "1"}},
-                {"hangup": True},
-            ]
-        )
-    )
-
-    assert steps == [
-        says("Hel", "lo", delay=0.1, fault="cut", after=1),
-        Answer(parts=(Reasoning("gAAA"), Call("list_tasks", {}))),
-        HttpError(429, headers={"retry-after": "1"}),
-        Hangup(),
-    ]
-
-
-@pytest.mark.parametrize(
-    "script", ["{}", "nonsense", '[{"texts": "hi"}]', '[{"text": "hi", "fault": "bang"}]', '[{"status": 1, "x": 2}]']
-)
-def test_a_script_that_cannot_be_played_is_refused(script: str) -> None:
-    with pytest.raises(ValueError):
-        read_script(script)

@@ -3,7 +3,6 @@
 A small model's answers are of little use; what the product does with them counts.
 """
 
-import json
 import subprocess
 import sys
 import uuid
@@ -66,43 +65,6 @@ async def test_the_product_talks_remembers_and_survives_a_kill(
         assert KEY not in server.output
     finally:
         server.kill9()
-
-
-async def test_a_script_from_a_file_is_played_over_and_over(
-    start_endpoint: StartEndpoint, live_database: LiveDatabase, tmp_path: Path
-) -> None:
-    script = tmp_path / "script.json"
-    script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
-    server = ServerProcess(
-        live_database,
-        tmp_path,
-        OPENAI_BASE_URL=start_endpoint("--script", str(script)),
-        OPENAI_API_KEY=KEY,
-        AGENT_GUARDRAIL="off",
-    )
-    try:
-        async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
-            await socket.ready()
-            assert [await socket.reply("hi"), await socket.reply("again")] == ["Hello", "Hello"]
-    finally:
-        server.kill9()
-
-
-def test_a_script_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    script.write_text("{}")
-
-    done = subprocess.run(
-        [sys.executable, "-m", "chat.tests.model_server", "--script", str(script)],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert (done.returncode, done.stderr) == (1, "A script is a list of objects.\n")
 
 
 # Other people's programs.
