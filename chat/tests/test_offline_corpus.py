@@ -73,7 +73,9 @@ async def judged(runner: TurnRunner, case: Case) -> list[Verdict]:
     ]
 
 
-@pytest.mark.parametrize("one_of", [pytest.param(12, id="one of twelve"), pytest.param(1, id="all", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "one_of", [pytest.param(12, id="one of twelve"), pytest.param(1, id="all", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("name", READ)
 async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
     start_runner: StartRunner, capsys: pytest.CaptureFixture[str], name: str, one_of: int
