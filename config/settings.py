@@ -351,8 +351,13 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+#: The bearer token with which Prometheus reads `/metrics`; without it there are no metrics.
+METRICS_TOKEN = env.parsed("METRICS_TOKEN", "", env.metrics_token, secret=True)
+
 #: The least severe messages that are logged.
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+#: `json` writes each message of the log as an object, with the ids of its request, socket and turn.
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", "text", "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -361,9 +366,12 @@ LOGGING = {
             "()": "config.logging.SafeFormatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
-        }
+        },
+        "json": {"()": "config.logging.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "line"},
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         # Django gives these handlers of their own.

@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from chat.accounts import login_sessions, tokens
 from chat.exceptions import RateLimited
 from chat.infra.db_threads import in_database
+from chat.infra.metrics import CONNECTIONS
 from chat.models import User
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Connections(Generic[C]):
             slot = Slot(self, credential)
             self._slots.add(slot)
             self._counts[credential.user.pk] += 1
+            CONNECTIONS.labels(kind=self._name).inc()
             return slot
 
     @contextmanager
@@ -122,6 +124,7 @@ class Connections(Generic[C]):
             if slot in self._slots:
                 self._slots.remove(slot)
                 self._counts[user_id] -= 1
+                CONNECTIONS.labels(kind=self._name).dec()
                 if not self._counts[user_id]:
                     del self._counts[user_id]
 

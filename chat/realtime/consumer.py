@@ -20,6 +20,7 @@ from chat.exceptions import Forbidden, NotFound, NotSignedIn, RateLimited, Serve
 from chat.infra import notifications
 from chat.infra.database_limits import is_transient
 from chat.infra.db_threads import in_database
+from chat.infra.log_context import bind
 from chat.infra.notifications import user_group
 from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
@@ -95,6 +96,7 @@ class ChatSocket(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.conversation_id = uuid.UUID(self.scope["url_route"]["kwargs"]["conversation_id"])
+        bind(socket_id=uuid.uuid4().hex, conversation_id=self.conversation_id)
         await self.accept()
         try:
             self.slot = open_sockets.reserve(await in_database(authenticate, self.scope))

@@ -8,6 +8,7 @@ from functools import partial
 from chat.exceptions import NotFound
 from chat.infra import notifications
 from chat.infra.db_threads import finish_despite_cancel, in_database
+from chat.infra.metrics import MESSAGES
 from chat.models.turn import Status
 from chat.turns.accept import Accepted, accept, accept_edit, accept_retry
 from chat.turns.approvals import Decided, decide
@@ -86,6 +87,7 @@ class Admission:
             if accepted.closed is not None:
                 self.turns.log_cancelled(accepted.closed)
             if accepted.is_new:
+                MESSAGES.inc()
                 if turn.status == Status.RUNNING:
                     self.turns.begin(turn, turn_input)
                 else:

@@ -43,6 +43,7 @@ from chat.assistant.relevance import REFUSAL
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.infra import notifications
 from chat.infra.db_threads import finish_despite_cancel, in_database
+from chat.infra.log_context import bind
 from chat.memory.items import Item
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
@@ -103,6 +104,7 @@ class TurnExecution:
 
         Raise TurnLost, or CancelledError if the turn was stopped.
         """
+        bind(turn_id=self.turn.pk, conversation_id=self.turn.conversation_id)
         turn_input = self._input
         if turn_input is None:
             turn_input = self._input = await in_database(read_turn_input, self.turn)

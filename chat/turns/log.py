@@ -1,6 +1,7 @@
 """A turn's log in memory: the runner appends, and followers read at their own pace."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -118,6 +119,7 @@ class TurnLog(TurnState):
         self.ended = False
         self.is_outdated = False  # a later attempt has a log
         self.running = False  # in this process; `wake` is called after a change
+        self.first_text_at: float | None = None  # Unix time
         self._events: list[Event] = []
         self._changed = asyncio.Event()
 
@@ -134,6 +136,8 @@ class TurnLog(TurnState):
     def append(self, event: Event) -> None:
         """Add an event and wake the followers."""
         self.apply(event)
+        if self.first_text_at is None and isinstance(event, TextDelta):
+            self.first_text_at = time.time()
         self._events.append(event)
         self.ended = isinstance(event, LastEvent)
         self.wake()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from chat.exceptions import MemoryUnavailable, TurnLost
 from chat.infra import notifications
 from chat.infra.database_limits import is_transient
 from chat.infra.db_threads import in_database
+from chat.infra.log_context import bind
+from chat.infra.metrics import DURATION, FIRST_TEXT, TOKENS, TURNS
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_after_pruning
 from chat.memory.pruning import prune
@@ -150,6 +153,7 @@ class RunningTurns:
     async def _run(self, execution: TurnExecution, running: RunningTurn) -> None:
         """Run a turn, store its end, prune its session, and begin the conversation's next turn."""
         turn = execution.turn
+        bind(turn_id=turn.pk)
         following: tuple[Turn, TurnInput | None] | None = None
         try:
             outcome = await self._outcome(execution, running)
@@ -218,6 +222,7 @@ class RunningTurns:
                 raise
             logger.exception("The end of turn %s cannot be stored.", execution.turn.pk)
             return await self._store(execution, execution.unstorable())
+        _measure(execution, outcome)
         for event in stored.events:
             execution.log.append(event)
         if stored.cancelled is not None:
@@ -237,3 +242,17 @@ class RunningTurns:
         except MemoryUnavailable:
             return  # after the next turn, then
         await in_database(update_after_pruning, session_id, before=outcome.size, after=left)
+
+
+def _measure(execution: TurnExecution, outcome: TurnOutcome) -> None:
+    """Count the outcome of a turn. Times of a turn that was interrupted or waited for a decision say nothing."""
+    turn = execution.turn
+    TURNS.labels(status=outcome.status).inc()
+    for kind, count in outcome.usage.items():
+        TOKENS.labels(model=turn.model, kind=kind.removesuffix("_tokens")).inc(count)
+    if turn.attempt > 1 or outcome.status == Status.WAITING:
+        return
+    accepted = turn.accepted_at.timestamp()
+    DURATION.observe(max(0.0, time.time() - accepted))
+    if execution.log.first_text_at is not None:
+        FIRST_TEXT.observe(max(0.0, execution.log.first_text_at - accepted))
