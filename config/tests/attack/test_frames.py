@@ -14,6 +14,70 @@ from config.tests.attack.product import Product, Watch, private_memory
 pytestmark = with_much
 
 ID = "00000000-0000-0000-0000-000000000000"
+ODD = [
+    "",
+    " ",
+    "null",
+    "[]",
+    "{}",
+    "1",
+    '"ping"',
+    "{",
+    '{"type": null}',
+    '{"type": []}',
+    '{"type": "ping"}',
+    '{"type": "ping", "n": null}',
+    '{"type": "ping", "n": 1e400}',
+    '{"type": "ping", "n": NaN}',
+    '{"type": "ping", "n": ' + "9" * 5_000 + "}",
+    '{"type": "ping", "n": -9223372036854775809}',
+    '{"type": "ping", "n": 1, "more": ' + "[" * 5_000 + "]" * 5_000 + "}",
+    '{"type": "ping", "type": "turn.stop"}',
+    '{"type": "message.send"}',
+    '{"type": "message.send", "client_id": 1, "text": "x"}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": null}}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": ["x"]}}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": "\\u0000"}}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": "\\ud800"}}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": "{"a" * 10_001}"}}',
+    f'{{"type": "message.send", "client_id": "{ID}", "text": "  \\n "}}',
+    f'{{"type": "message.send", "client_id": "\\u0000{ID[1:]}", "text": "x"}}',
+    f'{{"type": "message.edit", "client_id": "{ID}", "message_id": "{ID}", "text": "x"}}',
+    f'{{"type": "turn.retry", "client_id": "{ID}", "turn_id": "{ID}"}}',
+    f'{{"type": "turn.stop", "turn_id": "{ID}"}}',
+    f'{{"type": "approval.decide", "turn_id": "{ID}", "call_id": "\\u0000", "approve": true}}',
+    f'{{"type": "approval.decide", "turn_id": "{ID}", "call_id": "{"x" * 9_000}", "approve": true}}',
+    f'{{"type": "approval.decide", "turn_id": "{ID}", "call_id": "x", "approve": "yes"}}',
+    f'{{"type": "log.follow", "turn_id": "{ID}", "attempt": -1, "after": -1}}',
+    f'{{"type": "log.follow", "turn_id": "{ID}", "attempt": 1e30, "after": 1}}',
+    f'{{"type": "log.follow", "turn_id": "{ID}", "attempt": 99999999999, "after": 99999999999}}',
+    '{"type": "log.follow", "turn_id": "x", "attempt": 0, "after": 0}',
+    '{"type": "ready"}',
+    '{"type": "websocket.close"}',
+    '{"type": "tasks.changed", "tasks": []}',
+    '{"type": "turn_accepted", "conversation_id": "x"}',
+    '{"type": "__class__"}',
+    '{"type": "\\u0000"}',
+    "\ufeff" + '{"type": "ping", "n": 1}',
+]
+
+
+async def test_no_frame_breaks_a_socket(person: Person) -> None:
+    async with open_socket(person) as socket:
+        await socket.ready()
+        for frame in ODD:
+            await socket.connection.send(frame)
+            await socket.pong()
+        errors = [frame for frame in socket.frames if frame["type"] == "error"]
+    assert len(errors) >= len(ODD) - 4
+    assert {error["code"] for error in errors} <= {
+        "bad_frame",
+        "bad_input",
+        "empty",
+        "too_long",
+        "not_found",
+        "conflict",
+    }
 
 
 async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Person) -> None:
