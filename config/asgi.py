@@ -18,9 +18,10 @@ from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
 from config.runtime.request_metrics import measure_requests  # noqa: E402
 from config.runtime.security_headers import add_security_headers  # noqa: E402
 from sessions_admin.health import PROBES, Probes  # noqa: E402
+from sessions_admin.prometheus import exposition  # noqa: E402
 
 pages = QueueingHandler()
-probes = Probes()
+probes = Probes(exposition)
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:

@@ -19,7 +19,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from chat.infra.db_threads import in_database
 from chat.memory.file import connect_to_read
 from sessions_admin.heartbeat import workers
-from sessions_admin.prometheus import exposition
 
 T = TypeVar("T")
 
@@ -128,9 +127,9 @@ class _CachedProbe(Generic[T]):
 class Probes:
     """Serves `/healthz`, `/readyz` and `/metrics` for any Host without Django, even when all its threads are busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, exposition: Callable[[], bytes]) -> None:
         self._database = _CachedProbe(lambda: in_database(_database_state), timeout_result=(False, False, False))
-        self._metrics = _CachedProbe(lambda: in_database(_exposition), timeout_result=None)
+        self._metrics = _CachedProbe(lambda: in_database(_or_none, exposition), timeout_result=None)
         self._sessions = _CachedProbe(lambda: asyncio.to_thread(_succeeds, _session_file_opens), timeout_result=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -165,7 +164,7 @@ class Probes:
         return Health(database=database, sessions=sessions, worker=worker, schedule=schedule)
 
 
-def _exposition() -> bytes | None:
+def _or_none(exposition: Callable[[], bytes]) -> bytes | None:
     try:
         return exposition()
     except Error:

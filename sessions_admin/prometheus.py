@@ -11,8 +11,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from chat.models import Turn
-from chat.models.turn import ACTIVE
+from chat.models.turn import ACTIVE, Status
 from sessions_admin.heartbeat import workers
+from sessions_admin.metrics.stats import by_state
 from sessions_admin.models import CleanupRun, RunStatus
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable
@@ -26,26 +27,26 @@ class DatabaseState(Collector):
         now = timezone.now()
         rows = Turn.objects.filter(status__in=ACTIVE).order_by().values("status")
         counted = {row["status"]: row for row in rows.annotate(n=Count("pk"), oldest=Min("accepted_at"))}
-        turns = GaugeMetricFamily("threadkeeper_turns", "Turns that have not ended.", labels=["status"])
-        ages = GaugeMetricFamily(
-            "threadkeeper_oldest_turn_seconds",
-            "Time since the message of the oldest turn that has not ended was accepted; 0 without one.",
-            labels=["status"],
-        )
+        turns = _gauge("unfinished_turns", "Turns that have not ended.", "status")
+        ages = _gauge("oldest_turn_seconds", "Age of the oldest turn that has not ended; 0 without one.", "status")
         for status in ACTIVE:
             row = counted.get(status)
             turns.add_metric([status], row["n"] if row else 0)
             ages.add_metric([status], (now - row["oldest"]).total_seconds() if row else 0)
-        yield from (turns, ages)
+        queued = counted.get(Status.QUEUED)
+        yield from (turns, ages, _gauge("queue_depth", "Queued turns.", value=queued["n"] if queued else 0))
+        sessions = _gauge("sessions", "Agent sessions, by state.", "state")
+        for count in by_state():
+            sessions.add_metric([count.state], count.sessions)
+        yield sessions
         done = CleanupRun.objects.filter(status=RunStatus.DONE, dry_run=False).aggregate(last=Max("ended_at"))["last"]
-        yield GaugeMetricFamily(
-            "threadkeeper_last_cleanup_timestamp_seconds",
-            "When the last clean-up was done, in Unix time; 0 without one.",
-            value=done.timestamp() if done else 0,
-        )
-        yield GaugeMetricFamily(
-            "threadkeeper_workers", "Workers that are running.", value=sum(worker.is_alive for worker in workers())
-        )
+        name = "cleanup_last_success_timestamp_seconds"
+        yield _gauge(name, "When the last clean-up was done; 0 without one.", value=done.timestamp() if done else 0)
+        yield _gauge("workers", "Workers that are running.", value=sum(worker.is_alive for worker in workers()))
+
+
+def _gauge(name: str, documentation: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"threadkeeper_{name}", documentation, value=value, labels=labels or None)
 
 
 def exposition() -> bytes:

@@ -11,21 +11,23 @@ FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
 MESSAGES = Counter("threadkeeper_messages_accepted", "Messages that were stored and acknowledged.")
-TURNS = Counter("threadkeeper_turns_ended", "Turns that ended or ask for a decision, by their status.", ["status"])
-FIRST_TEXT = Histogram(
-    "threadkeeper_turn_first_text_seconds",
+TURNS = Counter("threadkeeper_turns", "Turns that ended or ask for a decision, by their status.", ["status"])
+TURN = Histogram(
+    "threadkeeper_turn_seconds", "Time from the acceptance of a message to the end of its turn.", buckets=SLOW
+)
+FIRST_DELTA = Histogram(
+    "threadkeeper_first_delta_seconds",
     "Time from the acceptance of a message to the first text of its reply.",
     buckets=SLOW,
 )
-DURATION = Histogram(
-    "threadkeeper_turn_seconds", "Time from the acceptance of a message to the end of its turn.", buckets=SLOW
-)
 TOKENS = Counter("threadkeeper_model_tokens", "Tokens that models counted, by model and kind.", ["model", "kind"])
-CONNECTIONS = Gauge(
-    "threadkeeper_connections_open",
-    "Open connections: sockets, and streams of the API.",
-    ["kind"],
-    multiprocess_mode="livesum",
+SOCKETS = Gauge("threadkeeper_sockets", "Open websockets.", multiprocess_mode="livesum")
+STREAMS = Gauge("threadkeeper_streams", "Open streams of the API.", multiprocess_mode="livesum")
+STORE = Histogram(
+    "threadkeeper_session_store_seconds",
+    "Time of a batch of reads or writes of the session store.",
+    ["operation"],
+    buckets=FAST,
 )
 REQUESTS = Histogram(
     "threadkeeper_http_request_seconds",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from chat.accounts import login_sessions, tokens
 from chat.exceptions import RateLimited
 from chat.infra.db_threads import in_database
-from chat.infra.metrics import CONNECTIONS
+from chat.infra.metrics import SOCKETS, STREAMS
 from chat.models import User
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,9 @@ class Slot(Generic[C]):
 class Connections(Generic[C]):
     """The connections of one kind: at most SOCKETS_PER_USER for each user."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: Literal["sockets", "streams"]) -> None:
         self._name = name
+        self._gauge = {"sockets": SOCKETS, "streams": STREAMS}[name]
         self._slots: set[Slot[C]] = set()
         self._counts: Counter[uuid.UUID] = Counter()
         self._watching: asyncio.Task[None] | None = None
@@ -104,7 +105,7 @@ class Connections(Generic[C]):
             slot = Slot(self, credential)
             self._slots.add(slot)
             self._counts[credential.user.pk] += 1
-            CONNECTIONS.labels(kind=self._name).inc()
+            self._gauge.inc()
             return slot
 
     @contextmanager
@@ -124,7 +125,7 @@ class Connections(Generic[C]):
             if slot in self._slots:
                 self._slots.remove(slot)
                 self._counts[user_id] -= 1
-                CONNECTIONS.labels(kind=self._name).dec()
+                self._gauge.dec()
                 if not self._counts[user_id]:
                     del self._counts[user_id]
 

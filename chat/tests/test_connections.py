@@ -139,7 +139,7 @@ def credential(user: User) -> Credential:
 
 def test_a_place_is_released_once(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 2
-    lines: Connections[Line] = Connections("lines")
+    lines: Connections[Line] = Connections("sockets")
     one, two = User(email="1"), User(email="2")
     first, second = lines.reserve(credential(one)), lines.reserve(credential(one))
     with pytest.raises(RateLimited):
@@ -156,7 +156,7 @@ def test_a_place_is_released_once(settings: LazySettings) -> None:
 
 def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
-    lines: Connections[Line] = Connections("lines")
+    lines: Connections[Line] = Connections("sockets")
     one = User(email="1")
     for _ in range(2):
         with pytest.raises(KeyError), lines.reserved(credential(one)):

@@ -18,7 +18,7 @@ from chat.infra import notifications
 from chat.infra.database_limits import is_transient
 from chat.infra.db_threads import in_database
 from chat.infra.log_context import bind
-from chat.infra.metrics import DURATION, FIRST_TEXT, TOKENS, TURNS
+from chat.infra.metrics import FIRST_DELTA, TOKENS, TURN, TURNS
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_after_pruning
 from chat.memory.pruning import prune
@@ -253,6 +253,6 @@ def _measure(execution: TurnExecution, outcome: TurnOutcome) -> None:
     if turn.attempt > 1 or outcome.status == Status.WAITING:
         return
     accepted = turn.accepted_at.timestamp()
-    DURATION.observe(max(0.0, time.time() - accepted))
+    TURN.observe(max(0.0, time.time() - accepted))
     if execution.log.first_text_at is not None:
-        FIRST_TEXT.observe(max(0.0, execution.log.first_text_at - accepted))
+        FIRST_DELTA.observe(max(0.0, execution.log.first_text_at - accepted))

@@ -22,6 +22,7 @@ from config.tests.support import LiveDatabase, with_name
 from sessions_admin import health, heartbeat
 from sessions_admin.health import Probes
 from sessions_admin.models import WorkerHeartbeat
+from sessions_admin.prometheus import exposition
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ async def probe(path: str, method: str = "GET", **headers: str) -> httpx.Respons
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "probes", Probes())
+    monkeypatch.setattr(asgi, "probes", Probes(exposition))
 
 
 async def test_the_process_lives_whatever_the_database_does() -> None:

@@ -46,14 +46,15 @@ async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: P
             found = scrape(other)
     expected = {
         "threadkeeper_messages_accepted_total": 1,
-        "threadkeeper_turns_ended_total done": 1,
-        "threadkeeper_turn_first_text_seconds_count": 1,
+        "threadkeeper_turns_total done": 1,
+        "threadkeeper_first_delta_seconds_count": 1,
         "threadkeeper_turn_seconds_count": 1,
-        "threadkeeper_connections_open sockets": 2,
-        "threadkeeper_turns queued": 0,
+        "threadkeeper_sockets": 2,
+        "threadkeeper_queue_depth": 0,
+        "threadkeeper_sessions active": 1,
         "threadkeeper_oldest_turn_seconds queued": 0,
         "threadkeeper_workers": 0,
-        "threadkeeper_last_cleanup_timestamp_seconds": 0,
+        "threadkeeper_cleanup_last_success_timestamp_seconds": 0,
         "threadkeeper_http_request_seconds_count pages 4xx": 1,
     }
     assert {name: found.get(name) for name in expected} == expected
