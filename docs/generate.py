@@ -189,7 +189,7 @@ def usage(argument: Action) -> str:
 
 def client_frames() -> str:
     """Return a table of the frames that a client sends, from their types."""
-    from chat.realtime.frames import ClientFrame
+    from chat.realtime.client_frames import ClientFrame
 
     def rows() -> Iterator[tuple[str, ...]]:
         for frame in get_args(ClientFrame):

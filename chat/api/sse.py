@@ -13,7 +13,7 @@ from typing import Any
 
 from chat.models.turn import Status
 from chat.read_models import MessageOut, warning_json
-from chat.realtime.frames import encode
+from chat.realtime.server_frames import encode
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,

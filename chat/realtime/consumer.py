@@ -24,12 +24,9 @@ from chat.infra.log_context import bind
 from chat.infra.notifications import user_group
 from chat.infra.request_origin import header, is_same_origin
 from chat.models import User
-from chat.realtime import frame_limits, frames, outgoing
+from chat.realtime import client_frames, frame_limits, server_frames
 from chat.realtime.authentication import authenticate
-from chat.realtime.connections import Connections, Slot
-from chat.realtime.debounce import PendingNotifications
-from chat.realtime.followers import Followers
-from chat.realtime.frames import (
+from chat.realtime.client_frames import (
     ApprovalDecide,
     LogAck,
     LogFollow,
@@ -39,6 +36,9 @@ from chat.realtime.frames import (
     TurnRetry,
     TurnStop,
 )
+from chat.realtime.connections import Connections, Slot
+from chat.realtime.debounce import PendingNotifications
+from chat.realtime.followers import Followers
 from chat.realtime.task_feed import TaskFeed, feeds
 from chat.turns import process
 from chat.turns.accept import Accepted
@@ -105,7 +105,9 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.channel_layer.group_add(user_group(self.user.pk), self.channel_name)
             self.task_feed = feeds.join(self.user.pk)
             await self.task_feed.start()
-            await self._send_ready(await in_database(outgoing.conversation_state, self.user.pk, self.conversation_id))
+            await self._send_ready(
+                await in_database(server_frames.conversation_state, self.user.pk, self.conversation_id)
+            )
         except (NotSignedIn, Forbidden, NotFound, RateLimited) as error:
             await self._close_after(error)
 
@@ -115,11 +117,11 @@ class ChatSocket(AsyncWebsocketConsumer):
         assert self.slot is not None
         return self.slot.credential.user
 
-    async def _send_ready(self, state: outgoing.ConversationState) -> None:
+    async def _send_ready(self, state: server_frames.ConversationState) -> None:
         """Send the state of the conversation, and follow its active turns."""
         self.last_seq = state.last_seq
         self.tasks_revision = state.tasks_revision
-        await self._send(outgoing.ready_frame(state, process.current().logs))
+        await self._send(server_frames.ready_frame(state, process.current().logs))
         for turn in state.turns:
             self.followers.follow(turn.id)
         self.sender = asyncio.create_task(self._guarded(self._send_updates()))
@@ -172,25 +174,25 @@ class ChatSocket(AsyncWebsocketConsumer):
             await self.close(BAD_DATA)
             return
         try:
-            frame = frames.parse(text_data)
-        except frames.BadFrame as error:
-            await self._send(frames.error_frame(error, frames.client_id_of(text_data)))
+            frame = client_frames.parse(text_data)
+        except client_frames.BadFrame as error:
+            await self._send(server_frames.error_frame(error, client_frames.client_id_of(text_data)))
             return
         try:
             await self._handle(frame)
         except ServerStopping:
             raise
         except ThreadkeeperError as error:
-            await self._send(frames.error_frame(error, getattr(frame, "client_id", None)))
+            await self._send(server_frames.error_frame(error, getattr(frame, "client_id", None)))
 
-    async def _handle(self, frame: frames.ClientFrame) -> None:
+    async def _handle(self, frame: client_frames.ClientFrame) -> None:
         frame_limits.count(frame, self.user.pk)
         runner = process.current()
         if isinstance(frame, LogAck):
             self.followers.window.acknowledge(str(frame.turn_id), frame.attempt, frame.n)
             return
         if isinstance(frame, Ping):
-            await self._send({"type": "pong", "n": frame.n})
+            await self._send(server_frames.pong_frame(frame.n))
             return
         if not await self._is_signed_in():
             return
@@ -213,7 +215,7 @@ class ChatSocket(AsyncWebsocketConsumer):
                     self.followers.check_limit(frame.turn_id)
                     self.followers.follow(frame.turn_id, attempt=frame.attempt, after=frame.after)
             if accepted is not None:
-                await self._send(outgoing.accepted_frame(accepted))
+                await self._send(server_frames.accepted_frame(accepted))
                 if accepted.turn.pk not in self.followers:
                     self.followers.follow(accepted.turn.pk)
 
@@ -253,28 +255,28 @@ class ChatSocket(AsyncWebsocketConsumer):
             changed = await self.pending.take()
             if changed.turns and self.conversation_id in changed.conversations:
                 await self._send_new_turns()
-            for frame in await in_database(outgoing.conversation_frames, self.user.pk, changed.conversations):
+            for frame in await in_database(server_frames.conversation_frames, self.user.pk, changed.conversations):
                 await self._send(frame)
             if changed.tasks and self.task_feed is not None:
                 texts, self.tasks_revision = await self.task_feed.frames_after(self.tasks_revision)
                 for text in texts:
                     await self.send(text)
             if changed.calls:
-                await self._send(await in_database(outgoing.changes_frame, self.conversation_id))
+                await self._send(await in_database(server_frames.changes_frame, self.conversation_id))
             await asyncio.sleep(SEND_EVERY)
 
     async def _send_new_turns(self) -> None:
         """Send messages from other tabs, and follow their turns."""
         place = (self.user.pk, self.conversation_id, self.last_seq)
         async with self.accepting:
-            for accepted in await in_database(outgoing.accepted_after, *place):
+            for accepted in await in_database(server_frames.accepted_after, *place):
                 self.last_seq = accepted.turn.seq
                 if accepted.turn.pk not in self.followers:
-                    await self._send(outgoing.accepted_frame(accepted))
+                    await self._send(server_frames.accepted_frame(accepted))
                     self.followers.follow(accepted.turn.pk)
 
     async def _send(self, frame: dict[str, Any]) -> None:
-        await self.send(frames.encode(frame))
+        await self.send(server_frames.encode(frame))
 
 
 open_sockets: Connections[ChatSocket] = Connections("sockets")

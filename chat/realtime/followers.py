@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from chat.exceptions import RateLimited
-from chat.realtime import frames
+from chat.realtime.server_frames import encode, event_frame
 from chat.realtime.window import SendWindow
 from chat.turns import process
 from chat.turns.follow import follow
@@ -57,7 +57,7 @@ class Followers:
     async def _send_log(self, turn_id: uuid.UUID, attempt: int, after: int) -> None:
         async for batch in follow(process.current().logs, turn_id, attempt=attempt, after=after):
             for entry in batch.entries:
-                frame = frames.event_frame(entry.event, turn_id=turn_id, attempt=batch.attempt, n=entry.n)
-                text = frames.encode(frame)
+                frame = event_frame(entry.event, turn_id=turn_id, attempt=batch.attempt, n=entry.n)
+                text = encode(frame)
                 await self.window.reserve(str(turn_id), batch.attempt, entry.n, len(text.encode()))
                 await self._send(text)

@@ -4,16 +4,13 @@ import asyncio
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 from chat.infra.db_threads import in_database
-from chat.realtime import frames
+from chat.realtime.server_frames import encode, tasks_frame
 from chat.tasks.panel import TaskChanges, current_revision, read_changes, task_ids
 
 # Sent to a socket that lags behind; one that lags further loads the list again.
 FRAMES_KEPT = 50
-# Changes of more tasks than this are not sent: the client loads the panel again.
-CHANGES_SENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +74,7 @@ def _begin(user_id: uuid.UUID) -> tuple[int, set[uuid.UUID]]:
 
 def _changes(user_id: uuid.UUID, since: int, known: set[uuid.UUID]) -> tuple[TaskChanges, str]:
     changes = read_changes(user_id, since=since, known=known)
-    return changes, frames.encode(tasks_frame(changes))
-
-
-def tasks_frame(changes: TaskChanges) -> dict[str, Any]:
-    """Return the frame `tasks.changed`; `reload` stands for more changes than a frame carries."""
-    reload = len(changes.changed) + len(changes.removed) > CHANGES_SENT
-    return {
-        "type": "tasks.changed",
-        "since": changes.since,
-        "revision": changes.revision,
-        "tasks": [] if reload else [task.as_json() for task in changes.changed],
-        "removed": [] if reload else [str(key) for key in changes.removed],
-        "counts": {"open": changes.open_count, "completed": changes.completed_count},
-        "reload": reload,
-    }
+    return changes, encode(tasks_frame(changes))
 
 
 class TaskFeeds:

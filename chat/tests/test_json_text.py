@@ -11,7 +11,7 @@ from chat.conversations import services as conversations
 from chat.exceptions import BadJson
 from chat.infra.json_text import read_json
 from chat.models import User
-from chat.realtime.frames import BadFrame, parse
+from chat.realtime.client_frames import BadFrame, parse
 from chat.tests.api import bearer, error_of
 
 BROKEN = [

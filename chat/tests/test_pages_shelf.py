@@ -17,7 +17,7 @@ from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
-from chat.realtime import outgoing
+from chat.realtime import server_frames
 from chat.tests import talk
 from chat.web.listing_views import NOT_NOW, VERBS
 
@@ -140,7 +140,7 @@ def test_a_form_leads_to_no_other_site(owner_client: Client, groceries: Conversa
 
 def test_a_script_gets_the_chat_and_the_way_back(owner: User, owner_client: Client, groceries: Conversation) -> None:
     answer = put_by_script(owner_client, groceries, "trash").json()
-    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = server_frames.conversation_frames(owner.pk, [groceries.pk])
     assert answer == {
         "conversation": frame["conversation"],
         "said": "Moved to the trash: “Groceries”",
@@ -351,7 +351,7 @@ def test_these_pages_are_as_strict_as_the_others(owner_client: Client, groceries
 def test_what_was_deleted_is_told_as_such(owner: User, groceries: Conversation) -> None:
     talk.say(groceries, "Add milk", status=Status.DONE)
     gone = uuid.uuid4()
-    frames = outgoing.conversation_frames(owner.pk, [groceries.pk, gone])
+    frames = server_frames.conversation_frames(owner.pk, [groceries.pk, gone])
     assert frames[0] == {"type": "conversation.deleted", "id": str(gone)}
     assert frames[1]["conversation"]["title"] == "Groceries"
 

@@ -11,7 +11,8 @@ from pytest_django import Settings
 from chat.exceptions import TooManyTasks
 from chat.models import Task, User
 from chat.models.task import TaskCounter
-from chat.realtime.task_feed import CHANGES_SENT, TaskFeed, tasks_frame
+from chat.realtime.server_frames import TASKS_SENT, tasks_frame
+from chat.realtime.task_feed import TaskFeed
 from chat.tasks import services as tasks
 from chat.tasks.panel import current_revision, load_panel, read_changes, task_ids
 
@@ -73,9 +74,9 @@ def test_a_task_removed_and_one_added_in_its_place_are_both_found(user: User) ->
 
 
 def test_more_changes_than_a_frame_carries_are_a_request_to_load_the_list_again(user: User) -> None:
-    fill(user, CHANGES_SENT + 1, revision=1)
+    fill(user, TASKS_SENT + 1, revision=1)
     frame = tasks_frame(read_changes(user.pk, since=0, known=set()))
-    assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], CHANGES_SENT + 1)
+    assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], TASKS_SENT + 1)
 
 
 async def test_many_sockets_of_a_person_share_what_is_read_and_encoded(committed: User) -> None:

@@ -1,24 +1,18 @@
-"""The frames of the websocket (docs/reference/websocket.md): those that clients send, and those that they receive."""
+"""The frames that clients send over the websocket (docs/reference/websocket.md)."""
 
 import json
 import uuid
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from chat.exceptions import BadJson, ThreadkeeperError
 from chat.infra.json_text import read_json
-from chat.read_models import plain, warning_json
-from chat.turns.events import Event, Warned
 
-PROTOCOL = 1
 # Characters of a text frame that are read at all: a message of 10,000 characters fits, however it is escaped.
 FRAME_LENGTH = 128 * 1024
 # Characters of the detail of an invalid frame, which quotes the frame.
 DETAIL_LENGTH = 200
-# The error codes that clients distinguish.
-CODES = frozenset({"bad_frame", "empty", "too_long", "rate_limited", "not_found", "conflict"})
 
 
 class BadFrame(ThreadkeeperError):
@@ -133,38 +127,3 @@ def client_id_of(text: str) -> str | None:
         return str(uuid.UUID(frame["client_id"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-
-
-def event_frame(event: Event, *, turn_id: uuid.UUID, attempt: int, n: int) -> dict[str, Any]:
-    """Return the frame that carries an event of a turn's log; fields without a value are left out."""
-    frame: dict[str, Any] = {"type": event.type, "turn_id": str(turn_id), "attempt": attempt, "n": n}
-    for name in event.__slots__:
-        value = getattr(event, name)
-        value = warning_json(value) if name == "warning" else plain(value)
-        if value is not None or name == "message":
-            frame[name] = value
-    if isinstance(event, Warned):
-        frame["detail"] = event.detail
-    return frame
-
-
-def error_frame(error: ThreadkeeperError, client_id: object = None) -> dict[str, Any]:
-    """Return the frame that reports an error, with a code that clients know."""
-    codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
-    code = next((code for code in codes if code in CODES), BadFrame.code)
-    frame: dict[str, Any] = {"type": "error", "code": code, "detail": error.detail}
-    if client_id is not None:
-        frame["client_id"] = str(client_id)
-    if (retry_after := getattr(error, "retry_after", None)) is not None:
-        frame["retry_after"] = retry_after
-    return frame
-
-
-def encode(frame: Mapping[str, Any]) -> str:
-    """Return a frame's text, which UTF-8 can always hold: half of a surrogate pair stands in it escaped."""
-    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(frame, separators=(",", ":"))
-    return text
