@@ -69,12 +69,6 @@ def test_it_says_what_is_wrong(client: Client, fields: dict[str, str], complaint
     assert not User.objects.exists()
 
 
-def test_an_address_has_one_account_whatever_its_letter_case(client: Client, owner: User) -> None:
-    answer = client.post(URL, form(email="Owner@Example.COM"))
-    assert "There is an account with this e-mail address." in answer.content.decode()
-    assert User.objects.count() == 1
-
-
 def test_of_two_who_ask_for_an_address_at_once_one_is_told(
     client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

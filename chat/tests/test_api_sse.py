@@ -79,7 +79,7 @@ def long_log(chosen: random.Random, attempt: int) -> TurnLog:
     return log
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_cut_anywhere_and_gone_on_with_it_is_the_same_text(seed: int) -> None:
     chosen = random.Random(seed)
     log = long_log(chosen, 1)

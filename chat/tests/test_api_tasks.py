@@ -165,14 +165,6 @@ def test_what_does_not_fit_is_told_by_field(program: Program, body: dict[str, ob
     assert Task.objects.count() == 0
 
 
-@pytest.mark.parametrize("body", ["Buy milk", [None], 7])
-def test_what_is_no_object_is_no_task(program: Program, owner: User, body: object) -> None:
-    task = create_task(user_id=owner.pk, title="Buy milk")
-    assert error_of(program.ask("POST", "", body), 400) == "bad_request"
-    assert error_of(program.ask("PATCH", f"/{task.pk}", body), 400) == "bad_request"
-    assert Task.objects.get().updated_at == task.updated_at
-
-
 def test_every_operation_needs_a_token_with_the_scope(owner: User) -> None:
     task = create_task(user_id=owner.pk, title="Buy milk")
     program, nobody = Program(owner, "chat"), Program(owner)

@@ -20,17 +20,9 @@ from chat.tests.talk import conversation, ending_while_messages_are_read, say
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"
 LINE = {
-    "thread_id",
-    "title",
-    "created_at",
-    "updated_at",
-    "pinned",
-    "archived",
-    "trashed",
-    "trash_on",
-    "purge_on",
+    "thread_id", "title", "created_at", "updated_at", "pinned", "archived", "trashed", "trash_on", "purge_on",
     "model",
-}
+}  # fmt: skip
 MESSAGE = {"message_id", "role", "content", "created_at", "position", "turn_id"}
 
 

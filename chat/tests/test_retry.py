@@ -26,15 +26,6 @@ async def failed_after_a_tool(chat: Chat, script: ScriptedModel) -> Accepted:
     return accepted
 
 
-async def test_a_failed_turn_leaves_a_sentence_and_no_reply(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await failed_after_a_tool(chat, script)
-
-    turn = await in_database(Turn.objects.get)
-    assert (turn.status, turn.error_detail) == ("failed", "The model's endpoint cannot be reached at the moment.")
-    assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
-    assert accepted.turn.pk == turn.pk
-
-
 async def test_what_a_failed_turn_had_begun_to_say_is_no_reply(chat: Chat, script: ScriptedModel) -> None:
     async def break_off(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
         yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta="I have add")

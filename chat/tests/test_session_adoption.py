@@ -11,7 +11,6 @@ from typing import cast
 import pytest
 from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
-from agents.memory.session import SessionABC
 from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from chat.infra.db_threads import in_database
@@ -64,13 +63,6 @@ async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseI
     session = AdvancedSQLiteSession(session_id=session_id, db_path=path, create_tables=True)
     await session.add_items(items)
     session.close()
-
-
-async def bring(old: SessionABC, path: Path, session_id: str) -> None:
-    """Copy a session as docs/how-to/import-agents-sdk-sessions.md says."""
-    new = SQLiteSession(session_id, path)
-    await new.add_items(await old.get_items())
-    new.close()
 
 
 async def items(store: SessionStore, session_id: str) -> list[TResponseInputItem]:
@@ -226,22 +218,6 @@ async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: S
     assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
     assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
     assert [item.get("content") for item in (await items(chat.runner.store, session_id))[:1]] == ["Hi"]
-
-
-async def test_branches_lie_side_by_side_unless_one_is_brought(store: SessionStore, tmp_path: Path) -> None:
-    old = AdvancedSQLiteSession(session_id="a", db_path=store.path, create_tables=True)
-    await old.add_items([said("one"), said("two")])
-    await old.create_branch_from_turn(2, "other")
-    await old.add_items([said("two, otherwise")])
-
-    assert await items(store, "a") != await old.get_items()
-    await bring(old, store.path, "other branch")
-    await old.switch_to_branch("main")
-    await bring(old, store.path, "main branch")
-    old.close()
-
-    assert await items(store, "other branch") == [said("one"), said("two, otherwise")]
-    assert await items(store, "main branch") == [said("one"), said("two")]
 
 
 async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionStore) -> None:

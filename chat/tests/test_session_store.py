@@ -197,34 +197,6 @@ async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
     assert store._lock_budget == 0.4
 
 
-async def test_a_lock_is_asked_for_again_soon_and_then_a_little_later_each_time(
-    store: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.write(Append("a", None, [said("one")]))
-    other = sqlite3.connect(store.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    pauses, sleep = [], asyncio.sleep
-
-    async def noted(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 40:
-            other.execute("COMMIT")
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", noted)
-    async with asyncio.timeout(30):
-        await store.write(Append("a", None, [said("two")]))
-
-    other.close()
-    assert await texts(store, "a") == ["one", "two"]
-    assert store._connections is not None
-    ((sqlites_own,),) = await store._connections[0].execute_fetchall("PRAGMA busy_timeout")
-    assert sqlites_own == 0
-    assert pauses[0] <= 1.5 * store_module.LOCK_ASKED_FIRST
-    assert store_module.LOCK_ASKED_AT_LAST / 2 <= max(pauses) <= 1.5 * store_module.LOCK_ASKED_AT_LAST
-    assert len(pauses) == len(set(pauses)) == 40, "those who wait do not ask at the same moments"
-
-
 async def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "sessions.db")
     writing = [asyncio.create_task(store.write(Append("a", None, [said(str(n))]))) for n in range(5)]

@@ -92,20 +92,6 @@ async def test_who_never_acknowledges_gets_a_window_full_and_others_get_everythi
 
 
 @pytest.mark.service
-async def test_a_reply_of_more_than_a_megabyte_arrives(
-    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
-) -> None:
-    """The longest message that the server takes in is no bound for what it sends."""
-    story = ["plain text " * 3000] * 40
-    endpoint.play(says(*story))
-    async with open_socket(scripted_server.server, person, uuid.uuid4()) as socket:
-        log = await socket.say("tell me everything")
-
-    assert check_log(log) == log[-1]["message"]["text"] == "".join(story)
-    assert len("".join(story)) > MEGABYTE
-
-
-@pytest.mark.service
 @pytest.mark.parametrize(("readers", "times"), [(1, 24), (12, 2)])
 async def test_60_megabytes_that_nobody_reads_cost_a_window_for_each_socket(
     scripted_server: ScriptedServer, person: Person, endpoint: ModelServer, readers: int, times: int

@@ -90,19 +90,6 @@ async def test_a_page_that_comes_later_is_shown_what_waits(
     assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
 
 
-async def test_another_message_decides_it_and_is_answered(
-    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
-) -> None:
-    one, other = tabs
-    question = await asked(one)
-    await other.say("What do I still have to do?")
-
-    decided = await one.until(lambda frame: frame["type"] == "approval.decided")
-    assert (decided["call_id"], decided["approved"], decided["by"]) == (question["call_id"], False, "superseded")
-    assert (await one.end_of(question["turn_id"]))["type"] == "turn.stopped"
-    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
-
-
 async def test_an_edit_takes_the_place_of_the_message_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
     one, other = tabs
     first = await one.accepted(await one.message("What is task 1?"))

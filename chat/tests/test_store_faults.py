@@ -2,12 +2,10 @@
 
 import asyncio
 import shutil
-from contextlib import AsyncExitStack
 
 import pytest
 
 from chat.tests.session_file import (
-    FIRST,
     REBUILT,
     UNAVAILABLE,
     Damage,
@@ -23,7 +21,6 @@ from chat.tests.session_file import (
     spoil_row,
     talk,
 )
-from config.tests.support import ServerProcess
 
 __all__ = ["person"]
 
@@ -83,21 +80,6 @@ async def test_what_is_lost_in_the_middle_of_a_turn_is_missed(person: Talk, dama
     assert await person.end(accepted) == UNAVAILABLE
     assert await person.say("Show all my tasks") == REBUILT
     await person.remembers()
-
-
-async def test_conversations_that_find_the_file_spoilt_together_begin_one_new_file(hurt_server: ServerProcess) -> None:
-    path = path_of(hurt_server)
-    async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(talk(hurt_server)) for _ in range(6)]
-        await asyncio.gather(*(person.say(FIRST) for person in people))
-        for _ in range(2):
-            before = set(path.parent.glob("*.corrupt-*[0-9]"))
-            make_noise(path)
-            await asyncio.gather(*(person.say("Add a task to call the bakery") for person in people))
-            assert len(set(path.parent.glob("*.corrupt-*[0-9]")) - before) == 1
-        for person in people:
-            await person.say("Show all my tasks")
-            await person.remembers()
 
 
 async def test_a_file_that_is_lost_while_a_turn_waits_for_its_lock_costs_no_answer(person: Talk) -> None:

@@ -31,15 +31,10 @@ async def test_a_thread_begins_with_a_message_and_is_answered_as_the_reply_comes
     events = await kit.begin("Hi, plan my week")
 
     assert kinds(events) == [
-        "thread.created",
-        "thread.item.done",
-        "stream_options",
-        "thread.item.added",
-        "assistant_message.content_part.added",
-        "assistant_message.content_part.text_delta",
-        "assistant_message.content_part.done",
-        "thread.item.done",
-    ]
+        "thread.created", "thread.item.done", "stream_options", "thread.item.added",
+        "assistant_message.content_part.added", "assistant_message.content_part.text_delta",
+        "assistant_message.content_part.done", "thread.item.done",
+    ]  # fmt: skip
     thread = events[0]["thread"]
     said, reply = done(events, "user_message"), done(events, "assistant_message")
     assert thread["title"] == "Hi, plan my week"

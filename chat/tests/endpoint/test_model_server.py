@@ -15,13 +15,15 @@ from chat.tests.model_server import (
     Answer,
     Api,
     Call,
+    Hangup,
+    HttpError,
     ModelServer,
     Reasoning,
     Refusal,
     Text,
     says,
 )
-from chat.tests.model_server.script import Fault
+from chat.tests.model_server.script import Fault, read_script
 
 EVERYTHING = Answer(
     parts=(
@@ -151,20 +153,29 @@ async def test_what_a_provider_would_refuse_is_refused(
     endpoint.script.clear()
 
 
+def test_a_script_is_read_from_json() -> None:
+    steps = read_script(
+        json.dumps(
+            [
+                {"text": ["Hel", "lo"], "delay": 0.1, "fault": "cut", "after": 1},
+                {"calls": [{"name": "list_tasks", "arguments": {}}], "reasoning": "gAAA"},
+                {"status": 429, "headers": {"retry-after": "1"}},
+                {"hangup": True},
+            ]
+        )
+    )
+
+    assert steps == [
+        says("Hel", "lo", delay=0.1, fault="cut", after=1),
+        Answer(parts=(Reasoning("gAAA"), Call("list_tasks", {}))),
+        HttpError(429, headers={"retry-after": "1"}),
+        Hangup(),
+    ]
+
+
 @pytest.mark.parametrize(
-    ("api", "given"),
-    [("responses", [USER, THOUGHT, CALL, OUTPUT]), ("chat_completions", [USER, ASKS, TOLD, USER])],
+    "script", ["{}", "nonsense", '[{"texts": "hi"}]', '[{"text": "hi", "fault": "bang"}]', '[{"status": 1, "x": 2}]']
 )
-async def test_what_a_provider_would_take_is_taken(endpoint: ModelServer, api: Api, given: list[Any]) -> None:
-    endpoint.play(says("Hello"))
-
-    assert (await post(endpoint, api, given)).status_code == 200
-    assert [request.said for request in endpoint.requests] == ["hi"]
-
-
-async def test_another_path_is_noted(endpoint: ModelServer) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.get(f"{endpoint.url}/traces")).status_code == 404
-
-    assert endpoint.strays == ["GET /v1/traces"]
-    endpoint.strays.clear()
+def test_a_script_that_cannot_be_played_is_refused(script: str) -> None:
+    with pytest.raises(ValueError):
+        read_script(script)

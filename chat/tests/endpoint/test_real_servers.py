@@ -3,12 +3,14 @@
 A small model's answers are of little use; what the product does with them counts.
 """
 
+import json
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chat.tests.endpoint.programs import LiteLlm, LlamaServer
@@ -65,6 +67,16 @@ async def test_the_product_talks_remembers_and_survives_a_kill(
         assert KEY not in server.output
     finally:
         server.kill9()
+
+
+def test_a_script_from_a_file_is_played_over_and_over(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
+    url, headers = start_endpoint("--script", str(script)), {"Authorization": f"Bearer {KEY}"}
+    body = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
+    answers = [httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=60) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 200] * 2
+    assert answers[3].json()["choices"][0]["message"]["content"] == "Hello"
 
 
 # Other people's programs.

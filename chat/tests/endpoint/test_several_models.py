@@ -83,20 +83,6 @@ async def test_the_default_answers_until_another_is_chosen(
     assert await steps() == ["fast", "slow"]
 
 
-async def test_the_first_message_may_bring_its_model(several: Chat, second: ModelServer) -> None:
-    second.play(says("I am slow."))
-
-    accepted = await several.runner.send(
-        user_id=several.user.pk,
-        conversation_id=several.conversation_id,
-        client_id=uuid.uuid4(),
-        text="hi",
-        model="slow",
-    )
-
-    assert reply_of(await events_after(several, accepted)) == "I am slow."
-
-
 async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:

@@ -1,7 +1,5 @@
 """A reply over HTTP: streamed as it comes, stored as it was, and what it cost."""
 
-import asyncio
-
 import pytest
 
 from chat.infra.db_threads import in_database
@@ -9,20 +7,7 @@ from chat.models import Turn, TurnStep
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of, shown
 from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Refusal, Text, says
-from chat.turns.events import TextDelta, TurnFinished
-from chat.turns.follow import follow
-
-
-async def test_a_follower_sees_the_first_words_before_the_last_are_written(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("first", fault="stall", after=1))
-
-    accepted = await online.send("hi")
-    async with asyncio.timeout(5):
-        async for seen in follow(online.runner.logs, accepted.turn.pk):
-            if any(isinstance(entry.event, TextDelta) for entry in seen.entries):
-                break
-    await online.runner.stop(user_id=online.user.pk, conversation_id=online.conversation_id, turn_id=accepted.turn.pk)
-    await online.settled()
+from chat.turns.events import TurnFinished
 
 
 async def test_one_connection_serves_one_reply_after_another(online: Chat, endpoint: ModelServer) -> None:

@@ -3,13 +3,11 @@
 import json
 from typing import Any
 
-import pytest
-
 from chat.infra.db_threads import in_database
 from chat.models import Task
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
-from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Text, calls, says
+from chat.tests.model_server import Answer, Api, Call, ModelServer, Text, calls, says
 from chat.turns.events import ToolStarted
 
 
@@ -46,33 +44,6 @@ async def test_what_is_said_before_a_call_stays_and_the_rest_is_a_new_paragraph(
 
     assert reply_of(await events_of(online, "tea and milk")) == "One moment.\n\nAnd milk.\n\nDone."
     assert await titles() == ["Tea", "Milk"]
-
-
-async def test_the_next_turn_is_given_the_calls_of_the_last(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Tea"}, "call_tea")), says("Added."), says("Tea."))
-
-    await events_of(online, "add tea")
-    await events_of(online, "what did I ask?")
-
-    kinds = [item.get("type", item.get("role")) for item in endpoint.requests[2].items]
-    assert [kind if kind != "message" else "assistant" for kind in kinds] == [
-        "user",
-        "function_call",
-        "function_call_output",
-        "assistant",
-        "user",
-    ]
-
-
-@pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_reasoning_goes_back_before_the_call_it_led_to(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(Answer(parts=(Reasoning("gAAA-1"), Call("create_task", {"title": "Tea"}))), says("Added."))
-
-    await events_of(online, "add tea")
-
-    kinds = [item.get("type", item.get("role")) for item in endpoint.requests[1].items]
-    assert kinds == ["user", "reasoning", "function_call", "function_call_output"]
-    assert endpoint.requests[1].items[1]["encrypted_content"] == "gAAA-1"
 
 
 async def test_no_request_names_the_person(online: Chat, endpoint: ModelServer, api: Api) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from chat.tests.model_server.request import Request
 
@@ -129,3 +129,44 @@ def says(*chunks: str, delay: float = 0.0, fault: Fault | None = None, after: in
 def calls(*wanted: Call, fault: Fault | None = None, after: int = 0) -> Answer:
     """Return an answer of tool calls alone."""
     return Answer(parts=wanted, fault=fault, after=after)
+
+
+def read_script(text: str) -> list[Step]:
+    """Read steps from JSON: a list of objects. Raise ValueError.
+
+    An answer: {"text": "…" or ["…", …], "refusal": the same, "calls": [{"name", "arguments"}], "reasoning": "…",
+    "delay": seconds, "input_tokens", "output_tokens", "fault", "after", "repeated_ids"}; an error: {"status": 429,
+    "message", "code", "headers"}; {"hangup": true}.
+    """
+    data = json.loads(text)
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise ValueError("A script is a list of objects.")
+    return [_read_step(entry) for entry in data]
+
+
+def _read_step(entry: dict[str, Any]) -> Step:
+    try:
+        if entry.pop("hangup", False):
+            return Hangup()
+        return HttpError(**entry) if "status" in entry else _read_answer(entry)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{entry} is not a step: {error}") from None
+
+
+def _read_answer(entry: dict[str, Any]) -> Answer:
+    delay = float(entry.pop("delay", 0))
+    parts: list[Part] = []
+    if thought := entry.pop("reasoning", None):
+        parts.append(Reasoning(thought))
+    if refused := entry.pop("refusal", None):
+        parts.append(Refusal(_chunks(refused), delay))
+    if said := entry.pop("text", None):
+        parts.append(Text(_chunks(said), delay))
+    parts += [Call(**call, delay=delay) for call in entry.pop("calls", [])]
+    if entry.get("fault") not in (None, *get_args(Fault)):
+        raise ValueError(f"{entry['fault']!r} is not a fault; there are {', '.join(get_args(Fault))}.")
+    return Answer(parts=tuple(parts), **entry)
+
+
+def _chunks(text: str | list[str]) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text)
