@@ -1,4 +1,4 @@
-"""Every setting of the project, each read from the environment once (docs/operations.md lists them)."""
+"""All settings of the project, each read from the environment once (docs/operations.md lists them)."""
 
 import os
 from pathlib import Path
@@ -12,30 +12,30 @@ from config import env, url_settings
 from config.models_file import ModelsFile, read_models
 from config.runtime.database import TCP, LimitedConnection
 from config.runtime.embedded_postgres import url_of
-from config.secret_key import secret_key_in
+from config.secret_key import load_or_create_secret_key
 
-# Lets classes such as ModelAdmin[Task] be written with their type.
+# Allows generic classes such as ModelAdmin[Task].
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
 VERSION = "0.10.0"
-MOST_DAYS = 36_500  # a date so long ago is one still
-AUDIT_DAYS_AT_LEAST = 30  # younger records the database keeps in any case
+MOST_DAYS = 36_500  # a date so long ago is still a valid one
+AUDIT_DAYS_AT_LEAST = 30  # younger records are kept in any case
 DEBUG = env.flag("DEBUG", default=False)
 
-# Where everything is written.
+# The data folder.
 DATA_DIR = (BASE_DIR / env.text("DATA_DIR", "data")).resolve()
 try:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
-    SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
+    SECRET_KEY = env.text("SECRET_KEY") or load_or_create_secret_key(DATA_DIR)
 except OSError as error:
     raise env.BadSetting(
         "DATA_DIR", str(DATA_DIR), f"it must be a folder that can be written ({error.strerror})"
     ) from error
 
-# Who may reach it, and how.
+# Hosts, proxies and TLS.
 PUBLIC_URL = env.parsed("PUBLIC_URL", "", url_settings.origin)
 _public = urlsplit(PUBLIC_URL)
 # The host of PUBLIC_URL is always allowed, and its origin trusted. An IPv6 address is in brackets here.
@@ -55,7 +55,7 @@ if _public.scheme == "https":
     SECURE_SSL_HOST = _public.netloc
 
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles, so that runserver is its own
+    "daphne",  # before staticfiles, whose runserver it replaces
     "sessions_admin.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -64,7 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
-    "config",  # before django_q, whose command for the worker it replaces
+    "config",  # before django_q, whose worker command it replaces
     "django_q",
     "axes",
     "csp",
@@ -74,10 +74,10 @@ INSTALLED_APPS = [
     *(EXTRA_APPS := env.items("EXTRA_APPS", env.app)),
 ]
 MIDDLEWARE = [
-    "chat.api.middleware.api_replies",  # before all others, to format their errors for programs
+    "chat.api.middleware.api_replies",  # before all others, to format their errors as JSON
     "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    # Beside WhiteNoise, which is synchronous too: no further hop to a thread.
+    # Next to WhiteNoise, which is synchronous too: no further switch to a thread.
     "config.page_compression.compress_pages",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -122,10 +122,10 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SILENCED_SYSTEM_CHECKS = [
-    # HSTS for subdomains, and its preload list, concern other sites of the domain: its owner decides, in the proxy.
+    # HSTS for subdomains and its preload list affect other sites of the domain: its owner sets them, in the proxy.
     "security.W005",
     "security.W021",
-    # The middleware and the backend of axes' limits; the limits are our own.
+    # axes' middleware and backend; the limits are the project's own.
     "axes.W002",
     "axes.W003",
 ]
@@ -133,9 +133,9 @@ SILENCED_SYSTEM_CHECKS = [
 # Without DATABASE_URL, config.runtime.embedded_postgres starts a server in the data folder and sets the variable.
 DATABASE_URL = env.text("DATABASE_URL")
 EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
-# More than 0 only in the server process: a pool that meets a forking worker hangs it.
+# More than 0 only in the server process: a pool in a worker that forks deadlocks.
 DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 0, most=1000)
-# Turns, sockets and streams have threads of their own, so that slow pages do not hold them up.
+# Turns, sockets and streams have their own threads, so that slow pages do not delay them.
 DATABASE_THREADS = DATABASE_POOL_SIZE or 8
 REQUEST_THREADS = max(4, DATABASE_THREADS // 2)
 OTHER_THREADS = 8
@@ -150,7 +150,7 @@ def _database() -> dict[str, Any]:
     if DATABASE_POOL_SIZE:
         options["pool"] = {
             "min_size": 2,
-            # A connection for each thread: none waits for another to return its own.
+            # One connection per thread: no thread waits for another to return its own.
             "max_size": DATABASE_THREADS + REQUEST_THREADS + OTHER_THREADS,
             "timeout": 5,
             "connection_class": LimitedConnection,
@@ -172,12 +172,12 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A cache that every process sees: django-q2 keeps its cluster's status in it.
+# A cache that all processes share: django-q2 keeps its cluster's status in it.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
 
-# People.
+# Users.
 AUTH_USER_MODEL = "chat.User"
-# The second one is named by logins from before the first one was there.
+# Sessions name the backend that they were created with; the second one was the first of earlier versions.
 AUTHENTICATION_BACKENDS = ["chat.accounts.backend.PasswordBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -195,10 +195,10 @@ LOGOUT_REDIRECT_URL = "login"
 SIGNUP = env.choice("SIGNUP", "open", "open", "closed")
 # Wrong passwords in a row, from one device or address.
 AXES_FAILURE_LIMIT = 10
-# What one address may ask for: sign-ins, sign-ups and resets a minute (each server process counts), mails an hour.
+# Limits per address: sign-ins, sign-ups and resets a minute (per server process), mails an hour.
 SIGN_INS_PER_MINUTE = env.whole("SIGN_INS_PER_MINUTE", 120, least=1)
 MAILS_PER_HOUR = env.whole("MAILS_PER_HOUR", 30, least=1)
-# django-axes keeps the log of sign-ins; limits are our own (chat.accounts.backend).
+# django-axes keeps the log of sign-ins; the limits are the project's own (chat.accounts.backend).
 AXES_HANDLER = "chat.accounts.sign_in_log.SignInLog"
 AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
 AXES_LOCK_OUT_AT_FAILURE = False
@@ -220,26 +220,26 @@ AGENT_SESSION_DB_PATH = (BASE_DIR / env.text("AGENT_SESSION_DB_PATH", str(DATA_D
 AGENT_SESSION_MAX_MESSAGES = env.whole("AGENT_SESSION_MAX_MESSAGES", 200, least=4)
 AGENT_SESSION_RETENTION_DAYS = env.whole("AGENT_SESSION_RETENTION_DAYS", 7, least=1, most=MOST_DAYS)
 CONVERSATION_RETENTION_DAYS = env.whole("CONVERSATION_RETENTION_DAYS", 30, least=1, most=MOST_DAYS)
-# How long it is known which sessions and conversations a clean-up took, what it did, and who did what.
+# How long the records of clean-ups and of staff actions are kept.
 CLEANUP_DETAILS_DAYS = env.whole("CLEANUP_DETAILS_DAYS", 90, least=1, most=MOST_DAYS)
 CLEANUP_RUNS_DAYS = env.whole("CLEANUP_RUNS_DAYS", 730, least=1, most=MOST_DAYS)
 AUDIT_DAYS = env.optional_whole("AUDIT_DAYS", least=AUDIT_DAYS_AT_LEAST, most=MOST_DAYS)
 AGENT_SESSION_CLEANUP_HOUR = env.whole("AGENT_SESSION_CLEANUP_HOUR", 2, most=23)
 
-# The model. With neither key nor address, the built-in offline model answers.
+# The model. With neither a key nor a URL, the built-in offline model answers.
 OPENAI_API_KEY = env.parsed("OPENAI_API_KEY", "", env.api_key, secret=True)
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "http", "https")
 AGENT_MODEL = env.text("AGENT_MODEL", "gpt-5-mini")
 AGENT_API = env.choice("AGENT_API", "responses", "responses", "chat_completions")
-# Seconds to connect, and between two pieces of a stream: reasoning models are silent for a while.
+# Seconds to connect, and between two chunks of a stream: reasoning models send nothing for a while.
 AGENT_MODEL_TIMEOUT = env.whole("AGENT_MODEL_TIMEOUT", 60, least=1)
-# Whether reasoning is sent back with later requests: as the endpoint turns out to need it, always, or never.
+# Whether reasoning is sent back with later requests: if the endpoint turns out to require it, always, or never.
 AGENT_REASONING = env.choice("AGENT_REASONING", "auto", "auto", "return", "omit")
-# What a request to the model may hold, in tokens: older turns are left out of it.
+# The maximum size of a model request in tokens: older turns are left out.
 AGENT_CONTEXT_TOKENS = env.whole("AGENT_CONTEXT_TOKENS", 32_000, least=1_000)
-# Parameters of a request that the endpoint refuses; others are learned from its refusals.
+# Request parameters that the endpoint refuses; others are learned from its refusals.
 AGENT_OMIT = env.items("AGENT_OMIT", env.parameter)
-# Several models, the default first; then the settings above count for none of them but AGENT_CONTEXT_TOKENS.
+# Several models, the default first; of the settings above, only AGENT_CONTEXT_TOKENS then applies.
 _models = (
     read_models(BASE_DIR / env.text("AGENT_MODELS"), context_tokens=AGENT_CONTEXT_TOKENS)
     if env.text("AGENT_MODELS")
@@ -247,28 +247,28 @@ _models = (
 )
 AGENT_MODELS, AGENT_CURRENCY = _models.models, _models.currency
 AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
-# Tools and instructions of the site. Imported after the models: config.checks reports their errors.
+# The site's own tools and instructions. Imported after the models: config.checks reports their errors.
 AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")
-# The SDK reads this one itself; it must never call out on its own.
+# The SDK reads this variable itself; it must never send traces.
 os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
 
-# Limits: a user's, then a server's.
+# Limits per user, then per server.
 MESSAGES_PER_MINUTE = env.whole("MESSAGES_PER_MINUTE", 30, least=1)
 SOCKETS_PER_USER = env.whole("SOCKETS_PER_USER", 20, least=1)
 QUEUE_PER_CONVERSATION = env.whole("QUEUE_PER_CONVERSATION", 20, least=1)
 TOKENS_PER_DAY = env.optional_whole("TOKENS_PER_DAY", least=1)
 TASKS_PER_USER = env.whole("TASKS_PER_USER", 10_000, least=1)
 CONVERSATIONS_PER_USER = env.whole("CONVERSATIONS_PER_USER", 50_000, least=1)
-# Of pages and the API at once; others find a thread meanwhile.
+# Of pages and the API together; the rest of the threads stay free for others.
 REQUESTS_PER_USER = env.whole("REQUESTS_PER_USER", min(8, REQUEST_THREADS // 2), least=1)
 TURNS_AT_ONCE = env.whole("TURNS_AT_ONCE", 200, least=1)
 
-# Programs. Each server process counts requests on its own: a user's, and unauthenticated ones by address.
+# API and MCP. Each server process counts requests: per user, and without authentication per address.
 API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 600, least=1)
 API_ANONYMOUS_PER_MINUTE = env.whole("API_ANONYMOUS_PER_MINUTE", 120, least=1)
 API_SIGN_IN_DAYS = env.whole("API_SIGN_IN_DAYS", 30, least=1, most=3650)
 
-# The worker. At least once: `retry` is longer than `timeout`, and tasks can be run again.
+# The worker. At least once: `retry` is longer than `timeout`, and tasks may run again.
 Q_CLUSTER = {
     "name": "threadkeeper",
     "orm": "default",
@@ -318,10 +318,10 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        # Django gives these handlers of their own.
+        # Django configures its own handlers for these.
         "django": {"handlers": [], "level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # Its warnings name the addresses of clients that were cut off.
+        # Its warnings name the addresses of disconnected clients.
         "twisted": {"level": "ERROR"},
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},

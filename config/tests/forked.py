@@ -15,7 +15,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from config.runtime.processes import dying_with
+from config.runtime.processes import exit_with_parent
 
 _context = multiprocessing.get_context("forkserver")
 # Nothing of ours, which would read its settings, and nothing that makes an event loop.
@@ -61,7 +61,7 @@ class Forked:
 
 def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str) -> None:
     os.setsid()
-    dying_with(os.getppid(), signal.SIGTERM)()
+    exit_with_parent(os.getppid(), signal.SIGTERM)()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
