@@ -1,4 +1,4 @@
-"""A person's to-do list. Tools of other apps use what this package exports."""
+"""A user's to-do list. Tools of other apps use what this package exports."""
 
 from chat.read_models import task_json as view
 from chat.tasks.services import (

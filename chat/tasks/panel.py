@@ -1,4 +1,4 @@
-"""The to-do list as pages and sockets show it: a bounded part of it, and the changes since a revision."""
+"""The to-do list for pages and sockets: a bounded part of it, and the changes since a revision."""
 
 import uuid
 from collections.abc import Collection
@@ -16,15 +16,15 @@ from chat.tasks import services as tasks
 
 OPEN_SHOWN = 100
 COMPLETED_SHOWN = 50
-# Changes of more tasks than this are not sent: the client loads the panel again.
+# Changes of more tasks than this are not sent: the client reloads the panel.
 CHANGES_SENT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPanel:
-    """Some of a person's tasks, in the order of the panel, and how many there are.
+    """Some of a user's tasks, in the order of the panel, and their total numbers.
 
-    `named` holds those that a waiting approval is about and that are in neither list.
+    `named` holds those that a pending approval concerns and that are in neither list.
     """
 
     revision: int
@@ -36,26 +36,26 @@ class TaskPanel:
 
     @property
     def tasks(self) -> list[Task]:
-        """All that were loaded."""
+        """All loaded tasks."""
         return [*self.open, *self.completed, *self.named]
 
     @property
     def open_left(self) -> int:
-        """How many open ones are not shown."""
+        """The number of open tasks that are not shown."""
         return self.open_count - len(self.open)
 
     @property
     def completed_left(self) -> int:
-        """How many completed ones are not shown."""
+        """The number of completed tasks that are not shown."""
         return self.completed_count - len(self.completed)
 
     @property
     def next_size(self) -> int:
-        """How many open tasks a larger panel shows."""
+        """The number of open tasks in a larger panel."""
         return len(self.open) + OPEN_SHOWN
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the page's script begins with."""
+        """Return the initial state for the page's script."""
         return {
             "tasks": [task_json(task) for task in self.tasks],
             "tasks_revision": self.revision,
@@ -64,9 +64,9 @@ class TaskPanel:
 
 
 def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
-    """Return a person's panel with at most `size` open tasks."""
+    """Return a user's panel with at most `size` open tasks."""
     theirs = Task.objects.owned_by(user_id)
-    # Before the tasks: what changes in between is sent once more, and no harm done.
+    # Before the tasks: a change in between is sent once more, which is harmless.
     revision = current_revision(user_id)
     still_open = list(theirs.filter(completed_at=None).order_by(*tasks.PANEL_ORDER)[:size])
     completed = list(theirs.exclude(completed_at=None).order_by("-completed_at", "-number")[:COMPLETED_SHOWN])
@@ -79,12 +79,12 @@ def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
 
 
 def current_revision(user_id: uuid.UUID) -> int:
-    """Return the revision of a person's list."""
+    """Return the revision of a user's list."""
     return TaskCounter.objects.filter(pk=user_id).values_list("revision", flat=True).first() or 0
 
 
 def is_overdue(task: Task, now: datetime) -> bool:
-    """Return whether a task should have been done by now, the person's own clock."""
+    """Return whether a task is past its due time, in the user's time zone."""
     if task.completed_at is not None or task.due_date is None:
         return False
     return datetime.combine(task.due_date, task.due_time or time.max) < now.replace(tzinfo=None)
@@ -98,7 +98,7 @@ def _counts(user_id: uuid.UUID) -> tuple[int, int]:
 
 
 def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
-    """Return the numbers that calls name which wait for the person's decision."""
+    """Return the task numbers in calls that await the user's decision."""
     waiting = Turn.objects.filter(
         user_id=user_id, status=Status.WAITING, tool_calls__decision=Decision.AWAITING
     ).values_list("tool_calls__arguments", flat=True)
@@ -109,7 +109,7 @@ def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class TaskChanges:
-    """What changed in a person's list between two revisions."""
+    """The changes of a user's list between two revisions."""
 
     since: int
     revision: int
@@ -119,7 +119,7 @@ class TaskChanges:
     completed_count: int
 
     def as_frame(self) -> dict[str, Any]:
-        """Return the frame `tasks.changed`; `reload` stands for more changes than a frame carries."""
+        """Return the frame `tasks.changed`; `reload` means more changes than a frame carries."""
         reload = len(self.changed) + len(self.removed) > CHANGES_SENT
         return {
             "type": "tasks.changed",
@@ -133,7 +133,7 @@ class TaskChanges:
 
 
 def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]) -> TaskChanges:
-    """Return what changed after a revision at which the list held the tasks `known`."""
+    """Return the changes after a revision at which the list held the tasks `known`."""
     theirs = Task.objects.owned_by(user_id)
     revision = current_revision(user_id)
     changed = list(theirs.filter(revision__gt=since).order_by("number"))
@@ -146,5 +146,5 @@ def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]
 
 
 def task_ids(user_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the ids of a person's tasks."""
+    """Return the ids of a user's tasks."""
     return set(Task.objects.owned_by(user_id).values_list("pk", flat=True))
