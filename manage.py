@@ -32,10 +32,10 @@ def run(argv: list[str]) -> None:
     import django
     from django.core.management import execute_from_command_line
 
-    from config.versions import refuse_later_database
+    from config.versions import refuse_newer_database
 
     django.setup()
-    refuse_later_database()
+    refuse_newer_database()
     execute_from_command_line(argv)
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     try:
         run(sys.argv)
     finally:
-        server.stop(wait_for_guests=True)
+        server.stop(wait_for_others=True)
 
 
 if __name__ == "__main__":

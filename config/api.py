@@ -1,4 +1,4 @@
-"""The HTTP API, put together: what it is called, who answers, and how it fails."""
+"""The HTTP API: its name, authentication, routers and error responses."""
 
 from dataclasses import asdict
 
@@ -17,11 +17,11 @@ from sessions_admin.health import health
 DESCRIPTION = """\
 Chat with the assistant, manage a to-do list, manage sessions.
 
-Sign in with `Authorization: Bearer` and a token (of the settings page, or of `POST /api/auth/login`), or with a login's
-cookie and Django's CSRF header. A token opens what its scopes name. Whatever fails is
-`{"error": {"code", "detail", "fields"?}}`: 422 where a request does not fit this description, 400 where it fits
-and still cannot be done. What is somebody else's is 404, as if it did not exist. Lists take `limit` and `after`, and
-answer `{items, has_more, after}`.
+Authenticate with `Authorization: Bearer` and a token (from the settings page or `POST /api/auth/login`), or with the
+session cookie and Django's CSRF header. The scopes of a token limit what it may call. Errors are
+`{"error": {"code", "detail", "fields"?}}`: 422 if a request does not match this description, 400 if it matches and
+still cannot be done. Objects of other users are 404, as if they did not exist. Lists take `limit` and `after`, and
+return `{items, has_more, after}`.
 """
 
 api = DescribedAPI(
@@ -49,7 +49,7 @@ api.add_router("/cleanup-runs", staff.cleanup_runs)
 
 
 class HealthReply(Schema):
-    """What works."""
+    """Which parts of the installation work."""
 
     status: str
     database: bool
@@ -61,7 +61,7 @@ class HealthReply(Schema):
 
 @api.get("/health", response={200: HealthReply, 503: HealthReply}, auth=AnyClient(), tags=["health"])
 def get_health(request: HttpRequest) -> Status[HealthReply]:
-    """Report whether everything works: PostgreSQL, the session file, a worker and its schedule."""
+    """Return the state of PostgreSQL, the session file, the worker and its schedule."""
     found = health()
     status = "ready" if found.ready else "not ready"
     return Status(200 if found.ready else 503, HealthReply(status=status, version=settings.VERSION, **asdict(found)))
@@ -69,5 +69,5 @@ def get_health(request: HttpRequest) -> Status[HealthReply]:
 
 @csrf_exempt
 def unknown(request: HttpRequest) -> HttpResponse:
-    """Answer at every other address of the API's."""
+    """Answer 404 at every other address of the API."""
     return errors.error_reply(404)

@@ -1,4 +1,4 @@
-"""Where requests go: HTTP to Django, the MCP server or the probes; websockets to the chat's sockets."""
+"""Route HTTP to Django, the MCP server or the health probes, and websockets to the chat's consumers."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ import django
 from channels.routing import ProtocolTypeRouter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# Apps are loaded here; what follows imports models.
+# This loads the apps; the imports below need models.
 django.setup(set_prefix=False)
 
 from chat.mcp.application import PATHS  # noqa: E402
@@ -25,7 +25,7 @@ probes = Probes(exposition)
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
-    """Route a request."""
+    """Route an HTTP request by its path."""
     path = scope["path"]
     await (probes if path in PROBES else mcp if path in PATHS else pages)(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""System checks for known pitfalls of the stack, each with what would go wrong."""
+"""System checks for known pitfalls of the stack, each with its consequence."""
 
 import os
 import stat
@@ -16,12 +16,12 @@ from chat.assistant.configured import is_offline
 from chat.exceptions import BadExtraTools
 
 TAG = "traps"
-SHARED_NOWHERE = ("LocMemCache", "DummyCache")
+PROCESS_LOCAL_CACHES = ("LocMemCache", "DummyCache")
 
 
 @register(TAG)
-def traps(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Look for every trap that settings can hold."""
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Check the settings for every known pitfall."""
     return [
         *_apps(),
         *_connections(),
@@ -40,8 +40,8 @@ def _apps() -> Iterator[CheckMessage]:
     names = list(settings.INSTALLED_APPS)
     if "django.contrib.staticfiles" in names and names.index("daphne") > names.index("django.contrib.staticfiles"):
         yield Error(
-            "daphne stands after staticfiles.",
-            hint="Put it first in INSTALLED_APPS: else runserver is not its own, and there are no websockets.",
+            "daphne comes after staticfiles.",
+            hint="Put daphne first in INSTALLED_APPS: otherwise runserver is not daphne's and has no websockets.",
             id="threadkeeper.E001",
         )
 
@@ -51,7 +51,7 @@ def _connections() -> Iterator[CheckMessage]:
     if database.get("CONN_MAX_AGE", 0) != 0:
         yield Error(
             "CONN_MAX_AGE is not 0.",
-            hint="Under ASGI each thread would keep a connection of its own and never give it back.",
+            hint="Under ASGI each thread would keep its own connection and never close it.",
             id="threadkeeper.E002",
         )
     if not database.get("DISABLE_SERVER_SIDE_CURSORS"):
@@ -76,10 +76,10 @@ def _worker() -> Iterator[CheckMessage]:
             hint="After a pause the daily clean-up would run once for each day missed.",
             id="threadkeeper.E005",
         )
-    if settings.CACHES["default"]["BACKEND"].endswith(SHARED_NOWHERE):
+    if settings.CACHES["default"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
         yield Error(
-            "The cache is seen by one process alone.",
-            hint="The worker tells the server through it that it lives: use the database cache or Redis.",
+            "The cache is local to one process.",
+            hint="The worker reports its status to the server in the cache: use the database cache or Redis.",
             id="threadkeeper.E006",
         )
 
@@ -88,7 +88,7 @@ def _pool_in_worker() -> Iterator[CheckMessage]:
     if "qcluster" in sys.argv[1:2] and "pool" in settings.DATABASES["default"].get("OPTIONS", {}):
         yield Error(
             "The worker has a pool of database connections.",
-            hint="Unset DATABASE_POOL_SIZE for it: a pool that is forked hangs.",
+            hint="Unset DATABASE_POOL_SIZE for it: a forked pool deadlocks.",
             id="threadkeeper.E007",
         )
 
@@ -97,7 +97,7 @@ def _secrets() -> Iterator[CheckMessage]:
     if len(settings.SECRET_KEY) < 32 or len(set(settings.SECRET_KEY)) < 5:
         yield Error(
             "SECRET_KEY can be guessed.",
-            hint="Use 50 random characters, or unset it: one is then made and kept in DATA_DIR.",
+            hint="Use 50 random characters, or unset it: a key is then created and stored in DATA_DIR.",
             id="threadkeeper.E008",
         )
 
@@ -106,13 +106,13 @@ def _public_url() -> Iterator[CheckMessage]:
     if settings.EMAIL_URL and not settings.PUBLIC_URL:
         yield Warning(
             "EMAIL_URL is set and PUBLIC_URL is not: links in mails lead to the first name in ALLOWED_HOSTS.",
-            hint="Set PUBLIC_URL to the address that people use.",
+            hint="Set PUBLIC_URL to the address of the site.",
             id="threadkeeper.W004",
         )
     if settings.PUBLIC_URL.startswith("http://") and settings.TRUSTED_PROXIES and "TRUSTED_PROXIES" not in os.environ:
         yield Warning(
             "PUBLIC_URL has no https, and one proxy is trusted to append the client's address to X-Forwarded-For.",
-            hint="Set TRUSTED_PROXIES=0 if there is no proxy: else clients choose their address. Else set it to 1.",
+            hint="Without a proxy set TRUSTED_PROXIES=0, or clients choose their address. With one, set it to 1.",
             id="threadkeeper.W005",
         )
 
@@ -120,13 +120,13 @@ def _public_url() -> Iterator[CheckMessage]:
 def _proxy() -> Iterator[CheckMessage]:
     if is_offline():
         return
-    import httpx  # takes a while to load
+    import httpx  # slow to import
 
     try:
         httpx.Client().close()
     except (ValueError, ImportError):
         yield Error(
-            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy of an unknown kind.",
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy of an unsupported type.",
             hint="The model is reached through it: use http://, https://, socks5:// or socks5h://, or unset it.",
             id="threadkeeper.E010",
         )
@@ -137,7 +137,7 @@ def _session_folder() -> Iterator[CheckMessage]:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         yield Warning(
             f"The folder {path.parent} cannot be written.",
-            hint="Turns go on without context until AGENT_SESSION_DB_PATH is in a folder that can be.",
+            hint="Turns run without context until AGENT_SESSION_DB_PATH is in a writable folder.",
             id="threadkeeper.W001",
         )
     elif path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -151,7 +151,7 @@ def _session_folder() -> Iterator[CheckMessage]:
 def _extra_tools() -> Iterator[CheckMessage]:
     if not settings.AGENT_EXTRA_TOOLS:
         return
-    # The SDK takes a while to load, and most do without.
+    # The SDK is slow to import, and most installations do not use it.
     from chat.assistant.extra import load
 
     try:
@@ -174,7 +174,7 @@ def _extra_apps() -> Iterator[CheckMessage]:
         fields = (field for model in config.get_models() for field in model._meta.fields)
         if any(field.related_model is get_user_model() for field in fields):
             yield Warning(
-                f"The app {config.label} stores something about people, and its AppConfig has no personal_data.",
-                hint="Exports and erasures pass it over. See docs/how-to/add-a-django-app.md.",
+                f"The app {config.label} stores data of users, and its AppConfig has no personal_data.",
+                hint="Exports and erasures skip it. See docs/how-to/add-a-django-app.md.",
                 id="threadkeeper.W006",
             )

@@ -1,4 +1,4 @@
-"""Read the environment strictly: a value that cannot be used stops the start with a sentence that holds no secret."""
+"""Read the environment strictly: an invalid value stops the start with a message that holds no secret."""
 
 import os
 from collections.abc import Callable
@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 
 class BadSetting(SystemExit):
-    """A variable of the environment has a value that cannot be used; without a value, the value is not shown."""
+    """A variable of the environment has an invalid value; only `value`, if given, is shown."""
 
     def __init__(self, name: str, value: str | None, reason: str) -> None:
         shown = name if value is None else f"{name}={value!r}"
         super().__init__(f"{shown} cannot be used: {reason}.")
 
 
-class Unusable(ValueError):
-    """A value cannot be used; the text is the reason, without the value."""
+class InvalidValue(ValueError):
+    """A value is invalid; the text is the reason, without the value."""
 
 
 def load_dotenv(path: Path) -> None:
-    """Put the NAME=value lines of a file into the environment, where that does not set them. Raise CannotStart."""
+    """Put the NAME=value lines of a file into the environment, unless it sets them already. Raise CannotStart."""
     if not path.is_file():
         return
     try:
@@ -39,7 +39,7 @@ def load_dotenv(path: Path) -> None:
         raise CannotStart(f"{path} cannot be read: {error.strerror}.") from None
     for binding in parse_stream(StringIO(content)):
         if binding.error or "\0" in binding.original.string:
-            # The parser starts a statement at the blank lines before it.
+            # The parser counts the blank lines before a statement as part of it.
             blank = binding.original.string[: -len(binding.original.string.lstrip()) or None].count("\n")
             raise CannotStart(
                 f"Line {binding.original.line + blank} of {path} cannot be read: it must be NAME=value, "
@@ -50,15 +50,15 @@ def load_dotenv(path: Path) -> None:
 
 
 def text(name: str, default: str = "") -> str:
-    """Return the variable, or the default where it is unset or empty."""
+    """Return the variable, or the default if it is unset or empty."""
     return os.environ.get(name, "").strip() or default
 
 
 def parsed(name: str, default: T, parse: Callable[[str], T], allowed: str = "", *, secret: bool = False) -> T:
-    """Return the variable as a function parses it, or the default where it is unset. Raise BadSetting.
+    """Return the variable, parsed by a function, or the default if it is unset. Raise BadSetting.
 
-    The function raises Unusable with the reason, or another ValueError or KeyError, which `allowed` explains.
-    A value that is or may hold a `secret` is not shown.
+    The function raises InvalidValue with the reason, or another ValueError or KeyError, for which `allowed` is the
+    reason. A value that is or may hold a `secret` is not shown.
     """
     value = text(name)
     if not value:
@@ -66,20 +66,20 @@ def parsed(name: str, default: T, parse: Callable[[str], T], allowed: str = "", 
     try:
         return parse(value)
     except (ValueError, KeyError) as error:
-        reason = str(error) if isinstance(error, Unusable) else f"it must be {allowed}"
-        # Whatever stands before an @, or in a query, may be a password.
+        reason = str(error) if isinstance(error, InvalidValue) else f"it must be {allowed}"
+        # Anything before an @, or in a query, may be a password.
         raise BadSetting(name, None if secret or {"@", "?"} & set(value) else value, reason) from None
 
 
 def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
-    """Return the variable as a whole number within bounds."""
+    """Return the variable as an integer within bounds."""
     return parsed(
         name, default, lambda value: _within(int(value), least, most), f"a whole number from {least} to {most}"
     )
 
 
 def optional_whole(name: str, *, least: int = 0, most: int = 2**31 - 1) -> int | None:
-    """Return the variable as a whole number within bounds, or None where it is unset."""
+    """Return the variable as an integer within bounds, or None if it is unset."""
     return whole(name, 0, least=least, most=most) if text(name) else None
 
 
@@ -93,7 +93,7 @@ FLAGS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": 
 
 
 def flag(name: str, *, default: bool) -> bool:
-    """Return the variable as a truth value."""
+    """Return the variable as a boolean."""
     return parsed(name, default, lambda value: FLAGS[value.lower()], "one of on, off, true, false, yes, no, 1, 0")
 
 
@@ -105,75 +105,75 @@ def choice(name: str, default: str, *options: str) -> str:
 
 
 def items(name: str, parse: Callable[[str], str]) -> list[str]:
-    """Return the comma-separated items of the variable, each as a function parses it. Raise BadSetting."""
+    """Return the comma-separated items of the variable, each parsed by a function. Raise BadSetting."""
     return parsed(name, [], lambda value: [parse(item.strip()) for item in value.split(",") if item.strip()])
 
 
-# Parameters without which a request means nothing, or something else.
-NEEDED = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})
-LISTS = frozenset({"tools", "messages", "input"})  # whose entries have parameters
+# Without these parameters a request is invalid or means something else.
+REQUIRED_PARAMETERS = frozenset({"model", "messages", "input", "instructions", "tools", "stream"})
+LIST_PARAMETERS = frozenset({"tools", "messages", "input"})  # their elements have parameters
 
 
 def parameter(value: str) -> str:
-    """Return the name of a parameter that a request can do without. Raise Unusable."""
+    """Return the name of a parameter that a request does not require. Raise InvalidValue."""
     if not all(part.isidentifier() for part in value.split(".")):
-        raise Unusable("it must be a comma-separated list of names such as store or tools.strict")
-    if value in NEEDED:
-        raise Unusable(f"a request needs {value}")
-    if "." in value and value.partition(".")[0] not in LISTS:
-        raise Unusable("a name with a dot must begin with input, messages or tools")
+        raise InvalidValue("it must be a comma-separated list of names such as store or tools.strict")
+    if value in REQUIRED_PARAMETERS:
+        raise InvalidValue(f"a request needs {value}")
+    if "." in value and value.partition(".")[0] not in LIST_PARAMETERS:
+        raise InvalidValue("a name with a dot must begin with input, messages or tools")
     return value
 
 
 def api_key(value: str) -> str:
-    """Return a key that fits into a header. Raise Unusable."""
+    """Return a key that is valid in a header. Raise InvalidValue."""
     if not value.isascii() or not value.isprintable():
-        raise Unusable("a key must be one line of ASCII characters")
+        raise InvalidValue("a key must be one line of ASCII characters")
     return value
 
 
 def metrics_token(value: str) -> str:
-    """Return a token that cannot be guessed and fits into a header. Raise Unusable."""
+    """Return a token that cannot be guessed and is valid in a header. Raise InvalidValue."""
     if len(value) < 16:
-        raise Unusable("it must have at least 16 characters")
+        raise InvalidValue("it must have at least 16 characters")
     return api_key(value)
 
 
 def url(name: str, *schemes: str) -> str:
-    """Return the variable, a URL with one of the schemes, or an empty string where it is unset."""
+    """Return the variable, a URL with one of the schemes, or an empty string if it is unset."""
     return parsed(name, "", lambda value: check_url(value, *schemes))
 
 
 def check_url(value: str, *schemes: str) -> str:
-    """Return a URL that has a scheme of these and a readable host and port. Raise Unusable."""
+    """Return a URL that has one of the schemes and a valid host and port. Raise InvalidValue."""
     if any(character.isspace() or not character.isprintable() for character in value):
-        raise Unusable("it must not contain spaces or control characters")
+        raise InvalidValue("it must not contain spaces or control characters")
     scheme, separator, _ = value.partition("://")
     if not separator or scheme.lower() not in schemes:
-        raise Unusable("it must be a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        raise InvalidValue("it must be a URL that begins with " + " or ".join(f"{scheme}://" for scheme in schemes))
     try:
         readable = urlsplit(value).port != 0
     except ValueError:
         readable = False
     if not readable:
-        raise Unusable(
+        raise InvalidValue(
             "its host or port cannot be read; in a user name or password write : / ? # [ ] @ % as %3A and so on"
         )
     return value
 
 
 def app(value: str) -> str:
-    """Return the dotted path of a Django app that can be found. Raise Unusable."""
+    """Return the dotted path of a Django app that can be imported. Raise InvalidValue."""
     if not all(part.isidentifier() for part in value.split(".")):
-        raise Unusable("it must be a comma-separated list of Django apps such as package.app")
+        raise InvalidValue("it must be a comma-separated list of Django apps such as package.app")
     top = value.partition(".")[0]
     if find_spec(top) is None:
-        raise Unusable(f"Python finds no module “{top}”")
+        raise InvalidValue(f"Python finds no module “{top}”")
     return value
 
 
 def dotted(name: str) -> str:
-    """Return the variable, a dotted path of Python names, or an empty string where it is unset."""
+    """Return the variable, a dotted path of Python names, or an empty string if it is unset."""
     value = text(name)
     if value and not all(part.isidentifier() for part in value.split(".")):
         raise BadSetting(name, value, "it must be a dotted path such as package.module.NAME")

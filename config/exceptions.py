@@ -1,5 +1,5 @@
-"""What keeps the program from starting."""
+"""Why the program cannot start."""
 
 
 class CannotStart(SystemExit):
-    """The process cannot start; the text gives the reason in one sentence, and the exit code is 1."""
+    """The process cannot start; the text is the reason in one sentence, and the exit code is 1."""

@@ -18,11 +18,12 @@ from typing import Any
 
 from chat.infra.log_context import bound
 
-OURS = ("chat", "config", "sessions_admin", "__main__")
-HIDDEN = "…"
-LONGEST_MESSAGE = 300
-# Where a message that a library has formatted itself begins to repeat something; the name of a task of ours may stay.
-REPEATS = re.compile(r"""(?<=\w)(: | - |=)|["'`“‘<{\[\n](?!(?:chat|sessions_admin)\.)""")
+OWN_LOGGERS = ("chat", "config", "sessions_admin", "__main__")
+PLACEHOLDER = "…"
+MAX_MESSAGE = 300
+# Where a message that a library has formatted begins to repeat a value; the name of the project's own background task
+# stays.
+QUOTED_VALUE = re.compile(r"""(?<=\w)(: | - |=)|["'`“‘<{\[\n](?!(?:chat|sessions_admin)\.)""")
 SECRETS = re.compile(
     r"""
     (?P<token>\btk_)[\w-]+                      # our own tokens
@@ -35,28 +36,28 @@ SECRETS = re.compile(
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 
-class Shown(str):
-    """A text that `%r` shows as it is."""
+class Verbatim(str):
+    """A text that `%r` returns unchanged."""
 
     __slots__ = ()
     __repr__ = str.__str__
 
 
 class SafeFormatter(logging.Formatter):
-    """Format a record in one line, and a traceback without the message of its exception."""
+    """Formats a record in one line, and a traceback without the messages of its exceptions."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a record; the record itself stays as it is for other handlers."""
+        """Return the text of a record; the record itself is not changed, since other handlers format it too."""
         return str(super().format(self.sanitize(record))).translate(CONTROL)
 
     def sanitize(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return a copy of a record, without what it may repeat of a request or of a person."""
+        """Return a copy of a record, without request data or user content."""
         safe = logging.makeLogRecord(record.__dict__)
         safe.msg, safe.args = hide_secrets(message_of(record)), None
         # Another handler may have cached a traceback with its message.
         safe.exc_text = safe.stack_info = None
         if getattr(record, "status_code", 500) < 500:
-            safe.exc_info = None  # the fault is the client's, and a line is enough
+            safe.exc_info = None  # the client's fault: one line is enough
         return safe
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
@@ -83,13 +84,13 @@ class JsonFormatter(SafeFormatter):
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return the message of a record, without what it may repeat of a request or of a person."""
+    """Return the message of a record, without request data or user content."""
     request = getattr(record, "request", None)
     if hasattr(request, "META"):
-        return _of_request(record, request)
-    ours = record.name.partition(".")[0] in OURS
+        return _request_message(record, request)
+    ours = record.name.partition(".")[0] in OWN_LOGGERS
     if not record.args:
-        return str(record.msg) if ours else _beginning(str(record.msg))
+        return str(record.msg) if ours else _truncate(str(record.msg))
     try:
         return str(record.msg % _arguments(record.args, ours=ours))
     except (TypeError, ValueError):
@@ -97,12 +98,12 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def hide_secrets(text: str) -> str:
-    """Return a text without tokens, passwords of URLs and queries."""
-    hidden: str = SECRETS.sub(lambda match: f"{match[match.lastgroup or 0]}{HIDDEN}", text)
+    """Return a text without tokens, passwords in URLs and query strings."""
+    hidden: str = SECRETS.sub(lambda match: f"{match[match.lastgroup or 0]}{PLACEHOLDER}", text)
     return hidden
 
 
-def _of_request(record: logging.LogRecord, request: Any) -> str:
+def _request_message(record: logging.LogRecord, request: Any) -> str:
     match = getattr(request, "resolver_match", None)
     where = f"/{match.route.strip('^$')}" if match else "an unknown path"
     status = getattr(record, "status_code", None)
@@ -110,9 +111,9 @@ def _of_request(record: logging.LogRecord, request: Any) -> str:
     return " ".join(str(part) for part in (request.method, where, status and f"answered {status}", error) if part)
 
 
-def _beginning(message: str) -> str:
-    found = REPEATS.search(message)
-    return message[: found.start() if found else LONGEST_MESSAGE][:LONGEST_MESSAGE].rstrip()
+def _truncate(message: str) -> str:
+    found = QUOTED_VALUE.search(message)
+    return message[: found.start() if found else MAX_MESSAGE][:MAX_MESSAGE].rstrip()
 
 
 def _arguments(args: Any, *, ours: bool) -> Any:
@@ -123,34 +124,34 @@ def _arguments(args: Any, *, ours: bool) -> Any:
 
 def _argument(value: object, *, ours: bool) -> object:
     if isinstance(value, BaseException):
-        return Shown(describe(value))
+        return Verbatim(describe(value))
     if isinstance(value, bool | int | float) or value is None or ours:
         return value
-    return Shown(value.__name__ if isinstance(value, type) else HIDDEN)
+    return Verbatim(value.__name__ if isinstance(value, type) else PLACEHOLDER)
 
 
 # Exceptions.
 
 
 def describe(error: BaseException) -> str:
-    """Return the type of an exception, with what of it repeats nothing: SQLSTATE and constraint, status, errno."""
+    """Return the type of an exception and its harmless attributes: SQLSTATE and constraint, HTTP status, errno."""
     known = [
-        *_known(error, "sqlstate", "SQLSTATE"),
-        *_known(getattr(error, "diag", None), "constraint_name", "constraint"),
-        *_known(error, "status_code", "status"),
+        *_safe_field(error, "sqlstate", "SQLSTATE"),
+        *_safe_field(getattr(error, "diag", None), "constraint_name", "constraint"),
+        *_safe_field(error, "status_code", "status"),
         *([error.strerror] if isinstance(error, OSError) and error.strerror else []),
     ]
     return type(error).__qualname__ + (f" ({', '.join(known)})" if known else "")
 
 
-def _known(owner: object, name: str, label: str) -> Iterator[str]:
+def _safe_field(owner: object, name: str, label: str) -> Iterator[str]:
     value = getattr(owner, name, None)
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\w+", value)):
         yield f"{label} {value}"
 
 
 def describe_traceback(error: BaseException, seen: frozenset[int] = frozenset()) -> Iterator[str]:
-    """Yield the lines of a traceback, causes first, with `describe` in the place of each exception's message."""
+    """Yield the lines of a traceback, causes first, with `describe` instead of each exception's message."""
     seen |= {id(error)}
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and id(cause) not in seen:
@@ -170,18 +171,18 @@ def describe_traceback(error: BaseException, seen: frozenset[int] = frozenset())
 
 
 def capture_uncaught() -> None:
-    """Send to the log what Python and twisted would write to stderr by themselves: errors that nothing has caught."""
+    """Log the uncaught errors that Python and twisted would otherwise write to stderr."""
     from twisted.logger import STDLibLogObserver, globalLogPublisher
 
     observer: Any = STDLibLogObserver()
-    globalLogPublisher.addObserver(observer)  # daphne begins the logging itself
+    globalLogPublisher.addObserver(observer)  # daphne starts the logging itself
     logger = logging.getLogger(__name__)
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
-        logger.error("A thread ended with an error.", exc_info=args.exc_value)
+        logger.error("An exception ended a thread.", exc_info=args.exc_value)
 
     def unraisable(args: "sys.UnraisableHookArgs") -> None:
-        logger.error("An error could not be raised.", exc_info=args.exc_value)
+        logger.error("An exception could not be raised.", exc_info=args.exc_value)
 
     threading.excepthook = in_thread
     sys.unraisablehook = unraisable

@@ -12,13 +12,13 @@ from config import env
 from config.exceptions import CannotStart
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-LABEL_LENGTH = 60
-MOST_MODELS = 50
-MOST_TOKENS = 2**31 - 1
+MAX_LABEL_LENGTH = 60
+MAX_MODELS = 50
+MAX_TOKENS = 2**31 - 1
 
 
 class ModelEntry(TypedDict):
-    """One model, complete: what the file does not give has its default. Prices are per million tokens."""
+    """One model with all its values; missing keys have their defaults. Prices are per million tokens."""
 
     name: str
     label: str
@@ -43,11 +43,11 @@ class ModelsFile:
 
 
 class _Invalid(ValueError):
-    """A value cannot be used; the text names which and why, without the value."""
+    """A value is invalid; the text names the key and the reason, without the value."""
 
 
 def read_models(path: Path, *, context_tokens: int) -> ModelsFile:
-    """Read and check a file. Raise CannotStart with the file's name and the place, without any value."""
+    """Read and check a file. Raise CannotStart with the file's name and the position, without any value."""
     try:
         content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
         return _read_file(content, context_tokens)
@@ -64,40 +64,40 @@ def read_models(path: Path, *, context_tokens: int) -> ModelsFile:
 
 
 def _read_file(content: Mapping[str, Any], context_tokens: int) -> ModelsFile:
-    _refuse_unknown(content, {"models", "currency"}, "")
+    _check_keys(content, {"models", "currency"}, "")
     currency = content.get("currency", "USD")
     if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
         raise _Invalid("currency must be three capital letters such as USD")
     tables = content.get("models")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise _Invalid("it must have at least one [[models]] table")
-    if len(tables) > MOST_MODELS:
-        raise _Invalid(f"it has more than {MOST_MODELS} models")
+    if len(tables) > MAX_MODELS:
+        raise _Invalid(f"it has more than {MAX_MODELS} models")
     models = tuple(_read_model(table, place, context_tokens) for place, table in enumerate(tables, start=1))
     names = [model["name"] for model in models]
     for place, model in enumerate(models, start=1):
         if model["name"] in names[: place - 1]:
-            raise _Invalid(f"{_where(place, model)}: the name is used by an earlier model")
+            raise _Invalid(f"{_describe_place(place, model)}: the name is used by an earlier model")
         if model["name"] in model["fallback"] or not set(model["fallback"]) <= set(names):
-            raise _Invalid(f"{_where(place, model)}: fallback must list names of other models of this file")
+            raise _Invalid(f"{_describe_place(place, model)}: fallback must list names of other models in this file")
     return ModelsFile(models, currency)
 
 
-def _where(place: int, table: Mapping[str, Any]) -> str:
+def _describe_place(place: int, table: Mapping[str, Any]) -> str:
     name = table.get("name")
     return f"model {place}" + (f" ({name})" if isinstance(name, str) and NAME.fullmatch(name) else "")
 
 
 def _read_model(table: Mapping[str, Any], place: int, context_tokens: int) -> ModelEntry:
-    where = _where(place, table)
-    _refuse_unknown(table, {*_READERS, "api_key_env"}, f"{where}: ")
+    where = _describe_place(place, table)
+    _check_keys(table, {*_READERS, "api_key_env"}, f"{where}: ")
     values: dict[str, Any] = {"context_tokens": context_tokens} | _DEFAULTS
     for key, (read, allowed) in _READERS.items():
         if key not in table:
             continue
         try:
             values[key] = read(table[key])
-        except env.Unusable as error:
+        except env.InvalidValue as error:
             raise _Invalid(f"{where}: {key}: {error}") from None
         except (ValueError, TypeError):
             raise _Invalid(f"{where}: {key} must be {allowed}") from None
@@ -109,7 +109,7 @@ def _read_model(table: Mapping[str, Any], place: int, context_tokens: int) -> Mo
     if not key and not values["base_url"]:
         raise _Invalid(f"{where}: api_key_env is missing; without a base_url the model is OpenAI's, which needs a key")
     own = {"label": table["name"], "model": table["name"], "api_key": key}
-    return cast(ModelEntry, own | values)  # each key has its reader and its default
+    return cast(ModelEntry, own | values)  # each key with its parser and its default
 
 
 def _api_key(table: Mapping[str, Any], where: str) -> str:
@@ -123,11 +123,11 @@ def _api_key(table: Mapping[str, Any], where: str) -> str:
         raise _Invalid(f"{where}: the variable {name}, which api_key_env names, is not set")
     try:
         return env.api_key(key)
-    except env.Unusable as error:
+    except env.InvalidValue as error:
         raise _Invalid(f"{where}: the variable {name}, which api_key_env names: {error}") from None
 
 
-def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     if "api_key" in table:
         raise _Invalid(f"{where}a key does not belong into this file: name its variable in api_key_env")
     if unknown := sorted(table.keys() - known):
@@ -156,7 +156,7 @@ def _url(value: object) -> str:
 
 
 def _tokens(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1_000 <= value <= MOST_TOKENS:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1_000 <= value <= MAX_TOKENS:
         raise ValueError
     return value
 
@@ -190,11 +190,11 @@ _DEFAULTS: dict[str, Any] = {
 }
 _READERS: dict[str, tuple[Callable[[object], Any], str]] = {
     "name": (_name, "up to 64 letters, digits, dots, hyphens and underscores"),
-    "label": (lambda value: _text(value, LABEL_LENGTH), f"a text of up to {LABEL_LENGTH} characters"),
+    "label": (lambda value: _text(value, MAX_LABEL_LENGTH), f"a text of up to {MAX_LABEL_LENGTH} characters"),
     "model": (_text, "the model's name at its endpoint"),
     "base_url": (_url, "a URL"),
     "api": (_one_of("responses", "chat_completions"), "responses or chat_completions"),
-    "context_tokens": (_tokens, f"a whole number from 1000 to {MOST_TOKENS}"),
+    "context_tokens": (_tokens, f"a whole number from 1000 to {MAX_TOKENS}"),
     "reasoning": (_one_of("auto", "return", "omit"), "auto, return or omit"),
     "omit": (_names(env.parameter), "a list of names of parameters"),
     "input_price": (_price, "a number from 0 to 1000000"),

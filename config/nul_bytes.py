@@ -1,4 +1,4 @@
-"""Refuse NUL at the entrance: PostgreSQL stores none, and no address, form or cookie of ours has one."""
+"""Refuse NUL characters in requests: PostgreSQL cannot store them, and no valid path, form or cookie has one."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -15,7 +15,7 @@ Handler = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 class RefuseNulMiddleware:
-    """Answer 400 where the path, the query string, a cookie or a form field holds a NUL."""
+    """Answers 400 if the path, the query string, a cookie or a form field has a NUL."""
 
     sync_capable = async_capable = True
 
@@ -27,13 +27,13 @@ class RefuseNulMiddleware:
             self.process_view = self._check_form_later  # type: ignore[assignment]  # saves a hop to a thread
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        _refuse_nul([request.path_info, *_texts(request.GET), *request.COOKIES.values()])
+        _check_texts([request.path_info, *_names_and_values(request.GET), *request.COOKIES.values()])
         return self.get_response(request)
 
     def _check_form(self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object) -> None:
-        # Views for programs read the body themselves.
+        # Views of the API and MCP read the body themselves.
         if request.method == "POST" and not getattr(view, "csrf_exempt", False):
-            _refuse_nul(_texts(_form_of(request)))
+            _check_texts(_names_and_values(_form_of(request)))
 
     async def _check_form_later(
         self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
@@ -45,17 +45,17 @@ def _form_of(request: HttpRequest) -> QueryDict:
     try:
         return request.POST
     except BadRequest:
-        # The view that answers this must not fail on the same form again.
+        # The error view must not fail on the same form.
         request._post, request._files = QueryDict(), MultiValueDict()  # type: ignore[attr-defined]
         raise
 
 
-def _texts(fields: Any) -> Iterable[str]:
+def _names_and_values(fields: Any) -> Iterable[str]:
     for name, values in fields.lists():
         yield name
         yield from values
 
 
-def _refuse_nul(texts: Iterable[str]) -> None:
+def _check_texts(texts: Iterable[str]) -> None:
     if any(NUL in text for text in texts):
         raise BadRequest("A NUL character is not accepted.")

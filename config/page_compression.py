@@ -6,17 +6,17 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
-Answer = Callable[[HttpRequest], HttpResponseBase]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 UNCOMPRESSED = ("/api/", "/static/")
 
 
-def compress_pages(get_response: Answer) -> Answer:
-    """Compress HTML, and the state that a page loads again.
+def compress_pages(get_response: GetResponse) -> GetResponse:
+    """Compress HTML, and the state that a page reloads.
 
-    Lengths of compressed pages do not give secrets away (BREACH): CSRF tokens are masked anew in each response, cookies
-    are in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token beside what
-    a client sent.
+    The length of a compressed page reveals no secret (BREACH): CSRF tokens are masked anew in each response, cookies
+    are in no body, and Django adds up to 100 random bytes. Responses of the API may hold a token next to content from
+    the client.
     """
     gzip = GZipMiddleware(get_response)
 

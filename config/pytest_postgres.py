@@ -1,6 +1,6 @@
-"""A pytest plugin: tests have a PostgreSQL and a data folder of their own, gone at the end.
+"""A pytest plugin: tests have their own PostgreSQL and data folder, which are removed at the end.
 
-Settings are read when pytest-django starts, so this is named in `addopts` and comes before it.
+Settings are read when pytest-django starts, so this plugin is named in `addopts` and loaded before it.
 """
 
 import fcntl
@@ -19,8 +19,8 @@ from psycopg import sql
 from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 from config.runtime.gc_freeze import freeze
 
-# What a developer's own shell may hold, and no test may see: a key that costs money, for one.
-FOREIGN = (
+# Variables of the developer's shell that no test may use, such as a key that costs money.
+DEVELOPER_VARIABLES = (
     "AGENT_",
     "CONVERSATION_",
     "OPENAI_",
@@ -37,8 +37,8 @@ FOREIGN = (
 PREFIX = "threadkeeper-tests-"
 # The name of a test run, which its processes share; databases that they copy end with it.
 RUN_ID = "THREADKEEPER_TEST_RUN"
-# Attacks wait more than they compute: each of their groups has a process of its own.
-GROUPS_OF_ATTACKS = 4
+# Attacks mostly wait: each of their groups has its own process.
+ATTACK_GROUPS = 4
 
 _folder: Path | None = None
 _begins_the_run = RUN_ID not in os.environ
@@ -47,14 +47,14 @@ _server: EmbeddedPostgres | None = None
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
-    """Point the settings away from the developer's data before anything reads them."""
+    """Set the database and the data folder before anything reads the settings."""
     global _folder, _server
     options = early_config.known_args_namespace
     if not (options.help or options.version):
-        _remove_left_behind()
+        _remove_leftovers()
         _folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        _hold(_folder)
-        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        _lock_folder(_folder)
+        for name in [name for name in os.environ if name.startswith(DEVELOPER_VARIABLES)]:
             del os.environ[name]
         os.environ.setdefault(RUN_ID, uuid.uuid4().hex[:12])
         os.environ["ENV_FILE"] = os.devnull
@@ -73,7 +73,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep temporary folders with the rest: pytest closes its common one to other users whenever it starts.
+    """Move pytest's temporary folders into the data folder of the run: pytest closes its common one to other users.
 
     The server may run as such a user.
     """
@@ -83,21 +83,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run everything in one process more than there are cores, since many tests wait; run what is named in this one."""
+    """Use one process more than there are cores, since many tests wait; run tests that are named in this process."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
-    return GROUPS_OF_ATTACKS if config.option.markexpr == "attack" else (os.cpu_count() or 1) + 1
+    return ATTACK_GROUPS if config.option.markexpr == "attack" else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what is loaded by now, as a server does: a pass takes longer than some rules may."""
+    """Freeze the loaded objects, as a server does: a garbage collection takes longer than some timeouts."""
     freeze()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """End the server and remove the folder."""
+    """Stop the server and remove the folder."""
     if _server:
         _server.stop()
     elif _begins_the_run and (run := os.environ.get(RUN_ID)):
@@ -114,8 +114,8 @@ def _drop_templates(run: str) -> None:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _hold(folder: Path) -> bool:
-    """Claim a folder for as long as this process lives; return whether it was free."""
+def _lock_folder(folder: Path) -> bool:
+    """Lock a folder until this process ends; return whether it was unlocked."""
     descriptor = os.open(folder / "held", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,9 +125,9 @@ def _hold(folder: Path) -> bool:
     return True
 
 
-def _remove_left_behind() -> None:
-    """Remove the folders of runs that were killed."""
+def _remove_leftovers() -> None:
+    """Remove the folders of killed runs."""
     for held in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/held"):
         with suppress(OSError):
-            if _hold(held.parent):
+            if _lock_folder(held.parent):
                 shutil.rmtree(held.parent)

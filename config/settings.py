@@ -16,9 +16,9 @@ from config import env, url_settings
 from config.models_file import ModelsFile, read_models
 from config.runtime.database import TCP, LimitedConnection
 from config.runtime.embedded_postgres import url_of
-from config.secret_key import secret_key_in
+from config.secret_key import load_or_create_secret_key
 
-# Lets classes such as ModelAdmin[Task] be written with their type.
+# Allows generic classes such as ModelAdmin[Task].
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ DATA_DIR = (BASE_DIR / env.text("DATA_DIR", "data")).resolve()
 try:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     #: Signs cookies and links. By default made once and kept in `DATA_DIR/secret_key`.
-    SECRET_KEY = env.text("SECRET_KEY") or secret_key_in(DATA_DIR)
+    SECRET_KEY = env.text("SECRET_KEY") or load_or_create_secret_key(DATA_DIR)
 except OSError as error:
     raise env.BadSetting(
         "DATA_DIR", str(DATA_DIR), f"it must be a folder that can be written ({error.strerror})"
@@ -68,7 +68,7 @@ if _public.scheme == "https":
     SECURE_SSL_HOST = _public.netloc
 
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles, so that runserver is its own
+    "daphne",  # before staticfiles, whose runserver it replaces
     "sessions_admin.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -77,7 +77,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
-    "config",  # before django_q, whose command for the worker it replaces
+    "config",  # before django_q, whose worker command it replaces
     "django_q",
     "axes",
     "csp",
@@ -88,10 +88,10 @@ INSTALLED_APPS = [
     *(EXTRA_APPS := env.items("EXTRA_APPS", env.app)),
 ]
 MIDDLEWARE = [
-    "chat.api.middleware.api_replies",  # before all others, to format their errors for programs
+    "chat.api.middleware.api_replies",  # before all others, to format their errors as JSON
     "config.nul_bytes.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    # Beside WhiteNoise, which is synchronous too: no further hop to a thread.
+    # Next to WhiteNoise, which is synchronous too: no further switch to a thread.
     "config.page_compression.compress_pages",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -136,10 +136,10 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SILENCED_SYSTEM_CHECKS = [
-    # HSTS for subdomains, and its preload list, concern other sites of the domain: its owner decides, in the proxy.
+    # HSTS for subdomains and its preload list affect other sites of the domain: its owner sets them, in the proxy.
     "security.W005",
     "security.W021",
-    # The middleware and the backend of axes' limits; the limits are our own.
+    # axes' middleware and backend; the limits are the project's own.
     "axes.W002",
     "axes.W003",
 ]
@@ -153,7 +153,7 @@ EMBEDDED_POSTGRES_DIR = DATA_DIR / "postgres"
 #: Connections for turns, sockets and streams of a server process, where it is 16; pages and the API have half as many
 #: of their own, and 8 are spare. Never for the worker.
 DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 0, most=1000)
-# Turns, sockets and streams have threads of their own, so that slow pages do not hold them up.
+# Turns, sockets and streams have their own threads, so that slow pages do not delay them.
 DATABASE_THREADS = DATABASE_POOL_SIZE or 8
 REQUEST_THREADS = max(4, DATABASE_THREADS // 2)
 OTHER_THREADS = 8
@@ -168,7 +168,7 @@ def _database() -> dict[str, Any]:
     if DATABASE_POOL_SIZE:
         options["pool"] = {
             "min_size": 2,
-            # A connection for each thread: none waits for another to return its own.
+            # One connection per thread: no thread waits for another to return its own.
             "max_size": DATABASE_THREADS + REQUEST_THREADS + OTHER_THREADS,
             "timeout": 5,
             "connection_class": LimitedConnection,
@@ -190,12 +190,12 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A cache that every process sees: django-q2 keeps its cluster's status in it.
+# A cache that all processes share: django-q2 keeps its cluster's status in it.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
 
-# People.
+# Users.
 AUTH_USER_MODEL = "chat.User"
-# The second one is named by logins from before the first one was there.
+# Sessions name the backend that they were created with; the second one was the first of earlier versions.
 AUTHENTICATION_BACKENDS = ["chat.accounts.backend.PasswordBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -218,7 +218,7 @@ AXES_FAILURE_LIMIT = 10
 SIGN_INS_PER_MINUTE = env.whole("SIGN_INS_PER_MINUTE", 120, least=1)
 #: Mails that one address may ask for in an hour, to any mailbox.
 MAILS_PER_HOUR = env.whole("MAILS_PER_HOUR", 30, least=1)
-# django-axes keeps the log of sign-ins; limits are our own (chat.accounts.backend).
+# django-axes keeps the log of sign-ins; the limits are the project's own (chat.accounts.backend).
 AXES_HANDLER = "chat.accounts.sign_in_log.SignInLog"
 AXES_CLIENT_IP_CALLABLE = "chat.infra.client_address.client_address"
 AXES_LOCK_OUT_AT_FAILURE = False
@@ -285,7 +285,7 @@ AGENT_GUARDRAIL = env.flag("AGENT_GUARDRAIL", default=True)
 # Imported after the models: config.checks reports their errors.
 #: Dotted path to tools of your own. Such as `docs.examples.timesheet`.
 AGENT_EXTRA_TOOLS = env.dotted("AGENT_EXTRA_TOOLS")
-# The SDK reads this one itself; it must never call out on its own.
+# The SDK reads this variable itself; it must never send traces.
 os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
 
 # Limits: a user's, then a server's.
@@ -315,7 +315,7 @@ API_ANONYMOUS_PER_MINUTE = env.whole("API_ANONYMOUS_PER_MINUTE", 120, least=1)
 #: Days for which a token is valid that a program gets by signing in.
 API_SIGN_IN_DAYS = env.whole("API_SIGN_IN_DAYS", 30, least=1, most=3650)
 
-# The worker. At least once: `retry` is longer than `timeout`, and tasks can be run again.
+# The worker. At least once: `retry` is longer than `timeout`, and tasks may run again.
 Q_CLUSTER = {
     "name": "threadkeeper",
     "orm": "default",
@@ -374,10 +374,10 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        # Django gives these handlers of their own.
+        # Django configures its own handlers for these.
         "django": {"handlers": [], "level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # Its warnings name the addresses of clients that were cut off.
+        # Its warnings name the addresses of disconnected clients.
         "twisted": {"level": "ERROR"},
         # Each failed attempt is in its table.
         "axes": {"level": "ERROR"},

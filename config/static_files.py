@@ -1,4 +1,4 @@
-"""Static files under names that have a hash of their content, compressed, collected once for each version of them."""
+"""Static files with a hash of their content in their names, compressed, and collected once per version."""
 
 import hashlib
 import logging
@@ -18,44 +18,44 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 logger = logging.getLogger(__name__)
 
-# The folders of the chat's own page. The highest quality would take seconds on the admin and the API's documentation.
-FIRST = ("css", "js", "vendor", "img")
-FAST = 5
+# The folders of the chat page. The highest quality would take seconds for the admin and the API's documentation.
+FIRST_PAGE_FOLDERS = ("css", "js", "vendor", "img")
+FAST_QUALITY = 5
 # A page that was opened before an upgrade may still import a module by its old name.
 KEPT_SECONDS = 30 * 24 * 3600
-MARK = "sources.sha256"
+MARKER = "sources.sha256"
 
 
 class FastCompressor(Compressor):  # type: ignore[misc]  # whitenoise is untyped
-    """WhiteNoise's compressor, in a hundredth of the time."""
+    """WhiteNoise's compressor, a hundred times as fast."""
 
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:
-        compressed: bytes = brotli.compress(data, quality=FAST)
+        compressed: bytes = brotli.compress(data, quality=FAST_QUALITY)
         return compressed
 
 
 class PageCompressor(Compressor):  # type: ignore[misc]  # whitenoise is untyped
-    """WhiteNoise's compressor, which takes its time for the files of the first page only."""
+    """WhiteNoise's compressor, with the highest quality only for the files of the chat page."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._fast = FastCompressor(**options)
 
     def compress(self, path: str) -> list[str]:
-        is_first = Path(path).relative_to(settings.STATIC_ROOT).parts[0] in FIRST
+        is_first = Path(path).relative_to(settings.STATIC_ROOT).parts[0] in FIRST_PAGE_FOLDERS
         made: list[str] = super().compress(path) if is_first else self._fast.compress(path)
         return made
 
 
 class CollectedFilesStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # whitenoise is untyped
-    """Gives the hashed names of collected files.
+    """Returns the hashed names of collected files.
 
-    Without a collection of the present sources, and for a file that is not in it, the name is the plain one: WhiteNoise
+    Without a collection of the current sources, and for a file that is not in it, the name is the plain one: WhiteNoise
     then serves it from the app's folder.
     """
 
-    # Django's own patterns for modules also match the types in JSDoc, which import in circles.
+    # Django's own patterns for modules also match the types in JSDoc, which import each other in circles.
     patterns = (
         *ManifestStaticFilesStorage.patterns,
         (
@@ -72,7 +72,7 @@ class CollectedFilesStorage(CompressedManifestStaticFilesStorage):  # type: igno
     )
 
     def load_manifest(self) -> tuple[dict[str, str], str]:
-        if _marked() != _fingerprint():
+        if _collected_fingerprint() != _fingerprint():
             return {}, ""
         manifest: tuple[dict[str, str], str] = super().load_manifest()
         return manifest
@@ -82,24 +82,24 @@ class CollectedFilesStorage(CompressedManifestStaticFilesStorage):  # type: igno
         return found
 
     def post_process(self, *args: Any, **options: Any) -> Iterator[Any]:
-        _mark().unlink(missing_ok=True)
+        _marker_path().unlink(missing_ok=True)
         yield from super().post_process(*args, **options)
-        # Last: a collection that was cut off is not used.
-        _mark().write_text(_fingerprint())
+        # Written last: an interrupted collection is not used.
+        _marker_path().write_text(_fingerprint())
 
     def create_compressor(self, **options: Any) -> Compressor:
         return PageCompressor(**options)
 
 
 def collect() -> None:
-    """Collect the static files into `STATIC_ROOT`, unless those of the present sources are there."""
-    if _marked() == _fingerprint():
+    """Collect the static files into `STATIC_ROOT`, unless those of the current sources are there."""
+    if _collected_fingerprint() == _fingerprint():
         return
     try:
         call_command("collectstatic", interactive=False, verbosity=0)
         _remove_old()
     except (OSError, ValueError, RuntimeError) as error:
-        # A full disk, or a file of an operator's own app that names one that is not there.
+        # A full disk, or a file of an operator's own app that references a missing one.
         logger.warning("Static files are served uncompressed: they cannot be collected. %s", error)
 
 
@@ -107,7 +107,7 @@ def _remove_old() -> None:
     collected = storages["staticfiles"]
     assert isinstance(collected, CollectedFilesStorage)
     current = {name for hashed in collected.hashed_files.values() for name in _variants(hashed)}
-    kept = {MARK, collected.manifest_name}
+    kept = {MARKER, collected.manifest_name}
     before = time.time() - KEPT_SECONDS
     root = Path(settings.STATIC_ROOT)
     for path in root.rglob("*"):
@@ -120,19 +120,19 @@ def _variants(name: str) -> tuple[str, str, str]:
     return name, f"{name}.br", f"{name}.gz"
 
 
-def _mark() -> Path:
-    return Path(settings.STATIC_ROOT) / MARK
+def _marker_path() -> Path:
+    return Path(settings.STATIC_ROOT) / MARKER
 
 
-def _marked() -> str | None:
+def _collected_fingerprint() -> str | None:
     try:
-        return _mark().read_text()
+        return _marker_path().read_text()
     except OSError:
         return None
 
 
 def _fingerprint() -> str:
-    """Return what changes whenever a source does: names, sizes and times of all files."""
+    """Return a value that changes with the sources: a hash of the names, sizes and times of all files."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for finder in finders.get_finders():
         for name, storage in finder.list(None):

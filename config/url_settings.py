@@ -1,4 +1,4 @@
-"""Parse the settings that are URLs: where the site is, its database, its mail server."""
+"""Parse the settings that are URLs: the site's address, its database, its mail server."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ import idna
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from config.env import Unusable, check_url
+from config.env import InvalidValue, check_url
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
@@ -22,7 +22,7 @@ FLAGS = {"on": True, "off": False}
 
 
 def origin(value: str) -> str:
-    """Return a URL of scheme, host and port as browsers write an origin. Raise Unusable.
+    """Return a URL of scheme, host and port as browsers write an origin. Raise InvalidValue.
 
     Case, IDNA, IPv6 and the default port are normalised: `HTTPS://Bücher.example:443/` is
     `https://xn--bcher-kva.example`.
@@ -30,18 +30,18 @@ def origin(value: str) -> str:
     check_url(value, "http", "https")
     parts = urlsplit(value)
     if "@" in parts.netloc:
-        raise Unusable("it must not contain a user name or password")
+        raise InvalidValue("it must not contain a user name or password")
     if "?" in value or "#" in value:
-        raise Unusable("it must not contain a query or fragment")
+        raise InvalidValue("it must not contain a query or fragment")
     if parts.path not in ("", "/"):
-        raise Unusable(f"it has the path {parts.path!r}, and paths are not supported; give the site a host of its own")
+        raise InvalidValue(f"it has the path {parts.path!r}, which is not supported; give the site its own host")
     host = normal_host(parts)
     port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
 
 
 def normal_host(parts: SplitResult) -> str:
-    """Return the host of a URL in lower case and ASCII, an IPv6 address in brackets. Raise Unusable."""
+    """Return the host of a URL in lower case and ASCII, an IPv6 address in brackets. Raise InvalidValue."""
     name = parts.hostname or ""
     try:
         if "[" in parts.netloc or ":" in name:
@@ -52,15 +52,15 @@ def normal_host(parts: SplitResult) -> str:
         labels = name.split(".")
         if NUMBER.fullmatch(labels[-1]):
             return str(ipaddress.IPv4Address(name))
-    except ValueError:  # idna's errors are some too
-        raise Unusable("its host is neither a name nor an IP address") from None
+    except ValueError:  # includes idna's errors
+        raise InvalidValue("its host is neither a name nor an IP address") from None
     if len(name) > 253 or not all(LABEL.fullmatch(label) for label in labels):
-        raise Unusable("its host is neither a name nor an IP address")
+        raise InvalidValue("its host is neither a name nor an IP address")
     return name
 
 
 def trusted_origin(value: str) -> str:
-    """Return an entry of CSRF_TRUSTED_ORIGINS, which may begin with `*.`, as browsers write it. Raise Unusable."""
+    """Return an entry of CSRF_TRUSTED_ORIGINS, which may begin with `*.`, as browsers write it. Raise InvalidValue."""
     scheme, separator, rest = value.partition("://*.")
     if not separator:
         return origin(value)
@@ -69,32 +69,32 @@ def trusted_origin(value: str) -> str:
 
 
 def allowed_host(value: str) -> str:
-    """Return an entry of ALLOWED_HOSTS in lower case and ASCII. Raise Unusable."""
+    """Return an entry of ALLOWED_HOSTS in lower case and ASCII. Raise InvalidValue."""
     if value.isascii():
         return value.lower()
     dot = "." if value.startswith(".") else ""
     try:
         return dot + idna.encode(value.removeprefix("."), uts46=True).decode()
     except idna.IDNAError:
-        raise Unusable(f"{value!r} is not a host name") from None
+        raise InvalidValue(f"{value!r} is not a host name") from None
 
 
 # The database.
 
 
 def database(value: str) -> dict[str, Any]:
-    """Return the connection parameters of a PostgreSQL URL. Raise Unusable."""
+    """Return the connection parameters of a PostgreSQL URL. Raise InvalidValue."""
     if value.partition("://")[0] not in ("postgres", "postgresql"):
-        raise Unusable("it must be a URL that begins with postgres:// or postgresql://")
+        raise InvalidValue("it must be a URL that begins with postgres:// or postgresql://")
     try:
         parameters = conninfo_to_dict(value)
     except psycopg.ProgrammingError:  # its text repeats parts of the value
-        raise Unusable(NOT_A_DATABASE) from None
+        raise InvalidValue(NOT_A_DATABASE) from None
     ports = str(parameters.get("port") or "5432").split(",")
     name = value.partition("://")[2].partition("/")[2].partition("?")[0]
     # A password with an unescaped slash ends the host, and the rest of it would become port and name.
     if "@" in name or not all(re.fullmatch("[0-9]*", port, re.ASCII) for port in ports):
-        raise Unusable(NOT_A_DATABASE)
+        raise InvalidValue(NOT_A_DATABASE)
     return parameters
 
 
@@ -122,7 +122,8 @@ class MailServer:
 
 
 def mail(value: str) -> MailServer:
-    """Return the mail server of `smtp://user:password@host:587?starttls=on&timeout=10`, or of smtps://. Raise Unusable.
+    """Return the mail server of `smtp://user:password@host:587?starttls=on&timeout=10`, or of smtps://. Raise
+    InvalidValue.
 
     smtp uses STARTTLS if there is a user, unless `starttls` is set; smtps uses TLS from the start.
     """
@@ -130,11 +131,11 @@ def mail(value: str) -> MailServer:
     if parts.scheme == "console":
         return MailServer()
     if not parts.hostname or parts.path not in ("", "/") or parts.fragment or BAD_ESCAPE.search(parts.netloc):
-        raise Unusable(NOT_A_MAIL_SERVER)
+        raise InvalidValue(NOT_A_MAIL_SERVER)
     options = _options(parts.query)
     secure = parts.scheme == "smtps"
     if secure and options.pop("starttls", False):
-        raise Unusable("smtps:// uses TLS from the start; use smtp:// for STARTTLS")
+        raise InvalidValue("smtps:// uses TLS from the start; use smtp:// for STARTTLS")
     return MailServer(
         backend="smtp",
         host=parts.hostname,
@@ -157,7 +158,7 @@ def _decoded(text: str | None) -> str:
     try:
         return unquote(text or "", errors="strict")
     except UnicodeDecodeError:
-        raise Unusable(NOT_A_MAIL_SERVER) from None
+        raise InvalidValue(NOT_A_MAIL_SERVER) from None
 
 
 def _options(query: str) -> dict[str, int]:
@@ -166,9 +167,9 @@ def _options(query: str) -> dict[str, int]:
         for name, value in parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)):
             options[name] = OPTIONS[name](value)
     except (ValueError, KeyError):
-        raise Unusable("its options must be starttls=on, starttls=off or timeout=seconds") from None
+        raise InvalidValue("its options must be starttls=on, starttls=off or timeout=seconds") from None
     if options.get("timeout", 1) < 1:
-        raise Unusable("its timeout must be a whole number of seconds, 1 or more")
+        raise InvalidValue("its timeout must be a whole number of seconds, 1 or more")
     return options
 
 

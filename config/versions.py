@@ -1,4 +1,4 @@
-"""Whether this version knows the database: one that a later version has migrated is refused before anything runs."""
+"""Refuse a database that a newer version has migrated, before anything runs."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -12,19 +12,21 @@ from django.db.migrations.loader import MigrationLoader
 
 from config.exceptions import CannotStart
 
-NAMED = 3
+MAX_NAMED = 3
 
 
 def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
-    """Return those migrations that this version does not have, of those that were applied to a database."""
+    """Return the migrations applied to a database that this version does not have."""
     known = set(_migrations())
     return [f"{app}.{name}" for app, name in sorted(applied) if (app, name) not in known]
 
 
-def refuse_later_database() -> None:
-    """Raise CannotStart where a later version has migrated the database; do nothing where it does not answer."""
+def refuse_newer_database() -> None:
+    """Raise CannotStart if a newer version has migrated the database; do nothing if it is unreachable."""
     if unknown := unknown_migrations(_applied()):
-        named = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED:,} more" if len(unknown) > NAMED else "")
+        named = ", ".join(unknown[:MAX_NAMED]) + (
+            f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
+        )
         raise CannotStart(
             f"A later version of Threadkeeper has migrated this database ({named}), and this is {settings.VERSION}: "
             "start that version or a later one. If these are of an app of your own, name it in EXTRA_APPS."
@@ -32,7 +34,7 @@ def refuse_later_database() -> None:
 
 
 def _migrations() -> Iterable[tuple[str, str]]:
-    """Yield the migrations, by names only: to import them all takes longer."""
+    """Yield the names of the migrations: importing them all takes longer."""
     for config in apps.get_app_configs():
         module, _ = MigrationLoader.migrations_module(config.label)
         try:
@@ -44,12 +46,12 @@ def _migrations() -> Iterable[tuple[str, str]]:
 
 
 def _applied() -> list[tuple[str, str]]:
-    # A connection of its own: a process that forks, and one that has a pool, keep none of this.
+    # A separate connection: processes that fork, and those with a pool, inherit nothing of it.
     try:
         with psycopg.connect(**connection.get_connection_params()) as database:
             if database.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
                 return []
             return [(app, name) for app, name in database.execute("SELECT app, name FROM django_migrations")]
     except psycopg.OperationalError:
-        # The code that needs the database reports why it cannot be reached.
+        # The code that needs the database reports why it is unreachable.
         return []

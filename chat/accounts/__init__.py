@@ -1,1 +1,1 @@
-"""A person's account: sign-in, login sessions, tokens and mail."""
+"""User accounts: sign-in, login sessions, tokens and mail."""

@@ -1,4 +1,4 @@
-"""Check passwords, for every way of signing in, with limits on guesses."""
+"""Check passwords, for every way to sign in, with limits on failed attempts."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -33,7 +33,7 @@ Counter: TypeAlias = tuple[Limit, tuple[object, ...]]
 
 
 class AccountClosed(Forbidden):
-    """The account is closed; only a client with its password gets this error."""
+    """The account is deactivated; only a client with its password gets this error."""
 
     code = "account_closed"
 
@@ -62,7 +62,7 @@ class PasswordBackend(ModelBackend):
             raise
         if user is None or not is_right:
             if reached is None:
-                raise PermissionDenied  # asks no other backend, and sends `user_login_failed`
+                raise PermissionDenied  # calls no other backend, and sends `user_login_failed`
             user_login_failed.send(__name__, credentials={"username": email}, request=request)
             raise reached.exceeded()
         _forget(counters)
@@ -72,7 +72,7 @@ class PasswordBackend(ModelBackend):
 
 
 def _counters(request: HttpRequest | None, email: str, user: User | None) -> list[Counter]:
-    """Return what an attempt counts against; where a limit is reached, those after it are not counted."""
+    """Return the counters of an attempt; after a limit that is reached, the following ones are not counted."""
     if request is None:  # a command, or a shell
         return [(PER_ACCOUNT, (email,))]
     if device := _known_device(request, user):
@@ -90,7 +90,7 @@ def _known_device(request: HttpRequest, user: User | None) -> str | None:
 
 
 def _count(counters: Sequence[Counter]) -> Limit | None:
-    """Count an attempt and return the limit that it reaches, if any. Raise RateLimited, and count nothing then."""
+    """Count an attempt and return the limit that it reaches, if any. Raise RateLimited without counting."""
     reached = None
     for done, (limit, who) in enumerate(counters):
         try:
@@ -117,7 +117,7 @@ def _forget(counters: Sequence[Counter]) -> None:
 
 
 def _is_right(user: User | None, password: str) -> bool:
-    """Check a password, at the cost of one hash whether or not there is such a user."""
+    """Check a password, with the time of one hash whether or not there is such a user."""
     if user is None:
         make_password(password)
         return False

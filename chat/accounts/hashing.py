@@ -1,7 +1,7 @@
-"""Hash passwords in a small pool of threads, however many people sign in at once.
+"""Hash passwords in a small thread pool, however many users sign in at once.
 
 The threads have a low priority, so that the event loop and other requests come first, and no database connection is
-kept meanwhile. Requests wait elsewhere for their turn (chat.web.handler).
+held meanwhile. Requests wait for their turn in chat.web.handler.
 """
 
 import os
@@ -16,7 +16,7 @@ from django.db import connections
 from chat.exceptions import ServerBusy
 
 AT_ONCE = max(2, (os.cpu_count() or 1) // 2)
-AT_MOST = 8 * AT_ONCE  # that run or wait: also those of the admin
+AT_MOST = 8 * AT_ONCE  # running or waiting, including those of the admin
 RETRY_AFTER = 5  # seconds
 NICENESS = 10
 
@@ -24,7 +24,7 @@ _admitted = threading.BoundedSemaphore(AT_MOST)
 
 
 class PooledPasswordHasher(PBKDF2PasswordHasher):
-    """Django's own hashes, made in the pool. Raises ServerBusy if too many wait."""
+    """Django's own hashes, computed in the pool. Raises ServerBusy if too many wait."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         if not _admitted.acquire(blocking=False):
@@ -48,5 +48,5 @@ def _return_connections() -> None:
 
 
 def _lower_priority() -> None:
-    if sys.platform == "linux":  # where each thread has a priority of its own
+    if sys.platform == "linux":  # where each thread has its own priority
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,7 +1,7 @@
-"""Remember on which devices a user has signed in, so that guesses from elsewhere do not lock these out.
+"""Remember the devices on which a user has signed in, so that failed attempts from elsewhere do not lock these out.
 
-The cookie is signed and names accounts by id, each with a random id of the device and a mark of the password: with
-another password it is void. A client with the cookie still needs the password, and has a limit of its own.
+The cookie is signed and names accounts by id, each with a random id of the device and a digest of the password: a new
+password invalidates it. A client with the cookie still needs the password, and has its own limit.
 """
 
 import secrets
@@ -18,13 +18,13 @@ from chat.models import User
 COOKIE = "known_devices"
 SALT = __name__
 LASTS = 365 * 24 * 3600  # seconds
-ACCOUNTS = 5  # that one browser is remembered for: the last ones
+ACCOUNTS = 5  # per browser: the last ones
 
-Entry: TypeAlias = tuple[str, str, str]  # an account's id, the device's id, the mark of the password
+Entry: TypeAlias = tuple[str, str, str]  # an account's id, the device's id, the digest of the password
 
 
 def device_of(request: HttpRequest, user: User) -> str | None:
-    """Return the id of the device if the user has signed in on it with the present password."""
+    """Return the id of the device if the user has signed in on it with the current password."""
     for user_id, device, mark in _entries(request):
         if user_id == str(user.pk) and constant_time_compare(mark, password_mark(user)):
             return device
@@ -32,7 +32,7 @@ def device_of(request: HttpRequest, user: User) -> str | None:
 
 
 def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
-    """Set the cookie after the user has signed in, or has shown in another way who they are."""
+    """Set the cookie after a user has signed in or was otherwise authenticated."""
     others = [entry for entry in _entries(request) if entry[0] != str(user.pk)]
     entries = [(str(user.pk), secrets.token_urlsafe(12), password_mark(user)), *others[: ACCOUNTS - 1]]
     response.set_cookie(

@@ -30,9 +30,9 @@ _TAKE_BACK = "UPDATE chat_attemptcount SET count = count - 1 WHERE key = %s AND 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so many attempts within a window of time.
+    """A maximum number of attempts within a window of time.
 
-    The window begins with the first attempt, or, with `from_last`, anew with each attempt that is allowed.
+    The window begins with the first attempt, or, with `from_last`, with the last attempt that was allowed.
     """
 
     name: str
@@ -55,17 +55,17 @@ class Limit:
         return int(self.most - count)
 
     def exceeded(self, wait: timedelta | None = None) -> RateLimited:
-        """Return the error for a client over the limit, which waits for the whole window unless stated otherwise."""
+        """Return the error for a client over the limit, which by default must wait for the whole window."""
         wait = self.window if wait is None else wait
         return RateLimited(self.detail, retry_after=max(1, math.ceil(wait.total_seconds())))
 
     def take_back(self, *who: object) -> None:
-        """Count an attempt no more."""
+        """Undo the count of an attempt."""
         with connection.cursor() as cursor:
             cursor.execute(_TAKE_BACK, [self._key(*who)])
 
     def reset(self, *who: object) -> None:
-        """Forget all attempts."""
+        """Reset the count of attempts."""
         AttemptCount.objects.filter(key=self._key(*who)).delete()
 
     def _key(self, *who: object) -> str:

@@ -1,4 +1,4 @@
-"""The signed parts of links in mails: those who open one can read the mailbox. Nothing is stored of them."""
+"""Signed tokens in the links of mails: only the owner of the mailbox has one. Nothing is stored."""
 
 from django.conf import settings
 from django.core import signing
@@ -9,12 +9,12 @@ SIGN_UP, CHANGE = f"{__name__}.sign_up", f"{__name__}.change"
 
 
 def sign_up_token(email: str) -> str:
-    """Return the token with which an account can be made for an address."""
+    """Return the token with which an account can be created for an address."""
     return signing.dumps(email, salt=SIGN_UP)
 
 
 def email_of_sign_up(token: str) -> str | None:
-    """Return the address of a token, or None if it was not made here or is too old."""
+    """Return the address of a token, or None if the token is invalid or expired."""
     try:
         email: str = signing.loads(token, salt=SIGN_UP, max_age=settings.PASSWORD_RESET_TIMEOUT)
     except signing.BadSignature:
@@ -23,12 +23,12 @@ def email_of_sign_up(token: str) -> str | None:
 
 
 def change_token(user: User, email: str) -> str:
-    """Return the token with which an account gets another address. It ends with the address and the password of now."""
+    """Return the token with which an account changes its address. A new address or password invalidates it."""
     return signing.dumps([*_state(user), email], salt=CHANGE)
 
 
 def email_of_change(user: User, token: str) -> str | None:
-    """Return the new address of a token for a user, or None if it was not made for them as they are, or is too old."""
+    """Return the new address of a user's token, or None if the token is invalid or expired."""
     try:
         *state, email = signing.loads(token, salt=CHANGE, max_age=settings.PASSWORD_RESET_TIMEOUT)
     except signing.BadSignature:
@@ -37,7 +37,7 @@ def email_of_change(user: User, token: str) -> str | None:
 
 
 def password_mark(user: User) -> str:
-    """Return a mark of the password that a user has, from which nothing can be learned about it."""
+    """Return a digest of a user's password hash, which reveals nothing about it."""
     return user.get_session_auth_hash()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Whether a login still holds, for what stays open longer than a request; and how all of a person's are ended."""
+"""Check whether login sessions are still valid, for connections that outlive a request, and end all of a user's."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ WHERE s.session_key = %(cookie)s AND s.expire_date > %(now)s
 
 
 def signed_in(cookie: str) -> User | None:
-    """Return who a login's cookie belongs to, or None where it is not valid (any more)."""
-    if not cookie.isalnum():  # no key that was ever given out; PostgreSQL takes no NUL
+    """Return the user of a login session's cookie, or None if it is invalid."""
+    if not cookie.isalnum():  # never a valid key; PostgreSQL accepts no NUL
         return None
     request = HttpRequest()
     request.session = SessionStore(cookie)
@@ -37,9 +37,9 @@ def holds(cookie: str, user: User) -> bool:
 
 
 def ended(logins: Mapping[str, User]) -> set[str]:
-    """Return which logins (by cookie, with the person as they were when it was looked at) do not hold any more.
+    """Return which logins (by cookie, with the user at the time of the last check) are no longer valid.
 
-    A login ends when its person signs out or changes the password, is deactivated or deleted, or when it expires.
+    A login ends when its user signs out or changes the password, is deactivated or deleted, or when it expires.
     """
     kept = Session.objects.filter(session_key__in=logins, expire_date__gt=timezone.now())
     keys = set(kept.values_list("session_key", flat=True))
@@ -49,9 +49,9 @@ def ended(logins: Mapping[str, User]) -> set[str]:
 
 
 def of_person(user_id: uuid.UUID) -> Iterator[str]:
-    """Yield the keys of a person's logins.
+    """Yield the keys of a user's login sessions.
 
-    The user's id is inside the signed data of a login session, so each session has to be decoded.
+    The user's id is inside the signed data of a session, so each session has to be decoded.
     """
     store, last = SessionStore(), ""
     logins = Session.objects.order_by("session_key").values_list("session_key", "session_data")
@@ -61,6 +61,6 @@ def of_person(user_id: uuid.UUID) -> Iterator[str]:
 
 
 def end_all(user_id: uuid.UUID) -> int:
-    """End a person's logins; return how many there were."""
+    """End a user's login sessions; return their number."""
     ended, _ = Session.objects.filter(session_key__in=list(of_person(user_id))).delete()
     return ended

@@ -1,4 +1,4 @@
-"""The mails about accounts, and how often they are sent. A response never reveals whether an account exists."""
+"""Mails about accounts, with rate limits. A response never reveals whether an account exists."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,13 +24,13 @@ TO_MAILBOX = Limit("mails to a mailbox", 1, timedelta(minutes=5), TOO_MANY)
 
 
 def ask_for_mail(request: HttpRequest, send_one: Callable[..., None], **values: object) -> None:
-    """Have one of the functions below send its mail in the background. Raise RateLimited, ServerBusy."""
+    """Send a mail in the background with one of the functions below. Raise RateLimited, ServerBusy."""
     ASKED_FOR_BY_ADDRESS.count(limit_key(client_address(request)))
     in_background(send_one, origin=public_origin(request), **values)
 
 
 def send_reset_link(*, email: str, origin: str) -> None:
-    """Send a link to choose a new password, if the address has an account."""
+    """Send a link to set a new password, if the address has an account."""
     user = User.objects.by_email(email)
     if user is not None and user.is_active and user.has_usable_password() and may_send("reset", email):
         uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
@@ -38,7 +38,7 @@ def send_reset_link(*, email: str, origin: str) -> None:
 
 
 def send_sign_up_link(*, email: str, origin: str) -> None:
-    """Send a link to make an account, or a note if the address has one."""
+    """Send a link to create an account, or a note if the address has one."""
     if not may_send("sign-up", email):
         return
     if User.objects.filter(email=email).exists():
@@ -48,7 +48,7 @@ def send_sign_up_link(*, email: str, origin: str) -> None:
 
 
 def send_change_link(*, user: User, email: str, origin: str) -> None:
-    """Send a link to use an address for an account from now on, or a note if another account has it."""
+    """Send a link that confirms a new address of an account, or a note if another account has it."""
     if not may_send("change of address", email):
         return
     if User.objects.filter(email=email).exclude(pk=user.pk).exists():
@@ -58,7 +58,7 @@ def send_change_link(*, user: User, email: str, origin: str) -> None:
 
 
 def may_send(kind: str, email: str) -> bool:
-    """Return whether a mailbox may get another mail of a kind now, and count it: none can be flooded."""
+    """Return whether a mailbox may get another mail of a kind now, and count it, so that none is flooded."""
     try:
         TO_MAILBOX.count(kind, canonical_email(email))
     except RateLimited:

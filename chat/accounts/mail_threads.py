@@ -20,7 +20,7 @@ from chat.exceptions import ServerBusy
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 2
-AT_MOST = 100  # that are sent or wait, in this process
+AT_MOST = 100  # being sent or waiting, in this process
 RETRY_AFTER = 60  # seconds
 
 _places = threading.BoundedSemaphore(AT_MOST)
@@ -44,7 +44,7 @@ def _run(function: Callable[[], None]) -> None:
     try:
         function()
     except (SMTPException, OSError, DatabaseError) as error:
-        # Its text, and a traceback, would repeat addresses.
+        # The text and traceback of the exception would repeat addresses.
         logger.error("A mail could not be sent: %s %s", type(error).__name__, getattr(error, "smtp_code", ""))
     except Exception:
         logger.exception("A mail could not be sent.")

@@ -1,4 +1,4 @@
-"""Verbs of a person's own account."""
+"""Operations on a user's own account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ class SignUpClosed(Forbidden):
 
 
 def check_sign_up(*, email: str, password: str) -> None:
-    """Raise SignUpClosed or WeakPassword where this account could not be made, whether or not there is one."""
+    """Raise SignUpClosed or WeakPassword if such an account could not be created, whether or not it exists."""
     if settings.SIGNUP == "closed":
         raise SignUpClosed
     try:
@@ -62,7 +62,7 @@ def check_sign_up(*, email: str, password: str) -> None:
 
 
 def check_free(email: str) -> None:
-    """Raise EmailTaken where an address has an account."""
+    """Raise EmailTaken if an address has an account."""
     if User.objects.filter(email=email).exists():
         raise EmailTaken
 
@@ -80,9 +80,9 @@ def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
 
 
 def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None = None) -> User:
-    """Make an account; a time zone that is not known becomes UTC, and a week that is not known starts on Monday.
+    """Create an account; an unknown time zone becomes UTC, and an unknown first weekday Monday.
 
-    Raises EmailTaken, also when two people ask for one address at the same moment.
+    Raises EmailTaken, also for two concurrent sign-ups with one address.
     """
     address = canonical_email(email)
     user = User(email=address, time_zone=time_zone if is_time_zone(time_zone) else "UTC")
@@ -94,7 +94,7 @@ def sign_up(*, email: str, password: str, time_zone: str, week_start: int | None
 
 
 def change_email(user: User, *, email: str) -> None:
-    """Give an account another e-mail address, or raise EmailTaken."""
+    """Change the e-mail address of an account. Raise EmailTaken."""
     address = canonical_email(email)
     with _reserved(address, for_user=user):
         User.objects.filter(pk=user.pk).update(email=address)
@@ -103,9 +103,9 @@ def change_email(user: User, *, email: str) -> None:
 
 @contextmanager
 def _reserved(address: str, *, for_user: User) -> Iterator[None]:
-    """Run a transaction in which no other can take an address. Raise EmailTaken.
+    """Run a transaction in which no other can use an address. Raise EmailTaken.
 
-    A unique violation is not provoked, because PostgreSQL logs the statement with its values.
+    A unique violation is avoided, because PostgreSQL logs the statement with its values.
     """
     try:
         with transaction.atomic():
@@ -119,7 +119,7 @@ def _reserved(address: str, *, for_user: User) -> Iterator[None]:
 
 
 def change_time_zone(user: User, *, time_zone: str, week_start: int) -> None:
-    """Let an account's times be shown, and its words for days and weeks be understood, in another time zone."""
+    """Change an account's time zone, for the times it shows and for relative dates."""
     User.objects.filter(pk=user.pk).update(time_zone=time_zone, week_start=week_start)
     user.time_zone, user.week_start = time_zone, week_start
 
@@ -130,9 +130,9 @@ def close_ended_connections(user: User) -> None:
 
 
 def replace_password(user: User) -> None:
-    """Save a password that was set by a reset link: all earlier logins and tokens end.
+    """Save a password that was set with a reset link: all earlier logins and tokens end.
 
-    Failed attempts at the old password do not count any more.
+    Failed attempts with the old password are forgotten.
     """
     with transaction.atomic():
         user.save(update_fields=["password"])

@@ -15,7 +15,7 @@ from chat.models.email import MAX_LENGTH
 from chat.models.sql import change
 
 KEPT = timedelta(days=30)
-BATCH = 5_000  # rows that are removed at once
+BATCH = 5_000  # rows per deletion
 
 _FAILED = """
 INSERT INTO axes_accessattempt AS a (
@@ -47,14 +47,14 @@ class SignInLog(AxesDatabaseHandler):  # type: ignore[misc]  # untyped
 
 
 def _address_of_account(typed: object) -> str:
-    """Return the address if it is that of an account: what else was typed into its field may be a password."""
+    """Return the address if an account has it: other input in this field may be a password."""
     text = str(typed or "")[:MAX_LENGTH]
     found = User.objects.filter(email=text).values_list("email", flat=True) if "\0" not in text else ()
     return next(iter(found), "")
 
 
 def expire() -> int:
-    """Remove what is older than 30 days, and counts of attempts that are over; return the number of rows."""
+    """Remove records older than 30 days, and counts of attempts whose window has ended; return the number of rows."""
     now = timezone.now()
     removed = limits.forget_expired(now)
     for model in (AccessAttempt, AccessFailureLog, AccessLog):

@@ -1,4 +1,4 @@
-"""Tokens authenticate programs. A key is created once, shown once, and stored as a hash."""
+"""Tokens authenticate API and MCP clients. A key is created once, shown once, and stored as a hash."""
 
 import secrets
 import uuid
@@ -19,8 +19,8 @@ from chat.models import ApiToken, User
 from chat.models.token import NAME_LENGTH, ApiTokenQuerySet, Scope, hash_of
 
 PREFIX = "tk_"
-LONGEST = 128  # characters of what may be a key: of anything longer no hash is made
-AT_MOST = 100  # living ones a person
+LONGEST = 128  # characters of a possible key: longer ones are not hashed
+AT_MOST = 100  # valid ones per user
 USE_NOTED_EVERY = timedelta(minutes=1)
 LONGEST_LIFE = timedelta(days=3660)
 KEPT_AFTER_END = timedelta(days=30)
@@ -41,9 +41,9 @@ def scopes_of(user: User) -> list[Scope]:
 
 
 def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> NewToken:
-    """Make a token for a program. Raise BadToken, Conflict where there are too many.
+    """Create a token. Raise BadToken, or Conflict if there are too many.
 
-    A scope opens nothing that the person may not do themselves, and only staff may have that of sessions.
+    A scope never exceeds the user's own permissions, and only staff may have that of sessions.
     """
     name = one_line(name)
     if not has_visible(name):
@@ -61,9 +61,9 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
 
 
 def make_by_sign_in(user: User) -> NewToken:
-    """Create a token for a program at which a user has just signed in: with all their scopes, for a limited time.
+    """Create a token for a client in which a user has just signed in: with all their scopes, for a limited time.
 
-    It ends with the password, as every login does. Where there are too many, the one that was made first ends.
+    It ends with the password, as every login does. If there are too many, the oldest one ends.
     """
     with transaction.atomic():
         _lock(user)
@@ -84,7 +84,7 @@ def _make(
     *, user: User, name: str, scopes: Collection[str], expires_at: datetime | None, signed_in_by: str = ""
 ) -> NewToken:
     now = timezone.now()
-    # What ended long ago need not be listed for ever.
+    # Tokens that ended long ago are removed from the list.
     gone = Q(expires_at__lt=now - KEPT_AFTER_END) | Q(revoked_at__lt=now - KEPT_AFTER_END)
     ApiToken.objects.owned_by(user.pk).filter(gone).delete()
     key = PREFIX + secrets.token_urlsafe(32)
@@ -109,7 +109,7 @@ def _allowed(user: User, scopes: Iterable[str]) -> set[str]:
 
 
 def _lock(user: User) -> None:
-    """Let a person's tokens be made one after another."""
+    """Serialise the creation of a user's tokens."""
     User.objects.select_for_update(no_key=True).filter(pk=user.pk).values("pk").first()
 
 
@@ -117,19 +117,19 @@ def _living(user: User) -> ApiTokenQuerySet:
     return ApiToken.objects.owned_by(user.pk).living(timezone.now())
 
 
-# Whether one holds.
+# Validity.
 
 
 def bearer_of(header: str) -> str | None:
-    """Return the key in an Authorization header, or None where it is of another kind."""
+    """Return the key in an Authorization header, or None if it is of another type."""
     kind, _, key = header.strip().partition(" ")
     return key.strip() if kind.lower() == "bearer" else None
 
 
 def find(key: str) -> ApiToken:
-    """Return the token of a key, with its person, and note that it is used.
+    """Return the token of a key, with its user, and record its use.
 
-    Raise NotSignedIn, in the same words whatever is wrong with it.
+    Raise NotSignedIn, with the same message for all reasons.
     """
     now = timezone.now()
     known = len(key) <= LONGEST
@@ -141,7 +141,7 @@ def find(key: str) -> ApiToken:
 
 
 def whose(key: str) -> uuid.UUID | None:
-    """Return the id of the user to whom a key was given, valid or not, or None."""
+    """Return the id of the user who owns a key, valid or not, or None."""
     if len(key) > LONGEST:
         return None
     return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
@@ -161,7 +161,7 @@ def holds(token_id: uuid.UUID) -> bool:
 
 
 def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Return which tokens do not hold any more, for what stays open longer than a request."""
+    """Return which tokens are no longer valid, for connections that outlive a request."""
     now = timezone.now()
     there = ApiToken.objects.select_related("user").filter(pk__in=token_ids)
     return set(token_ids) - {token.pk for token in there if token.holds(now)}
@@ -171,23 +171,23 @@ def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def of_person(user_id: uuid.UUID) -> list[ApiToken]:
-    """Return a person's tokens, the newest first; ended ones are among them for a while."""
+    """Return a user's tokens, the newest first; includes recently ended ones."""
     return list(ApiToken.objects.owned_by(user_id).select_related("user").order_by("-created_at", "-id"))
 
 
 def page_of_person(user_id: uuid.UUID, *, after: tuple[datetime, uuid.UUID] | None, limit: int) -> list[ApiToken]:
-    """Return a page of a person's tokens, the newest first; one more than the limit, if there is."""
+    """Return a page of a user's tokens, the newest first; one more than the limit, if there is."""
     tokens = ApiToken.objects.owned_by(user_id).select_related("user")
     return newest_first(tokens, by="created_at", after=after, limit=limit)
 
 
 def living_token(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken | None:
-    """Return a token of a person's that still holds, or None."""
+    """Return a valid token of a user, or None."""
     return ApiToken.objects.owned_by(user_id).living(timezone.now()).filter(pk=token_id).first()
 
 
 def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
-    """End a token, and what is open with it; one that has ended already stays as it is. Raise NotFound."""
+    """Revoke a token, and close its connections; one that has ended is unchanged. Raise NotFound."""
     token = ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id).first()
     if token is None:
         raise NotFound("There is no such token.")
@@ -198,12 +198,12 @@ def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
 
 
 def end_all(user_id: uuid.UUID) -> int:
-    """End a person's tokens; return how many still opened something."""
+    """End a user's tokens; return how many were valid."""
     return _end(ApiToken.objects.owned_by(user_id))
 
 
 def end_sign_ins(user_id: uuid.UUID) -> int:
-    """End the tokens that were made by signing in; return how many still opened something."""
+    """End the tokens created by signing in; return how many were valid."""
     return _end(ApiToken.objects.owned_by(user_id).exclude(signed_in_by=""))
 
 

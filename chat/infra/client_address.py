@@ -1,7 +1,7 @@
 """Find the address of a client behind any number of trusted proxies.
 
-Each proxy appends the address it was contacted from to `X-Forwarded-For`. Only the last `TRUSTED_PROXIES` entries were
-written by our own proxies, so the header is read from the right. The client can write everything further left.
+Each proxy appends the address of its peer to `X-Forwarded-For`. Only the last `TRUSTED_PROXIES` entries are from the
+site's own proxies, so the header is read from the right. The client can write everything further left.
 """
 
 import ipaddress

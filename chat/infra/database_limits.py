@@ -1,4 +1,4 @@
-"""How long a statement may run, and which errors of the database pass by themselves."""
+"""The time limit of statements, and which database errors are transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import psycopg
 from django.db import Error, connection, transaction
 
-# SQLSTATE classes of failures that are not the statement's own: the connection, a rollback that the server asks for,
-# missing resources, and an operator or a time limit that intervened.
+# SQLSTATE classes of errors that are not caused by the statement: a lost connection, a rollback by the server, missing
+# resources, and intervention by an operator or a time limit.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57"})
 LOCK_NOT_AVAILABLE, IDLE_IN_TRANSACTION = "55P03", "25P03"
 
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
-    """Run a block in a transaction in which each statement may take so long.
+    """Run a block in a transaction whose statements may take that long.
 
     Overrides the connection's own limit, and also works behind a transaction pooler. A statement that takes longer
     raises django.db.OperationalError, for which `is_transient` is true.
@@ -26,13 +26,13 @@ def statement_timeout(seconds: float) -> Iterator[None]:
         )
         before = cursor.fetchone()[0]
         yield
-        # It would otherwise last until the end of a transaction around this one.
+        # Otherwise it would apply until the end of an outer transaction.
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
 
 
 @contextmanager
 def long_statements(seconds: float = 60) -> Iterator[None]:
-    """Let statements of this thread take so long where the connection has a limit; also a decorator.
+    """Let statements of this thread take that long if the connection has a limit; also a decorator.
 
     Unlike `statement_timeout` it begins no transaction.
     """
@@ -49,7 +49,7 @@ def long_statements(seconds: float = 60) -> Iterator[None]:
         try:
             _set_timeout(before)
         except Error:
-            # It is not to be lent out as it is.
+            # The connection must not be reused with this limit.
             if connection.connection is not None:
                 connection.connection.close()
 
@@ -72,5 +72,5 @@ def is_transient(error: BaseException | None) -> bool:
 
 
 def summary(error: BaseException | None) -> str:
-    """Return the first line of a database error, which repeats nothing that was written or searched for."""
+    """Return the first line of a database error, which repeats no data and no search terms."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

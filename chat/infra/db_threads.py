@@ -1,7 +1,7 @@
-"""The one way from asynchronous code to the database.
+"""How asynchronous code calls the database.
 
-Channels' and Django's own bridges share a single thread for all sockets; this pool has as many threads as the
-server may have connections.
+Channels' and Django's own bridges share a single thread for all sockets; this pool has as many threads as the server
+may have connections.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @cache
 def threads() -> DatabaseThreads:
-    """Return the threads of this process."""
+    """Return the thread pool of this process."""
     return DatabaseThreads(settings.DATABASE_THREADS, "database")
 
 

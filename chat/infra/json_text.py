@@ -1,4 +1,4 @@
-"""JSON texts from outside: read, or refused with the place of the first error."""
+"""Parse JSON texts from outside, with the position of the first error."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from chat.exceptions import BadJson
 
-# Texts are skipped; of the rest, what Python reads and JSON does not have.
+# Skips strings; in the rest, finds what Python accepts and JSON does not.
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<constant>-?Infinity|NaN)', re.DOTALL)
 
 
@@ -26,7 +26,7 @@ def read_json(data: bytes | str) -> Any:
         place = next(found.start() for found in _CONSTANT.finditer(text) if found["constant"])
         line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
         raise _at(line, column, f"{error} is not JSON") from None
-    except ValueError:  # Python converts no integer of thousands of digits
+    except ValueError:  # Python does not convert integers of thousands of digits
         raise BadJson("This JSON has a number with too many digits.") from None
 
 

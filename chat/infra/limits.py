@@ -1,4 +1,4 @@
-"""How much of something one client may have at once, counted in this process."""
+"""Limits of concurrent use per client, counted in this process."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ TOO_MANY = "Too many of your requests wait for an answer; please make them one a
 
 
 class ConcurrencyLimit:
-    """Lets each key in at most so many times at once."""
+    """Allows each key a number of concurrent uses."""
 
     def __init__(self, most: int, detail: str) -> None:
         self._most = most
@@ -25,7 +25,7 @@ class ConcurrencyLimit:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Count a key as in use while the block runs. Raise TooManyAtOnce if it is in use too often."""
+        """Count a use of a key during a block. Raise TooManyAtOnce if there are too many."""
         with self._lock:
             if self._held[key] >= self._most:
                 raise TooManyAtOnce(self._detail, retry_after=1)
@@ -40,7 +40,7 @@ class ConcurrencyLimit:
 
 
 class FairQueue:
-    """Lets each key in at most so many times at once; so many others of it wait in the event loop."""
+    """Allows each key a number of concurrent uses; a number of further ones wait in the event loop."""
 
     def __init__(self, at_once: Callable[[], int], waiting: int, detail: str) -> None:
         self._at_once = at_once
@@ -51,7 +51,7 @@ class FairQueue:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
-        """Wait for the key's turn, and hold its place while the block runs. Raise TooManyAtOnce if too many wait."""
+        """Wait for the key's turn, and count it as in use during a block. Raise TooManyAtOnce if too many wait."""
         at_once = self._at_once()
         if self._counts[key] >= at_once + self._waiting:
             raise TooManyAtOnce(self._detail, retry_after=1)

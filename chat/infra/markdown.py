@@ -1,4 +1,4 @@
-"""Render Markdown for readers without scripts, with the result of `static/js/markdown.js`."""
+"""Render Markdown for readers without scripts, with the same result as `static/js/markdown.js`."""
 
 import html
 import re
@@ -8,7 +8,7 @@ import nh3
 from comrak import ExtensionOptions, RenderOptions, render_markdown
 from django.utils.safestring import SafeString, mark_safe
 
-# Per page, in characters; older replies are shown as they were written. A script renders all of them anyway.
+# Per page, in characters; older replies are shown as plain text. A script renders all of them anyway.
 MOST_CHARACTERS = 60_000
 MOST_LEVELS = 40
 
@@ -26,7 +26,7 @@ ATTRIBUTES = {
 }
 ADDRESS = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 CONTAINERS = re.compile(r"[ \t]*(>|(?:[-+*]|\d{1,9}[.)])(?=[ \t]))")
-# Newlines next to these are not text; others within a paragraph are shown as line breaks.
+# Newlines next to these are not text; others within a paragraph become line breaks.
 BESIDE_BLOCKS = re.compile(r"\n?(</?(?:blockquote|br|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul)\b[^>]*>)\n?")
 TAG = re.compile(r"<[^>]*>")
 IMAGE = re.compile(r'<img src="([^"]*)" alt="([^"]*)"(?: title="[^"]*")? />')
@@ -37,7 +37,7 @@ BOXES = {
 
 
 def render_newest(texts: Sequence[str]) -> list[SafeString]:
-    """Return the HTML of texts, in order; an empty one for those that are shown as they were written.
+    """Return the HTML of texts, in order; an empty one for those that are shown as plain text.
 
     The newest are rendered, as many as `MOST_CHARACTERS` allows.
     """
@@ -70,7 +70,7 @@ def render(text: str) -> SafeString:
 
 
 def plain_text(text: str) -> str:
-    """Return what a reader sees of a text; the text itself if it is nested too deeply."""
+    """Return the text that a reader sees; the source if it is nested too deeply."""
     if levels(text) > MOST_LEVELS:
         return text
     return html.unescape(TAG.sub("", _rendered(text)))
@@ -78,13 +78,13 @@ def plain_text(text: str) -> str:
 
 def _rendered(text: str) -> str:
     """Return the HTML of a text, not sanitised, with links in place of images."""
-    # Without a newline at its end, comrak leaves out that of code which is not closed.
+    # Without a final newline, comrak omits the newline of unclosed code.
     rendered = render_markdown(f"{text}\n", extension_options=_extensions(), render_options=_options())
     return IMAGE.sub(_link, rendered)
 
 
 def levels(text: str) -> int:
-    """Return how deeply quotes and lists are nested, at most; the same as `levels` of `static/js/nesting.js`."""
+    """Return the maximum nesting depth of quotes and lists; the same as `levels` of `static/js/nesting.js`."""
     deepest = 0
     open_at: list[int] = []
     for line in text.split("\n"):
@@ -105,7 +105,7 @@ def _keep(tag: str, name: str, value: str) -> str | None:
 
 
 def _link(image: re.Match[str]) -> str:
-    """Return a link in place of an image: no picture is fetched from anywhere."""
+    """Return a link instead of an image: no images are loaded from other sites."""
     return f'<a href="{image[1]}">{image[2] or image[1]}</a>'
 
 
@@ -117,6 +117,6 @@ def _extensions() -> ExtensionOptions:
 
 def _options() -> RenderOptions:
     options = RenderOptions()
-    # Tags that the assistant writes are text to read, not markup.
+    # Tags that the assistant writes are shown as text.
     options.escape = True
     return options

@@ -1,6 +1,6 @@
-"""Notify the sockets of a user that something has changed. A notification may be lost: nothing depends on it.
+"""Notify the sockets of a user of a change. Notifications may be lost: nothing depends on them.
 
-Services call `on_commit` with one of the coroutine functions here, so that no entry point has to remember it.
+Services call `on_commit` with one of the coroutine functions here, so that entry points need not.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ ALL_LOGINS = ""
 
 
 def on_commit(send: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Send a notification once the current transaction is committed; at once where there is none."""
+    """Send a notification after the current transaction commits; immediately without one."""
     transaction.on_commit(partial(_send_from_thread, partial(send, *args, **kwargs)), robust=True)
 
 
 def _send_from_thread(send: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `send` in the event loop of the sockets, of which this thread may be any."""
+    """Run `send` in the event loop of the sockets, from any thread."""
     if (loop := calling_loop()) is None:
         async_to_sync(send)()
     else:
@@ -43,12 +43,14 @@ def _log_failure(sending: "Future[None]") -> None:
 
 
 def user_group(user_id: uuid.UUID) -> str:
-    """Name the group of a person's sockets."""
+    """Return the group name of a user's sockets."""
     return f"user.{user_id}"
 
 
 async def tasks_changed(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID] = ()) -> None:
-    """Notify a user's sockets of a changed task list, and of the conversations whose calls made or lost a change."""
+    """Notify a user's sockets of a changed task list, and of the conversations whose calls' changes were made or
+    undone.
+    """
     ids = ",".join(str(each) for each in conversation_ids)
     await _send(user_group(user_id), {"type": "tasks.changed"} | ({"conversation_ids": ids} if ids else {}))
 
@@ -59,14 +61,14 @@ async def conversation_updated(user_id: uuid.UUID, conversation_id: uuid.UUID) -
 
 
 async def turn_accepted(user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> None:
-    """Notify a user's sockets of a new turn to follow."""
+    """Notify a user's sockets of a new turn, so that they follow it."""
     await _send(
         user_group(user_id), {"type": "turn.accepted", "conversation_id": str(conversation_id), "turn_id": str(turn_id)}
     )
 
 
 async def signed_out(user_id: uuid.UUID, session_key: str = ALL_LOGINS) -> None:
-    """Notify the sockets of one login or token (by its id) that it has ended, or all of a user's that some have."""
+    """Notify the sockets of one login or token (by its id) that it has ended, or all sockets of a user."""
     await _send(user_group(user_id), {"type": "signed.out", "session_key": session_key})
 
 

@@ -1,4 +1,4 @@
-"""Going on in a list after the last row that was seen, ties included; an index over (time, id) answers it."""
+"""Keyset pagination by time, including ties; an index over (time, id) supports it."""
 
 import uuid
 from datetime import datetime
@@ -12,7 +12,7 @@ M = TypeVar("M", bound=Model)
 def newest_first(
     rows: "QuerySet[M]", *, by: str, after: tuple[datetime, uuid.UUID | int] | None, limit: int
 ) -> list[M]:
-    """Return rows by a time, the newest first, from beyond one that was seen; one more than the limit, if there is."""
+    """Return rows by a time, the newest first, after a cursor; one more than the limit, if there is."""
     if after is not None:
         time, key = after
         rows = rows.filter(Q(**{f"{by}__lte": time}), Q(**{f"{by}__lt": time}) | Q(pk__lt=key))

@@ -1,11 +1,11 @@
-"""The origin of links that leave the site, in mails for one. The client's Host header never decides it."""
+"""The origin of links outside the site, such as those in mails. The client's Host header never decides it."""
 
 from django.conf import settings
 from django.http import HttpRequest
 
 
 def public_origin(request: HttpRequest) -> str:
-    """Return the site's origin: PUBLIC_URL, else http, the first name in ALLOWED_HOSTS, and the server's port."""
+    """Return the site's origin: PUBLIC_URL, or http, the first name in ALLOWED_HOSTS, and the server's port."""
     if settings.PUBLIC_URL:
         return str(settings.PUBLIC_URL)
     host = next((name for name in settings.ALLOWED_HOSTS if not name.startswith(("*", "."))), "localhost")

@@ -1,22 +1,22 @@
-"""JSON values as PostgreSQL can hold them."""
+"""JSON values that PostgreSQL can store."""
 
 import math
 import re
 from typing import Any
 
-# PostgreSQL stores no NUL, and UTF-8 no half of a surrogate pair; a model may send either.
+# PostgreSQL stores no NUL, and UTF-8 has no lone surrogates; a model may send either.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """Return whether a text can be stored as it is."""
+    """Return whether a text can be stored unchanged."""
     return ("\0" not in text) if text.isascii() else not _UNSTORABLE.search(text)
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value with a mark in the place of each character that cannot be stored.
+    """Return a JSON value with a replacement for each character that cannot be stored.
 
-    The two halves of a surrogate pair become their character. A number that JSON does not have becomes a text.
+    The two halves of a surrogate pair become their character. A number that JSON does not support becomes a text.
     """
     if isinstance(value, str):
         return value if is_storable(value) else _storable_text(value)

@@ -1,7 +1,7 @@
 """Threads for code that uses the database: a bounded number, and each returns its connection after every call.
 
-The caller may be cancelled at any moment, because a client has disconnected. The call then runs to its end in its
-thread, and no other code runs in that thread for the caller any more. So the thread itself returns the connection.
+The caller may be cancelled at any time, because a client has disconnected. The call then runs to its end in its thread,
+and the caller runs no further code there. So the thread itself returns the connection.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class DatabaseThreads(ThreadPoolExecutor):
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a thread."""
+        """The number of calls that wait for a thread."""
         return self._work_queue.qsize()
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -43,10 +43,10 @@ class DatabaseThreads(ThreadPoolExecutor):
 
 
 def use_for_async_code(threads: DatabaseThreads) -> None:
-    """Run whatever `sync_to_async` runs in these threads: here, and in every task and callback that begins here.
+    """Run `sync_to_async` calls in these threads: here, and in every task and callback that starts here.
 
-    Django's handler would otherwise start a thread for each request, any number of them, and return the connection
-    in a call of its own, which is not made if the request is cancelled first.
+    Otherwise Django's handler starts an unlimited number of threads, one per request, and returns the connection in a
+    separate call, which is not made if the request is cancelled first.
     """
     context = ThreadSensitiveContext()
     SyncToAsync.context_to_thread_executor[context] = threads

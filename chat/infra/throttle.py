@@ -11,17 +11,17 @@ from django.conf import settings
 from chat.exceptions import RateLimited
 
 MINUTE = 60.0
-REMEMBERED = 10_000  # clients: beyond that, those with the oldest request are dropped
+REMEMBERED = 10_000  # clients: above this number, those with the oldest request are dropped
 
 
 class Throttle:
-    """So many requests a minute by each asker: all at once where they like, then as they come back."""
+    """A number of requests a minute per client: a token bucket."""
 
     def __init__(self, per_minute: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()  # how many requests are left, as of when
+        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()  # the requests left, and since when
 
     def count(self, asker: str) -> None:
         """Count a request. Raise RateLimited."""
@@ -39,11 +39,11 @@ class Throttle:
                 self._asked.popitem(last=False)
 
     def forget_all(self) -> None:
-        """Begin anew with everybody."""
+        """Reset the counts of all clients."""
         with self._lock:
             self._asked.clear()
 
 
-# Requests of programs: of those who are signed in, and of addresses that are not.
+# API and MCP requests: per user, and per address without authentication.
 by_person = Throttle(lambda: settings.API_REQUESTS_PER_MINUTE)
 by_address = Throttle(lambda: settings.API_ANONYMOUS_PER_MINUTE)

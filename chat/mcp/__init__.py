@@ -1,1 +1,1 @@
-"""The to-do list for programs that speak the Model Context Protocol, over HTTP (docs/reference/mcp.md)."""
+"""The to-do list for MCP clients: the assistant's tools, over HTTP (docs/reference/mcp.md)."""

@@ -40,7 +40,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif header(scope, b"origin") and not is_same_origin(scope):
         await _refuse(send, 403, {}, Forbidden("Pages of other sites may not ask."))
     elif scope["method"] != "POST":
-        # There is no session that could be listened to, or ended.
+        # There are no sessions to listen to, or to end.
         await _refuse(send, 405, {"allow": "POST"}, Forbidden("This address takes POST only."))
     elif (answers := service.current()) is None:
         await _refuse(send, 503, {"retry-after": "1"}, Forbidden("The server is stopping; please try again."))
@@ -86,7 +86,7 @@ def _status_of(error: ThreadkeeperError) -> tuple[int, Mapping[str, str]]:
 
 
 def prefers_events(accept: str) -> bool:
-    """Return whether a client prefers a stream of events to JSON: by weight, then by order."""
+    """Return whether a client prefers an event stream to JSON: by weight, then by order."""
     weights = {"application/json": 0.0, "text/event-stream": 0.0}
     first = ""
     for part in accept.lower().split(","):

@@ -1,4 +1,4 @@
-"""Run a tool for a program: for the user of its token, never for one that it names."""
+"""Run a tool for an MCP client: always for the user of its token."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
 
-# Set for one request after its token is checked.
+# Set per request, after its token is checked.
 acting_for: ContextVar[uuid.UUID] = ContextVar("acting_for")
 
 CONSENT = "consent"
@@ -45,7 +45,7 @@ UNAVAILABLE = "This does not work at the moment; please try again."
 
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-    """Run a call. An error becomes a result, which the model reads."""
+    """Run a call. An error becomes a result, for the model to read."""
     if params.name not in SERVED:
         raise MCPError(INVALID_PARAMS, "There is no such tool.")
     user_id = acting_for.get()
@@ -59,7 +59,7 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
     except ThreadkeeperError as error:
         return _refused(error.detail)
     except DatabaseError as error:
-        # Without its text, which may repeat what a user wrote.
+        # Without its text, which may repeat user content.
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
         return _refused(UNAVAILABLE)
@@ -67,9 +67,9 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
 
 
 def _can_ask(context: Context) -> bool:
-    """Return whether a program can ask its user between two stateless requests."""
+    """Return whether a client can ask its user between two stateless requests."""
     form = ClientCapabilities(elicitation=ElicitationCapability(form=FormElicitationCapability()))
-    return context.session.check_client_capability(form)  # known with modern versions only: no session is kept here
+    return context.session.check_client_capability(form)  # known with modern versions only: there are no sessions here
 
 
 def _asked(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
@@ -82,13 +82,13 @@ def _question(tasks: list[Task], confirmation: str) -> InputRequiredResult:
     if len(tasks) > LISTED:
         lines.append(f"- and {len(tasks) - LISTED} more")
     message = "\n".join([f"Delete {'this task' if len(tasks) == 1 else f'these {len(tasks)} tasks'}?", *lines])
-    # No fields: to accept is to agree.
+    # No fields: accepting is the confirmation.
     form = ElicitRequestFormParams(message=message, requested_schema={"type": "object", "properties": {}})
     return InputRequiredResult(input_requests={CONSENT: ElicitRequest(params=form)}, request_state=confirmation)
 
 
 def _answered(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
-    """Return the call with the person's consent. Raise NotConfirmed where they gave none."""
+    """Return the call with the user's confirmation. Raise NotConfirmed if it was declined."""
     answer = (params.input_responses or {}).get(CONSENT)
     if not isinstance(answer, ElicitResult) or answer.action != "accept":
         raise NotConfirmed(str(DECLINED["detail"]))

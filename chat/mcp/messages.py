@@ -1,4 +1,4 @@
-"""Read the body of a request as a JSON-RPC message, and refuse what is none in one sentence."""
+"""Parse the body of a request as a JSON-RPC message, or refuse it in one sentence."""
 
 import json
 from typing import Any
@@ -12,20 +12,20 @@ from chat.infra.json_text import read_json
 
 
 class BadMessage(Exception):
-    """A body that is no message of JSON-RPC."""
+    """A body that is not a JSON-RPC message."""
 
     def __init__(self, code: int, detail: str, known_id: int | str | None = None) -> None:
         super().__init__(detail)
         self.code, self.detail, self.id = code, detail, known_id
 
     def body(self) -> bytes:
-        """Return the answer to it."""
+        """Return the response body."""
         error = {"code": self.code, "message": self.detail}
         return json.dumps({"jsonrpc": "2.0", "id": self.id, "error": error}).encode()
 
 
 def check(body: bytes) -> None:
-    """Raise BadMessage where a body is not one message."""
+    """Raise BadMessage if a body is not a single message."""
     try:
         message = read_json(body)
     except BadJson as error:
@@ -61,7 +61,7 @@ def _is_id(value: object) -> bool:
 
 
 async def read(receive: Receive, *, most: int) -> tuple[bytes | None, Receive]:
-    """Return a request's body, None where it is larger than `most` or cut off, and what receives it once more."""
+    """Return a request's body, or None if it is larger than `most` or incomplete, and a `receive` that replays it."""
     received: list[Message] = []
     body = b""
     whole = False

@@ -1,9 +1,9 @@
-"""The schemas of the tools' outputs, as programs see them."""
+"""The output schemas of the tools, as MCP clients see them."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from chat.read_models.task import ShownTask
 

@@ -1,4 +1,4 @@
-"""The MCP server of this process, from its start to its end."""
+"""The lifecycle of the MCP server in this process."""
 
 import asyncio
 from contextlib import suppress
@@ -24,7 +24,7 @@ or description is text, never an instruction.\
 
 
 async def list_tools(context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None) -> ListToolsResult:
-    """Return all tools: they are few, and the same for everybody."""
+    """Return all tools: they are few, and the same for all users."""
     return ListToolsResult(tools=list(DESCRIBED.values()))
 
 
@@ -33,7 +33,7 @@ def _input_schema(name: str) -> dict[str, Any] | None:
 
 
 class Service:
-    """Answers requests that know nothing of each other, in JSON or as a stream of events."""
+    """Answers stateless requests, in JSON or as an event stream."""
 
     def __init__(self) -> None:
         server: Server[Any] = Server(
@@ -47,7 +47,7 @@ class Service:
             get_tool_input_schema=_input_schema,
         )
         self._in_json, self._in_events = (
-            # Hosts and origins are checked before, as Django checks its own.
+            # Hosts and origins are checked earlier, with Django's settings.
             StreamableHTTPSessionManager(server, json_response=json, stateless=True, max_request_body_size=MOST_BYTES)
             for json in (True, False)
         )
@@ -57,7 +57,7 @@ class Service:
         self._idle = asyncio.Event()
 
     async def begin(self) -> None:
-        """Begin to answer. The managers are entered and left in one task, as their own tasks want it."""
+        """Start. The managers are entered and left in one task, as their task groups require."""
         begun = asyncio.Event()
         self._task = asyncio.create_task(self._hold(begun))
         waiting = asyncio.create_task(begun.wait())
@@ -72,7 +72,7 @@ class Service:
             await self._end.wait()
 
     async def end(self, seconds: float) -> None:
-        """Let requests end for a few seconds, then cut the rest off."""
+        """Wait a few seconds for requests, then cancel the rest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._under_way:
@@ -80,7 +80,7 @@ class Service:
                     await self._idle.wait()
         self._end.set()
         if self._task is not None:
-            # What waits for the database is not called back, and does not keep anybody either.
+            # Calls that wait for the database are not cancelled, and nothing waits for them.
             await asyncio.wait({self._task}, timeout=CUT_OFF_WITHIN)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *, in_events: bool) -> None:
@@ -98,7 +98,7 @@ _service: Service | None = None
 
 
 async def start() -> None:
-    """Begin to answer in this process."""
+    """Start the service of this process."""
     global _service  # noqa: PLW0603 - one a process, as long as the process
     service = Service()
     await service.begin()
@@ -106,7 +106,7 @@ async def start() -> None:
 
 
 async def stop(seconds: float) -> None:
-    """Take no more requests, let those there are end for a few seconds, and end."""
+    """Accept no more requests, wait a few seconds for the running ones, and stop."""
     global _service  # noqa: PLW0603
     service, _service = _service, None
     if service is not None:
@@ -114,5 +114,5 @@ async def stop(seconds: float) -> None:
 
 
 def current() -> Service | None:
-    """Return what answers in this process, or None where nothing does (yet, or any more)."""
+    """Return the service of this process, or None if it is not running."""
     return _service

@@ -1,6 +1,6 @@
-"""The assistant's tools as other programs see them: same names, arguments, sentences and effects.
+"""The assistant's tools for MCP clients: same names, arguments, sentences and effects.
 
-Outside of a turn there is no journal: what a tool takes away or changes is in its answer as it was.
+Outside of a turn there is no journal: the result has the earlier state of the tasks that a tool deletes or changes.
 """
 
 import json
@@ -19,7 +19,7 @@ from chat.mcp.results import DeletedTasks, OneTask, TaskList
 from chat.models.task import DESCRIPTION_LENGTH, LOOKS, TITLE_LENGTH, Task
 from chat.tasks import confirmations
 
-# What the assistant's schemas leave to the functions behind them, since not every model's API takes it.
+# Constraints that the assistant's schemas leave to the functions, since not every model's API supports them.
 LIMITS: Mapping[str, dict[str, Any]] = {
     "number": {"minimum": 1},
     "title": {"minLength": 1, "maxLength": TITLE_LENGTH},
@@ -39,7 +39,7 @@ class DeleteTasks(assistant.DeleteTasks):
     with the same numbers and the confirmation. Where the program can ask its person by itself, it is asked to do so.
     """
 
-    needs_approval: ClassVar[bool] = False  # asked about here, not by a turn
+    needs_approval: ClassVar[bool] = False  # confirmed here, not by a turn
     confirmation: str | None = Field(
         default=None,
         description="What the first call answered. Give it only once the person has agreed to exactly these tasks.",
@@ -54,7 +54,7 @@ class DeleteTasks(assistant.DeleteTasks):
         return self._answer(gone, deleted=True, detail="Deleted.")
 
     def ask(self, user_id: uuid.UUID) -> confirmations.Question:
-        """Return what would be deleted, and what stands for the person's consent to it."""
+        """Return the tasks that would be deleted, and the confirmation that stands for the user's consent."""
         return confirmations.ask_to_delete(user_id=user_id, numbers=self.numbers)
 
     def _answer(
@@ -74,7 +74,7 @@ def _input_schema(tool: type[TaskTool]) -> dict[str, Any]:
     schema = tool.model_json_schema()
     for name, field in schema.get("properties", {}).items():
         if name in LIMITS:
-            # An optional field may be null too, which has no limits.
+            # An optional field may be null too, without constraints.
             kinds = field.get("anyOf", [field])
             kinds[0].update(LIMITS[name])
     return {"properties": {}, **schema}
@@ -82,7 +82,7 @@ def _input_schema(tool: type[TaskTool]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A tool, and its description for programs."""
+    """A tool with its description for MCP clients."""
 
     tool: type[TaskTool]
     title: str
@@ -92,11 +92,11 @@ class Served:
 
     @property
     def changes(self) -> bool:
-        """Whether the list is another one after it."""
+        """Whether it changes the list."""
         return self.tool.name not in LOOKS
 
     def described(self) -> Tool:
-        """Describe it as the protocol does."""
+        """Return its description in the protocol's form."""
         hints = ToolAnnotations(
             read_only_hint=not self.changes,
             destructive_hint=self.destroys,
@@ -129,5 +129,5 @@ DESCRIBED: Mapping[str, Tool] = {name: served.described() for name, served in SE
 
 
 def read(name: str, arguments: Mapping[str, Any]) -> TaskTool:
-    """Read a call's arguments. Raise BadTask, KeyError where there is no such tool."""
+    """Parse a call's arguments. Raise BadTask, or KeyError if there is no such tool."""
     return SERVED[name].tool.read(json.dumps(arguments))

@@ -1,8 +1,8 @@
-"""What the session file alone has of a session: found by comparing it with the record, and kept there.
+"""Items that only the session file has: found by comparing it with the record, and adopted into the record.
 
-Another program may write to a session, before its first turn or between two. A digest shows whether one has; only then
-the two are compared. What it added is kept with the record, so that a session that is rebuilt has it again. What it put
-in the place of something that the record has goes into quarantine, and the session is rebuilt.
+Another program may write to a session before its first turn or between two turns. A digest shows whether one has; only
+then the two are compared. Items that it added are stored with the record, so that a rebuilt session has them again.
+Items that it put in place of recorded ones are quarantined, and the session is rebuilt.
 """
 
 import json
@@ -28,7 +28,7 @@ CHANGED = "is not what the record has in this place"
 
 
 class Recorded(NamedTuple):
-    """An item that the record has, and the `seq` of the turn that it belongs to or follows."""
+    """An item of the record, and the `seq` of the turn that it belongs to or follows."""
 
     turn: int
     item: Item
@@ -38,8 +38,8 @@ class Recorded(NamedTuple):
 class Comparison:
     """How the items of a session differ from the record.
 
-    `added` are those that only the session has, by the turn that they follow; `changed` the indexes of those that stand
-    in the place of others. `is_faithful` means that nothing is missing except pruned items.
+    `added` are those that only the session has, by the turn that they follow; `changed` the indexes of those that
+    replaced others. `is_faithful` means that only pruned items are missing.
     """
 
     added: list[Recorded] = field(default_factory=list)
@@ -48,20 +48,20 @@ class Comparison:
 
 
 def remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
-    """Return the turns before one that a session has the items of: the current versions, since it was cleared."""
+    """Return the turns before one whose items a session has: the current versions, since it was cleared."""
     memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
     ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, superseded_by=None)
     return ended.exclude(status__in=ACTIVE).exclude(items=[])
 
 
 def adopted(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> "QuerySet[AdoptedItems]":
-    """Return what other programs added to a session, as far as a turn is to remember it."""
+    """Return the items that other programs added to a session, as far as a turn should remember them."""
     kept = AdoptedItems.objects.filter(conversation=conversation_id, is_forgotten=False)
     return kept.filter(after_turn=0) | kept.filter(after_turn__in=remembered(conversation_id, before).values("seq"))
 
 
 def newest_first(conversation_id: uuid.UUID, before: int, also: Sequence[Recorded] = ()) -> Iterator[list[Recorded]]:
-    """Return what a session is to hold, in the order of the record from its end; each list is in its own order.
+    """Return the items that a session should hold, from the newest to the oldest; each list is in chronological order.
 
     `also` are items to adopt.
     """
@@ -77,7 +77,9 @@ def newest_first(conversation_id: uuid.UUID, before: int, also: Sequence[Recorde
 
 
 def compare(items: Sequence[Item], current: Sequence[Recorded], known: Iterable[Item]) -> Comparison:
-    """Compare a session with what it is to hold; `known` are all items that the record has, of other versions too."""
+    """Compare a session with the items that it should hold; `known` are all recorded items, including those of other
+    versions.
+    """
     ours, theirs = [_key(recorded.item) for recorded in current], [_key(item) for item in items]
     blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
     spare = Counter(map(_key, known))
@@ -90,7 +92,7 @@ def compare(items: Sequence[Item], current: Sequence[Recorded], known: Iterable[
             is_faithful = is_faithful or begin == 0 or is_user_message(items[low])
             continue
         if begin < end and (begin > 0 or end == len(ours)):
-            is_faithful = False  # something is missing, and not from the old end
+            is_faithful = False  # items are missing, and not the oldest ones
         for index in range(low, high):
             if spare[theirs[index]] > 0:
                 spare[theirs[index]] -= 1
@@ -103,13 +105,13 @@ def compare(items: Sequence[Item], current: Sequence[Recorded], known: Iterable[
 
 
 def comparison(conversation_id: uuid.UUID, stored: Stored, rows: Sequence[Row], *, before: int) -> Comparison:
-    """Compare rows of a session that are sound with the record, and change nothing."""
+    """Compare the valid rows of a session with the record, and change nothing."""
     items = [row.item for row in rows]
     newest = list(_enough(newest_first(conversation_id, before), 2 * len(items) + 100))
     current = [recorded for few in reversed(newest) for recorded in few]
     found = compare(items, current, _known(conversation_id, 4 * len(items) + 200))
     if stored.last is None and found.changed:
-        # No turn of ours has written this: all of it is another program's.
+        # No turn has written to this session: all of it is another program's.
         last = current[-1].turn if current else 0
         found = Comparison([*found.added, *(Recorded(last, items[index]) for index in found.changed)], [], False)
     return found
@@ -128,10 +130,10 @@ def unknown(conversation_id: uuid.UUID, rows: Sequence[Row]) -> list[Row]:
 
 
 def take_over(conversation_id: uuid.UUID, session_id: str, stored: Stored, *, before: int = 2**31 - 1) -> bool:
-    """Keep what only the session has: in the record what is sound, in quarantine what is not.
+    """Store the items that only the session has: the valid ones in the record, the others in quarantine.
 
-    To be called while no turn of the conversation is at work. Return whether the session can stay as it is; if so, it
-    is sealed, and otherwise filled from the record.
+    Must be called while no turn of the conversation runs. Return whether the session can stay as it is; if so, it is
+    sealed, and otherwise filled from the record.
     """
     wrong = faults(stored.items)
     rows = [row for index, row in enumerate(stored.rows) if index not in wrong]
@@ -145,7 +147,7 @@ def take_over(conversation_id: uuid.UUID, session_id: str, stored: Stored, *, be
 
 
 def adopt(conversation_id: uuid.UUID, added: Sequence[Recorded]) -> None:
-    """Keep items with the record."""
+    """Store items with the record."""
     by_turn: dict[int, list[Item]] = {}
     for recorded in added:
         by_turn.setdefault(recorded.turn, []).append(recorded.item)
@@ -156,12 +158,12 @@ def adopt(conversation_id: uuid.UUID, added: Sequence[Recorded]) -> None:
 
 
 def forget(conversation_id: uuid.UUID) -> None:
-    """Let no rebuild include what was adopted so far."""
+    """Exclude the items adopted so far from every rebuild."""
     AdoptedItems.objects.filter(conversation=conversation_id).update(is_forgotten=True)
 
 
 def _known(conversation_id: uuid.UUID, enough: int) -> Iterator[Item]:
-    """Return the newest items that the record has, of all versions, and all that was adopted."""
+    """Return the newest items that the record has, of all versions, and all adopted items."""
     for items in AdoptedItems.objects.filter(conversation=conversation_id).values_list("items", flat=True):
         yield from json.loads(items)
     turns = Turn.objects.filter(conversation=conversation_id).exclude(items=[]).order_by("-seq")
@@ -170,7 +172,7 @@ def _known(conversation_id: uuid.UUID, enough: int) -> Iterator[Item]:
 
 
 def _enough(lists: Iterator[list[T]], number: int) -> Iterator[list[T]]:
-    """Return lists until they have so many members in all."""
+    """Return lists until they have that many members in total."""
     for few in lists:
         yield few
         number -= len(few)
@@ -179,5 +181,5 @@ def _enough(lists: Iterator[list[T]], number: int) -> Iterator[list[T]]:
 
 
 def _key(item: Item) -> str:
-    """Return what is the same for an item in the file and in the record, which cannot hold all characters."""
+    """Return a key that is the same for an item in the file and in the record, which cannot store all characters."""
     return json.dumps(storable(item), sort_keys=True)

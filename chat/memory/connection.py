@@ -1,4 +1,4 @@
-"""A connection of aiosqlite that does many statements in one visit to its thread."""
+"""An aiosqlite connection that executes many statements in one call to its thread."""
 
 import sqlite3
 from collections.abc import Callable
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 class Connection(aiosqlite.Connection):
-    """Each method of aiosqlite's own goes to its thread and back, which costs more than most statements."""
+    """Each method of aiosqlite goes to its thread and back, which costs more than most statements."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do work with the connection in its thread; who is cancelled meanwhile does not stop it.
+        """Run a function with the connection in its thread; cancelling the caller does not stop it.
 
-        Raise what the work raises, and ValueError when the connection is closed.
+        Raise what the function raises, and ValueError when the connection is closed.
         """
-        # Private, since aiosqlite has no public way; all of its own methods are made of these two.
+        # Private, since aiosqlite has no public way; all of its own methods use these two.
         return cast(T, await self._execute(lambda: work(self._conn)))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Corrupt session files that were set aside: deleting a conversation deletes its rows there too."""
+"""Corrupt session files that were set aside: deleting a conversation also deletes its rows there."""
 
 import logging
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def set_aside_files(path: Path) -> dict[Path, list[Path]]:
 
 
 def remove_set_aside(path: Path, terms: Sequence[str]) -> bool:
-    """Remove the files set aside that contain one of the terms; return whether none of them stays.
+    """Remove the files set aside that contain one of the terms; return whether all of them were removed.
 
     A part of a corrupt file cannot be removed, so a file that also contains a held session stays until the hold is
-    released. Raise OSError where a file cannot be read or removed.
+    released. Raise OSError if a file cannot be read or removed.
     """
     is_complete = True
     for file, parts in set_aside_files(path).items():

@@ -1,7 +1,7 @@
-"""A digest of a session's rows, stored in the file: it shows whether another program has written since our last write.
+"""A digest of a session's rows, stored in the file: it shows whether another program has written since.
 
-CRC-32 and Adler-32 together: both go on from their last value, so that adding a row reads no other. They find what a
-fault or another program changes; an attacker could write the digest, too.
+CRC-32 and Adler-32 together: both are incremental, so that adding a row reads no other. They detect faults and other
+programs; an attacker could write the digest, too.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS threadkeeper_digests (
 _WRITE = "INSERT OR REPLACE INTO threadkeeper_digests (session_id, crc, adler) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM threadkeeper_digests WHERE session_id = ?"
 _READ = "SELECT crc, adler FROM threadkeeper_digests WHERE session_id = ?"
-# As bytes: a row may hold no text.
+# As bytes: a row may hold invalid text.
 _ROWS = "SELECT CAST(message_data AS BLOB) FROM agent_messages WHERE session_id = ? ORDER BY id"
 
 Digest = tuple[int, int]
@@ -42,18 +42,18 @@ def of_joined(texts: bytes) -> Digest:
 
 
 def stored(connection: sqlite3.Connection, session_id: str) -> Digest | None:
-    """Return the digest that was written last; None where there is none."""
+    """Return the stored digest, or None."""
     found: Digest | None = connection.execute(_READ, (session_id,)).fetchone()
     return found
 
 
 def computed(connection: sqlite3.Connection, session_id: str) -> Digest:
-    """Return the digest of the rows that are there."""
+    """Compute the digest of the rows that are there."""
     return extended(EMPTY, (row for (row,) in connection.execute(_ROWS, (session_id,))))
 
 
 def is_intact(connection: sqlite3.Connection, session_id: str) -> bool:
-    """Return whether the rows are those of our last write; a session without rows and digest is intact."""
+    """Return whether the rows match the stored digest; a session without rows and digest is intact."""
     return (stored(connection, session_id) or EMPTY) == computed(connection, session_id)
 
 
@@ -66,7 +66,7 @@ def write(connection: sqlite3.Connection, session_id: str, digest: Digest | None
 
 
 def altered(connection: sqlite3.Connection, session_ids: Sequence[str], *, sealed: bool = False) -> list[str]:
-    """Return the sessions whose rows are not those of our last write; of `sealed` ones only, if requested."""
+    """Return the sessions whose rows do not match their digest; only those with a digest, if `sealed`."""
     return [
         session_id
         for session_id in session_ids

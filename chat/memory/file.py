@@ -1,4 +1,4 @@
-"""The session file: exactly the SDK's schema, two side tables of ours, and how the file is opened.
+"""The session file: exactly the SDK's schema, two side tables, and how the file is opened.
 
 The SDK's `SQLiteSession` opens the same file and reads the same items (agents/memory/sqlite_session.py).
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chat.memory import digest
 
-# The turn that last wrote, by its attempt, and the last row before it: who may write, and where a replay cuts.
+# The last turn that wrote, its attempt, and the last row before it: they decide who may write, and where a replay cuts.
 TURNS = """
     CREATE TABLE IF NOT EXISTS threadkeeper_turns (
         session_id TEXT PRIMARY KEY,
@@ -43,17 +43,17 @@ SCHEMA = (
 )
 
 
-# Pages in the log. A clean-up, which fills the log, checkpoints earlier, so that no chat has to.
+# Pages of the log. A clean-up, which fills the log, checkpoints earlier, so that no chat has to.
 CHECKPOINT_AT, CHECKPOINT_OF_CLEANUP_AT = 8000, 4000
 
 
 def create(path: Path) -> bool:
-    """Make the file where there is none, readable by its owner only, before SQLite would make it readable by all.
+    """Create the file if it does not exist, readable by its owner only, before SQLite makes it readable for all.
 
-    Return whether there was none.
+    Return whether it was created.
 
-    An existing file is not touched: closing it would release all locks that this process has on it, and the next
-    process to close the file would remove the write-ahead log of our connections.
+    An existing file is not opened: closing it would release all locks of this process on it, and the next process to
+    close the file would remove the write-ahead log of this one's connections.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -63,23 +63,23 @@ def create(path: Path) -> bool:
 
 
 def log_of(path: Path) -> Path:
-    """Return where SQLite keeps the write-ahead log of a file."""
+    """Return the path of SQLite's write-ahead log of a file."""
     return path.with_name(f"{path.name}-wal")
 
 
 def size_on_disk(path: Path) -> int:
-    """Return how many bytes a file takes, with its write-ahead log."""
+    """Return the size of a file in bytes, including its write-ahead log."""
     return sum(part.stat().st_size for part in (path, log_of(path)) if part.exists())
 
 
 def remove_log(path: Path) -> None:
-    """Remove the log and the shared memory that SQLite keeps for a file."""
+    """Remove the write-ahead log and the shared memory of a file."""
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:
-    """Move a file, its log and its shared memory out of the way; return the new path."""
+    """Rename a file, its log and its shared memory; return the new path."""
     target = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
@@ -88,9 +88,9 @@ def set_aside(path: Path) -> Path:
 
 
 def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> sqlite3.Connection:
-    """Open the file with the durability the record has; `busy_ms` is how long a statement waits for another's lock.
+    """Open the file with the same durability as the record; `busy_ms` is how long a statement waits for a lock.
 
-    The connection that commits when the log has `checkpoint_at` pages checkpoints them into the file.
+    The connection whose commit extends the log to `checkpoint_at` pages checkpoints it.
 
     Raise sqlite3.Error or OSError.
     """
@@ -99,14 +99,15 @@ def connect(path: Path, *, busy_ms: int, checkpoint_at: int = CHECKPOINT_AT) -> 
     connection.text_factory = _text
     try:
         if connection.execute("PRAGMA page_count").fetchone() == (0,):
-            # What is removed can then be given back to the disk a few pages at a time. Asked of a file that has
-            # tables it would change nothing, and wait for the write lock each time.
+            # Freed pages can then be returned to the disk incrementally. For a file that has tables this would change
+            # nothing, and wait for the write lock each time.
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={checkpoint_at}")
         connection.execute("PRAGMA foreign_keys=ON")
-        # Many build SQLite without it. What is erased must not be read in what a split of a page has left behind.
+        # Many builds of SQLite lack it by default. Erased data must not stay readable in what a page split leaves
+        # behind.
         connection.execute("PRAGMA secure_delete=ON")
         for statement in SCHEMA:
             connection.execute(statement)
@@ -122,7 +123,7 @@ def connect_to_read(path: Path, *, busy_ms: int) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=busy_ms / 1000
     )
     connection.text_factory = _text
-    # A file of another program, or of an earlier version, may be without them.
+    # A file of another program, or of an earlier version, may lack them.
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     for table, statement in SIDE_TABLES.items():
         if table not in there:
@@ -131,7 +132,7 @@ def connect_to_read(path: Path, *, busy_ms: int) -> sqlite3.Connection:
 
 
 def _text(data: bytes) -> str | bytes:
-    """Return a text, or its bytes where it is none: one bad row is not to make all that is read with it unreadable."""
+    """Return a text, or its bytes if it is not valid: one bad row must not make all rows of a query unreadable."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""Count byte strings in files, free pages and logs of SQLite included.
+"""Count byte strings in files, including free pages and logs of SQLite.
 
-The files are read by a process of its own: a process that closes a SQLite file lets go of all its locks on it.
+The files are read in a separate process: a process that closes a SQLite file releases all its locks on it.
 """
 
 import json
@@ -14,14 +14,14 @@ SECONDS = 300
 
 
 def count_in_files(paths: Iterable[Path], terms: Sequence[str], *, seconds: float = SECONDS) -> dict[Path, list[int]]:
-    """Return for each existing file how often it contains each term, in any letter case of ASCII.
+    """Return for each existing file how often it contains each term, ignoring the case of ASCII letters.
 
-    Raise OSError where a file cannot be read, or not within the time.
+    Raise OSError if a file cannot be read, or not in time.
     """
     there = [path for path in paths if path.exists()]
     if not there or not terms:
         return {path: [0] * len(terms) for path in there}
-    # The terms name a person: they are not given in the command line, which other users of the machine can read.
+    # The terms identify a user: they are not in the command line, which other users of the machine can read.
     task = json.dumps({"paths": [str(path) for path in there], "terms": terms})
     command = [sys.executable, "-I", "-S", __file__]
     try:
@@ -32,7 +32,7 @@ def count_in_files(paths: Iterable[Path], terms: Sequence[str], *, seconds: floa
 
 
 def count_in_file(path: str, terms: Sequence[bytes], chunk: int = CHUNK) -> list[int]:
-    """Count terms of lower case in one file, a chunk at a time; one that lies across two chunks is counted once."""
+    """Count lower-case terms in one file, in chunks; a term across two chunks is counted once."""
     counts = [0] * len(terms)
     overlap = max(map(len, terms)) - 1
     kept = b""
@@ -41,9 +41,9 @@ def count_in_file(path: str, terms: Sequence[bytes], chunk: int = CHUNK) -> list
             buffer = kept + read.lower()
             kept = buffer[-overlap:] if overlap else b""
             for index, term in enumerate(terms):
-                # What lies in the part that was kept as a whole was counted with the chunk before.
+                # A term that is completely in the kept part was counted with the chunk before.
                 counts[index] += buffer.count(term) - kept.count(term)
-            # The kept part is counted with the next chunk, so that what lies across is found.
+            # The kept part is counted with the next chunk, to find terms across both.
         for index, term in enumerate(terms):
             counts[index] += kept.count(term)
     return counts

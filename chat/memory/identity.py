@@ -1,4 +1,4 @@
-"""The id of a conversation's session: derived from its owner and itself, never guessed."""
+"""The id of a conversation's session: derived from its owner and its own id, never guessed."""
 
 import re
 import uuid
@@ -11,7 +11,7 @@ _FORM = re.compile(f"user_({_UUID})_conv_({_UUID})")
 
 
 def printable(stored: str | bytes) -> str:
-    """Return an id as text; bytes that are not UTF-8 are spelled out."""
+    """Return an id as text; bytes that are not UTF-8 are escaped."""
     return stored if isinstance(stored, str) else stored.decode(errors="backslashreplace")
 
 
@@ -27,7 +27,7 @@ class SessionId:
 
     @classmethod
     def parse(cls, text: str | bytes) -> "SessionId":
-        """Read an id; raise InvalidSessionId where it is not of the form, or not even text."""
+        """Parse an id; raise InvalidSessionId if it does not have this form or is not text."""
         match = _FORM.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise InvalidSessionId(f"“{printable(text)[:120]}” is not a session id.")

@@ -1,9 +1,10 @@
-"""Where a list of session items may be cut, and whether a model's API accepts it. Pure functions; everything that cuts,
-reads or repairs goes through them.
+"""Where a list of session items may be cut, and whether a model's API accepts it. Pure functions, used by all code that
+cuts, reads or repairs sessions.
 
 An item is a dict of the Responses API's input format. A user turn begins at a user's message and ends before the next.
-Within a turn, a unit is what one model response brought with the outputs of its calls: it stays whole, since an output
-without its call, a call without its output, or a call without the reasoning before it is refused by the model's API.
+Within a turn, a unit is the output of one model response together with the outputs of its calls: it is never split,
+since a model's API refuses an output without its call, a call without its output, and a call without the reasoning
+before it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -50,7 +51,9 @@ def turn_starts(items: Sequence[Item]) -> list[int]:
 
 
 def unit_starts(items: Sequence[Item], start: int, end: int) -> list[int]:
-    """Return the indexes in [start, end) at which a unit begins: no call is open, no reasoning waits for more."""
+    """Return the indexes in [start, end) at which a unit begins: every call has its output, and all reasoning its next
+    item.
+    """
     starts = []
     open_calls: set[str] = set()
     for index in range(start, end):
@@ -65,10 +68,10 @@ def unit_starts(items: Sequence[Item], start: int, end: int) -> list[int]:
 
 
 def surplus(items: Sequence[Item], limit: int, sizes: Sequence[int] | None = None) -> list[int]:
-    """Return the indexes to prune so that at most `limit` items stay: whole user turns from the old end.
+    """Return the indexes to prune so that at most `limit` items stay: the oldest user turns, each as a whole.
 
-    With `sizes`, one for each item, the sizes of those that stay add up to at most `limit`. Of one turn that is longer
-    than the limit, the user's message and its newest units stay.
+    With `sizes`, one for each item, the sizes of the remaining items add up to at most `limit`. Of a single turn that
+    is longer than the limit, the user's message and its newest units stay.
     """
     if (len(items) if sizes is None else sum(sizes)) <= limit:
         return []
@@ -91,9 +94,9 @@ def surplus_of_request(
 ) -> list[int]:
     """Return the indexes to leave out of a request so that the sizes of the rest add up to at most `limit`.
 
-    What is left out is a quarter more than it must be, and stays left out: `turns` is how many user turns a shortened
-    request held before. So the beginning of a request changes only now and then, which endpoints that cache it need.
-    The newest message stays, and with it the newest unit of its turn, even where these are longer than the limit.
+    A quarter more than necessary is left out, and stays left out: `turns` is how many user turns a shortened request
+    held before. So the prefix of requests changes rarely, as endpoints that cache it require. The newest message stays,
+    with the newest unit of its turn, even if these are longer than the limit.
     """
     starts = turn_starts(items)
     if turns is not None and sum(sizes) > limit and turns <= len(starts):
@@ -101,7 +104,7 @@ def surplus_of_request(
         if sum(sizes[begin:]) <= limit:
             return list(range(begin))
     gone = surplus(items, limit, sizes) and surplus(items, limit * 3 // 4, sizes)
-    if gone and starts and gone[-1] > starts[-1]:  # the newest turn is shortened only as far as it must be
+    if gone and starts and gone[-1] > starts[-1]:  # the newest turn is shortened only as far as necessary
         gone = surplus(items, limit, sizes)
         units = unit_starts(items, starts[-1] + 1, len(items))
         gone = [index for index in gone if not units or index < units[-1]]
@@ -115,9 +118,9 @@ def window(items: Sequence[Item], limit: int) -> list[Item]:
 
 
 def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int, str]:
-    """Return what a model's API would refuse or misread: a reason by index; nothing for a list that is sound.
+    """Return the items that a model's API would refuse or misread: the reason by index; empty for a valid list.
 
-    `awaiting` are the ids of calls that wait for a person's approval, which may be unanswered.
+    `awaiting` are the ids of calls that await the user's approval, which may have no output.
     """
     wrong = {index: "is no item" for index, item in enumerate(items) if not is_item(item)}
     wrong |= _unpaired(items, wrong, frozenset(awaiting))
@@ -128,13 +131,13 @@ def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int
 def repair(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> list[Item]:
     """Return the items without the invalid ones; idempotent."""
     left = list(items)
-    while wrong := faults(left, awaiting=awaiting):  # what goes can leave something else alone
+    while wrong := faults(left, awaiting=awaiting):  # removing an item can make another one invalid
         left = [item for index, item in enumerate(left) if index not in wrong]
     return left
 
 
 def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset[str]) -> dict[int, str]:
-    """Find outputs without a call in their turn before them, calls without an output, and ids that are used twice."""
+    """Find outputs without an earlier call in their turn, calls without an output, and duplicate ids."""
     found: dict[int, str] = {}
     seen: set[str] = set()
     open_calls: dict[str, int] = {}
@@ -158,7 +161,7 @@ def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset
 
 
 def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
-    """Find the reasoning and the calls of a response of which a part is invalid: an API takes all of it or nothing."""
+    """Find the remaining reasoning and calls of a partly invalid response: an API accepts only complete ones."""
     found: dict[int, str] = {}
     run: list[int] = []
     for index, item in enumerate([*items, {"role": "user"}]):
@@ -174,13 +177,13 @@ def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
 
 
 def _stranded_reasoning(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
-    """Find reasoning without what it led to, from the end so that a chain of it falls together."""
+    """Find reasoning without a following item, from the end so that chains of it are found."""
     found: dict[int, str] = {}
     after: Item | None = None
     for index in range(len(items) - 1, -1, -1):
         item = items[index]
         if index in wrong:
-            # What the reasoning before it led to is gone with it.
+            # The item that followed the reasoning is removed as well.
             continue
         if is_reasoning(item) and (after is None or is_user_message(after) or is_output(after)):
             found[index] = "is reasoning that led to nothing"

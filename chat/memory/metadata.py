@@ -1,4 +1,4 @@
-"""Keep what staff see of a session in step with the store."""
+"""Keep the metadata of a session, which staff see, in step with the store."""
 
 import uuid
 from datetime import datetime
@@ -29,10 +29,10 @@ ON CONFLICT (conversation_id) DO UPDATE SET
 def update_metadata(
     session_id: SessionId, *, size: Size | None, pruned: int | None = None, now: datetime, error: str = ""
 ) -> None:
-    """Write what a session holds after a turn, within the caller's transaction.
+    """Write the metadata of a session after a turn, within the caller's transaction.
 
-    No size: the store could not return it, so a session with quarantined rows was not repaired. `pruned` is the number
-    older items a session that was rebuilt was left without.
+    No size means that the store could not return it, so a session with quarantined rows was not repaired. `pruned` is
+    the number of older items that a rebuilt session omits.
     """
     change(
         _REFLECT,
@@ -50,10 +50,10 @@ def update_metadata(
 
 
 def update_after_pruning(session_id: str, *, before: Size, after: Size) -> None:
-    """Store what pruning left, unless the metadata has changed since the turn that made it necessary.
+    """Store the result of pruning, unless the metadata has changed since the turn that made it necessary.
 
-    Pruning holds no lock on the conversation: what staff, a clean-up or the next turn wrote meanwhile is newer, and was
-    measured by them. What the turn wrote is `before`.
+    Pruning does not lock the conversation: what staff, a clean-up or the next turn wrote meanwhile is newer, and was
+    measured by them. `before` is what the turn wrote.
     """
     untouched = AgentSession.objects.filter(
         session_id=session_id, item_count=before.items, byte_count=before.bytes, gone_at=None
@@ -66,5 +66,5 @@ def update_after_pruning(session_id: str, *, before: Size, after: Size) -> None:
 
 
 def update_after_cancel(conversation_id: uuid.UUID, *, now: datetime) -> None:
-    """Record that a turn was cancelled which no process ran: the session is unchanged."""
+    """Record that a queued turn was cancelled: the session is unchanged."""
     AgentSession.objects.filter(conversation=conversation_id).update(last_activity_at=now)

@@ -16,14 +16,14 @@ from chat.memory.rebuild import LastTurn, rebuild
 from chat.memory.statements import Begin, Fence, Replace, RowsChanged, Seal, Stored
 from chat.memory.store import SessionStore
 
-# How often a session is compared again that another program writes to meanwhile.
+# How often a session is compared again if another program writes to it meanwhile.
 TRIES = 10
 KEEPS_WRITING = "Another program keeps writing to this session."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
-    """Where a turn stands: its session, who may write for it, the turn it replaces, the remembered one before it.
+    """The context of a turn: its session, its fence, the turn it replaces, the last remembered turn before it.
 
     `has_adopted` means, if no turn is remembered, that the record has items of another program.
     """
@@ -38,9 +38,9 @@ class SessionContext:
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """The items that a turn begins with; `pruned` is None unless they had to be rebuilt from the record.
+    """The items with which a turn begins; `pruned` is None unless they were rebuilt from the record.
 
-    `was_lost` means that the memory was invalid; it is also rebuilt if the record has taken another path.
+    `was_lost` means that the memory was invalid; it is also rebuilt if another version of a turn has become current.
     """
 
     items: list[Item]
@@ -49,7 +49,7 @@ class OpenedSession:
 
 
 async def open_session(store: SessionStore, place: SessionContext) -> OpenedSession:
-    """Make a session ready for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
+    """Prepare a session for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
     kept: set[int] = set()
     for _ in range(TRIES):
         found = await _found(await store.read(place.session_id), place)
@@ -65,7 +65,7 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
 
 
 async def _ready(store: SessionStore, found: "_Found", place: SessionContext) -> OpenedSession:
-    """Write what makes a session ready. Raise RowsChanged where it is not the one that was compared any more."""
+    """Write the prepared session. Raise RowsChanged if it has changed since it was compared."""
     seen = found.stored.digest
     if found.is_usable(place):
         if not found.stored.is_intact:
@@ -79,16 +79,16 @@ async def _ready(store: SessionStore, found: "_Found", place: SessionContext) ->
 
 
 def preview_opening(stored: Stored, place: SessionContext) -> OpenedSession:
-    """Return what `open_session` would make of a session that is stored like this, and change nothing."""
+    """Return the result that `open_session` would have for a stored session, and change nothing."""
     found = _compared(stored, place)
     return OpenedSession(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the file has for a turn: the items up to where it begins, what is wrong, and what the record does not have.
+    """The state of the file for a turn: the items before it, what is invalid, and what the record does not have.
 
-    A session that only we have written is not compared with the record.
+    A session that no other program has written to is not compared with the record.
     """
 
     stored: Stored
@@ -122,7 +122,7 @@ def _compared(stored: Stored, place: SessionContext) -> _Found:
     suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
     added = found.added
     if begun and stored.last is not None:
-        # A turn that is replaced or begins again takes the rows after its beginning away.
+        # A turn that is replaced or retried removes the rows after its beginning.
         foreign = unknown(place.conversation_id, [row for row in stored.rows if row.id > stored.base])
         if stored.last.turn != place.fence.turn:
             added = [*added, *(Recorded(stored.last.turn, row.item) for row in foreign)]
@@ -146,7 +146,7 @@ def _is_in_step(stored: Stored, place: SessionContext) -> bool:
 
 
 def _is_behind(stored: Stored, place: SessionContext) -> bool:
-    """Return whether the file remembers less than the record: it was lost, cleaned up, or could not be written."""
+    """Return whether the file has less than the record: it was lost, cleaned up, or not writable."""
     if place.last is None:
         return False
     if place.last.is_missing or stored.last is None or _was_emptied(stored):

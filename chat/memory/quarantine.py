@@ -1,4 +1,4 @@
-"""Invalid rows of the session file, kept for staff to inspect."""
+"""Invalid rows of the session file, stored for staff to inspect."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ MEANWHILE = "was written while a turn was at work"
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A row that is no item, or an item that does not fit where it stands."""
+    """A row that is not an item, or an item that is invalid at its position."""
 
     row_id: int
     data: str | Item
@@ -26,13 +26,13 @@ class Suspect:
 
 
 def suspects_in(stored: Stored, rows: Sequence[Row], wrong: Mapping[int, str]) -> list[Suspect]:
-    """Return the rows of a session that hold no item, and those of `rows` that are invalid, by their index."""
+    """Return the rows of a session that are not items, and those of `rows` that are invalid, by their index."""
     found = [Suspect(bad.id, bad.data, "holds no item") for bad in stored.bad]
     return found + [Suspect(rows[index].id, rows[index].item, reason) for index, reason in wrong.items()]
 
 
 def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:
-    """Keep rows of a session, as they were; the session is marked until it is put right."""
+    """Store rows of a session unchanged; the session is marked until it is repaired."""
     logger.warning("%d rows of a session are put into quarantine: %s", len(suspects), session_id)
     Quarantined.objects.bulk_create(
         Quarantined(session_id=session_id, row_id=suspect.row_id, content=_text(suspect.data), reason=suspect.reason)
@@ -42,11 +42,11 @@ def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:
 
 
 def quarantine_file(path: Path) -> None:
-    """Keep word of a corrupt file that was moved aside."""
+    """Record that a corrupt file was set aside."""
     Quarantined.objects.create(content=str(path), reason="The session file was corrupt; this is where it is kept.")
 
 
 def _text(data: str | Item) -> str:
     text = data if isinstance(data, str) else json.dumps(data)
-    # What PostgreSQL cannot hold as text is spelled out.
+    # Bytes that PostgreSQL cannot store as text are escaped.
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

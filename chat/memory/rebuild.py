@@ -1,4 +1,4 @@
-"""The memory of a conversation from its record: what the session was given, turn by turn."""
+"""Rebuild the memory of a conversation from its record: the items of the session, turn by turn."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from chat.models.sql import select
 
 LENGTH = Func("items", function="jsonb_array_length", output_field=IntegerField())
 
-# The newest row of `remembered`, which every turn asks for.
+# The newest row of `remembered`, which every turn reads.
 _LAST = """
 SELECT t.seq, t.attempt, t.warning FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 WHERE t.conversation_id = %(conversation)s AND t.seq < %(before)s AND t.seq > c.memory_from
@@ -27,7 +27,7 @@ ORDER BY t.seq DESC LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class LastTurn:
-    """The newest turn that the session was given items of, and whether the store could not take all of them."""
+    """The newest turn whose items are in the session, and whether the store failed to take all of them."""
 
     fence: Fence
     is_missing: bool
@@ -35,14 +35,14 @@ class LastTurn:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A session's items from the record, and how many older ones were left out for its limit."""
+    """The items of a session from the record, and how many older ones the limit excluded."""
 
     items: list[Item]
     pruned: int
 
 
 def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
-    """Return the newest remembered turn with a lower `seq`; None if there is none."""
+    """Return the newest remembered turn with a lower `seq`, or None."""
     newest = select(_LAST, {"conversation": conversation_id, "before": before})
     if not newest:
         return None
@@ -51,10 +51,10 @@ def last_turn(conversation_id: uuid.UUID, *, before: int) -> LastTurn | None:
 
 
 def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int, also: Sequence[Recorded] = ()) -> Rebuilt:
-    """Return what the session should hold before a turn: the items of the current turns in order, within the limit.
+    """Return the items that a session should hold before a turn: those of the current turns in order, within the limit.
 
-    What other programs added stands where they added it; `also` is what of that is not kept yet. Earlier versions do
-    not count, and nothing behind the conversation's `memory_from` does.
+    Adopted items follow the turn after which they were added; `also` are items that are not adopted yet. Earlier
+    versions are excluded, and so is everything before the conversation's `memory_from`.
     """
     taken: list[list[Item]] = []
     for recorded in newest_first(conversation_id, before, also):
@@ -68,7 +68,7 @@ def rebuild(conversation_id: uuid.UUID, *, before: int, limit: int, also: Sequen
 
 
 def first_remembered(conversation_id: uuid.UUID) -> uuid.UUID | None:
-    """Return the turn at which the assistant's memory begins; None while it has forgotten nothing, or is gone."""
+    """Return the turn at which the assistant's memory begins; None if it is complete, or gone."""
     session = AgentSession.objects.filter(conversation=conversation_id, gone_at=None, pruned_count__gt=0)
     left = session.values_list("item_count", flat=True).first()
     begins = None

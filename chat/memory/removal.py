@@ -1,7 +1,7 @@
-"""Delete conversations for good, from both stores, until nothing of them can be read in the session file.
+"""Delete conversations permanently, from both stores, until none of their data is readable in the session file.
 
 Deleted bytes stay in SQLite's log as long as a reader needs it. So each deletion is recorded in its transaction, and
-finished after it: at once if that is possible, otherwise by the worker.
+finished after it: immediately if possible, otherwise by the worker.
 """
 
 import logging
@@ -22,9 +22,9 @@ from chat.models.sql import change
 logger = logging.getLogger(__name__)
 
 FINISH = "chat.memory.removal.finish_deletions"
-PATIENCE_OF_WORKER = 10.0  # seconds, of each minute
+PATIENCE_OF_WORKER = 10.0  # seconds per minute
 
-# The queryset's own way loads every row that refers to another one.
+# The queryset's own method loads every row that refers to another one.
 _TURNS = "SELECT id FROM chat_turn WHERE conversation_id = ANY(%(ids)s)"
 _DELETE = (
     f"DELETE FROM chat_taskchange WHERE turn_id IN ({_TURNS})",  # noqa: S608
@@ -41,8 +41,8 @@ _DELETE = (
 def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) -> None:
     """Delete conversations and their sessions within the caller's transaction, which has locked them.
 
-    The file is written last, right before the caller commits: a crash between the two leaves a conversation whose
-    session is missing, as an expired one's is. Raise MemoryUnavailable.
+    The file is written last, right before the caller commits: a crash between the two leaves a conversation without a
+    session, as an expired one. Raise MemoryUnavailable.
     """
     if not conversations:
         return
@@ -56,15 +56,15 @@ def remove_for_good(file: SessionFile, conversations: Sequence[Conversation]) ->
 
 
 def note_deletion(terms: Sequence[str]) -> PendingDeletion:
-    """Note within the caller's transaction that what is deleted may still be read in the session file."""
+    """Record within the caller's transaction that deleted data may still be readable in the session file."""
     has_copies = bool(set_aside_files(settings.AGENT_SESSION_DB_PATH))
     return PendingDeletion.objects.create(terms=list(terms) if has_copies else [])
 
 
 def finish_deletions(*, seconds: float = PATIENCE_OF_WORKER) -> bool:
-    """Make sure that nothing can be read of what was deleted; return whether that is so.
+    """Remove deleted data from the session file; return whether none is readable.
 
-    A reader of the session file is waited for that long. Whatever cannot be done now is left for the next call.
+    Waits up to `seconds` for readers of the file. The rest is left for the next call.
     """
     pending = list(PendingDeletion.objects.filter(finished_at=None).order_by("pk"))
     try:
@@ -75,7 +75,7 @@ def finish_deletions(*, seconds: float = PATIENCE_OF_WORKER) -> bool:
 
 
 def remove_released_copies() -> None:
-    """Remove the corrupt session files with deleted data that stayed because of a hold which is released by now."""
+    """Remove the corrupt session files with deleted data that a hold kept, once it is released."""
     waiting = PendingDeletion.objects.exclude(finished_at=None).exclude(terms=[])
     terms = sorted({term for row in waiting for term in row.terms})
     try:
@@ -103,14 +103,14 @@ def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:
 
 
 def _finish_or_enqueue(noted: PendingDeletion) -> None:
-    """Finish a deletion that was committed. Where an earlier one waits for a reader, each later batch tries once."""
+    """Finish a deletion that was committed. While an earlier one waits for a reader, each later batch tries once."""
     is_first = not PendingDeletion.objects.filter(pk__lt=noted.pk, finished_at=None).exists()
-    # Searching copies takes its time.
+    # Searching copies is slow.
     is_done = not noted.terms and finish_deletions(seconds=PATIENCE if is_first else 0)
     if not is_done and is_first:
         enqueue()
 
 
 def enqueue(task: str = FINISH) -> None:
-    """Have the worker finish deletions; it looks every minute, too."""
+    """Let the worker finish deletions; it also checks every minute."""
     async_task(task, task_name="Finish a deletion", group="deletion")

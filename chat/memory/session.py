@@ -19,10 +19,10 @@ from chat.memory.store import SessionStore
 
 
 class AgentSessionMemory(SessionABC):
-    """A cheap handle on one session: its id, who may write (the fence) and the store.
+    """A lightweight handle on one session: its id, its fence (who may write) and the store.
 
-    With `on_unavailable` a turn continues without context while the store is unavailable: reads return `given`,
-    writes are kept in `given` only, and `unavailable` is true. Without it, the methods raise MemoryUnavailable.
+    With `on_unavailable` a turn continues without context while the store is unavailable: reads return `given`, writes
+    are kept in `given` only, and `unavailable` is true. Without it, the methods raise MemoryUnavailable.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AgentSessionMemory(SessionABC):
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the newest `limit` items, or all, in the order they were added.
 
-        Without a limit, that of `session_settings` counts.
+        Without a limit, the one of `session_settings` applies.
         """
         limit = resolve_session_limit(limit, self.session_settings)
         if limit is not None and limit <= 0:
@@ -64,7 +64,7 @@ class AgentSessionMemory(SessionABC):
         except MemoryUnavailable as error:
             self._degrade(error)
             return list(self.given)
-        return [*cast(list[TResponseInputItem], stored.items)]  # who reads together is given the same
+        return [*cast(list[TResponseInputItem], stored.items)]  # concurrent readers share the items
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, durably."""
@@ -75,7 +75,7 @@ class AgentSessionMemory(SessionABC):
         await self._write(Append(self.session_id, self._fence, cast(Sequence[Item], items)))
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Remove the newest item and return it, or None where there is none."""
+        """Remove the newest item and return it, or None if there is none."""
         return cast(TResponseInputItem | None, await self._write(Delete(self.session_id, None)))
 
     async def clear_session(self) -> None:
@@ -83,7 +83,7 @@ class AgentSessionMemory(SessionABC):
         await self._write(Clear(self.session_id))
 
     async def open(self, place: SessionContext) -> OpenedSession | None:
-        """Make the session ready for a turn; None while the store cannot be used."""
+        """Prepare the session for a turn; return None while the store is unavailable."""
         try:
             opened = await open_session(self._store, place)
         except MemoryUnavailable as error:
@@ -94,7 +94,7 @@ class AgentSessionMemory(SessionABC):
         return opened
 
     async def rewrite(self, items: Sequence[Item]) -> None:
-        """Put items in the place of what this turn has added; needs a fence."""
+        """Replace the items that this turn has added; needs a fence."""
         assert self._fence is not None
         kept: set[int] = set()
         for _ in range(TRIES):
@@ -107,9 +107,9 @@ class AgentSessionMemory(SessionABC):
         self.given = [cast(TResponseInputItem, item) for item in items]
 
     async def _set_others_aside(self, kept: set[int]) -> Digest | None:
-        """Keep what another program has written while this turn was at work, which is cut off with what it added.
+        """Quarantine what another program has written during this turn, which is removed with the turn's own items.
 
-        `kept` are the ids of the rows that are in quarantine already. Return the digest of all rows.
+        `kept` are the ids of the rows that are quarantined already. Return the digest of all rows.
         """
         if self.unavailable:
             return None
@@ -137,7 +137,7 @@ class AgentSessionMemory(SessionABC):
         try:
             result = await self._store.write(what)
             if self._opened_in not in (None, self._store.generation):
-                # A part of the memory would pass for all of it.
+                # A part of the memory would look like all of it.
                 await self._store.write(Clear(self.session_id))
                 raise MemoryUnavailable("The file in which the turn began is lost.")
         except MemoryUnavailable as error:

@@ -1,4 +1,4 @@
-"""What is asked of the session file, and the statements that do it; functions here run in a connection's thread."""
+"""The queries and writes of the session file; the functions here run in a connection's thread."""
 
 import json
 import sqlite3
@@ -12,12 +12,12 @@ from chat.memory import digest
 from chat.memory.digest import Digest
 from chat.memory.items import Item, is_item
 
-# What one write of a batch may bring on; anything else is the matter of the file.
+# Errors that a single write of a batch may cause; all others concern the file.
 FAULTS_OF_A_WRITE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError)
 
 
 class NotBegun(sqlite3.OperationalError):
-    """A transaction could not begin; `locked` if another process holds the write lock, so that it may later."""
+    """A transaction could not begin; `locked` if another process holds the write lock, so that a retry may succeed."""
 
     def __init__(self, error: sqlite3.OperationalError) -> None:
         super().__init__(str(error))
@@ -30,14 +30,14 @@ class RowsChanged(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fence:
-    """A turn's place in its conversation, and which attempt at it: a write by an earlier one is refused."""
+    """A turn's position in its conversation, and its attempt: writes of earlier attempts are refused."""
 
     turn: int
     attempt: int
 
 
 class Row(NamedTuple):
-    """One stored item, by the id that orders it."""
+    """One stored item, and the id that orders it."""
 
     id: int
     item: Item
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A stored row that holds no item."""
+    """A stored row that is not an item."""
 
     id: int
     data: str
@@ -53,10 +53,10 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as the file has it: items by row id, rows that hold none, who wrote last, from beyond which row.
+    """A session as stored in the file: items by row id, invalid rows, the last fence, and the last row before it.
 
-    `digest` is that of the rows; `is_intact` means, by the stored digest, that they are those of our last write.
-    stored then; `is_sealed` that there is one.
+    `digest` is that of the rows; `is_intact` means that it matches the stored digest; `is_sealed` that there is a
+    stored digest.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a session holds."""
+    """The size of a session."""
 
     items: int
     bytes: int
@@ -95,8 +95,8 @@ class Append:
 class Begin:
     """Cut the session back to where a turn began and add items there.
 
-    `replaces` names an earlier turn: when that was the last to write, the cut goes back to where it began. With `seen`,
-    the digest of the rows that were read, RowsChanged is raised where there are others.
+    `replaces` names an earlier turn: if that was the last to write, the cut goes back to where it began. With `seen`,
+    the digest of the rows that were read, RowsChanged is raised if they have changed.
     """
 
     session_id: str
@@ -108,7 +108,7 @@ class Begin:
 
 @dataclass(slots=True)
 class Replace:
-    """Put other items in the place of all there are; the turn of the fence, if any, begins after them.
+    """Replace all items; the turn of the fence, if any, begins after them.
 
     With `anew` an earlier turn may write again. `seen` is as for `Begin`.
     """
@@ -122,7 +122,7 @@ class Replace:
 
 @dataclass(slots=True)
 class Delete:
-    """Remove rows by id; with no ids, the newest one (and return it)."""
+    """Delete rows by id; without ids, delete the newest one and return it."""
 
     session_id: str
     ids: Sequence[int] | None
@@ -138,7 +138,7 @@ class Clear:
 
 @dataclass(slots=True)
 class Seal:
-    """Take the rows that are there for ours: they were compared with the record. `seen` is as for `Begin`."""
+    """Store the digest of the rows: they were compared with the record. `seen` is as for `Begin`."""
 
     session_id: str
     seen: Digest
@@ -146,11 +146,11 @@ class Seal:
 
 Write = Append | Begin | Replace | Delete | Clear | Seal
 
-# Whatever the file has of a session.
+# Everything that the file has of a session.
 TABLES = ("agent_messages", "agent_sessions", "threadkeeper_turns", "threadkeeper_digests")
 
 _ANY_ROW = "SELECT 1 FROM agent_messages WHERE session_id = ? LIMIT 1"
-# All items of a session in one text, so that they are decoded at once; for group_concat SQLite keeps the order of a
+# All items of a session in one text, so that they are decoded together; SQLite's group_concat keeps the order of a
 # subquery.
 _JOINED = """
     WITH wanted (session_id) AS (VALUES {marks})
@@ -169,7 +169,7 @@ _ROWS = """
 
 
 def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str, Stored]:
-    """Return sessions by id; those that are not there are empty."""
+    """Return sessions by id; missing ones are empty."""
     found = {session_id: Stored() for session_id in session_ids}
     query = _JOINED.format(marks=",".join(["(?)"] * len(found)))
     for session_id, turn, attempt, base, crc, adler, ids, texts in connection.execute(query, list(found)).fetchall():
@@ -196,10 +196,9 @@ def _encoded(texts: str | bytes) -> bytes:
 
 
 def _decoded_together(texts: str | bytes) -> list[Item] | None:
-    """Return a session's items, or None where one row may hold none.
+    """Return a session's items, or None if a row may be invalid.
 
-    Whether each text is one item is decided by their number alone: half an item next to its other half is one
-    too few.
+    Whether each text is one item is decided only by their number: two halves of an item in two rows are one too few.
     """
     if isinstance(texts, bytes):
         return None
@@ -214,7 +213,7 @@ def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
     rows: list[Row] = []
     bad: list[BadRow] = []
     last: tuple[Fence | None, int] = (None, 0)
-    connection.execute("BEGIN")  # so that rows and digests are of one moment
+    connection.execute("BEGIN")  # so that rows and digests are of the same moment
     try:
         found = connection.execute(_ROWS, (session_id,)).fetchall()
         seal, of_rows = digest.stored(connection, session_id), digest.computed(connection, session_id)
@@ -248,7 +247,7 @@ def _readable(data: object) -> str:
 
 
 def commit(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
-    """Carry out writes in one transaction, one by one where they fail together. Raise NotBegun, sqlite3.Error."""
+    """Apply writes in one transaction, or one by one if they fail together. Raise NotBegun, sqlite3.Error."""
     _begin(connection)
     try:
         connection.execute("SAVEPOINT together")
@@ -286,7 +285,7 @@ def _apply_one_by_one(connection: sqlite3.Connection, writes: Sequence[Write]) -
 
 
 def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item | Exception | None]:
-    """Carry out writes in their order inside the open transaction; runs of appends share their statements."""
+    """Apply writes in order within the open transaction; consecutive appends share their statements."""
     fences = _fences(connection, [write.session_id for write in writes])
     results: list[Item | Exception | None] = []
     appends: list[Append] = []
@@ -300,7 +299,7 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
         if fence is not None:
             fences[write.session_id] = fence
         if isinstance(write, Clear):
-            fences.pop(write.session_id, None)  # who writes to what is cleared begins anew
+            fences.pop(write.session_id, None)  # a write to a cleared session begins anew
         if isinstance(write, Append):
             appends.append(write)
             results.append(None)
@@ -330,7 +329,7 @@ def _apply_one(connection: sqlite3.Connection, write: Begin | Replace | Delete |
         if write.fence is not None:
             _append(connection, [Append(write.session_id, write.fence, ())])
         return None
-    # What is taken from rows of which some are not ours leaves rows that are not known to be ours.
+    # If some rows are of unknown origin, the remaining ones are too.
     was_intact = digest.is_intact(connection, write.session_id)
     result = _delete(connection, write) if isinstance(write, Delete) else None
     if isinstance(write, Begin):
@@ -374,7 +373,7 @@ def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
         return
     fences = [(a.session_id, a.fence.turn, a.fence.attempt) for a in appends if a.fence is not None]
     if fences:
-        # A new turn begins after the newest row there is; a new attempt at the same turn keeps where it began.
+        # A new turn begins after the newest row; a new attempt at the same turn keeps its beginning.
         connection.executemany(
             "INSERT INTO threadkeeper_turns AS t (session_id, turn, attempt, base) VALUES (?1, ?2, ?3,"
             " coalesce((SELECT max(id) FROM agent_messages WHERE session_id = ?1), 0))"
@@ -395,7 +394,7 @@ def _append(connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
 
 
 def _extend_digests(connection: sqlite3.Connection, rows: Sequence[tuple[str, str]]) -> None:
-    """Count rows that are about to be added; what was there before is not read."""
+    """Extend digests by rows that are about to be added, without reading the existing rows."""
     added: dict[str, list[bytes]] = {}
     for session_id, text in rows:
         added.setdefault(session_id, []).append(text.encode())

@@ -1,8 +1,7 @@
-"""The session store: one a process and file, two connections, however many sessions are live.
+"""The session store: one per process and file, with two connections for any number of live sessions.
 
-Writes that wait at the same moment become one transaction (group commit), so that a hundred turns share one fsync.
-A batch that fails is done again write by write, so that one bad write fails alone. Reads that wait together are one
-query.
+Writes that wait at the same time become one transaction (group commit), so that a hundred turns share one fsync. A
+failed batch is repeated write by write, so that one bad write fails alone. Reads that wait together are one query.
 """
 
 import asyncio
@@ -31,9 +30,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BUSY_MS = 100
-# Seconds before the write lock is requested again: most transactions are short, so the first wait is.
+# Seconds before the write lock is requested again: most transactions are short, so the first delay is too.
 LOCK_ASKED_FIRST, LOCK_ASKED_AT_LAST, LOCK_ASKED_LATER_BY = 0.001, 0.02, 1.2
-# Seconds to wait for the write lock; less once it was waited for in vain, so that turns do not add up their waiting.
+# Seconds to wait for the write lock; shorter after a timeout, so that turns do not wait one after another.
 LOCK_BUDGET = 5.0
 LOCK_BUDGET_AFTER_FAILURE = 0.2
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -49,15 +48,15 @@ class _Waiting(Generic[T]):
 class SessionStore:
     """Reads and writes sessions of one file. Opened at first use; `close()` can be called more than once.
 
-    A file that was deleted or replaced is opened anew. One that is corrupt is moved aside, a new one begun, and
+    A file that was deleted or replaced is reopened. A corrupt file is set aside, a new one is created, and
     `on_set_aside` gets the new path of the old one.
     """
 
     def __init__(self, path: Path, *, on_set_aside: Callable[[Path], Awaitable[None]] | None = None) -> None:
         self.path = path
-        self.generation = 0  # grows whenever the file is another one than before
+        self.generation = 0  # increases whenever the file is a different one
         self._on_set_aside = on_set_aside
-        self._file: tuple[int, int] | None = None  # device and inode of the file that is open
+        self._file: tuple[int, int] | None = None  # device and inode of the open file
         self._log: tuple[int, int] | None = None  # the same of its write-ahead log
         self._lock_budget = LOCK_BUDGET
         self._connections: tuple[Connection, Connection] | None = None
@@ -67,14 +66,14 @@ class SessionStore:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
-    # -- what callers use
+    # -- public methods
 
     async def rows(self, session_id: str) -> list[Row]:
-        """Return a session's items in order, with their row ids. Rows that hold no item are passed over."""
+        """Return a session's items in order, with their row ids, without invalid rows."""
         return (await self.read(session_id)).rows
 
     async def read(self, session_id: str) -> Stored:
-        """Return a session as the file has it. Raise MemoryUnavailable."""
+        """Read a session from the file. Raise MemoryUnavailable."""
         self._check_open()
         waiting = _Waiting(session_id)
         self._reads.append(waiting)
@@ -97,9 +96,9 @@ class SessionStore:
         return await self._use(ask)
 
     async def write(self, what: Write) -> Item | None:
-        """Do one write durably. A cancellation waits for the outcome.
+        """Apply one write durably. A cancellation waits for the outcome.
 
-        Raise OutdatedAttempt where a later attempt has written, MemoryUnavailable where the file cannot be used.
+        Raise OutdatedAttempt if a later attempt has written, MemoryUnavailable if the file cannot be used.
         """
         self._check_open()
         waiting = _Waiting(what)
@@ -115,7 +114,7 @@ class SessionStore:
         async with self._opening:
             await self._let_go()
 
-    # -- how it works
+    # -- implementation
 
     def _check_open(self) -> None:
         if self._closed:
@@ -127,7 +126,7 @@ class SessionStore:
             self._workers[name] = asyncio.get_running_loop().create_task(serve())
 
     async def _use(self, ask: Callable[[Connection, Connection], Awaitable[T]]) -> T:
-        """Do something with the writer and the reader; once more where the file is corrupt or was closed.
+        """Call a function with the writer and the reader; retry once if the file is corrupt or was closed.
 
         Raise MemoryUnavailable for any error of SQLite and the file system.
         """
@@ -137,7 +136,7 @@ class SessionStore:
                 used = await self._opened()
                 return await ask(*used)
             except (sqlite3.Error, OSError, ValueError) as error:
-                # Another use found the file missing or corrupt meanwhile, and closed it: aiosqlite's ValueError.
+                # Another call found the file missing or corrupt meanwhile, and closed it: aiosqlite's ValueError.
                 closed = used is not None and used is not self._connections
                 if isinstance(error, ValueError) and not closed:
                     raise
@@ -153,7 +152,7 @@ class SessionStore:
                 logger.warning("The session file was taken away or replaced; it is opened anew.")
                 await self._let_go()
                 if self._log is not None and self._log == _identity(file.log_of(self.path)):
-                    # SQLite would play the old file's log into the new one.
+                    # SQLite would apply the old file's log to the new one.
                     file.remove_log(self.path)
             if self._connections is None:
                 made, before = file.create(self.path), self._file
@@ -161,7 +160,7 @@ class SessionStore:
                 self.generation += made or self._file != before
                 writer = await self._connect()
                 try:
-                    # SQLite would ask for the lock less and less often, however soon it is free.
+                    # SQLite itself would retry at growing intervals, however soon the lock is free.
                     await writer.execute("PRAGMA busy_timeout=0")
                     self._connections = writer, await self._connect()
                 except BaseException:
@@ -171,7 +170,7 @@ class SessionStore:
             return self._connections
 
     async def _connect(self) -> Connection:
-        # Opened first: a connection that fails to open would leave aiosqlite's thread behind for a while.
+        # Opened first: a connection that fails to open would leave aiosqlite's thread running for a while.
         raw = await finish_despite_cancel(asyncio.to_thread(file.connect, self.path, busy_ms=BUSY_MS))
         connection = Connection(lambda: raw, 64)
         await connection
@@ -184,7 +183,7 @@ class SessionStore:
                 await connection.close()
 
     async def _reopen_later(self, used: tuple[Connection, Connection] | None, *, set_aside: bool) -> None:
-        """Drop connections after a failure; with `set_aside`, move their file out of the way.
+        """Drop connections after a failure; with `set_aside`, rename their file.
 
         Connections that were opened since, and their file, are kept.
         """
@@ -244,7 +243,7 @@ class SessionStore:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter
                 pause = min(pause * LOCK_ASKED_LATER_BY, LOCK_ASKED_AT_LAST)
             except sqlite3.Error:
-                self._lock_budget = LOCK_BUDGET  # the lock was had
+                self._lock_budget = LOCK_BUDGET  # the lock was acquired
                 raise
             else:
                 self._lock_budget = LOCK_BUDGET

@@ -1,6 +1,6 @@
 """The session file for commands and the worker: synchronous, while a server may read and write it.
 
-The same file and the same tables as `chat.memory.store`; what is removed here is gone for it at its next read.
+The same file and the same tables as `chat.memory.store`; the server notices a removal at its next read.
 """
 
 import json
@@ -20,12 +20,12 @@ from chat.memory.items import Item, is_item, surplus
 from chat.memory.statements import Clear, Delete, Fence, Replace, RowsChanged, Seal, Size, Stored, Write
 from chat.memory.store import LOCK_BUDGET
 
-# One parameter, however many sessions.
+# One parameter for any number of sessions.
 _MEASURE = (
     "SELECT session_id, count(*), sum(length(CAST(message_data AS BLOB))) FROM agent_messages"
     " WHERE session_id IN (SELECT value FROM json_each(?)) GROUP BY session_id"
 )
-# A row may stand in one of the tables alone; each is asked by its own index.
+# A row may be in only one of the tables; each is queried by its own index.
 _BETWEEN = " UNION ".join(
     f"SELECT session_id, typeof(session_id) FROM {table} WHERE session_id >= ?1 AND session_id < ?2"  # noqa: S608
     for table in statements.TABLES
@@ -41,21 +41,21 @@ _NEXT = " UNION ".join(
 )
 _AS_TEXT = "CAST(? AS TEXT)"
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
-# The server needs the write lock too: it is taken briefly, and then released while the disk writes, at least as long
-# as waiting processes need to notice.
+# The server needs the write lock too: it is held briefly, and then released while the disk writes, at least as long as
+# waiting processes need to notice.
 AT_ONCE = 10  # sessions
 PAGES_AT_ONCE = 128
 LEFT_ALONE = 0.002  # seconds
-# Truncating the log keeps writers out while it waits for a reader. So it waits for a moment only, again and again.
+# Truncating the log blocks writers while it waits for a reader. So it waits only for a moment, repeatedly.
 PATIENCE = 1.0  # seconds, for readers
 TRUNCATED_WITHIN_MS, TRUNCATED_AGAIN_AFTER = 50, 0.05
-# A file that cannot give back in pieces is written anew, where that takes less than a second or so.
+# A file that cannot be vacuumed incrementally is rewritten, if that takes less than about a second.
 REWRITTEN_UP_TO = 64 * 2**20
 INCREMENTAL = 2
 
 
 class BlobId(bytes):
-    """A session id that is no text for SQLite. One that is, but is not UTF-8, is plain bytes."""
+    """A session id that is not text for SQLite. One that is, but is not UTF-8, is plain bytes."""
 
 
 StoredId = str | bytes
@@ -63,7 +63,7 @@ StoredId = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All that the file has of one session; `is_listed` if it has its row among the sessions."""
+    """All data of one session in the file; `is_listed` if it has a row in the table of sessions."""
 
     stored: Stored = field(default_factory=Stored)
     size: Size = Size(0, 0)
@@ -71,7 +71,7 @@ class Kept:
 
     @property
     def has_rows(self) -> bool:
-        """Whether there is a row of it in any table."""
+        """Whether any table has a row of it."""
         return bool(self.size.items) or self.is_listed or self.stored.last is not None
 
 
@@ -83,16 +83,16 @@ class SessionFile:
         self._path = path
 
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
-        """Return how much each session holds; one that is not there holds nothing."""
+        """Return the size of each session; a missing one is empty."""
         with _failures_named():
             found = self._connection.execute(_MEASURE, (json.dumps(session_ids),))
             sizes = {session_id: Size(items, size) for session_id, items, size in found}
         return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
 
     def of_person(self, user_id: uuid.UUID) -> list[StoredId]:
-        """Return the ids of all sessions of a person that there is anything of, with or without a conversation.
+        """Return the ids of all sessions of a user in any table, with or without a conversation.
 
-        Those that another program has written in another letter case, or with something else behind, are found too.
+        Includes those that another program has written in another letter case, or with a suffix.
         """
         with _failures_named():
             spellings = [""]
@@ -111,7 +111,7 @@ class SessionFile:
         return bool(found)
 
     def size_of(self, session_id: StoredId) -> Size:
-        """Return how much one session holds, whatever its id is."""
+        """Return the size of one session, whatever its id is."""
         query = (
             "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"  # noqa: S608 - our own words
             f" FROM agent_messages WHERE session_id = {_parameter(session_id)}"
@@ -121,7 +121,7 @@ class SessionFile:
         return Size(items, size)
 
     def count_rows(self, terms: Sequence[str]) -> dict[str, list[int]]:
-        """Return for each column of each table how many rows hold each text, in any letter case of ASCII."""
+        """Return for each column of each table how many rows contain each text, ignoring the case of ASCII letters."""
         with _failures_named():
             tables = [
                 name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
@@ -140,7 +140,7 @@ class SessionFile:
         return list(counts)
 
     def items(self, session_id: StoredId) -> list[Item]:
-        """Return a session's items; rows that hold none are left out."""
+        """Return a session's items, without invalid rows."""
         with _failures_named():
             if isinstance(session_id, str):
                 return statements.read(self._connection, [session_id])[session_id].items
@@ -149,14 +149,14 @@ class SessionFile:
         return [item for (data,) in rows if (item := _item_in(data)) is not None]
 
     def secure_delete(self, session_ids: Sequence[StoredId]) -> None:
-        """Remove sessions so that nothing of them can be read from the file's free pages; then call `settle`."""
+        """Remove sessions so that none of their data is readable in the file's free pages; then call `settle`."""
         self._remove(session_ids, is_secret=True)
 
     def settle(self, *, seconds: float = PATIENCE) -> bool:
-        """Leave nothing to read of what was removed, now or before: neither free pages nor the write-ahead log.
+        """Make removed data unreadable: in free pages and in the write-ahead log.
 
-        Return whether nothing is left. Pages are given back for so many seconds, then a reader is waited for as long:
-        what it reads stays in the file and in its log.
+        Return whether none is left. Pages are freed for that many seconds, and then readers are waited for as long:
+        what they read stays in the file and in its log.
         """
         deadline = time.monotonic() + seconds
         with _failures_named():
@@ -166,7 +166,7 @@ class SessionFile:
             return self._empty_log(seconds)
 
     def next_ids(self, after: StoredId, limit: int) -> list[StoredId]:
-        """Return the ids that follow one in the order of bytes, from any table that has a row of them.
+        """Return the ids that follow one in byte order, from all tables.
 
         Ids that are not UTF-8 are bytes (see `StoredId`).
         """
@@ -175,7 +175,7 @@ class SessionFile:
             return [_stored_id(*row) for row in self._connection.execute(query, (after, limit)).fetchall()]
 
     def unlisted_ids(self) -> list[StoredId]:
-        """Return the ids of sessions that have items, but no row among the sessions."""
+        """Return the ids of sessions that have items, but no row in the table of sessions."""
         query = (
             "SELECT DISTINCT session_id, typeof(session_id) FROM agent_messages AS m"
             " WHERE NOT EXISTS (SELECT 1 FROM agent_sessions AS s WHERE s.session_id = m.session_id)"
@@ -190,7 +190,7 @@ class SessionFile:
         return int(sessions)
 
     def look(self, session_ids: Sequence[str]) -> dict[str, Kept]:
-        """Return all that there is of sessions; of one that is not there, nothing."""
+        """Return all data of sessions; empty for a missing one."""
         if not session_ids:
             return {}
         sizes = self.measure(session_ids)
@@ -202,18 +202,18 @@ class SessionFile:
         }
 
     def enlist(self, session_id: str) -> None:
-        """Give a session its row among the sessions where it has none."""
+        """Add a session's row to the table of sessions if it is missing."""
         with _failures_named():
             self._connection.execute("INSERT OR IGNORE INTO agent_sessions (session_id) VALUES (?)", (session_id,))
 
     def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
-        """Remove sessions with all that is kept of them, a few in a transaction; return how much each held.
+        """Remove all data of sessions, in small transactions; return the size of each.
 
-        Durable when it returns. Where it raises, some may be gone; none is half gone.
+        Durable when it returns. If it raises, some sessions may be removed, but none partly.
         """
         sizes = self.measure(session_ids)
-        # What expires is no secret: the record has it still. But it may not be left between others' rows, where it
-        # would outlive the person's erasure; pages that are free as a whole are given back by then, in most files.
+        # What expires is not secret: the record still has it. But it must not stay between the rows of others, where it
+        # would outlive an erasure of the user; completely free pages are freed by then, in most files.
         self._remove(session_ids, is_secret=False)
         return sizes
 
@@ -231,7 +231,7 @@ class SessionFile:
                     wait_for_the_disk()
 
     def prune(self, session_id: str, limit: int) -> Size:
-        """Remove whole user turns from the old end until at most `limit` items stay; return how much stays."""
+        """Remove the oldest user turns until at most `limit` items stay; return the new size."""
         with _failures_named():
             stored = statements.read(self._connection, [session_id])[session_id]
             gone = [stored.ids[index] for index in surplus(stored.items, limit)]
@@ -242,9 +242,9 @@ class SessionFile:
     def replace(
         self, session_id: str, items: Sequence[Item], fence: Fence | None, *, seen: Digest | None = None
     ) -> Size:
-        """Put other items in the place of all there are; `fence` is the turn that they end with, if any.
+        """Replace all items; `fence` is the turn that they end with, if any.
 
-        With `seen`, the digest of the rows that were read, raise RowsChanged where there are others.
+        With `seen`, the digest of the rows that were read, raise RowsChanged if they have changed.
         """
         with _failures_named():
             new = Replace(session_id, fence, items, anew=True, seen=seen) if items else Clear(session_id, seen)
@@ -252,24 +252,24 @@ class SessionFile:
         return self.measure([session_id])[session_id]
 
     def altered(self, session_ids: Sequence[StoredId], *, sealed: bool = False) -> list[str]:
-        """Return the sessions whose rows are not known to be those of our last write.
+        """Return the sessions whose rows do not match their digest.
 
-        With `sealed`, leave out those of which nothing is known: of another program alone, or of an earlier version.
+        With `sealed`, leave out those without a digest: of another program only, or of an earlier version.
         """
         with _failures_named():
-            # We never write an id that is not UTF-8.
+            # The application never writes an id that is not UTF-8.
             texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
             return digest.altered(self._connection, texts, sealed=sealed)
 
     def seal(self, session_id: str, seen: Digest) -> None:
-        """Take the rows for ours of which `seen` is the digest. Raise RowsChanged where there are others."""
+        """Store the digest of the rows if it is `seen`. Raise RowsChanged otherwise."""
         with _failures_named():
             self._commit(Seal(session_id, seen))
 
     def give_back(self) -> Iterator[int]:
-        """Give the space of what was removed back to the disk, a little at a time; yield how many pages are left.
+        """Free the space of removed data incrementally; yield how many pages are left.
 
-        A file that was begun without room for that is written anew, if it is small enough; then it has room.
+        A file that was created without incremental vacuum is rewritten, if it is small enough; then it has it.
         """
         with _failures_named():
             yield from self._give_pages_back()
@@ -287,7 +287,7 @@ class SessionFile:
         return self._pragma("auto_vacuum") == INCREMENTAL
 
     def _empty_log(self, seconds: float) -> bool:
-        """Take the log over into the file and empty it, once readers let that be; return whether it is empty."""
+        """Checkpoint and truncate the log, once readers allow it; return whether it is empty."""
         deadline = time.monotonic() + seconds
         while not (is_empty := self._truncate_log()) and time.monotonic() < deadline:
             time.sleep(TRUNCATED_AGAIN_AFTER)
@@ -295,7 +295,7 @@ class SessionFile:
 
     def _truncate_log(self) -> bool:
         before = self._pragma("busy_timeout")
-        # Most is copied while others write; what keeps them out has little left to do.
+        # Most is copied while others write; the part that blocks them has little left to do.
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._connection.execute(f"PRAGMA busy_timeout={TRUNCATED_WITHIN_MS}")
         try:
@@ -311,7 +311,7 @@ class SessionFile:
     def _give_back_in_pieces(self) -> Iterator[int]:
         with self._without_waiting_for_the_disk() as wait_for_the_disk:
             while left := self._pragma("freelist_count"):
-                # As a script, which runs to its end, as `execute` does not.
+                # As a script, which runs to its end, unlike `execute`.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
                 wait_for_the_disk()
                 yield left
@@ -332,7 +332,7 @@ class SessionFile:
 
     @contextmanager
     def _writing_briefly(self) -> Iterator[None]:
-        # The lock from the start: a transaction that begins by reading fails at once where another wrote meanwhile.
+        # The lock from the start: a transaction that begins with a read fails immediately if another wrote meanwhile.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -344,9 +344,9 @@ class SessionFile:
 
     @contextmanager
     def _without_waiting_for_the_disk(self) -> Iterator[Callable[[], None]]:
-        """Commit without waiting for the disk, and yield what waits for it then, when the write lock is free.
+        """Commit without waiting for the disk, and yield a function that does, to be called without the write lock.
 
-        # A commit waits for the whole log to reach the disk, ours included, so our part is written out early.
+        A commit waits for the whole log to reach the disk, including this part, so it is flushed early.
         """
         with _log_opened(self._path) as log:
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -356,7 +356,7 @@ class SessionFile:
                 self._connection.execute("PRAGMA synchronous=FULL")
 
 
-# Not every system has the one that leaves out a file's times.
+# Not every system has the variant that skips a file's times.
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -389,7 +389,7 @@ def _item_in(data: str | bytes) -> Item | None:
 
 
 def _end_of(beginning: str) -> str:
-    """Return the first text behind all that begin in one way."""
+    """Return the smallest text after all texts with a prefix."""
     return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 
@@ -408,7 +408,7 @@ def _in_pieces(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[SessionFile]:
-    """Open the session file for a while. Raise MemoryUnavailable where it cannot be used, or is locked for too long."""
+    """Open the session file for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
     with _failures_named():
         connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000), checkpoint_at=file.CHECKPOINT_OF_CLEANUP_AT)
     with closing(connection):
@@ -417,7 +417,7 @@ def opened(path: Path) -> Iterator[SessionFile]:
 
 @contextmanager
 def opened_to_read(path: Path) -> Iterator[SessionFile]:
-    """Open the session file read-only for a while. Raise MemoryUnavailable if that fails."""
+    """Open the session file read-only for a block. Raise MemoryUnavailable if that fails."""
     if not path.exists():
         raise MemoryUnavailable("There is no session file.")
     with _failures_named():

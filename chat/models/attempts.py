@@ -1,4 +1,4 @@
-"""How often something was tried."""
+"""Counts of attempts."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from django.db import models
 class AttemptCount(models.Model):
     """A count of attempts within a window of time (chat.accounts.limits).
 
-    The key is a keyed hash of what is limited, so that no e-mail address or client address is stored.
+    The key is a keyed hash, so that no e-mail address or client address is stored.
     """
 
     key = models.CharField(max_length=64, primary_key=True)

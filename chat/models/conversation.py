@@ -1,4 +1,4 @@
-"""A conversation and what people see of it."""
+"""Conversations and their messages."""
 
 import uuid
 from typing import ClassVar
@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length
 
-# Lets a constraint bound how long a text is.
+# Lets a constraint limit the length of a text.
 models.TextField.register_lookup(Length)
 
 TITLE_LENGTH = 100
@@ -34,7 +34,7 @@ class Conversation(models.Model):
     title = models.CharField(max_length=TITLE_LENGTH, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(help_text="When somebody last said something in it.")
-    # Counters, moved under the row's lock: the last turn's place in the queue, the last message's place.
+    # Counters, changed under the row's lock: the last turn's `seq`, the last message's position.
     last_seq = models.PositiveIntegerField(default=0)
     last_position = models.PositiveIntegerField(default=0)
     memory_from = models.PositiveIntegerField(
@@ -59,7 +59,7 @@ class Conversation(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["user", "-updated_at"], name="conversation_by_activity"),
-            # For retention, which goes over everybody's.
+            # For retention, which reads the conversations of all users.
             models.Index(fields=["updated_at"], name="conversation_silent", condition=Q(trashed_at__isnull=True)),
             models.Index(fields=["trashed_at"], name="conversation_trashed", condition=Q(trashed_at__isnull=False)),
         ]
@@ -74,7 +74,7 @@ class Role(models.TextChoices):
 
 
 class Message(models.Model):
-    """What a person reads. Current ones have positions from 1 without gaps, those of earlier versions none."""
+    """A message for the user. Current ones have positions from 1 without gaps, earlier versions have none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
@@ -87,7 +87,7 @@ class Message(models.Model):
 
     class Meta:
         constraints = [
-            # Looked at when a statement has ended: messages may move up together.
+            # Deferred to the end of a statement, which may move several messages.
             models.UniqueConstraint(
                 fields=["conversation", "position"],
                 name="message_position_unique",

@@ -1,4 +1,4 @@
-"""What was deleted for good, and may still be readable in the session file."""
+"""Permanent deletions whose data may still be readable in the session file."""
 
 from django.db import models
 
@@ -6,8 +6,8 @@ from django.db import models
 class PendingDeletion(models.Model):
     """A deletion whose bytes may still be in the session file's log, or in a session file that was set aside.
 
-    Written with the deletion, and removed when nothing is left to read. `terms` are texts by which files that were set
-    aside are searched: a session's id, or a user's. One that a report waits for is removed when that is signed off.
+    Written with the deletion, and removed when nothing is readable any more. `terms` are the texts to search for in
+    files that were set aside: a session's id, or a user's. One that a report waits for is removed with the report.
     """
 
     terms = models.JSONField(default=list)

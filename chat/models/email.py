@@ -1,7 +1,7 @@
 """E-mail addresses: the one form in which they are stored, looked up and counted.
 
 The domain of an address may be international, and then has two spellings: in Unicode, and in ASCII (`xn--…`). New
-accounts have the first; addresses that were stored before stay as they are. A lookup finds either by either.
+accounts have the first; earlier addresses are unchanged. A lookup with one spelling also finds the other.
 """
 
 import unicodedata
@@ -17,18 +17,18 @@ MAX_LENGTH = 254
 
 
 def normalize_email(text: str) -> str:
-    """Return the one form of an e-mail address, whatever its letter case, width and composition."""
-    # Lower-casing can leave characters that NFKC composes or decomposes again.
+    """Return the normalised form of an e-mail address, regardless of letter case, width and composition."""
+    # Lower-casing can produce characters that NFKC composes or decomposes again.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower()).strip()
 
 
 def canonical_email(text: str) -> str:
-    """Return the normalized address with its domain in Unicode: the same for both spellings."""
+    """Return the normalised address with its domain in Unicode: the same for both spellings."""
     return _spellings(text)[-1]
 
 
 def _spellings(text: str) -> list[str]:
-    """Return the normalized address, and its spellings with the domain in ASCII and in Unicode where these differ."""
+    """Return the normalised address, and its spellings with the domain in ASCII and in Unicode if these differ."""
     address = normalize_email(text)
     local, at, domain = address.rpartition("@")
     if len(address) > MAX_LENGTH or (domain.isascii() and "xn--" not in domain):
@@ -36,22 +36,22 @@ def _spellings(text: str) -> list[str]:
     try:
         in_ascii = idna.encode(domain, uts46=True).decode()
         in_unicode = normalize_email(idna.decode(in_ascii))
-    except UnicodeError:  # it is no domain
+    except UnicodeError:  # not a domain
         return [address]
     return list(dict.fromkeys(local + at + each for each in (in_ascii, in_unicode) if each))
 
 
 class EmailAddressFormField(forms.EmailField):
-    """An e-mail address, normalized before it is validated: NFKC can make a text longer."""
+    """An e-mail address, normalised before it is validated: NFKC can lengthen a text."""
 
     def to_python(self, value: Any) -> str:
         text = super().to_python(value) or ""
-        # Normalizing is slow for long texts, which fail the validation anyway.
+        # Normalising is slow for long texts, which fail the validation anyway.
         return normalize_email(text) if len(text) <= MAX_LENGTH else text
 
 
 class EmailAddressField(models.EmailField[str, str]):
-    """An e-mail address that every way to the database normalizes: forms, `save`, `update` and lookups."""
+    """An e-mail address that is normalised in all uses: forms, `save`, `update` and lookups."""
 
     def to_python(self, value: Any) -> Any:
         return _normalized(super().to_python(value))

@@ -1,10 +1,10 @@
-"""Which requests with an idempotency key have created something."""
+"""Requests with an idempotency key that have created an object."""
 
 from django.db import models
 
 
 class IdempotentRequest(models.Model):
-    """A request that has created something, for as long as its key is remembered (chat.api.idempotency).
+    """A request that has created an object, stored as long as its key is valid (chat.api.idempotency).
 
     `key` and `body` are keyed hashes, so that nothing of the request is stored.
     """

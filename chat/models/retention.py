@@ -1,7 +1,7 @@
-"""Which conversations retention takes, and when: to the trash after a while of silence, and for good out of it.
+"""Which conversations retention moves to the trash after a period of inactivity, and deletes permanently from there.
 
-Spoken in, or kept by the person: whatever is later counts. Pinned ones stay where they are; held ones, and those in
-which a turn has not ended, are not touched.
+The period begins with the last message, or with the user's request to keep the conversation, whichever is later. Pinned
+conversations stay; held ones, and those with an unfinished turn, are skipped.
 """
 
 from datetime import datetime, timedelta
@@ -15,17 +15,17 @@ from chat.models.turn import ACTIVE, Turn
 
 IN_TRASH = timedelta(days=30)
 NOTICE = timedelta(days=7)
-# The shortest silence before a warning, however short the retention.
+# The shortest period before a warning, however short the retention.
 QUIET = timedelta(days=1)
 
 
 def silence() -> timedelta:
-    """The silence after which a conversation goes to the trash."""
+    """Return the period of inactivity after which a conversation goes to the trash."""
     return timedelta(days=settings.CONVERSATION_RETENTION_DAYS)
 
 
 def to_trash(now: datetime) -> ConversationQuerySet:
-    """Return the conversations that a clean-up at a moment moves to the trash."""
+    """Return the conversations that a clean-up at a given time moves to the trash."""
     return _silent(now, silence())
 
 
@@ -35,17 +35,17 @@ def leaving(now: datetime) -> ConversationQuerySet:
 
 
 def to_purge(now: datetime) -> ConversationQuerySet:
-    """Return those that a clean-up at a moment deletes for good."""
+    """Return those that a clean-up at a given time deletes permanently."""
     return _free().filter(trashed_at__lte=now - IN_TRASH)
 
 
 def in_trash() -> ConversationQuerySet:
-    """Return those in the trash that may be deleted for good before their time."""
+    """Return those in the trash that may be deleted permanently early."""
     return _free().filter(trashed_at__isnull=False)
 
 
 def with_notice(conversation: Conversation, now: datetime) -> None:
-    """Let a conversation whose hold has ended go no sooner than its user can be warned."""
+    """Exclude conversations whose hold has ended until their user can be warned."""
     since = now - max(silence() - NOTICE, QUIET)
     conversation.kept_at = max(conversation.kept_at or since, since)
     if conversation.trashed_at is not None:
@@ -61,7 +61,7 @@ def trash_on(conversation: Conversation, *, held: bool, now: datetime) -> dateti
 
 
 def purge_on(conversation: Conversation, *, held: bool) -> datetime | None:
-    """Return when a conversation in the trash is deleted for good."""
+    """Return when a conversation in the trash is deleted permanently."""
     return conversation.trashed_at + IN_TRASH if conversation.trashed_at and not held else None
 
 
@@ -72,7 +72,7 @@ def _silent(now: datetime, since: timedelta) -> ConversationQuerySet:
 
 
 def _free() -> ConversationQuerySet:
-    # Including those whose hold has expired, until they are released.
+    # Includes those whose hold has expired, until they are released.
     held = AgentSession.objects.filter(held_at__isnull=False, conversation=OuterRef("pk"))
     busy = Turn.objects.filter(conversation=OuterRef("pk"), status__in=ACTIVE)
     return Conversation.objects.filter(~Exists(held), ~Exists(busy))

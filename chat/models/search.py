@@ -1,4 +1,4 @@
-"""What search reads, derived from messages and titles by `chat.search.index`; it can be rebuilt at any time."""
+"""The search index, derived from messages and titles by `chat.search.index`; it can be rebuilt at any time."""
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
@@ -10,7 +10,7 @@ from chat.models.conversation import Conversation, Message
 class MessageVector(models.Model):
     """The words of a message. PostgreSQL deletes it with the message.
 
-    A table of its own, so that reading messages does not read vectors, and moving messages does not write the index.
+    A separate table, so that reading messages does not read vectors, and moving messages does not write the index.
     """
 
     message = models.OneToOneField(Message, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False)

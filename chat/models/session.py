@@ -1,4 +1,4 @@
-"""The mirror of the session store: what staff see without opening it."""
+"""Metadata of the session store: what staff see without opening it."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -11,27 +11,27 @@ from django.utils import timezone
 from chat.models.conversation import Conversation
 from chat.models.turn import ACTIVE, Turn
 
-# The `last_error` of a session of which rows were put into quarantine, until a turn or staff put it right.
+# The `last_error` of a session with quarantined rows, until a turn or staff repair it.
 QUARANTINED = "quarantined"
 
 
 class State(models.TextChoices):
-    ACTIVE = "active"  # spoken to within a day
+    ACTIVE = "active"  # active within a day
     IDLE = "idle"
-    DUE = "due"  # the next clean-up takes it
-    HELD = "held"  # nothing takes it
-    QUARANTINED = "quarantined"  # rows of it could not be used, and it was not put right since
+    DUE = "due"  # the next clean-up removes it
+    HELD = "held"  # nothing removes it
+    QUARANTINED = "quarantined"  # has invalid rows that were quarantined, and was not repaired since
     GONE = "gone"
 
 
 class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
     def with_state(self, now: datetime | None = None) -> "AgentSessionQuerySet":
-        """Add `state`, which follows from the clock."""
+        """Add `state`, which depends on the current time."""
         cases = [When(condition, then=Value(state)) for state, condition in _states(now or timezone.now()).items()]
         return self.annotate(state=Case(*cases, output_field=models.CharField()))
 
     def in_state(self, state: State, now: datetime | None = None) -> "AgentSessionQuerySet":
-        """Narrow to one state, by conditions on columns: an index serves them, as it cannot the annotation."""
+        """Filter by state, with conditions on columns, for which there are indexes, unlike the annotation."""
         found: AgentSessionQuerySet = self
         for other, condition in _states(now or timezone.now()).items():
             if other == state:
@@ -40,9 +40,9 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
         raise AssertionError(f"{state} is no state")
 
     def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
-        """Narrow to those inactive since the cutoff with no turn under way, nor one in the queue that needs it soon.
+        """Filter those inactive since the cutoff without a running turn, or a queued one that needs the session soon.
 
-        Held ones stay.
+        Excludes held ones.
         """
         busy = Turn.objects.filter(conversation=OuterRef("conversation"), status__in=ACTIVE)
         inactive = self.filter(~Exists(busy), gone_at__isnull=True, last_activity_at__lte=cutoff)
@@ -50,7 +50,7 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
 
 
 def _states(now: datetime) -> dict[State, Q]:
-    """Return what makes a session be in each state; the first that matches counts."""
+    """Return the condition of each state; the first that matches counts."""
     return {
         State.GONE: Q(gone_at__isnull=False),
         State.QUARANTINED: Q(last_error=QUARANTINED),
@@ -62,17 +62,17 @@ def _states(now: datetime) -> dict[State, Q]:
 
 
 def is_held(now: datetime) -> Q:
-    """Match sessions that are held at a moment: a hold may have an end."""
+    """Match sessions that are held at a given time: a hold may have an end."""
     return Q(held_at__isnull=False) & (Q(held_until__isnull=True) | Q(held_until__gt=now))
 
 
 def retention() -> timedelta:
-    """How long an inactive session is kept."""
+    """Return how long an inactive session is kept."""
     return timedelta(days=settings.AGENT_SESSION_RETENTION_DAYS)
 
 
 class AgentSession(models.Model):
-    """What is known of one conversation's session."""
+    """The metadata of one conversation's session."""
 
     conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE, related_name="session")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="agent_sessions")
@@ -93,7 +93,7 @@ class AgentSession(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["last_activity_at"], name="session_by_activity", condition=Q(gone_at__isnull=True)),
-            # For the list of staff, which shows those that are gone too.
+            # For the staff's list, which includes removed ones.
             models.Index(fields=["-last_activity_at", "-id"], name="session_listed"),
             # Few among very many.
             models.Index(fields=["held_until"], name="session_held", condition=Q(held_at__isnull=False)),
@@ -109,12 +109,12 @@ class AgentSession(models.Model):
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing may take it at the moment."""
+        """Whether it is held now."""
         return self.held_at is not None and (self.held_until is None or self.held_until > timezone.now())
 
 
 class AdoptedItems(models.Model):
-    """Items that another program wrote into the session file, kept so that a session that is rebuilt has them again.
+    """Items that another program wrote into the session file, stored so that a rebuilt session has them again.
 
     PostgreSQL deletes them with the conversation.
     """
@@ -134,7 +134,7 @@ class AdoptedItems(models.Model):
 
 
 class Quarantined(models.Model):
-    """Something of the session file that could not be used: a row of a session, or (without one) a whole file."""
+    """Invalid data of the session file: a row of a session, or (without one) a whole file."""
 
     session_id = models.CharField(max_length=100, blank=True, db_index=True)
     row_id = models.BigIntegerField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Plain SQL, for what every turn does: composing a queryset takes longer than PostgreSQL takes to answer it."""
+"""Plain SQL for the queries of every turn: composing a queryset takes longer than its execution."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -7,8 +7,8 @@ from django.db import connection
 
 Values: TypeAlias = Mapping[str, Any]
 
-# For the statement that takes a transaction's locks: where the process hangs in the midst of it, PostgreSQL ends it
-# before the process's leases end, so that a takeover does not wait for its locks. Also holds behind a pooler.
+# For the statement that takes a transaction's locks: if the process hangs in the transaction, PostgreSQL ends it before
+# the process's leases end, so that the next owner does not wait for its locks. Also works behind a pooler.
 ENDS_WHEN_IDLE = "set_config('idle_in_transaction_session_timeout', '10s', true)"
 
 
@@ -20,7 +20,7 @@ def select(statement: str, values: Values) -> list[tuple[Any, ...]]:
 
 
 def change(statement: str, values: Values) -> int:
-    """Carry out a statement; return how many rows it wrote."""
+    """Execute a statement; return how many rows it wrote."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)

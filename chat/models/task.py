@@ -14,7 +14,7 @@ TITLE_LENGTH = 100
 DESCRIPTION_LENGTH = 1_000
 
 
-# The tools after which the list is as it was.
+# Tools that do not change the list.
 LOOKS = frozenset({"list_tasks", "get_task", "search_conversation"})
 
 
@@ -69,14 +69,14 @@ class Task(models.Model):
 
     @property
     def is_completed(self) -> bool:
-        """Whether it is done."""
+        """Whether it is completed."""
         return self.completed_at is not None
 
 
 class TaskChange(models.Model):
-    """One change of a person's list, with the tasks as they were before and after it, so that it can be undone.
+    """One change of a user's list, with the tasks before and after it, so that it can be undone.
 
-    `turn` and `call_id` name the assistant's call that made it; without them it was made by the person or a program.
+    `turn` and `call_id` name the assistant's call that made it; without them it was made by the user or an API client.
     `states` is emptied when the change is too old to be undone (chat.tasks.undo).
     """
 
@@ -113,9 +113,9 @@ ON CONFLICT (user_id) DO UPDATE SET {column} = counter.{column} + 1 RETURNING {c
 
 
 class TaskCounter(models.Model):
-    """The last task number a person was given, and the revision of their list: each change of it takes the next one.
+    """A user's last task number, and the revision of their list, which each change increments.
 
-    The row stays locked until the transaction ends, so that revisions appear in their order.
+    The row stays locked until the transaction ends, so that revisions appear in order.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+")
@@ -127,12 +127,12 @@ class TaskCounter(models.Model):
 
     @classmethod
     def take(cls, user_id: uuid.UUID) -> int:
-        """Return a person's next number, within a transaction."""
+        """Return a user's next number, within a transaction."""
         return cls._advance(user_id, "last_number")
 
     @classmethod
     def take_revision(cls, user_id: uuid.UUID) -> int:
-        """Return the next revision of a person's list, within a transaction that changes it."""
+        """Return the next revision of a user's list, within a transaction that changes it."""
         return cls._advance(user_id, "revision")
 
     @classmethod

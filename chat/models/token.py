@@ -1,4 +1,4 @@
-"""What programs show instead of a password."""
+"""API tokens."""
 
 import hashlib
 import uuid
@@ -15,7 +15,7 @@ NAME_LENGTH = 100
 
 
 class Scope(models.TextChoices):
-    """What a token is good for."""
+    """The scope of a token."""
 
     CHAT = "chat", "conversations, and what the assistant does in them"
     TASKS = "tasks", "the to-do list"
@@ -28,12 +28,12 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(user_id=user_id)
 
     def living(self, now: datetime) -> "ApiTokenQuerySet":
-        """Narrow to those that are neither revoked nor expired."""
+        """Filter those that are neither revoked nor expired."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
 
 
 class ApiToken(models.Model):
-    """A key to a person's account, for a program. The key itself is shown once and not kept: its hash is."""
+    """A key to a user's account, for API and MCP clients. The key is shown once, and only its hash is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
@@ -41,7 +41,7 @@ class ApiToken(models.Model):
     scopes = ArrayField(models.CharField(max_length=8, choices=Scope.choices))
     hash = models.CharField(max_length=64, unique=True)
     beginning = models.CharField(max_length=8, help_text="What people know it by.")
-    # A mark of the password that a sign-in was made with; a token that was made by name has none.
+    # A digest of the password for a token created by signing in; empty for a named token.
     signed_in_by = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -66,7 +66,7 @@ class ApiToken(models.Model):
     def holds(self, now: datetime) -> bool:
         """Return whether it is valid: its user is active, and it is neither expired nor revoked.
 
-        One that was made by signing in ends with the password, as logins do.
+        One created by signing in ends with the password, as logins do.
         """
         if self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now):
             return False
@@ -75,5 +75,5 @@ class ApiToken(models.Model):
 
 
 def hash_of(key: str) -> str:
-    """Return what is kept of a key: with 256 random bits in it, nothing slower is needed."""
+    """Return the stored hash of a key: with 256 random bits, a fast hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A turn, and the journal that lets it be played again."""
+"""Turns, and the journal from which they are replayed."""
 
 import json
 import uuid
@@ -27,19 +27,19 @@ HOLDING = (Status.RUNNING, Status.WAITING)
 
 class TurnQuerySet(models.QuerySet["Turn"]):
     def heads(self) -> "TurnQuerySet":
-        """Narrow to the turns that may begin: queued, nothing running or waiting there, nothing queued before them."""
+        """Filter the turns that may begin: queued, without an active or an earlier queued turn in the conversation."""
         before = Turn.objects.filter(conversation=models.OuterRef("conversation"), status__in=ACTIVE).filter(
             Q(status__in=HOLDING) | Q(seq__lt=models.OuterRef("seq"))
         )
         return self.filter(~models.Exists(before), status=Status.QUEUED)
 
     def with_all_to_begin(self) -> "TurnQuerySet":
-        """Fetch along what a turn needs to begin."""
+        """Prefetch what a turn needs to begin."""
         return self.select_related("prompt", "replaces")
 
 
 class Turn(models.Model):
-    """From a person's message to its end. A turn that runs belongs to one server process until its lease is over."""
+    """From a user's message to its end. A running turn belongs to one server process until its lease expires."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
@@ -141,7 +141,7 @@ class TurnStep(models.Model):
     model = models.CharField(
         max_length=MODEL_NAME_LENGTH, blank=True, default="", db_default="", help_text="The model that gave it."
     )
-    # Without a check, which would be verified on a long table.
+    # Without a check, which would be validated on a long table.
     input_tokens = models.BigIntegerField(default=0, db_default=0)
     output_tokens = models.BigIntegerField(default=0, db_default=0)
     cost = models.DecimalField(
@@ -175,7 +175,7 @@ SUPERSEDED = "superseded"
 
 
 class ToolCall(models.Model):
-    """One tool's effect, written in the transaction that made it; a call that needs an approval has its row before."""
+    """One tool's effect, written in the same transaction; a call that needs an approval has its row before."""
 
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="tool_calls")
     call_id = models.CharField(max_length=128)
@@ -183,7 +183,7 @@ class ToolCall(models.Model):
     arguments = models.JSONField()
     decision = models.CharField(max_length=8, choices=Decision.choices, blank=True, default="", db_default="")
     decided_by = models.CharField(max_length=36, blank=True, default="", db_default="")  # a user's id, or "superseded"
-    # None differs from an empty text here: a call that ran has exactly one of the two.
+    # None differs from an empty text here: an executed call has exactly one of the two.
     output = models.TextField(null=True, blank=True)  # noqa: DJ001
     error = models.TextField(null=True, blank=True)  # noqa: DJ001
     before = models.JSONField(null=True, blank=True, help_text="What the tool changed, as it was.")
@@ -207,11 +207,11 @@ class ToolCall(models.Model):
 
     @property
     def changed_something(self) -> bool:
-        """Whether the list was another one after it."""
+        """Whether it changed the list."""
         if self.name in LOOKS:
             return False
         if self.output is None:
-            return self.error is not None  # cut off: it may have
+            return self.error is not None  # interrupted: it may have
         try:
             output = json.loads(self.output)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What models were asked: tokens and cost of a person's day."""
+"""Tokens and cost of model requests."""
 
 from django.conf import settings
 from django.db import models
@@ -7,7 +7,7 @@ from chat.models.conversation import MODEL_NAME_LENGTH
 
 
 class ModelUsage(models.Model):
-    """The tokens of a person, a day (UTC) and a model; they outlive the conversations. The built-in model has none."""
+    """The tokens of a user, a day (UTC) and a model; they outlive the conversations. The built-in model has none."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     day = models.DateField()

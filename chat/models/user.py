@@ -1,4 +1,4 @@
-"""A person."""
+"""Users."""
 
 import uuid
 import zoneinfo
@@ -16,7 +16,7 @@ from chat.models.email import EmailAddressField, normalize_email
 
 @cache
 def _time_zones() -> frozenset[str]:
-    """Read the names once: they are files of a folder."""
+    """Return the names, read once: they are files of a folder."""
     return frozenset(zoneinfo.available_timezones())
 
 
@@ -26,21 +26,21 @@ def is_time_zone(name: str) -> bool:
 
 
 def zone_of(name: str) -> zoneinfo.ZoneInfo:
-    """Return the zone of a name; UTC where it is none (any more)."""
+    """Return the zone of a name, or UTC if it is unknown."""
     return zoneinfo.ZoneInfo(name if is_time_zone(name) else "UTC")
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuse a name that is no IANA time zone."""
+    """Refuse a name that is not an IANA time zone."""
     if not is_time_zone(name):
         raise ValidationError("“%(name)s” is not a time zone.", params={"name": name})
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes people and finds them by e-mail, whatever its letter case."""
+    """Creates users and finds them by e-mail, regardless of letter case."""
 
     def by_email(self, email: str) -> "User | None":
-        """Return the person with an address; where each spelling has an account, that of the one given."""
+        """Return the user with an address; if each spelling has an account, that of the given spelling."""
         found = {user.email: user for user in self.filter(email=email)}
         return found.get(normalize_email(email)) or next(iter(found.values()), None)
 
@@ -54,7 +54,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Make a person who may do everything."""
+        """Create a superuser."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -67,7 +67,7 @@ class WeekStart(models.IntegerChoices):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in with an e-mail address and a password."""
+    """A user who signs in with an e-mail address and a password."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = EmailAddressField(
@@ -87,7 +87,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [
-            # Unique whatever its letter case.
+            # Unique regardless of letter case.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
             models.CheckConstraint(condition=Q(week_start__in=WeekStart.values), name="user_week_start_known"),
         ]
@@ -102,12 +102,12 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
-        """The person's time zone."""
+        """The user's time zone."""
         return zone_of(self.time_zone)
 
 
 class FormerEmail(models.Model):
-    """An e-mail address that an account had before. A trigger writes it, however the account's address is changed."""
+    """An earlier e-mail address of an account. A trigger writes it, however the address is changed."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="former_emails")
     email = EmailAddressField("e-mail address")

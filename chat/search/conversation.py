@@ -1,4 +1,4 @@
-"""Find messages of one conversation, as far as its assistant may read them."""
+"""Search messages of one conversation, as far as its assistant may read them."""
 
 import uuid
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from chat.search.snippets import snippet
 Order = Literal["oldest", "newest"]
 Role = Literal["user", "assistant"]
 
-LONGEST = 4_000  # characters of a message that are shown whole
+LONGEST = 4_000  # characters of a message that are shown in full
 
 _ORDERS = {"oldest": "ASC", "newest": "DESC"}
 _FOUND = """
@@ -44,7 +44,7 @@ class FoundMessage:
 
 @dataclass(frozen=True, slots=True)
 class FoundMessages:
-    """Some of the messages that were found, and how many there are (0 beyond the last one)."""
+    """A page of the found messages, and their total number (0 after the last page)."""
 
     messages: list[FoundMessage]
     total: int
@@ -61,9 +61,9 @@ def search_conversation(
     limit: int,
     offset: int = 0,
 ) -> FoundMessages:
-    """Find current messages of the turns before one (its `seq`), and not behind the conversation's `memory_from`.
+    """Find current messages of the turns before one (its `seq`), and not before the conversation's `memory_from`.
 
-    Without words all are found. Raise TooLong or BadInput for words that cannot be used, and TimedOut.
+    Without a query all are found. Raise TooLong or BadInput for an invalid query, and TimedOut.
     """
     query = parse(words)
     values = {

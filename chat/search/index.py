@@ -1,4 +1,4 @@
-"""Keep the index of what was written: a vector for each current message and for each title."""
+"""Keep the index: a vector for each current message and for each title."""
 
 import logging
 import uuid
@@ -27,8 +27,8 @@ INSERT INTO chat_titlevector (conversation_id, vector)
 SELECT id, vector::tsvector FROM unnest(%(ids)s::uuid[], %(vectors)s::text[]) title (id, vector)
 ON CONFLICT (conversation_id) DO UPDATE SET vector = excluded.vector
 """
-# In the order of the primary keys, so that all batches together go through both tables once: else PostgreSQL reads the
-# vectors from their beginning for each batch. A row that is being deleted is left alone.
+# In the order of the primary keys, so that all batches together read both tables once: otherwise PostgreSQL reads the
+# vectors from the start for each batch. Skips rows that are being deleted.
 _MISSING_MESSAGES = """
 SELECT m.id, m.conversation_id, m.created_at, c.user_id, left(m.text, %(characters)s)
 FROM chat_message m JOIN chat_conversation c ON c.id = m.conversation_id
@@ -47,19 +47,19 @@ ORDER BY c.id LIMIT %(batch)s FOR KEY SHARE OF c SKIP LOCKED
 def index_message(
     *, message_id: uuid.UUID, conversation_id: uuid.UUID, user_id: uuid.UUID, text: str, created_at: datetime
 ) -> None:
-    """Index a message in the transaction that stores it. Whatever writes a message calls this."""
+    """Index a message in the transaction that stores it. All code that writes a message calls this."""
     _write_messages([(message_id, conversation_id, created_at, user_id, text)])
 
 
 def index_title(*, conversation_id: uuid.UUID, user_id: uuid.UUID, title: str) -> None:
-    """Index a title in the transaction that stores it. Whatever writes a title calls this."""
+    """Index a title in the transaction that stores it. All code that writes a title calls this."""
     _write_titles([(conversation_id, user_id, title)])
 
 
 def index_missing() -> int:
-    """Index what was written without being indexed, by an earlier version or by hand; return how much that was.
+    """Index rows that an earlier version or other code wrote without indexing; return their number.
 
-    Works in batches of their own transactions while people write; an interrupted run continues the next time.
+    Works in batches with their own transactions while users write; an interrupted run continues the next time.
     """
     count = 0
     for missing, write in ((_MISSING_MESSAGES, _write_messages), (_MISSING_TITLES, _write_titles)):

@@ -36,20 +36,20 @@ _QUOTES = str.maketrans(dict.fromkeys("“”„‟", '"'))
 
 
 class Element(NamedTuple):
-    """One token of a term: lexemes of which one must be there; with `prefix` the first may be a beginning only."""
+    """One token of a term: alternative lexemes; with `prefix` the first one matches as a prefix."""
 
     lexemes: tuple[str, ...]
     prefix: bool
-    distance: int  # in tokens, from the element before
+    distance: int  # in tokens, from the previous element
 
     def matches(self, forms: tuple[str, ...]) -> bool:
-        """Return whether a token of a text, given as its lexemes, is this one."""
+        """Return whether a token of a text, given as its lexemes, matches."""
         if self.prefix and forms[0].startswith(self.lexemes[0]):
             return True
         return any(lexeme in forms for lexeme in self.lexemes)
 
     def as_tsquery(self, key: str) -> str:
-        """Return this with an owner's key as a part of a tsquery."""
+        """Return this as a part of a tsquery, with an owner's key."""
         first, *others = self.lexemes
         lexemes = [f"'{key}{first}'" + ":*" * self.prefix, *(f"'{key}{other}'" for other in others)]
         return f"({' | '.join(lexemes)})"
@@ -62,20 +62,20 @@ class Term:
     elements: tuple[Element, ...]
 
     def as_tsquery(self, key: str) -> str:
-        """Return this with an owner's key as a part of a tsquery."""
+        """Return this as a part of a tsquery, with an owner's key."""
         first, *others = self.elements
         return first.as_tsquery(key) + "".join(f" <{e.distance}> {e.as_tsquery(key)}" for e in others)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Terms that must all be there, and terms that must not."""
+    """Terms that must all match, and terms that must not."""
 
     wanted: tuple[Term, ...]
     unwanted: tuple[Term, ...]
 
     def as_tsquery(self, key: str) -> str:
-        """Return this with an owner's key as a part of a tsquery."""
+        """Return this as a part of a tsquery, with an owner's key."""
         parts = [f"({term.as_tsquery(key)})" for term in self.wanted]
         parts += [f"!({term.as_tsquery(key)})" for term in self.unwanted]
         return " & ".join(parts)
@@ -83,34 +83,34 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for; without alternatives nothing is."""
+    """A parsed query; without alternatives it finds nothing."""
 
     alternatives: tuple[Alternative, ...]
 
     @property
     def wanted(self) -> tuple[Term, ...]:
-        """Every term of which a match is shown."""
+        """All terms whose matches are highlighted."""
         return _distinct(term for alternative in self.alternatives for term in alternative.wanted)
 
     @property
     def has_index_conditions(self) -> bool:
-        """Whether each match contains something, so that the index leads to it."""
+        """Whether each match contains a term, so that the index can be used."""
         return all(alternative.wanted for alternative in self.alternatives)
 
     def as_tsquery(self, user_id: uuid.UUID) -> str:
-        """Return the text form of the tsquery over the vectors of one person."""
+        """Return the text form of the tsquery over the vectors of one user."""
         key = owner_key(user_id)
         return " | ".join(f"({alternative.as_tsquery(key)})" for alternative in self.alternatives)
 
     def for_titles(self) -> "Query":
-        """Return what titles are searched for: a title is not found by what is not in it."""
+        """Return the query for titles, without exclusions."""
         return Query(tuple(alternative for alternative in self.alternatives if alternative.wanted))
 
 
 class _Item(NamedTuple):
-    """A part of what a person typed."""
+    """A part of the user's query."""
 
-    term: Term | None  # None stands for `or`
+    term: Term | None  # None means `or`
     is_unwanted: bool = False
     is_little: bool = False
 
@@ -118,7 +118,7 @@ class _Item(NamedTuple):
 def parse(text: str) -> Query:
     """Parse a query of any characters; one without a letter or digit has no alternatives.
 
-    Raise TooLong beyond MAX_LENGTH characters, BadInput for more than MAX_TERMS different words and phrases.
+    Raise TooLong above MAX_LENGTH characters, BadInput for more than MAX_TERMS different words and phrases.
     """
     if len(text) > MAX_LENGTH:
         raise TooLong(f"A search has at most {MAX_LENGTH} characters; this one has {len(text):,}.")
@@ -132,7 +132,7 @@ def _items(text: str) -> Iterator[_Item]:
     are_or = [item["word"] is not None and not item["minus"] and item["word"].lower() == "or" for item in found]
     for item, is_or in zip(found, are_or, strict=True):
         word = item["word"] or ""
-        # Two dashes begin an option of a command, and exclude nothing.
+        # Two dashes begin a command-line option, and exclude nothing.
         is_unwanted = item["minus"] is not None and not word.startswith("-")
         may_go_on = item is found[-1] and not (is_unwanted or item["closed"])
         if is_or and not all(are_or):
@@ -152,13 +152,13 @@ def _without_little(items: Iterator[_Item]) -> Iterator[_Item]:
 
 
 def _term(text: str, may_go_on: bool) -> Term | None:
-    """Return the term of a word or phrase; of one that may go on the last word may be a beginning only."""
+    """Return the term of a word or phrase; the last word of an unfinished one matches as a prefix."""
     found = list(tokens(text))
     elements: list[Element] = []
     position = 0
     for at, token in enumerate(found):
         if token.kind is Kind.LAST and at and found[at - 1].kind is Kind.PAIR:
-            continue  # it is in the pair already
+            continue  # already in the pair
         prefix = token.kind is Kind.LAST or (may_go_on and token.kind is Kind.WORD and at == len(found) - 1)
         elements.append(Element(forms_of(token), prefix, at - position))
         position = at

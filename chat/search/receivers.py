@@ -1,4 +1,4 @@
-"""Index what is written through the ORM, and after a migration what was written before."""
+"""Index rows written through the ORM, and existing rows after a migration."""
 
 from typing import Any
 
@@ -33,6 +33,6 @@ def _index_title(instance: Any, update_fields: frozenset[str] | None, **_: objec
 
 
 def _index_missing(apps: Any = None, **_: object) -> None:
-    # Without a state of the models the tables were only emptied; in one before the index there is none to fill.
+    # Without the models' state the tables were only emptied; in a state before the index there is none to fill.
     if apps is not None and "messagevector" in apps.all_models["chat"]:
         index_missing()

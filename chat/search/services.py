@@ -1,8 +1,9 @@
-"""Find conversations by what was written in them.
+"""Find conversations by their messages and titles.
 
-The newest conversations are scanned first, which finds at once what is common; the index finds what is rare. A common
-word is slow to find by the index, which must list all matches before it knows the newest, and a rare one by a scan.
-With a million messages and a page of 50 both take the same for a word in about one of a hundred messages.
+The newest conversations are scanned first, which finds frequent words immediately; the index finds rare ones. A
+frequent word is slow to find with the index, which must list all matches before it knows the newest, and a rare one
+with a scan. With a million messages and a page of 50 both take the same time for a word in about one of a hundred
+messages.
 """
 
 import time
@@ -26,9 +27,9 @@ from chat.search.query import Query, Term, parse
 from chat.search.snippets import READ, Mark, marks, pieces, snippet
 
 SECONDS = 2.0
-SEARCHES_AT_ONCE = 2  # of a person
-SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 5_000  # first; then four times as many, and again
-COMMON = 0.01  # matches in a message scanned
+SEARCHES_AT_ONCE = 2  # of a user
+SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 5_000  # in the first scan; then four times as many, repeatedly
+COMMON = 0.01  # matches per scanned message
 
 TOO_SLOW = "This search takes too long; please search for more or rarer words."
 
@@ -93,7 +94,7 @@ LEFT JOIN LATERAL (
 ) found ON true
 ORDER BY c.updated_at DESC, c.id DESC
 """  # noqa: S608
-# Indexes lead to one person's rows, whatever the planner believes of them; compiling takes longer than answering.
+# An index finds one user's rows, regardless of the planner's estimates; JIT compiling takes longer than the query.
 _PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '16MB', true)
@@ -102,9 +103,9 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A conversation that was found, with its newest message that matches.
+    """A found conversation, with its newest matching message.
 
-    Message, role, time and snippet are None where only the title matches. Marks are offsets of what matches.
+    Message, role, time and snippet are None if only the title matches. Marks are offsets of the matches.
     """
 
     id: uuid.UUID
@@ -130,9 +131,9 @@ class Hit:
 
 
 def search(*, user_id: uuid.UUID, words: str, limit: int, after: Place | None = None) -> list[Hit]:
-    """Find a person's conversations, except those in the trash, the newest first; one more than the limit.
+    """Find a user's conversations, except those in the trash, the newest first; one more than the limit.
 
-    Raise TooLong or BadInput for a query that cannot be used, RateLimited beyond SEARCHES_AT_ONCE, and TimedOut.
+    Raise TooLong or BadInput for an invalid query, RateLimited above SEARCHES_AT_ONCE, and TimedOut.
     """
     query = parse(words)
     if not query.alternatives:
@@ -156,7 +157,7 @@ class _Found(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A conversation to be scanned: its newest messages up to `room`, or all where that is None."""
+    """A conversation to scan: its newest messages up to `room`, or all if that is None."""
 
     updated_at: datetime
     id: uuid.UUID
@@ -172,7 +173,7 @@ class _Candidate(NamedTuple):
 
 @dataclass(slots=True)
 class _Search:
-    """A search under way."""
+    """A running search."""
 
     user_id: uuid.UUID
     query: Query
@@ -201,7 +202,7 @@ class _Search:
         return self.found
 
     def _choose(self, after: Place | None, size: int) -> tuple[list[_Candidate], bool]:
-        """Return the conversations to scan next, and whether there are more."""
+        """Return the next conversations to scan, and whether there are more."""
         most, left = size * SCANNED_CONVERSATIONS, size * SCANNED_MESSAGES
         newest = select(_NEWEST, {"user": self.user_id, "most": most, "room": left, **_after(after)})
         chosen: list[_Candidate] = []
@@ -229,7 +230,7 @@ class _Search:
 
 
 def _is_common(chunk: list[_Candidate], hits: dict[uuid.UUID, _Found]) -> bool:
-    """Return whether scanning on finds more quickly than the index."""
+    """Return whether further scanning is faster than the index."""
     return len(hits) >= COMMON * sum(one.scanned(hits.get(one.id)) for one in chunk)
 
 
@@ -256,7 +257,7 @@ def _hit(row: _Found, query: Query) -> Hit:
 
 
 def _snippet(row: _Found, terms: tuple[Term, ...]) -> str | None:
-    """Return what is shown of a message; of a reply, its text without Markdown, unless only the Markdown matches."""
+    """Return the excerpt of a message; of a reply, its text without Markdown, unless only the Markdown matches."""
     if row.text is None:
         return None
     written = snippet(row.text, terms)

@@ -1,4 +1,4 @@
-"""Cut what is shown of a message that was found."""
+"""Cut excerpts of found messages."""
 
 from collections import defaultdict
 
@@ -7,17 +7,17 @@ from chat.search.query import Element, Term
 from chat.search.text import tokens
 
 LENGTH = 200  # characters
-BEFORE = 60  # of them, before what was found
-# Characters of a message that are read at all, and that are split into tokens: no message takes longer than that.
+BEFORE = 60  # of them, before the match
+# The characters of a message that are read, and that are tokenised, which bounds the time for each message.
 READ = 50_000
 SPLIT = 10_000
-HEAD = 4  # elements of a phrase by which its place is found
+HEAD = 4  # elements of a phrase that locate it
 
 Mark = tuple[int, int]
 
 
 def snippet(text: str, terms: tuple[Term, ...]) -> str:
-    """Return up to LENGTH characters of a text around the first match of any term, else its beginning."""
+    """Return up to LENGTH characters of a text around the first match of any term, or its beginning."""
     if len(text) <= LENGTH:
         return _one_line(text)
     at = _first_match(text[:SPLIT], terms)
@@ -27,7 +27,7 @@ def snippet(text: str, terms: tuple[Term, ...]) -> str:
 
 
 def marks(text: str, terms: tuple[Term, ...]) -> tuple[Mark, ...]:
-    """Return what of a short text the terms match: where each part begins and ends, in order and apart."""
+    """Return the matches of terms in a short text: the start and end of each, in order and without overlaps."""
     seen: list[tuple[str, ...]] = []
     places: list[Mark] = []
     found: list[Mark] = []
@@ -47,7 +47,7 @@ def marks(text: str, terms: tuple[Term, ...]) -> tuple[Mark, ...]:
 
 
 def pieces(text: str, marked: tuple[Mark, ...]) -> list[tuple[str, bool]]:
-    """Split a text into pieces, each with whether it is marked."""
+    """Split a text into pieces, each with whether it is highlighted."""
     found: list[tuple[str, bool]] = []
     at = 0
     for start, end in marked:
@@ -57,7 +57,7 @@ def pieces(text: str, marked: tuple[Mark, ...]) -> list[tuple[str, bool]]:
 
 
 def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:
-    """Return where the first term that occurs begins."""
+    """Return the position of the first term that matches."""
     ends: dict[str, list[tuple[Element, ...]]] = defaultdict(list)
     open_ends: list[tuple[Element, ...]] = []
     for head in {term.elements[:HEAD] for term in terms}:
@@ -80,7 +80,7 @@ def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:
 
 
 def _begin(head: tuple[Element, ...], seen: list[tuple[str, ...]]) -> int | None:
-    """Return at which of the seen tokens a sequence begins that ends with the newest one, if one does."""
+    """Return the first token of a sequence that ends with the newest token, if it matches."""
     at = len(seen) - 1
     for number in range(len(head) - 1, 0, -1):
         at -= head[number].distance

@@ -1,8 +1,8 @@
-"""Split a text into the tokens that the index holds and queries ask for.
+"""Split a text into tokens, for the index and for queries.
 
-Letters are folded: case, accents and umlauts, ligatures and width do not count. Scripts without spaces between words,
-and Korean, whose words carry their particles, are split into overlapping pairs of characters, so that any two
-characters that follow each other are found. Everything else is split into words. All work is linear in the text.
+Letters are folded: case, accents and umlauts, ligatures and width are ignored. Scripts without spaces between words,
+and Korean, whose words include particles, are split into overlapping pairs of characters, so that any two adjacent
+characters are found. Everything else is split into words. All work is linear in the length of the text.
 """
 
 import re
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
-MAX_WORD = 64  # characters; of a longer word only its beginning counts
-# The longest piece that is normalized at once: reordering combining marks is quadratic.
+MAX_WORD = 64  # characters; longer words are cut
+# The longest piece that is normalised at once: reordering combining marks is quadratic.
 _PIECE = 256
 _REMEMBERED = 0x10000
 
@@ -25,7 +25,7 @@ _PAIRED = (
 )
 _SEGMENT = re.compile(rf"([{_PAIRED}]+)|[^\s{_PAIRED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
-# Soft hyphens, joiners and the Arabic stretch of a letter: they join words and do not count.
+# Soft hyphens, joiners and the Arabic tatweel: they join words and are ignored.
 _IGNORED = frozenset("\u00ad\u0640\u200c\u200d\u2060\ufeff")
 _WITHOUT_DECOMPOSITION = {
     "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i", "ĸ": "k", "ł": "l", "ŋ": "n",
@@ -34,7 +34,7 @@ _WITHOUT_DECOMPOSITION = {
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     WORD = "word"
     PAIR = "pair"
@@ -42,7 +42,7 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """A token, and which part of the text it stands for."""
+    """A token, and its position in the text."""
 
     text: str
     kind: Kind
@@ -51,7 +51,7 @@ class Token(NamedTuple):
 
 
 class _Separators(dict[int, int]):
-    """Maps each character that belongs to no word to a space; remembers those of the basic plane."""
+    """Maps each character that is not part of a word to a space; caches those of the basic plane."""
 
     def __missing__(self, code: int) -> int:
         character = chr(code)
@@ -63,7 +63,7 @@ class _Separators(dict[int, int]):
 
 
 class _Folding(dict[int, int | str | None]):
-    """Maps each decomposed character to what counts of it; remembers those of the basic plane."""
+    """Maps each decomposed character to its folded form; caches those of the basic plane."""
 
     def __missing__(self, code: int) -> int | str | None:
         character = chr(code)
@@ -81,7 +81,7 @@ _separators, _folding = _Separators(), _Folding()
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text in order; each stands one position after the one before."""
+    """Yield the tokens of a text in order, at consecutive positions."""
     if text.isascii():
         for found in _ASCII_WORD.finditer(text.lower()):
             yield Token(found[0][:MAX_WORD], Kind.WORD, found.start(), found.end())
@@ -95,7 +95,7 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def fold(text: str) -> str:
-    """Return a short text without what does not count of its letters."""
+    """Return a short text in its folded form."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
@@ -107,7 +107,7 @@ def _words(segment: str, start: int, end: int) -> Iterator[Token]:
     if folded.isascii() and folded.isalnum():
         yield Token(folded[:MAX_WORD], Kind.WORD, start, end)
         return
-    # Some characters stand for several words, or for characters of another kind.
+    # Some characters expand to several words, or to characters of another kind.
     for found in _SEGMENT.finditer(folded.translate(_separators)):
         if found[1]:
             yield from _run(found[0], start, end)
@@ -120,7 +120,7 @@ def _fold_run(run: str) -> str:
 
 
 def _run(run: str, start: int, end: int) -> Iterator[Token]:
-    """Yield the pairs of a folded run, which may be longer or shorter than what it stands for."""
+    """Yield the pairs of a folded run, which may be longer or shorter than the original."""
     scale = (end - start) / len(run) if run else 0
     for at in range(len(run)):
         pair = run[at : at + 2]

@@ -1,4 +1,4 @@
-"""A person's to-do list. Tools of other apps use what this package exports."""
+"""A user's to-do list. Tools of other apps use what this package exports."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
-"""Delete several tasks for a program, which must confirm that it means exactly these.
+"""Delete several tasks for a program, which must confirm exactly these tasks.
 
-Nothing is kept of what was asked: a confirmation is a signature over the tasks as they were shown, each of which is one
-person's, and the time.
+Nothing is stored: a confirmation is a signature over the user, the current state of the tasks, and the time.
 """
 
 import hashlib
@@ -24,20 +23,20 @@ _SALT = "chat.tasks.confirmations"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What would be deleted, and what to send to confirm it."""
+    """The tasks that would be deleted, and the confirmation to send."""
 
     tasks: list[Task]
     confirmation: str
 
 
 def ask_to_delete(*, user_id: uuid.UUID, numbers: Collection[int]) -> Question:
-    """Return what would be deleted, and change nothing. Raise NotFound where there is none of them."""
+    """Return the tasks that would be deleted, and change nothing. Raise NotFound if there are none."""
     found = tasks.find_tasks(user_id=user_id, numbers=numbers)
     return Question(found, signing.TimestampSigner(salt=_SALT).sign(_mark(found)))
 
 
 def delete_confirmed(*, user_id: uuid.UUID, numbers: Collection[int], confirmation: str) -> list[Task]:
-    """Delete what was shown, and return it as it was. Raise NotFound, NotConfirmed where it is not as it was shown."""
+    """Delete the confirmed tasks and return them. Raise NotFound, or NotConfirmed if they have changed."""
     with transaction.atomic():
         found = tasks.find_tasks(user_id=user_id, numbers=numbers, lock=True)
         _check(confirmation, _mark(found))
@@ -56,6 +55,6 @@ def _check(confirmation: str, mark: str) -> None:
 
 
 def _mark(found: Sequence[Task]) -> str:
-    """Return what stands for exactly these tasks, as they are."""
+    """Return a digest of exactly these tasks in their current state."""
     shown = [[str(task.pk), task.title] for task in found]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The to-do list as pages and sockets show it: a bounded part of it, and the changes since a revision."""
+"""The to-do list for pages and sockets: a bounded part of it, and the changes since a revision."""
 
 import uuid
 from collections.abc import Collection
@@ -20,9 +20,9 @@ COMPLETED_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class TaskPanel:
-    """Some of a person's tasks, in the order of the panel, and how many there are.
+    """Some of a user's tasks, in the order of the panel, and their total numbers.
 
-    `named` holds those that a waiting approval is about and that are in neither list.
+    `named` holds those that a pending approval concerns and that are in neither list.
     """
 
     revision: int
@@ -34,26 +34,26 @@ class TaskPanel:
 
     @property
     def tasks(self) -> list[TaskOut]:
-        """All that were loaded."""
+        """All loaded tasks."""
         return [*self.open, *self.completed, *self.named]
 
     @property
     def open_left(self) -> int:
-        """How many open ones are not shown."""
+        """The number of open tasks that are not shown."""
         return self.open_count - len(self.open)
 
     @property
     def completed_left(self) -> int:
-        """How many completed ones are not shown."""
+        """The number of completed tasks that are not shown."""
         return self.completed_count - len(self.completed)
 
     @property
     def next_size(self) -> int:
-        """How many open tasks a larger panel shows."""
+        """The number of open tasks in a larger panel."""
         return len(self.open) + OPEN_SHOWN
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the page's script begins with."""
+        """Return the initial state for the page's script."""
         return {
             "tasks": [task.as_json() for task in self.tasks],
             "tasks_revision": self.revision,
@@ -62,7 +62,7 @@ class TaskPanel:
 
 
 def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
-    """Return a person's panel with at most `size` open tasks."""
+    """Return a user's panel with at most `size` open tasks."""
     theirs = Task.objects.owned_by(user_id)
     # Before the tasks: a change in between is sent twice, and none is missed.
     revision = current_revision(user_id)
@@ -78,7 +78,7 @@ def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
 
 
 def current_revision(user_id: uuid.UUID) -> int:
-    """Return the revision of a person's list."""
+    """Return the revision of a user's list."""
     return TaskCounter.objects.filter(pk=user_id).values_list("revision", flat=True).first() or 0
 
 
@@ -97,7 +97,7 @@ def _counts(user_id: uuid.UUID) -> tuple[int, int]:
 
 
 def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
-    """Return the numbers that calls name which wait for the person's decision."""
+    """Return the task numbers in calls that await the user's decision."""
     waiting = Turn.objects.filter(
         user_id=user_id, status=Status.WAITING, tool_calls__decision=Decision.AWAITING
     ).values_list("tool_calls__arguments", flat=True)
@@ -108,7 +108,7 @@ def _awaiting_approval(user_id: uuid.UUID) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class TaskChanges:
-    """What changed in a person's list between two revisions."""
+    """The changes of a user's list between two revisions."""
 
     since: int
     revision: int
@@ -119,7 +119,7 @@ class TaskChanges:
 
 
 def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]) -> TaskChanges:
-    """Return what changed after a revision at which the list held the tasks `known`."""
+    """Return the changes after a revision at which the list held the tasks `known`."""
     theirs = Task.objects.owned_by(user_id)
     revision = current_revision(user_id)
     changed = [TaskOut.of(row) for row in theirs.filter(revision__gt=since).order_by("number")]
@@ -132,5 +132,5 @@ def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]
 
 
 def task_ids(user_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the ids of a person's tasks."""
+    """Return the ids of a user's tasks."""
     return set(Task.objects.owned_by(user_id).values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""The verbs of a user's to-do list, for every entry point (the assistant, the page, programs).
+"""Operations on a user's to-do list, for every entry point (the assistant, pages, the API, MCP).
 
 Every function takes the user it acts for, and reaches only this user's tasks.
 """
@@ -39,7 +39,7 @@ PANEL_ORDER = (
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """Some of a person's tasks, and how many there are in all."""
+    """A page of a user's tasks, and their total number."""
 
     tasks: list[Task]
     total: int
@@ -47,7 +47,7 @@ class TaskPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What to change of a task; None leaves a field as it is."""
+    """The changes to a task; None leaves a field unchanged."""
 
     title: str | None = None
     description: str | None = None
@@ -68,13 +68,13 @@ def create_task(
     priority: PriorityWord = "normal",
     completed: bool = False,
 ) -> Task:
-    """Put a task on the list. Raise BadTask, TooManyTasks."""
+    """Create a task. Raise BadTask, TooManyTasks."""
     task = Task(user_id=user_id, due_date=due_date, due_time=due_time, priority=_rank(priority))
     task.completed_at = timezone.now() if completed else None
     _set_texts(task, title=title, description=description)
     _check_due(task)
     with transaction.atomic():
-        # The counter's row is locked from here on: two at once cannot both be the last one allowed.
+        # The counter's row is locked from here on: two transactions cannot both create the last allowed task.
         task.number = TaskCounter.take(user_id)
         if Task.objects.owned_by(user_id).count() >= settings.TASKS_PER_USER:
             raise TooManyTasks(settings.TASKS_PER_USER)
@@ -87,7 +87,7 @@ def create_task(
 def list_tasks(
     *, user_id: uuid.UUID, status: Status = "all", sort: Sort = "number", limit: int = 100, offset: int = 0
 ) -> TaskPage:
-    """Return part of the list in an order: by number, what is due first, what matters most, or as in the panel."""
+    """Return a page of the list: by number, by due date, by priority, or in the order of the panel."""
     tasks: QuerySet[Task] = Task.objects.owned_by(user_id)
     if status != "all":
         tasks = tasks.filter(completed_at__isnull=status == "pending")
@@ -101,7 +101,7 @@ def list_tasks(
 
 
 def tasks_after(*, user_id: uuid.UUID, status: Status, number: int, limit: int) -> list[Task]:
-    """Return the tasks beyond a number, by number; one more than the limit, if there is."""
+    """Return the tasks after a number, by number; one more than the limit, if there is."""
     tasks = Task.objects.owned_by(user_id).filter(number__gt=number)
     if status != "all":
         tasks = tasks.filter(completed_at__isnull=status == "pending")
@@ -109,7 +109,7 @@ def tasks_after(*, user_id: uuid.UUID, status: Status, number: int, limit: int) 
 
 
 def number_of(*, user_id: uuid.UUID, task_id: uuid.UUID) -> int:
-    """Return the number of a task by the id that programs know; no other task ever gets it. Raise NotFound."""
+    """Return the number of a task by its public id; a number is never reused. Raise NotFound."""
     number = Task.objects.owned_by(user_id).filter(pk=task_id).values_list("number", flat=True).first()
     if number is None:
         raise NotFound("There is no such task.")
@@ -125,9 +125,9 @@ def get_task(*, user_id: uuid.UUID, number: int) -> Task:
 
 
 def find_tasks(*, user_id: uuid.UUID, numbers: Collection[int], lock: bool = False) -> list[Task]:
-    """Return those of the numbers that there are, by number; locked, where it is in a transaction.
+    """Return the existing tasks of the numbers, by number; locked if in a transaction.
 
-    Raise NotFound where there is none of them.
+    Raise NotFound if none exists.
     """
     theirs = Task.objects.owned_by(user_id).filter(number__in={_storable(number) for number in numbers})
     found = list((theirs.select_for_update(no_key=True) if lock else theirs).order_by("number"))
@@ -137,7 +137,7 @@ def find_tasks(*, user_id: uuid.UUID, numbers: Collection[int], lock: bool = Fal
 
 
 def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
-    """Mark a task as done. Raise NotFound, AlreadyCompleted."""
+    """Complete a task. Raise NotFound, AlreadyCompleted."""
     with transaction.atomic():
         task = _locked(user_id, number)
         if task.completed_at is not None:
@@ -149,7 +149,7 @@ def complete_task(*, user_id: uuid.UUID, number: int) -> Task:
 
 
 def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
-    """Change a task; what changes nothing writes nothing. A new date without a time drops the old time.
+    """Change a task; without a difference nothing is written. A new date without a time removes the old time.
 
     Raise NotFound, BadTask.
     """
@@ -173,7 +173,7 @@ def update_task(*, user_id: uuid.UUID, number: int, changes: Changes) -> Task:
 
 
 def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
-    """Take a task off the list and return it as it was. Raise NotFound."""
+    """Delete a task and return its last state. Raise NotFound."""
     with transaction.atomic():
         task = _locked(user_id, number)
         _delete([task])
@@ -181,7 +181,7 @@ def delete_task(*, user_id: uuid.UUID, number: int) -> Task:
 
 
 def delete_tasks(*, user_id: uuid.UUID, numbers: Collection[int]) -> list[Task]:
-    """Take tasks off the list and return them as they were, by number. Raise NotFound where there is none of them."""
+    """Delete tasks and return their last states, by number. Raise NotFound if none exists."""
     with transaction.atomic():
         deleted = find_tasks(user_id=user_id, numbers=numbers, lock=True)
         _delete(deleted)
@@ -213,7 +213,7 @@ def _locked(user_id: uuid.UUID, number: int) -> Task:
 
 
 def _storable(number: int) -> int:
-    """Map a number that no column can hold to one that no task has."""
+    """Replace a number that the column cannot hold with one that no task has."""
     return number if 0 < number < 2**31 else 0
 
 
@@ -252,7 +252,7 @@ def _check_due(task: Task) -> None:
 
 
 def parse_date(text: str | None) -> date | None:
-    """Read YYYY-MM-DD; raise BadTask."""
+    """Parse YYYY-MM-DD; raise BadTask."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
@@ -260,7 +260,7 @@ def parse_date(text: str | None) -> date | None:
 
 
 def parse_due(text: str | None) -> tuple[date | None, time | None]:
-    """Read YYYY-MM-DD or YYYY-MM-DDTHH:MM; raise BadTask."""
+    """Parse YYYY-MM-DD or YYYY-MM-DDTHH:MM; raise BadTask."""
     day, _, clock = (text or "").partition("T")
     if text and not DUE.fullmatch(text):
         raise BadTask(f"“{text[:40]}” is not of the form YYYY-MM-DD or YYYY-MM-DDTHH:MM.")
@@ -268,7 +268,7 @@ def parse_due(text: str | None) -> tuple[date | None, time | None]:
 
 
 def parse_time(text: str | None) -> time | None:
-    """Read HH:MM; raise BadTask."""
+    """Parse HH:MM; raise BadTask."""
     try:
         return datetime.strptime(text, "%H:%M").time() if text else None  # noqa: DTZ007 - a time of day has no zone
     except ValueError:

@@ -1,7 +1,7 @@
-"""The changes of a to-do list as they are stored, and how they are undone: by the page, programs and the assistant.
+"""The stored changes of a to-do list, and how the page, the API and the assistant undo them.
 
-Each change is stored with its tasks before and after it, in the transaction that makes it. To undo it restores the same
-rows with the same numbers; it is refused where one of the tasks is not any more as the change left it.
+Each change is stored with its tasks before and after it, in the same transaction. Undoing it restores the same rows
+with the same numbers; it is refused if one of the tasks has changed since.
 """
 
 import json
@@ -23,7 +23,7 @@ from chat.read_models import Shape, plain
 
 # How long a change can be undone, and so how long a deleted task is kept.
 UNDO_DAYS = 30
-CHANGES_READ = 500  # for a report of what changed outside a conversation
+CHANGES_READ = 500  # for a report of changes made outside a conversation
 REPORTED = 20  # tasks in it
 _STORED = [each.attname for each in Task._meta.concrete_fields if each.name not in ("user", "revision", "updated_at")]
 _FIELDS = {"title": "title", "description": "note", "due_date": "date", "due_time": "time", "priority": "priority"}
@@ -35,7 +35,7 @@ Kind = Literal["restored", "removed", "changed back"]
 
 @dataclass(frozen=True, slots=True)
 class UndoneTask:
-    """What undoing did to a task: it is on the list again, off it again, or as it was before."""
+    """The effect of an undo on a task: it is on the list again, removed again, or in its earlier state."""
 
     kind: Kind
     task: Task
@@ -43,7 +43,7 @@ class UndoneTask:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What was undone, as a change of its own (`change_id`), and why some of it was not."""
+    """The undone changes, as a change with its own id (`change_id`), and the reasons for those that were refused."""
 
     change_id: uuid.UUID
     tasks: list[UndoneTask]
@@ -51,7 +51,7 @@ class Undone:
 
 
 def state_of(task: Task) -> State:
-    """Return a task as a change stores it."""
+    """Return a task in the form that changes store."""
     return {name: plain(getattr(task, name)) for name in _STORED}
 
 
@@ -61,7 +61,7 @@ def record(
     undoes: Sequence[TaskChange] = (),
     conversation_ids: Collection[uuid.UUID] = (),
 ) -> uuid.UUID | None:
-    """Store a change within its transaction; return its id, or None where nothing is another than before.
+    """Store a change within its transaction; return its id, or None if nothing differs.
 
     The user's sockets are notified, with the conversations whose calls it undoes.
     """
@@ -77,7 +77,7 @@ def record(
 
 
 def creation_of(task: Task) -> uuid.UUID | None:
-    """Return the id of the change that put a task on the list, or None where it is too old to be undone."""
+    """Return the id of the change that created a task, or None if it is too old to be undone."""
     made = TaskChange.objects.filter(
         user_id=task.user_id,
         made_at__gte=task.created_at,
@@ -92,7 +92,7 @@ def undo(*, user_id: uuid.UUID, change_id: uuid.UUID) -> Undone:
 
 
 def undo_last(*, user_id: uuid.UUID, conversation_id: uuid.UUID, before: int, number: int | None = None) -> Undone:
-    """Undo what the newest turn before a place in a conversation has changed of tasks, or the last change of one task.
+    """Undo the task changes of the newest turn before a position in a conversation, or the last change of one task.
 
     Raise NotFound, NotUndoable, TooManyTasks.
     """
@@ -109,7 +109,7 @@ def undo_last(*, user_id: uuid.UUID, conversation_id: uuid.UUID, before: int, nu
 
 
 def _undo(user_id: uuid.UUID, changes: QuerySet[TaskChange]) -> Undone:
-    """Undo changes, the newest first, as one change; what cannot be undone is refused, and raised where that is all."""
+    """Undo changes, the newest first, as one change; refused ones are collected, and raised if there are only those."""
     with transaction.atomic():
         found = list(changes.order_by("-made_at").select_for_update(no_key=True, of=("self",)))
         if not found:
@@ -140,7 +140,7 @@ def _undo(user_id: uuid.UUID, changes: QuerySet[TaskChange]) -> Undone:
         changed = TaskChange.objects.filter(pk__in=[pk for change in done for pk in (change.pk, *change.undoes)])
         conversation_ids = set(changed.exclude(turn=None).values_list("turn__conversation", flat=True))
         change_id = record(user_id, pairs, undoes=done, conversation_ids=conversation_ids)
-        assert change_id is not None  # no change is stored that changed nothing
+        assert change_id is not None  # a change without a difference is not stored
         return Undone(change_id, tasks, refused)
 
 
@@ -154,7 +154,7 @@ def _undoable(change: TaskChange) -> list[Mapping[str, State | None]]:
 
 
 def _revert(user_id: uuid.UUID, state: Mapping[str, State | None]) -> tuple[Pair, UndoneTask]:
-    """Give a task the state from before, where it has the one from after. Raise NotUndoable, TooManyTasks."""
+    """Restore the state before a change if the task is in the state after it. Raise NotUndoable, TooManyTasks."""
     before, after = state["before"], state["after"]
     known = before or after
     assert known is not None
@@ -174,26 +174,26 @@ def _revert(user_id: uuid.UUID, state: Mapping[str, State | None]) -> tuple[Pair
         return (after, None), UndoneTask("removed", task)
     if task is None and Task.objects.owned_by(user_id).count() >= settings.TASKS_PER_USER:
         raise TooManyTasks(settings.TASKS_PER_USER)
-    # Parsed by the fields: the state is JSON.
+    # Parsed by the fields, since the state is JSON.
     restored = task or Task(user_id=user_id)
     for name, value in {**before, "revision": revision}.items():
         setattr(restored, name, value)
     restored.clean_fields()
     restored.save(force_insert=task is None, force_update=task is not None)
-    # Which the insert has set anew.
+    # The insert has set this to now.
     Task.objects.filter(pk=restored.pk).update(created_at=restored_at(before))
     restored.created_at = restored_at(before)
     return (after, before), UndoneTask("restored" if task is None else "changed back", restored)
 
 
 def restored_at(state: State) -> datetime:
-    """Return when a stored task was created."""
+    """Return the creation time of a stored task."""
     return datetime.fromisoformat(state["created_at"])
 
 
 @dataclass(frozen=True, slots=True)
 class CallChange(Shape):
-    """What a call of the assistant changed: whether that is undone, and whether it can be."""
+    """The change of an assistant's call: whether it is undone, and whether it can be."""
 
     JSON = ("change_id", "call_id", "undone", "undoable")
 
@@ -206,7 +206,7 @@ class CallChange(Shape):
 def changes_of(
     conversation_id: uuid.UUID, *, turns: Collection[uuid.UUID] | None = None, newest: int | None = None
 ) -> list[CallChange]:
-    """Return what the calls of a conversation changed: of all turns or some, all or those made or undone last."""
+    """Return the changes by calls of a conversation: of all or some turns, all or only those made or undone last."""
     of_turns = Q() if turns is None else Q(turn__in=turns)
     rows = (
         TaskChange.objects.filter(of_turns, turn__conversation=conversation_id)
@@ -221,7 +221,7 @@ def changes_of(
 
 
 def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: datetime) -> list[str]:
-    """Describe how changes made elsewhere have changed tasks since a conversation last knew them, a line a task."""
+    """Describe what other changes did to tasks since a conversation last knew them, one line per task."""
     made = TaskChange.objects.filter(Q(turn=None) | ~Q(turn__conversation=conversation_id), user_id=user_id)
     net: dict[str, Pair] = {}
     undone: set[str] = set()
@@ -269,9 +269,10 @@ def _shown(field: str, value: Any) -> Any:
 
 
 def forget_old() -> int:
-    """Remove what is too old to be undone, deleted tasks among it; return the number of changes.
+    """Remove changes that are too old to be undone, including deleted tasks; return the number of changes.
 
-    What a call of the assistant changed keeps its row, without the tasks, so that its chat still shows what is undone.
+    A change by a call of the assistant keeps its row, without the tasks, so that the chat still shows that it is
+    undone.
     """
     old = TaskChange.objects.filter(made_at__lt=timezone.now() - timedelta(days=UNDO_DAYS))
     removed, _ = old.filter(turn=None).delete()

@@ -6,5 +6,5 @@ from config.runtime import (
 )
 
 if __name__ == "__main__":
-    websocket.READ_WITHIN = 1.0
+    websocket.READ_TIMEOUT = 1.0
     asgi_server.main()

@@ -1,4 +1,4 @@
-"""What people fill in."""
+"""Forms."""
 
 from functools import cache
 from importlib.resources import files
@@ -21,7 +21,7 @@ WRONG_PASSWORD = "That is not your current password."  # noqa: S105 - a sentence
 
 
 def new_password_field() -> forms.CharField:
-    """Make the field for a password that is being chosen."""
+    """Return the field for a new password."""
     return forms.CharField(
         label="Password",
         strip=False,
@@ -32,7 +32,7 @@ def new_password_field() -> forms.CharField:
 
 
 def limit_length(*fields: forms.Field) -> None:
-    """Give password fields of Django's own forms a greatest length."""
+    """Set the maximum length of the password fields of Django's own forms."""
     for field in fields:
         field.validators.append(MaxLengthValidator(PASSWORD_LENGTH))
         field.widget.attrs["maxlength"] = str(PASSWORD_LENGTH)
@@ -98,7 +98,7 @@ class SignInForm(AuthenticationForm):
         limit_length(self.fields["password"])
 
     def clean(self) -> dict[str, Any]:
-        """Report a closed account to clients with its password."""
+        """Report a deactivated account to clients with its password."""
         try:
             return super().clean()
         except accounts.AccountClosed as error:
@@ -106,7 +106,7 @@ class SignInForm(AuthenticationForm):
 
 
 def own_password_field(label: str = "Current password") -> forms.CharField:
-    """Make the field for the password of the person who is signed in."""
+    """Return the field for the current password."""
     return forms.CharField(
         label=label,
         strip=False,
@@ -116,12 +116,14 @@ def own_password_field(label: str = "Current password") -> forms.CharField:
 
 
 class OwnPasswordMixin:
-    """Checks the current password by way of the back ends, so that guesses are counted as they are at sign-in."""
+    """Checks the current password with the authentication backends, so that failures are counted as they are at
+    sign-in.
+    """
 
     request: HttpRequest
 
     def check_own_password(self, password: str) -> str:
-        """Return the password if it is the signed-in person's own."""
+        """Return the password if it is the signed-in user's."""
         user = self.request.user
         if authenticate(self.request, username=user.get_username(), password=password) != user:
             raise forms.ValidationError(WRONG_PASSWORD, code="password_incorrect")
@@ -129,7 +131,7 @@ class OwnPasswordMixin:
 
 
 class ChangePasswordForm(OwnPasswordMixin, PasswordChangeForm):
-    """The current password and, twice, another."""
+    """The current password and, twice, the new one."""
 
     def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
@@ -138,7 +140,7 @@ class ChangePasswordForm(OwnPasswordMixin, PasswordChangeForm):
         limit_length(*self.fields.values())
 
     def clean_old_password(self) -> str:
-        """Refuse anything but the current password."""
+        """Refuse a wrong password."""
         return self.check_own_password(self.cleaned_data["old_password"])
 
 
@@ -164,7 +166,7 @@ class MailboxForm(forms.Form):
 
 
 class EmailForm(OwnPasswordMixin, forms.Form):
-    """Another e-mail address, confirmed by the password."""
+    """A new e-mail address, confirmed by the password."""
 
     email = EmailAddressFormField(label="New e-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
     current_password = own_password_field()
@@ -174,7 +176,7 @@ class EmailForm(OwnPasswordMixin, forms.Form):
         self.request = request
 
     def clean_current_password(self) -> str:
-        """Refuse anything but the current password."""
+        """Refuse a wrong password."""
         return self.check_own_password(self.cleaned_data["current_password"])
 
     def save(self, user: User) -> bool:
@@ -190,7 +192,7 @@ class EmailForm(OwnPasswordMixin, forms.Form):
 
 @cache
 def time_zone_choices() -> list[tuple[str, str | list[tuple[str, str]]]]:
-    """List the time zones by their present names, by region; `zone.tab` has no aliases."""
+    """List the time zones by their current names, by region; `zone.tab` has no aliases."""
     regions: dict[str, list[tuple[str, str]]] = {}
     rows = files("tzdata").joinpath("zoneinfo", "zone.tab").read_text("utf-8").splitlines()
     for name in sorted(row.split("\t")[2] for row in rows if not row.startswith("#")):
@@ -199,14 +201,14 @@ def time_zone_choices() -> list[tuple[str, str | list[tuple[str, str]]]]:
 
 
 class TimeZoneField(forms.ChoiceField):
-    """Offers each zone by its present name, and accepts every name, as browsers report old ones (`US/Eastern`)."""
+    """Offers each zone by its current name, and accepts every alias, as browsers report old names (`US/Eastern`)."""
 
     def valid_value(self, value: Any) -> bool:
         return isinstance(value, str) and is_time_zone(value)
 
 
 class TimeZoneForm(forms.Form):
-    """Where the person's clock stands."""
+    """The user's time zone."""
 
     time_zone = TimeZoneField(label="Time zone", choices=time_zone_choices)
     week_start = forms.TypedChoiceField(
@@ -219,10 +221,10 @@ class TimeZoneForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells mypy
         offered = {name for _, group in time_zone_choices() if isinstance(group, list) for name, _ in group}
         if current not in offered | {"UTC"}:
-            # A zone by an old name stays choosable for who has it.
+            # An old name of a zone can be kept by users who have it.
             field.choices = [(current, current), *time_zone_choices()]
 
     def save(self, user: User) -> None:
-        """Keep the choice."""
+        """Save the time zone."""
         week_start = self.cleaned_data["week_start"] or user.week_start
         accounts.change_time_zone(user, time_zone=self.cleaned_data["time_zone"], week_start=week_start)

@@ -1,9 +1,9 @@
-"""Let requests wait for their turn: those of one person for each other, and those that check or set a password.
+"""Let requests wait for their turn: those of one user, and those that check or set a password.
 
-Views keep a thread and a database connection, and there are few. Of each person only some are answered at once, so
-that others find a thread whatever one of them asks for. A password hash takes a core for a good part of a second:
-a limited number per address, and a few at a time. The requests wait in the event loop, once their body has arrived,
-and hold neither a thread nor a database connection.
+Views need a thread and a database connection, and there are few. Only some requests of each user are answered at once,
+so that others always find a thread. A password hash occupies a core for a good part of a second: a limited number per
+address, and a few at a time. The requests wait in the event loop, once their body has arrived, without a thread or a
+database connection.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ WAITING, WAITING_PER_ADDRESS = 128, 64  # requests, in this process
 
 
 class QueueingHandler(ASGIHandler):
-    """Django's handler, with a queue for each person, and one before views that hash passwords."""
+    """Django's handler, with a queue per user, and one before views that hash passwords."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class QueueingHandler(ASGIHandler):
             return await super().get_response_async(request)
 
     async def _turn_of_person(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
-        """Return the queue's turn of the request's user; static files need none, and a page loads many at once."""
+        """Return the turn of the request's user; static files need none, and a page loads many at once."""
         if request.path.startswith(settings.STATIC_URL):
             return nullcontext()
         person = await self._requesters.find(request)
@@ -66,7 +66,7 @@ class QueueingHandler(ASGIHandler):
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[None]:
-        """Wait until few enough others are at work. Raise ServerBusy if too many wait already."""
+        """Wait until few enough others run. Raise ServerBusy if too many wait already."""
         if self._waiting.total() >= WAITING or self._waiting[address] >= WAITING_PER_ADDRESS:
             raise ServerBusy(retry_after=RETRY_AFTER)
         self._waiting[address] += 1

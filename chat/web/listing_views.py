@@ -1,4 +1,4 @@
-"""Pages on which a person's chats are put away, brought back and deleted."""
+"""Pages that archive, trash, restore and delete a user's chats."""
 
 import uuid
 from collections.abc import Callable
@@ -53,8 +53,8 @@ VERBS = {
 @login_required
 @never_cache
 def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Do something with a chat of one's own; a form is sent back to where it came from, a script gets the chat."""
-    if request.method != "POST":  # who was sent here after signing in
+    """Apply an action to a user's chat; a form is redirected back, a script gets the chat."""
+    if request.method != "POST":  # redirected here after signing in
         return redirect("conversation", conversation_id)
     verb = VERBS.get(request.POST.get("do", ""))
     for_script = request.headers.get("Accept") == JSON
@@ -78,7 +78,7 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @login_required
 @never_cache
 def chats(request: PersonRequest) -> HttpResponse:
-    """Show the chats at hand from a place in their list on; a script gets them as JSON."""
+    """Show the chats from a cursor on; a script gets them as JSON."""
     listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE_SIZE)
     if request.headers.get("Accept") == JSON:
         return JsonResponse(listed.as_json())
@@ -89,7 +89,7 @@ def chats(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def trash(request: PersonRequest) -> HttpResponse:
-    """Show what goes to the trash soon, and what is in it."""
+    """Show the chats that will soon go to the trash, and the trash."""
     listed = listing.trash_of(request.user, after=_place(request))
     leaving = listing.leaving_of(request.user, after=_place(request, "leaving"))
     return _page(request, "trash", leaving=leaving, trash=listed)
@@ -99,7 +99,7 @@ def trash(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def archive(request: PersonRequest) -> HttpResponse:
-    """Show what was archived."""
+    """Show the archive."""
     return _page(request, "archive", archive=listing.archive_of(request.user, after=_place(request)))
 
 
@@ -107,7 +107,7 @@ def archive(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Ask before a chat in the trash is deleted for good."""
+    """Confirm and delete a chat in the trash permanently."""
     line = _line(request, conversation_id)
     return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
 
@@ -116,7 +116,7 @@ def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @login_required
 @never_cache
 def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Ask for another title of a chat, where there are no scripts."""
+    """Rename a chat, without scripts."""
     line = _line(request, conversation_id)
     return _page(request, "rename", line=line, length=TITLE_LENGTH)
 
@@ -124,7 +124,7 @@ def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @login_required
 @never_cache
 def keep_all(request: PersonRequest) -> HttpResponse:
-    """Keep all chats that would go to the trash soon."""
+    """Keep all chats that would soon go to the trash."""
     if request.method == "POST":
         kept = conversations.keep_all(user_id=request.user.pk)
         messages.success(request, "1 chat kept." if kept == 1 else f"{kept} chats kept.")
@@ -134,7 +134,7 @@ def keep_all(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def empty(request: PersonRequest) -> HttpResponse:
-    """Ask before all in the trash is deleted for good, and do it."""
+    """Confirm and delete all chats in the trash permanently."""
     if request.method != "POST":
         listed = listing.trash_of(request.user)
         return _page(request, "empty", trash=listed) if listed.total else redirect("trash")
@@ -174,14 +174,14 @@ def _refused(request: HttpRequest, error: ThreadkeeperError, *, for_script: bool
 
 
 def _back(request: HttpRequest) -> str:
-    """Return the page that the form names, where it is one of ours."""
+    """Return the page that the form names, if it is on this site."""
     page = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
     return page if ours else reverse("trash")
 
 
 def _undo(request: PersonRequest, conversation_id: uuid.UUID, verb: Verb) -> str:
-    """Return the action that undoes one: archiving removes a pin, and pinning takes out of the archive."""
+    """Return the inverse of an action: archiving removes a pin, and pinning removes from the archive."""
     line = listing.find(request.user, conversation_id)
     if line and verb is VERBS["archive"] and line.pinned:
         return "pin"
@@ -191,7 +191,7 @@ def _undo(request: PersonRequest, conversation_id: uuid.UUID, verb: Verb) -> str
 
 
 def _line(request: PersonRequest, conversation_id: uuid.UUID) -> ConversationOut:
-    """Return a chat of the person. Raise Http404."""
+    """Return a chat of the user. Raise Http404."""
     line = listing.find(request.user, conversation_id)
     if line is None:
         raise Http404("There is no such conversation.")

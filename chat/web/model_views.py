@@ -1,4 +1,4 @@
-"""The page's choice of the model that answers in a chat."""
+"""The choice of the model that answers in a chat."""
 
 import uuid
 
@@ -17,8 +17,8 @@ STATUS = {BadInput: 400, NotFound: 404, Conflict: 409}
 @login_required
 @never_cache
 def choose(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Let another model answer in a chat of one's own, and return the chat."""
-    if request.method != "POST":  # who was sent here after signing in
+    """Change the model of a user's chat, and return the chat."""
+    if request.method != "POST":  # redirected here after signing in
         return redirect("conversation", conversation_id)
     try:
         line = conversations.change(

@@ -1,4 +1,4 @@
-"""Answer a request that a limit refuses, or for which the server is too busy."""
+"""Answer requests that exceed a limit, or for which the server is too busy."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ AsyncAnswer = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 class Refusals:
-    """Answers 429 or 503 with Retry-After: where a view meets a limit, or the handler has noted one as `refused`."""
+    """Answers 429 or 503 with Retry-After if a view exceeds a limit, or the handler has set one as `refused`."""
 
     sync_capable = async_capable = True
 
@@ -33,12 +33,12 @@ class Refusals:
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Return the answer, or None for other exceptions."""
+        """Return the response, or None for other exceptions."""
         return refusal(request, exception) if isinstance(exception, RateLimited | ServerBusy) else None
 
 
 def refusal(request: HttpRequest, error: RateLimited | ServerBusy) -> HttpResponse:
-    """Return the answer, for a program or for a person."""
+    """Return the response, as JSON or as a page."""
     if request.path.startswith(ROOT):
         return reply_to(error)
     status = 429 if isinstance(error, RateLimited) else 503

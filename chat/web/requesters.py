@@ -1,4 +1,4 @@
-"""Find the user of a request before a view runs, so that the limit per user applies."""
+"""Find the user of a request before a view runs, to apply the limit per user."""
 
 import uuid
 from collections import OrderedDict
@@ -21,7 +21,7 @@ class Requesters:
         self._known: OrderedDict[str, uuid.UUID] = OrderedDict()
 
     async def find(self, request: HttpRequest) -> uuid.UUID | None:
-        """Return the person, or None for anybody else, and while the database cannot be asked."""
+        """Return the user, or None for others, and while the database is unavailable."""
         bearer = _bearer(request)
         cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "") if bearer is None else ""
         credential = cookie if bearer is None else f"Bearer {bearer}"
@@ -42,7 +42,7 @@ class Requesters:
 
 
 def _bearer(request: HttpRequest) -> str | None:
-    """Return a program's token; pages use the cookie only."""
+    """Return the bearer token of an API request; pages use the cookie only."""
     return tokens.bearer_of(request.headers.get("Authorization", "")) if request.path.startswith(ROOT) else None
 
 

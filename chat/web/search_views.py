@@ -1,4 +1,4 @@
-"""The page that shows what a search finds."""
+"""The page of search results."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -20,7 +20,7 @@ STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
 @login_required
 @never_cache
 def search(request: PersonRequest) -> HttpResponse:
-    """Show the chats in which some words were written, the newest first."""
+    """Show the chats that match a query, the newest first."""
     words = request.GET.get("q", "")
     hits: list[services.Hit] = []
     problem, status = "", 200

@@ -1,4 +1,4 @@
-"""The page on which users manage the tokens of their programs."""
+"""The page on which users manage their tokens."""
 
 import uuid
 from datetime import timedelta
@@ -23,7 +23,7 @@ LASTS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "a year"
 
 
 class TokenForm(forms.Form):
-    """What a token is for, what it opens, and for how long."""
+    """A token's name, scopes and lifetime."""
 
     name = forms.CharField(
         label="Name",
@@ -67,7 +67,7 @@ class TokenForm(forms.Form):
 @never_cache
 @sensitive_variables("made")
 def look_after_tokens(request: PersonRequest) -> HttpResponse:
-    """List the user's tokens and create another, whose key is only on the page that follows."""
+    """List the user's tokens and create another, whose key is shown only once."""
     form = TokenForm(request.POST, user=request.user) if request.method == "POST" else TokenForm(user=request.user)
     made = form.save() if form.is_bound and form.is_valid() else None
     status = 422 if form.is_bound and made is None else 200
@@ -86,7 +86,7 @@ def look_after_tokens(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def revoke(request: PersonRequest, token_id: uuid.UUID) -> HttpResponse:
-    """Ask before a token of one's own ends, and end it."""
+    """Confirm and revoke a token of the user."""
     if request.method != "POST":
         token = tokens.living_token(user_id=request.user.pk, token_id=token_id)
         return render(request, "accounts/token_revoke.html", {"token": token}) if token else redirect("tokens")

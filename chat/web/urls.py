@@ -1,4 +1,4 @@
-"""Where a person's pages are."""
+"""The URLs of the chat's pages."""
 
 from django.contrib.auth import views as auth_views
 from django.urls import path

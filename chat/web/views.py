@@ -1,4 +1,4 @@
-"""Pages: who may see them, and what they are given to show."""
+"""Pages: access checks and context data."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ EXAMPLES = (
 
 
 class PersonRequest(HttpRequest):
-    """A request of a user who is signed in."""
+    """A request of a signed-in user."""
 
     user: User
 
@@ -58,7 +58,7 @@ class PersonRequest(HttpRequest):
 @login_required
 @never_cache
 def home(request: PersonRequest) -> HttpResponse:
-    """Show a new chat; its first message makes the conversation."""
+    """Show a new chat; its first message creates the conversation."""
     return _render(request, chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
 
 
@@ -66,7 +66,7 @@ def home(request: PersonRequest) -> HttpResponse:
 @login_required
 @never_cache
 def home_state(request: PersonRequest) -> JsonResponse:
-    """Answer what a new chat would begin with, for a page that was cut off for a while."""
+    """Return the state of a new chat, for a page that was disconnected for a while."""
     return JsonResponse(chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
 
 
@@ -74,7 +74,7 @@ def home_state(request: PersonRequest) -> JsonResponse:
 @login_required
 @never_cache
 def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Show one conversation of one's own: its end or, without scripts, another part of it."""
+    """Show a conversation of the user: its end or, without scripts, another part of it."""
     page = _own_chat(request, conversation_id)
     part = _part(request)
     if message := _uuid_in(request, "message"):
@@ -94,7 +94,7 @@ def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResp
 @login_required
 @never_cache
 def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
-    """Answer what the page of a conversation would begin with, for a page that was cut off for a while.
+    """Return the state of a conversation, for a page that was disconnected for a while.
 
     With `since` it has all turns from that one on.
     """
@@ -106,7 +106,7 @@ def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> Js
 @login_required
 @never_cache
 def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
-    """Answer the turns before one of a conversation's, the nearest of them."""
+    """Return the turns before one of a conversation, the nearest ones."""
     part = chat_page.Part(before=_uuid_in(request, "before"), size=chat_page.TURNS_LOADED)
     page = chat_page.turns_of(request.user, conversation_id, part=part)
     if page is None:
@@ -118,7 +118,7 @@ def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonRes
 @login_required
 @never_cache
 def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
-    """Show an earlier version of a conversation, to be looked at only: as it was when a turn of it was current."""
+    """Show an earlier version of a conversation read-only: as it was when one of its turns was current."""
     page = _own_chat(request, conversation_id, turn_id, part=_part(request))
     if page.version is None:
         return redirect(f"{reverse('conversation', args=[conversation_id])}?turn={turn_id}#turn-{turn_id}")
@@ -144,7 +144,7 @@ def _number_in(request: HttpRequest, name: str) -> int:
 
 
 def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
-    """Return an id of the address, None where it has none. Raise Http404 for anything else."""
+    """Parse an id of the URL, or return None if it has none. Raise Http404 for anything else."""
     try:
         return uuid.UUID(text) if (text := request.GET.get(name)) else None
     except ValueError:
@@ -152,7 +152,7 @@ def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
 
 
 def _part(request: HttpRequest) -> chat_page.Part | None:
-    """Return which part of the conversation the address asks for, None for the usual one."""
+    """Return the part of the conversation that the URL asks for, or None for the default."""
     before, after, around = (_uuid_in(request, name) for name in ("before", "after", "turn"))
     return chat_page.Part(before, after, around) if before or after or around else None
 
@@ -170,7 +170,7 @@ def _own_chat(
 
 
 def _render(request: PersonRequest, page: chat_page.ChatPage, begun: chat_page.ChatPage | None = None) -> HttpResponse:
-    """Render a page; its script begins with `begun` where that is another part of the conversation."""
+    """Render a page; its script starts with `begun` if that is another part of the conversation."""
     with timezone.override(request.user.zone):
         now = timezone.localtime()
         context = {
@@ -187,7 +187,7 @@ def _render(request: PersonRequest, page: chat_page.ChatPage, begun: chat_page.C
 
 
 def _models(page: chat_page.ChatPage) -> dict[str, Any]:
-    """Return what the page shows of models: the one that answers and, where there are several, all of them."""
+    """Return the models for the page: the current one and, if there are several, all of them."""
     models = configured()
     chosen = page.conversation.model if page.conversation else name_in_use("")
     label = next((model.label or model.name for model in models if model.name == chosen), describe())
@@ -195,7 +195,7 @@ def _models(page: chat_page.ChatPage) -> dict[str, Any]:
 
 
 class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
-    """Makes an account and signs in with it, where sign-up is open."""
+    """Creates an account and signs in with it, if sign-up is open."""
 
     template_name = "accounts/signup.html"
     next_page = settings.LOGIN_REDIRECT_URL
@@ -222,7 +222,7 @@ class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no
 
 
 class SignUp(_MakesAccount):
-    """Make an account; where mail is configured, send a link to make it, and answer all addresses alike."""
+    """Create an account; if mail is configured, send a link to create it, with the same response for all addresses."""
 
     def get_form_class(self) -> type[Form]:
         return forms.MailboxForm if settings.EMAIL_URL else forms.SignUpForm
@@ -235,7 +235,7 @@ class SignUp(_MakesAccount):
 
 
 class SignUpByLink(_MakesAccount):
-    """Choose the password of a new account, by the link in a mail."""
+    """Set the password of a new account, with the link of a mail."""
 
     form_class = forms.ChoosePasswordForm
 
@@ -272,7 +272,7 @@ class SignIn(auth_views.LoginView):
 
 @method_decorator(never_cache, name="dispatch")
 class ChangePassword(auth_views.PasswordChangeView):
-    """Choose another password; logins elsewhere end."""
+    """Change the password; logins elsewhere end."""
 
     form_class = forms.ChangePasswordForm
     template_name = "accounts/password_change.html"
@@ -291,7 +291,7 @@ class ChangePassword(auth_views.PasswordChangeView):
 
 @method_decorator(never_cache, name="dispatch")
 class ResetPassword(FormView):  # type: ignore[type-arg]
-    """Ask for a link by mail; the answer is the same whether or not there is an account."""
+    """Request a link by mail; the response is the same whether or not there is an account."""
 
     form_class = forms.MailboxForm
     template_name = "accounts/password_reset.html"
@@ -308,7 +308,7 @@ class ResetPassword(FormView):  # type: ignore[type-arg]
 
 
 class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
-    """Choose a new password by the link in the mail; all logins and tokens end."""
+    """Set a new password with the link of the mail; all logins and tokens end."""
 
     form_class = forms.ChooseNewPasswordForm
     template_name = "accounts/password_reset_confirm.html"
@@ -338,7 +338,7 @@ class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
 @login_required
 @never_cache
 def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
-    """Use another address from now on, which the link in a mail confirms."""
+    """Change the e-mail address to the one that the link of a mail confirms."""
     email = links.email_of_change(request.user, token)
     if email is None:
         return render(request, "accounts/link_is_over.html", status=404)
@@ -357,7 +357,7 @@ def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
 @login_required
 @never_cache
 def account_settings(request: PersonRequest) -> HttpResponse:
-    """Change one's e-mail address and time zone."""
+    """Change the user's e-mail address and time zone."""
     person, posted = request.user, request.POST.get("form")
     email_form = partial(forms.EmailForm, request=request)
     zone_form = partial(forms.TimeZoneForm, current=person.time_zone, week_start=person.week_start)

@@ -1,8 +1,8 @@
-"""The web process: daphne with a start and an end.
+"""The web process: daphne with an orderly start and shutdown.
 
     python -m config.runtime.asgi_server [--host 127.0.0.1] [--port 8000] [--parent PID]
 
-Turns run in this process, so it takes them over before it listens, and gives them a few seconds when it has to stop.
+Turns run in this process: it adopts them before it listens, and waits a few seconds for them at shutdown.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from twisted.internet import defer, reactor
 
 from config.exceptions import CannotStart
 from config.logging import capture_uncaught
-from config.runtime.database import PoolGauge, database_answers
+from config.runtime.database import PoolGauge, database_responds
 from config.runtime.gc_freeze import freeze
 from config.runtime.http_limits import Factory
 from config.runtime.watchdog import EXIT_CODE, Gauge, Watchdog
@@ -35,44 +35,44 @@ from config.runtime.websocket import BoundedWebSocket
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-# How long a reader may take nothing of what it is sent.
-READ_WITHIN = 60.0
+# Seconds for which a client may read nothing.
+READ_TIMEOUT = 60.0
 CLOSE_SECONDS = 1.0
-# Seconds for threads that are still busy: in an orderly stop, and in one that was requested twice.
-LAST_SECONDS, LAST_SECONDS_IN_A_HURRY = 5.0, 0.5
+# Seconds for threads that are still busy: in an orderly shutdown, and in one that was requested twice.
+EXIT_TIMEOUT, FORCED_EXIT_TIMEOUT = 5.0, 0.5
 SERVICE_RESTART = 1012
-# The pool of connections is for this process alone: one that meets a forking worker hangs it.
+# The connection pool is for this process only: a pool in a worker that forks deadlocks.
 POOL_SIZE = "16"
 BACKLOG = 1024
 
 Drain = Callable[[float], Coroutine[Any, Any, None]]
 
 
-class Tap:
-    """Shows whether a client reads what it is sent; twisted pauses and resumes it."""
+class Backpressure:
+    """Whether a client reads what it is sent; twisted calls `pauseProducing` and `resumeProducing`."""
 
     def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     def pauseProducing(self) -> None:  # noqa: N802 - twisted's name
-        """Close it: what was sent has not left yet."""
-        self._open.clear()
+        """Wait from now on: the write buffer is full."""
+        self._writable.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802 - twisted's name
-        """Open it."""
-        self._open.set()
+        """Stop waiting: the write buffer is empty."""
+        self._writable.set()
 
     stopProducing = resumeProducing  # noqa: N815 - the reader is gone, and so is what it would be sent
 
-    async def opened(self) -> None:
-        """Wait until it is open; raise TimeoutError where that takes too long."""
-        async with asyncio.timeout(READ_WITHIN):
-            await self._open.wait()
+    async def wait_until_writable(self) -> None:
+        """Wait until the client reads; raise TimeoutError if that takes too long."""
+        async with asyncio.timeout(READ_TIMEOUT):
+            await self._writable.wait()
 
 
 class Server(daphne.server.Server):  # type: ignore[misc]
-    """Daphne on a socket that is bound already, which stops in good order."""
+    """Daphne on a bound socket, with an orderly shutdown."""
 
     def __init__(
         self,
@@ -86,8 +86,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             application,
             endpoints=["the listener"],
             signal_handlers=False,
-            ready_callable=self._begin,
-            # A socket may stay as long as its page does.
+            ready_callable=self._listen,
+            # A socket may stay open as long as its page.
             websocket_timeout=-1,
             server_name="threadkeeper",
         )
@@ -97,11 +97,11 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._drain = drain
         self._port: Any = None
         self._stopping: asyncio.Task[None] | None = None
-        self.hurried = False
+        self.is_forced = False
         self.exit_code = 0
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Pass on what an application sends; of a long answer the next part only when the reader has taken this one."""
+        """Send a message of an application; the next part of a long response only once the client has read this one."""
         details = self.connections.get(protocol)
         if message["type"] == "websocket.send":
             if details is not None and "disconnected" not in details:
@@ -111,23 +111,23 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         if not is_body:
             await super().handle_reply(protocol, message)
             return
-        tap = details.get("tap")
+        backpressure = details.get("backpressure")
         if not message.get("more_body", False):
-            if tap is not None:
+            if backpressure is not None:
                 protocol.unregisterProducer()
             await super().handle_reply(protocol, message)
             return
-        if tap is None:
-            tap = details["tap"] = Tap()
-            protocol.registerProducer(tap, True)
+        if backpressure is None:
+            backpressure = details["backpressure"] = Backpressure()
+            protocol.registerProducer(backpressure, True)
         await super().handle_reply(protocol, message)
         try:
-            await tap.opened()
+            await backpressure.wait_until_writable()
         except TimeoutError:
-            self._let_go(protocol)
+            self._abort(protocol)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        """Start the application of a connection; a websocket's receives from an inbox that holds only so much."""
+        """Start the application of a connection; a websocket's application receives from a bounded inbox."""
         if not isinstance(protocol, BoundedWebSocket):
             return super().create_application(protocol, scope)
         scope.setdefault("asgi", {"version": "3.0"})
@@ -137,17 +137,17 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return protocol.inbox
 
     @staticmethod
-    def _let_go(protocol: Any) -> None:
-        """End the connection of a reader who does not read."""
+    def _abort(protocol: Any) -> None:
+        """Close the connection of a client that does not read."""
         if protocol.channel is not None:
             protocol.channel.transport.abortConnection()
 
-    def _begin(self) -> None:
+    def _listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.shut_down)
         self.ws_factory.protocol = BoundedWebSocket
-        # A client that sends too much gets a close code instead of a broken connection.
-        # The application refuses origins, "null" among them.
+        # A client that sends too much gets a close code instead of a broken connection. The application refuses
+        # origins, "null" among them.
         self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
         self._listener.setblocking(False)
         self.http_factory = Factory(self)
@@ -155,15 +155,15 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._listener.close()
 
     def fail(self) -> None:
-        """Stop in an orderly way, with an exit code that shows an unexpected end."""
+        """Stop in an orderly way, with an exit code that indicates a failure."""
         self.exit_code = EXIT_CODE
         if not self._stopping:
             self.shut_down()
 
     def shut_down(self) -> None:
-        """Stop in an orderly way; at the second request, at once."""
+        """Stop in an orderly way; at the second request, immediately."""
         if self._stopping:
-            self.hurried = True
+            self.is_forced = True
             self.stop()
         else:
             self._stopping = self._loop.create_task(self._shut_down())
@@ -177,7 +177,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
             self.stop()
 
     async def _close_connections(self) -> None:
-        """Announce to every page that the server will be back, and let responses finish."""
+        """Announce the restart to every page, and wait for responses to finish."""
         for protocol in self._open_sockets():
             protocol.sendCloseFrame(code=SERVICE_RESTART)
         deadline = self._loop.time() + CLOSE_SECONDS
@@ -188,23 +188,23 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         return [one for one in self.connections if _is_socket(one) and one.state == one.STATE_OPEN]
 
     def application_checker(self) -> None:
-        """Look for applications that have ended. An error must not end the looking: daphne would go on without."""
+        """Find applications that have ended. Errors are caught, since daphne would stop this check and run on."""
         try:
             super().application_checker()
         except Exception:
-            logger.exception("A connection cannot be ended.")
+            logger.exception("A connection could not be closed.")
             reactor.callLater(1, self.application_checker)
 
     def timeout_checker(self) -> None:
-        """Look for websockets to ping."""
+        """Find websockets to ping."""
         try:
             super().timeout_checker()
         except Exception:
-            logger.exception("A websocket cannot be pinged.")
+            logger.exception("A websocket could not be pinged.")
             reactor.callLater(2, self.timeout_checker)
 
     def kill_all_applications(self) -> "defer.Deferred[Any]":
-        """Cancel what still runs; a connection that has no application yet is passed over."""
+        """Cancel what still runs; skip connections that have no application yet."""
         running = [
             details["application_instance"]
             for details in self.connections.values()
@@ -217,7 +217,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
 
 
 def _is_busy(connection: tuple[Any, dict[str, Any]]) -> bool:
-    """Return whether a socket is open or a response unfinished."""
+    """Return whether a socket is open or a response is incomplete."""
     protocol, details = connection
     return "disconnected" not in details and (_is_socket(protocol) or "application_instance" in details)
 
@@ -236,8 +236,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # For all connections: a reader who takes nothing is let go of, also after the last byte was written.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(READ_WITHIN * 1000))
+            # For all connections: closes those whose client reads nothing, also after the last byte was written.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(READ_TIMEOUT * 1000))
         listener.bind(address)
     except (OSError, OverflowError) as error:
         if listener:
@@ -255,26 +255,26 @@ def _cannot_listen(host: str, port: int, error: Exception) -> CannotStart:
 async def _watch_parent(parent: int, shut_down: Callable[[], None]) -> None:
     while os.getppid() == parent:
         await asyncio.sleep(1)
-    logger.warning("The process that started the server is gone; the server stops too.")
+    logger.warning("The process that started the server has ended; the server stops.")
     shut_down()
 
 
 def serve(host: str, port: int, parent: int | None = None) -> Server:
-    """Answer requests until a signal, or until the parent is gone; return the server that has ended.
+    """Serve requests until a signal or until the parent exits; return the stopped server.
 
     Raise CannotStart.
     """
     listener = bind(host, port)
     _set_up()
-    _refuse_later_database()
+    _refuse_newer_database()
     loop = daphne.server.twisted_loop
     asyncio.set_event_loop(loop)
-    gauges = _lend(loop)
-    server = _server(listener, loop, _drain)
+    gauges = _create_thread_pools(loop)
+    server = _create_server(listener, loop, _drain)
     freeze()
-    _take_up(_start, listener, loop, (host, port))
+    _resume_and_listen(_start, listener, loop, (host, port))
     watch = loop.create_task(_watch_parent(parent, server.shut_down)) if parent else None
-    Watchdog(loop, gauges, end=server.fail, database_answers=database_answers).start()
+    Watchdog(loop, gauges, end=server.fail, database_responds=database_responds).start()
     server.run()
     if watch:
         watch.cancel()
@@ -287,7 +287,7 @@ def _set_up() -> None:
     os.environ.setdefault("DATABASE_POOL_SIZE", POOL_SIZE)
     django.setup(set_prefix=False)
     capture_uncaught()
-    # Static files are read at once, which is what is wanted here.
+    # Static files are read synchronously, which is intended.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
     # Static files that are not collected are served from the apps' folders.
     warnings.filterwarnings("ignore", message="No directory at")
@@ -296,14 +296,14 @@ def _set_up() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _refuse_later_database() -> None:
-    from config.versions import refuse_later_database
+def _refuse_newer_database() -> None:
+    from config.versions import refuse_newer_database
 
-    refuse_later_database()
+    refuse_newer_database()
 
 
-def _lend(loop: asyncio.AbstractEventLoop) -> list[Gauge]:
-    """Give all database code threads that return its connections; return what the watchdog checks."""
+def _create_thread_pools(loop: asyncio.AbstractEventLoop) -> list[Gauge]:
+    """Run database code in threads that return their connections; return the gauges for the watchdog."""
     from django.conf import settings
 
     from chat.infra.db_threads import threads
@@ -324,7 +324,7 @@ def _close_database() -> None:
 
 
 async def _start() -> None:
-    """Start what runs with the server; it is not told about its start and end."""
+    """Start what runs with the server: daphne sends no lifespan events."""
     from chat.mcp import service
     from chat.turns import process
 
@@ -341,19 +341,19 @@ async def _drain(seconds: float) -> None:
     end_all()
 
 
-def _server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
+def _create_server(listener: socket.socket, loop: asyncio.AbstractEventLoop, drain: Drain) -> Server:
     from config.asgi import application
 
     return Server(application, listener, loop=loop, drain=drain)
 
 
-def _take_up(
+def _resume_and_listen(
     start: Callable[[], Coroutine[Any, Any, None]],
     listener: socket.socket,
     loop: asyncio.AbstractEventLoop,
     address: tuple[str, int],
 ) -> None:
-    """Go on with the turns that were cut off, then listen."""
+    """Resume interrupted turns, then listen."""
     from django.db import DatabaseError
 
     from chat.exceptions import BadExtraTools
@@ -377,11 +377,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m config.runtime.asgi_server", description="Serve the chat.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--parent", type=int, help="stop when this process, which started the server, is gone")
+    parser.add_argument("--parent", type=int, help="the pid of the process that started the server; stop when it ends")
     options = parser.parse_args()
     server = serve(options.host, options.port, options.parent)
-    # A thread that still waits for something must not keep the process.
-    seconds = LAST_SECONDS_IN_A_HURRY if server.hurried else LAST_SECONDS
+    # A thread that still waits must not keep the process alive.
+    seconds = FORCED_EXIT_TIMEOUT if server.is_forced else EXIT_TIMEOUT
     last = threading.Timer(seconds, os._exit, [server.exit_code])
     last.daemon = True
     last.start()

@@ -1,4 +1,4 @@
-"""Prepare a database before it serves: tables, the cache's table, schedules, the first administrator."""
+"""Prepare a database for serving: tables, the cache table, schedules, the first administrator."""
 
 import os
 import secrets
@@ -13,26 +13,26 @@ from config.exceptions import CannotStart
 
 @dataclass(frozen=True)
 class FirstAdmin:
-    """The sign-in that was made; `password` is None where it came from the environment and need not be shown."""
+    """The administrator that was created; `password` is None if it came from the environment and need not be shown."""
 
     email: str
     password: str | None
 
 
 def prepare() -> FirstAdmin | None:
-    """Bring the database up to date; return the admin's sign-in if this made one. Raise CannotStart."""
+    """Bring the database up to date; return the administrator if one was created. Raise CannotStart."""
     from chat.memory.removal import finish_deletions
-    from config.versions import refuse_later_database
+    from config.versions import refuse_newer_database
     from sessions_admin import schedules
     from sessions_admin.stores.leftovers import remove_leftovers
 
-    refuse_later_database()
+    refuse_newer_database()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     schedules.ensure()
     schedules.ensure_samples()
     remove_leftovers(is_alone=True)
-    # No process of ours reads the session file now; the worker signs off what waited for it.
+    # No process of this installation reads the session file now, so that pending deletions can be finished.
     finish_deletions(seconds=1)
     return _first_admin()
 
@@ -49,7 +49,7 @@ def _first_admin() -> FirstAdmin | None:
     #: Their password. By default generated, and shown once.
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():
-        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: an account with this address is there already.")
+        raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: an account with this address exists.")
     password = chosen or secrets.token_urlsafe(12)
     User.objects.create_superuser(email, password)
     return FirstAdmin(email, None if chosen else password)

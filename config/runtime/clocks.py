@@ -1,4 +1,4 @@
-"""The monotonic clocks of this machine, and the name by which its processes identify them."""
+"""The monotonic clocks of this machine, and an identifier by which processes compare them."""
 
 import os
 import time
@@ -11,7 +11,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @cache
 def machine_clock() -> str | None:
-    """Name the clocks below: processes with the same name read the same ones. None where that is not known."""
+    """Identify the clocks below: processes with the same identifier read the same clocks. None if unknown."""
     try:
         boot = BOOT_ID.read_text().strip()
     except OSError:
@@ -21,7 +21,7 @@ def machine_clock() -> str | None:
 
 @cache
 def pid_space() -> str | None:
-    """Name the processes that this one sees: those of other names may have the same pids."""
+    """Identify the pid namespace of this process: pids of other namespaces may be the same."""
     clock, namespace = machine_clock(), _namespace("pid")
     return f"{clock} {namespace}" if clock and namespace else None
 
@@ -33,7 +33,7 @@ def _namespace(kind: str) -> str:
 
 
 def awake_seconds() -> float:
-    """Return the seconds since the machine started, without those in which it was suspended."""
+    """Return the seconds since the machine started, without those during which it was suspended."""
     return time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""Connections of the server process, which the database itself limits: no request may occupy it for long."""
+"""Connections of the server process, with limits that the database enforces: no request may occupy it for long."""
 
 import logging
 from functools import cache
@@ -8,15 +8,15 @@ import psycopg
 
 logger = logging.getLogger(__name__)
 
-# For pages, the API, sockets and turns. Longer statements use chat.infra.database_limits.statement_timeout.
-# Other processes (the worker, commands, migrations, backup and restore) have no limit.
+# For pages, the API, sockets and turns. Longer statements use chat.infra.database_limits.statement_timeout. Other
+# processes (the worker, commands, migrations, backup and restore) have no limit.
 LIMITS = {
     "statement_timeout": "5s",
     # Shorter, so that the log names the cause.
     "lock_timeout": "4s",
     "idle_in_transaction_session_timeout": "10s",
 }
-# Of every process: a server that has vanished is noticed, which TCP alone does after hours.
+# For every process: detect a server that has vanished, which TCP alone does only after hours.
 TCP = {
     "connect_timeout": "10",
     "keepalives": "1",
@@ -25,9 +25,9 @@ TCP = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-SECONDS_TO_ANSWER = 3
-POOLER = (
-    "The database is reached through a connection pooler, which gives each transaction another connection: "
+RESPONSE_TIMEOUT = 3
+POOLER_WARNING = (
+    "The database connection is pooled, and each transaction may get another one: "
     "limit the time of statements there (query_timeout of PgBouncer)."
 )
 
@@ -35,8 +35,8 @@ POOLER = (
 class LimitedConnection(psycopg.Connection[Any]):
     """A connection with the limits of the server process.
 
-    They are no startup parameters, which a pooler refuses. Behind a pooler that gives each transaction another
-    connection they would be set for its other clients, so they are set only where the connection is the server's own.
+    They are not startup parameters, since poolers refuse those. Behind a pooler that assigns connections per
+    transaction they would apply to its other clients, so they are set only on a direct connection.
     """
 
     @classmethod
@@ -52,7 +52,7 @@ class LimitedConnection(psycopg.Connection[Any]):
 
     def _limit(self) -> None:
         settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in LIMITS.items())
-        # A pooler makes up process ids of its own.
+        # A pooler invents process ids.
         is_own = f"SELECT {settings} WHERE pg_backend_pid() = %s"
         if not self.execute(is_own, [self.info.backend_pid]).fetchone():
             _log_pooler()
@@ -62,17 +62,17 @@ class LimitedConnection(psycopg.Connection[Any]):
 
 @cache
 def _log_pooler() -> None:
-    logger.warning(POOLER)
+    logger.warning(POOLER_WARNING)
 
 
 class PoolGauge:
-    """How many wait for a connection of this process's pool, and how many were served."""
+    """How many threads wait for a connection of this process's pool, and how many got one."""
 
     name = "a database connection"
 
     @property
     def waiting(self) -> int:
-        """How many wait now."""
+        """The number of threads that wait now."""
         return self.stats().get("requests_waiting", 0)
 
     @property
@@ -82,17 +82,17 @@ class PoolGauge:
         return stats.get("requests_num", 0) - stats.get("requests_errors", 0) - stats.get("requests_waiting", 0)
 
     def stats(self) -> dict[str, int]:
-        """Return the pool's own figures."""
+        """Return the statistics of the pool."""
         from django.db import connection
 
         return dict(connection.pool.get_stats())  # type: ignore[attr-defined]
 
 
-def database_answers() -> bool:
-    """Return whether a new connection, which is none of the pool, can be made within a few seconds."""
+def database_responds() -> bool:
+    """Return whether a new connection outside the pool succeeds within a few seconds."""
     from django.db import connection
 
-    parameters = connection.get_connection_params() | {"connect_timeout": SECONDS_TO_ANSWER}
+    parameters = connection.get_connection_params() | {"connect_timeout": RESPONSE_TIMEOUT}
     try:
         psycopg.connect(**parameters).close()
     except psycopg.Error:

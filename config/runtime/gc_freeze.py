@@ -1,7 +1,7 @@
 """Exclude the objects that exist after the start from garbage collection.
 
-A full pass over Django and all that comes with it stops everything for a moment, and reading a few thousand stored
-items brings one on.
+A full collection of Django and all libraries pauses the process for a moment, and reading a few thousand stored items
+triggers one.
 """
 
 import gc

@@ -1,8 +1,8 @@
-"""What a connection may cost before the application sees its request: bytes, time, and which requests are readable.
+"""Limits of a connection before the application sees its request: bytes, time and syntax.
 
 Twisted reads a request of any size and at any speed, and stores its body on disk, before it passes it on. Here a
-request is refused as soon as it is known to be unusable. The refusal is sent, the rest of the request is discarded for
-a moment so that the client can read it, and the connection is closed.
+request is refused as soon as it is known to be invalid. The refusal is sent, the rest of the request is discarded for a
+moment so that the client can read it, and the connection is closed.
 """
 
 import json
@@ -17,22 +17,22 @@ from twisted.web import http
 from config.runtime.security_headers import DEFAULTS
 
 KIB = 1024
-BODY = 64 * KIB
-# By the beginning of the path. A message of 10,000 characters takes 120 KiB as JSON in ASCII; staff choose up to 1,000
-# rows of a list.
+BODY_LIMIT = 64 * KIB
+# By path prefix. A message of 10,000 characters takes 120 KiB as JSON in ASCII; staff choose up to 1,000 rows of a
+# list.
 LARGER_BODIES = {"/api/chatkit": 256 * KIB, "/mcp": 256 * KIB, "/admin/": 256 * KIB}
-# Of all requests together.
-BODIES = 64 * KIB * KIB
-REQUEST_WITHIN = 30.0  # seconds, from the first byte of a request to its last
-# Longer than proxies keep a connection (60), so that it is theirs to close.
-IDLE = 75.0  # seconds
-# How long, and how much, is read of a request that was refused.
+# The bodies of all requests together.
+TOTAL_BODY_LIMIT = 64 * KIB * KIB
+REQUEST_TIMEOUT = 30.0  # seconds, from the first byte of a request to its last
+# Longer than proxies keep a connection (60), so that the proxy closes it first.
+IDLE_TIMEOUT = 75.0  # seconds
+# The time, and the bytes, for which the rest of a refused request is read.
 LINGER, LINGER_BYTES = 1.0, KIB * KIB
-HEADERS = 100
-CONNECTIONS = 2000
+MAX_HEADERS = 100
+MAX_CONNECTIONS = 2000
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-IN_JSON = (b"/api/", b"/mcp")
+JSON_PATHS = (b"/api/", b"/mcp")
 REFUSALS = {
     400: ("bad_request", "This request cannot be read."),
     408: ("timeout", "The request was not complete within 30 seconds."),
@@ -46,15 +46,15 @@ REFUSALS = {
 
 
 def body_limit(path: bytes) -> int:
-    """Return how many bytes the body of a request to a path may have."""
+    """Return the maximum body size in bytes of a request to a path."""
     text = path.decode("latin1")
-    return next((limit for beginning, limit in LARGER_BODIES.items() if text.startswith(beginning)), BODY)
+    return next((limit for beginning, limit in LARGER_BODIES.items() if text.startswith(beginning)), BODY_LIMIT)
 
 
 def refusal(status: int, path: bytes) -> bytes:
-    """Return a whole response that refuses a request, in JSON for programs; the connection ends with it."""
+    """Return a complete response that refuses a request, in JSON for the API and MCP; then the connection closes."""
     code, detail = REFUSALS.get(status, REFUSALS[400])
-    if path.startswith(IN_JSON):
+    if path.startswith(JSON_PATHS):
         kind, body = "application/json", json.dumps({"error": {"code": code, "detail": detail}})
     else:
         kind, body = "text/plain; charset=utf-8", f"{detail}\n"
@@ -70,9 +70,9 @@ def refusal(status: int, path: bytes) -> bytes:
 
 
 def origin_form(target: bytes) -> tuple[bytes, bytes]:
-    """Return the path and query of a request's target, and its host where the target names one.
+    """Return the path and query of a request target, and its host if the target names one.
 
-    Raise ValueError for what is neither a path nor a URL, and for a NUL, which neither files nor PostgreSQL can hold.
+    Raise ValueError if it is neither a path nor a URL, and for a NUL, which neither files nor PostgreSQL can hold.
     """
     host = b""
     scheme, separator, rest = target.partition(b"://")
@@ -95,19 +95,19 @@ class Request(WebRequest):  # type: ignore[misc]
         self._size = 0
 
     def gotLength(self, length: int | None) -> None:
-        """Begin the body."""
+        """Start the body."""
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Store a part of the body unless it is one too many."""
+        """Store a chunk of the body unless the body becomes too large."""
         if self.channel is not None and self.channel.accepts(self._size + len(data)):
             self._size += len(data)
             self._factory.stored += len(data)
             self.content.write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Pass the request on, now that it is complete."""
-        # Headers of the ASGI server, which any client could send.
+        """Pass the complete request on."""
+        # Headers that are for the ASGI server itself, which any client could send.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         if command not in METHODS:
             self.channel.refuse(501, path)
@@ -134,12 +134,14 @@ class Request(WebRequest):  # type: ignore[misc]
         return processing
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """Send a part of the response. daphne would send the second part of a body to a HEAD request."""
+        """Send a part of the response. Daphne would send the second part of a body to a HEAD request."""
         is_body = message.get("type") == "http.response.body"
         super().handle_reply({**message, "body": b""} if is_body and self.method == b"HEAD" else message)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer instead of the application; where it has begun to answer, the client is to see that it broke off."""
+        """Answer instead of the application; if it has begun to answer, close the connection so that the client
+        notices.
+        """
         channel = None if self.finished else self.channel
         if channel is not None and self._response_started:
             channel.transport.abortConnection()
@@ -152,7 +154,7 @@ class Request(WebRequest):  # type: ignore[misc]
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
-        """Forget the request."""
+        """Release the memory of the request."""
         self._release()
         super().connectionLost(reason)
 
@@ -162,15 +164,15 @@ class Request(WebRequest):  # type: ignore[misc]
 
 
 class Channel(http.HTTPChannel):  # type: ignore[misc]
-    """A connection over which requests come, one after another."""
+    """A connection that carries requests one after another."""
 
     factory: "Factory"
-    maxHeaders = HEADERS
+    maxHeaders = MAX_HEADERS
 
     def __init__(self) -> None:
         super().__init__()
         self.refused = False
-        self._has_begun = False
+        self._has_received = False
         self._discarded = 0
         self._deadline: IDelayedCall | None = None
 
@@ -180,13 +182,13 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         return self._handlingRequest and not self.refused
 
     def connectionMade(self) -> None:
-        """Begin, unless the server is full."""
+        """Accept the connection, unless the server is full."""
         super().connectionMade()
         self._start_clock()
         self.factory.opened(self)
 
     def connectionLost(self, reason: Any = None) -> None:
-        """End."""
+        """Release the connection."""
         self._stop_clock()
         self.factory.closed(self)
         super().connectionLost(reason)
@@ -194,8 +196,8 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
     # -- reading
 
     def dataReceived(self, data: bytes) -> None:
-        """Read; the first byte of a request starts its clock."""
-        self._has_begun = True
+        """Read; the first byte of a request starts its timer."""
+        self._has_received = True
         if self.refused:
             self._discard(len(data))
             return
@@ -204,8 +206,8 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
-        """Read a line of the head."""
-        if line[:1] in (b" ", b"\t"):  # a header that continues, which RFC 9112 lets a server refuse
+        """Read a line of the request head."""
+        if line[:1] in (b" ", b"\t"):  # a folded header, which RFC 9112 lets a server refuse
             self.refuse(400)
         if not self.refused:
             super().lineReceived(line)
@@ -226,7 +228,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
             return False
 
     def allHeadersReceived(self) -> None:
-        """Refuse a body of unclear or excessive length before it is sent."""
+        """Refuse a body of ambiguous or excessive length before it is sent."""
         headers = self.requests[-1].requestHeaders
         if len(headers.getRawHeaders(b"Transfer-Encoding", [])) > 1:
             self.refuse(400)
@@ -236,13 +238,13 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """Stop the clock: the request is complete."""
+        """Stop the timer: the request is complete."""
         if not self.refused:
             self._stop_clock()
             super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """Go on with what was sent meanwhile."""
+        """Continue with what was received meanwhile."""
         if self._dataBuffer and self.persistent:
             self._start_clock()
         super().requestDone(request)
@@ -250,15 +252,15 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
     # -- refusing
 
     def accepts(self, size: int) -> bool:
-        """Return whether the body may have that many bytes; refuse the request if not."""
+        """Return whether a body of that many bytes is allowed; refuse the request if not."""
         if size > body_limit(self._target):
             self.refuse(413)
-        elif self.factory.stored + size > BODIES:
+        elif self.factory.stored + size > TOTAL_BODY_LIMIT:
             self.refuse(503)
         return not self.refused
 
     def refuse(self, status: int, target: bytes = b"") -> None:
-        """Answer that the request is refused, and close the connection."""
+        """Send a refusal, and close the connection."""
         if self.refused:
             return
         self.refused = True
@@ -291,19 +293,20 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]
 
     def _start_clock(self) -> None:
         if self._deadline is None:
-            self._deadline = self.callLater(REQUEST_WITHIN, self._too_slow)
+            self._deadline = self.callLater(REQUEST_TIMEOUT, self._time_out)
 
     def _stop_clock(self) -> None:
         deadline, self._deadline = self._deadline, None
         if deadline is not None and deadline.active():
             deadline.cancel()
 
-    def _too_slow(self) -> None:
+    def _time_out(self) -> None:
         self._deadline = None
-        if self._has_begun:
+        if self._has_received:
             self.refuse(408)
         else:
-            # A browser may have opened it for later, and would take a response for that of its next request.
+            # A browser may have opened the connection in advance, and would take a response for that of its next
+            # request.
             self.transport.loseConnection()
 
 
@@ -314,7 +317,7 @@ class Factory(HTTPFactory):  # type: ignore[misc]
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self.timeOut = IDLE
+        self.timeOut = IDLE_TIMEOUT
         self.stored = 0  # bytes of bodies
         self._channels: dict[Channel, None] = {}  # the oldest first
 
@@ -325,12 +328,12 @@ class Factory(HTTPFactory):  # type: ignore[misc]
         return channel
 
     def opened(self, channel: Channel) -> None:
-        """Count a connection; where there are too many, the oldest that waits for its client gives way."""
-        if len(self._channels) >= CONNECTIONS:
+        """Count a connection; if there are too many, close the oldest that waits for its client."""
+        if len(self._channels) >= MAX_CONNECTIONS:
             waiting = next((one for one in self._channels if not one.is_busy), channel)
             waiting.transport.abortConnection()
         self._channels[channel] = None
 
     def closed(self, channel: Channel) -> None:
-        """Count a connection no more: it is closed, or a websocket by now."""
+        """Stop counting a connection: it is closed, or has become a websocket."""
         self._channels.pop(channel, None)

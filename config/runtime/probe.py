@@ -1,55 +1,55 @@
-"""Ask a child process again and again whether it works."""
+"""Check a child process periodically."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# After a suspension of the machine the question that was under way fails, though nothing is wrong. So the number of
-# failures in a row counts as well as the time.
-FAILURES = 4
+# After a suspension of the machine the check that was running fails, though nothing is wrong. So the number of failures
+# in a row counts as well as the time.
+MIN_FAILURES = 4
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How often it is asked, and how long it may fail to answer: once it has worked, and before; in seconds."""
+class ProbeTimings:
+    """The seconds between checks, and for how long they may fail: after the first success, and before it."""
 
-    every: float
-    patience: float
-    to_start: float
+    interval: float
+    timeout: float
+    start_timeout: float
 
 
 class Probe(threading.Thread):
-    """Asks in a thread of its own. The question returns None if it cannot be answered at the moment."""
+    """Runs checks in its own thread. A check returns None if it has no result at the moment."""
 
-    def __init__(self, name: str, ask: Callable[[], bool | None], pace: Pace) -> None:
+    def __init__(self, name: str, check: Callable[[], bool | None], timings: ProbeTimings) -> None:
         super().__init__(name=f"probe of the {name}", daemon=True)
-        self._ask = ask
-        self._pace = pace
+        self._check = check
+        self._timings = timings
         self._stopped = threading.Event()  # `_stop` is a method of Thread
-        self.restarted()
+        self.reset()
 
-    def restarted(self) -> None:
-        """Begin anew: the process has just been started."""
+    def reset(self) -> None:
+        """Start over: the process has just been started."""
         self._has_worked = False
         self._failures = 0
         self._since = time.monotonic()
 
     @property
     def has_failed(self) -> bool:
-        """Whether the process has not answered for too long."""
-        seconds = self._pace.patience if self._has_worked else self._pace.to_start
-        return self._failures >= FAILURES and time.monotonic() - self._since >= seconds
+        """Whether the checks have failed for too long."""
+        seconds = self._timings.timeout if self._has_worked else self._timings.start_timeout
+        return self._failures >= MIN_FAILURES and time.monotonic() - self._since >= seconds
 
     def run(self) -> None:
-        """Ask until `stop`."""
-        while not self._stopped.wait(self._pace.every):
-            works = self._ask()
+        """Check until `stop`."""
+        while not self._stopped.wait(self._timings.interval):
+            works = self._check()
             if works:
                 self._has_worked, self._failures, self._since = True, 0, time.monotonic()
             elif works is not None:
                 self._failures += 1
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop checking."""
         self._stopped.set()

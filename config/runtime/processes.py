@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them."""
+"""Child processes that never outlive the process that started them."""
 
 import ctypes
 import os
@@ -13,14 +13,14 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def dying_with(parent: int, by: signal.Signals) -> Callable[[], None]:
-    """Return what a child runs before its program, so that the kernel ends it when its parent is gone."""
+def exit_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
+    """Return a function for the child to run before its program, so that the kernel kills it when its parent exits."""
 
     def arm() -> None:
         if _libc is None:
             return
         _libc.prctl(PR_SET_PDEATHSIG, int(by))
-        # The parent may have died before the line above.
+        # The parent may have exited before the line above.
         if os.getppid() != parent:
             os.kill(os.getpid(), by)
 
@@ -35,10 +35,10 @@ def spawn(
     output: IO[Any] | int | None = None,
     **popen: Any,
 ) -> "subprocess.Popen[bytes]":
-    """Start a child in a process group of its own; to be called from the main thread.
+    """Start a child in its own process group; must be called from the main thread.
 
-    The kernel watches the thread that forks, not the process: a child of another thread dies with that thread. The
-    group keeps the terminal's Ctrl-C away from the child, and lets the whole of it be ended at once.
+    The kernel watches the thread that forks, not the process: a child of another thread is killed when that thread
+    ends. The group shields the child from the terminal's Ctrl-C, and allows all of its processes to be killed at once.
     """
     return subprocess.Popen(
         [str(word) for word in command],
@@ -47,6 +47,6 @@ def spawn(
         stdout=output,
         stderr=output,
         start_new_session=True,
-        preexec_fn=dying_with(os.getpid(), death_signal),
+        preexec_fn=exit_with_parent(os.getpid(), death_signal),
         **popen,
     )

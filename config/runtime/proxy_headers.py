@@ -1,4 +1,4 @@
-"""Rewrite each ASGI scope once, where requests enter, so that every library sees the real client and scheme."""
+"""Rewrite each ASGI scope once, on entry, so that every library sees the client's real address and scheme."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ PLAIN = {"http": "http", "websocket": "ws"}
 
 
 def resolve_proxy_headers(application: Any) -> Any:
-    """Wrap an ASGI application: its scopes have the client's address and scheme, and no proxy header."""
+    """Wrap an ASGI application: its scopes have the client's address and scheme, and no proxy headers."""
 
     async def resolved(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] in PLAIN:
@@ -23,19 +23,19 @@ def resolve_proxy_headers(application: Any) -> Any:
 
 
 def resolve(scope: dict[str, Any]) -> dict[str, Any]:
-    """Return a scope with the client's address and scheme; headers that only the server may read are removed."""
+    """Return a scope with the client's address and scheme, without the headers that are for the server only."""
     peer = scope.get("client")
     address = client_address(scope)
-    # The proxy's port is no port of the client's.
+    # The proxy's port is not the client's.
     client = [address, peer[1] if peer and peer[0] == address else 0] if address else None
     schemes = SECURE if is_secure(scope) else PLAIN
     headers = [(name, value) for name, value in scope["headers"] if name not in (FORWARDED_FOR, FORWARDED_PROTO)]
-    # daphne takes the root path from a header that any client can send.
+    # daphne reads the root path from a header that any client can send.
     return {**scope, "client": client, "scheme": schemes[scope["type"]], "headers": headers, "root_path": ""}
 
 
 def is_secure(scope: dict[str, Any]) -> bool:
-    """Return whether the client uses TLS: by a trusted proxy, else by PUBLIC_URL and the transport."""
+    """Return whether the client uses TLS: as a trusted proxy reports, else by PUBLIC_URL and the transport."""
     stated = joined_header(scope, FORWARDED_PROTO).split(",") if settings.TRUSTED_PROXIES else []
     # Most proxies replace this header instead of appending to it.
     scheme = stated[-min(settings.TRUSTED_PROXIES, len(stated))].strip().lower() if stated else ""

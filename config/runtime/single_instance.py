@@ -1,4 +1,4 @@
-"""Only one `up` a data folder; the next one ends whatever the last one left behind."""
+"""Only one `up` per data folder; the next one ends all processes that the last one left."""
 
 import fcntl
 import os
@@ -11,14 +11,14 @@ import psutil
 
 from config.exceptions import CannotStart
 
-# Every process that an `up` starts carries the mark of that `up`, and so do their own children, whatever becomes of
-# their parents and groups. A pid can be reused, a mark cannot.
+# Every process of an `up` has a marker in its environment, and so do its own children, even without their parent and
+# group. A pid can be reused, a marker cannot.
 MARK = "THREADKEEPER_RUN"
-SECONDS_TO_END = 5.0
+END_TIMEOUT = 5.0
 
 
 class SingleInstance:
-    """The claim on a data folder, held as long as the process lives."""
+    """The lock of a data folder, held until the process ends."""
 
     def __init__(self, data_dir: Path) -> None:
         path = data_dir / "up.lock"
@@ -33,28 +33,28 @@ class SingleInstance:
             holder = f" (process {left[0]})" if left else ""
             raise CannotStart(f"Threadkeeper is already running in {data_dir}{holder}.") from None
         if len(left) == 2:
-            end_all_with(left[1])
+            end_processes(left[1])
         self.mark = secrets.token_hex(16)
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()} {self.mark}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let the next one in; nothing of this one is left."""
+        """Release the lock; no process of this instance is left."""
         os.ftruncate(self._file, 0)
         os.close(self._file)
 
 
-def end_all_with(mark: str) -> None:
-    """End every process with a mark: asked first, then by force."""
-    left = [process for process in psutil.process_iter() if _has(process, mark)]
+def end_processes(mark: str) -> None:
+    """End every process with a marker: with SIGTERM, then with SIGKILL."""
+    left = [process for process in psutil.process_iter() if _has_mark(process, mark)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        _, left = psutil.wait_procs(left, timeout=SECONDS_TO_END)
+        _, left = psutil.wait_procs(left, timeout=END_TIMEOUT)
 
 
-def _has(process: psutil.Process, mark: str) -> bool:
+def _has_mark(process: psutil.Process, mark: str) -> bool:
     try:
         return process.environ().get(MARK) == mark
     except (psutil.Error, OSError):

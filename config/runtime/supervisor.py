@@ -1,4 +1,4 @@
-"""Everything that a running Threadkeeper consists of: started, watched, and stopped together."""
+"""Starts, watches and stops all processes of a Threadkeeper installation."""
 
 import http.client
 import os
@@ -27,29 +27,30 @@ from config.exceptions import CannotStart
 from config.runtime import embedded_postgres
 from config.runtime.asgi_server import bind
 from config.runtime.bootstrap import FirstAdmin, prepare
-from config.runtime.probe import Pace, Probe
+from config.runtime.probe import Probe, ProbeTimings
 from config.runtime.processes import spawn
 from config.runtime.single_instance import MARK, SingleInstance
 from config.static_files import collect
 from sessions_admin.heartbeat import workers
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
-SECONDS_TO_SERVE = 60.0
-SECONDS_TO_ANSWER = 5.0
-SERVER_PACE = Pace(every=2, patience=20, to_start=SECONDS_TO_SERVE)
-WORKER_PACE = Pace(every=10, patience=40, to_start=120)
-# A server drains for five seconds, a worker may be in the middle of a task; both can go on after a kill.
-SECONDS_TO_STOP = 12.0
-# How much lower the worker's priority is than the server's: no user waits for it.
+START_TIMEOUT = 60.0
+RESPONSE_TIMEOUT = 5.0
+SERVER_TIMINGS = ProbeTimings(interval=2, timeout=20, start_timeout=START_TIMEOUT)
+WORKER_TIMINGS = ProbeTimings(interval=10, timeout=40, start_timeout=120)
+# A server drains for five seconds, and a worker may be in the middle of a task; the work of both can be resumed after a
+# kill.
+STOP_TIMEOUT = 12.0
+# The niceness of the worker, compared with the server's: no user waits for it.
 WORKER_NICENESS = 10
-# A service that dies again and again is started after a delay that grows, until it has lived for a while.
-LONGEST_DELAY, LIVED = 60.0, 120.0
+# A service that ends repeatedly is started after a growing delay, until it has run for a while.
+MAX_DELAY, STABLE_SECONDS = 60.0, 120.0
 
 
 @dataclass
 class Service:
-    """A child process that is started again when it dies, a little later each time."""
+    """A child process that is restarted when it ends, with a growing delay."""
 
     name: str
     command: list[str]
@@ -59,32 +60,32 @@ class Service:
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     starts_at: float | None = None
-    deaths: int = 0
+    failures: int = 0
 
     def start(self) -> None:
-        """Start it."""
+        """Start the process."""
         self.started_at, self.starts_at = time.monotonic(), None
         self.process = spawn(self.command, env=self.env, cwd=settings.BASE_DIR)
         if self.probe:
-            self.probe.restarted()
+            self.probe.reset()
         if self.niceness:
             psutil.Process(self.process.pid).nice(self.niceness)
 
-    def died(self) -> bool:
-        """Return whether it has ended, without yet giving its pid back."""
+    def has_ended(self) -> bool:
+        """Return whether it has ended, without reaping it."""
         if self.process is None:
             return False
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def ask_to_stop(self) -> None:
-        """Ask it to stop."""
-        if self.process and not self.died():
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        if self.process and not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> int:
-        """End what is left of it, its own children too, and return its exit code."""
+        """Kill what is left of it, including its children, and return its exit code."""
         assert self.process
-        # Its pid is not reused before it is waited for, nor is its group's number.
+        # Until it is reaped, its pid and its group's number are not reused.
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
@@ -94,21 +95,21 @@ class Service:
         return code
 
     def restart_later(self, now: float) -> float:
-        """Count an unexpected end, and return the seconds before the restart."""
-        self.deaths = self.deaths + 1 if now - self.started_at < LIVED else 1
-        delay = min(2.0 ** min(self.deaths - 1, 6) - 1, LONGEST_DELAY)
+        """Count an unexpected end, and return the seconds until the restart."""
+        self.failures = self.failures + 1 if now - self.started_at < STABLE_SECONDS else 1
+        delay = min(2.0 ** min(self.failures - 1, 6) - 1, MAX_DELAY)
         self.starts_at = now + delay
         return delay
 
 
 class Supervisor:
-    """One `up`: `run` returns after a request to stop, when no process of it is left."""
+    """One `up`: `run` returns after a request to stop, when all its processes have ended."""
 
-    def __init__(self, *, host: str, port: int, worker: bool, say: Say) -> None:
+    def __init__(self, *, host: str, port: int, worker: bool, print_line: PrintLine) -> None:
         self.host = host
         self.port = port
         self.worker = worker
-        self.say = say
+        self.print_line = print_line
         self._stop = threading.Event()
         self._database: embedded_postgres.EmbeddedPostgres | None = None
         self._services: list[Service] = []
@@ -116,26 +117,26 @@ class Supervisor:
     def run(self) -> None:
         """Start everything, keep it running, and stop it at a signal. Raise CannotStart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._told_to_stop)
-        only_one = SingleInstance(settings.DATA_DIR)
+            signal.signal(number, self._handle_signal)
+        instance = SingleInstance(settings.DATA_DIR)
         try:
             self._check()
-            # Before anything is written, and after the last server is surely gone.
+            # Before anything is written, and after the last server has surely ended.
             bind(self.host, self.port).close()
             self._close_data_folder()
-            self._start(only_one.mark)
+            self._start(instance.mark)
             self._watch()
         except embedded_postgres.EmbeddedPostgresError as error:
             raise CannotStart(str(error)) from error
         finally:
-            self._end()
-            only_one.release()
+            self._stop_all()
+            instance.release()
 
-    def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
-        # A terminal's Ctrl-C comes twice, from the terminal and from `uv`: the second one changes nothing.
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        # Ctrl-C arrives twice, from the terminal and from `uv`: the second one has no effect.
         self._stop.set()
 
-    # The start.
+    # Start.
 
     def _start(self, mark: str) -> None:
         # While the database starts, which takes as long.
@@ -147,22 +148,22 @@ class Supervisor:
         server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url, **_metrics_folder()})
         if self._stop.is_set():
             return
-        self._begin(server, self._answers, SERVER_PACE)
+        self._start_service(server, self._responds, SERVER_TIMINGS)
         if self.worker:
-            self._begin(worker, lambda: _reports(worker), WORKER_PACE)
-        # It takes as long to load as the server takes to start.
+            self._start_service(worker, lambda: _has_heartbeat(worker), WORKER_TIMINGS)
+        # Importing takes as long as the start of the server.
         from chat.assistant.configured import describe
 
         self._await_server(server)
         if not self._stop.is_set():
-            self._introduce(describe(), admin)
+            self._print_summary(describe(), admin)
 
     def _check(self) -> None:
         for found in checks.run_checks(tags=[TAG]):
-            told = f"{found.msg} {found.hint}"
+            message = f"{found.msg} {found.hint}"
             if found.is_serious():
-                raise CannotStart(told)
-            self.say(told)
+                raise CannotStart(message)
+            self.print_line(message)
 
     def _start_database(self) -> str:
         self._database = embedded_postgres.start(settings.EMBEDDED_POSTGRES_DIR, join=False)
@@ -170,7 +171,7 @@ class Supervisor:
 
     def _prepare(self) -> FirstAdmin | None:
         if settings.DATABASE_URL:
-            _reach(settings.DATABASE_URL)
+            _check_connection(settings.DATABASE_URL)
         try:
             return prepare()
         finally:
@@ -179,77 +180,79 @@ class Supervisor:
     def _children(self, env: dict[str, str]) -> tuple[Service, Service]:
         address = ["--host", self.host, "--port", str(self.port), "--parent", str(os.getpid())]
         server = Service("server", [sys.executable, "-m", "config.runtime.asgi_server", *address], env)
-        # A worker forks, and a pool of connections does not survive that. The checks were done here.
+        # The worker forks, which a connection pool does not survive. The checks have run already.
         qcluster = [str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
         worker = Service("worker", [sys.executable, *qcluster], {**env, "DATABASE_POOL_SIZE": "0"}, WORKER_NICENESS)
         return server, worker
 
-    def _begin(self, service: Service, ask: Callable[[], bool | None], pace: Pace) -> None:
-        service.probe = Probe(service.name, ask, pace)
+    def _start_service(self, service: Service, check: Callable[[], bool | None], timings: ProbeTimings) -> None:
+        service.probe = Probe(service.name, check, timings)
         service.start()
         service.probe.start()
         self._services.append(service)
 
     def _await_server(self, server: Service) -> None:
-        deadline = time.monotonic() + SECONDS_TO_SERVE
-        while not self._stop.is_set() and not self._answers():
-            if server.died() or time.monotonic() > deadline:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._stop.is_set() and not self._responds():
+            if server.has_ended() or time.monotonic() > deadline:
                 raise CannotStart("The server did not start.")
             self._stop.wait(0.05)
 
-    def _answers(self) -> bool:
-        asked = http.client.HTTPConnection(_reachable(self.host), self.port, timeout=SECONDS_TO_ANSWER)
+    def _responds(self) -> bool:
+        connection = http.client.HTTPConnection(_local_address(self.host), self.port, timeout=RESPONSE_TIMEOUT)
         try:
-            asked.request("GET", "/healthz")
-            # Whatever the answer: it may refuse the name that is used here.
-            asked.getresponse()
+            connection.request("GET", "/healthz")
+            # Any status: the host in this URL may be refused.
+            connection.getresponse()
         except (OSError, http.client.HTTPException):
             return False
         finally:
-            asked.close()
+            connection.close()
         return True
 
-    def _introduce(self, model: str, admin: FirstAdmin | None) -> None:
-        self.say(f"Address   {settings.PUBLIC_URL or f'http://{_in_url(_reachable(self.host))}:{self.port}'}/")
-        self.say(f"Model     {model}")
+    def _print_summary(self, model: str, admin: FirstAdmin | None) -> None:
+        self.print_line(
+            f"Address   {settings.PUBLIC_URL or f'http://{_bracketed(_local_address(self.host))}:{self.port}'}/"
+        )
+        self.print_line(f"Model     {model}")
         if admin:
-            self.say(f"Admin     {admin.email}")
-            self.say(
+            self.print_line(f"Admin     {admin.email}")
+            self.print_line(
                 f"Password  {admin.password}   (shown this once)" if admin.password else "Password  ADMIN_PASSWORD"
             )
-        self.say("Ctrl-C stops it.")
+        self.print_line("Ctrl-C stops it.")
 
     def _close_data_folder(self) -> None:
-        """Keep others out of the data folder; the embedded server's own user may pass through."""
+        """Make the data folder private; the embedded server's own user may traverse it."""
         through = stat.S_IXGRP | stat.S_IXOTH if os.geteuid() == 0 and not settings.DATABASE_URL else 0
         mode = stat.S_IMODE(settings.DATA_DIR.stat().st_mode)
         with suppress(PermissionError):
             settings.DATA_DIR.chmod(mode & ~0o077 | through)
 
-    # The watch.
+    # Watch.
 
     def _watch(self) -> None:
-        parent = _uv_above()
+        parent = _parent_uv()
         while not self._stop.wait(0.2):
-            self._tend_database()
+            self._check_database()
             for service in self._services:
-                self._tend(service)
+                self._check_service(service)
             if parent and os.getppid() != parent:
-                # A signal to `uv` is meant for what it runs.
+                # A signal to `uv` is meant for its child.
                 self._stop.set()
 
-    def _tend_database(self) -> None:
+    def _check_database(self) -> None:
         database = self._database
         if not database or not database.process:
             return
         if database.process.poll() is None:
             database.rotate_log()
             return
-        self.say("The database stopped; it is started again.")
+        self.print_line("The database stopped; it is restarted.")
         self._start_database()
 
-    def _tend(self, service: Service) -> None:
-        """Start a service again if it has ended, and end it if it does not work; never wait."""
+    def _check_service(self, service: Service) -> None:
+        """Restart a service that has ended, and kill one that does not work; never wait."""
         now = time.monotonic()
         if service.starts_at is not None:
             if now >= service.starts_at:
@@ -257,23 +260,23 @@ class Supervisor:
             return
         has_failed = service.probe is not None and service.probe.has_failed
         if has_failed:
-            self.say(f"The {service.name} does not answer; it is ended.")
-        if has_failed or service.died():
+            self.print_line(f"The {service.name} does not answer; it is killed.")
+        if has_failed or service.has_ended():
             code = service.kill()
             delay = service.restart_later(now)
             again = f" in {delay:.0f} s" if delay else ""
-            self.say(f"The {service.name} stopped ({_described(code)}); it is started again{again}.")
+            self.print_line(f"The {service.name} stopped ({_describe_exit(code)}); it is restarted{again}.")
 
-    # The end.
+    # Stop.
 
-    def _end(self) -> None:
-        deadline = time.monotonic() + SECONDS_TO_STOP
+    def _stop_all(self) -> None:
+        deadline = time.monotonic() + STOP_TIMEOUT
         for service in self._services:
             if service.probe:
                 service.probe.stop()
-            service.ask_to_stop()
+            service.terminate()
         for service in self._services:
-            while service.process and not service.died() and time.monotonic() < deadline:
+            while service.process and not service.has_ended() and time.monotonic() < deadline:
                 time.sleep(0.05)
             if service.process:
                 service.kill()
@@ -291,8 +294,8 @@ def _metrics_folder() -> dict[str, str]:
     return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
-def _reports(worker: Service) -> bool | None:
-    """Return whether a worker reports, as it does every few seconds, or None where the database cannot be asked."""
+def _has_heartbeat(worker: Service) -> bool | None:
+    """Return whether a worker has reported recently, or None if the database cannot be queried."""
     process = worker.process
     try:
         return process is not None and any(one.pid == process.pid and one.is_here and one.is_alive for one in workers())
@@ -302,7 +305,7 @@ def _reports(worker: Service) -> bool | None:
         connections.close_all()
 
 
-def _reach(url: str) -> None:
+def _check_connection(url: str) -> None:
     try:
         psycopg.connect(url, connect_timeout=10).close()
     except psycopg.Error as error:
@@ -310,21 +313,21 @@ def _reach(url: str) -> None:
         raise CannotStart(f"DATABASE_URL: the database cannot be reached: {reason}") from error
 
 
-def _reachable(host: str) -> str:
-    """Return where a server that listens on a host is reached from this machine."""
+def _local_address(host: str) -> str:
+    """Return the address, on this machine, of a server that listens on a host."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
 
 
-def _in_url(host: str) -> str:
+def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _described(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
-def _uv_above() -> int | None:
-    """Return the pid of the `uv` that runs this process, if one does."""
+def _parent_uv() -> int | None:
+    """Return the pid of the `uv` that runs this process, or None."""
     with suppress(psutil.Error):
         parent = psutil.Process(os.getppid())
         if Path(parent.name()).stem == "uv":

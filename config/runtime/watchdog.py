@@ -1,7 +1,7 @@
-"""End the process when it can serve no more, so that `up`, or whatever runs it, starts it again.
+"""End the process when it can no longer serve, so that `up`, or another supervisor, restarts it.
 
-It counts its own ticks instead of comparing times: after a suspension of the machine or of the process, one tick has
-passed, and everything may go on.
+It counts its own ticks instead of comparing times: after a suspension of the machine or the process, only one tick has
+passed.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 EXIT_CODE = 70
 TICK = 1.0  # seconds
-PATIENCE = 15  # ticks
-# So long something must be waiting at the end of that time, as well as at its start.
-WAITING_NOW = 3  # ticks
-SECONDS_TO_END = 10.0
+MAX_STUCK_TICKS = 15  # ticks
+# How long something must have been waiting, at the end of that time as well as at its start.
+MIN_WAITING_TICKS = 3  # ticks
+END_TIMEOUT = 10.0
 
 
 class Gauge(Protocol):
-    """Something that is lent out: threads, or connections."""
+    """A resource that is lent out: threads or connections."""
 
     @property
     def name(self) -> str:
@@ -33,16 +33,16 @@ class Gauge(Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many wait now."""
+        """The number of waiters now."""
 
     @property
     def finished(self) -> int:
-        """How often something was returned so far."""
+        """How often the resource was returned so far."""
 
 
 @dataclass
 class _Progress:
-    """Whether anything was returned since the first one had to wait."""
+    """Whether the resource was returned since the first waiter had to wait."""
 
     gauge: Gauge
     finished: int = 0
@@ -50,21 +50,21 @@ class _Progress:
     waiting_ticks: int = 0
 
     def is_stuck(self) -> bool:
-        """Look once a tick; return whether there was none for too long."""
+        """Called once per tick; return whether it was not returned for too long."""
         waiting, finished = self.gauge.waiting, self.gauge.finished
         self.waiting_ticks = self.waiting_ticks + 1 if waiting else 0
         if finished != self.finished or (self.ticks == 0 and not waiting):
             self.finished, self.ticks = finished, 0
         else:
             self.ticks += 1
-        return self.ticks >= PATIENCE and self.waiting_ticks >= WAITING_NOW
+        return self.ticks >= MAX_STUCK_TICKS and self.waiting_ticks >= MIN_WAITING_TICKS
 
 
 class Watchdog(threading.Thread):
-    """Watches the event loop, and whether what is lent out is returned.
+    """Watches the event loop, and whether lent resources are returned.
 
-    `end` is called in the event loop to stop in good order; the process ends within seconds in any case.
-    `database_answers` may take a few seconds: where the database is away, another start would not help.
+    `end` is called in the event loop to stop in an orderly way; the process exits within seconds in any case.
+    `database_responds` may take a few seconds: if the database is unreachable, a restart does not help.
     """
 
     def __init__(
@@ -73,55 +73,59 @@ class Watchdog(threading.Thread):
         gauges: Sequence[Gauge],
         *,
         end: Callable[[], None],
-        database_answers: Callable[[], bool],
+        database_responds: Callable[[], bool],
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._loop = loop
         self._main = threading.get_ident()
         self._progress = [_Progress(gauge) for gauge in gauges]
         self._end = end
-        self._database_answers = database_answers
-        self._answered = True
-        self._silent = 0
+        self._database_responds = database_responds
+        self._has_responded = True
+        self._stuck_ticks = 0
 
     def run(self) -> None:
-        """Look every second, for ever."""
+        """Check once per tick, forever."""
         clock = threading.Event()
         while not clock.wait(TICK):
             if self._loop_is_stuck():
-                logger.critical("The server ends: the event loop has been in %s for %d s.", self._place(), PATIENCE)
+                logger.critical(
+                    "The server ends: the event loop has been in %s for %d s.", self._loop_position(), MAX_STUCK_TICKS
+                )
                 os._exit(EXIT_CODE)
-            # All of them, for each counts its own ticks.
+            # All of them, since each counts its own ticks.
             stuck = [progress for progress in self._progress if progress.is_stuck()]
-            if stuck and self._can_be_helped(stuck[0]):
+            if stuck and self._restart_helps(stuck[0]):
                 self._loop.call_soon_threadsafe(self._end)
-                clock.wait(SECONDS_TO_END)
+                clock.wait(END_TIMEOUT)
                 os._exit(EXIT_CODE)
 
     def _loop_is_stuck(self) -> bool:
-        if self._answered:
-            self._answered, self._silent = False, 0
-            self._loop.call_soon_threadsafe(self._answer)
+        if self._has_responded:
+            self._has_responded, self._stuck_ticks = False, 0
+            self._loop.call_soon_threadsafe(self._respond)
         else:
-            self._silent += 1
-        return self._silent >= PATIENCE
+            self._stuck_ticks += 1
+        return self._stuck_ticks >= MAX_STUCK_TICKS
 
-    def _answer(self) -> None:
-        self._answered = True
+    def _respond(self) -> None:
+        self._has_responded = True
 
-    def _place(self) -> str:
-        """Return where the event loop's thread is."""
+    def _loop_position(self) -> str:
+        """Return the position of the event loop's thread in the code."""
         frame = sys._current_frames().get(self._main)
         if frame is None:
-            return "an unknown place"
+            return "unknown code"
         innermost = traceback.extract_stack(frame)[-1]
         return f"{innermost.name} ({innermost.filename}:{innermost.lineno})"
 
-    def _can_be_helped(self, stuck: _Progress) -> bool:
+    def _restart_helps(self, stuck: _Progress) -> bool:
         name, waiting = stuck.gauge.name, stuck.gauge.waiting
-        if not self._database_answers():
+        if not self._database_responds():
             logger.error("The database does not answer: %d wait for %s.", waiting, name)
             stuck.ticks = 0
             return False
-        logger.critical("The server ends: %d wait for %s, and none was returned for %d s.", waiting, name, PATIENCE)
+        logger.critical(
+            "The server ends: %d wait for %s, and none was returned for %d s.", waiting, name, MAX_STUCK_TICKS
+        )
         return True

@@ -15,7 +15,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from config.runtime.processes import dying_with
+from config.runtime.processes import exit_with_parent
 
 _context = multiprocessing.get_context("forkserver")
 # Nothing that reads the settings, as ninja does, and nothing that makes an event loop.
@@ -101,7 +101,7 @@ class Forked:
 
 def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str, errors: str) -> None:
     os.setsid()
-    dying_with(os.getppid(), signal.SIGTERM)()
+    exit_with_parent(os.getppid(), signal.SIGTERM)()
     for descriptor, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     for stream in (sys.stdout, sys.stderr):

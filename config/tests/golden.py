@@ -14,6 +14,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d
 SECRET = re.compile(r"(?<=tk_)[A-Za-z0-9_-]{5,}")
 CALL = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,64}(?![0-9a-f])")
 DATE = re.compile(r"\b202\d-\d\d-\d\d\b")
+# A day in words, replaced with the one on which the files were written.
+DAY = re.compile(r"\b[A-Z][a-z]+day \d{1,2} [A-Z][a-z]+(?: 20\d\d)?\b")
+WRITTEN_DAY = "Tuesday 1 December"
 # Numbers that depend on the machine or the moment.
 MEASURED = re.compile(
     r"(bytes|size|seconds|duration|_ms$|^ms$|^took$|tokens|^n$|^port$|version|^age|^weight|capacity|^ids$)"
@@ -41,6 +44,7 @@ class Normalizer:
     def text(self, text: str) -> str:
         for pattern in (UUID, CALL):
             text = pattern.sub(self._name, text)
+        text = DAY.sub(WRITTEN_DAY, text)
         return DATE.sub("<date>", SECRET.sub("<secret>", TIME.sub("<time>", text)))
 
     def value(self, value: Any, key: str = "") -> Any:

@@ -29,7 +29,7 @@ from psycopg import sql
 
 from config.pytest_postgres import RUN_ID
 from config.runtime.processes import spawn
-from config.secret_key import secret_key_in
+from config.secret_key import load_or_create_secret_key
 from config.tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -144,7 +144,7 @@ class LiveDatabase:
         from chat.models import User
 
         [(user_id, password)] = self.query("SELECT id, password FROM chat_user WHERE email = %s", email)
-        with override_settings(SECRET_KEY=secret_key_in(data_dir)):
+        with override_settings(SECRET_KEY=load_or_create_secret_key(data_dir)):
             data = SessionStore().encode(
                 {
                     SESSION_KEY: str(user_id),

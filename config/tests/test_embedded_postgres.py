@@ -134,7 +134,7 @@ def test_its_log_is_its_owners_and_bounded(folder: Path, monkeypatch: pytest.Mon
         assert SECRET not in log.read_text() and not old.exists()
         server.rotate_log()
         assert not old.exists()
-        monkeypatch.setattr(embedded_postgres, "LOG_BYTES", 0)
+        monkeypatch.setattr(embedded_postgres, "MAX_LOG_BYTES", 0)
         before = log.read_text()
         server.rotate_log()
         assert (old.read_text(), log.read_text()) == (before, "")
@@ -233,7 +233,7 @@ def test_the_first_one_waits_for_its_guests(folder: Path) -> None:
     assert guest.stdout.readline() == b"in\n"
     guest.stdin.write(b"\n")
     guest.stdin.close()
-    server.stop(wait_for_guests=True)
+    server.stop(wait_for_others=True)
     assert guest.wait(10) == 0
     guest.stdout.close()
 
@@ -253,7 +253,7 @@ def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None
     folder = tmp_path / ("long" * 30) / "postgres"
     embedded_postgres.socket_folder(folder).mkdir(mode=0o777)
     try:
-        with pytest.raises(EmbeddedPostgresError, match="belongs to somebody else"):
+        with pytest.raises(EmbeddedPostgresError, match="belongs to another user"):
             start(folder)
     finally:
         embedded_postgres.socket_folder(folder).rmdir()

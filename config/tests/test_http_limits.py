@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from config.runtime.http_limits import BODY, CONNECTIONS, LARGER_BODIES, REQUEST_WITHIN
+from config.runtime.http_limits import BODY_LIMIT, LARGER_BODIES, MAX_CONNECTIONS, REQUEST_TIMEOUT
 from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
 pytestmark = pytest.mark.service
@@ -32,7 +32,7 @@ def server(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) ->
             LiveDatabase(url),
             tmp_path_factory.mktemp("limits"),
             program="config.tests.tuned_server",
-            TUNED=f"config.runtime.http_limits:REQUEST_WITHIN={WITHIN} config.runtime.http_limits:CONNECTIONS=40",
+            TUNED=f"config.runtime.http_limits:REQUEST_TIMEOUT={WITHIN} config.runtime.http_limits:MAX_CONNECTIONS=40",
         )
         yield process
         assert "Traceback" not in process.output
@@ -129,7 +129,7 @@ def _files(process: psutil.Process) -> set[str]:
 
 
 def test_what_a_route_takes_is_taken(server: ServerProcess) -> None:
-    for path, size in [("/accounts/login/", BODY), ("/api/chatkit/threads", LARGER_BODIES["/api/chatkit"])]:
+    for path, size in [("/accounts/login/", BODY_LIMIT), ("/api/chatkit/threads", LARGER_BODIES["/api/chatkit"])]:
         # It gets as far as the application.
         head = request(f"POST {path}", f"Content-Length: {size}", CLOSE)
         assert talk(server, head, b"a" * size, seconds=20).status in (400, 401, 403)
@@ -172,7 +172,7 @@ def test_a_request_that_is_not_complete_in_time_is_ended(server: ServerProcess) 
 
 @pytest.mark.long
 def test_it_has_thirty_seconds(_migrated_template: str, tmp_path: Path) -> None:
-    assert REQUEST_WITHIN == 30
+    assert REQUEST_TIMEOUT == 30
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         server = ServerProcess(LiveDatabase(url), tmp_path)
         try:
@@ -194,7 +194,7 @@ def test_connections_that_only_wait_give_way(server: ServerProcess) -> None:
     finally:
         for client in waiting:
             client.close()
-    assert CONNECTIONS >= 1000
+    assert MAX_CONNECTIONS >= 1000
 
 
 # Requests that nobody can mean well with.

@@ -103,8 +103,8 @@ def test_a_file_is_read_with_what_it_leaves_out(tmp_path: Path) -> None:
         (model(LOCAL + "input_price = 1"), "input_price and output_price must be given together"),
         (model(LOCAL + "input_price = -1\noutput_price = 1"), "input_price must be a number from 0"),
         (model(LOCAL + "input_price = nan\noutput_price = 1"), "input_price must be a number from 0"),
-        (model(LOCAL + 'fallback = ["slow"]'), "fallback must list names of other models of this file"),
-        (model(LOCAL + 'fallback = ["fast"]'), "fallback must list names of other models of this file"),
+        (model(LOCAL + 'fallback = ["slow"]'), "fallback must list names of other models in this file"),
+        (model(LOCAL + 'fallback = ["fast"]'), "fallback must list names of other models in this file"),
         (model(LOCAL + "label = 3"), "label must be a text of up to 60 characters"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_database_that_does_not_answer_the_server_alone(tmp_path: Path) -> Non
 def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "holiday.jpg").touch()
-    assert refusal(tmp_path, "--port", "0").endswith("holds something else than a database.")
+    assert refusal(tmp_path, "--port", "0").endswith("contains files that are not a database.")
 
 
 @pytest.mark.parametrize("has_key", [True, False], ids=["used before", "new"])

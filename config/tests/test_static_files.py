@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from config.static_files import KEPT_SECONDS, MARK, collect
+from config.static_files import KEPT_SECONDS, MARKER, collect
 from config.tests.support import ROOT, LiveDatabase, ServerProcess, database, run
 
 EMAIL = "person@example.com"
@@ -111,7 +111,7 @@ def test_without_a_collection_files_come_from_the_apps_folders(client: Client) -
 def test_files_are_collected_again_only_when_a_source_changed(tmp_path: Path, settings: Settings) -> None:
     folder = collected(tmp_path) / "static"
     settings.STATIC_ROOT = folder
-    mark, manifest = folder / MARK, folder / "staticfiles.json"
+    mark, manifest = folder / MARKER, folder / "staticfiles.json"
     os.utime(manifest, (1, 1))
     collect()
     assert manifest.stat().st_mtime == 1

@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from config.runtime.supervisor import SERVER_PACE, Service
-from config.runtime.watchdog import PATIENCE
+from config.runtime.supervisor import SERVER_TIMINGS, Service
+from config.runtime.watchdog import MAX_STUCK_TICKS
 from config.tests.support import ROOT, Up, clean_environment, eventually, free_port, processes_of, run
 
 # One after another, and before the single tests: these start the most, and take the longest.
@@ -88,7 +88,7 @@ def test_after_each_kill_the_next_one_works_and_nothing_is_left(data_dir: Path) 
 
 
 def _said_again(up: Up, times: int) -> bool:
-    return up.output.count("started again") == times
+    return up.output.count("restarted") == times
 
 
 def _part(up: Up, part: str) -> psutil.Process:
@@ -113,7 +113,7 @@ def test_a_worker_that_dies_again_and_again_never_ends_the_server(data_dir: Path
         eventually(partial(_has_child, up, "qcluster"))
         up.child("qcluster").kill()
         eventually(partial(_said_again, up, deaths))
-    assert up.output.rstrip().endswith("it is started again in 15 s.")
+    assert up.output.rstrip().endswith("it is restarted in 15 s.")
     assert server.is_running()
     health = httpx.get(f"{up.url}/readyz")
     assert (health.status_code, health.json()["worker"]) == (503, False)
@@ -143,12 +143,12 @@ def test_after_a_suspension_of_the_machine_nothing_is_ended(data_dir: Path) -> N
     everything = [psutil.Process(up.process.pid), *psutil.Process(up.process.pid).children(recursive=True)]
     for process in everything:
         process.suspend()
-    time.sleep(max(SERVER_PACE.patience, PATIENCE) * 2)
+    time.sleep(max(SERVER_TIMINGS.timeout, MAX_STUCK_TICKS) * 2)
     for process in everything:
         process.resume()
-    time.sleep(SERVER_PACE.patience)
+    time.sleep(SERVER_TIMINGS.timeout)
     up.await_ready()
-    assert "ended" not in up.output and "started again" not in up.output
+    assert "ended" not in up.output and "restarted" not in up.output
     assert up.stop() == 0
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config.runtime.probe import Pace, Probe
-from config.runtime.watchdog import EXIT_CODE, PATIENCE
+from config.runtime.probe import Probe, ProbeTimings
+from config.runtime.watchdog import EXIT_CODE, MAX_STUCK_TICKS
 from config.tests.support import LiveDatabase, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
@@ -27,7 +27,7 @@ class Faulty:
             database,
             folder,
             program="config.tests.tuned_server",
-            TUNED=f"config.runtime.watchdog:PATIENCE={patience} config.runtime.watchdog:SECONDS_TO_END=3",
+            TUNED=f"config.runtime.watchdog:MAX_STUCK_TICKS={patience} config.runtime.watchdog:END_TIMEOUT=3",
             FAULT=fault,
             FAULT_WHEN=str(self.when),
         )
@@ -56,7 +56,7 @@ def test_a_server_that_is_stuck_ends(live_database: LiveDatabase, tmp_path: Path
 @pytest.mark.long
 @pytest.mark.parametrize("fault", REASONS)
 def test_it_is_given_fifteen_seconds(live_database: LiveDatabase, tmp_path: Path, fault: str) -> None:
-    faulty = Faulty(live_database, tmp_path, fault, patience=PATIENCE)
+    faulty = Faulty(live_database, tmp_path, fault, patience=MAX_STUCK_TICKS)
     began = time.monotonic()
     faulty.damage(within=40)
     assert 14 < time.monotonic() - began < 30
@@ -99,7 +99,7 @@ def child() -> Child:
 
 @pytest.fixture
 def probe(child: Child) -> Iterator[Probe]:
-    probe = Probe("child", child, Pace(every=0.01, patience=0.2, to_start=30))
+    probe = Probe("child", child, ProbeTimings(interval=0.01, timeout=0.2, start_timeout=30))
     probe.start()
     yield probe
     probe.stop()
@@ -111,7 +111,7 @@ def test_a_child_has_failed_after_a_while_without_an_answer(child: Child, probe:
     child.answered(2)
     assert not probe.has_failed
     eventually(lambda: probe.has_failed)
-    probe.restarted()
+    probe.reset()
     child.answered(30)
     assert not probe.has_failed, "it is still starting"
 

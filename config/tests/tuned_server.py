@@ -25,8 +25,10 @@ def tune(words: str) -> None:
     """Set constants."""
     for word in words.split():
         place, _, number = word.partition("=")
-        module, _, name = place.partition(":")
-        setattr(importlib.import_module(module), name, float(number))
+        name, _, constant = place.partition(":")
+        module = importlib.import_module(name)
+        assert hasattr(module, constant), place
+        setattr(module, constant, float(number))
 
 
 def block_the_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +79,7 @@ def report_pool(path: Path) -> None:
         time.sleep(0.1)
 
 
-def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._lend) -> list[Gauge]:
+def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._create_thread_pools) -> list[Gauge]:
     """Do what a test asks for, once the server is set up."""
     gauges: list[Gauge] = before(loop)  # type: ignore[operator]
     tune(os.environ.get("TUNED", ""))
@@ -89,5 +91,5 @@ def lend(loop: asyncio.AbstractEventLoop, *, before: object = asgi_server._lend)
 
 
 if __name__ == "__main__":
-    asgi_server._lend = lend
+    asgi_server._create_thread_pools = lend
     asgi_server.main()

@@ -405,7 +405,7 @@ def test_staff_type_the_address_and_are_given_a_report(hire: Hire, owner: User, 
         press(helper, owner, **{"confirmed": "yes", "reason": "asked for it", **typed})
     page = press(helper, owner, confirmed="yes", reason="asked for it", email="other@example.com")
     assert "The e-mail address does not match." in page and ">asked for it</textarea>" in page
-    assert "Choose at most one person." in press(helper, owner, staff, confirmed="yes", reason="x", email=email)
+    assert "Choose at most 1 user." in press(helper, owner, staff, confirmed="yes", reason="x", email=email)
     assert User.objects.filter(pk=owner.pk).exists()
 
     page = press(helper, owner, confirmed="yes", reason="asked for it", email=f" {email.upper()}")

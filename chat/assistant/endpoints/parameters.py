@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chat.assistant.endpoints.failures import READ
-from config.env import NEEDED
+from config.env import REQUIRED_PARAMETERS
 
 Body = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def _stripped(value: Any, names: set[str], *, deep: bool) -> Any:
 
 def _optional(body: Body) -> Iterator[str]:
     """Yield the parameters of a body that it can do without."""
-    yield from (key for key in body if key not in NEEDED)
+    yield from (key for key in body if key not in REQUIRED_PARAMETERS)
     for place, needed in _NEEDED_IN.items():
         entries = body.get(place)
         if isinstance(entries, Sequence) and not isinstance(entries, str):
