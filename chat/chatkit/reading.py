@@ -15,7 +15,7 @@ from chat.chatkit.items import items_of, numbers_of
 from chat.exceptions import NotFound
 from chat.models import Conversation, Message, Task, Turn
 from chat.models.conversation import ConversationQuerySet, Role
-from chat.models.turn import ACTIVE, HOLDING, TurnQuerySet
+from chat.models.turn import ACTIVE, BUSY_STATUSES, TurnQuerySet
 from chat.read_models import TurnOut, load_turns
 from chat.turns.events import reply_id
 
@@ -147,8 +147,8 @@ def _turn_with(conversation: Conversation, item_id: str) -> Turn:
 
 def _with_reply(current: TurnQuerySet, key: uuid.UUID) -> Turn | None:
     """Return the active turn whose reply will have an id."""
-    holding = current.filter(status__in=HOLDING).first()
-    return holding if holding is not None and reply_id(holding.pk) == key else None
+    busy = current.filter(status__in=BUSY_STATUSES).first()
+    return busy if busy is not None and reply_id(busy.pk) == key else None
 
 
 def _titles(user_id: uuid.UUID, turns: Sequence[TurnOut]) -> dict[int, str]:

@@ -33,7 +33,7 @@ from chat.turns.accept_context import create_conversation
 from chat.turns.cancel import cancel
 
 BATCH = 100
-HELD = "Your administrator has asked to keep this chat for now."
+KEPT_BY_STAFF = "Your administrator has asked to keep this chat for now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class _Locked:
         """Raise Conflict under a legal hold; the reason is not revealed."""
         session = getattr(self.row, "session", None)
         if session is not None and session.is_held:
-            raise Conflict(HELD)
+            raise Conflict(KEPT_BY_STAFF)
 
 
 def begin(

@@ -29,7 +29,7 @@ from chat.turns.events import (
     is_retryable,
     reply_id,
 )
-from chat.turns.lease import HELD, Lease
+from chat.turns.lease import IS_LEASED, Lease
 from chat.turns.queue import claim_locked
 
 _END = f"""
@@ -37,7 +37,7 @@ WITH ended AS (
     UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, reasoning = %(reasoning)s,
         items = %(items)s, usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s,
         error_detail = %(error_detail)s
-    WHERE {HELD} RETURNING id
+    WHERE {IS_LEASED} RETURNING id
 ), reply AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
     SELECT %(message)s, %(conversation)s, id, 'assistant', %(text)s, %(position)s, %(now)s FROM ended

@@ -26,7 +26,7 @@ from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
 from chat.read_models import ToolCallOut
-from chat.turns.lease import HELD, Lease
+from chat.turns.lease import IS_LEASED, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse
@@ -40,7 +40,7 @@ INSERT INTO chat_turnstep (
 )
 SELECT id, %(n)s, %(output)s, %(usage)s, %(sent_estimate)s, %(sent_turns)s, %(duration_ms)s, %(model)s,
     %(input_tokens)s, %(output_tokens)s, %(cost)s, %(now)s
-FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
+FROM chat_turn WHERE {IS_LEASED} FOR NO KEY UPDATE
 ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = excluded.usage,
     sent_estimate = excluded.sent_estimate, sent_turns = excluded.sent_turns,
     duration_ms = excluded.duration_ms, model = excluded.model, input_tokens = excluded.input_tokens,
@@ -176,7 +176,7 @@ def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent
 
 def reset_cut_off(lease: Lease) -> None:
     """Reset the count of crashes of a turn that has completed a step. Raise TurnLost."""
-    lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
+    lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {IS_LEASED}")  # noqa: S608 - our own words
 
 
 def void_step(lease: Lease, *, n: int) -> None:
@@ -278,7 +278,7 @@ def _try_effect(call: Call, effect: Callable[[], Effect]) -> Effect:
 
 def save_text(lease: Lease, text: str, reasoning: str) -> None:
     """Save the reply and the reasoning so far, for the process that takes over after a crash. Raise TurnLost."""
-    statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {HELD}"  # noqa: S608 - our own words
+    statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {IS_LEASED}"  # noqa: S608 - our own words
     lease.write(statement, text=text, reasoning=reasoning)
 
 

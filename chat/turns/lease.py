@@ -27,13 +27,13 @@ RENEWAL = timedelta(seconds=2)
 SUSPECT, DEADLY = 2, 3
 
 # A condition on a row of `chat_turn`, with the values of a `Lease`.
-HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
+IS_LEASED = "id = %(leased_turn)s AND owner = %(leased_owner)s AND attempt = %(leased_attempt)s AND status = 'running'"
 
-_TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE"  # noqa: S608 - our own words
+_TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {IS_LEASED} FOR NO KEY UPDATE"  # noqa: S608 - our own words
 _CONVERSATION = f"""
 SELECT c.id, c.user_id, c.last_position, {ENDS_WHEN_IDLE}
 FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
-WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
+WHERE t.id = %(leased_turn)s FOR NO KEY UPDATE OF c
 """  # noqa: S608 - our own words
 
 
@@ -72,8 +72,8 @@ class Lease:
 
     @property
     def values(self) -> dict[str, object]:
-        """The values of `HELD`."""
-        return {"held_turn": self.turn_id, "held_owner": self.owner, "held_attempt": self.attempt}
+        """The values of `IS_LEASED`."""
+        return {"leased_turn": self.turn_id, "leased_owner": self.owner, "leased_attempt": self.attempt}
 
 
 def lease_of(turn: Turn) -> Lease:
