@@ -24,7 +24,7 @@ from chat.models.user import WeekStart, is_time_zone
 CHANGES_OF_EMAIL = Limit(
     "changes of an e-mail address", 10, timedelta(hours=1), "Too many changes of the e-mail address. Please wait."
 )
-DO_NOT_MATCH = "This e-mail address and password do not go together. Check both and try again."
+DO_NOT_MATCH = "The e-mail address or the password is wrong. Check both and try again."
 
 
 class EmailTaken(Conflict):

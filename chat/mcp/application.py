@@ -36,9 +36,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(send, 503, {"retry-after": "5"}, Unavailable())
         return
     if not is_allowed_host(scope):
-        await _refuse(send, 421, {}, Forbidden("This server does not go by that name."))
+        await _refuse(send, 421, {}, Forbidden("This server is not configured for that host name."))
     elif header(scope, b"origin") and not is_same_origin(scope):
-        await _refuse(send, 403, {}, Forbidden("Pages of other sites may not ask."))
+        await _refuse(send, 403, {}, Forbidden("Requests from pages of other sites are not allowed."))
     elif scope["method"] != "POST":
         # There are no sessions to listen to, or to end.
         await _refuse(send, 405, {"allow": "POST"}, Forbidden("This address takes POST only."))

@@ -20,7 +20,7 @@ from chat.models import AttemptCount, User
 from config.tests.support import PASSWORD
 
 URL = "/accounts/login/"
-WRONG = "This e-mail address and password do not go together."
+WRONG = "The e-mail address or the password is wrong."
 pytestmark = pytest.mark.django_db
 
 

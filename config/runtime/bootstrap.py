@@ -1,5 +1,6 @@
 """Prepare a database for serving: tables, the cache table, schedules, the first administrator."""
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from django.core.management import call_command
 from django.core.validators import validate_email
 
 from config.exceptions import CannotStart
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ def _first_admin() -> FirstAdmin | None:
     #: Their password. By default generated, and shown once.
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():
+        if not os.environ.get("ADMIN_EMAIL"):
+            logger.warning("No account is an administrator. Start with ADMIN_EMAIL set to a new address to create one.")
+            return None
         raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: an account with this address exists.")
     password = chosen or secrets.token_urlsafe(12)
     User.objects.create_superuser(email, password)

@@ -105,6 +105,22 @@ def test_an_admin_address_that_is_none(tmp_path: Path) -> None:
     assert ended.stderr == "ADMIN_EMAIL='boss' cannot be used: it must be an e-mail address.\n"
 
 
+def test_an_administrator_who_is_none_any_more(live_database: LiveDatabase, tmp_path: Path) -> None:
+    live_database.query("UPDATE chat_user SET is_superuser = false")
+    given = {"DATABASE_URL": live_database.url, "DATA_DIR": str(tmp_path)}
+
+    started = run("-m", "config.runtime.bootstrap", **given)
+    assert started.returncode == 0, started.stderr
+    assert "No account is an administrator. Start with ADMIN_EMAIL set to a new address" in started.stderr
+
+    refused = run("-m", "config.runtime.bootstrap", **given, ADMIN_EMAIL="admin@localhost")
+    assert refused.returncode == 1
+    assert "an account with this address exists" in refused.stderr
+    assert run("-m", "config.runtime.bootstrap", **given, ADMIN_EMAIL="boss@example.com").returncode == 0
+    [(count,)] = live_database.query("SELECT count(*) FROM chat_user WHERE is_superuser AND email = 'boss@example.com'")
+    assert count == 1
+
+
 def test_a_key_that_can_be_guessed(tmp_path: Path) -> None:
     said = refusal(tmp_path, "--port", "0", SECRET_KEY="secret")
     assert said.startswith("SECRET_KEY can be guessed. Use 50 random characters")
