@@ -52,7 +52,7 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
         raise BadToken(f"A name has at most {NAME_LENGTH} characters, each of them one that can be stored.")
     now = timezone.now()
     if expires_at is not None and not now < expires_at < now + LONGEST_LIFE:
-        raise BadToken("The end of a token must be in the future and within ten years; leave it out for a token that does not expire.")
+        raise BadToken("The end of a token must be in the future and within ten years.")
     with transaction.atomic():
         _lock(user)
         if _living(user).count() >= AT_MOST:
@@ -135,7 +135,7 @@ def find(key: str) -> ApiToken:
     known = len(key) <= LONGEST
     token = ApiToken.objects.select_related("user").filter(hash=hash_of(key if known else "")).first()
     if token is None or not token.holds(now):
-        raise NotSignedIn("This token is not valid: it is unknown, has expired, or was revoked.")
+        raise NotSignedIn("This token is not valid: it was never given out, has expired, or was revoked.")
     _note_use(token, now)
     return token
 
