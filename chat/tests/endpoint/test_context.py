@@ -17,7 +17,7 @@ from chat.assistant.endpoints.context_window import (
     Window,
     size_of,
 )
-from chat.assistant.endpoints.providers import build_model
+from chat.assistant.endpoints.providers import Models
 from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.model_config import learned
 from chat.infra.db_threads import in_database
@@ -52,7 +52,7 @@ async def limited(
 ) -> AsyncIterator[Chat]:
     """The owner in a conversation with a model of that context."""
     settings.AGENT_CONTEXT_TOKENS = context_tokens
-    model = build_model()
+    model = Models().choose("")
     runner = await start_runner(model)
     yield Chat(runner, owner, uuid.uuid4())
     await runner.drain(1)
