@@ -2,8 +2,8 @@
 
     uv run python -m benchmarks.admin_pages [--quick]
 
-Prints the table that docs/benchmarks.md keeps. The pages are asked for in this process, so that it is the server's time
-alone; each once before, then seven times, of which the middle one counts.
+Prints the table that docs/explanation/benchmarks-at-scale.md keeps. The pages are asked for in this process, so that it
+is the server's time alone; each once before, then seven times, of which the middle one counts.
 """
 
 import os

@@ -2,8 +2,9 @@
 
     uv run python -m benchmarks.api [--quick]
 
-Prints the table that docs/benchmarks.md keeps. Each is asked for in this process, so that it is the server's time alone
-(token and middleware included): ten times before, then so often that a 95th percentile says something.
+Prints the table that docs/explanation/benchmarks-at-scale.md keeps. Each is asked for in this process, so that it is
+the server's time alone (token and middleware included): ten times before, then so often that a 95th percentile says
+something.
 """
 
 import os

@@ -3,7 +3,7 @@
     uv run python -m benchmarks.chatkit_lists
 
 Asks in this process, over a PostgreSQL of its own, by the whole way of a request (token, throttle, endpoint); prints a
-table, with this process's own time; docs/benchmarks.md keeps one.
+table, with this process's own time; docs/explanation/benchmarks-at-scale.md keeps one.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 Takes the tests as they are from a checkout of the package. Only what they begin with is adapted: in the place of their
 SQLite store stands ours, over a PostgreSQL of its own. A test names its threads and items, ours are named by the
 record, so that names are translated; and where a test says itself what the assistant replies, a turn is ended with
-that. Ends with an error where a test fails that is not listed as one that cannot apply. docs/decisions.md keeps the
-count.
+that. Ends with an error where a test fails that is not listed as one that cannot apply. docs/explanation/conformance.md
+keeps the count.
 """
 
 import argparse
@@ -224,6 +224,7 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
 
     from chat.chatkit.store import NotOfTurns
     from chat.models.turn import Status
+    from chat.turns.events import TurnFinished
     from chat.turns.finish import TurnOutcome, finish
     from chat.turns.lease import lease_of
     from chat.turns.queue import claim_locked
@@ -233,8 +234,9 @@ def _reply(conversation_id: uuid.UUID, text: str) -> str:
         if turn is None or not text:
             raise NotOfTurns
         ended = finish(lease_of(turn), TurnOutcome(status=Status.DONE, text=text, items=[]))
-    assert ended.message is not None
-    return ended.message["id"]
+    (event,) = ended.events
+    assert isinstance(event, TurnFinished)
+    return str(event.message.id)
 
 
 def _named(thread: ThreadMetadata) -> ThreadMetadata:

@@ -4,7 +4,8 @@
 
 100,000 sessions of 30 items in a session file and in the mirror, half of them expired; a PostgreSQL of its own; twenty
 people who chat in a process of their own. Our clean-up, and beside it a plain loop that deletes one after another.
-Prints the table that docs/benchmarks.md keeps, with a verdict a goal. `--quick` takes a tenth of the sessions.
+Prints the table that docs/explanation/benchmarks-at-scale.md keeps, with a verdict a goal. `--quick` takes a tenth of
+the sessions.
 """
 
 import json

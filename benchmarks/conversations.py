@@ -3,7 +3,7 @@
     uv run python -m benchmarks.conversations
 
 Starts a PostgreSQL and a real server process of its own, and talks with it over websockets as the page does, with the
-built-in model: its own time is part of every figure. Prints a table; docs/benchmarks.md keeps one.
+built-in model: its own time is part of every figure. Prints a table; docs/explanation/benchmarks-of-turns.md keeps one.
 """
 
 import asyncio
@@ -184,20 +184,10 @@ async def measure(server: Any, database: Any) -> None:
 
 def _sign_in(server: Any, database: Any, people: int) -> list[str]:
     """Sign people in, one after another; return their cookies."""
-    import httpx
-
-    from config.tests.support import PASSWORD
-
     cookies = []
     for n in range(people):
         database.add_user(f"person{n}@example.com")
-        with httpx.Client(base_url=server.url) as client:
-            page = client.get("/accounts/login/")
-            token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-            fields = {"csrfmiddlewaretoken": token, "username": f"person{n}@example.com", "password": PASSWORD}
-            answer = client.post("/accounts/login/", data=fields, headers={"Origin": server.url})
-            assert answer.status_code == 302, answer.status_code
-            cookies.append(f"sessionid={client.cookies['sessionid']}")
+        cookies.append(server.cookie(f"person{n}@example.com"))
     return cookies
 
 

@@ -5,7 +5,7 @@
 The histories are sound ones from the generator of the property tests (chat/tests/test_session_items.py), judged by its
 judge: a model's API would refuse an output without its call, a call without its output, reasoning without what it led
 to; and, since the whole history is known here, a part of a response without the reasoning before it. Prints the table
-that docs/benchmarks.md keeps.
+that docs/explanation/benchmarks-of-the-session-store.md keeps.
 """
 
 import asyncio

@@ -3,9 +3,9 @@
     uv run python -m benchmarks.page [--chats 200] [--tokens 20000] [--already 0] [--shape mixed]
 
 Starts a PostgreSQL, a server and Chromium. The page is the real one; its socket is played inside of it, so that a token
-arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table; docs/benchmarks.md
-keeps one. With `--already` so many tokens are there at once before the rest streams. The CPU time of tasks, from a
-trace, is what they take on a machine that does nothing else.
+arrives every 5 ms whatever the machine does besides. A person types all the while. Prints a table;
+docs/explanation/benchmarks-of-turns.md keeps one. With `--already` so many tokens are there at once before the rest
+streams. The CPU time of tasks, from a trace, is what they take on a machine that does nothing else.
 """
 
 import argparse

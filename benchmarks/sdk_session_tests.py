@@ -5,7 +5,7 @@
 Takes the tests as they are from a checkout of the SDK. Only construction is adapted: where a test makes a
 `SQLiteSession`, an `AsyncSQLiteSession` or a `SimpleListSession`, it gets an `AgentSessionMemory` over a store of its
 own, and a plain connection where it puts bad rows into the file. Ends with an error where a test fails that is not
-listed as one that cannot apply. docs/decisions.md keeps the count.
+listed as one that cannot apply. docs/explanation/conformance.md keeps the count.
 """
 
 import argparse

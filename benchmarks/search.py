@@ -3,10 +3,11 @@
     uv run python -m benchmarks.search [--quick] [--backfill]
 
 Fills a PostgreSQL of its own with COPY (seeded: the same texts each time), runs each query through the function that
-the API calls, and prints the table that docs/benchmarks.md keeps: milliseconds that pass, and milliseconds of processor
-time in PostgreSQL and here together, which a busy machine does not lengthen as much. The peer is the query of version
-0.5.0 over a column like its own in the same record, stopped after five seconds. --quick: a twentieth of the messages.
---backfill: at the end, index one person's messages as the first start of a new version does, and say how long it took.
+the API calls, and prints the table that docs/explanation/benchmarks-at-scale.md keeps: milliseconds that pass, and
+milliseconds of processor time in PostgreSQL and here together, which a busy machine does not lengthen as much. The peer
+is the query of version 0.5.0 over a column like its own in the same record, stopped after five seconds. --quick: a
+twentieth of the messages. --backfill: at the end, index one person's messages as the first start of a new version does,
+and say how long it took.
 """
 
 import os

@@ -2,8 +2,9 @@
 
     uv run --group bench python -m benchmarks.session_store
 
-Same items, same machine, one after another in turn. Prints the tables that docs/benchmarks.md keeps, with a verdict a
-goal. Without the group `SQLAlchemySession` is left out.
+Same items, same machine, one after another in turn. Prints the tables that
+docs/explanation/benchmarks-of-the-session-store.md keeps, with a verdict a goal. Without the group `SQLAlchemySession`
+is left out.
 """
 
 import asyncio

@@ -5,7 +5,8 @@
 
 Both products answer with the same SDK, the same agent and the same model, and keep their history in the same
 PostgreSQL; they are measured in turn, each alone, over the same clients. Chainlit is installed for it into a temporary
-folder. `--where` splits a turn of ours into its parts instead. Prints the tables that docs/benchmarks.md keeps.
+folder. `--where` splits a turn of ours into its parts instead. Prints the tables that
+docs/explanation/benchmarks-of-turns.md keeps.
 """
 
 import argparse

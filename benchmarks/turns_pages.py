@@ -135,7 +135,7 @@ class Page(ABC):
 
 
 class OurPage(Page):
-    """As docs/protocol.md says: acknowledges what it reads, and goes on from the number it has seen."""
+    """As docs/reference/websocket.md says: acknowledges what it reads, and goes on from the number it has seen."""
 
     name = "Threadkeeper"
 

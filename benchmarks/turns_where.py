@@ -87,7 +87,7 @@ def instrument() -> None:
     http = import_module("httpx2")  # what the model's client sends by
     from chat.memory.session import AgentSessionMemory
     from chat.realtime.consumer import ChatSocket
-    from chat.turns import execution, replay, runner
+    from chat.turns import admission, begin, execution, replay
     from chat.turns.events import TextDelta
     from chat.turns.log import TurnLog
 
@@ -108,15 +108,15 @@ def instrument() -> None:
             mark("sent", socket.conversation_id)
 
     _around(ChatSocket, "receive", before=received)
-    _around(ChatSocket, "_still_signed_in", after=lambda socket: mark("known", socket.conversation_id))
+    _around(ChatSocket, "_is_signed_in", after=lambda socket: mark("known", socket.conversation_id))
     _around(
-        runner,
+        admission,
         "accept",
         before=lambda **given: mark("taken up", given["conversation_id"]),
         after=lambda **given: mark("accepted", given["conversation_id"]),
     )
-    _around(runner, "read_brief", after=lambda turn: mark("briefed", turn.conversation_id))
-    _around(execution.TurnExecution, "play", before=plays)
+    _around(begin, "read_turn_input", after=lambda turn: mark("briefed", turn.conversation_id))
+    _around(execution.TurnExecution, "run", before=plays)
     _around(AgentSessionMemory, "open", after=lambda *_: mark("opened"))
     _around(replay.ReplayModel, "watch", before=lambda *_: mark("asking"))
     _around(

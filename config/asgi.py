@@ -15,11 +15,13 @@ from chat.mcp.application import application as mcp  # noqa: E402
 from chat.realtime.consumer import application as websocket  # noqa: E402
 from chat.web.handler import QueueingHandler  # noqa: E402
 from config.runtime.proxy_headers import resolve_proxy_headers  # noqa: E402
+from config.runtime.request_metrics import measure_requests  # noqa: E402
 from config.runtime.security_headers import add_security_headers  # noqa: E402
 from sessions_admin.health import PROBES, Probes  # noqa: E402
+from sessions_admin.prometheus import exposition  # noqa: E402
 
 pages = QueueingHandler()
-probes = Probes()
+probes = Probes(exposition)
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -29,5 +31,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 
 application = ProtocolTypeRouter(
-    {"http": resolve_proxy_headers(add_security_headers(http)), "websocket": resolve_proxy_headers(websocket)}
+    {
+        "http": resolve_proxy_headers(measure_requests(add_security_headers(http))),
+        "websocket": resolve_proxy_headers(websocket),
+    }
 )

@@ -157,7 +157,7 @@ def _extra_tools() -> Iterator[CheckMessage]:
     try:
         load(settings.AGENT_EXTRA_TOOLS)
     except BadExtraTools as error:
-        yield Error(error.detail, hint="See docs/extra-tools.md.", id="threadkeeper.E009")
+        yield Error(error.detail, hint="See docs/how-to/add-a-tool.md.", id="threadkeeper.E009")
     if is_offline():
         yield Warning(
             "AGENT_EXTRA_TOOLS is set, and the built-in offline model answers: it uses none of them.",
@@ -175,6 +175,6 @@ def _extra_apps() -> Iterator[CheckMessage]:
         if any(field.related_model is get_user_model() for field in fields):
             yield Warning(
                 f"The app {config.label} stores data of users, and its AppConfig has no personal_data.",
-                hint="Exports and erasures skip it. See docs/extra-apps.md.",
+                hint="Exports and erasures skip it. See docs/how-to/add-a-django-app.md.",
                 id="threadkeeper.W006",
             )

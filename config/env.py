@@ -132,6 +132,13 @@ def api_key(value: str) -> str:
     return value
 
 
+def metrics_token(value: str) -> str:
+    """Return a token that cannot be guessed and is valid in a header. Raise InvalidValue."""
+    if len(value) < 16:
+        raise InvalidValue("it must have at least 16 characters")
+    return api_key(value)
+
+
 def url(name: str, *schemes: str) -> str:
     """Return the variable, a URL with one of the schemes, or an empty string if it is unset."""
     return parsed(name, "", lambda value: check_url(value, *schemes))

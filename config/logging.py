@@ -6,13 +6,17 @@
 - Messages of libraries lose their arguments, which may be anything. Ours keep them.
 """
 
+import json
 import logging
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from chat.infra.log_context import bound
 
 OWN_LOGGERS = ("chat", "config", "sessions_admin", "__main__")
 PLACEHOLDER = "…"
@@ -44,17 +48,39 @@ class SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record; the record itself is not changed, since other handlers format it too."""
+        return str(super().format(self.sanitize(record))).translate(CONTROL)
+
+    def sanitize(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return a copy of a record, without request data or user content."""
         safe = logging.makeLogRecord(record.__dict__)
         safe.msg, safe.args = hide_secrets(message_of(record)), None
         # Another handler may have cached a traceback with its message.
         safe.exc_text = safe.stack_info = None
         if getattr(record, "status_code", 500) < 500:
             safe.exc_info = None  # the client's fault: one line is enough
-        return str(super().format(safe)).translate(CONTROL)
+        return safe
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         """Return a traceback whose exceptions are described without their messages."""
         return "".join(describe_traceback(ei[1])).rstrip("\n") if ei[1] else ""
+
+
+class JsonFormatter(SafeFormatter):
+    """Format a record as a JSON object in one line, with the ids of its request, socket and turn."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object as text."""
+        safe = self.sanitize(record)
+        entry = {
+            "time": datetime.fromtimestamp(safe.created, UTC).isoformat(timespec="milliseconds"),
+            "level": safe.levelname,
+            "logger": safe.name,
+            "message": safe.getMessage(),
+            **bound(),
+        }
+        if safe.exc_info:
+            entry["exception"] = self.formatException(safe.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
 
 
 def message_of(record: logging.LogRecord) -> str:

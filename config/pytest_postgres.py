@@ -7,11 +7,14 @@ import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from config.runtime.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, start
 from config.runtime.gc_freeze import freeze
@@ -32,10 +35,13 @@ DEVELOPER_VARIABLES = (
 )
 
 PREFIX = "threadkeeper-tests-"
+# The name of a test run, which its processes share; databases that they copy end with it.
+RUN_ID = "THREADKEEPER_TEST_RUN"
 # Attacks mostly wait: each of their groups has its own process.
 ATTACK_GROUPS = 4
 
 _folder: Path | None = None
+_begins_the_run = RUN_ID not in os.environ
 _server: EmbeddedPostgres | None = None
 
 
@@ -50,8 +56,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         _lock_folder(_folder)
         for name in [name for name in os.environ if name.startswith(DEVELOPER_VARIABLES)]:
             del os.environ[name]
+        os.environ.setdefault(RUN_ID, uuid.uuid4().hex[:12])
         os.environ["ENV_FILE"] = os.devnull
         os.environ["DATA_DIR"] = str(_folder)
+        # No test trusts an authority, and each client of a test would read all of the machine's in 50 ms.
+        os.environ.pop("SSL_CERT_FILE", None)
+        os.environ["SSL_CERT_DIR"] = str(_folder)
         if not os.environ.get("DATABASE_URL"):
             try:
                 _server = start(_folder / "postgres", durable=False)
@@ -90,8 +100,18 @@ def pytest_unconfigure() -> None:
     """Stop the server and remove the folder."""
     if _server:
         _server.stop()
+    elif _begins_the_run and (run := os.environ.get(RUN_ID)):
+        _drop_templates(run)
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
+
+
+def _drop_templates(run: str) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as admin:
+        for (name,) in admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"%\\_{run}"]
+        ).fetchall():
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _lock_folder(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema, Status
 
 from chat.api.auth import SignedIn, caller
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Forbidden
 from chat.models import AgentSession, User
@@ -110,7 +110,7 @@ class OutcomeReply(Schema):
 
 
 @sessions.get("", response=SessionPage)
-def list_sessions(request: HttpRequest, paging: Query[Paging], filters: Query[SessionFilters]) -> Page[SessionReply]:
+def list_sessions(request: HttpRequest, paging: Query[Paging], filters: Query[SessionFilters]) -> Listed[SessionReply]:
     """List sessions, the most recently used first."""
     user = _staff(request, *SEE_SESSIONS)
     found = newest_sessions(
@@ -120,7 +120,7 @@ def list_sessions(request: HttpRequest, paging: Query[Paging], filters: Query[Se
         after=paging.numbered,
         limit=paging.limit,
     )
-    return page(found, limit=paging.limit, show=partial(_session_reply, user=user), cursor=_cursor)
+    return page(found, limit=paging.limit, cursor=_cursor).map(partial(_session_reply, user=user))
 
 
 @sessions.get("/{session_id}", response=SessionDetailsReply)
@@ -143,31 +143,31 @@ def inspect_session(request: HttpRequest, session_id: SessionId, body: Inspectio
 
 @sessions.post("/{session_id}/prune", response={200: OutcomeReply, **ERROR_REPLIES})
 def prune_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
-    """Remove the oldest user turns of a session until it is within its limit."""
+    """Remove the oldest turns until a session is within its limit. 409 while a turn runs or waits."""
     return lifecycle.prune_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
 @sessions.post("/{session_id}/clear", response={200: OutcomeReply, **ERROR_REPLIES})
 def clear_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
-    """Make the assistant permanently forget a conversation; its messages stay."""
+    """Make the assistant forget a conversation permanently; the messages stay. 409 while a turn runs, or if held."""
     return lifecycle.clear_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
 @sessions.post("/{session_id}/rebuild", response={200: OutcomeReply, **ERROR_REPLIES})
 def rebuild_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
-    """Rebuild a session from the record."""
+    """Fill a session from the record. 409 while a turn runs or waits."""
     return lifecycle.rebuild_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
 @sessions.post("/{session_id}/hold", response={200: OutcomeReply, **ERROR_REPLIES})
 def hold_session(request: HttpRequest, session_id: SessionId, hold: HoldRequest) -> Outcome:
-    """Protect a session from removal."""
+    """Keep a session from everything that would remove it, until it is released or until a time."""
     return lifecycle.hold_session(session_id, actor=_managing_actor(request), reason=hold.reason, until=hold.until)
 
 
 @sessions.post("/{session_id}/release", response={200: OutcomeReply, **ERROR_REPLIES})
 def release_session(request: HttpRequest, session_id: SessionId, body: Reason | None = None) -> Outcome:
-    """End a hold."""
+    """Release a session from its hold. 409 if it is not held."""
     return lifecycle.release_session(session_id, actor=_managing_actor(request), reason=_reason_of(body))
 
 
@@ -212,7 +212,7 @@ class CleanupRunReply(Schema):
 
 @cleanup_runs.post("", response={202: CleanupRunReply, 409: ErrorReply})
 def request_cleanup(request: HttpRequest, wanted: CleanupRequest) -> Status[CleanupRunReply]:
-    """Request a clean-up or a preview from the worker."""
+    """Ask the worker for a clean-up or a preview. 409 while another one waits or runs."""
     return Status(202, _run_reply(schedules.request_cleanup(actor=_staff(request, RUN), dry_run=wanted.dry_run)))
 
 

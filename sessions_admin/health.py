@@ -1,6 +1,7 @@
-"""Liveness and readiness of the process."""
+"""Liveness, readiness and metrics of the process."""
 
 import asyncio
+import hmac
 import json
 import os
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import Error, connection
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat.infra.db_threads import in_database
 from chat.memory.file import connect_to_read
@@ -20,7 +22,7 @@ from sessions_admin.heartbeat import workers
 
 T = TypeVar("T")
 
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz", "/metrics")
 # The timeout of a probe, and the time for which its result is cached, in seconds.
 PROBE_TIMEOUT, CACHE_SECONDS = 3.0, 1.0
 # The columns that a turn needs in the session file.
@@ -123,10 +125,11 @@ class _CachedProbe(Generic[T]):
 
 
 class Probes:
-    """Serves `/healthz` and `/readyz` for any Host without Django, even when all its threads are busy."""
+    """Serves `/healthz`, `/readyz` and `/metrics` for any Host without Django, even when all its threads are busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, exposition: Callable[[], bytes]) -> None:
         self._database = _CachedProbe(lambda: in_database(_database_state), timeout_result=(False, False, False))
+        self._metrics = _CachedProbe(lambda: in_database(_or_none, exposition), timeout_result=None)
         self._sessions = _CachedProbe(lambda: asyncio.to_thread(_succeeds, _session_file_opens), timeout_result=False)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -135,21 +138,46 @@ class Probes:
             await _send(send, 405, {"status": "method not allowed"}, (b"allow", b"GET, HEAD"))
         elif scope["path"] == "/healthz":
             await _send(send, 200, {"status": "ok"})
+        elif scope["path"] == "/metrics":
+            await self._send_metrics(scope, send)
         else:
             found = await self._health()
             detail = {} if found.ready else {"detail": " ".join(found.problems)}
             status = "ready" if found.ready else "not ready"
             await _send(send, 200 if found.ready else 503, {"status": status, **asdict(found), **detail})
 
+    async def _send_metrics(self, scope: dict[str, Any], send: Any) -> None:
+        """Send the metrics to a client that has METRICS_TOKEN; without one there are none."""
+        expected = f"Bearer {settings.METRICS_TOKEN}".encode()
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if not settings.METRICS_TOKEN:
+            await _send(send, 404, {"status": "not found", "detail": "Set METRICS_TOKEN to serve metrics."})
+        elif not hmac.compare_digest(given, expected):
+            await _send(send, 401, {"status": "not authenticated"}, (b"www-authenticate", b"Bearer"))
+        elif (body := await self._metrics.result()) is None:
+            await _send(send, 503, {"status": "not ready", "detail": "The database does not respond."})
+        else:
+            await _send_body(send, 200, body, CONTENT_TYPE_LATEST.encode())
+
     async def _health(self) -> Health:
         (database, worker, schedule), sessions = await asyncio.gather(self._database.result(), self._sessions.result())
         return Health(database=database, sessions=sessions, worker=worker, schedule=schedule)
 
 
+def _or_none(exposition: Callable[[], bytes]) -> bytes | None:
+    try:
+        return exposition()
+    except Error:
+        return None
+
+
 async def _send(send: Any, status: int, content: dict[str, object], *headers: tuple[bytes, bytes]) -> None:
-    body = json.dumps(content).encode()
+    await _send_body(send, status, json.dumps(content).encode(), b"application/json", *headers)
+
+
+async def _send_body(send: Any, status: int, body: bytes, kind: bytes, *headers: tuple[bytes, bytes]) -> None:
     own = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]

@@ -17,7 +17,7 @@ from chat.accounts import services as accounts
 from chat.accounts.tokens import NewToken
 from chat.api.auth import AnyClient, SignedIn, caller
 from chat.api.idempotency import CreationKey, once
-from chat.api.paging import Page, Paging, moment_cursor, page
+from chat.api.paging import Listed, Page, Paging, moment_cursor, page
 from chat.api.schemas import ErrorReply, Input, Moment, Text
 from chat.exceptions import Conflict
 from chat.models import ApiToken, User
@@ -133,11 +133,11 @@ class NewTokenReply(TokenReply):
     auth=anybody,
 )
 def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | Status[MailSentReply]:
-    """Make an account, and sign in to it.
+    """Create an account, and sign in to it.
 
-    202 if the server sends mail: the same for every address; the mail explains how to continue, with a link to choose a
-    password; the one that was sent is not kept. 400 where the password is too easily guessed, 403 where sign-up is
-    closed, 409 where the address has an account and no mail is sent.
+    202 if the server sends mail, for every address alike: the mail has a link to choose a password; the one in the
+    request is not kept. 400 for a weak password, 403 if sign-up is closed, 409 if the address has an account and the
+    server sends no mail.
     """
     accounts.check_sign_up(email=body.email, password=body.password)
     if settings.EMAIL_URL:
@@ -150,11 +150,10 @@ def register(request: HttpRequest, body: NewAccount) -> Status[SignedInReply] | 
 
 @router.post("/login", response={200: SignedInReply, 401: ErrorReply, 403: ErrorReply}, auth=anybody)
 def sign_in(request: HttpRequest, body: Credentials) -> SignedInReply:
-    """Sign in for a program: it gets a token for all that the person may do.
+    """Sign in for a program: return a token for all that the person may do.
 
-    401 where address and password do not go together, 403 where the account is closed, 429 after too many attempts,
-    those at the page included. The token has the scopes `chat` and `tasks`, for staff `sessions` too, and ends with
-    the password.
+    401 for a wrong address or password, 403 if the account is closed, 429 after too many attempts, those at the page
+    included.
     """
     user = accounts.sign_in(request, email=body.email, password=body.password)
     return _signed_in(tokens.make_by_sign_in(user))
@@ -168,18 +167,19 @@ def get_me(request: HttpRequest) -> Account:
 
 
 @router.get("/tokens", response=TokenPage, auth=themselves)
-def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Page[TokenReply]:
-    """List one's tokens, the newest first; those that have ended are among them for 30 days."""
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> Listed[TokenReply]:
+    """List the caller's tokens, the newest first, with those that ended in the last 30 days."""
     found = tokens.page_of_person(caller(request).user.pk, after=paging.moment, limit=paging.limit)
-    return page(found, limit=paging.limit, show=_shown, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    listed = page(found, limit=paging.limit, cursor=lambda token: moment_cursor(token.created_at, token.pk))
+    return listed.map(_token_reply)
 
 
 @router.post("/tokens", response={201: NewTokenReply, 409: ErrorReply}, auth=themselves)
 def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: CreationKey = "") -> Status[NewTokenReply]:
-    """Make a token for a program. Its key is shown this once.
+    """Create a token for a program. Its key is shown this once.
 
-    A scope opens nothing that the person may not do themselves. 409 where there are a hundred already, and where the
-    idempotency key has made a token before.
+    A scope opens nothing that the person may not do. 409 if there are a hundred already, or if the idempotency key has
+    created a token before.
     """
     user = caller(request).user
     made, _ = once(
@@ -191,12 +191,12 @@ def create_token(request: HttpRequest, body: TokenRequest, idempotency_key: Crea
         id_of=lambda made: made.token.pk,
         find=_already_made,
     )
-    return Status(201, NewTokenReply(**_shown(made.token).model_dump(), access_token=made.key))
+    return Status(201, NewTokenReply(**_token_reply(made.token).model_dump(), access_token=made.key))
 
 
 @router.delete("/tokens/{uuid:token_id}", response={204: None}, auth=themselves)
 def revoke_token(request: HttpRequest, token_id: uuid.UUID) -> Status[None]:
-    """Revoke a token: it opens nothing any more, and what is open with it ends."""
+    """Revoke a token, and end what is open with it."""
     tokens.revoke(user_id=caller(request).user.pk, token_id=token_id)
     return Status(204, None)
 
@@ -210,7 +210,7 @@ def _signed_in(made: NewToken) -> SignedInReply:
     return SignedInReply(user_id=user.pk, email=user.email, access_token=made.key)
 
 
-def _shown(token: ApiToken) -> TokenReply:
+def _token_reply(token: ApiToken) -> TokenReply:
     return TokenReply(
         token_id=token.pk,
         name=token.name,

@@ -15,7 +15,7 @@ from chat.api.openapi import events
 from chat.api.streams import COMMENT, EVENTS, OpenStream, open_streams
 from chat.chatkit.items import STOP
 from chat.chatkit.server import answer
-from chat.chatkit.store import Asker
+from chat.chatkit.store import Client
 from chat.models.token import Scope
 from chat.realtime.connections import Slot
 
@@ -43,8 +43,8 @@ class ChatKitRequest(Schema):
         "threads.sync_custom_action",
         "threads.update",
     ] = Field(examples=["threads.list"])
-    params: dict[str, Any] = Field(description="As the protocol says for this type.", examples=[{"limit": 20}])
-    metadata: dict[str, Any] = Field({}, description="Not looked at.")
+    params: dict[str, Any] = Field(description="The parameters of the type in the protocol.", examples=[{"limit": 20}])
+    metadata: dict[str, Any] = Field({}, description="Ignored.")
 
 
 ANY_EVENT: dict[str, Any] = {
@@ -94,7 +94,7 @@ class ChatKitStream(OpenStream):
         # One for all steps: the package sets a variable of the context in one and resets it in another.
         context = copy_context()
         try:
-            async with aclosing(self.coming(self._events, context)) as events:
+            async with aclosing(self.with_heartbeats(self._events, context)) as events:
                 async for event in events:
                     yield event if event is not None else COMMENT
         finally:
@@ -113,15 +113,15 @@ async def chatkit(
     idempotency_key: Annotated[str, Header(alias="Idempotency-Key", max_length=200)] = "",
 ) -> HttpResponseBase:
     """Answer a request of a ChatKit front end, of the version of `openai-chatkit` that is installed."""
-    asker = Asker(caller(request).user.pk, idempotency_key)
+    client = Client(caller(request).user.pk, idempotency_key)
     if payload.type not in STREAMED:
-        answered = await answer(request.body, asker)
-        assert isinstance(answered, bytes)
-        return HttpResponse(answered, content_type="application/json")
+        result = await answer(request.body, client)
+        assert isinstance(result, bytes)
+        return HttpResponse(result, content_type="application/json")
     with open_streams.reserved(credential_of(request), spare=PLACES_TO_STOP * _stops(payload)) as slot:
-        answered = await answer(request.body, asker)
-        assert not isinstance(answered, bytes)
-        return ChatKitStream(slot, answered)
+        result = await answer(request.body, client)
+        assert not isinstance(result, bytes)
+        return ChatKitStream(slot, result)
 
 
 def _stops(payload: ChatKitRequest) -> bool:

@@ -16,7 +16,7 @@ from chat.infra.database_limits import is_transient, summary
 logger = logging.getLogger(__name__)
 
 NO_SUCH_FIELD = "There is no such field"
-RETRY_AFTER = 5  # seconds, where the database was too slow or away
+RETRY_AFTER = 5  # seconds, after a database that was too slow or unavailable
 
 # The nearest class in an exception's line of descent counts.
 STATUS: Mapping[type[Exception], int] = {
@@ -38,7 +38,7 @@ STATUS: Mapping[type[Exception], int] = {
     exceptions.Unavailable: 503,
 }
 # The detail of an error of which only the status is known.
-SAID: Mapping[int, tuple[str, str]] = {
+STATUS_ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "This request cannot be read."),
     401: ("not_signed_in", "Sign in, or send “Authorization: Bearer” with a token."),
     403: ("forbidden", "This is not allowed."),
@@ -59,14 +59,14 @@ def error_codes() -> list[str]:
     for kind in kinds:
         kinds += kind.__subclasses__()
     of_ours = {kind.code for kind in kinds if not kind.__module__.partition(".tests")[1]}
-    return sorted(of_ours | {code for code, _ in SAID.values()} | {"invalid"})
+    return sorted(of_ours | {code for code, _ in STATUS_ERRORS.values()} | {"invalid"})
 
 
 def error_reply(
     status: int, code: str = "", detail: str = "", *, fields: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Make the answer to a request that failed."""
-    known_code, known_detail = SAID.get(status, SAID[500 if status >= 500 else 400])
+    known_code, known_detail = STATUS_ERRORS.get(status, STATUS_ERRORS[500 if status >= 500 else 400])
     error: dict[str, object] = {"code": code or known_code, "detail": detail or known_detail}
     if fields:
         error["fields"] = dict(fields)
@@ -120,7 +120,7 @@ def reply_to(error: Exception) -> HttpResponse:
 
 def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return for each field of the request what is wrong with it."""
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for error in errors:
         source, *place = error["loc"]
         if source == "body" and len(place) > 1:
@@ -128,8 +128,8 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         elif source == "body":
             place = ["body"]
         message = _sentence(error)
-        said.setdefault(".".join(map(str, place)) or str(source), message)
-    return said
+        fields.setdefault(".".join(map(str, place)) or str(source), message)
+    return fields
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

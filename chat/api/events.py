@@ -1,4 +1,4 @@
-"""The events of a stream that follows a turn, as schemas (docs/protocol.md)."""
+"""The events of a stream that follows a turn, as schemas (docs/reference/streams.md)."""
 
 import uuid
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from pydantic import RootModel
 
 
 class MessageStart(Schema):
-    """The text of the reply begins, or begins anew: the client removes what it has shown of it."""
+    """The text of the reply begins, or begins again: the client removes what it has shown of it."""
 
     type: Literal["message_start"]
     message_id: uuid.UUID = Field(description="The id of the reply.")
@@ -44,10 +44,10 @@ class MessageEnd(Schema):
     """The reply is complete. The stream ends."""
 
     type: Literal["message_end"]
-    message_id: uuid.UUID | None = Field(description="Null where the turn was stopped before any text.")
+    message_id: uuid.UUID | None = Field(description="Null if the turn was stopped before any text.")
     content: str = Field(description="The whole text, which replaces what was streamed.")
     status: Literal["done", "stopped"]
-    warning: TurnWarning | None = Field(default_factory=lambda: None, description="Only where there is one.")
+    warning: TurnWarning | None = Field(default_factory=lambda: None, description="Only if there is one.")
 
 
 class TurnProblem(Schema):

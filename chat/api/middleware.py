@@ -1,4 +1,4 @@
-"""What every answer under /api/ has in common, also where it never gets to the API: JSON, and nothing kept."""
+"""Give every reply under /api/ the same form, even if no operation made it: JSON, which no cache stores."""
 
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction

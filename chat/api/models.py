@@ -25,7 +25,7 @@ class ModelPage(Page[ModelReply]):
 
 @router.get("", response=ModelPage)
 def list_models(request: HttpRequest) -> Page[ModelReply]:
-    """List the models, the default first; none where the built-in one answers."""
+    """List the models, the default first; none if the offline model answers."""
     models = [
         ModelReply(name=model.name, label=model.label or model.name, is_default=place == 0)
         for place, model in enumerate(configured())

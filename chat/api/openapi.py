@@ -12,7 +12,7 @@ from ninja.operation import Operation
 from ninja.params.models import BodyModel, QueryModel
 
 from chat.api.auth import SignedIn, address_of
-from chat.api.errors import SAID, error_codes, reply_to
+from chat.api.errors import STATUS_ERRORS, error_codes, reply_to
 from chat.api.events import TurnEvent
 from chat.api.examples import example_of
 from chat.api.schemas import ErrorReply
@@ -200,7 +200,7 @@ def _schemas(reply: dict[str, Any]) -> list[object]:
 
 
 def _failure(status: int) -> dict[str, Any]:
-    code, detail = SAID.get(status, ("invalid", "This cannot be used: title: field required."))
+    code, detail = STATUS_ERRORS.get(status, ("invalid", "This cannot be used: title: field required."))
     example: dict[str, Any] = {"error": {"code": code, "detail": detail}}
     if status == 422:
         example["error"]["fields"] = {"title": "Field required"}

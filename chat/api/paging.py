@@ -9,6 +9,7 @@ import binascii
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -17,7 +18,7 @@ from ninja import Field, Schema
 from chat.exceptions import BadCursor
 
 T = TypeVar("T")
-Row = TypeVar("Row")
+U = TypeVar("U")
 Moment = tuple[datetime, uuid.UUID]
 NumberedMoment = tuple[datetime, int]
 
@@ -32,17 +33,17 @@ class Paging(Schema):
 
     @property
     def moment(self) -> Moment | None:
-        """Where to go on in a list by time and id. Raise BadCursor."""
+        """The cursor of a list by time and id. Raise BadCursor."""
         return moment_of(self.after) if self.after else None
 
     @property
     def numbered(self) -> NumberedMoment | None:
-        """Where to go on in a list by time and number. Raise BadCursor."""
+        """The cursor of a list by time and number. Raise BadCursor."""
         return numbered_moment_of(self.after) if self.after else None
 
     @property
     def place(self) -> int | None:
-        """Where to go on in a list by place. Raise BadCursor."""
+        """The cursor of a list by place. Raise BadCursor."""
         return place_of(self.after) if self.after else None
 
 
@@ -50,14 +51,27 @@ class Page(Schema, Generic[T]):
     """A part of a list."""
 
     items: list[T]
-    has_more: bool = Field(description="Whether the list goes on.")
-    after: str | None = Field(description="Where it goes on: to be given as `after`. Null at the end.")
+    has_more: bool = Field(description="Whether there are more.")
+    after: str | None = Field(description="The cursor of the next page, to be sent as `after`; null on the last page.")
 
 
-def page(rows: Sequence[Row], *, limit: int, show: Callable[[Row], T], cursor: Callable[[Row], str]) -> Page[T]:
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """A page before the schema of its reply is applied."""
+
+    items: Sequence[T]
+    has_more: bool
+    after: str | None
+
+    def map(self, show: Callable[[T], U]) -> "Listed[U]":
+        """Return the page with other items."""
+        return Listed([show(item) for item in self.items], self.has_more, self.after)
+
+
+def page(rows: Sequence[T], *, limit: int, cursor: Callable[[T], str]) -> Listed[T]:
     """Make a page of rows, of which one more than the limit was read."""
-    shown, has_more = rows[:limit], len(rows) > limit
-    return Page(items=[show(row) for row in shown], has_more=has_more, after=cursor(shown[-1]) if has_more else None)
+    items, has_more = rows[:limit], len(rows) > limit
+    return Listed(items, has_more, cursor(items[-1]) if has_more else None)
 
 
 def moment_cursor(time: datetime, key: uuid.UUID | int) -> str:

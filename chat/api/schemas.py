@@ -1,12 +1,13 @@
 """Schemas that several routers share."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, create_model
 
 from chat.infra.storable import storable
+from chat.read_models import Shape
 
 
 def _storable(text: str) -> str:
@@ -16,7 +17,7 @@ def _storable(text: str) -> str:
 
 
 def needs_text(value: object) -> object:
-    """Refuse a number where a text is described: pydantic would read one as a time."""
+    """Refuse a number in the place of a text: pydantic would read one as a time."""
     if value is not None and not isinstance(value, str):
         raise ValueError("It needs to be a text.")
     return value
@@ -55,3 +56,14 @@ class ErrorReply(Schema):
     """The body of every failure."""
 
     error: Problem
+
+
+def schema_of(shape: type[Shape], fields: str = "", **names: str) -> Any:
+    """Return a schema of a read model's JSON form or some fields of it; `names` are other names of some."""
+    hints = get_type_hints(shape, include_extras=True)
+    schema: dict[str, Any] = {}
+    for field in fields.split() or shape.JSON:
+        if isinstance(computed := getattr(shape, field), property):
+            hints[field] = get_type_hints(computed.fget, include_extras=True)["return"]
+        schema[names.get(field, field)] = Annotated[hints[field], Field(validation_alias=field)]
+    return create_model(shape.__name__, __base__=Schema, **schema)

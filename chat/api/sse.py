@@ -1,4 +1,4 @@
-"""The events of a stream, from the events of a turn's log (docs/protocol.md).
+"""The events of a stream, from the events of a turn's log (docs/reference/streams.md).
 
 An event's id is `<attempt>-<n>`, with which a client resumes after that entry of the log. If one entry becomes several
 events, all but the last have the id `<attempt>-0`, which asks for everything again: a stream that is cut between them
@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chat.models.turn import Decision, Status
-from chat.read_models import MessageJson, WarningJson
-from chat.realtime.frames import encode
+from chat.models.turn import Status
+from chat.read_models import MessageOut, warning_json
+from chat.realtime.server_frames import encode
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -74,17 +74,17 @@ class EventStream:
         self._thread_id = thread_id
         self._turn_id = turn_id
         self._has_begun = place.attempt > 0 and place.n > 0
-        self._asked: set[str] = set()  # the calls that it was asked to decide about
+        self._awaiting: set[str] = set()  # the calls that wait for a decision
         self._ended = False
         # The text sent so far, while it arrives by snapshots: only what a snapshot adds is sent.
-        self._shown: str | None = None
-        # Text that may be written again, and its offset: sent only if it stays.
-        self._doubtful: tuple[int, str] = (0, "")
+        self._snapshot_text: str | None = None
+        # Text that may be replaced, and its offset: sent only if it stays.
+        self._pending: tuple[int, str] = (0, "")
 
     @property
     def is_done(self) -> bool:
         """Whether the stream is complete: the turn has ended, or waits for a decision."""
-        return self._ended or bool(self._asked)
+        return self._ended or bool(self._awaiting)
 
     def events(self, batch: LogBatch) -> Iterator[StreamEvent]:
         """Yield the events of a batch of log entries."""
@@ -93,14 +93,10 @@ class EventStream:
             if isinstance(entry.event, ApprovalRequested) and entry.event.call_id in decided:
                 continue
             if not isinstance(entry.event, Snapshot):
-                self._shown = None
-            told: Fields | None = None
-            for fields in self._fields_of(entry):
-                if told is not None:
-                    yield StreamEvent(batch.attempt, 0, told)
-                told = fields
-            if told is not None:
-                yield StreamEvent(batch.attempt, entry.n, told)
+                self._snapshot_text = None
+            events = list(self._fields_of(entry))
+            for left, fields in zip(reversed(range(len(events))), events, strict=True):
+                yield StreamEvent(batch.attempt, 0 if left else entry.n, fields)
 
     def _fields_of(self, entry: Entry) -> Iterator[Fields]:
         match entry.event:
@@ -109,18 +105,18 @@ class EventStream:
             case TurnResumed() as event:
                 yield from self._begin(anew=True)
                 yield from _pieces(event.text[: event.at])
-                self._doubtful = event.at, event.text[event.at :]
+                self._pending = event.at, event.text[event.at :]
             case TextDelta() as event:
                 yield from self._begin()
-                yield from _pieces(self._kept(up_to=event.at) + event.text)
+                yield from _pieces(self._take_pending(up_to=event.at) + event.text)
             case ApprovalRequested() as event:
                 yield from self._begin()
                 yield self._ask(event.call_id, event.name, event.arguments)
             case ApprovalDecided() as event:
-                self._asked.discard(event.call_id)
+                self._awaiting.discard(event.call_id)
             case TurnFinished() | TurnStopped() as event:
                 yield from self._begin()
-                yield from _pieces(self._kept())
+                yield from _pieces(self._take_pending())
                 status = Status.DONE if isinstance(event, TurnFinished) else Status.STOPPED
                 yield self._end(event.message, status, event.warning)
             case TurnFailed() as event:
@@ -131,12 +127,12 @@ class EventStream:
 
     def _replace(self, event: Snapshot) -> Iterator[Fields]:
         """Send a snapshot, or what it adds to the snapshot before."""
-        if self._shown is not None and event.text.startswith(self._shown):
-            yield from _pieces(event.text[len(self._shown) :])
+        if self._snapshot_text is not None and event.text.startswith(self._snapshot_text):
+            yield from _pieces(event.text[len(self._snapshot_text) :])
         else:
             yield from self._begin(anew=True, message=event.message)
             yield from _pieces(event.text)
-        self._shown = event.text
+        self._snapshot_text = event.text
         if event.status == Status.FAILED:
             code = event.code or ""
             yield self._fail(code, event.detail or "", retryable=is_retryable(code))
@@ -144,39 +140,39 @@ class EventStream:
             yield self._end(event.message, Status(event.status), event.warning)
         else:
             for tool in event.tools:
-                if tool.get("approval") == Decision.AWAITING:
-                    yield self._ask(tool["call_id"], tool["name"], tool["arguments"])
+                if tool.is_awaiting:
+                    yield self._ask(tool.call_id, tool.name, tool.arguments)
 
-    def _begin(self, *, anew: bool = False, message: MessageJson | None = None) -> Iterator[Fields]:
+    def _begin(self, *, anew: bool = False, message: MessageOut | None = None) -> Iterator[Fields]:
         if self._has_begun and not anew:
             return
-        self._has_begun, self._doubtful = True, (0, "")
+        self._has_begun, self._pending = True, (0, "")
         yield {
             "type": "message_start",
-            "message_id": message["id"] if message else str(reply_id(self._turn_id)),
+            "message_id": str(message.id if message else reply_id(self._turn_id)),
             "thread_id": str(self._thread_id),
             "turn_id": str(self._turn_id),
         }
 
-    def _kept(self, *, up_to: int | None = None) -> str:
-        """Return what stays of the text in doubt where the next begins at an offset, or where none comes any more."""
-        (at, text), self._doubtful = self._doubtful, (0, "")
+    def _take_pending(self, *, up_to: int | None = None) -> str:
+        """Return what stays of the pending text: all of it, or what stands before an offset."""
+        (at, text), self._pending = self._pending, (0, "")
         return text if up_to is None else text[: max(up_to - at, 0)]
 
     def _ask(self, call_id: str, name: str, arguments: Any) -> Fields:
-        self._asked.add(call_id)
+        self._awaiting.add(call_id)
         about = {"turn_id": str(self._turn_id), "call_id": call_id, "name": name, "arguments": arguments}
         return {"type": "approval_requested", **about}
 
-    def _end(self, message: MessageJson | None, status: Status, warning: WarningJson | None) -> Fields:
+    def _end(self, message: MessageOut | None, status: Status, warning: str) -> Fields:
         self._ended = True
         fields: Fields = {
             "type": "message_end",
-            "message_id": message["id"] if message else None,
-            "content": message["text"] if message else "",
+            "message_id": str(message.id) if message else None,
+            "content": message.text if message else "",
             "status": str(status),
         }
-        return fields | ({"warning": warning} if warning else {})
+        return fields | ({"warning": warning_json(warning)} if warning else {})
 
     def _fail(self, code: str, detail: str, *, retryable: bool) -> Fields:
         self._ended = True

@@ -36,7 +36,7 @@ class OpenStream(StreamingHttpResponse):
         self.slot = slot
         # Nothing closes a response that a cancelled request drops.
         weakref.finalize(self, slot.release).atexit = False
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parts = parts
         super().__init__(parts, content_type=EVENTS)
         self["X-Accel-Buffering"] = "no"
@@ -52,20 +52,22 @@ class OpenStream(StreamingHttpResponse):
 
     def end(self) -> None:
         """Let the stream end at the next opportunity."""
-        if not self.over.done():
-            self.over.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     async def login_ended(self) -> None:
         """End it: its login or token has ended."""
         self.end()
 
-    async def coming(self, source: AsyncIterator[T], context: Context | None = None) -> AsyncGenerator[T | None, None]:
-        """Yield what comes, and None where nothing did for a while, until there is no more or the stream is to end."""
+    async def with_heartbeats(
+        self, source: AsyncIterator[T], context: Context | None = None
+    ) -> AsyncGenerator[T | None, None]:
+        """Yield the items of a source, and None after a pause, until there are no more or the stream is to end."""
         step: asyncio.Task[T | None] | None = None
         try:
-            while not self.over.done():
+            while not self.ended.done():
                 step = step or asyncio.create_task(_next(source), context=context)
-                awaited: set[asyncio.Future[Any]] = {step, self.over}
+                awaited: set[asyncio.Future[Any]] = {step, self.ended}
                 await asyncio.wait(awaited, timeout=HEARTBEAT_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 if not step.done():
                     yield None
@@ -98,15 +100,15 @@ class TurnStream(OpenStream):
             logs = process.current().logs
             async with (
                 aclosing(follow(logs, self.turn_id, attempt=place.attempt, after=place.n)) as following,
-                aclosing(self.coming(following)) as news,
+                aclosing(self.with_heartbeats(following)) as batches,
             ):
-                async for seen in news:
-                    if seen is None:
+                async for batch in batches:
+                    if batch is None:
                         yield COMMENT
                         continue
-                    for event in self._events.events(seen):
+                    for event in self._events.events(batch):
                         yield event.encoded()
-                        if self.over.done():
+                        if self.ended.done():
                             return
                     if self._events.is_done:
                         return

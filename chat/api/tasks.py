@@ -1,7 +1,6 @@
 """A person's to-do list."""
 
 import uuid
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -12,13 +11,13 @@ from pydantic import AfterValidator, StrictBool, model_validator
 
 from chat.api.auth import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
-from chat.api.paging import Page, Paging, page, place_cursor
-from chat.api.schemas import ErrorReply, Input, Text
+from chat.api.paging import Listed, Page, Paging, page, place_cursor
+from chat.api.schemas import ErrorReply, Input, Text, schema_of
 from chat.exceptions import BadTask
 from chat.models import Task
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH
 from chat.models.token import Scope
-from chat.read_models import task_json
+from chat.read_models import PriorityWord, TaskOut
 from chat.tasks import services as tasks
 from chat.tasks import undo
 from chat.tasks.services import Changes
@@ -45,7 +44,6 @@ DUE_SCHEMA = {
 Title = Annotated[Text, Field(min_length=1, max_length=TITLE_LENGTH, pattern=r"\S", examples=["Buy groceries"])]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH)]
 Due = Annotated[str, AfterValidator(_due), Field(json_schema_extra=DUE_SCHEMA)]
-PriorityWord = Literal["low", "normal", "high"]
 
 
 class NewTask(Input):
@@ -97,19 +95,8 @@ class TaskChanges(Input):
         )
 
 
-class TaskReply(Schema):
+class TaskReply(schema_of(TaskOut)):  # type: ignore[misc]
     """A task."""
-
-    task_id: uuid.UUID
-    number: int = Field(description="What people call it: “task 3”. Never used again.", examples=[3])
-    title: str = Field(examples=["Buy groceries"])
-    description: str
-    due: str | None = Field(description="A date, or a date and a time, where the person is.", examples=["2026-12-24"])
-    priority: PriorityWord
-    is_completed: bool
-    created_at: datetime
-    updated_at: datetime
-    completed_at: datetime | None
 
 
 class UndoneReply(Schema):
@@ -145,18 +132,18 @@ class WhichTasks(Paging):
 
 
 @router.get("", response=TaskPage)
-def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Page[TaskReply]:
+def list_tasks(request: HttpRequest, which: Query[WhichTasks]) -> Listed[TaskOut]:
     """List one's tasks, by number."""
     user = caller(request).user
     found = tasks.tasks_after(user_id=user.pk, status=which.status, number=which.place or 0, limit=which.limit)
-    return page(found, limit=which.limit, show=_shown, cursor=lambda task: place_cursor(task.number))
+    return page(found, limit=which.limit, cursor=lambda task: place_cursor(task.number)).map(TaskOut.of)
 
 
 @router.post("", response={201: TaskReply, 409: ErrorReply}, openapi_extra=CREATES)
 def create_task(
     request: HttpRequest, response: HttpResponse, body: NewTask, idempotency_key: CreationKey = ""
-) -> Status[TaskReply]:
-    """Put a task on the list. 409 where it is full."""
+) -> Status[TaskOut]:
+    """Add a task. 409 if the list is full."""
     user_id = caller(request).user.pk
     due_date, due_time = tasks.parse_due(body.due)
     create = partial(
@@ -184,14 +171,14 @@ def create_task(
 
 
 @router.get("/{uuid:task_id}", response=TaskReply)
-def get_task(request: HttpRequest, task_id: uuid.UUID) -> TaskReply:
-    """Show a task."""
+def get_task(request: HttpRequest, task_id: uuid.UUID) -> TaskOut:
+    """Return a task."""
     user_id = caller(request).user.pk
-    return _shown(tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
+    return TaskOut.of(tasks.get_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)))
 
 
 @router.patch("/{uuid:task_id}", response=TaskReply, openapi_extra=CHANGES)
-def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID, body: TaskChanges) -> TaskReply:
+def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID, body: TaskChanges) -> TaskOut:
     """Change a task."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
@@ -200,38 +187,34 @@ def update_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID
 
 @router.delete("/{uuid:task_id}", response={204: None}, openapi_extra=DELETES)
 def delete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> Status[None]:
-    """Take a task off the list. It can be brought back for 30 days."""
+    """Delete a task, which can be undone for 30 days."""
     user_id = caller(request).user.pk
     _changed(tasks.delete_task(user_id=user_id, number=tasks.number_of(user_id=user_id, task_id=task_id)), response)
     return Status(204, None)
 
 
 @router.post("/{uuid:task_id}/complete", response={200: TaskReply, 409: ErrorReply}, openapi_extra=CHANGES)
-def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> TaskReply:
-    """Mark a task as done. 409 where it is already."""
+def complete_task(request: HttpRequest, response: HttpResponse, task_id: uuid.UUID) -> TaskOut:
+    """Mark a task as done. 409 if it is already."""
     user_id = caller(request).user.pk
     number = tasks.number_of(user_id=user_id, task_id=task_id)
     return _changed(tasks.complete_task(user_id=user_id, number=number), response)
 
 
 @router.post("/changes/{uuid:change_id}/undo", response={200: UndoneReply, 409: ErrorReply}, openapi_extra=CHANGES)
-def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UUID) -> UndoneReply:
-    """Undo a change of tasks exactly. 409 where a task has changed since, it is undone, or 30 days are over."""
+def undo_change(request: HttpRequest, response: HttpResponse, change_id: uuid.UUID) -> dict[str, object]:
+    """Undo a change of tasks exactly. 409 if a task has changed since, it is undone, or 30 days are over."""
     user_id = caller(request).user.pk
     undone = undo.undo(user_id=user_id, change_id=change_id)
     response[CHANGE_HEADER] = str(undone.change_id)
-    return UndoneReply(
-        tasks=[_shown(each.task) for each in undone.tasks if each.kind != "removed"],
-        removed=[each.task.pk for each in undone.tasks if each.kind == "removed"],
-    )
+    return {
+        "tasks": [TaskOut.of(each.task) for each in undone.tasks if each.kind != "removed"],
+        "removed": [each.task.pk for each in undone.tasks if each.kind == "removed"],
+    }
 
 
-def _changed(task: Task, response: HttpResponse) -> TaskReply:
+def _changed(task: Task, response: HttpResponse) -> TaskOut:
     """Show a task, with the id of the change that was made."""
     if task.change_id is not None:
         response[CHANGE_HEADER] = str(task.change_id)
-    return _shown(task)
-
-
-def _shown(task: Task) -> TaskReply:
-    return TaskReply.model_validate(task_json(task))
+    return TaskOut.of(task)

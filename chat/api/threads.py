@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -12,13 +12,13 @@ from pydantic import ConfigDict, WithJsonSchema, model_validator
 
 from chat.api.auth import SignedIn, caller
 from chat.api.idempotency import CreationKey, once
-from chat.api.paging import MOST, Page, Paging, moment_cursor, page
-from chat.api.schemas import ErrorReply, Input, Text
+from chat.api.paging import MOST, Listed, Page, Paging, moment_cursor, page
+from chat.api.schemas import ErrorReply, Input, Text, schema_of
 from chat.assistant.model_config import NAME_LENGTH
 from chat.conversations import export
 from chat.conversations import services as conversations
 from chat.conversations import threads as record
-from chat.conversations.threads import Thread, UnderWay, Where
+from chat.conversations.threads import Where
 from chat.models.conversation import TITLE_LENGTH
 from chat.models.token import Scope
 from chat.read_models import ConversationOut, MessageOut
@@ -28,6 +28,7 @@ router = Router(tags=["threads"], auth=SignedIn(Scope.CHAT))
 Title = Annotated[Text, Field(max_length=TITLE_LENGTH, examples=["Groceries"])]
 ModelName = Annotated[Text, Field(max_length=NAME_LENGTH, examples=["fast"])]
 CONFLICT = {409: ErrorReply}
+LINE = " ".join(name for name in ConversationOut.JSON if name != "waiting")
 
 
 class NewThread(Input):
@@ -52,52 +53,33 @@ class ThreadChange(Input):
         return self
 
 
-class CreatedThread(Schema):
+class CreatedThread(schema_of(ConversationOut, "id title created_at", id="thread_id")):  # type: ignore[misc]
     """A thread without messages."""
 
-    thread_id: uuid.UUID
-    title: str
-    created_at: datetime
 
-
-class ThreadLine(CreatedThread):
+class ThreadLine(schema_of(ConversationOut, LINE, id="thread_id")):  # type: ignore[misc]
     """A thread as a line of a list."""
-
-    updated_at: datetime = Field(description="When somebody last said something in it.")
-    pinned: bool
-    archived: bool
-    trashed: bool
-    trash_on: datetime | None = Field(description="When it goes to the trash by itself, once that is within a week.")
-    purge_on: datetime | None = Field(description="When it is deleted for good, where it is in the trash.")
-    model: str | None = Field(description="The name of the model that answers; null for the built-in one.")
 
 
 class ThreadPage(Page[ThreadLine]):
     """A part of a list."""
 
 
-class MessageReply(Schema):
+class MessageReply(schema_of(MessageOut, id="message_id", text="content")):  # type: ignore[misc]
     """A message."""
-
-    message_id: uuid.UUID
-    role: Literal["user", "assistant"]
-    content: str
-    created_at: datetime
-    position: int | None = Field(description="From 1 without gaps; null in an earlier version of the conversation.")
-    turn_id: uuid.UUID
 
 
 class TurnLine(Schema):
     """A turn: from a message to the end of its reply."""
 
-    turn_id: uuid.UUID
+    turn_id: uuid.UUID = Field(validation_alias="id")
     status: Literal["queued", "running", "waiting", "done", "failed", "stopped"]
 
 
 class ActiveTurn(TurnLine):
     """A turn that has not ended."""
 
-    message_id: uuid.UUID = Field(description="The message that it answers.")
+    message_id: uuid.UUID = Field(validation_alias="prompt_id", description="The message that it answers.")
 
 
 class ThreadReply(ThreadLine):
@@ -133,8 +115,8 @@ def create_thread(
     request: HttpRequest,
     body: Annotated[NewThread, Body()] = NewThread(),  # noqa: B008
     idempotency_key: CreationKey = "",
-) -> Status[CreatedThread]:
-    """Begin a thread; it may have a title, else its first message gives it one."""
+) -> Status[ConversationOut]:
+    """Create a thread. Without a title (at most 100 characters), its first message gives it one."""
     user = caller(request).user
     line, _ = once(
         user.pk,
@@ -145,69 +127,68 @@ def create_thread(
         id_of=lambda line: line.id,
         find=lambda thread_id: record.line(user_id=user.pk, conversation_id=thread_id),
     )
-    return Status(201, CreatedThread(thread_id=line.id, title=line.title, created_at=line.created_at))
+    return Status(201, line)
 
 
 @router.get("", response=ThreadPage)
 def list_threads(
     request: HttpRequest, paging: Query[Paging], status: Annotated[Where, Query()] = Where.ACTIVE
-) -> Page[ThreadLine]:
-    """List threads, the one last spoken in first."""
+) -> Listed[ConversationOut]:
+    """List threads, the one last spoken in first; by default those that are neither archived nor in the trash."""
     lines = record.listed(user_id=caller(request).user.pk, where=status, after=paging.moment, limit=paging.limit)
-    return page(lines, limit=paging.limit, show=line_reply, cursor=lambda line: moment_cursor(line.updated_at, line.id))
+    return page(lines, limit=paging.limit, cursor=lambda line: moment_cursor(line.updated_at, line.id))
 
 
 @router.get("/{thread_id}", response=ThreadReply)
-def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) -> ThreadReply:
-    """Show a thread with its newest messages, or with those before one of them."""
-    return _thread_reply(
-        record.thread(user_id=caller(request).user.pk, conversation_id=thread_id, limit=part.limit, before=part.before)
-    )
+def get_thread(request: HttpRequest, thread_id: uuid.UUID, part: Query[Part]) -> dict[str, object]:
+    """Return a thread with its newest messages, or with those before one of them, and the turns that have not ended."""
+    theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
+    found = record.thread(**theirs, limit=part.limit, before=part.before)
+    return asdict(found.line) | {"messages": found.messages, "has_more": found.has_more, "turns": found.turns}
 
 
 @router.patch("/{thread_id}", response={200: ThreadLine, **CONFLICT})
-def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange) -> ThreadLine:
-    """Give a thread another title, or let another model answer in it."""
-    line = conversations.change(
+def change_thread(request: HttpRequest, thread_id: uuid.UUID, body: ThreadChange) -> ConversationOut:
+    """Set the title or the model, which answers from the next turn on. 409 in the trash, 400 for an unknown model."""
+    return conversations.change(
         user_id=caller(request).user.pk, conversation_id=thread_id, title=body.title, model=body.model
     )
-    return line_reply(line)
 
 
 @router.delete("/{thread_id}", response={204: None, **CONFLICT})
 def delete_thread(request: HttpRequest, thread_id: uuid.UUID) -> Status[None]:
-    """Put a thread into the trash, from which it can be restored for 30 days."""
+    """Move a thread to the trash, from which it can be restored for 30 days. 409 under a legal hold."""
     _put(request, thread_id, conversations.trash)
     return Status(204, None)
 
 
 @router.post("/{thread_id}/pin", response={200: ThreadLine, **CONFLICT})
-def pin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
-    """Put a thread above the others."""
+def pin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
+    """Pin a thread above the others. 409 in the trash."""
     return _put(request, thread_id, conversations.pin)
 
 
 @router.post("/{thread_id}/unpin", response={200: ThreadLine, **CONFLICT})
-def unpin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
-    """Put a thread among the others."""
+def unpin_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
+    """Unpin a thread. 409 in the trash."""
     return _put(request, thread_id, conversations.unpin)
 
 
 @router.post("/{thread_id}/archive", response={200: ThreadLine, **CONFLICT})
-def archive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
-    """Put a thread out of sight."""
+def archive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
+    """Archive a thread. 409 in the trash."""
     return _put(request, thread_id, conversations.archive)
 
 
 @router.post("/{thread_id}/unarchive", response={200: ThreadLine, **CONFLICT})
-def unarchive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
-    """Put a thread back among the others."""
+def unarchive_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
+    """Take a thread out of the archive. 409 in the trash."""
     return _put(request, thread_id, conversations.unarchive)
 
 
 @router.post("/{thread_id}/restore", response=ThreadLine)
-def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
-    """Put a thread back where it was before it went to the trash."""
+def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ConversationOut:
+    """Restore a thread from the trash, to where it was."""
     return _put(request, thread_id, conversations.restore)
 
 
@@ -215,62 +196,18 @@ def restore_thread(request: HttpRequest, thread_id: uuid.UUID) -> ThreadLine:
 def export_thread(
     request: HttpRequest, thread_id: uuid.UUID, format: Annotated[Format, Query()] = Format.JSON
 ) -> HttpResponse:
-    """Download all messages of a thread as it is now."""
+    """Download all current messages of a thread, in a file that has its title as name."""
     file = EXPORTS[format](user_id=caller(request).user.pk, conversation_id=thread_id)
     headers = {"Content-Disposition": file.disposition}
     return HttpResponse(file.text, content_type=file.content_type, headers=headers)
 
 
 @router.get("/{thread_id}/messages/{message_id}", response=MessageReply)
-def get_message(request: HttpRequest, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageReply:
-    """Show one message."""
-    return message_reply(
-        record.message(user_id=caller(request).user.pk, conversation_id=thread_id, message_id=message_id)
-    )
+def get_message(request: HttpRequest, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageOut:
+    """Return a message; `position` is null in an earlier version of the thread."""
+    return record.message(user_id=caller(request).user.pk, conversation_id=thread_id, message_id=message_id)
 
 
-def line_reply(line: ConversationOut) -> ThreadLine:
-    """Show a conversation as programs see it."""
-    return ThreadLine(
-        thread_id=line.id,
-        title=line.title,
-        created_at=line.created_at,
-        updated_at=line.updated_at,
-        pinned=line.pinned,
-        archived=line.archived,
-        trashed=line.trashed,
-        trash_on=line.trash_on,
-        purge_on=line.purge_on,
-        model=line.model or None,
-    )
-
-
-def message_reply(message: MessageOut) -> MessageReply:
-    """Show a message as programs see it."""
-    return MessageReply(
-        message_id=message.id,
-        role="user" if message.role == "user" else "assistant",
-        content=message.text,
-        created_at=message.created_at,
-        position=message.position,
-        turn_id=message.turn_id,
-    )
-
-
-def _thread_reply(thread: Thread) -> ThreadReply:
-    return ThreadReply(
-        **line_reply(thread.line).dict(),
-        messages=[message_reply(message) for message in thread.messages],
-        has_more=thread.has_more,
-        turns=[_active(turn) for turn in thread.turns],
-    )
-
-
-def _active(turn: UnderWay) -> ActiveTurn:
-    return ActiveTurn.model_validate({"turn_id": turn.id, "status": turn.status, "message_id": turn.prompt_id})
-
-
-def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationOut]) -> ThreadLine:
+def _put(request: HttpRequest, thread_id: uuid.UUID, verb: Callable[..., ConversationOut]) -> ConversationOut:
     """Do something with a thread."""
-    line = verb(user_id=caller(request).user.pk, conversation_id=thread_id)
-    return line_reply(line)
+    return verb(user_id=caller(request).user.pk, conversation_id=thread_id)

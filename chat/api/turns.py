@@ -18,7 +18,6 @@ from chat.exceptions import BadInput, KeyReused
 from chat.infra.db_threads import in_database
 from chat.models.conversation import USER_TEXT_LENGTH
 from chat.models.token import Scope
-from chat.realtime import outgoing
 from chat.turns import process
 
 router = Router(tags=["messages"], auth=SignedIn(Scope.CHAT))
@@ -83,9 +82,9 @@ class Decision(Input):
 class NewTurn(TurnLine):
     """A turn that was accepted."""
 
-    message_id: uuid.UUID = Field(description="The message that it answers.")
+    message_id: uuid.UUID = Field(validation_alias="prompt_id", description="The message that it answers.")
     ahead: int = Field(description="How many turns are answered before it.")
-    replaces: uuid.UUID | None = Field(description="The turn whose place it takes.")
+    replaces: uuid.UUID | None = Field(validation_alias="replaces_id", description="The turn whose place it takes.")
 
 
 @router.post("/{thread_id}/messages", openapi_extra=STREAM)
@@ -96,15 +95,15 @@ async def send_message(
     idempotency_key: IdempotencyKey = "",
     last_event_id: LastEventId = "",
 ) -> TurnStream:
-    """Send a message, and follow the reply as a stream of events. A disconnect stops nothing."""
+    """Send a message, and follow the reply as a stream of events. A thread in the archive or the trash comes back."""
     if last_event_id and not idempotency_key:
         raise BadInput(RESUMED_WITHOUT_KEY)
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(credential_of(request)) as slot:
-        await in_database(outgoing.check_conversation, **theirs)
+        await in_database(record.check, **theirs)
         client_id = _client_id(thread_id, idempotency_key)
         accepted = await process.current().send(**theirs, client_id=client_id, text=body.text, model="")
-        if accepted.message["text"] != body.text:
+        if accepted.message.text != body.text:
             raise KeyReused
         return TurnStream(slot, thread_id, accepted.turn.pk, position_of(last_event_id))
 
@@ -113,16 +112,16 @@ async def send_message(
 async def follow_turn(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, last_event_id: LastEventId = ""
 ) -> TurnStream:
-    """Follow a turn, from its beginning or from behind the last event that was seen."""
+    """Follow a turn as a stream, from its beginning or from after the last event that was seen."""
     theirs = {"user_id": caller(request).user.pk, "conversation_id": thread_id}
     with open_streams.reserved(credential_of(request)) as slot:
-        await in_database(outgoing.check_turn, **theirs, turn_id=turn_id)
+        await in_database(record.status_of, **theirs, turn_id=turn_id)
         return TurnStream(slot, thread_id, turn_id, position_of(last_event_id))
 
 
 @router.post("/{thread_id}/turns/{turn_id}/stop", response=TurnLine)
 async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID) -> TurnLine:
-    """Stop a turn; its text so far stays. A turn that has ended stays as it is."""
+    """Stop a turn, which ends soon after; its text so far stays. A turn that has ended stays as it is."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().stop(**turn)
     return await _line(turn)
@@ -132,7 +131,7 @@ async def stop_turn(request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UU
 async def retry_turn(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, idempotency_key: IdempotencyKey = ""
 ) -> NewTurn:
-    """Try a turn again that failed or was stopped, or have one answered anew that is done: in a new turn, to follow."""
+    """Run a turn again, in a new turn to follow. 409 while a reply runs or is queued."""
     accepted = await process.current().retry(
         user_id=caller(request).user.pk,
         conversation_id=thread_id,
@@ -144,11 +143,11 @@ async def retry_turn(
         raise KeyReused
     return NewTurn.model_validate(
         {
-            "turn_id": turn.pk,
+            "id": turn.pk,
             "status": turn.status,
-            "message_id": accepted.message["id"],
+            "prompt_id": turn.prompt_id,
             "ahead": accepted.ahead,
-            "replaces": turn.replaces_id,
+            "replaces_id": turn.replaces_id,
         }
     )
 
@@ -157,7 +156,7 @@ async def retry_turn(
 async def decide_approval(
     request: HttpRequest, thread_id: uuid.UUID, turn_id: uuid.UUID, call_id: CallId, body: Decision
 ) -> TurnLine:
-    """Decide about a call that waits; after the last decision the turn continues, and can be followed again."""
+    """Decide about a call that waits; after the last decision the turn continues. 409 if it was decided already."""
     turn = {"user_id": caller(request).user.pk, "conversation_id": thread_id, "turn_id": turn_id}
     await process.current().decide(**turn, call_id=call_id, approve=body.approve)
     return await _line(turn)
@@ -165,7 +164,7 @@ async def decide_approval(
 
 async def _line(turn: dict[str, uuid.UUID]) -> TurnLine:
     status = await in_database(record.status_of, **turn)
-    return TurnLine.model_validate({"turn_id": turn["turn_id"], "status": status})
+    return TurnLine.model_validate({"id": turn["turn_id"], "status": status})
 
 
 def _client_id(thread_id: uuid.UUID, key: str) -> uuid.UUID:

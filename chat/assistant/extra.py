@@ -1,4 +1,4 @@
-"""Tools and instructions of the site: `AGENT_EXTRA_TOOLS` names them (docs/extra-tools.md).
+"""Tools and instructions of the site: `AGENT_EXTRA_TOOLS` names them (docs/how-to/add-a-tool.md).
 
 A subclass of `TaskTool` acts in the transaction that writes its call into the journal, as our own tools do. A
 function, or the SDK's tool of one, may take its time and reach other systems, so it acts outside of any transaction: it

@@ -13,12 +13,12 @@ from agents import FunctionTool, RunContextWrapper
 from agents.strict_schema import ensure_strict_json_schema
 from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from chat.assistant.context import Call, Effect, TurnContext
 from chat.assistant.outputs import bounded
 from chat.exceptions import BadTask
-from chat.models.task import Priority, Task
+from chat.models.task import Task
+from chat.read_models.task import ShownTask, TaskOut
 from chat.search.conversation import search_conversation
 from chat.tasks import services as tasks
 from chat.tasks import undo
@@ -297,32 +297,10 @@ TOOLS: tuple[type[AssistantTool], ...] = (
 )
 
 
-class ShownTask(TypedDict):
-    """A task as a tool shows it."""
-
-    number: int
-    title: str
-    description: str | None
-    due_date: str | None
-    due_time: str | None
-    priority: str
-    is_completed: bool
-    completed_at: str | None
-
-
 def _done(task: Task) -> dict[str, Any]:
     return {"ok": True, "task": shown(task)}
 
 
 def shown(task: Task) -> ShownTask:
-    """Show a task as tools do: by its number, which people say."""
-    return {
-        "number": task.number,
-        "title": task.title,
-        "description": task.description or None,
-        "due_date": task.due_date.isoformat() if task.due_date else None,
-        "due_time": f"{task.due_time:%H:%M}" if task.due_time else None,
-        "priority": Priority(task.priority).label,
-        "is_completed": task.is_completed,
-        "completed_at": task.completed_at.isoformat(timespec="seconds") if task.completed_at else None,
-    }
+    """Return a task as tools show it."""
+    return TaskOut.of(task).as_tool_json()

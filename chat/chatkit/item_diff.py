@@ -43,7 +43,7 @@ class ItemDiff:
             before = self._sent.get(item.id)
             self._sent[item.id] = item
             if before is None:
-                yield from self._begun(item)
+                yield from self._added(item)
             elif before != item:
                 yield from self._changed(before, item)
 
@@ -56,7 +56,7 @@ class ItemDiff:
             yield ThreadItemDoneEvent(item=item)
         self._open = {}
 
-    def _begun(self, item: ThreadItem) -> Iterator[ThreadStreamEvent]:
+    def _added(self, item: ThreadItem) -> Iterator[ThreadStreamEvent]:
         if not isinstance(item, AssistantMessageItem | WorkflowItem):
             yield ThreadItemDoneEvent(item=item)
             return
@@ -73,15 +73,15 @@ class ItemDiff:
     def _changed(self, before: ThreadItem, item: ThreadItem) -> Iterator[ThreadStreamEvent]:
         match before, item:
             case AssistantMessageItem(), AssistantMessageItem():
-                yield from self._answered(before, item)
+                yield from self._text_changed(before, item)
             case WorkflowItem(), WorkflowItem() if item.id in self._open:
-                yield from _worked(before, item)
+                yield from _workflow_changed(before, item)
             case WidgetItem(), WidgetItem():
                 yield ThreadItemUpdatedEvent(item_id=item.id, update=WidgetRootUpdated(widget=item.widget))
             case _:
                 yield ThreadItemReplacedEvent(item=item)
 
-    def _answered(self, before: AssistantMessageItem, item: AssistantMessageItem) -> Iterator[ThreadStreamEvent]:
+    def _text_changed(self, before: AssistantMessageItem, item: AssistantMessageItem) -> Iterator[ThreadStreamEvent]:
         sent, text = before.content[0].text, item.content[0].text
         if text == sent:
             return
@@ -93,7 +93,7 @@ class ItemDiff:
         yield ThreadItemReplacedEvent(item=item)
 
 
-def _worked(before: WorkflowItem, item: WorkflowItem) -> Iterator[ThreadStreamEvent]:
+def _workflow_changed(before: WorkflowItem, item: WorkflowItem) -> Iterator[ThreadStreamEvent]:
     sent = before.workflow.tasks
     for n, task in enumerate(item.workflow.tasks):
         if n >= len(sent):

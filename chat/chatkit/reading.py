@@ -4,24 +4,23 @@ A thread is a conversation that is not in the trash; its items are those of its 
 """
 
 import uuid
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 
 from chatkit.store import NotFoundError
 from chatkit.types import Page, ThreadItem, ThreadMetadata
 from django.db.models import Q
 
-from chat.chatkit.items import TurnView, items_of, numbers_of
+from chat.chatkit.items import items_of, numbers_of
 from chat.exceptions import NotFound
-from chat.models import Conversation, Message, Task, ToolCall, Turn
+from chat.models import Conversation, Message, Task, Turn
 from chat.models.conversation import ConversationQuerySet, Role
-from chat.models.turn import ACTIVE, HOLDING, Decision, TurnQuerySet
-from chat.read_models import MessageOut, ToolCallJson, ToolCallOut
+from chat.models.turn import ACTIVE, BUSY_STATUSES, TurnQuerySet
+from chat.read_models import TurnOut, load_turns
 from chat.turns.events import reply_id
 
 MOST = 100  # of a page
-NOBODY = uuid.UUID(int=0)
+UNUSED_ID = uuid.UUID(int=0)
 
 
 class NoSuchThread(NotFound, NotFoundError):
@@ -39,14 +38,14 @@ class NoSuchItem(NotFound, NotFoundError):
 
 
 def thread(user_id: uuid.UUID, thread_id: str) -> ThreadMetadata:
-    """Return a person's conversation as a thread. Raise NoSuchThread."""
+    """Return a user's conversation as a thread. Raise NoSuchThread."""
     return _thread(_conversation(user_id, thread_id))
 
 
 def thread_key(thread_id: str) -> uuid.UUID:
     """Return the conversation's id that a thread's id is. Raise NoSuchThread."""
     key = _uuid(thread_id)
-    if key == NOBODY:
+    if key == UNUSED_ID:
         raise NoSuchThread
     return key
 
@@ -75,9 +74,10 @@ def items(user_id: uuid.UUID, thread_id: str, *, after: str | None, limit: int, 
     if after is not None:
         seen = _turn_with(conversation, after)
         turns = turns.filter(seq__lte=seen.seq) if newest_first else turns.filter(seq__gte=seen.seq)
-    # Each has an item at least; all of the one that `after` stands in may have been seen.
-    views = _views(turns.order_by("-seq" if newest_first else "seq")[: limit + 2])
-    shown = (items_of(view)[::-1] if newest_first else items_of(view) for view in views)
+    # Each has at least one item; all items of the turn of `after` may have been seen.
+    found = load_turns(turns.order_by("-seq" if newest_first else "seq")[: limit + 2])
+    titles = _titles(user_id, found)
+    shown = (items_of(turn, titles)[:: -1 if newest_first else 1] for turn in found)
     first = next(shown, [])
     if after is not None:
         places = [item.id for item in first]
@@ -89,23 +89,22 @@ def items(user_id: uuid.UUID, thread_id: str, *, after: str | None, limit: int, 
 
 def item(user_id: uuid.UUID, thread_id: str, item_id: str) -> ThreadItem:
     """Return one item of a thread. Raise NoSuchThread, NoSuchItem."""
-    found = _turn_with(_conversation(user_id, thread_id), item_id)
-    for shown in items_of(turn(user_id, found.pk)):
+    for shown in items_of(*turn_with(user_id, thread_id, item_id)):
         if shown.id == item_id:
             return shown
     raise NoSuchItem
 
 
-def turn(user_id: uuid.UUID, turn_id: uuid.UUID) -> TurnView:
-    """Return a person's turn. Raise NoSuchItem."""
-    views = _views(Turn.objects.filter(pk=turn_id, user_id=user_id))
-    if not views:
+def turn(user_id: uuid.UUID, turn_id: uuid.UUID) -> tuple[TurnOut, Mapping[int, str]]:
+    """Return a user's turn, and the titles of the tasks that its questions are about. Raise NoSuchItem."""
+    found = load_turns(Turn.objects.filter(pk=turn_id, user_id=user_id))
+    if not found:
         raise NoSuchItem
-    return views[0]
+    return found[0], _titles(user_id, found)
 
 
-def turn_with(user_id: uuid.UUID, thread_id: str, item_id: str) -> TurnView:
-    """Return the turn that an item belongs to. Raise NoSuchThread, NoSuchItem."""
+def turn_with(user_id: uuid.UUID, thread_id: str, item_id: str) -> tuple[TurnOut, Mapping[int, str]]:
+    """Return the turn that an item belongs to, as `turn` does. Raise NoSuchThread, NoSuchItem."""
     return turn(user_id, _turn_with(_conversation(user_id, thread_id), item_id).pk)
 
 
@@ -136,7 +135,7 @@ def _turn_with(conversation: Conversation, item_id: str) -> Turn:
     key, current = _uuid(item_id.partition(":")[0]), _current(conversation).only("pk", "seq")
     message = Message.objects.filter(pk=key, conversation=conversation).only("role", "turn_id").first()
     if message is None:
-        found = current.filter(pk=key).first() or _about_to_say(current, key)
+        found = current.filter(pk=key).first() or _with_reply(current, key)
     elif message.role == Role.USER:
         found = current.filter(prompt=message).first()
     else:
@@ -146,49 +145,18 @@ def _turn_with(conversation: Conversation, item_id: str) -> Turn:
     return found
 
 
-def _about_to_say(current: TurnQuerySet, key: uuid.UUID) -> Turn | None:
-    """Return the turn under way, if it is its reply that will have an id."""
-    holding = current.filter(status__in=HOLDING).first()
-    return holding if holding is not None and reply_id(holding.pk) == key else None
+def _with_reply(current: TurnQuerySet, key: uuid.UUID) -> Turn | None:
+    """Return the active turn whose reply will have an id."""
+    busy = current.filter(status__in=BUSY_STATUSES).first()
+    return busy if busy is not None and reply_id(busy.pk) == key else None
 
 
-def _views(rows: TurnQuerySet) -> list[TurnView]:
-    """Show turns, all with one query for each kind of what belongs to them."""
-    turns = list(rows.defer("items", "usage").select_related("prompt"))
-    said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
-    replies = {message.turn_id: MessageOut.of(message).as_json() for message in said}
-    tools: defaultdict[uuid.UUID, list[ToolCallJson]] = defaultdict(list)
-    for call in ToolCall.objects.filter(turn__in=turns).order_by("id").defer("before"):
-        tools[call.turn_id].append(ToolCallOut.of(call).as_json())
-    titles = _titles(turns, list(chain.from_iterable(tools.values())))
-    return [
-        TurnView(
-            id=turn.pk,
-            thread_id=turn.conversation_id,
-            at=turn.accepted_at,
-            attempt=turn.attempt,
-            status=turn.status,
-            prompt=MessageOut.of(turn.prompt).as_json(),
-            reply=replies.get(turn.pk),
-            text=turn.text,
-            tools=tools[turn.pk],
-            warning=turn.warning,
-            error_code=turn.error_code,
-            error_detail=turn.error_detail,
-            titles=titles,
-        )
-        for turn in turns
-    ]
-
-
-def _titles(turns: Sequence[Turn], tools: Sequence[ToolCallJson]) -> dict[int, str]:
-    """Return the titles of the tasks that an approval is about; after the decision they may be deleted."""
-    asked = [tool for tool in tools if tool.get("approval") == Decision.AWAITING]
-    numbers = {number for tool in asked for number in numbers_of(tool["name"], tool["arguments"])}
+def _titles(user_id: uuid.UUID, turns: Sequence[TurnOut]) -> dict[int, str]:
+    """Return the titles of the tasks that approvals are about; after the decision they may be deleted."""
+    numbers = {number for turn in turns for call in turn.tools if call.is_awaiting for number in numbers_of(call)}
     if not numbers:
         return {}
-    theirs = Task.objects.owned_by(turns[0].user_id).filter(number__in=numbers)
-    return dict(theirs.values_list("number", "title"))
+    return dict(Task.objects.owned_by(user_id).filter(number__in=numbers).values_list("number", "title"))
 
 
 def _thread(row: Conversation) -> ThreadMetadata:
@@ -199,7 +167,7 @@ def _thread(row: Conversation) -> ThreadMetadata:
 
 
 def _beyond(seen: Conversation, *, newest_first: bool) -> Q:
-    """Narrow to what comes after a conversation, those that began at the same moment included."""
+    """Filter for the conversations after one, with those that began at the same moment."""
     than = "lt" if newest_first else "gt"
     later = Q(**{f"created_at__{than}": seen.created_at})
     return later | Q(created_at=seen.created_at, **{f"id__{than}": seen.pk})
@@ -216,8 +184,8 @@ def _page(found: Sequence[ThreadMetadata] | Sequence[ThreadItem], limit: int) ->
 
 
 def _uuid(text: str) -> uuid.UUID:
-    """Return an id; for what is none of ours one that nothing has."""
+    """Return an id; for a text of another form one that nothing has."""
     try:
         return uuid.UUID(text)
     except ValueError:
-        return NOBODY
+        return UNUSED_ID

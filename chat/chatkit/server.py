@@ -1,11 +1,10 @@
 """The ChatKit protocol over turns: a message is accepted as everywhere else, and its turn's log becomes stream events.
 
-Who closes a stream and who loses the connection look alike from here, so neither stops a turn; the action `turn.stop`
-does.
+A closed stream and a lost connection look alike, so that neither stops a turn; the action `turn.stop` does.
 """
 
 import binascii
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -46,14 +45,14 @@ from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 
 from chat.chatkit import reading
 from chat.chatkit.item_diff import ItemDiff
-from chat.chatkit.items import DECIDE, STOP, TurnView, awaits, items_of
-from chat.chatkit.store import Asker, ConversationStore, NoAttachments
+from chat.chatkit.items import DECIDE, STOP, items_of
+from chat.chatkit.store import Client, ConversationStore, NoAttachments
 from chat.exceptions import BadInput, Conflict, RateLimited, ThreadkeeperError
 from chat.infra.db_threads import in_database
 from chat.models.turn import Status
-from chat.read_models import WARNINGS
+from chat.read_models import WARNINGS, TurnOut
 from chat.turns import process
-from chat.turns.events import Event, LastEvent, TextDelta, TurnQueued, Warned, is_retryable
+from chat.turns.events import LastEvent, Snapshot, TurnQueued, Warned, is_retryable
 from chat.turns.follow import follow
 from chat.turns.log import TurnState
 
@@ -79,15 +78,15 @@ class Decision(BaseModel):
     approve: StrictBool
 
 
-class Server(ChatKitServer[Asker]):
+class Server(ChatKitServer[Client]):
     """Answers ChatKit's requests."""
 
     def __init__(
-        self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Asker] | None = None
+        self, store: ConversationStore | None = None, attachment_store: AttachmentStore[Client] | None = None
     ) -> None:
         super().__init__(store or ConversationStore(), attachment_store)
 
-    async def process(self, request: str | bytes | bytearray, context: Asker) -> StreamingResult | NonStreamingResult:
+    async def process(self, request: str | bytes | bytearray, context: Client) -> StreamingResult | NonStreamingResult:
         """Read a request and answer it. Raise NotOfProtocol, and what `answer` raises."""
         # The package's own makes a parser for each request, which takes longer than all the rest.
         try:
@@ -100,7 +99,7 @@ class Server(ChatKitServer[Asker]):
 
     # -- streams
 
-    async def _process_streaming(self, request: StreamingReq, context: Asker) -> AsyncGenerator[bytes, None]:
+    async def _process_streaming(self, request: StreamingReq, context: Client) -> AsyncGenerator[bytes, None]:
         # The package's own logs what is refused as if it were broken.
         async with aclosing(self._process_streaming_impl(request, context)) as events:
             async for event in events:
@@ -111,7 +110,7 @@ class Server(ChatKitServer[Asker]):
         return b"data: " + self._serialize(event) + b"\n\n"
 
     async def _process_streaming_impl(
-        self, request: StreamingReq, context: Asker
+        self, request: StreamingReq, context: Client
     ) -> AsyncGenerator[ThreadStreamEvent, None]:
         match request:
             case ThreadsCreateReq():
@@ -126,7 +125,7 @@ class Server(ChatKitServer[Asker]):
             async for event in events:
                 yield event
 
-    async def _created(self, asked: ThreadCreateParams, context: Asker) -> AsyncGenerator[ThreadStreamEvent, None]:
+    async def _created(self, asked: ThreadCreateParams, context: Client) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Begin a conversation by its first message: of one that is refused nothing stays."""
         thread_id = self.store.generate_thread_id(context)
         new = ThreadMetadata(id=thread_id, created_at=timezone.now())
@@ -139,17 +138,17 @@ class Server(ChatKitServer[Asker]):
             yield event
 
     async def _retried(
-        self, asked: ThreadRetryAfterItemParams, context: Asker
+        self, asked: ThreadRetryAfterItemParams, context: Client
     ) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Answer a message anew: what came after it becomes an earlier version."""
         thread = await self.store.load_thread(asked.thread_id, context)
         item = await self.store.load_item(thread.id, asked.item_id, context)
         if not isinstance(item, UserMessageItem):
             raise BadInput(f"Item {item.id} is not a user message.")
-        turn = await in_database(reading.turn_with, context.user_id, thread.id, item.id)
+        turn, _ = await in_database(reading.turn_with, context.user_id, thread.id, item.id)
         await process.current().retry(
             user_id=context.user_id,
-            conversation_id=turn.thread_id,
+            conversation_id=turn.conversation_id,
             turn_id=turn.id,
             client_id=context.new_id(f"retry {item.id}"),
         )
@@ -157,21 +156,22 @@ class Server(ChatKitServer[Asker]):
             yield event
 
     async def respond(
-        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Asker
+        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Yield the events of the turn that answers a message, until it ends or waits for a decision."""
         if input_user_message is None:
             return
-        with _worded():
-            turn = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
-            async for event in _events_of(turn, ItemDiff(items_of(turn)[:1], context.told), context):
+        with _errors_for_people():
+            turn, titles = await in_database(reading.turn_with, context.user_id, thread.id, input_user_message.id)
+            diff = ItemDiff(items_of(turn, titles)[:1], context.sent)
+            async for event in _events_of(turn, titles, diff, context):
                 yield event
 
     async def action(
-        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Asker
+        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Decide about a call, and yield how the turn continues; or stop an active turn."""
-        with _worded():
+        with _errors_for_people():
             if action.type == STOP:
                 for turn_id in await in_database(reading.active_turns, context.user_id, thread.id):
                     await process.current().stop(
@@ -184,134 +184,125 @@ class Server(ChatKitServer[Asker]):
                 raise BadInput(f"There is no action “{action.type}” here.")
 
     async def _decided(
-        self, thread: ThreadMetadata, decision: Decision, context: Asker
+        self, thread: ThreadMetadata, decision: Decision, context: Client
     ) -> AsyncIterator[ThreadStreamEvent]:
-        turn = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
+        turn, titles = await in_database(reading.turn_with, context.user_id, thread.id, decision.turn_id)
         await process.current().decide(
             user_id=context.user_id,
-            conversation_id=turn.thread_id,
+            conversation_id=turn.conversation_id,
             turn_id=turn.id,
             call_id=decision.call_id,
             approve=decision.approve,
         )
-        async for event in _events_of(turn, ItemDiff(items_of(turn), context.told), context):
+        diff = ItemDiff(items_of(turn, titles), context.sent)
+        async for event in _events_of(turn, titles, diff, context):
             yield event
 
-    def get_stream_options(self, thread: ThreadMetadata, context: Asker) -> StreamOptions:
+    def get_stream_options(self, thread: ThreadMetadata, context: Client) -> StreamOptions:
         """Show no button that would close the stream only, and not stop the turn."""
         return StreamOptions(allow_cancel=False)
 
     async def handle_stream_cancelled(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Asker
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Client
     ) -> None:
         """Do nothing: the turn continues, and is there when the thread is loaded again."""
 
     # -- not supported
 
-    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Asker) -> None:
+    async def add_feedback(self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Client) -> None:
         """Raise BadInput."""
         raise BadInput("Feedback is not kept here.")
 
-    async def transcribe(self, audio_input: AudioInput, context: Asker) -> TranscriptionResult:
+    async def transcribe(self, audio_input: AudioInput, context: Client) -> TranscriptionResult:
         """Raise BadInput."""
         raise BadInput("Speech is not understood here.")
 
-    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Asker) -> bytes:
+    async def _process_sync_custom_action(self, request: ThreadsSyncCustomActionReq, context: Client) -> bytes:
         raise BadInput("Actions are answered by a stream here: send “threads.custom_action”.")
 
-    async def _process_non_streaming(self, request: NonStreamingReq, context: Asker) -> bytes:
+    async def _process_non_streaming(self, request: NonStreamingReq, context: Client) -> bytes:
         try:
             return await super()._process_non_streaming(request, context)
         except binascii.Error:
             raise BadInput("The audio is not base64.") from None
 
-    def _get_attachment_store(self) -> AttachmentStore[Asker]:
+    def _get_attachment_store(self) -> AttachmentStore[Client]:
         if self.attachment_store is None:
             raise NoAttachments
         return self.attachment_store
 
 
-async def answer(request: bytes, asker: Asker) -> bytes | AsyncGenerator[bytes, None]:
+async def answer(request: bytes, client: Client) -> bytes | AsyncGenerator[bytes, None]:
     """Answer a request: with JSON, or with a stream that has begun.
 
     An error that the user can correct is sent in the stream, because ChatKit shows it there. Raise
     NotFound, NotOfProtocol, and for other requests whatever of ours goes wrong.
     """
     server = Server()
-    result = await server.process(request, asker)
+    result = await server.process(request, client)
     if isinstance(result, NonStreamingResult):
         return result.json
     stream = result.json_events
     try:
         first = await anext(stream, b"")
     except (BadInput, RateLimited, Conflict) as error:
-        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _nothing()
-    return _begun(first, stream)
+        first, stream = server.encoded(ErrorEvent(code="custom", message=error.detail)), _no_events()
+    return _stream(first, stream)
 
 
-async def _begun(first: bytes, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _stream(first: bytes, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(stream):
         yield first
         async for event in stream:
             yield event
 
 
-async def _nothing() -> AsyncGenerator[bytes, None]:
+async def _no_events() -> AsyncGenerator[bytes, None]:
     return
     yield b""
 
 
-async def _events_of(turn: TurnView, diff: ItemDiff, asker: Asker) -> AsyncIterator[ThreadStreamEvent]:
+async def _events_of(
+    turn: TurnOut, titles: Mapping[int, str], diff: ItemDiff, client: Client
+) -> AsyncIterator[ThreadStreamEvent]:
     """Follow a turn's log and yield the events of its items, until it ends or waits for a decision."""
     state = TurnState()
-    state.fold(TextDelta(turn.text, 0))
-    state.tools = {tool["call_id"]: tool for tool in turn.tools}
+    state.apply(Snapshot(turn.status, turn.text, turn.tools))
     warned = ""
     async with aclosing(follow(process.current().logs, turn.id)) as log:
         async for batch in log:
             events = [entry.event for entry in batch.entries]
             for event in events:
-                state.fold(event)
+                state.apply(event)
                 if isinstance(event, Warned):
                     warned = event.code
-            for notice in _notices(events):
-                yield notice
+                    yield _warning(event.code)
+                elif isinstance(event, TurnQueued):
+                    yield ProgressUpdateEvent(text="Waiting for the reply before this one")
             if isinstance(events[-1], LastEvent):
                 break
-            tools = list(state.tools.values())
+            shown = replace(turn, status=Status.RUNNING, text=state.text, tools=tuple(state.tools.values()))
             # A question may be decided by now: the record has the decision.
-            if awaits(tools) and (await in_database(reading.turn, asker.user_id, turn.id)).awaits:
+            if shown.is_awaiting and (await in_database(reading.turn, client.user_id, turn.id))[0].is_awaiting:
                 break
-            shown = replace(turn, status=Status.RUNNING, text=state.text, tools=tools)
-            for changed in diff.events(items_of(shown)):
+            for changed in diff.events(items_of(shown, titles)):
                 yield changed
-    turn = await in_database(reading.turn, asker.user_id, turn.id)
-    for changed in [*diff.events(items_of(turn)), *diff.end()]:
+    turn, titles = await in_database(reading.turn, client.user_id, turn.id)
+    for changed in [*diff.events(items_of(turn, titles)), *diff.end()]:
         yield changed
     if turn.warning not in ("", warned):
         yield _warning(turn.warning)
-    if turn.status == Status.FAILED:
+    if turn.failed:
         yield ErrorEvent(code="custom", message=turn.error_detail, allow_retry=is_retryable(turn.error_code))
 
 
 @contextmanager
-def _worded() -> Iterator[None]:
-    """Turn what goes wrong into what ChatKit shows to people."""
+def _errors_for_people() -> Iterator[None]:
+    """Convert errors to those that ChatKit shows to people."""
     try:
         yield
     except ThreadkeeperError as error:
         raise CustomStreamError(error.detail) from error
-
-
-def _notices(events: list[Event]) -> list[ThreadStreamEvent]:
-    """Return the notices of a turn's log."""
-    notices: list[ThreadStreamEvent] = []
-    for event in events:
-        if isinstance(event, Warned):
-            notices.append(_warning(event.code))
-        elif isinstance(event, TurnQueued):
-            notices.append(ProgressUpdateEvent(text="Waiting for the reply before this one"))
-    return notices
 
 
 def _warning(code: str) -> NoticeEvent:

@@ -1,12 +1,11 @@
-"""ChatKit's store over the record: threads are conversations, items are shown of turns, and nothing is kept twice.
+"""ChatKit's store over the record: threads are conversations, items are views of turns, and nothing is stored twice.
 
-Messages are accepted as everywhere else; the process that runs a turn stores what the assistant does. An item
-that no turn has made has no place here, and is refused.
+Messages are accepted as everywhere else; the process that runs a turn stores what the assistant does. An item that no
+turn has made is refused.
 """
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from chatkit.store import Store, StoreItemType
 from chatkit.types import (
@@ -21,23 +20,24 @@ from chatkit.types import (
 )
 
 from chat.chatkit import reading
-from chat.chatkit.items import TurnView, items_of
+from chat.chatkit.items import items_of
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, KeyReused
 from chat.infra.db_threads import in_database
+from chat.read_models import TurnOut
 from chat.turns import process
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks; `key`, where they give one, is of a request that may be sent again.
+class Client:
+    """A client: its user, and the idempotency key of its request.
 
-    `told` has the ids of all items that the response has sent: they come from the record, which may be ahead.
+    `sent` has the ids of all items that the response has sent: they come from the record, which may be ahead.
     """
 
     user_id: uuid.UUID
     key: str = ""
-    told: set[str] = field(default_factory=set, compare=False)
+    sent: set[str] = field(default_factory=set, compare=False)
 
     def new_id(self, what: str) -> uuid.UUID:
         """Make an id: for the same request always the same."""
@@ -45,7 +45,7 @@ class Asker:
 
 
 class NoAttachments(BadInput):
-    """A file, for which there is no place."""
+    """A file, which cannot be stored."""
 
     def __init__(self) -> None:
         super().__init__("Files cannot be attached here.")
@@ -72,46 +72,46 @@ def text_of(message: UserMessageInput | UserMessageItem) -> str:
     return f"{text}\n\n{quoted}" if text.strip() else text
 
 
-class ConversationStore(Store[Asker]):
+class ConversationStore(Store[Client]):
     """Conversations as ChatKit's threads."""
 
     # -- ids
 
-    def generate_thread_id(self, context: Asker) -> str:
+    def generate_thread_id(self, context: Client) -> str:
         """Make the id of a conversation."""
         return str(context.new_id("thread"))
 
-    def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: Asker) -> str:
+    def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: Client) -> str:
         """Make an id; a message's is what keeps it from being stored twice."""
         return str(context.new_id(f"{item_type} {thread.id}"))
 
     # -- threads
 
-    async def load_thread(self, thread_id: str, context: Asker) -> ThreadMetadata:
+    async def load_thread(self, thread_id: str, context: Client) -> ThreadMetadata:
         """Return a conversation. Raise NotFound."""
         return await in_database(reading.thread, context.user_id, thread_id)
 
-    async def load_threads(self, limit: int, after: str | None, order: str, context: Asker) -> Page[ThreadMetadata]:
+    async def load_threads(self, limit: int, after: str | None, order: str, context: Client) -> Page[ThreadMetadata]:
         """Return a page of conversations by when they began. Raise NotFound."""
         return await in_database(
             reading.threads, context.user_id, after=after, limit=limit, newest_first=order == "desc"
         )
 
-    async def save_thread(self, thread: ThreadMetadata, context: Asker) -> None:
+    async def save_thread(self, thread: ThreadMetadata, context: Client) -> None:
         """Rename a conversation, or begin one. Raise NotFound, BadInput for what a conversation does not have."""
         if thread.metadata or thread.allowed_image_domains is not None or not isinstance(thread.status, ActiveStatus):
             raise BadInput("Of a conversation only its title can be changed.")
-        await in_database(_entitle, context.user_id, thread)
+        await in_database(_save_title, context.user_id, thread)
 
-    async def delete_thread(self, thread_id: str, context: Asker) -> None:
-        """Put a conversation into the trash. Raise NotFound, Conflict where it is held."""
+    async def delete_thread(self, thread_id: str, context: Client) -> None:
+        """Put a conversation into the trash. Raise NotFound, Conflict under a legal hold."""
         key = reading.thread_key(thread_id)
         await in_database(conversations.trash, user_id=context.user_id, conversation_id=key)
 
     # -- items
 
     async def load_thread_items(
-        self, thread_id: str, after: str | None, limit: int, order: str, context: Asker
+        self, thread_id: str, after: str | None, limit: int, order: str, context: Client
     ) -> Page[ThreadItem]:
         """Return a page of a thread's items. Raise NotFound."""
         newest_first = order == "desc"
@@ -119,11 +119,11 @@ class ConversationStore(Store[Asker]):
             reading.items, context.user_id, thread_id, after=after, limit=limit, newest_first=newest_first
         )
 
-    async def load_item(self, thread_id: str, item_id: str, context: Asker) -> ThreadItem:
+    async def load_item(self, thread_id: str, item_id: str, context: Client) -> ThreadItem:
         """Return an item. Raise NotFound."""
         return await in_database(reading.item, context.user_id, thread_id, item_id)
 
-    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Client) -> None:
         """Accept a user's message, which gets the message's id; check that every other item is recorded.
 
         Raise what `accept` raises, and NotOfTurns.
@@ -139,49 +139,49 @@ class ConversationStore(Store[Asker]):
             text=text,
         )
         stored = accepted.message
-        if stored["text"] != text:
+        if stored.text != text:
             raise KeyReused
-        item.id, item.created_at = stored["id"], datetime.fromisoformat(stored["created_at"])
-        item.content, item.quoted_text = [UserMessageTextContent(text=stored["text"])], None
+        item.id, item.created_at = str(stored.id), stored.created_at
+        item.content, item.quoted_text = [UserMessageTextContent(text=stored.text)], None
 
-    async def save_item(self, thread_id: str, item: ThreadItem, context: Asker) -> None:
-        """Make sure that an item is recorded; of a turn under way it will be. Raise NotOfTurns."""
-        if item.id in context.told:
+    async def save_item(self, thread_id: str, item: ThreadItem, context: Client) -> None:
+        """Make sure that an item is recorded; of an active turn it will be. Raise NotOfTurns."""
+        if item.id in context.sent:
             return
         turn = await self._turn_with(thread_id, item.id, context)
-        if turn is None or (turn.ended and item not in items_of(turn)):
+        if turn is None or (not turn.is_active and item not in items_of(turn)):
             raise NotOfTurns
 
-    async def delete_thread_item(self, thread_id: str, item_id: str, context: Asker) -> None:
-        """Make sure that an item is not recorded: what a turn under way has shown may go again. Raise NotOfTurns."""
-        if item_id in context.told:
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: Client) -> None:
+        """Make sure that an item is not recorded; an active turn may remove what it has shown. Raise NotOfTurns."""
+        if item_id in context.sent:
             return
         turn = await self._turn_with(thread_id, item_id, context)
-        if turn is not None and (turn.ended or item_id == turn.prompt["id"]):
+        if turn is not None and (not turn.is_active or item_id == str(turn.prompt.id)):
             raise NotOfTurns
 
-    async def _turn_with(self, thread_id: str, item_id: str, context: Asker) -> TurnView | None:
+    async def _turn_with(self, thread_id: str, item_id: str, context: Client) -> TurnOut | None:
         try:
-            return await in_database(reading.turn_with, context.user_id, thread_id, item_id)
+            return (await in_database(reading.turn_with, context.user_id, thread_id, item_id))[0]
         except reading.NoSuchItem:
             return None
 
     # -- attachments
 
-    async def save_attachment(self, attachment: Attachment, context: Asker) -> None:
+    async def save_attachment(self, attachment: Attachment, context: Client) -> None:
         """Raise NoAttachments."""
         raise NoAttachments
 
-    async def load_attachment(self, attachment_id: str, context: Asker) -> Attachment:
+    async def load_attachment(self, attachment_id: str, context: Client) -> Attachment:
         """Raise NoAttachments."""
         raise NoAttachments
 
-    async def delete_attachment(self, attachment_id: str, context: Asker) -> None:
+    async def delete_attachment(self, attachment_id: str, context: Client) -> None:
         """Raise NoAttachments."""
         raise NoAttachments
 
 
-def _entitle(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
+def _save_title(user_id: uuid.UUID, thread: ThreadMetadata) -> None:
     key, title = reading.thread_key(thread.id), thread.title or ""
     try:
         before = reading.thread(user_id, thread.id).title or ""

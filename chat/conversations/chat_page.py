@@ -1,12 +1,11 @@
-"""What pages show of the record: read-only questions, answered with frozen shapes.
+"""Read what pages show.
 
-`as_json` gives the shapes of the websocket's frames (docs/protocol.md), so that a page that was just loaded and
-one that has followed the socket hold the same state.
+`as_json` gives the shapes of the websocket's frames (docs/reference/websocket.md), so that a page that was just loaded
+and one that has followed the socket hold the same state.
 """
 
 import uuid
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
 
@@ -24,10 +23,9 @@ from chat.conversations.listing import (
 from chat.conversations.versions import VersionTree
 from chat.exceptions import NotFound
 from chat.memory.rebuild import first_remembered
-from chat.models import Conversation, Message, ToolCall, Turn, User
-from chat.models.conversation import Role
+from chat.models import Conversation, Turn, User
 from chat.models.turn import ACTIVE
-from chat.read_models import ConversationOut, Json, MessageOut, ToolCallOut, TurnOut
+from chat.read_models import ConversationOut, TurnOut, load_turns
 from chat.tasks.panel import OPEN_SHOWN, TaskPanel, load_panel
 from chat.tasks.undo import CallChange, changes_of
 
@@ -49,14 +47,14 @@ class Part:
     since: uuid.UUID | None = None
     size: int = TURNS_SHOWN
 
-    def cut(self, shown: Sequence[uuid.UUID], lineage: VersionTree, active: int = 0) -> "Cut":
+    def cut(self, shown: Sequence[uuid.UUID], tree: VersionTree, active: int = 0) -> "Cut":
         """Return which part of the turns shown it is; the last `active` are among the newest. Raise NotFound."""
-        since = self.since if self.since and lineage.has(self.since) else None
+        since = self.since if self.since and tree.has(self.since) else None
         anchor = self.before or self.after or self.around or since
-        if anchor is not None and not lineage.has(anchor):
+        if anchor is not None and not tree.has(anchor):
             raise NotFound("There is no such turn.")
-        # Of a turn that was replaced meanwhile, where it would stand.
-        at = sum(lineage.seq(pk) < lineage.seq(anchor) for pk in shown) if anchor else 0
+        # A turn that was replaced meanwhile has the place that it would have.
+        at = sum(tree.seq(pk) < tree.seq(anchor) for pk in shown) if anchor else 0
         end = len(shown)
         last = max(end - max(self.size, active), 0)
         if self.before is not None:
@@ -72,14 +70,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part of the turns of a conversation, of which some are shown however long they are."""
+    """A part of the turns of a conversation; the `kept` ones are shown however long they are."""
 
     start: int
     stop: int
     kept: slice
 
     def fitting(self, lengths: Sequence[int]) -> "Cut":
-        """Return as much of it, round what is kept, as is not too long; `lengths` are those of its turns."""
+        """Return as many turns around the kept ones as are not too long; `lengths` has those of all."""
         start, stop = max(self.kept.start, self.start), min(self.kept.stop, self.stop)
         left = TEXT_SHOWN - sum(lengths[start - self.start : stop - self.start])
         while stop < self.stop and (left := left - lengths[stop - self.start]) >= 0:
@@ -96,7 +94,7 @@ class ChatPage:
     id: uuid.UUID
     conversation: ConversationOut | None = None
     turns: tuple[TurnOut, ...] = ()
-    # The first and the last of the turns, where there are others before or after them.
+    # The first and the last of the turns, if there are others before or after them.
     earlier: uuid.UUID | None = None
     later: uuid.UUID | None = None
     # The turn before which the assistant remembers nothing, once something of the conversation was pruned.
@@ -111,25 +109,25 @@ class ChatPage:
 
     @property
     def title(self) -> str:
-        """The title, or what a conversation without one is called."""
+        """The title, or a name for a conversation without one."""
         return (self.conversation and self.conversation.title) or "New chat"
 
     @property
-    def says_where(self) -> bool:
+    def has_retention_notice(self) -> bool:
         """Whether the page shows a notice about retention, the archive or the trash."""
         line = self.conversation
         return bool(line.trashed or line.archived or line.trash_on if line else self.leaving)
 
-    def turns_as_json(self) -> dict[str, Json]:
-        """Give the turns, as a part of the conversation."""
+    def turns_as_json(self) -> dict[str, object]:
+        """Return the JSON form of the turns."""
         return {
             "turns": [turn.as_json() for turn in self.turns],
             "changes": [change.as_json() for change in self.changes],
             "earlier": str(self.earlier) if self.earlier else None,
         }
 
-    def as_json(self) -> dict[str, Json]:
-        """Give what the page's script begins with."""
+    def as_json(self) -> dict[str, object]:
+        """Return what the page's script begins with."""
         return {
             "conversation_id": str(self.id),
             "conversation": self.conversation.as_json() if self.conversation else None,
@@ -165,10 +163,9 @@ def chat(
     tasks: int = OPEN_SHOWN,
     chats: int = SIDEBAR_SIZE,
 ) -> ChatPage | None:
-    """Give the page of a conversation, its turns in their order, or None where the person has none of that id.
+    """Return the page of a conversation, its turns in order, or None if the user has none of that id.
 
-    With a version, as it was before another turn took that one's place (as it is now where none has); None where there
-    is no such turn.
+    With a version, it is the conversation before another turn replaced that one; None if there is no such turn.
     """
     page = turns_of(person, conversation_id, version, part)
     if page is None:
@@ -190,25 +187,24 @@ def turns_of(
     if row is None:
         return None
     turns = list(row.turns.order_by("seq").only("conversation", "seq", "status", "replaces", "superseded_by"))
-    lineage = VersionTree(turns)
-    if version is not None and not lineage.has(version):
+    tree = VersionTree(turns)
+    if version is not None and not tree.has(version):
         return None
-    if version is not None and lineage.is_current(version):
+    if version is not None and tree.is_current(version):
         version = None
-    ids = lineage.shown(version)
+    ids = tree.shown(version)
     shown = [turn for turn in turns if turn.pk in ids]
     active = sum(1 for _ in dropwhile(lambda turn: turn.status not in ACTIVE, shown))
     try:
-        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], lineage, active)
+        cut = (part or Part(around=version)).cut([turn.pk for turn in shown], tree, active)
     except NotFound:
         return None
     wanted = [turn.pk for turn in shown[cut.start : cut.stop]]
-    heirs = {turn: heir for turn, heir in lineage.heirs(ids).items() if heir in wanted}
-    # First the turns: one that ends meanwhile is shown as running, and not as done without its reply.
-    rows = list(Turn.objects.filter(pk__in=wanted).order_by("seq").defer("items", "usage").select_related("prompt"))
-    changes = tuple(changes_of(row.pk, turns=[*wanted, *heirs]))
+    successors = {turn: successor for turn, successor in tree.successors(ids).items() if successor in wanted}
+    changes = tuple(changes_of(row.pk, turns=[*wanted, *successors]))
     undone = {change.call_id for change in changes if change.undone}
-    read = tuple(_turns(rows, heirs, lineage, undone))
+    rows = Turn.objects.filter(pk__in=wanted).order_by("seq")
+    read = tuple(load_turns(rows, successors=successors, versions=tree.versions, undone=undone))
     fitting = cut.fitting([turn.length for turn in read])
     page = read[fitting.start - cut.start : fitting.stop - cut.start]
     return ChatPage(
@@ -223,39 +219,6 @@ def turns_of(
 
 
 def turn_of_message(person: User, conversation_id: uuid.UUID, message_id: uuid.UUID) -> Turn | None:
-    """Return the turn with which a message is shown, the newest of several; None where there is no such message."""
+    """Return the turn that shows a message, the newest of several; None if there is no such message."""
     theirs = Turn.objects.filter(user=person.pk, conversation=conversation_id)
     return theirs.filter(Q(prompt=message_id) | Q(messages=message_id)).order_by("-seq").only("superseded_by").first()
-
-
-def _turns(
-    turns: Sequence[Turn], heirs: Mapping[uuid.UUID, uuid.UUID], lineage: VersionTree, undone: Collection[str]
-) -> Iterable[TurnOut]:
-    """Read what belongs to some of the turns that are shown; `heirs` took the place of earlier ones."""
-    said = Message.objects.filter(turn__in=turns, role=Role.ASSISTANT)
-    replies = {message.turn_id: MessageOut.of(message) for message in said}
-    calls: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
-    kept: defaultdict[uuid.UUID, dict[str, ToolCallOut]] = defaultdict(dict)
-    for call in ToolCall.objects.filter(turn__in=[*(turn.pk for turn in turns), *heirs]).order_by("id").defer("before"):
-        if call.turn_id not in heirs:
-            calls[call.turn_id][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
-        elif call.changed_something:
-            kept[heirs[call.turn_id]][call.call_id] = ToolCallOut.of(call, undone=call.call_id in undone)
-    for turn in turns:
-        own = calls[turn.pk]
-        yield TurnOut(
-            id=turn.pk,
-            status=turn.status,
-            attempt=turn.attempt,
-            prompt=MessageOut.of(turn.prompt),
-            reply=replies.get(turn.pk),
-            text=turn.text,
-            reasoning=turn.reasoning,
-            warning=turn.warning,
-            error_code=turn.error_code,
-            error_detail=turn.error_detail,
-            tools=tuple(own.values()),
-            replaces=turn.replaces_id,
-            versions=lineage.versions(turn.pk),
-            kept=tuple(call for call_id, call in kept[turn.pk].items() if call_id not in own),
-        )

@@ -16,6 +16,7 @@ from chat.read_models import MessageOut
 
 # What Markdown takes for more than text in a heading; a # only at the end.
 _MARKS = re.compile(r"[\\`*_~\[\]<]|&(?=#?\w+;)|#(?=#*$)")
+API_NAMES = {"id": "message_id", "text": "content"}
 SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant"}
 
 
@@ -46,15 +47,7 @@ def as_json(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
         "messages": [
-            {
-                "message_id": str(message.id),
-                "role": message.role,
-                "content": message.text,
-                "created_at": message.created_at.isoformat(),
-                "position": message.position,
-                "turn_id": str(message.turn_id),
-            }
-            for message in messages
+            {API_NAMES.get(name, name): value for name, value in message.as_json().items()} for message in messages
         ],
     }
     text = json.dumps(whole, ensure_ascii=False, indent=2) + "\n"

@@ -17,7 +17,7 @@ from chat.models import Conversation, Turn, User
 from chat.models.conversation import ConversationQuerySet
 from chat.models.retention import IN_TRASH, leaving, purge_on, trash_on
 from chat.models.turn import Status, TurnQuerySet
-from chat.read_models import ConversationOut, Json
+from chat.read_models import ConversationOut
 
 SIDEBAR_SIZE = 20  # chats that a page begins with
 PAGE_SIZE = 50  # chats of each further page
@@ -36,7 +36,7 @@ class ListCursor:
     def __str__(self) -> str:
         return f"{self.time.isoformat()}/{self.id}" + "/pinned" * self.pinned
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self) -> dict[str, object]:
         """Give the place by which the page knows what is loaded."""
         return {"place": str(self), "pinned": self.pinned, "updated_at": self.time.isoformat()}
 
@@ -63,7 +63,7 @@ class ConversationPage:
     after: ListCursor | None = None
     total: int = 0  # of a list that is counted
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self) -> dict[str, object]:
         """Give a part of the page's list of chats."""
         return {
             "conversations": [line.as_json() for line in self.lines],
@@ -96,7 +96,7 @@ def conversation_out(row: Conversation) -> ConversationOut:
         held=held,
         trash_on=trash_on(row, held=held, now=timezone.now()),
         purge_on=purge_on(row, held=held),
-        model=name_in_use(row.model),
+        model=name_in_use(row.model) or None,
         waiting=_waiting().filter(conversation=row.pk).exists() if waiting is None else waiting,
     )
 

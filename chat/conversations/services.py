@@ -29,16 +29,16 @@ from chat.models.turn import ACTIVE, Status
 from chat.read_models import ConversationOut
 from chat.search.index import index_title
 from chat.turns import process
-from chat.turns.accept_context import make_conversation
+from chat.turns.accept_context import create_conversation
 from chat.turns.cancel import cancel
 
 BATCH = 100
-HELD = "Your administrator has asked to keep this chat for now."
+KEPT_BY_STAFF = "Your administrator has asked to keep this chat for now."
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """A conversation that is no more."""
+    """A conversation that was deleted for good."""
 
     id: uuid.UUID
     title: str
@@ -47,30 +47,30 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """The conversations of a trash that are no more, and how many stay: held, or with a turn that has not ended."""
+    """The conversations that were deleted for good, and how many stay: held, or with an active turn."""
 
     ids: tuple[uuid.UUID, ...]
     left: int
 
 
 @dataclass(slots=True)
-class _Own:
+class _Locked:
     """A conversation, with its session, that is locked until the transaction ends."""
 
     row: Conversation
     now: datetime
 
-    def moved(self, *, wanted: bool = True, **places: datetime | None) -> ConversationOut:
-        """Write where it lies now."""
+    def save(self, *, wanted: bool = True, **fields: datetime | None) -> ConversationOut:
+        """Save fields, and keep the conversation from retention for now if `wanted`."""
         if wanted:
-            places["kept_at"] = self.now
-        for name, value in places.items():
+            fields["kept_at"] = self.now
+        for name, value in fields.items():
             setattr(self.row, name, value)
-        self.row.save(update_fields=list(places))
+        self.row.save(update_fields=list(fields))
         return conversation_out(self.row)
 
-    def entitle(self, title: str) -> None:
-        """Give it another title. Raise BadInput, TooLong."""
+    def set_title(self, title: str) -> None:
+        """Set the title. Raise BadInput, TooLong."""
         self.row.title = title_of(title)
         if not self.row.title:
             raise BadInput("A chat needs a title.")
@@ -80,7 +80,7 @@ class _Own:
         """Raise Conflict under a legal hold; the reason is not revealed."""
         session = getattr(self.row, "session", None)
         if session is not None and session.is_held:
-            raise Conflict(HELD)
+            raise Conflict(KEPT_BY_STAFF)
 
 
 def begin(
@@ -88,28 +88,28 @@ def begin(
 ) -> ConversationOut:
     """Create a conversation without messages; without a title it takes one from its first message.
 
-    Without a `model` the default answers. With an id that is the person's already nothing changes. Raise NotFound
-    where it is another's, BadInput, TooLong, TooManyConversations.
+    Without a `model` the default answers. With the id of a conversation of the user nothing changes. Raise NotFound for
+    the id of another user's, BadInput, TooLong, TooManyConversations.
     """
     title, key = title_of(title), conversation_id or uuid.uuid4()
     with transaction.atomic():
-        make_conversation(
+        create_conversation(
             user_id=user_id,
             conversation_id=key,
             now=timezone.now(),
             title=title,
             model=check_name(model) if model else "",
         )
-        with _own(user_id, key) as own:
-            index_title(conversation_id=own.row.pk, user_id=user_id, title=own.row.title)
-            return conversation_out(own.row)
+        with _locked(user_id, key) as locked:
+            index_title(conversation_id=locked.row.pk, user_id=user_id, title=locked.row.title)
+            return conversation_out(locked.row)
 
 
 def rename(*, user_id: uuid.UUID, conversation_id: uuid.UUID, title: str) -> ConversationOut:
-    """Call a conversation something else. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        own.entitle(title)
-        return own.moved()
+    """Rename a conversation. Raise NotFound, Conflict in the trash, BadInput, TooLong."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        locked.set_title(title)
+        return locked.save()
 
 
 def change(
@@ -120,16 +120,16 @@ def change(
     Raise NotFound, Conflict in the trash, BadInput, TooLong.
     """
     name = None if model is None else check_name(model)
-    with _not_in_trash(user_id, conversation_id) as own:
+    with _not_in_trash(user_id, conversation_id) as locked:
         if title is not None:
-            own.entitle(title)
-        own.row.model = own.row.model if name is None else name
-        own.row.save(update_fields=["model"])
-        return own.moved()
+            locked.set_title(title)
+        locked.row.model = locked.row.model if name is None else name
+        locked.row.save(update_fields=["model"])
+        return locked.save()
 
 
 def title_of(text: str) -> str:
-    """Return a title as it is kept: one line, empty where there is nothing to see. Raise BadInput, TooLong."""
+    """Return a title as it is stored: one line, empty if nothing in it is visible. Raise BadInput, TooLong."""
     title = one_line(text)
     if len(title) > TITLE_LENGTH:
         raise TooLong(f"A title has at most {TITLE_LENGTH} characters; this one has {len(title):,}.")
@@ -139,33 +139,33 @@ def title_of(text: str) -> str:
 
 
 def pin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        return own.moved(pinned_at=own.row.pinned_at or own.now, archived_at=None)
+    """Pin a conversation above the others, out of the archive too. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        return locked.save(pinned_at=locked.row.pinned_at or locked.now, archived_at=None)
 
 
 def unpin(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation among the others. Raise NotFound, Conflict in the trash."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        return own.moved(pinned_at=None)
+    """Unpin a conversation. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        return locked.save(pinned_at=None)
 
 
 def archive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation out of sight, and off its pin. Raise NotFound, Conflict in the trash."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        return own.moved(archived_at=own.row.archived_at or own.now, pinned_at=None)
+    """Archive a conversation, and unpin it. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        return locked.save(archived_at=locked.row.archived_at or locked.now, pinned_at=None)
 
 
 def unarchive(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation back among the others. Raise NotFound, Conflict in the trash."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        return own.moved(archived_at=None)
+    """Take a conversation out of the archive. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        return locked.save(archived_at=None)
 
 
 def keep(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Let retention count from now on. Raise NotFound, Conflict in the trash."""
-    with _not_in_trash(user_id, conversation_id) as own:
-        return own.moved()
+    """Restart the retention period. Raise NotFound, Conflict in the trash."""
+    with _not_in_trash(user_id, conversation_id) as locked:
+        return locked.save()
 
 
 def keep_all(*, user_id: uuid.UUID) -> int:
@@ -179,45 +179,45 @@ def keep_all(*, user_id: uuid.UUID) -> int:
 
 
 def trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
-    """Put a conversation into the trash; what is under way in it is stopped, and what waits is not done.
+    """Put a conversation into the trash; its active turns are stopped, and its waiting calls do not run.
 
-    It stays pinned or archived for when it is restored. Raise NotFound, Conflict where it is held.
+    It stays pinned or archived for when it is restored. Raise NotFound, Conflict under a legal hold.
     """
-    with _own(user_id, conversation_id) as own:
-        own.refuse_held()
-        if own.row.trashed_at is not None:
-            return conversation_out(own.row)
-        _stop_turns(own)
-        return own.moved(trashed_at=own.now, wanted=False)
+    with _locked(user_id, conversation_id) as locked:
+        locked.refuse_held()
+        if locked.row.trashed_at is not None:
+            return conversation_out(locked.row)
+        _stop_turns(locked)
+        return locked.save(trashed_at=locked.now, wanted=False)
 
 
 def restore(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> ConversationOut:
     """Put a conversation back where it was before it went to the trash. Raise NotFound."""
-    with _own(user_id, conversation_id) as own:
-        return own.moved(trashed_at=None)
+    with _locked(user_id, conversation_id) as locked:
+        return locked.save(trashed_at=None)
 
 
 @long_statements()
 def purge(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Purged:
     """Delete a conversation in the trash for good, with its session.
 
-    Raise NotFound, Conflict where it is not in the trash, held, or a turn in it has not ended, and MemoryUnavailable.
+    Raise NotFound, Conflict if it is not in the trash, held, or a turn in it is active, and MemoryUnavailable.
     """
-    with _own(user_id, conversation_id) as own:
-        if own.row.trashed_at is None:
+    with _locked(user_id, conversation_id) as locked:
+        if locked.row.trashed_at is None:
             raise Conflict("Only a chat in the trash is deleted for good.")
-        own.refuse_held()
-        if Turn.objects.filter(conversation=own.row, status__in=ACTIVE).exists():
+        locked.refuse_held()
+        if Turn.objects.filter(conversation=locked.row, status__in=ACTIVE).exists():
             raise Conflict("The assistant is still busy in this chat. Please try again in a moment.")
-        purged = Purged(own.row.pk, own.row.title, own.row.last_position)
+        purged = Purged(locked.row.pk, locked.row.title, locked.row.last_position)
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
-            remove_for_good(file, [own.row])
+            remove_for_good(file, [locked.row])
     return purged
 
 
 @long_statements()
 def empty_trash(*, user_id: uuid.UUID) -> Emptied:
-    """Delete all that a person has in the trash for good, a batch at a time. Raise MemoryUnavailable."""
+    """Delete all conversations in a user's trash for good, a batch at a time. Raise MemoryUnavailable."""
     chosen = list(in_trash().owned_by(user_id).order_by("pk").values_list("pk", flat=True))
     gone: list[uuid.UUID] = []
     for start in range(0, len(chosen), BATCH):
@@ -237,32 +237,32 @@ def empty_trash(*, user_id: uuid.UUID) -> Emptied:
 
 
 @contextmanager
-def _own(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
-    """Lock a person's conversation until what is done with it is committed."""
+def _locked(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Locked]:
+    """Lock a user's conversation until the transaction commits."""
     with transaction.atomic():
         row = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
         if row is None:
             raise NotFound("There is no such conversation.")
         # The session by a statement of its own, which sees what was committed before the lock was taken.
-        yield _Own(row, timezone.now())
+        yield _Locked(row, timezone.now())
         notifications.on_commit(notifications.conversation_updated, user_id, conversation_id)
 
 
 @contextmanager
-def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Own]:
-    """Lock a person's conversation; raise Conflict where it must be restored first."""
-    with _own(user_id, conversation_id) as own:
-        if own.row.trashed_at is not None:
+def _not_in_trash(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Locked]:
+    """Lock a user's conversation; raise Conflict if it must be restored first."""
+    with _locked(user_id, conversation_id) as locked:
+        if locked.row.trashed_at is not None:
             raise Conflict("This chat is in the trash. Restore it first.")
-        yield own
+        yield locked
 
 
-def _stop_turns(own: _Own) -> None:
+def _stop_turns(locked: _Locked) -> None:
     """Cancel the turns that no process runs, and request a stop from the process of a running one."""
-    active = Turn.objects.filter(conversation=own.row, status__in=ACTIVE).select_related("prompt").order_by("seq")
+    active = Turn.objects.filter(conversation=locked.row, status__in=ACTIVE).select_related("prompt").order_by("seq")
     running = [turn for turn in active if turn.status == Status.RUNNING]
     for turn in running:
         turn.stop_asked = True
         turn.save(update_fields=["stop_asked"])
-    cancelled = [cancel(turn, now=own.now) for turn in active if turn.status != Status.RUNNING]
+    cancelled = [cancel(turn, now=locked.now) for turn in active if turn.status != Status.RUNNING]
     process.on_stop(cancelled, [turn.pk for turn in running])

@@ -1,15 +1,16 @@
-"""What programs are shown of a person's conversations: lists that go on, and messages from the newest back."""
+"""Read a user's conversations for programs: lists by pages, and messages from the newest back."""
 
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from django.db.models import Q
+
 from chat.conversations.listing import conversation_out, with_listing_fields
 from chat.exceptions import NotFound
 from chat.infra.pagination import newest_first
 from chat.models import Conversation, Message, Turn
-from chat.models.conversation import ConversationQuerySet
 from chat.models.turn import ACTIVE
 from chat.read_models import ConversationOut, MessageOut
 
@@ -24,8 +25,17 @@ class Where(StrEnum):
     ALL = "all"
 
 
+FILTERS = {
+    Where.ACTIVE: Q(archived_at=None, trashed_at=None),
+    Where.PINNED: Q(pinned_at__isnull=False, archived_at=None, trashed_at=None),
+    Where.ARCHIVED: Q(archived_at__isnull=False, trashed_at=None),
+    Where.TRASHED: Q(trashed_at__isnull=False),
+    Where.ALL: Q(),
+}
+
+
 @dataclass(frozen=True, slots=True)
-class UnderWay:
+class ActiveTurn:
     """A turn that has not ended."""
 
     id: uuid.UUID
@@ -35,19 +45,19 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation, a part of its messages (oldest first), whether older ones exist, and what is under way."""
+    """A conversation, a part of its messages (oldest first), whether older ones exist, and its active turns."""
 
     line: ConversationOut
     messages: tuple[MessageOut, ...]
     has_more: bool
-    turns: tuple[UnderWay, ...]
+    turns: tuple[ActiveTurn, ...]
 
 
 def listed(
     *, user_id: uuid.UUID, where: Where, after: tuple[datetime, uuid.UUID] | None, limit: int
 ) -> list[ConversationOut]:
     """List a person's conversations, the one last spoken in first; one more than the limit, if there is."""
-    rows = with_listing_fields(_narrowed(Conversation.objects.owned_by(user_id), where))
+    rows = with_listing_fields(Conversation.objects.owned_by(user_id).filter(FILTERS[where]))
     return [conversation_out(row) for row in newest_first(rows, by="updated_at", after=after, limit=limit)]
 
 
@@ -60,11 +70,7 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
     """Show a conversation with its newest messages, or with those before one of them. Raise NotFound."""
     row = _owned(user_id, conversation_id)
     # Before the messages: the reply of a turn that ends meanwhile is among them.
-    active = list(
-        Turn.objects.filter(conversation=row, status__in=ACTIVE)
-        .order_by("seq")
-        .values_list("id", "status", "prompt_id")
-    )
+    active = active_turns(row.pk)
     current = Message.objects.filter(conversation=row, position__isnull=False)
     if before is not None:
         position = current.filter(pk=before).values_list("position", flat=True).first()
@@ -76,7 +82,7 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
         line=conversation_out(row),
         messages=tuple(MessageOut.of(message) for message in reversed(newest[:limit])),
         has_more=len(newest) > limit,
-        turns=tuple(UnderWay(*turn) for turn in active),
+        turns=tuple(active),
     )
 
 
@@ -87,6 +93,18 @@ def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.
     if found is None:
         raise NotFound("There is no such message.")
     return MessageOut.of(found)
+
+
+def active_turns(conversation_id: uuid.UUID) -> list[ActiveTurn]:
+    """Return the turns of a conversation that have not ended, in order."""
+    active = Turn.objects.filter(conversation=conversation_id, status__in=ACTIVE).order_by("seq")
+    return [ActiveTurn(*turn) for turn in active.values_list("id", "status", "prompt_id")]
+
+
+def check(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
+    """Raise NotFound unless a conversation is the user's."""
+    if not Conversation.objects.owned_by(user_id).filter(pk=conversation_id).exists():
+        raise NotFound("There is no such conversation.")
 
 
 def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:
@@ -103,17 +121,3 @@ def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
     if row is None:
         raise NotFound("There is no such conversation.")
     return row
-
-
-def _narrowed(rows: ConversationQuerySet, where: Where) -> ConversationQuerySet:
-    match where:
-        case Where.ACTIVE:
-            return rows.filter(archived_at=None, trashed_at=None)
-        case Where.PINNED:
-            return rows.filter(pinned_at__isnull=False, archived_at=None, trashed_at=None)
-        case Where.ARCHIVED:
-            return rows.filter(archived_at__isnull=False, trashed_at=None)
-        case Where.TRASHED:
-            return rows.filter(trashed_at__isnull=False)
-        case Where.ALL:
-            return rows

@@ -46,13 +46,13 @@ class VersionTree:
         """Return the turns that have had a turn's place, the oldest first."""
         return tuple(self._versions[self._first[turn_id]])
 
-    def heirs(self, shown: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    def successors(self, shown: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
         """Return for each turn of the past which of those that are shown took its place in the end."""
-        heirs = {}
+        successors = {}
         for turn_id in self._later.keys() - frozenset(shown):
-            heir = self._later[turn_id]
-            while heir is not None and heir not in shown:
-                heir = self._later[heir]
-            if heir is not None:
-                heirs[turn_id] = heir
-        return heirs
+            successor = self._later[turn_id]
+            while successor is not None and successor not in shown:
+                successor = self._later[successor]
+            if successor is not None:
+                successors[turn_id] = successor
+        return successors

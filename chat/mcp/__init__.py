@@ -1,1 +1,1 @@
-"""The to-do list for MCP clients: the assistant's tools, over HTTP (docs/mcp.md)."""
+"""The to-do list for MCP clients: the assistant's tools, over HTTP (docs/reference/mcp.md)."""

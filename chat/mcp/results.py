@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
-from chat.assistant.tools import ShownTask
+from chat.read_models.task import ShownTask
 
 
 class OneTask(TypedDict):

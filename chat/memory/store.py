@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from chat.exceptions import MemoryUnavailable
 from chat.infra.db_threads import finish_despite_cancel
+from chat.infra.metrics import STORE
 from chat.memory import file, statements
 from chat.memory.connection import Connection
 from chat.memory.items import Item
@@ -203,7 +204,8 @@ class SessionStore:
             batch, self._reads = self._reads[:READS_TOGETHER], self._reads[READS_TOGETHER:]
             session_ids = [waiting.what for waiting in batch]
             try:
-                found = await self._call(partial(self._read, session_ids))
+                with STORE.labels(operation="read").time():
+                    found = await self._call(partial(self._read, session_ids))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
@@ -215,7 +217,8 @@ class SessionStore:
             batch, self._writes = self._writes, []
             writes = [waiting.what for waiting in batch]
             try:
-                results = await self._call(partial(self._commit, writes))
+                with STORE.labels(operation="write").time():
+                    results = await self._call(partial(self._commit, writes))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue

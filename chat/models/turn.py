@@ -22,14 +22,14 @@ class Status(models.TextChoices):
 
 
 ACTIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)
-HOLDING = (Status.RUNNING, Status.WAITING)
+BUSY_STATUSES = (Status.RUNNING, Status.WAITING)
 
 
 class TurnQuerySet(models.QuerySet["Turn"]):
     def heads(self) -> "TurnQuerySet":
         """Filter the turns that may begin: queued, without an active or an earlier queued turn in the conversation."""
         before = Turn.objects.filter(conversation=models.OuterRef("conversation"), status__in=ACTIVE).filter(
-            Q(status__in=HOLDING) | Q(seq__lt=models.OuterRef("seq"))
+            Q(status__in=BUSY_STATUSES) | Q(seq__lt=models.OuterRef("seq"))
         )
         return self.filter(~models.Exists(before), status=Status.QUEUED)
 
@@ -102,7 +102,7 @@ class Turn(models.Model):
             models.UniqueConstraint(fields=["conversation", "seq"], name="turn_seq_unique"),
             models.UniqueConstraint(fields=["conversation", "client_id"], name="turn_client_id_unique"),
             models.UniqueConstraint(
-                fields=["conversation"], name="turn_one_running_or_waiting", condition=Q(status__in=HOLDING)
+                fields=["conversation"], name="turn_one_running_or_waiting", condition=Q(status__in=BUSY_STATUSES)
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="turn_status_known"),
             models.CheckConstraint(

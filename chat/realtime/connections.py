@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -17,11 +17,12 @@ from django.db import DatabaseError
 from chat.accounts import login_sessions, tokens
 from chat.exceptions import RateLimited
 from chat.infra.db_threads import in_database
+from chat.infra.metrics import SOCKETS, STREAMS
 from chat.models import User
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0  # seconds
+CHECK_EVERY = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,12 @@ class Credential:
 
     @property
     def key(self) -> uuid.UUID | str:
-        """What is looked at: whether it still holds."""
+        """The key by which it is checked."""
         return self.token_id or self.cookie
+
+    def holds(self) -> bool:
+        """Return whether the token or the login is still valid."""
+        return tokens.holds(self.token_id) if self.token_id else login_sessions.holds(self.cookie, self.user)
 
 
 class Connection(Protocol):
@@ -52,7 +57,7 @@ _lock = threading.RLock()
 
 
 class Slot(Generic[C]):
-    """A place among a user's connections of a kind; reserved before there is a connection, and released once."""
+    """One of a user's slots for connections of a kind; reserved before there is a connection, and released once."""
 
     def __init__(self, connections: "Connections[C]", credential: Credential) -> None:
         self.credential = credential
@@ -70,15 +75,16 @@ class Slot(Generic[C]):
         self._connections.watch()
 
     def release(self) -> None:
-        """Give the place back; more than once changes nothing."""
+        """Release the slot; more than once changes nothing."""
         self._connections.discard(self)
 
 
 class Connections(Generic[C]):
     """The connections of one kind: at most SOCKETS_PER_USER for each user."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, name: Literal["sockets", "streams"]) -> None:
+        self._name = name
+        self._gauge = {"sockets": SOCKETS, "streams": STREAMS}[name]
         self._slots: set[Slot[C]] = set()
         self._counts: Counter[uuid.UUID] = Counter()
         self._watching: asyncio.Task[None] | None = None
@@ -89,21 +95,22 @@ class Connections(Generic[C]):
         return (connection for slot in slots if (connection := slot.connection) is not None)
 
     def reserve(self, credential: Credential, *, spare: int = 0) -> Slot[C]:
-        """Reserve a place for a connection that is about to be made.
+        """Reserve a slot for a connection that is about to be made.
 
-        `spare` is a number of places beyond the user's limit. Raise RateLimited where all are taken.
+        `spare` is a number of slots beyond the user's limit. Raise RateLimited if none is free.
         """
         with _lock:
             if self._counts[credential.user.pk] >= settings.SOCKETS_PER_USER + spare:
-                raise RateLimited(f"Too many {self._what} are open; please close one first.", retry_after=5)
+                raise RateLimited(f"Too many {self._name} are open; please close one first.", retry_after=5)
             slot = Slot(self, credential)
             self._slots.add(slot)
             self._counts[credential.user.pk] += 1
+            self._gauge.inc()
             return slot
 
     @contextmanager
     def reserved(self, credential: Credential, *, spare: int = 0) -> Iterator[Slot[C]]:
-        """Reserve a place for the connection that a block makes; release it if the block fails. Raise RateLimited."""
+        """Reserve a slot for the connection that a block makes; release it if the block fails. Raise RateLimited."""
         slot = self.reserve(credential, spare=spare)
         try:
             yield slot
@@ -112,12 +119,13 @@ class Connections(Generic[C]):
             raise
 
     def discard(self, slot: Slot[C]) -> None:
-        """Count a connection no longer."""
+        """Remove a slot."""
         user_id = slot.credential.user.pk
         with _lock:
             if slot in self._slots:
                 self._slots.remove(slot)
                 self._counts[user_id] -= 1
+                self._gauge.dec()
                 if not self._counts[user_id]:
                     del self._counts[user_id]
 
@@ -128,20 +136,20 @@ class Connections(Generic[C]):
 
     async def _watch(self) -> None:
         while self._slots:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_EVERY)
             with _lock:
                 open_slots = [slot for slot in self._slots if slot.connection is not None]
             try:
                 ended = await in_database(_ended, [slot.credential for slot in open_slots])
             except DatabaseError as error:
-                logger.warning("Logins cannot be looked at: %s", error)
+                logger.warning("Logins cannot be checked: %s", error)
                 continue
             for slot in open_slots:
                 if slot.credential.key in ended and (connection := slot.connection) is not None:
                     await connection.login_ended()
 
 
-def _ended(shown: list[Credential]) -> set[uuid.UUID | str]:
-    people = {one.cookie: one.user for one in shown if one.token_id is None}
-    keys = {one.token_id for one in shown if one.token_id is not None}
-    return {*(login_sessions.ended(people) if people else ()), *(tokens.ended(keys) if keys else ())}
+def _ended(credentials: list[Credential]) -> set[uuid.UUID | str]:
+    logins = {each.cookie: each.user for each in credentials if each.token_id is None}
+    keys = {each.token_id for each in credentials if each.token_id is not None}
+    return {*(login_sessions.ended(logins) if logins else ()), *(tokens.ended(keys) if keys else ())}

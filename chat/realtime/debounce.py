@@ -2,39 +2,39 @@
 
 import asyncio
 import uuid
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Changes:
+    """The conversations that changed, and whether there are new turns, changed tasks and changed tool calls."""
+
+    conversations: set[uuid.UUID] = field(default_factory=set)
+    turns: bool = False
+    tasks: bool = False
+    calls: bool = False
 
 
 class PendingNotifications:
     """The notifications that a socket has received and not handled yet."""
 
     def __init__(self) -> None:
-        self._conversations: set[uuid.UUID] = set()
-        self._turns = self._tasks = self._calls = False
-        self._there = asyncio.Event()
+        self._changes = Changes()
+        self._received = asyncio.Event()
 
-    def add_conversation(self, conversation_id: str) -> None:
-        """Note that a conversation changed."""
-        self._conversations.add(uuid.UUID(conversation_id))
-        self._there.set()
+    def add(self, conversation_id: str = "", *, turns: bool = False, tasks: bool = False, calls: bool = False) -> None:
+        """Note what changed."""
+        changes = self._changes
+        if conversation_id:
+            changes.conversations.add(uuid.UUID(conversation_id))
+        changes.turns |= turns
+        changes.tasks |= tasks
+        changes.calls |= calls
+        self._received.set()
 
-    def add_turns(self) -> None:
-        """Note that there is a turn that is not followed yet."""
-        self._turns = True
-
-    def add_tasks(self) -> None:
-        """Note that the task list changed."""
-        self._tasks = True
-        self._there.set()
-
-    def add_calls(self) -> None:
-        """Note that calls of the conversation changed tasks, or were undone."""
-        self._calls = True
-        self._there.set()
-
-    async def take(self) -> tuple[set[uuid.UUID], bool, bool, bool]:
-        """Wait for news; return the conversations that changed, and whether turns, tasks and calls did; begin anew."""
-        await self._there.wait()
-        self._there.clear()
-        taken = self._conversations, self._turns, self._tasks, self._calls
-        self._conversations, self._turns, self._tasks, self._calls = set(), False, False, False
-        return taken
+    async def take(self) -> Changes:
+        """Wait for notifications; return and clear what they report."""
+        await self._received.wait()
+        self._received.clear()
+        changes, self._changes = self._changes, Changes()
+        return changes

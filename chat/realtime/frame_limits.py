@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from chat.infra.throttle import Throttle
-from chat.realtime.frames import ApprovalDecide, LogFollow, MessageEdit, MessageSend, TurnRetry, TurnStop
+from chat.realtime.client_frames import ApprovalDecide, LogFollow, MessageEdit, MessageSend, TurnRetry, TurnStop
 
 # A message may be sent again: a page does so after a reconnect with all that was not acknowledged.
 _messages = Throttle(lambda: max(60, 2 * settings.MESSAGES_PER_MINUTE))

@@ -1,4 +1,4 @@
-"""The changes of a person's to-do list, read and encoded once for all of their sockets in this process."""
+"""The changes of a user's to-do list, read and encoded once for all of the user's sockets in this process."""
 
 import asyncio
 import uuid
@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from chat.infra.db_threads import in_database
-from chat.realtime import frames
+from chat.realtime.server_frames import encode, tasks_frame
 from chat.tasks.panel import TaskChanges, current_revision, read_changes, task_ids
 
-# What a socket that lags behind is sent of; one that lags further loads the list again.
+# Sent to a socket that lags behind; one that lags further loads the list again.
 FRAMES_KEPT = 50
 
 
@@ -21,19 +21,19 @@ class _Frame:
 
 
 class TaskFeed:
-    """One person's list as their sockets know it."""
+    """One user's list as the sockets know it."""
 
     def __init__(self, user_id: uuid.UUID) -> None:
         self._user_id = user_id
         self._lock = asyncio.Lock()
-        self._asked = self._covered = 0
+        self._requested = self._covered = 0
         self._revision: int | None = None
         self._known: set[uuid.UUID] = set()
         self._frames: deque[_Frame] = deque(maxlen=FRAMES_KEPT)
         self.sockets = 0
 
     async def start(self) -> int:
-        """Load the list's state unless that was done; return the revision from which frames are there."""
+        """Load the list once; return the revision from which there are frames."""
         async with self._lock:
             if self._revision is None:
                 revision, self._known = await in_database(_begin, self._user_id)
@@ -45,11 +45,11 @@ class TaskFeed:
 
         Concurrent calls share one query.
         """
-        self._asked += 1
-        ticket = self._asked
+        self._requested += 1
+        ticket = self._requested
         async with self._lock:
             if self._covered < ticket:
-                covers = self._asked
+                covers = self._requested
                 await self._read()
                 self._covered = covers
             assert self._revision is not None  # `start` comes first
@@ -61,7 +61,7 @@ class TaskFeed:
         changes, text = await in_database(_changes, self._user_id, self._revision, self._known)
         # Here and not in the thread: a reader that is cancelled leaves all of it to the next one.
         if changes.revision > self._revision:
-            self._known.update(task.pk for task in changes.changed)
+            self._known.update(task.id for task in changes.changed)
             self._known.difference_update(changes.removed)
             self._frames.append(_Frame(changes.since, changes.revision, text))
             self._revision = changes.revision
@@ -74,23 +74,23 @@ def _begin(user_id: uuid.UUID) -> tuple[int, set[uuid.UUID]]:
 
 def _changes(user_id: uuid.UUID, since: int, known: set[uuid.UUID]) -> tuple[TaskChanges, str]:
     changes = read_changes(user_id, since=since, known=known)
-    return changes, frames.encode(changes.as_frame())
+    return changes, encode(tasks_frame(changes))
 
 
 class TaskFeeds:
-    """The feeds of those who are connected."""
+    """The feeds of connected users."""
 
     def __init__(self) -> None:
         self._feeds: dict[uuid.UUID, TaskFeed] = {}
 
     def join(self, user_id: uuid.UUID) -> TaskFeed:
-        """Return a person's feed, which stays until as many have left it as joined."""
+        """Return a user's feed, which stays until the last socket leaves it."""
         feed = self._feeds.setdefault(user_id, TaskFeed(user_id))
         feed.sockets += 1
         return feed
 
     def leave(self, user_id: uuid.UUID) -> None:
-        """Let go of a feed."""
+        """Leave a feed."""
         feed = self._feeds[user_id]
         feed.sockets -= 1
         if not feed.sockets:

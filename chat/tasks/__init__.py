@@ -1,6 +1,9 @@
 """A user's to-do list. Tools of other apps use what this package exports."""
 
-from chat.read_models import task_json as view
+from typing import Any
+
+from chat.models import Task
+from chat.read_models import TaskOut
 from chat.tasks.services import (
     Changes,
     complete_task,
@@ -25,3 +28,8 @@ __all__ = [
     "update_task",
     "view",
 ]
+
+
+def view(task: Task) -> dict[str, Any]:
+    """Return the JSON form of a task."""
+    return TaskOut.of(task).as_json()

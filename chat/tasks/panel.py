@@ -11,13 +11,11 @@ from django.db.models import Count, Q
 from chat.models import Turn
 from chat.models.task import Task, TaskCounter
 from chat.models.turn import Decision, Status
-from chat.read_models import task_json
+from chat.read_models import TaskOut
 from chat.tasks import services as tasks
 
 OPEN_SHOWN = 100
 COMPLETED_SHOWN = 50
-# Changes of more tasks than this are not sent: the client reloads the panel.
-CHANGES_SENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,14 @@ class TaskPanel:
     """
 
     revision: int
-    open: list[Task]
-    completed: list[Task]
-    named: list[Task]
+    open: list[TaskOut]
+    completed: list[TaskOut]
+    named: list[TaskOut]
     open_count: int
     completed_count: int
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[TaskOut]:
         """All loaded tasks."""
         return [*self.open, *self.completed, *self.named]
 
@@ -57,7 +55,7 @@ class TaskPanel:
     def as_json(self) -> dict[str, Any]:
         """Return the initial state for the page's script."""
         return {
-            "tasks": [task_json(task) for task in self.tasks],
+            "tasks": [task.as_json() for task in self.tasks],
             "tasks_revision": self.revision,
             "task_counts": {"open": self.open_count, "completed": self.completed_count},
         }
@@ -66,13 +64,14 @@ class TaskPanel:
 def load_panel(user_id: uuid.UUID, *, size: int = OPEN_SHOWN) -> TaskPanel:
     """Return a user's panel with at most `size` open tasks."""
     theirs = Task.objects.owned_by(user_id)
-    # Before the tasks: a change in between is sent once more, which is harmless.
+    # Before the tasks: a change in between is sent twice, and none is missed.
     revision = current_revision(user_id)
-    still_open = list(theirs.filter(completed_at=None).order_by(*tasks.PANEL_ORDER)[:size])
-    completed = list(theirs.exclude(completed_at=None).order_by("-completed_at", "-number")[:COMPLETED_SHOWN])
+    still_open = [TaskOut.of(row) for row in theirs.filter(completed_at=None).order_by(*tasks.PANEL_ORDER)[:size]]
+    latest = theirs.exclude(completed_at=None).order_by("-completed_at", "-number")[:COMPLETED_SHOWN]
+    completed = [TaskOut.of(row) for row in latest]
     loaded = {task.number for task in (*still_open, *completed)}
     numbers = _awaiting_approval(user_id) - loaded
-    named = list(theirs.filter(number__in=numbers)) if numbers else []
+    named = [TaskOut.of(row) for row in theirs.filter(number__in=numbers)] if numbers else []
     is_whole = len(still_open) < size and len(completed) < COMPLETED_SHOWN
     counts = (len(still_open), len(completed)) if is_whole else _counts(user_id)
     return TaskPanel(revision, still_open, completed, named, *counts)
@@ -83,9 +82,9 @@ def current_revision(user_id: uuid.UUID) -> int:
     return TaskCounter.objects.filter(pk=user_id).values_list("revision", flat=True).first() or 0
 
 
-def is_overdue(task: Task, now: datetime) -> bool:
-    """Return whether a task is past its due time, in the user's time zone."""
-    if task.completed_at is not None or task.due_date is None:
+def is_overdue(task: TaskOut, now: datetime) -> bool:
+    """Return whether a task is open after it was due, by the user's own clock."""
+    if task.is_completed or task.due_date is None:
         return False
     return datetime.combine(task.due_date, task.due_time or time.max) < now.replace(tzinfo=None)
 
@@ -113,32 +112,19 @@ class TaskChanges:
 
     since: int
     revision: int
-    changed: list[Task]
+    changed: list[TaskOut]
     removed: list[uuid.UUID]
     open_count: int
     completed_count: int
-
-    def as_frame(self) -> dict[str, Any]:
-        """Return the frame `tasks.changed`; `reload` means more changes than a frame carries."""
-        reload = len(self.changed) + len(self.removed) > CHANGES_SENT
-        return {
-            "type": "tasks.changed",
-            "since": self.since,
-            "revision": self.revision,
-            "tasks": [] if reload else [task_json(task) for task in self.changed],
-            "removed": [] if reload else [str(key) for key in self.removed],
-            "counts": {"open": self.open_count, "completed": self.completed_count},
-            "reload": reload,
-        }
 
 
 def read_changes(user_id: uuid.UUID, *, since: int, known: Collection[uuid.UUID]) -> TaskChanges:
     """Return the changes after a revision at which the list held the tasks `known`."""
     theirs = Task.objects.owned_by(user_id)
     revision = current_revision(user_id)
-    changed = list(theirs.filter(revision__gt=since).order_by("number"))
+    changed = [TaskOut.of(row) for row in theirs.filter(revision__gt=since).order_by("number")]
     open_count, completed_count = _counts(user_id)
-    together = {*known, *(task.pk for task in changed)}
+    together = {*known, *(task.id for task in changed)}
     removed: list[uuid.UUID] = []
     if len(together) != open_count + completed_count:
         removed = list(together - task_ids(user_id))

@@ -19,11 +19,11 @@ from django.utils import timezone
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
 from chat.infra.visible import has_visible, one_line, without_controls
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
+from chat.read_models import PriorityWord
 from chat.tasks.undo import State, record, state_of
 
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority", "panel"]
-PriorityWord = Literal["low", "normal", "high"]
 DUE_FORM = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
 
 

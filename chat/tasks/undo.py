@@ -19,11 +19,13 @@ from django.utils import timezone
 from chat.exceptions import NotFound, NotUndoable, TooManyTasks
 from chat.infra import notifications
 from chat.models.task import Priority, Task, TaskChange, TaskCounter
+from chat.read_models import Shape, plain
 
 # How long a change can be undone, and so how long a deleted task is kept.
 UNDO_DAYS = 30
 CHANGES_READ = 500  # for a report of changes made outside a conversation
 REPORTED = 20  # tasks in it
+_STORED = [each.attname for each in Task._meta.concrete_fields if each.name not in ("user", "revision", "updated_at")]
 _FIELDS = {"title": "title", "description": "note", "due_date": "date", "due_time": "time", "priority": "priority"}
 
 State = dict[str, Any]
@@ -50,17 +52,7 @@ class Undone:
 
 def state_of(task: Task) -> State:
     """Return a task in the form that changes store."""
-    return {
-        "id": str(task.pk),
-        "number": task.number,
-        "title": task.title,
-        "description": task.description,
-        "due_date": task.due_date.isoformat() if task.due_date else None,
-        "due_time": task.due_time.isoformat() if task.due_time else None,
-        "priority": task.priority,
-        "completed_at": task.completed_at.isoformat() if task.completed_at else None,
-        "created_at": task.created_at.isoformat(),
-    }
+    return {name: plain(getattr(task, name)) for name in _STORED}
 
 
 def record(
@@ -167,7 +159,9 @@ def _revert(user_id: uuid.UUID, state: Mapping[str, State | None]) -> tuple[Pair
     known = before or after
     assert known is not None
     task = Task.objects.owned_by(user_id).select_for_update(no_key=True).filter(pk=known["id"]).first()
-    if (state_of(task) if task else None) != after:
+    current = state_of(task) if task else None
+    # Fields that are newer than the change are not compared.
+    if current != (current | after if current and after else after):
         raise NotUndoable(
             f"Task {known['number']} (“{known['title']}”) has changed since, so that this cannot be undone."
         )
@@ -181,7 +175,9 @@ def _revert(user_id: uuid.UUID, state: Mapping[str, State | None]) -> tuple[Pair
     if task is None and Task.objects.owned_by(user_id).count() >= settings.TASKS_PER_USER:
         raise TooManyTasks(settings.TASKS_PER_USER)
     # Parsed by the fields, since the state is JSON.
-    restored = Task(user_id=user_id, revision=revision, **before)
+    restored = task or Task(user_id=user_id)
+    for name, value in {**before, "revision": revision}.items():
+        setattr(restored, name, value)
     restored.clean_fields()
     restored.save(force_insert=task is None, force_update=task is not None)
     # The insert has set this to now.
@@ -196,22 +192,15 @@ def restored_at(state: State) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class CallChange:
+class CallChange(Shape):
     """The change of an assistant's call: whether it is undone, and whether it can be."""
+
+    JSON = ("change_id", "call_id", "undone", "undoable")
 
     change_id: uuid.UUID
     call_id: str
     undone: bool
     undoable: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """Return an element of the frame `changes.updated`."""
-        return {
-            "change_id": str(self.change_id),
-            "call_id": self.call_id,
-            "undone": self.undone,
-            "undoable": self.undoable,
-        }
 
 
 def changes_of(

@@ -145,12 +145,11 @@ class Chat:
         last = await self.say(text)
         message = getattr(last, "message", None)
         assert message is not None, last
-        return str(message["text"])
+        return str(message.text)
 
     async def settled(self) -> None:
         """Wait until the runner has nothing under way."""
-        while self.runner._running:
-            await asyncio.wait({running.task for running in self.runner._running.values()})
+        await self.runner.turns.idle()
 
 
 StartRunner = Callable[..., Awaitable[TurnRunner]]

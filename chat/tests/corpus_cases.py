@@ -52,11 +52,6 @@ def _case(raw: Mapping[str, object]) -> Case:
     return Case(str(raw["id"]), tuple(tags), tuple(tasks), tuple((turn["say"], turn["expect"]) for turn in turns))
 
 
-def first_table(case: Case) -> dict[int, Row]:
-    """Return the tasks of a case by number, with every field."""
-    return {n: {**DEFAULTS, "is_completed": False, **task} for n, task in enumerate(case.tasks, 1)}
-
-
 def judge_turn(before: Table, after: Table, reply: str, expect: Mapping[str, object]) -> Verdict:
     """Compare what a turn did, and what it said, with what was expected of it; of several labels the kindest counts."""
     verdicts = [_judge(before, after, reply, label) for label in _labels(expect)]

@@ -27,20 +27,20 @@ class Point:
 
 
 POINTS = {
-    "after accept": Point("chat.turns.runner:TurnRunner._accepted", "before"),
-    "after the claim of a queued one": Point("chat.turns.runner:finish_to_begin", "after"),
+    "after accept": Point("chat.turns.admission:accept", "after"),
+    "after the claim of a queued one": Point("chat.turns.running:finish", "after"),
     "before the model": Point("chat.turns.replay:ReplayModel.watch", "before"),
-    "mid-stream": Point("chat.turns.replay:ReplayModel._say", "after", 3),
-    "mid-stream with text saved": Point("chat.turns.runner:save_text", "after"),
+    "mid-stream": Point("chat.turns.replay:ReplayModel._append_text", "after", 3),
+    "mid-stream with text saved": Point("chat.turns.running:save_text", "after"),
     "after a response was journaled": Point("chat.turns.journal:record_step", "after"),
     "between two parallel tools": Point("chat.turns.journal:perform", "before", 2),
     "after a tool's commit": Point("chat.turns.journal:perform", "after"),
     "after the SDK stored calls and outputs": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 2),
     "after the SDK stored the reply": Point("chat.memory.session:AgentSessionMemory.add_items", "after", 3),
     "before the final commit": Point("chat.turns.finish:update_metadata", "after"),
-    "after the final commit": Point("chat.turns.begin:finish", "after"),
+    "after the final commit": Point("chat.turns.running:finish", "after"),
     "while pruning": Point("chat.memory.statements:_delete", "after"),
-    "after pruning": Point("chat.turns.runner:prune", "after"),
+    "after pruning": Point("chat.turns.running:prune", "after"),
 }
 # For tools of whoever runs this.
 OWN_TOOLS = {"before what a tool said is journaled": Point("chat.turns.journal:complete", "before")}

@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,12 +35,9 @@ class Person:
 
 
 def sign_in(server: ServerProcess, name: str = "person") -> Person:
-    """Make a person and sign in with the form of the page."""
+    """Make a person and a login of theirs."""
     email = f"{name}-{uuid.uuid4().hex[:8]}@example.com"
-    user_id = server.database.add_user(email)
-    with closing(server.client(email)) as browser:
-        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    return Person(user_id, email, cookie)
+    return Person(server.database.add_user(email), email, server.cookie(email))
 
 
 @pytest.fixture(scope="session")

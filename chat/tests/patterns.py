@@ -23,8 +23,6 @@ ALPHABET = string.ascii_lowercase + string.digits + " \n,.;:!?-'\"/()[]{}#%&+*=<
 ALL = (1 << len(ALPHABET)) - 1
 UNBOUNDED = 100  # a repeat of so many or more is a loop
 
-Node = tuple[Any, Any]
-
 
 def patterns_in(module: ModuleType) -> list[re.Pattern[str]]:
     """Return the patterns that a module compiles, and those that its functions match without compiling them first."""
@@ -240,10 +238,6 @@ def _set(kind: Any, value: Any) -> int:
         else:
             held |= _set(inner, given)
     return ALL & ~held if negated else held
-
-
-def _between(ends: tuple[int, int], letter: str) -> bool:
-    return any(ends[0] <= ord(case[0]) <= ends[1] for case in (letter, letter.upper()))
 
 
 def _category(name: str) -> int:

@@ -77,7 +77,7 @@ async def _answer(chat: Chat, text: str, before: dict[int, dict[str, Any]], *, a
                         return _question(event, before)
                     await chat.decide(accepted.turn, event.call_id, True)
                 elif isinstance(event, TurnFinished):
-                    return event.message["text"]
+                    return event.message.text
     raise AssertionError(f"“{text}” was not answered")
 
 

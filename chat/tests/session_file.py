@@ -109,12 +109,6 @@ class Talk:
         )
         return [item for (items,) in turns for item in items]
 
-    def quarantined(self) -> list[tuple[str, ...]]:
-        """Return what was kept for staff to look at: what it was, and why."""
-        return self.server.database.query(
-            "SELECT content, reason FROM chat_quarantined WHERE session_id = %s ORDER BY row_id", self.session_id
-        )
-
 
 @asynccontextmanager
 async def talk(server: ServerProcess) -> AsyncIterator[Talk]:
@@ -252,3 +246,12 @@ def hurt_server(_one_server: ServerProcess) -> Iterator[ServerProcess]:
     yield _one_server
     # Whatever a test left of it is nothing to the next.
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def person(hurt_server: ServerProcess) -> AsyncIterator[Talk]:
+    """Somebody who has said two things."""
+    async with talk(hurt_server) as person:
+        assert await person.say(FIRST) == []
+        assert await person.say("Actually, make that due tomorrow") == []
+        yield person

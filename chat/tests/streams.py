@@ -1,7 +1,7 @@
 """How tests read streams of events, as a program would."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,14 +65,6 @@ class Reader:
             self.text += event.data["delta"]
         elif event.type == "message_end" and any(event.type == "message_start" for event in self.events):
             assert event.data["content"] == self.text
-
-
-def read_all(parts: Iterable[bytes]) -> Reader:
-    """Read a stream that is there already."""
-    reader = Reader()
-    for part in parts:
-        reader.feed(part)
-    return reader
 
 
 async def read(parts: AsyncIterator[bytes], reader: Reader | None = None) -> Reader:

@@ -3,11 +3,12 @@
 import json
 import random
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
 from chat.api.sse import EventPosition, EventStream, StreamEvent, position_of
-from chat.read_models import MessageJson
+from chat.read_models import MessageOut, ToolCallOut
 from chat.tests.streams import Reader
 from chat.turns.events import (
     ApprovalDecided,
@@ -31,15 +32,8 @@ THREAD, TURN = uuid.uuid4(), uuid.uuid4()
 PIECES = ("a", "\n\n", "id: 9-9\n", "“ü”", "🧵", "\r", "\u2028", '{"', "word " * 3)
 
 
-def message(text: str) -> MessageJson:
-    return {
-        "id": str(reply_id(TURN)),
-        "role": "assistant",
-        "text": text,
-        "created_at": "2026-01-01T00:00:00+00:00",
-        "position": 2,
-        "turn_id": str(TURN),
-    }
+def message(text: str) -> MessageOut:
+    return MessageOut(reply_id(TURN), "assistant", text, datetime(2026, 1, 1, tzinfo=UTC), 2, TURN, None)
 
 
 def log_of(*events: Event, attempt: int = 1) -> TurnLog:
@@ -76,16 +70,16 @@ def long_log(chosen: random.Random, attempt: int) -> TurnLog:
         text = log.text
         if chosen.random() < 0.1:
             at = chosen.randint(0, len(text))
-            log.append(TurnResumed(text[: chosen.randint(at, len(text))], [], at))
+            log.append(TurnResumed(text[: chosen.randint(at, len(text))], (), at))
             log.append(TextDelta(chosen.choice(("", *PIECES)), at))
         elif chosen.random() < 0.1:
-            log.append(Warned("context_rebuilt", "Rebuilt."))
+            log.append(Warned("context_rebuilt"))
         else:
             log.append(TextDelta(chosen.choice(PIECES), len(text)))
     return log
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_cut_anywhere_and_gone_on_with_it_is_the_same_text(seed: int) -> None:
     chosen = random.Random(seed)
     log = long_log(chosen, 1)
@@ -132,7 +126,7 @@ def test_an_id_that_is_not_known_any_more_is_answered_by_all_there_is() -> None:
 
 
 def test_a_text_that_is_taken_back_begins_anew() -> None:
-    log = log_of(TurnStarted(), TextDelta("Hello wor", 0), TurnResumed("Hello wor", [], 6), TextDelta("there", 6))
+    log = log_of(TurnStarted(), TextDelta("Hello wor", 0), TurnResumed("Hello wor", (), 6), TextDelta("there", 6))
     reader = read(told(log))
     assert [event.type for event in reader.events] == [
         "message_start",
@@ -146,7 +140,7 @@ def test_a_text_that_is_taken_back_begins_anew() -> None:
 
 
 def test_what_was_in_doubt_and_stays_is_told_in_the_end() -> None:
-    begun = (TurnStarted(), TurnResumed("Hello wor", [], 6))
+    begun = (TurnStarted(), TurnResumed("Hello wor", (), 6))
     stopped = read(told(log_of(*begun, TurnStopped(message("Hello wor")))))
     assert stopped.text == "Hello wor"
     refused = log_of(*begun, TextDelta("Sorry.", 9))
@@ -197,11 +191,8 @@ def test_a_turn_that_asks_is_told_until_then() -> None:
 
 
 def test_a_snapshot_of_a_turn_that_waits_asks_again() -> None:
-    tools = [
-        {"call_id": "a", "name": "delete_tasks", "arguments": {}, "approval": "approved", "by": "somebody"},
-        {"call_id": "b", "name": "delete_tasks", "arguments": {}, "approval": "awaiting"},
-    ]
-    snapshot = Snapshot("waiting", "Shall I?", tools)  # type: ignore[arg-type]
+    approved = ToolCallOut("a", "delete_tasks", {}, approval="approved", by="somebody")
+    snapshot = Snapshot("waiting", "Shall I?", (approved, ToolCallOut("b", "delete_tasks", {}, approval="awaiting")))
     stream = EventStream(THREAD, TURN, EventPosition(1, 9))
     events = list(stream.events(LogBatch(1, [Entry(0, snapshot)])))
     assert [event.fields["type"] for event in events] == ["message_start", "content_delta", "approval_requested"]
@@ -213,7 +204,7 @@ def test_how_a_turn_ended_is_told() -> None:
     warning = {"code": "context_unavailable", "detail": "Context temporarily unavailable"}
     stopped = told(log_of(TurnQueued(), TurnStopped(None)))[-1]
     assert stopped.fields == {"type": "message_end", "message_id": None, "content": "", "status": "stopped"}
-    done = told(log_of(TurnStarted(), TurnFinished(message("Hi"), {}, warning)))[-1]  # type: ignore[arg-type]
+    done = told(log_of(TurnStarted(), TurnFinished(message("Hi"), {}, "context_unavailable")))[-1]
     assert done.fields["warning"] == warning and done.fields["status"] == "done"
     failed = told(log_of(TurnStarted(), TurnFailed("model_error", "No.", retryable=True)))[-1]
     error = {"code": "model_error", "detail": "No.", "retryable": True}

@@ -253,7 +253,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_ends_with_what_opened_it(
     program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    monkeypatch.setattr(connected, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(connected, "CHECK_EVERY", 0.01)
     script.enqueue(Gate("so far").step())
     if by == "login":
         await program.client.aforce_login(chat.user, backend="django.contrib.auth.backends.ModelBackend")
@@ -276,7 +276,7 @@ async def test_a_stream_ends_with_what_opened_it(
 async def test_a_stream_ends_with_its_token_where_the_database_had_failed_meanwhile(
     program: Program, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connected, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(connected, "CHECK_EVERY", 0.01)
     failed, heard = asyncio.Event(), logging.Handler()
     monkeypatch.setattr(heard, "emit", lambda record: failed.set())
     connected.logger.addHandler(heard)

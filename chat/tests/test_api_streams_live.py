@@ -1,7 +1,6 @@
 """Streams of a real server: cut, resumed, unread, and gone on with after a kill."""
 
 import asyncio
-import random
 import socket as sockets_of_the_system
 import uuid
 from collections.abc import AsyncIterator
@@ -22,7 +21,6 @@ __all__ = ["endpoint"]
 
 pytestmark = pytest.mark.service
 SECONDS = 60
-WORDS = ("Hello", " there", "\n\n", " 🧵", "“ü”", "\r\n", " id: 1-1", "\u2028", " and so on")
 
 
 @dataclass
@@ -90,41 +88,6 @@ async def until_begun(reader: Reader) -> str:
         while not reader.events:
             await asyncio.sleep(0.01)
     return str(reader.events[0].data["turn_id"])
-
-
-async def test_a_stream_cut_at_random_50_times_gives_the_bytes_of_the_uncut_one(
-    scripted_server: ScriptedServer, endpoint: ModelServer
-) -> None:
-    chosen = random.Random(5)
-    pieces = [chosen.choice(WORDS) for _ in range(400)]
-    endpoint.play(says(*pieces))
-    endpoint.hold()
-    program, uncut, cut = program_at(scripted_server.server), Reader(), Reader()
-    whole = asyncio.create_task(program.say("tell me everything", uncut))
-    turn_id = await until_begun(uncut)
-
-    told, cuts = 0, 0
-    while cuts < 50:
-        more = chosen.randint(0, 7)
-        endpoint.release(more)
-        # What is released by now is certain to come, so that this waits for nothing else.
-        target = chosen.randint(len(cut.text), len("".join(pieces[: told + more])))
-        told += more
-        async with program.stream("GET", f"/turns/{turn_id}/events", last=cut.last_id) as parts:
-            while len(cut.text) < target:
-                data = await anext(parts)
-                cut.feed(data if chosen.random() < 0.7 or len(data) < 2 else data[: chosen.randrange(len(data))])
-                if cut._rest:
-                    break
-        cut.cut()
-        cuts += 1
-    endpoint.release()
-    await program.follow(turn_id, cut)
-    await whole
-    assert cut.ended and uncut.ended
-    assert cut.text.encode() == uncut.text.encode() == "".join(pieces).encode()
-    assert uncut.types() == ["message_start", "content_delta", "message_end"]
-    assert cut.types() == uncut.types(), "each event came once"
 
 
 async def test_after_a_kill_a_stream_goes_on_to_the_same_end(

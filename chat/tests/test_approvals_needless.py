@@ -35,8 +35,8 @@ async def test_another_message_makes_the_question_needless(chat: Chat, script: S
     last = events[-1]
     assert isinstance(last, TurnStopped)
     assert last.message is not None
-    assert last.message["text"] == "Gladly."
-    assert last.message["id"] == str(reply_id(accepted.turn.pk))
+    assert last.message.text == "Gladly."
+    assert last.message.id == reply_id(accepted.turn.pk)
     assert len(await titles()) == 3
     model_saw = script.last_call
     assert model_saw is not None

@@ -10,33 +10,16 @@ from pytest_django import Settings
 
 from chat.models import Conversation, User
 from chat.tests.api import bearer, error_of
+from chat.tests.model_entry import model_entry
 from chat.tests.talk import conversation
-from config.models_file import ModelEntry
 
 pytestmark = pytest.mark.django_db
 THREADS = "/api/chatkit/threads"
 
 
-def entry(name: str) -> ModelEntry:
-    return {
-        "name": name,
-        "label": name.title(),
-        "model": name,
-        "base_url": "http://127.0.0.1:1/v1",
-        "api_key": "",
-        "api": "responses",
-        "context_tokens": 32_000,
-        "reasoning": "auto",
-        "omit": [],
-        "input_price": None,
-        "output_price": None,
-        "fallback": [],
-    }
-
-
 @pytest.fixture
 def several(settings: Settings) -> None:
-    settings.AGENT_MODELS = (entry("fast"), entry("slow"))
+    settings.AGENT_MODELS = (model_entry("fast"), model_entry("slow"))
 
 
 def call(user: User, method: str, path: str, body: object = None) -> HttpResponse:
@@ -87,7 +70,7 @@ def test_a_thread_is_made_with_a_model_and_changed(owner: User, outsider: User, 
 def test_a_name_that_is_not_configured_any_more_is_the_default(owner: User, several: None, settings: Settings) -> None:
     row = conversation(owner)
     Conversation.objects.update(model="slow")
-    settings.AGENT_MODELS = (entry("fast"), entry("new"))
+    settings.AGENT_MODELS = (model_entry("fast"), model_entry("new"))
 
     assert json.loads(call(owner, "GET", f"{THREADS}/{row.pk}").content)["model"] == "fast"
 
@@ -101,7 +84,7 @@ def test_the_page_offers_a_choice_only_where_there_is_one(owner: User, several: 
     assert '<option value="slow" selected>Slow</option>' in page
     assert '<label for="model">Model</label>' in page
 
-    settings.AGENT_MODELS = (entry("fast"),)
+    settings.AGENT_MODELS = (model_entry("fast"),)
     assert 'id="model"' not in client.get(f"/c/{row.pk}/").content.decode()
 
 

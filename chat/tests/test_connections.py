@@ -21,7 +21,7 @@ from chat.tests.test_api_streams_live import Program, program_at
 
 __all__ = ["endpoint"]
 
-LIMIT, AT_ONCE = 20, 150
+LIMIT, AT_ONCE = 20, 60
 SAID = {"content": [{"type": "input_text", "text": "hi"}], "attachments": [], "inference_options": {}}
 
 
@@ -71,12 +71,12 @@ async def streams(scripted_server: ScriptedServer, endpoint: ModelServer) -> Asy
 
 
 @pytest.mark.service
-async def test_150_messages_sent_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
+async def test_60_messages_sent_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
     assert await streams.at_once(f"{streams.thread}/messages", {"text": "hi"}) == {200: LIMIT, 429: AT_ONCE - LIMIT}
 
 
 @pytest.mark.service
-async def test_150_chatkit_threads_begun_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
+async def test_60_chatkit_threads_begun_at_once_open_no_more_streams_than_allowed(streams: Streams) -> None:
     asked = {"type": "threads.create", "params": {"input": SAID}}
     assert await streams.at_once("/api/chatkit", asked) == {200: LIMIT, 429: AT_ONCE - LIMIT}
 
@@ -106,7 +106,7 @@ async def test_places_come_back_however_streams_end(streams: Streams) -> None:
 
 
 @pytest.mark.service
-async def test_150_sockets_opened_at_once(scripted_server: ScriptedServer) -> None:
+async def test_60_sockets_opened_at_once(scripted_server: ScriptedServer) -> None:
     person = sign_in(scripted_server.server)
     async with AsyncExitStack() as stack:
 
@@ -139,7 +139,7 @@ def credential(user: User) -> Credential:
 
 def test_a_place_is_released_once(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 2
-    lines: Connections[Line] = Connections("lines")
+    lines: Connections[Line] = Connections("sockets")
     one, two = User(email="1"), User(email="2")
     first, second = lines.reserve(credential(one)), lines.reserve(credential(one))
     with pytest.raises(RateLimited):
@@ -156,7 +156,7 @@ def test_a_place_is_released_once(settings: LazySettings) -> None:
 
 def test_a_place_is_released_where_no_connection_is_made(settings: LazySettings) -> None:
     settings.SOCKETS_PER_USER = 1
-    lines: Connections[Line] = Connections("lines")
+    lines: Connections[Line] = Connections("sockets")
     one = User(email="1")
     for _ in range(2):
         with pytest.raises(KeyError), lines.reserved(credential(one)):

@@ -12,7 +12,7 @@ from chat.conversations import services as conversations
 from chat.exceptions import TooManyConversations
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
-from chat.realtime import frames
+from chat.realtime import server_frames
 from chat.tests.talk import conversation
 from chat.turns.accept import accept
 
@@ -57,7 +57,7 @@ def test_programs_and_pages_learn_why(owner_client: Client, full: Conversation) 
     answer = owner_client.post("/api/chatkit/threads", "{}", content_type="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_conversations")
 
-    frame = frames.error_frame(TooManyConversations(MOST), client_id="c")
+    frame = server_frames.error_frame(TooManyConversations(MOST), client_id="c")
     assert (frame["code"], frame["client_id"]) == ("conflict", "c")
     assert json.dumps(frame)
 

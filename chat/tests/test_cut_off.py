@@ -138,13 +138,11 @@ async def test_a_response_that_cannot_be_used_is_asked_for_anew(
     await chat.settled()
 
     script.enqueue([assistant_message("Added.")])
-    again = await chat.runner.retry(
-        user_id=owner.pk, conversation_id=chat.conversation_id, turn_id=accepted.turn.pk, client_id=uuid.uuid4()
-    )
+    again = await chat.retry(accepted.turn)
     end = (await chat.log(again.turn))[-1].event
 
     assert isinstance(end, TurnFinished)
-    assert end.message["text"] == "Added."
+    assert end.message.text == "Added."
     steps = await in_database(lambda: list(TurnStep.objects.order_by("pk").values_list("turn", "n", "is_void")))
     first, second = accepted.turn.pk, again.turn.pk
     assert steps == [(first, 1, False), (second, 1, False), (second, 2, False)]

@@ -11,8 +11,8 @@ from django.test import AsyncClient
 
 from chat.realtime.consumer import application
 from chat.tests.conftest import Chat
-from chat.turns import begin
-from chat.turns.finish import FinishedTurn, TurnOutcome, finish
+from chat.turns import running
+from chat.turns.finish import StoredOutcome, TurnOutcome, finish
 from chat.turns.lease import Lease
 
 
@@ -21,14 +21,14 @@ async def test_draining_waits_for_a_turn_that_is_being_ended(
 ) -> None:
     under_way: list[str] = []
 
-    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> FinishedTurn:
+    def slow_finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None) -> StoredOutcome:
         under_way.append("begun")
         time.sleep(0.3)
         ended = finish(lease, ending, next_owner=next_owner)
         under_way.append("ended")
         return ended
 
-    monkeypatch.setattr(begin, "finish", slow_finish)
+    monkeypatch.setattr(running, "finish", slow_finish)
     script.enqueue([assistant_message("Hello!")])
     await chat.send("hi")
     while not under_way:

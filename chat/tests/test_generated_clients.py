@@ -15,7 +15,7 @@ from chat.tests.live import sign_in
 from config.api import api
 from config.tests.support import PASSWORD, ServerProcess
 
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("generated clients")]
+pytestmark = [pytest.mark.service, pytest.mark.clients]
 
 HERE = Path(__file__).parent / "clients"
 NODE_NEEDED = "THREADKEEPER_REQUIRE_BROWSER"

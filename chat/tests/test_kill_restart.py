@@ -11,35 +11,14 @@ import pytest
 from agents import SQLiteSession
 
 from chat.memory.identity import SessionId
-from chat.tests.live import Person, check_log, is_end, open_socket
-from config.tests.support import PASSWORD, ServerProcess
+from chat.tests.live import Person, check_log, is_end, open_socket, sign_in
+from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service
 
 
-def sign_up(server: ServerProcess) -> Person:
-    """Make an account with the form of the page."""
-    import httpx
-
-    email = f"{uuid.uuid4().hex[:8]}@example.com"
-    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=30) as browser:
-        browser.get("/accounts/signup/")
-        fields = {
-            "email": email,
-            "password1": PASSWORD,
-            "password2": PASSWORD,
-            "password": PASSWORD,
-            "time_zone": "UTC",
-        }
-        answer = browser.post("/accounts/signup/", data={**fields, "csrfmiddlewaretoken": browser.cookies["csrftoken"]})
-        assert "sessionid" in browser.cookies, answer.text[:2000]
-        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    ((user_id,),) = server.database.query("SELECT id FROM chat_user WHERE email = %s", email)
-    return Person(user_id, email, cookie)
-
-
 async def test_it_remembers_after_a_kill(server: ServerProcess) -> None:
-    person, conversation_id = sign_up(server), uuid.uuid4()
+    person, conversation_id = sign_in(server), uuid.uuid4()
     async with open_socket(server, person, conversation_id) as socket:
         await socket.say("Add a task to buy groceries for the party")
         # Whoever else opens the file and closes it again takes nothing away from the server that uses it.
@@ -85,7 +64,7 @@ async def check_session(server: ServerProcess, person: Person, conversation_id: 
 
 
 async def test_what_was_acknowledged_is_answered_after_a_kill(server: ServerProcess) -> None:
-    person, conversation_id = sign_up(server), uuid.uuid4()
+    person, conversation_id = sign_in(server), uuid.uuid4()
     said = [f"Add a task to water plant {name}" for name in ("ada", "bob", "cleo", "dan", "eve")]
     async with open_socket(server, person, conversation_id) as socket:
         await socket.ready()

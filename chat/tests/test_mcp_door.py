@@ -116,16 +116,6 @@ async def test_a_program_whose_token_is_revoked_gets_no_further(serving: None, o
     assert (await in_database(tasks.list_tasks, user_id=owner.pk)).total == 1
 
 
-async def test_the_official_client_does_not_get_in_with_a_wrong_token(serving: None) -> None:
-    with pytest.raises(ExceptionGroup) as refused:
-        async with program(shown("tk_wrong")):
-            pass
-    error: BaseException = refused.value
-    while isinstance(error, BaseExceptionGroup):
-        (error,) = error.exceptions
-    assert isinstance(error, MCPError)
-
-
 async def test_a_token_for_something_else_opens_nothing_here(serving: None, owner: User) -> None:
     response = await ask(await in_database(bearer, owner, "chat"))
 
@@ -208,9 +198,6 @@ def test_a_weight_that_is_none_counts_as_none() -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
-        ({}, b"{", 400),
-        ({}, b"\xff\xfe", 400),
-        ({}, [LIST, LIST], 400),
         ({"Content-Type": "text/plain"}, LIST, 400),
         ({"Accept": "text/html"}, LIST, 406),
         ({"MCP-Protocol-Version": "1999-01-01"}, LIST, 400),

@@ -78,18 +78,9 @@ def empty_trash(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> object:
 
 
 CONVERSATION_VERBS: list[Verb] = [
-    rename,
-    conversations.change,
-    conversations.pin,
-    conversations.unpin,
-    conversations.archive,
-    conversations.unarchive,
-    conversations.keep,
-    conversations.trash,
-    conversations.restore,
-    purge,
-    empty_trash,
-]
+    rename, conversations.change, conversations.pin, conversations.unpin, conversations.archive,
+    conversations.unarchive, conversations.keep, conversations.trash, conversations.restore, purge, empty_trash,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", CONVERSATION_VERBS)

@@ -1,13 +1,17 @@
 """The offline model over the real runner, tools, session store and database: every labelled utterance is played."""
 
 import asyncio
-from dataclasses import dataclass, field
+import difflib
+import json
+import os
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 
+from chat.assistant.offline.understanding import understand
 from chat.tests.conftest import StartRunner
 from chat.tests.corpus_cases import FOLDER, Case, Verdict, judge_turn, load
 from chat.tests.play import converse
@@ -69,7 +73,9 @@ async def judged(runner: TurnRunner, case: Case) -> list[Verdict]:
     ]
 
 
-@pytest.mark.parametrize("one_of", [pytest.param(3, id="a third"), pytest.param(1, id="all", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "one_of", [pytest.param(12, id="a twelfth"), pytest.param(1, id="all", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("name", READ)
 async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
     start_runner: StartRunner, capsys: pytest.CaptureFixture[str], name: str, one_of: int
@@ -79,6 +85,31 @@ async def test_it_does_what_people_say_and_never_destroys_on_a_guess(
         print(f"\n{name}: {read} {' '.join(read.failed)}", end="")  # noqa: T201
     assert read.passed / read.cases >= EACH
     assert read.destructive == 0
+
+
+def test_each_utterance_is_understood_as_before() -> None:
+    """What is read in each utterance is stored; `GOLDEN=write` writes it anew, for a change that is meant."""
+    path = FOLDER / "understood.jsonl"
+    sentences = dict.fromkeys(said for name in READ for case in load(name) for said, _ in case.turns)
+    lines = [json.dumps([said, *map(plain, understand(said, NOW))], default=str) for said in sentences]
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text("".join(f"{line}\n" for line in lines))
+    changed = difflib.unified_diff(path.read_text().splitlines(), lines, "stored", "now", lineterm="", n=0)
+    assert list(changed) == []
+
+
+def plain(value: object) -> object:
+    """Return a wish as JSON, without what it leaves at the default."""
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    if not is_dataclass(value):
+        return value
+    given = {field.name: getattr(value, field.name) for field in fields(value)}
+    defaults = {field.name: field.default for field in fields(value)}
+    kept = {name: plain(each) for name, each in given.items() if each != defaults[name]}
+    return {"": type(value).__name__, **kept}
 
 
 @pytest.mark.skipif(not (FOLDER / "blind.jsonl").exists(), reason="there are no unread cases at the moment")

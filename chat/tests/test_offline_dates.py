@@ -60,14 +60,10 @@ def test_it_finds_the_day_and_the_hour(text: str, day: tuple[int, int], at: time
 @pytest.mark.parametrize(
     "text",
     [
-        "tomorrow's show tickets",
-        "march for peace",
-        "buy 2 tickets",
-        "Friday's meeting notes",
-        "february 30",
+        "tomorrow's show tickets", "march for peace", "buy 2 tickets", "Friday's meeting notes", "february 30",
         "with that one",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_date_stays_in_the_title(text: str) -> None:
     assert find_due(text, NOW) is None
 

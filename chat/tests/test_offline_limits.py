@@ -42,38 +42,11 @@ MODULES = [
 PATTERNS = {pattern for module in (*MODULES, relevance) for pattern in patterns_in(module)}
 WORDS = sorted(set().union(*(words_in(pattern) for pattern in PATTERNS)))
 ODD = (
-    "1",
-    "99999999999999999999",
-    "31.2.",
-    "24:00",
-    "9999-12-31",
-    "in 999 weeks",
-    "1-51",
-    "“",
-    "'",
-    "(",
-    "ß",
-    "İ",
-    "🧵",
-)
+    "1", "99999999999999999999", "31.2.", "24:00", "9999-12-31", "in 999 weeks", "1-51", "“", "'", "(", "ß", "İ", "🧵",
+)  # fmt: skip
 JOINTS = (
-    " ",
-    ", ",
-    ". ",
-    "; ",
-    " and ",
-    "\n- ",
-    ": ",
-    " not ",
-    " i mean ",
-    "? ",
-    "'s ",
-    '"',
-    "(",
-    "\u2028",
-    "  ",
-    "",
-)
+    " ", ", ", ". ", "; ", " and ", "\n- ", ": ", " not ", " i mean ", "? ", "'s ", '"', "(", "\u2028", "  ", "",
+)  # fmt: skip
 
 FUNCTIONS: list[Tool] = [tool.function_tool() for tool in TOOLS]
 

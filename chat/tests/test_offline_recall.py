@@ -22,29 +22,21 @@ async def talked(chat: Chat, settings: Settings, *said: str) -> None:
 MANY = ("add buy soap", "add fix the bike", "hello", "show my tasks", "thanks", "good morning")
 
 
-async def test_the_first_thing_asked_is_known_after_pruning(offline_chat: Chat, settings: Settings) -> None:
+async def test_what_was_asked_is_known_after_pruning_and_without_a_file(offline_chat: Chat, settings: Settings) -> None:
     await talked(offline_chat, settings, *MANY)
     session_id = str(SessionId(offline_chat.user.pk, offline_chat.conversation_id))
     assert "add buy soap" not in str(await offline_chat.runner.store.rows(session_id)), "it was pruned"
 
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
     assert await offline_chat.reply("What was the second thing I asked?") == "That was: “add fix the bike”"
-
-
-async def test_the_first_thing_asked_is_known_when_the_file_is_lost(offline_chat: Chat, settings: Settings) -> None:
-    await talked(offline_chat, settings, *MANY)
+    listed = await offline_chat.reply("What have I said so far?")
+    assert all(text in listed for text in MANY)
+    assert listed.startswith("You said:")
     offline_chat.runner.store.path.unlink()
-
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
-
-
-async def test_the_first_thing_asked_is_known_while_the_file_cannot_be_used(
-    offline_chat: Chat, settings: Settings
-) -> None:
-    await talked(offline_chat, settings, *MANY)
+    await offline_chat.settled()
     offline_chat.runner.store.path.unlink()
     offline_chat.runner.store.path.mkdir()
-
     assert await offline_chat.reply(FIRST) == "The first thing you asked was: “add buy soap”"
 
 
@@ -57,15 +49,6 @@ async def test_it_is_the_first_since_the_memory_was_cleared(offline_chat: Chat, 
 
 async def test_in_a_new_conversation_it_is_this_one(offline_chat: Chat) -> None:
     assert "the first thing you have asked me" in await offline_chat.reply(FIRST)
-
-
-async def test_all_that_was_said_is_listed(offline_chat: Chat, settings: Settings) -> None:
-    await talked(offline_chat, settings, *MANY)
-
-    listed = await offline_chat.reply("What have I said so far?")
-
-    assert all(text in listed for text in MANY)
-    assert listed.startswith("You said:")
 
 
 async def test_a_name_given_long_ago_is_known(offline_chat: Chat, settings: Settings) -> None:

@@ -15,33 +15,12 @@ NOW = datetime(2026, 3, 11, 10, tzinfo=ZoneInfo("Europe/Berlin"))
 
 LEADS = ("add ", "please add ", "remind me to ", "I need to ", "add a task to ", "don't forget to ", "todo: ")
 VERBS = (
-    "buy",
-    "call",
-    "turn",
-    "write",
-    "read",
-    "cut",
-    "ask",
-    "record",
-    "listen to",
-    "put",
-    "stop",
-    "pay",
-    "find",
-    "log",
-)
+    "buy", "call", "turn", "write", "read", "cut", "ask", "record", "listen to", "put", "stop", "pay", "find", "log",
+)  # fmt: skip
 THINGS = (
-    "the radio",
-    "my mate",
-    "Ann and Bob",
-    "the man",
-    "3 books",
-    "a chair",
-    "the letter",
-    "it",
-    "old Sam's bike",
+    "the radio", "my mate", "Ann and Bob", "the man", "3 books", "a chair", "the letter", "it", "old Sam's bike",
     "5 euros",
-)
+)  # fmt: skip
 ENDS = (
     "", "on", "off", "down", "by the door", "or the other", "for two", "with care", "at the station", "about the party",
     "in blue or green", "right", "for the kids to wear", ", Ann wants it", "at 5 Main Street", "on the guest list",

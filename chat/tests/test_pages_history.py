@@ -15,11 +15,12 @@ from chat.conversations import chat_page, listing
 from chat.models import Conversation, Task, User
 from chat.models.conversation import Role
 from chat.models.turn import Status
-from chat.read_models import MessageOut, task_json
-from chat.realtime import outgoing
+from chat.read_models import MessageOut, TaskOut
+from chat.realtime import server_frames
 from chat.tasks import services as tasks
 from chat.tasks.panel import load_panel
 from chat.tests import talk
+from chat.turns.log import TurnLogs
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -125,8 +126,8 @@ def test_the_data_has_the_shapes_of_the_frames(owner: User, groceries: Conversat
     page = chat_page.chat(owner, groceries.pk)
     assert page is not None
     data = page.as_json()
-    assert data["tasks"] == [task_json(task) for task in Task.objects.filter(user=owner)]
-    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
+    assert data["tasks"] == [TaskOut.of(task).as_json() for task in Task.objects.filter(user=owner)]
+    (frame,) = server_frames.conversation_frames(owner.pk, [groceries.pk])
     assert data["conversation"] == frame["conversation"]
     prompt = page.turns[0].as_json()["prompt"]
     assert isinstance(prompt, dict)
@@ -230,8 +231,8 @@ def test_a_page_is_no_larger_with_a_thousand_messages_and_ten_thousand_chats(
     large = sizes(10_000, 500)
     for path, before, after in zip(paths, small, large, strict=True):
         assert after < before * 1.03, path
-    ready = outgoing.conversation_state(owner.pk, groceries.pk)
-    assert len(json.dumps([ready.conversation, ready.turns])) < 500
+    ready = server_frames.ready_frame(server_frames.conversation_state(owner.pk, groceries.pk), TurnLogs())
+    assert len(json.dumps(ready)) < 600
 
 
 def test_every_chat_is_reached_by_more_links(owner: User, owner_client: Client) -> None:
@@ -363,12 +364,12 @@ def test_a_chat_in_which_a_decision_is_wanted_is_marked_wherever_it_lies(
     data = owner_client.get("/state/").json()
     assert (data["waiting"], [line["title"] for line in data["conversations"]]) == ([str(groceries.pk)], ["Other"])
     assert "<title>(1) New chat" in owner_client.get("/").content.decode()
-    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = server_frames.conversation_frames(owner.pk, [groceries.pk])
     assert frame["conversation"]["waiting"] is True
     Conversation.objects.update(archived_at=None)
     assert owner_client.get("/").content.decode().count('data-testid="waiting"') == 1
     turn.status, turn.ended_at = Status.DONE, datetime.now(UTC)
     turn.save()
-    (frame,) = outgoing.conversation_frames(owner.pk, [groceries.pk])
+    (frame,) = server_frames.conversation_frames(owner.pk, [groceries.pk])
     assert frame["conversation"]["waiting"] is False
     assert owner_client.get("/state/").json()["waiting"] == []

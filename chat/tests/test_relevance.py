@@ -11,16 +11,11 @@ TOLD = [{"role": "assistant", "content": "Added 3 Buy milk."}]
 @pytest.mark.parametrize(
     "text",
     [
-        "write me a poem",
-        "What's the capital of France?",
-        "tell me a joke",
-        "what is 12 * 17?",
-        "who won the world cup in 2014?",
-        "write a python function that reverses a list",
-        "what's the weather in Berlin",
-        "can you write an email to my boss?",
+        "write me a poem", "What's the capital of France?", "tell me a joke", "what is 12 * 17?",
+        "who won the world cup in 2014?", "write a python function that reverses a list",
+        "what's the weather in Berlin", "can you write an email to my boss?",
     ],
-)
+)  # fmt: skip
 def test_what_is_plainly_something_else_is_irrelevant(text: str) -> None:
     assert judge(text, []) == "irrelevant"
 
@@ -28,16 +23,10 @@ def test_what_is_plainly_something_else_is_irrelevant(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "remind me to write a poem",
-        "add task: look up the capital of France",
-        "what is due tomorrow?",
-        "thanks!",
-        "hello",
-        "yes",
-        "I need milk",
-        "what was the first thing I asked?",
+        "remind me to write a poem", "add task: look up the capital of France", "what is due tomorrow?", "thanks!",
+        "hello", "yes", "I need milk", "what was the first thing I asked?",
     ],
-)
+)  # fmt: skip
 def test_what_is_about_tasks_or_courtesy_is_relevant(text: str) -> None:
     assert judge(text, []) == "relevant"
 

@@ -13,20 +13,19 @@ from chat.memory.identity import SessionId
 from chat.models import Message, Task, ToolCall, Turn, TurnStep, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
-from chat.turns import runner as runner_module
+from chat.turns import housekeeping
 from chat.turns.events import TurnFinished, TurnResumed
 from chat.turns.runner import TurnRunner
 
 
 async def abandon(runner: TurnRunner) -> None:
     """Take a runner away as a `kill -9` would: nothing is written, nothing let go of, its lock is free."""
-    for running in runner._running.values():
+    for running in runner.turns._running.values():
         running.task.cancel()
-        running.playing.cancel()
+        running.execution.cancel()
     await asyncio.sleep(0)
-    if runner._keeper is not None:
-        runner._keeper.cancel()
-    await runner._presence.hide()
+    await runner._housekeeping.end_task()
+    await runner._housekeeping.release_lock()
     await in_database(
         lambda: Turn.objects.filter(owner=runner.owner).update(lease_until=timezone.now() - timedelta(seconds=1))
     )
@@ -50,7 +49,7 @@ async def test_a_turn_cut_off_after_a_tool_is_finished_without_acting_twice(
 
     resumed = entries[0].event
     assert isinstance(resumed, TurnResumed)
-    assert [tool["call_id"] for tool in resumed.tools] == ["call_1"]
+    assert [tool.call_id for tool in resumed.tools] == ["call_1"]
     assert isinstance(entries[-1].event, TurnFinished)
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.count) == 1
@@ -94,14 +93,14 @@ async def test_a_living_process_is_not_robbed(start_runner: StartRunner, script:
 
     second = await start_runner(ScriptedModel())
 
-    assert not second._running
+    assert not second.turns.ids
     assert (await in_database(Turn.objects.get)).owner == first.owner
 
 
 async def test_a_turn_let_go_of_at_shutdown_is_taken_up_at_once(
     start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it later
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it later
     gate = Gate()
     script.enqueue(gate.step())
     chat = Chat(await start_runner(script), owner, uuid.uuid4())

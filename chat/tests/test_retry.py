@@ -26,20 +26,6 @@ async def failed_after_a_tool(chat: Chat, script: ScriptedModel) -> Accepted:
     return accepted
 
 
-async def retry(chat: Chat, accepted: Accepted, **other: object) -> Accepted:
-    of = {"user_id": chat.user.pk, "conversation_id": chat.conversation_id, "client_id": uuid.uuid4(), **other}
-    return await chat.runner.retry(turn_id=accepted.turn.pk, **of)  # type: ignore[arg-type]
-
-
-async def test_a_failed_turn_leaves_a_sentence_and_no_reply(chat: Chat, script: ScriptedModel) -> None:
-    accepted = await failed_after_a_tool(chat, script)
-
-    turn = await in_database(Turn.objects.get)
-    assert (turn.status, turn.error_detail) == ("failed", "The model's endpoint cannot be reached at the moment.")
-    assert [message.text for message in await in_database(lambda: list(Message.objects.all()))] == ["Add milk"]
-    assert accepted.turn.pk == turn.pk
-
-
 async def test_what_a_failed_turn_had_begun_to_say_is_no_reply(chat: Chat, script: ScriptedModel) -> None:
     async def break_off(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
         yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta="I have add")
@@ -58,12 +44,12 @@ async def test_trying_again_goes_on_after_what_the_tools_did(chat: Chat, script:
     accepted = await failed_after_a_tool(chat, script)
     script.enqueue([assistant_message("Added task 1.")])
 
-    again = await retry(chat, accepted)
+    again = await chat.retry(accepted.turn)
     last = (await chat.log(again.turn))[-1].event
     await chat.settled()
 
     assert isinstance(last, TurnFinished)
-    assert last.message["text"] == "Added task 1."
+    assert last.message.text == "Added task 1."
     assert await in_database(Task.objects.count) == 1
     assert await in_database(ToolCall.objects.filter(turn=again.turn.pk).count) == 1
     turn = await in_database(lambda: Turn.objects.get(replaces=accepted.turn.pk))
@@ -76,8 +62,8 @@ async def test_the_same_client_id_tries_once(chat: Chat, script: ScriptedModel) 
     script.enqueue([assistant_message("Added.")])
     client_id = uuid.uuid4()
 
-    first = await retry(chat, accepted, client_id=client_id)
-    second = await retry(chat, accepted, client_id=client_id)
+    first = await chat.retry(accepted.turn, client_id)
+    second = await chat.retry(accepted.turn, client_id)
 
     assert first.turn.pk == second.turn.pk
     assert not second.is_new
@@ -92,7 +78,7 @@ async def test_a_failed_turn_is_not_tried_again_once_the_conversation_has_moved_
     await chat.reply("hello?")
 
     with pytest.raises(Conflict):
-        await retry(chat, accepted)
+        await chat.retry(accepted.turn)
 
 
 async def test_nobody_else_can_try_it_again(chat: Chat, script: ScriptedModel, outsider: User) -> None:
@@ -101,7 +87,7 @@ async def test_nobody_else_can_try_it_again(chat: Chat, script: ScriptedModel, o
     elsewhere = Chat(chat.runner, chat.user, uuid.uuid4())
     await elsewhere.reply("hi")
 
-    of_another = {"user_id": outsider.pk}
-    for other in (of_another, {"conversation_id": uuid.uuid4()}, {"conversation_id": elsewhere.conversation_id}):
+    nowhere = Chat(chat.runner, chat.user, uuid.uuid4())
+    for other in (Chat(chat.runner, outsider, chat.conversation_id), nowhere, elsewhere):
         with pytest.raises(NotFound):
-            await retry(chat, accepted, **other)
+            await other.retry(accepted.turn)

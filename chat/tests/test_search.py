@@ -33,21 +33,8 @@ pytestmark = pytest.mark.django_db
 MANY = " or ".join(["xa", "xb"] * 34)[:200]
 USELESS = ["", "- - - - -", '""', '"', "-", '-""', "()&|!:*<->'\\", "\x00", "\ud800\udfff", "   ", "…", "​"]
 METACHARACTERS = [
-    "a & b",
-    "a | b",
-    "!a",
-    "a <-> b",
-    "a:*",
-    "a:A",
-    "(a",
-    "a)",
-    "'a",
-    "a''b",
-    "a\\",
-    "\\'a",
-    "[a-z]+(",
-    "%a_",
-]
+    "a & b", "a | b", "!a", "a <-> b", "a:*", "a:A", "(a", "a)", "'a", "a''b", "a\\", "\\'a", "[a-z]+(", "%a_",
+]  # fmt: skip
 
 
 def found(user: User, words: str, limit: int = 50) -> list[str]:

@@ -1,19 +1,16 @@
-"""What the SDK's own sessions have written is taken over, or it is known what becomes of it (docs/operations.md)."""
+"""Sessions of the SDK's own classes are adopted as docs/how-to/import-agents-sdk-sessions.md states."""
 
 import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
-import time_machine
 from agents import SQLiteSession, TResponseInputItem
 from agents.extensions.memory import AdvancedSQLiteSession, AsyncSQLiteSession, EncryptedSession
-from agents.memory.session import SessionABC
 from agents.testing import ModelStep, ScriptedModel, assistant_message
 
 from chat.infra.db_threads import in_database
@@ -29,7 +26,6 @@ from chat.models import AdoptedItems, Quarantined, Turn
 from chat.tests.conftest import Chat
 
 KEY = "HcVwzqHqU0Z1yUqj8mCpzVxXqvRCyoF0pY0cUqcWgU8="
-A_YEAR = 365 * 24 * 3600
 
 
 def said(text: str) -> TResponseInputItem:
@@ -67,13 +63,6 @@ async def by_advanced_sqlite(path: Path, session_id: str, items: list[TResponseI
     session = AdvancedSQLiteSession(session_id=session_id, db_path=path, create_tables=True)
     await session.add_items(items)
     session.close()
-
-
-async def bring(old: SessionABC, path: Path, session_id: str) -> None:
-    """Copy a session as docs/operations.md says."""
-    new = SQLiteSession(session_id, path)
-    await new.add_items(await old.get_items())
-    new.close()
 
 
 async def items(store: SessionStore, session_id: str) -> list[TResponseInputItem]:
@@ -229,35 +218,6 @@ async def test_encrypted_rows_are_no_items_and_stay_secret(chat: Chat, script: S
     assert [row.reason for row in kept] == ["holds no item"] * len(TALK)
     assert all("__enc__" in row.content and "Ada" not in row.content for row in kept)
     assert [item.get("content") for item in (await items(chat.runner.store, session_id))[:1]] == ["Hi"]
-
-
-async def test_encrypted_items_are_brought_with_their_key_and_a_long_life(store: SessionStore, tmp_path: Path) -> None:
-    under = SQLiteSession("old", tmp_path / "encrypted.db")
-    with time_machine.travel(datetime.now(UTC) - timedelta(days=3)):
-        await EncryptedSession("old", under, KEY).add_items(TALK)
-
-    await bring(EncryptedSession("old", under, KEY), store.path, "too late")
-    await bring(EncryptedSession("old", under, KEY, ttl=A_YEAR), store.path, "in time")
-    under.close()
-
-    assert await items(store, "too late") == [], "they live ten minutes unless it is said otherwise"
-    assert await items(store, "in time") == TALK
-
-
-async def test_branches_lie_side_by_side_unless_one_is_brought(store: SessionStore, tmp_path: Path) -> None:
-    old = AdvancedSQLiteSession(session_id="a", db_path=store.path, create_tables=True)
-    await old.add_items([said("one"), said("two")])
-    await old.create_branch_from_turn(2, "other")
-    await old.add_items([said("two, otherwise")])
-
-    assert await items(store, "a") != await old.get_items()
-    await bring(old, store.path, "other branch")
-    await old.switch_to_branch("main")
-    await bring(old, store.path, "main branch")
-    old.close()
-
-    assert await items(store, "other branch") == [said("one"), said("two, otherwise")]
-    assert await items(store, "main branch") == [said("one"), said("two")]
 
 
 async def test_what_is_removed_takes_the_tables_beside_it_along(store: SessionStore) -> None:

@@ -128,10 +128,6 @@ def test_of_one_turn_too_long_the_message_and_the_newest_pairs_stay() -> None:
     assert left == user("long") + unit(3) + reply()
 
 
-def test_nothing_goes_while_all_fits() -> None:
-    assert surplus(user() + reply(), 2) == []
-
-
 async def test_pruning_removes_the_rows_and_says_how_many(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "sessions.db")
     await store.write(Append("a", None, user("1") + reply() + user("2") + reply()))

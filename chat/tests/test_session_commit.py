@@ -9,24 +9,15 @@ import pytest
 
 from chat.memory import file
 from chat.memory.connection import Connection
-from chat.memory.statements import Append, Clear, NotBegun, commit, read
+from chat.memory.statements import Append, NotBegun, commit
 
 ONE = Append("a", None, [{"role": "user", "content": "one"}])
-BAD = Append("b", None, [{"content": object()}])
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(file.connect(tmp_path / "sessions.db", busy_ms=10)) as opened:
         yield opened
-
-
-def test_a_batch_that_is_done_again_leaves_nothing_of_the_first_time(connection: sqlite3.Connection) -> None:
-    results = commit(connection, [ONE, Clear("c"), BAD, ONE])
-
-    assert [type(result) for result in results] == [type(None), type(None), TypeError, type(None)]
-    assert len(read(connection, ["a"])["a"].items) == 2
-    assert not connection.in_transaction
 
 
 def test_a_batch_that_fails_altogether_leaves_no_transaction_open(connection: sqlite3.Connection) -> None:

@@ -64,6 +64,8 @@ async def test_the_limit_of_its_settings_counts_unless_another_is_named(handle: 
     assert await handle.get_items() == [said("2"), said("3"), said("4")]
     assert await handle.get_items(1) == [said("4")]
     assert await handle.get_items(limit=0) == []
+    await handle.clear_session()
+    assert (await handle.get_items(), await handle.pop_item()) == ([], None)
 
 
 async def test_rows_that_hold_no_item_count_for_no_limit(handle: AgentSessionMemory, store: SessionStore) -> None:

@@ -1,9 +1,7 @@
 """Memory heals itself: whatever happens to the session file, the conversation goes on and is remembered again."""
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,9 @@ from chat.infra.db_threads import in_database
 from chat.memory import store as store_module
 from chat.memory.identity import SessionId
 from chat.models import AgentSession, Conversation, Quarantined, Turn
+from chat.tests import session_file
 from chat.tests.conftest import Chat, Gate, StartRunner
+from chat.tests.session_file import Damage
 from chat.turns.events import Warned
 from chat.turns.log import Entry
 
@@ -53,39 +53,20 @@ async def recorded(chat: Chat) -> list[dict[str, Any]]:
     return [item for turn in turns for item in turn]
 
 
-def delete(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def into_the_file(path: Path) -> None:
-    """Bring what is in SQLite's log into the file itself."""
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
-def noise(path: Path) -> None:
-    into_the_file(path)
-    path.write_bytes(os.urandom(path.stat().st_size))
-
-
-def truncate(path: Path) -> None:
-    into_the_file(path)
-    os.truncate(path, path.stat().st_size // 2 + 100)
-
-
-def replaced(path: Path) -> None:
-    other = path.with_name("other.db")
-    with sqlite3.connect(other) as connection:
-        connection.execute("CREATE TABLE unrelated (x)")
-    connection.close()
-    other.replace(path)
-
-
-@pytest.mark.parametrize("damage", [delete, noise, truncate, replaced])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        session_file.delete,
+        session_file.delete_only_the_file,
+        session_file.empty,
+        session_file.leave_the_header,
+        session_file.halve,
+        session_file.make_noise,
+        session_file.replace_by_a_stranger,
+    ],
+)
 async def test_a_file_that_was_lost_or_spoilt_is_begun_anew_and_filled_from_the_record(
-    chat: Chat, script: ScriptedModel, damage: Callable[[Path], None]
+    chat: Chat, script: ScriptedModel, damage: Damage
 ) -> None:
     assert await say(chat, script, "one") == []
     before = await items(chat)
@@ -107,7 +88,7 @@ async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: Scr
 
     chat.runner.store._on_set_aside = tell
     await say(chat, script, "one")
-    noise(chat.runner.store.path)
+    session_file.make_noise(chat.runner.store.path)
     await say(chat, script, "two")
 
     assert [path.exists() for path in told] == [True]
@@ -115,54 +96,42 @@ async def test_a_corrupt_file_is_kept_and_staff_are_told(chat: Chat, script: Scr
 
 
 @pytest.mark.parametrize(
-    ("data", "reason", "warnings"),
+    "data", ['{"bad', "42", '{"foo": 1}', "[1, 2]", "null", '"text"', b"\xff\xfe no text at all"], ids=repr
+)
+async def test_a_row_that_holds_no_item_is_kept_for_staff(chat: Chat, script: ScriptedModel, data: str | bytes) -> None:
+    path = chat.runner.store.path
+    await say(chat, script, "one")
+    session_file.insert_row(path, session_id(chat), data)
+    assert await say(chat, script, "two") == [], "what held nothing is nothing that the assistant could miss"
+    session_file.spoil_row(path, session_id(chat), data)
+    assert await say(chat, script, "three") == ["context_rebuilt"]
+
+    assert asked(script) == ["one", "two", "three"]
+    assert await items(chat) == await recorded(chat)
+    content = data if isinstance(data, str) else repr(data)
+    kept = await in_database(lambda: list(Quarantined.objects.values_list("session_id", "content", "reason")))
+    assert kept == [(session_id(chat), content, "holds no item")] * 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
     [
-        # What held nothing is nothing that the assistant could miss.
-        ('{"bad', "holds no item", []),
-        ('{"foo": 1}', "holds no item", []),
-        ("[1, 2]", "holds no item", []),
-        (
-            '{"type": "function_call_output", "call_id": "nobody", "output": ""}',
-            "answers no open call",
-            ["context_rebuilt"],
-        ),
-        (
-            '{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}',
-            "is not answered",
-            ["context_rebuilt"],
-        ),
+        ('{"type": "function_call_output", "call_id": "nobody", "output": ""}', "answers no open call"),
+        ('{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}', "is not answered"),
     ],
 )
-async def test_a_bad_row_is_kept_for_staff_and_the_session_rebuilt(
-    chat: Chat, script: ScriptedModel, data: str, reason: str, warnings: list[str]
+async def test_a_row_that_no_model_would_take_is_kept_for_staff_and_the_session_rebuilt(
+    chat: Chat, script: ScriptedModel, data: str, reason: str
 ) -> None:
     await say(chat, script, "one")
-    with sqlite3.connect(chat.runner.store.path) as connection:
-        connection.execute(
-            "INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", (session_id(chat), data)
-        )
-    connection.close()
-
-    assert await say(chat, script, "two") == warnings
-
-    assert asked(script) == ["one", "two"]
-    assert await items(chat) == await recorded(chat)
-    kept = await in_database(Quarantined.objects.get)
-    assert (kept.session_id, kept.reason) == (session_id(chat), reason)
-
-
-async def test_a_row_that_was_changed_is_put_right(chat: Chat, script: ScriptedModel) -> None:
-    await say(chat, script, "one")
-    with sqlite3.connect(chat.runner.store.path) as connection:
-        connection.execute(
-            "UPDATE agent_messages SET message_data = '{bad' WHERE id = (SELECT min(id) FROM agent_messages)"
-        )
-    connection.close()
+    session_file.insert_row(chat.runner.store.path, session_id(chat), data)
 
     assert await say(chat, script, "two") == ["context_rebuilt"]
 
     assert asked(script) == ["one", "two"]
     assert await items(chat) == await recorded(chat)
+    kept = await in_database(Quarantined.objects.get)
+    assert (kept.session_id, kept.reason) == (session_id(chat), reason)
 
 
 async def test_without_a_folder_the_turn_goes_on_and_is_remembered_once_it_is_back(
@@ -206,7 +175,7 @@ async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: Scripte
     for text in ("one", "two"):
         await say(chat, script, text)
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    delete(chat.runner.store.path)
+    session_file.delete(chat.runner.store.path)
 
     assert await say(chat, script, "three") == ["context_rebuilt"]
 
@@ -216,7 +185,7 @@ async def test_nothing_behind_memory_from_comes_back(chat: Chat, script: Scripte
 async def test_a_cleared_memory_begins_fresh_without_a_word(chat: Chat, script: ScriptedModel) -> None:
     await say(chat, script, "one")
     await in_database(lambda: Conversation.objects.update(memory_from=1))
-    delete(chat.runner.store.path)
+    session_file.delete(chat.runner.store.path)
 
     assert await say(chat, script, "two") == []
 
@@ -228,7 +197,7 @@ async def test_a_rebuilt_session_keeps_its_limit(chat: Chat, script: ScriptedMod
     for n in range(5):
         await say(chat, script, str(n))
     before = await items(chat)
-    delete(chat.runner.store.path)
+    session_file.delete(chat.runner.store.path)
 
     await say(chat, script, "5")
 
@@ -273,13 +242,3 @@ async def test_a_turn_that_is_tried_again_after_its_session_was_cleared_remember
 
     assert asked(script) == ["one", "two"]
     assert await items(later) == await recorded(later)
-
-
-async def test_a_file_of_the_sdk_with_no_record_is_adopted_as_it_is(chat: Chat, script: ScriptedModel) -> None:
-    theirs = SQLiteSession(session_id(chat), chat.runner.store.path)
-    await theirs.add_items([{"role": "user", "content": "from before"}, {"role": "assistant", "content": "yes"}])
-    theirs.close()
-
-    assert await say(chat, script, "one") == []
-
-    assert asked(script) == ["from before", "one"]

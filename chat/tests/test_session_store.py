@@ -50,17 +50,6 @@ async def test_the_schema_is_the_sdks_own(store: SessionStore, tmp_path: Path) -
     assert ours == [(name, sql.replace(" ", "")) for name, sql in schema(tmp_path / "theirs.db")]
 
 
-async def test_a_file_of_the_sdk_is_read_and_written_as_it_is(store: SessionStore) -> None:
-    theirs = SQLiteSession("a", store.path)
-    await theirs.add_items([{"role": "user", "content": "theirs"}])
-
-    await store.write(Append("a", None, [said("ours")]))
-
-    assert await texts(store, "a") == ["theirs", "ours"]
-    assert await theirs.get_items() == [said("theirs"), said("ours")]
-    theirs.close()
-
-
 async def test_only_its_owner_can_read_the_file(store: SessionStore) -> None:
     await store.write(Append("a", None, [said("hi")]))
 
@@ -153,17 +142,6 @@ async def test_the_size_is_counted_in_items_and_bytes(store: SessionStore) -> No
     assert await store.size("a") == Size(items=1, bytes=len('{"role": "user", "content": "ü"}') + 1)
 
 
-async def test_rows_that_hold_no_item_are_passed_over(store: SessionStore) -> None:
-    await store.write(Append("a", None, [said("good")]))
-    with sqlite3.connect(store.path) as connection:
-        connection.executemany(
-            "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)", [("{bad",), ("[1]",), ("3",)]
-        )
-    connection.close()
-
-    assert await texts(store, "a") == ["good"]
-
-
 async def test_a_folder_that_is_missing_makes_it_unavailable_and_then_it_recovers(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "gone" / "sessions.db")
     with pytest.raises(MemoryUnavailable):
@@ -219,44 +197,6 @@ async def test_a_lock_held_beyond_the_budget_makes_it_unavailable(
     assert store._lock_budget == 0.4
 
 
-async def test_a_lock_is_asked_for_again_soon_and_then_a_little_later_each_time(
-    store: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.write(Append("a", None, [said("one")]))
-    other = sqlite3.connect(store.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    pauses, sleep = [], asyncio.sleep
-
-    async def noted(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 40:
-            other.execute("COMMIT")
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", noted)
-    async with asyncio.timeout(30):
-        await store.write(Append("a", None, [said("two")]))
-
-    other.close()
-    assert await texts(store, "a") == ["one", "two"]
-    assert store._connections is not None
-    ((sqlites_own,),) = await store._connections[0].execute_fetchall("PRAGMA busy_timeout")
-    assert sqlites_own == 0
-    assert pauses[0] <= 1.5 * store_module.LOCK_ASKED_FIRST
-    assert store_module.LOCK_ASKED_AT_LAST / 2 <= max(pauses) <= 1.5 * store_module.LOCK_ASKED_AT_LAST
-    assert len(pauses) == len(set(pauses)) == 40, "those who wait do not ask at the same moments"
-
-
-async def test_a_cancelled_write_is_either_done_or_not_before_the_caller_goes_on(store: SessionStore) -> None:
-    writing = asyncio.create_task(store.write(Append("a", None, [said("hi")])))
-    await asyncio.sleep(0)
-    writing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await writing
-
-    assert await texts(store, "a") == ["hi"]
-
-
 async def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "sessions.db")
     writing = [asyncio.create_task(store.write(Append("a", None, [said(str(n))]))) for n in range(5)]
@@ -283,30 +223,6 @@ async def test_a_handle_goes_on_without_context_while_the_store_is_away(tmp_path
     assert told == [True]
     assert handle.given == [said("hi")]
     await store.close()
-
-
-async def test_a_handle_gives_the_newest_items_of_a_limit(store: SessionStore) -> None:
-    handle = AgentSessionMemory("a", store)
-    await handle.add_items([{"role": "user", "content": str(n)} for n in range(4)])
-
-    assert [item["content"] for item in await handle.get_items(2)] == ["2", "3"]  # type: ignore[typeddict-item]
-    assert await handle.get_items(0) == []
-    assert await handle.pop_item() == said("3")
-    await handle.clear_session()
-    assert await handle.get_items() == []
-    assert await handle.pop_item() is None
-
-
-async def test_white_space_round_an_item_is_no_fault_but_more_than_an_item_is(store: SessionStore) -> None:
-    await store.write(Append("a", None, [said("first")]))
-    with sqlite3.connect(store.path) as connection:
-        connection.executemany(
-            "INSERT INTO agent_messages (session_id, message_data) VALUES ('a', ?)",
-            [(' {"role": "user", "content": "second"}\n',), ('{"role": "user", "content": "third"} more',)],
-        )
-    connection.close()
-
-    assert await texts(store, "a") == ["first", "second"]
 
 
 async def test_a_file_that_refuses_a_write_is_one_that_cannot_be_used(tmp_path: Path) -> None:

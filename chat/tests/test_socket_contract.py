@@ -1,4 +1,4 @@
-"""The websocket keeps what docs/protocol.md promises, frame by frame, over a real server."""
+"""The websocket keeps what docs/reference/websocket.md promises, frame by frame, over a real server."""
 
 import json
 import uuid
@@ -185,6 +185,11 @@ async def test_a_ping_is_answered(socket: LiveSocket) -> None:
         ("message.edit", {"message_id": NOBODY, "client_id": NOBODY, "text": " "}, "empty"),
         ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": True}, "not_found"),
         ("approval.decide", {"turn_id": NOBODY, "call_id": "\0", "approve": True}, "bad_frame"),
+        ("approval.decide", {"turn_id": NOBODY, "call_id": "c" * 129, "approve": True}, "bad_frame"),
+        ("approval.decide", {"turn_id": NOBODY, "call_id": "c", "approve": "yes"}, "bad_frame"),
+        ("approval.decide", {"turn_id": NOBODY, "approve": True}, "bad_frame"),
+        ("message.edit", {"message_id": "1", "client_id": NOBODY, "text": "x"}, "bad_frame"),
+        ("message.edit", {"client_id": NOBODY, "text": "x"}, "bad_frame"),
         ("message.send", {"client_id": NOBODY}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": 5}, "bad_frame"),
         ("message.send", {"client_id": NOBODY, "text": ""}, "empty"),

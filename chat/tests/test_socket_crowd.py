@@ -136,7 +136,7 @@ async def everyone_has_seen_everything(crowd: Crowd) -> None:
             await socket.end_of(turn_id, within=SECONDS)
 
 
-async def test_200_messages_to_20_conversations_from_40_sockets(
+async def test_80_messages_to_20_conversations_from_40_sockets(
     shared_server: ServerProcess, people: list[Person]
 ) -> None:
     crowd = Crowd()
@@ -145,32 +145,17 @@ async def test_200_messages_to_20_conversations_from_40_sockets(
             conversation_id = uuid.uuid4()
             for _ in range(2):
                 await crowd.join(shared_server, people[n % 10], conversation_id)
-        await crowd.say_at_once(range(10))
+        await crowd.say_at_once(range(4))
         await everyone_has_seen_everything(crowd)
         check_logs(crowd)
 
-    assert len(crowd.turns) == 200
-    check_record(shared_server, crowd, 10)
-    check_sessions(shared_server, crowd, 10)
+    assert len(crowd.turns) == 80
+    check_record(shared_server, crowd, 4)
+    check_sessions(shared_server, crowd, 4)
     ((tasks,),) = shared_server.database.query(
         "SELECT count(*) FROM chat_task WHERE user_id = ANY(%s)", [person.id for person in people]
     )
-    assert tasks == 200
-
-
-async def test_20_messages_to_one_conversation_from_5_sockets(
-    shared_server: ServerProcess, people: list[Person]
-) -> None:
-    crowd, conversation_id = Crowd(), uuid.uuid4()
-    async with crowd.stack:
-        for _ in range(5):
-            await crowd.join(shared_server, people[0], conversation_id)
-        await crowd.say_at_once(range(20))
-        await everyone_has_seen_everything(crowd)
-        check_logs(crowd)
-
-    check_record(shared_server, crowd, 20)
-    check_sessions(shared_server, crowd, 20)
+    assert tasks == 80
 
 
 async def test_two_processes_answer_one_after_another(
@@ -192,22 +177,3 @@ async def test_two_processes_answer_one_after_another(
         "SELECT DISTINCT owner FROM chat_turn WHERE conversation_id = ANY(%s)", list(crowd.owner)
     )
     assert len(owners) == 2, "both processes took part"
-
-
-async def test_a_socket_of_one_process_sees_the_end_of_a_turn_of_the_other(
-    shared_server: ServerProcess, second_server: ServerProcess, people: list[Person]
-) -> None:
-    conversation_id = uuid.uuid4()
-    async with (
-        open_socket(shared_server, people[0], conversation_id) as here,
-        open_socket(second_server, people[0], conversation_id) as there,
-    ):
-        await there.ready()
-        log = await here.say("Add a task to feed the fish")
-        turn_id = log[-1]["turn_id"]
-        await there.send("log.follow", turn_id=turn_id, attempt=0, after=0)
-        end = await there.end_of(turn_id)
-
-    assert end["type"] == "turn.snapshot"
-    assert (end["status"], end["text"], end["message"]) == ("done", check_log(log), log[-1]["message"])
-    assert [tool["name"] for tool in end["tools"]] == ["create_task"]

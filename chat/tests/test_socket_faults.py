@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from chat.realtime.consumer import FOLLOWED_AT_ONCE
+from chat.realtime.followers import FOLLOWED_AT_ONCE
 from chat.tests.live import open_socket, sign_in
 from config.tests.support import LiveDatabase, ServerProcess
 

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.service
 MEGABYTE = 2**20
 CODES = {"bad_frame", "empty", "too_long", "not_found", "conflict", "rate_limited"}
 CLOSED = {4400, 1007, 1009}
-KINDS = ["message.send", "message.edit", "turn.stop", "turn.retry", "log.follow", "log.ack", "approval.decide", "ping"]
 FIELDS = ["client_id", "turn_id", "message_id", "call_id", "text", "attempt", "after", "n", "approve", "type"]
 
 
@@ -118,19 +117,9 @@ def too_long_message(chance: random.Random) -> str:
 
 
 ANSWERED: list[Callable[[random.Random], str]] = [
-    wrong_fields,
-    nothing_there,
-    later_releases,
-    unknown_type,
-    no_object,
-    broken_json,
-    noise,
-    deep,
-    nested_field,
-    long_number,
-    too_long,
-    too_long_message,
-]
+    wrong_fields, nothing_there, later_releases, unknown_type, no_object, broken_json, noise, deep, nested_field,
+    long_number, too_long, too_long_message,
+]  # fmt: skip
 
 
 def fatal(chance: random.Random) -> str | bytes:
@@ -215,8 +204,3 @@ async def test_1000_frames_that_are_none(shared_server: ServerProcess) -> None:
 @pytest.mark.long
 async def test_20000_frames_that_are_none(shared_server: ServerProcess) -> None:
     await check_unmoved(shared_server, seed=random.randrange(10**6), frames=20_000)
-
-
-@pytest.mark.parametrize("kind", ANSWERED)
-async def test_every_kind_is_answered(shared_server: ServerProcess, kind: Callable[[random.Random], str]) -> None:
-    await check_answered(shared_server, sign_in(shared_server), [kind(random.Random(seed)) for seed in range(6)])

@@ -17,8 +17,8 @@ from websockets.typing import Origin
 
 from chat.infra.db_threads import in_database
 from chat.models import User
-from chat.realtime import consumer
-from chat.realtime.consumer import UNACKNOWLEDGED
+from chat.realtime import consumer, window
+from chat.realtime.window import UNACKNOWLEDGED
 from chat.tests.conftest import StartRunner
 from chat.tests.live import Frame, LiveSocket, Person, ScriptedServer, check_log, endpoint, is_end, open_socket, sign_in
 from chat.tests.model_server import ModelServer, says
@@ -89,20 +89,6 @@ async def test_who_never_acknowledges_gets_a_window_full_and_others_get_everythi
         await slow.send("log.ack", turn_id=got[-1]["turn_id"], attempt=1, n=got[-1]["n"])
         await slow.end_of(log[-1]["turn_id"])
         assert check_log(slow.log_of(log[-1]["turn_id"])) == PIECE * PIECES
-
-
-@pytest.mark.service
-async def test_a_reply_of_more_than_a_megabyte_arrives(
-    scripted_server: ScriptedServer, person: Person, endpoint: ModelServer
-) -> None:
-    """The longest message that the server takes in is no bound for what it sends."""
-    story = ["plain text " * 3000] * 40
-    endpoint.play(says(*story))
-    async with open_socket(scripted_server.server, person, uuid.uuid4()) as socket:
-        log = await socket.say("tell me everything")
-
-    assert check_log(log) == log[-1]["message"]["text"] == "".join(story)
-    assert len("".join(story)) > MEGABYTE
 
 
 @pytest.mark.service
@@ -177,7 +163,7 @@ async def near(
 ) -> AsyncIterator[LiveSocket]:
     """The owner's socket in this process, which acknowledges nothing."""
     monkeypatch.setattr(process, "_runner", await start_runner(script))
-    monkeypatch.setattr(consumer, "ACK_WITHIN", 0.6)
+    monkeypatch.setattr(window, "ACK_WITHIN", 0.6)
     wire = Wire(await in_database(_cookie_of, owner), uuid.uuid4())
     opened = LiveSocket(wire, acknowledges=False)  # type: ignore[arg-type]
     reading = asyncio.create_task(opened.read())

@@ -101,35 +101,6 @@ async def test_a_new_follower_replaces_the_old_one(socket: LiveSocket, endpoint:
     assert (again[0]["at"], again[0]["text"]) == (10, "a 🧵 time")
 
 
-async def test_what_was_seen_of_a_stopped_reply_stays(socket: LiveSocket, endpoint: ModelServer) -> None:
-    endpoint.play(STALLS, says("Well."))
-    turn_id = await begun(socket)
-    waiting = (await socket.accepted(await socket.message("and then?")))["turn"]
-
-    await socket.send("turn.stop", turn_id=turn_id)
-    stopped = await socket.end_of(turn_id)
-
-    assert stopped["type"] == "turn.stopped"
-    assert stopped["message"]["text"] == "Once upon a 🧵 time"
-    assert (await socket.end_of(waiting["id"]))["message"]["text"] == "Well."
-
-
-async def test_a_queued_turn_that_is_stopped_never_begins(socket: LiveSocket, endpoint: ModelServer) -> None:
-    endpoint.play(STALLS)
-    running = await begun(socket)
-    queued = (await socket.accepted(await socket.message("never mind")))["turn"]
-
-    await socket.send("turn.stop", turn_id=queued["id"])
-    stopped = await socket.end_of(queued["id"])
-    await socket.send("turn.stop", turn_id=running)
-    await socket.end_of(running)
-    await socket.pong()
-
-    assert stopped["message"] is None
-    assert [frame["type"] for frame in socket.log_of(queued["id"])] == ["turn.queued", "turn.stopped"]
-    assert len(endpoint.requests) == 1
-
-
 async def test_a_failed_turn_is_tried_again_without_acting_twice(
     scripted_server: ScriptedServer, socket: LiveSocket, endpoint: ModelServer
 ) -> None:
@@ -161,16 +132,3 @@ async def test_a_failed_turn_is_tried_again_without_acting_twice(
     ((tasks,),) = scripted_server.server.database.query("SELECT count(*) FROM chat_task WHERE title = %s", title)
     assert tasks == 1
     assert len(endpoint.requests) == 3
-
-
-async def test_a_stopped_turn_is_tried_again(socket: LiveSocket, endpoint: ModelServer) -> None:
-    endpoint.play(STALLS, says("There was a tailor."))
-    turn_id = await begun(socket)
-    await socket.send("turn.stop", turn_id=turn_id)
-    await socket.end_of(turn_id)
-
-    client_id = uuid.uuid4()
-    await socket.send("turn.retry", turn_id=turn_id, client_id=client_id)
-    again = await socket.accepted(str(client_id))
-
-    assert (await socket.end_of(again["turn"]["id"]))["message"]["text"] == "There was a tailor."

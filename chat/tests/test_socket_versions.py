@@ -90,41 +90,6 @@ async def test_a_page_that_comes_later_is_shown_what_waits(
     assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
 
 
-async def test_another_message_decides_it_and_is_answered(
-    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
-) -> None:
-    one, other = tabs
-    question = await asked(one)
-    await other.say("What do I still have to do?")
-
-    decided = await one.until(lambda frame: frame["type"] == "approval.decided")
-    assert (decided["call_id"], decided["approved"], decided["by"]) == (question["call_id"], False, "superseded")
-    assert (await one.end_of(question["turn_id"]))["type"] == "turn.stopped"
-    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
-
-
-async def test_nobody_elses_socket_decides_or_edits(
-    shared_server: ServerProcess, person: Person, tabs: tuple[LiveSocket, LiveSocket]
-) -> None:
-    one, _ = tabs
-    question = await asked(one)
-    said = next(frame["message"] for frame in one.frames if frame["type"] == "message.accepted")
-    outsider = sign_in(shared_server, "outsider")
-    async with open_socket(shared_server, outsider, uuid.uuid4()) as socket:
-        await socket.say("hello")
-        before = len(socket.frames)
-        await socket.send("approval.decide", turn_id=question["turn_id"], call_id=question["call_id"], approve=True)
-        await socket.send("message.edit", message_id=said["id"], client_id=uuid.uuid4(), text="mine")
-        await socket.send("turn.retry", turn_id=said["turn_id"], client_id=uuid.uuid4())
-        await socket.pong()
-        refused = [frame["code"] for frame in socket.frames[before:] if frame["type"] == "error"]
-        assert refused == ["not_found"] * 3
-    assert titles(shared_server, person) == ["Buy milk", "Call Mum"]
-    await one.send("approval.decide", turn_id=question["turn_id"], call_id=question["call_id"], approve=True)
-    await one.end_of(question["turn_id"])
-    assert titles(shared_server, person) == []
-
-
 async def test_an_edit_takes_the_place_of_the_message_in_every_tab(tabs: tuple[LiveSocket, LiveSocket]) -> None:
     one, other = tabs
     first = await one.accepted(await one.message("What is task 1?"))
@@ -157,24 +122,6 @@ async def test_a_finished_reply_is_answered_anew(tabs: tuple[LiveSocket, LiveSoc
         assert accepted["message"] == first["message"]
         end = await tab.end_of(accepted["turn"]["id"])
         assert (end["type"], end["message"]["position"]) == ("turn.finished", 4)
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "call_id": "c", "approve": "yes"},
-        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "call_id": "c" * 129, "approve": True},
-        {"type": "approval.decide", "turn_id": str(uuid.uuid4()), "approve": True},
-        {"type": "message.edit", "message_id": "1", "client_id": str(uuid.uuid4()), "text": "hi"},
-        {"type": "message.edit", "client_id": str(uuid.uuid4()), "text": "hi"},
-    ],
-)
-async def test_what_is_no_such_frame_is_refused(tabs: tuple[LiveSocket, LiveSocket], frame: Frame) -> None:
-    one, _ = tabs
-    before = len(one.frames)
-    await one.send(frame.pop("type"), **frame)
-    refused = await one.until(lambda frame: frame["type"] == "error", after=before)
-    assert refused["code"] == "bad_frame"
 
 
 async def test_a_chat_that_goes_to_the_trash_ends_its_question_at_once(shared_server: ServerProcess) -> None:

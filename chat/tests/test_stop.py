@@ -13,8 +13,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Task, Turn, User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, Gate, StartRunner
-from chat.turns import begin, turn_input
-from chat.turns import runner as runner_module
+from chat.turns import begin, housekeeping, turn_input
 from chat.turns.events import TurnFinished, TurnStopped
 from chat.turns.turn_input import TurnInput
 
@@ -30,7 +29,7 @@ async def test_what_was_seen_stays_and_the_next_turn_is_told(chat: Chat, script:
 
     assert isinstance(last, TurnStopped)
     assert last.message is not None
-    assert last.message["text"] == "Once upon a time"
+    assert last.message.text == "Once upon a time"
     script.enqueue([assistant_message("Sure.")])
     await chat.reply("go on")
     call = script.last_call
@@ -70,7 +69,7 @@ async def test_a_turn_stopped_before_its_first_word_leaves_no_message(chat: Chat
 async def test_the_next_message_in_the_queue_is_answered_after_a_stop(
     start_runner: StartRunner, script: ScriptedModel, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find it
     chat = Chat(await start_runner(script), owner, uuid.uuid4())
     gate = Gate()
     script.enqueue(gate.step())
@@ -94,7 +93,7 @@ async def test_nobody_else_can_stop_it(chat: Chat, script: ScriptedModel, outsid
             with pytest.raises(NotFound):
                 await chat.runner.stop(user_id=user_id, conversation_id=conversation_id, turn_id=accepted.turn.pk)
 
-    assert running.turn.pk in chat.runner._running
+    assert running.turn.pk in chat.runner.turns.ids
     assert (await in_database(Turn.objects.get, pk=queued.turn.pk)).status == Status.QUEUED
 
 
@@ -137,7 +136,7 @@ async def test_a_turn_that_another_process_runs_is_stopped_by_that(
 
     assert isinstance(last, TurnStopped)
     assert last.message is not None
-    assert last.message["text"] == "Once upon a time"
+    assert last.message.text == "Once upon a time"
 
 
 async def test_a_turn_that_is_about_to_begin_is_stopped(

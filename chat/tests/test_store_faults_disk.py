@@ -8,16 +8,17 @@ import sqlite3
 import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from chat.memory.store import LOCK_BUDGET
-from chat.tests.live import is_end
-from chat.tests.session_file import FIRST, REBUILT, UNAVAILABLE, Talk, locked, path_of, talk
+from chat.tests.session_file import FIRST, REBUILT, UNAVAILABLE, Talk, locked, path_of, person, talk
 from config.tests.support import ServerProcess
+
+__all__ = ["person"]
 
 pytestmark = pytest.mark.service
 
@@ -25,35 +26,7 @@ pytestmark = pytest.mark.service
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 
 
-@pytest.fixture
-async def person(hurt_server: ServerProcess) -> AsyncIterator[Talk]:
-    """Somebody who has said two things."""
-    async with talk(hurt_server) as person:
-        assert await person.say(FIRST) == []
-        assert await person.say("Actually, make that due tomorrow") == []
-        yield person
-
-
 # Locked.
-
-
-async def test_a_short_lock_is_waited_for(person: Talk) -> None:
-    with locked(path_of(person.server)):
-        accepted = await person.begin("Add a task to call the bakery")
-        await asyncio.sleep(2)
-        assert not any(is_end(frame) for frame in person.socket.log_of(accepted["turn"]["id"]))
-
-    assert await person.end(accepted) == []
-    await person.remembers()
-
-
-async def test_a_lock_that_outlasts_several_turns_stops_none_of_them(person: Talk) -> None:
-    with locked(path_of(person.server)):
-        for task in ("call the bakery", "bake a cake", "feed the cat"):
-            assert await person.say(f"Add a task to {task}") == UNAVAILABLE
-
-    assert await person.say("Show all my tasks") == REBUILT
-    await person.remembers()
 
 
 @pytest.mark.long

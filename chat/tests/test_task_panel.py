@@ -11,9 +11,10 @@ from pytest_django import Settings
 from chat.exceptions import TooManyTasks
 from chat.models import Task, User
 from chat.models.task import TaskCounter
+from chat.realtime.server_frames import TASKS_SENT, tasks_frame
 from chat.realtime.task_feed import TaskFeed
 from chat.tasks import services as tasks
-from chat.tasks.panel import CHANGES_SENT, current_revision, load_panel, read_changes, task_ids
+from chat.tasks.panel import current_revision, load_panel, read_changes, task_ids
 
 
 def add(user: User, title: str) -> Task:
@@ -54,10 +55,10 @@ def test_changes_since_a_revision_are_the_tasks_added_changed_and_removed(user: 
 
     changes = read_changes(user.pk, since=since, known=known)
 
-    assert [task.pk for task in changes.changed] == [first.pk, fourth.pk]
+    assert [task.id for task in changes.changed] == [first.pk, fourth.pk]
     assert changes.removed == [second.pk]
     assert (changes.open_count, changes.completed_count) == (2, 1)
-    assert third.pk not in {task.pk for task in changes.changed}
+    assert third.id not in {task.id for task in changes.changed}
     assert changes.revision == current_revision(user.pk) > since
 
 
@@ -69,13 +70,13 @@ def test_a_task_removed_and_one_added_in_its_place_are_both_found(user: User) ->
 
     changes = read_changes(user.pk, since=since, known=known)
 
-    assert ([task.pk for task in changes.changed], changes.removed) == ([new.pk], [gone.pk])
+    assert ([task.id for task in changes.changed], changes.removed) == ([new.pk], [gone.pk])
 
 
 def test_more_changes_than_a_frame_carries_are_a_request_to_load_the_list_again(user: User) -> None:
-    fill(user, CHANGES_SENT + 1, revision=1)
-    frame = read_changes(user.pk, since=0, known=set()).as_frame()
-    assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], CHANGES_SENT + 1)
+    fill(user, TASKS_SENT + 1, revision=1)
+    frame = tasks_frame(read_changes(user.pk, since=0, known=set()))
+    assert (frame["reload"], frame["tasks"], frame["counts"]["open"]) == (True, [], TASKS_SENT + 1)
 
 
 async def test_many_sockets_of_a_person_share_what_is_read_and_encoded(committed: User) -> None:

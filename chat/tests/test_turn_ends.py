@@ -14,38 +14,6 @@ from chat.models.turn import Status
 from chat.tests.conftest import Chat
 from chat.turns.lease import DEADLY
 
-CALLS = {
-    "an id of 200 characters": ("complete_task", '{"number": 1}', "call_" + "x" * 195),
-    "an id with a NUL": ("complete_task", '{"number": 1}', "call_\0"),
-    "a number that is none": ("complete_task", '{"number": NaN}', "c1"),
-    "a number beyond all": ("complete_task", '{"number": 1e400}', "c1"),
-    "half a character": ("create_task", '{"title": "\\ud83d"}', "c1"),
-    "a NUL": ("create_task", '{"title": "a\\u0000b"}', "c1"),
-    "a number that no column holds": ("complete_task", '{"number": 99999999999999999999}', "c1"),
-    "a name of 200 characters": ("x" * 200, "{}", "c1"),
-    "an empty name": ("", "{}", "c1"),
-    "no object": ("create_task", "[1, 2]", "c1"),
-    "two objects": ("create_task", '{"title": "a"}{"title": "b"}', "c1"),
-    "cut off": ("create_task", '{"title": "a', "c1"),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-async def test_a_call_that_cannot_be_is_answered_and_the_chat_goes_on(
-    chat: Chat, script: ScriptedModel, name: str
-) -> None:
-    tool, arguments, call_id = CALLS[name]
-    script.extend([[function_call(tool, arguments, call_id=call_id)], [assistant_message("So be it.")]])
-    script.enqueue([assistant_message("Yes.")])
-
-    assert await chat.reply("Do it") == "So be it."
-    await chat.settled()
-    assert await chat.reply("Still there?") == "Yes."
-    await chat.settled()
-
-    remembered = await in_database(lambda: [item for turn in Turn.objects.order_by("seq") for item in turn.items])
-    assert len(await chat.session()) == len(remembered) == 6
-
 
 def refusing(sqlstate: str, condition: str = "true") -> Callable[[], None]:
     """Let PostgreSQL refuse what a turn writes of a step."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
-from chat.read_models import MessageJson, ToolCallJson
+from chat.read_models import MessageOut, ToolCallOut
 from chat.turns.events import (
     ReasoningDelta,
     Snapshot,
@@ -19,7 +20,7 @@ from chat.turns.events import (
 from chat.turns.follow import LogBatch, follow
 from chat.turns.log import READ_AT_ONCE, Entry, TurnLog, TurnLogs
 
-MESSAGE: MessageJson = {"id": "1", "role": "assistant", "text": "", "created_at": "", "position": 2, "turn_id": "1"}
+MESSAGE = MessageOut(uuid.uuid4(), "assistant", "", datetime(2026, 1, 1, tzinfo=UTC), 2, uuid.uuid4(), None)
 
 
 def log_with(*texts: str) -> TurnLog:
@@ -61,18 +62,18 @@ def test_very_much_text_is_read_in_parts() -> None:
 
 def test_text_taken_back_is_written_anew() -> None:
     log = log_with("kept ", "lost")
-    log.append(TurnResumed(log.text, [], 5))
+    log.append(TurnResumed(log.text, (), 5))
     log.append(TextDelta("found", 5))
 
     assert log.text == "kept found"
 
 
 def test_a_turn_taken_up_again_begins_with_what_was_said_and_done_before() -> None:
-    log, done = TurnLog(uuid.uuid4(), 2), ToolCallJson(call_id="c", name="get_task", output="out")
-    log.append(TurnResumed("kept lost", [done], 5))
+    log, done = TurnLog(uuid.uuid4(), 2), ToolCallOut("c", "get_task", output="out")
+    log.append(TurnResumed("kept lost", (done,), 5))
     log.append(TextDelta("found", 5))
 
-    assert log.snapshot("running") == Snapshot("running", "kept found", [done])
+    assert log.snapshot("running") == Snapshot("running", "kept found", (done,))
 
 
 def test_reasoning_grows_apart_from_the_text_and_adjoining_pieces_are_read_as_one() -> None:
@@ -92,7 +93,7 @@ def test_a_snapshot_holds_text_and_tools() -> None:
     snapshot = log.snapshot("running")
 
     assert snapshot.text == "hello"
-    assert snapshot.tools == [{"call_id": "c", "name": "get_task", "arguments": {"number": 1}, "output": "out"}]
+    assert snapshot.tools == (ToolCallOut("c", "get_task", {"number": 1}, "out"),)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])

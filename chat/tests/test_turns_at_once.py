@@ -11,7 +11,7 @@ from pytest_django import Settings
 from chat.models import User
 from chat.models.turn import Status
 from chat.tests.conftest import Chat, StartRunner
-from chat.turns import runner as runner_module
+from chat.turns import housekeeping
 
 
 class Crowd:
@@ -39,7 +39,7 @@ async def test_what_comes_beyond_the_limit_waits_and_is_answered(
     start_runner: StartRunner, owner: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TURNS_AT_ONCE = 2
-    monkeypatch.setattr(runner_module, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find them
+    monkeypatch.setattr(housekeeping, "RENEWAL", timedelta(hours=1))  # so that the keeper does not find them
     crowd = Crowd()
     runner = await start_runner(ScriptedModel([crowd.step() for _ in range(8)]))
     chats = [Chat(runner, owner, uuid.uuid4()) for _ in range(8)]

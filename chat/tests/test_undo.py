@@ -61,6 +61,20 @@ def test_a_change_is_undone_exactly(owner: User, changes: Changes) -> None:
     assert state(task) == before
 
 
+def test_a_change_from_before_a_task_had_a_field_is_undone(owner: User) -> None:
+    task = made(owner)
+    changed = tasks.update_task(user_id=owner.pk, number=task.number, changes=Changes(title="Buy bread"))
+    assert changed.change_id is not None
+    change = TaskChange.objects.get(pk=changed.change_id)
+    for row in change.states[0].values():
+        del row["priority"]
+    change.save()
+
+    assert [each.kind for each in undone(owner, changed).tasks] == ["changed back"]
+    row = Task.objects.get(pk=task.pk)
+    assert (row.title, row.get_priority_display()) == ("Buy milk", "high")
+
+
 def test_a_deleted_task_comes_back_as_the_same_row_with_its_number(owner: User) -> None:
     task = made(owner)
     before = state(task)

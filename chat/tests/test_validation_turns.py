@@ -1,21 +1,14 @@
 """Turns whose model returns what is not valid end, and the conversation goes on."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
-from agents.items import TResponseStreamEvent
-from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
-from openai.types.responses import Response, ResponseCompletedEvent, ResponseTextDeltaEvent
+from agents.testing import ScriptedModel, assistant_message, function_call
 
 from chat.infra.db_threads import in_database
-from chat.models import Conversation, Task, ToolCall, Turn
-from chat.models.turn import Status
+from chat.models import Task, ToolCall
 from chat.tests.conftest import Chat
-from chat.turns.events import TextDelta, TurnFailed
-
-EMOJI = "\U0001f600"
-COMPLETED = ResponseCompletedEvent.construct(type="response.completed", response=Response.construct(id="r", output=[]))
+from chat.turns.events import TurnFailed
 
 
 async def outputs(chat: Chat) -> list[str]:
@@ -71,35 +64,3 @@ async def test_white_space_is_no_reply(chat: Chat, script: ScriptedModel, text: 
     await chat.settled()
     assert [item["role"] for item in await chat.session()] == ["user"]
     assert await chat.reply("Still there?") == "Yes."
-
-
-async def test_a_pair_in_two_deltas_is_one_character_in_log_record_and_memory(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    async def stream(call: ModelCall) -> AsyncIterator[TResponseStreamEvent]:
-        for text in ("Hi \ud83d", "\ude00"):
-            yield ResponseTextDeltaEvent.model_construct(type="response.output_text.delta", delta=text)
-        yield COMPLETED
-
-    script.enqueue(ModelStep.stream(stream))
-    accepted = await chat.send("Hello")
-    entries = await chat.log(accepted.turn)
-    await chat.settled()
-
-    expected = f"Hi {EMOJI}"
-    assert "".join(entry.event.text for entry in entries if isinstance(entry.event, TextDelta)) == expected
-    assert (await in_database(Turn.objects.get)).text == expected
-    assert (await chat.session())[-1]["content"][0]["text"] == expected
-
-
-async def test_what_is_thought_is_not_in_the_title_nor_in_the_record_of_the_reply(
-    chat: Chat, script: ScriptedModel
-) -> None:
-    script.enqueue([assistant_message("<think>Secret.</think>\n\nHello.")])
-
-    assert await chat.reply("Hello") == "Hello."
-    await chat.settled()
-
-    turn = await in_database(Turn.objects.get)
-    assert (turn.status, turn.text, turn.reasoning) == (Status.DONE, "Hello.", "Secret.")
-    assert "Secret" not in (await in_database(Conversation.objects.get)).title

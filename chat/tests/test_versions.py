@@ -35,7 +35,7 @@ async def test_the_last_reply_is_answered_anew(chat: Chat, script: ScriptedModel
     assert await positions() == [(1, "hi"), (2, "Hello."), (3, "thanks"), (4, "Gladly.")]
     last = (await page(chat)).turns[-1]
     assert (last.replaces, last.versions) == (old.turn.pk, (old.turn.pk, new.turn.pk))
-    assert new.message["id"] == old.message["id"], "it is the same message that is answered"
+    assert new.message.id == old.message.id, "it is the same message that is answered"
     model_saw = script.last_call
     assert model_saw is not None
     assert "You are welcome." not in str(model_saw.input)
@@ -65,10 +65,10 @@ async def test_an_edited_message_begins_another_version_from_there(chat: Chat, s
     old = await say(chat, script, "two", "Second.")
     await say(chat, script, "three", "Third.")
     script.enqueue([assistant_message("Better.")])
-    new = await ended(chat, await chat.edit(old.message["id"], "two, but better"))
+    new = await ended(chat, await chat.edit(old.message.id, "two, but better"))
 
-    assert new.message["position"] == 3
-    assert new.message["id"] != old.message["id"]
+    assert new.message.position == 3
+    assert new.message.id != old.message.id
     assert await shown(chat) == [("one", "First."), ("two, but better", "Better.")]
     assert await shown(chat, old.turn.pk) == [("one", "First."), ("two", "Second."), ("three", "Third.")]
     assert await remembered(chat) == ["one", "First.", "two, but better", "Better."]
@@ -83,7 +83,7 @@ async def test_the_first_message_is_edited_and_names_the_conversation(chat: Chat
     old = await say(chat, script, "Helo", "Hello.")
     await say(chat, script, "thanks", "Gladly.")
     script.enqueue([assistant_message("Hello!")])
-    await ended(chat, await chat.edit(old.message["id"], "Hello"))
+    await ended(chat, await chat.edit(old.message.id, "Hello"))
 
     assert await remembered(chat) == ["Hello", "Hello!"]
     assert (await in_database(lambda: conversation_of(chat))).title == "Hello"
@@ -95,7 +95,7 @@ async def test_versions_branch_and_each_can_be_looked_at_again(chat: Chat, scrip
     script.enqueue([assistant_message("B2")])
     second_again = await ended(chat, await chat.retry(second.turn))
     script.enqueue([assistant_message("A2")])
-    first_edited = await ended(chat, await chat.edit(first.message["id"], "a2"))
+    first_edited = await ended(chat, await chat.edit(first.message.id, "a2"))
     await say(chat, script, "c", "C1")
     script.enqueue([assistant_message("A3")])
     first_again = await ended(chat, await chat.retry(first_edited.turn))
@@ -124,7 +124,7 @@ async def test_messages_that_were_said_in_between_move_up(chat: Chat, script: Sc
     await ended(chat, second)
     assert await positions() == [(1, "one"), (2, "two"), (3, "First."), (4, "Second.")]
     script.enqueue([assistant_message("Two.")])
-    await ended(chat, await chat.edit(second.message["id"], "2"))
+    await ended(chat, await chat.edit(second.message.id, "2"))
     assert await positions() == [(1, "one"), (2, "First."), (3, "2"), (4, "Two.")]
 
 
@@ -140,7 +140,7 @@ async def test_while_a_reply_is_on_its_way_nothing_is_edited_or_answered_anew(
     with pytest.raises(Conflict, match="still answering"):
         await chat.retry(old.turn)
     with pytest.raises(Conflict, match="still answering"):
-        await chat.edit(old.message["id"], "1")
+        await chat.edit(old.message.id, "1")
     with pytest.raises(Conflict, match="not finished"):
         await chat.retry(running.turn)
     assert await positions() == [(1, "one"), (2, "First."), (3, "two")]
@@ -151,7 +151,7 @@ async def test_an_edit_makes_a_waiting_question_needless(chat: Chat, script: Scr
     script.enqueue([assistant_message("Well."), function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
     asked, _ = await chat.asked("Delete everything")
     script.enqueue([assistant_message("Here it is.")])
-    await ended(chat, await chat.edit(asked.message["id"], "Show everything"))
+    await ended(chat, await chat.edit(asked.message.id, "Show everything"))
 
     assert isinstance((await chat.log(asked.turn))[-1].event, TurnStopped)
     assert await in_database(Task.objects.count) == 2
@@ -177,8 +177,8 @@ async def test_the_same_client_id_edits_once(chat: Chat, script: ScriptedModel) 
     old = await say(chat, script, "one", "First.")
     client_id = uuid.uuid4()
     script.enqueue([assistant_message("Again.")])
-    new = await ended(chat, await chat.edit(old.message["id"], "1", client_id))
-    again = await chat.edit(old.message["id"], "1", client_id)
+    new = await ended(chat, await chat.edit(old.message.id, "1", client_id))
+    again = await chat.edit(old.message.id, "1", client_id)
 
     assert not again.is_new
     assert again.turn.pk == new.turn.pk
@@ -193,20 +193,20 @@ async def test_what_cannot_be_edited_is_refused(chat: Chat, script: ScriptedMode
     await say(elsewhere, script, "hi", "Hello.")
 
     with pytest.raises(EmptyText):
-        await chat.edit(old.message["id"], " ")
+        await chat.edit(old.message.id, " ")
     with pytest.raises(TooLong):
-        await chat.edit(old.message["id"], "x" * 10_001)
+        await chat.edit(old.message.id, "x" * 10_001)
     with pytest.raises(Conflict, match="yourself"):
         await chat.edit(reply.pk, "Second.")
     with pytest.raises(NotFound):
         await chat.edit(uuid.uuid4(), "1")
     for other in (strange, elsewhere):
         with pytest.raises(NotFound):
-            await other.edit(old.message["id"], "1")
+            await other.edit(old.message.id, "1")
     script.enqueue([assistant_message("Again.")])
-    await ended(chat, await chat.edit(old.message["id"], "1"))
+    await ended(chat, await chat.edit(old.message.id, "1"))
     with pytest.raises(Conflict, match="newer version"):
-        await chat.edit(old.message["id"], "2")
+        await chat.edit(old.message.id, "2")
     with pytest.raises(Conflict, match="newer version"):
         await chat.retry(old.turn)
 
@@ -217,7 +217,7 @@ async def test_memory_is_rebuilt_from_the_version_that_is_current(
     first = await say(chat, script, "one", "First.")
     await say(chat, script, "two", "Second.")
     script.enqueue([assistant_message("Other.")])
-    await ended(chat, await chat.edit(first.message["id"], "1"))
+    await ended(chat, await chat.edit(first.message.id, "1"))
     await chat.runner.drain(0)
     chat.runner.store.path.unlink()
     later = Chat(await start_runner(script), chat.user, chat.conversation_id)
@@ -232,7 +232,7 @@ async def test_a_retry_of_an_edit_that_was_stopped_in_the_queue(chat: Chat, scri
     old = await say(chat, script, "one", "First.")
     gate = Gate()
     script.enqueue(gate.step())
-    edited = await chat.edit(old.message["id"], "1")
+    edited = await chat.edit(old.message.id, "1")
     await gate.reached.wait()
     await chat.runner.stop(user_id=chat.user.pk, conversation_id=chat.conversation_id, turn_id=edited.turn.pk)
     await chat.log(edited.turn)

@@ -10,9 +10,8 @@ from chat.models import Task, Turn
 from chat.read_models import ToolCallOut, TurnOut
 from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
-from chat.tests.versions import ended, page, remembered, say, shown
+from chat.tests.versions import ended, page, shown
 from chat.turns.accept import Accepted
-from chat.turns.events import ApprovalRequested
 
 BROKEN = ModelStep.raise_error(ModelFailed("The model's endpoint cannot be reached at the moment.", retryable=False))
 
@@ -31,7 +30,7 @@ async def test_what_tools_did_stays_done_and_is_shown(chat: Chat, script: Script
     script.extend([[function_call("create_task", {"title": "Bread"}, call_id="c3")], [assistant_message("Added.")]])
     await ended(chat, await chat.send("Add bread"))
     script.extend([[function_call("create_task", {"title": "Oat milk"}, call_id="c4")], [assistant_message("Added.")]])
-    await ended(chat, await chat.edit(old.message["id"], "Add oat milk"))
+    await ended(chat, await chat.edit(old.message.id, "Add oat milk"))
 
     assert await in_database(Task.objects.count) == 3
     (turn,) = (await page(chat)).turns
@@ -100,18 +99,3 @@ async def test_a_failed_version_is_tried_again_with_what_it_did(chat: Chat, scri
     assert [call.call_id for call in turn.tools] == ["c1"]
     assert turn.kept == ()
     assert await shown(chat, failed.turn.pk) == [("Add milk", None)]
-
-
-async def test_a_question_in_a_regenerated_reply(chat: Chat, script: ScriptedModel) -> None:
-    await in_database(lambda: [tasks.create_task(user_id=chat.user.pk, title=title) for title in ("Milk", "Bread")])
-    old = await say(chat, script, "Delete everything", "No.")
-    script.enqueue([function_call("delete_tasks", {"numbers": [1, 2]}, call_id="c1")])
-    new = await chat.retry(old.turn)
-    await chat.until(new.turn, ApprovalRequested)
-    await chat.settled()
-    script.enqueue([assistant_message("Gone.")])
-    await chat.decide(new.turn, "c1", True)
-    await ended(chat, new)
-
-    assert await in_database(Task.objects.count) == 0
-    assert await remembered(chat) == ["Delete everything", "Gone."]

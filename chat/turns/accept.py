@@ -10,7 +10,7 @@ from chat.infra.visible import has_visible, one_line
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
 from chat.models.turn import ACTIVE, Status
-from chat.read_models import MessageJson, MessageOut
+from chat.read_models import MessageOut
 from chat.turns.accept_context import lock, store
 from chat.turns.cancel import Cancelled
 from chat.turns.journal import copy_journal
@@ -18,16 +18,21 @@ from chat.turns.journal import copy_journal
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is durable now, and the turn that answers it; `is_new` is false where it was sent again.
+    """A durable message, and the turn that answers it; `is_new` is false if it was sent again.
 
-    `closed` is a turn that waited for the person's decision until now.
+    `closed` is a turn that waited for the user's decision until now.
     """
 
-    message: MessageJson
+    message: MessageOut
     turn: Turn
     ahead: int
     is_new: bool
     closed: Cancelled | None = None
+
+    @property
+    def begins(self) -> Turn | None:
+        """The turn, if it begins now."""
+        return self.turn if self.is_new and self.turn.status == Status.RUNNING else None
 
 
 def accept(
@@ -41,24 +46,24 @@ def accept(
 ) -> Accepted:
     """Store a message and the turn that will answer it, in one transaction.
 
-    `runner` is the process that carries the turn out at once where the conversation is idle; without one the turn
-    waits in the queue. The conversation is made by its first message, with the `model` that answers it. The same
-    `client_id` again changes nothing.
+    `runner` is the process that runs the turn at once if the conversation is idle; without one the turn waits in the
+    queue. The first message creates the conversation, with the `model` that answers it. The same `client_id` again
+    changes nothing.
     Raise EmptyText, TooLong, BadInput, NotFound, TooManyConversations, RateLimited.
     """
     check_text(text)
     with transaction.atomic():
-        place = lock(user_id, conversation_id, client_id, make=True)
-        if place.known is not None:
-            return _accepted(place.known, is_new=False)
-        place.check_limits()
-        place.close_waiting()
-        place.choose_model(model)
-        place.title = place.title or title_from(text)
-        turn = place.new_turn()
-        turn.prompt = place.new_message(turn, text)
-        store(place, turn, runner)
-    return _accepted(turn, closed=place.closed)
+        context = lock(user_id, conversation_id, client_id, new=True)
+        if context.known is not None:
+            return _accepted(context.known, is_new=False)
+        context.check_limits()
+        context.close_waiting()
+        context.choose_model(model)
+        context.title = context.title or title_from(text)
+        turn = context.new_turn()
+        turn.prompt = context.new_message(turn, text)
+        store(context, turn, runner)
+    return _accepted(turn, closed=context.closed)
 
 
 def accept_retry(
@@ -69,15 +74,15 @@ def accept_retry(
     client_id: uuid.UUID,
     runner: uuid.UUID | None = None,
 ) -> Accepted:
-    """Store a new turn in the place of one that has ended; that one and all after it become an earlier version.
+    """Store a new turn that replaces one that has ended; that one and all after it become an earlier version.
 
-    One that failed or was stopped is taken up where it ended: what its tools did is not done again. One that is done is
-    answered anew. Raise NotFound, Conflict, RateLimited.
+    One that failed or was stopped continues where it ended: its tools do not act again. One that is done is answered
+    anew. Raise NotFound, Conflict, RateLimited.
     """
     with transaction.atomic():
-        place = lock(user_id, conversation_id, client_id)
-        if place.known is not None:
-            return _accepted(place.known, is_new=False)
+        context = lock(user_id, conversation_id, client_id)
+        if context.known is not None:
+            return _accepted(context.known, is_new=False)
         old = Turn.objects.filter(conversation=conversation_id, pk=turn_id).select_related("prompt").first()
         if old is None:
             raise NotFound("There is no such turn.")
@@ -85,17 +90,17 @@ def accept_retry(
             raise Conflict("There is a newer version of this reply.")
         if old.status in ACTIVE:
             raise Conflict("This reply is not finished yet.")
-        if old.status != Status.DONE and old.seq != place.last_seq:
+        if old.status != Status.DONE and old.seq != context.last_seq:
             raise Conflict("The conversation has moved on; please send the message again.")
-        place.check_limits()
-        place.check_idle()
-        turn = place.new_turn()
+        context.check_limits()
+        context.check_idle()
+        turn = context.new_turn()
         turn.prompt, turn.replaces = old.prompt, old
-        place.supersede(old, turn, keep=old.prompt_id)
-        store(place, turn, runner)
+        context.supersede(old, turn, keep=old.prompt_id)
+        store(context, turn, runner)
         if old.status != Status.DONE:
             copy_journal(old, turn)
-    return _accepted(turn, closed=place.closed)
+    return _accepted(turn, closed=context.closed)
 
 
 def accept_edit(
@@ -107,15 +112,15 @@ def accept_edit(
     text: str,
     runner: uuid.UUID | None = None,
 ) -> Accepted:
-    """Store a message in the place of an earlier one; that one and all after it become an earlier version.
+    """Store a message that replaces an earlier one; that one and all after it become an earlier version.
 
     Raise EmptyText, TooLong, BadInput, NotFound, Conflict, RateLimited.
     """
     check_text(text)
     with transaction.atomic():
-        place = lock(user_id, conversation_id, client_id)
-        if place.known is not None:
-            return _accepted(place.known, is_new=False)
+        context = lock(user_id, conversation_id, client_id)
+        if context.known is not None:
+            return _accepted(context.known, is_new=False)
         message = Message.objects.filter(pk=message_id, conversation=conversation_id).first()
         if message is None:
             raise NotFound("There is no such message.")
@@ -125,20 +130,20 @@ def accept_edit(
         old = current.select_related("prompt").first()
         if old is None:
             raise Conflict("There is a newer version of this message.")
-        place.check_limits()
-        place.check_idle()
-        if place.title == title_from(message.text):
-            place.title = title_from(text)
-        turn = place.new_turn()
+        context.check_limits()
+        context.check_idle()
+        if context.title == title_from(message.text):
+            context.title = title_from(text)
+        turn = context.new_turn()
         turn.replaces = old
-        place.supersede(old, turn)
-        turn.prompt = place.new_message(turn, text)
-        store(place, turn, runner)
-    return _accepted(turn, closed=place.closed)
+        context.supersede(old, turn)
+        turn.prompt = context.new_message(turn, text)
+        store(context, turn, runner)
+    return _accepted(turn, closed=context.closed)
 
 
 def check_text(text: str) -> None:
-    """Refuse what cannot be a message. Raise EmptyText, TooLong, BadInput."""
+    """Refuse an invalid message. Raise EmptyText, TooLong, BadInput."""
     if not has_visible(text):
         raise EmptyText
     if len(text) > USER_TEXT_LENGTH:
@@ -148,7 +153,7 @@ def check_text(text: str) -> None:
 
 
 def title_from(text: str) -> str:
-    """Make a title from a first message: its first line with something to see, cut at a word."""
+    """Make a title from a first message: its first visible line, cut at a word."""
     line = next(filter(has_visible, map(one_line, text.splitlines())), "")
     if len(line) <= TITLE_LENGTH:
         return line
@@ -163,4 +168,4 @@ def ahead_of(turn: Turn) -> int:
 
 
 def _accepted(turn: Turn, *, is_new: bool = True, closed: Cancelled | None = None) -> Accepted:
-    return Accepted(MessageOut.of(turn.prompt).as_json(), turn, ahead_of(turn), is_new, closed)
+    return Accepted(MessageOut.of(turn.prompt), turn, ahead_of(turn), is_new, closed)

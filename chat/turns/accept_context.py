@@ -1,4 +1,4 @@
-"""A conversation while something is accepted in it: locked, with the person, until the transaction ends."""
+"""A conversation in which a message is accepted: locked, with its user, until the transaction ends."""
 
 import uuid
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ FROM chat_conversation c JOIN chat_user u ON u.id = c.user_id
 WHERE c.id = %(conversation)s AND c.user_id = %(user)s AND u.is_active FOR NO KEY UPDATE OF c, u
 """  # noqa: S608 - our own words
 # No other transaction creates conversations of this user until this one ends.
-_MAKING = "SELECT pg_advisory_xact_lock(hashtextextended('conversations of ' || %(user)s::text, 0))"
-_LOOK = """
+_LOCK_CREATION = "SELECT pg_advisory_xact_lock(hashtextextended('conversations of ' || %(user)s::text, 0))"
+_READ_TURNS = """
 SELECT
     (SELECT t.id FROM chat_turn t WHERE t.conversation_id = %(conversation)s AND t.client_id = %(client)s),
     (SELECT t.accepted_at FROM chat_turn t WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s
@@ -35,7 +35,7 @@ SELECT
     count(*), count(*) FILTER (WHERE status = 'queued'), (array_agg(id) FILTER (WHERE status = 'waiting'))[1]
 FROM chat_turn WHERE conversation_id = %(conversation)s AND status IN ('queued', 'running', 'waiting')
 """
-# The newest first. What a turn took up from the one that it tries again is counted with that turn only.
+# The newest first. What a turn took over from the one that it retries is counted with the retry only.
 _TOKENS = """
 SELECT t.accepted_at, (t.usage->>'input_tokens')::bigint + (t.usage->>'output_tokens')::bigint FROM chat_turn t
 WHERE t.user_id = %(user)s AND t.accepted_at > %(since)s AND t.usage ? 'input_tokens'
@@ -70,10 +70,10 @@ WITH moved AS (
     SET title = %(title)s, model = %(model)s, updated_at = %(now)s, last_seq = %(seq)s, last_position = %(position)s,
         archived_at = NULL, trashed_at = NULL
     WHERE id = %(conversation)s
-), said AS (
+), message AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, client_id, created_at)
     SELECT %(message)s, %(conversation)s, %(turn)s, 'user', %(text)s, %(position)s, %(client)s, %(now)s
-    WHERE %(is_said)s
+    WHERE %(is_new_message)s
 )
 INSERT INTO chat_turn (id, conversation_id, user_id, prompt_id, replaces_id, client_id, seq, status, model, owner,
     lease_until, attempt, text, items, warning, error_code, error_detail, accepted_at, started_at)
@@ -84,7 +84,7 @@ VALUES (%(turn)s, %(conversation)s, %(user)s, %(message)s, %(replaces)s, %(clien
 
 @dataclass(slots=True)
 class AcceptContext:
-    """A conversation and what is under way in it, as it is until the transaction ends."""
+    """A conversation and its active turns, locked until the transaction ends."""
 
     user_id: uuid.UUID
     conversation_id: uuid.UUID
@@ -99,7 +99,7 @@ class AcceptContext:
     active: int = 0
     queued: int = 0
     waiting: uuid.UUID | None = None  # the turn that waits for a decision
-    first_of_minute: datetime | None = None  # where the limit is reached
+    first_of_minute: datetime | None = None  # if the limit is reached
     closed: Cancelled | None = None
 
     def check_limits(self) -> None:
@@ -126,12 +126,12 @@ class AcceptContext:
                 raise RateLimited(detail, retry_after=wait)
 
     def choose_model(self, name: str) -> None:
-        """Take the model that a person chose before the first message; later it is not changed so. Raise BadInput."""
+        """Set the model that the user chose with the first message; later ones change nothing. Raise BadInput."""
         if name and check_name(name) and self.last_seq == 0:
             self.model = name
 
     def check_idle(self) -> None:
-        """Close a turn that waits; raise Conflict where one runs or is queued."""
+        """Cancel a turn that waits; raise Conflict if one runs or is queued."""
         self.close_waiting()
         if self.active:
             raise Conflict("The assistant is still answering; please wait for it, or stop it first.")
@@ -144,14 +144,14 @@ class AcceptContext:
             self.active -= 1
 
     def supersede(self, old: Turn, new: Turn, *, keep: uuid.UUID | None = None) -> None:
-        """Make a turn and all after it an earlier version; a message that is kept stays current."""
+        """Supersede a turn and all after it; the message `keep` stays current."""
         values = {"conversation": self.conversation_id, "from": old.seq, "new": new.pk, "keep": keep}
         change(_SUPERSEDE, values)
         change(_MOVE_UP, values)
         self.last_position = Message.objects.filter(conversation=self.conversation_id, position__gt=0).count()
 
     def new_turn(self) -> Turn:
-        """Make the conversation's next turn."""
+        """Return the conversation's next turn."""
         self.last_seq += 1
         return Turn(
             conversation_id=self.conversation_id,
@@ -163,19 +163,26 @@ class AcceptContext:
         )
 
     def new_message(self, turn: Turn, text: str) -> Message:
-        """Make the message that a turn answers."""
+        """Return the message that a turn answers."""
         self.last_position += 1
-        return Message(turn_id=turn.pk, role=Role.USER, text=text, position=self.last_position, created_at=self.now)
+        return Message(
+            turn_id=turn.pk,
+            client_id=self.client_id,
+            role=Role.USER,
+            text=text,
+            position=self.last_position,
+            created_at=self.now,
+        )
 
 
-def make_conversation(
+def create_conversation(
     *, user_id: uuid.UUID, conversation_id: uuid.UUID, now: datetime, title: str = "", model: str = ""
 ) -> None:
-    """Make a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
+    """Create a conversation within a transaction, unless there is one with this id. Raise TooManyConversations.
 
-    Every conversation is made here.
+    Every conversation is created here.
     """
-    select(_MAKING, {"user": user_id})
+    select(_LOCK_CREATION, {"user": user_id})
     if Conversation.objects.filter(pk=conversation_id).exists():
         return
     limit = settings.CONVERSATIONS_PER_USER
@@ -186,7 +193,7 @@ def make_conversation(
     Conversation.objects.bulk_create([fresh], ignore_conflicts=True)
 
 
-def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, make: bool = False) -> AcceptContext:
+def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *, new: bool = False) -> AcceptContext:
     """Lock a conversation, created first if there is none, and read its active turns.
 
     Raise NotFound, TooManyConversations.
@@ -194,38 +201,40 @@ def lock(user_id: uuid.UUID, conversation_id: uuid.UUID, client_id: uuid.UUID, *
     now = timezone.now()
     values = {"user": user_id, "conversation": conversation_id, "client": client_id}
     locked = select(_LOCK, values)
-    if not locked and make:
-        make_conversation(user_id=user_id, conversation_id=conversation_id, now=now)
+    if not locked and new:
+        create_conversation(user_id=user_id, conversation_id=conversation_id, now=now)
         locked = select(_LOCK, values)
     if not locked:
         raise NotFound("There is no such conversation.")
-    place = AcceptContext(user_id, conversation_id, client_id, now, *locked[0][:4])
-    place.stored_title = place.title
+    context = AcceptContext(user_id, conversation_id, client_id, now, *locked[0][:4])
+    context.stored_title = context.title
     limit = {"since": now - MINUTE, "limit": settings.MESSAGES_PER_MINUTE}
-    ((known, place.first_of_minute, place.active, place.queued, place.waiting),) = select(_LOOK, values | limit)
+    ((known, context.first_of_minute, context.active, context.queued, context.waiting),) = select(
+        _READ_TURNS, values | limit
+    )
     if known is not None:
-        place.known = Turn.objects.select_related("prompt").get(pk=known)
-    return place
+        context.known = Turn.objects.select_related("prompt").get(pk=known)
+    return context
 
 
-def store(place: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
-    """Store a turn and, unless it answers one again, its message; running at once where nothing is before it."""
-    if runner is not None and not place.active:
+def store(context: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
+    """Store a turn, and its message unless that is stored; the turn runs at once if no other is active."""
+    if runner is not None and not context.active:
         turn.status, turn.owner = Status.RUNNING, runner
-        turn.lease_until, turn.started_at = place.now + LEASE_TIME, place.now
-        turn.model = name_in_use(place.model)
+        turn.lease_until, turn.started_at = context.now + LEASE_TIME, context.now
+        turn.model = name_in_use(context.model)
     values = {
-        "conversation": place.conversation_id,
-        "user": place.user_id,
-        "client": place.client_id,
-        "now": place.now,
-        "title": place.title,
-        "model": place.model,
+        "conversation": context.conversation_id,
+        "user": context.user_id,
+        "client": context.client_id,
+        "now": context.now,
+        "title": context.title,
+        "model": context.model,
         "turn_model": turn.model,
-        "position": place.last_position,
+        "position": context.last_position,
         "message": turn.prompt.pk,
         "text": turn.prompt.text,
-        "is_said": turn.prompt.turn_id == turn.pk,
+        "is_new_message": turn.prompt.turn_id == turn.pk,
         "turn": turn.pk,
         "replaces": turn.replaces_id,
         "seq": turn.seq,
@@ -236,13 +245,13 @@ def store(place: AcceptContext, turn: Turn, runner: uuid.UUID | None) -> None:
     }
     change(_STORE, values)
     turn._state.adding = False
-    _index(place, turn)
+    _index(context, turn)
 
 
-def _index(place: AcceptContext, turn: Turn) -> None:
-    """Let search find what was stored."""
-    owner = {"conversation_id": place.conversation_id, "user_id": place.user_id}
+def _index(context: AcceptContext, turn: Turn) -> None:
+    """Update the search index."""
+    owner = {"conversation_id": context.conversation_id, "user_id": context.user_id}
     if turn.prompt.turn_id == turn.pk:
-        index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=place.now, **owner)
-    if place.title != place.stored_title:
-        index_title(title=place.title, **owner)
+        index_message(message_id=turn.prompt.pk, text=turn.prompt.text, created_at=context.now, **owner)
+    if context.title != context.stored_title:
+        index_title(title=context.title, **owner)

@@ -1,7 +1,7 @@
 """Ask a person before something is done.
 
-The call waits in the journal, and nothing else need be kept: once all that a turn has asked is decided, the turn is
-played again, be it days later or in another process.
+The call waits in the journal, and nothing else is stored: after the last decision the turn is replayed, perhaps days
+later and in another process.
 """
 
 import json
@@ -17,21 +17,13 @@ from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.models import Conversation, ToolCall, Turn
 from chat.models.turn import Decision, Status
-from chat.turns.cancel import Cancelled, cancel
+from chat.turns.cancel import cancel
 from chat.turns.events import ApprovalDecided
-from chat.turns.finish import TurnOutcome
+from chat.turns.finish import StoredOutcome, TurnOutcome
 from chat.turns.lease import LEASE_TIME, Lease
 from chat.turns.queue import claim_locked
 
 DECLINED = {"ok": False, "error": "declined", "detail": "The person said no: this was not done."}
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRequest:
-    """A turn that waits now, or was cancelled by a stop or a newer message; and the conversation's next turn."""
-
-    closed: Cancelled | None = None
-    next: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +34,16 @@ class Decided:
     event: ApprovalDecided
     is_last: bool
 
+    @property
+    def begins(self) -> Turn | None:
+        """The turn, if it continues in this process."""
+        return self.turn if self.is_last and self.turn.status == Status.RUNNING else None
 
-def ask(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> ApprovalRequest:
-    """Let a turn wait for the decisions about the calls that its ending asks for. Raise TurnLost.
 
-    A question that is out of date when it comes up is not asked.
+def ask(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> StoredOutcome:
+    """Let a turn wait for the decisions about calls that its outcome requests. Raise TurnLost.
+
+    A question that a stop or a newer message makes needless is not asked.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -61,22 +58,23 @@ def ask(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = Non
                     arguments=call.arguments,
                     decision=Decision.AWAITING,
                 )
-                for call in ending.asks
+                for call in outcome.approval_requests
             ],
             ignore_conflicts=True,
         )
         turn = Turn.objects.with_all_to_begin().get(pk=lease.turn_id)
         turn.status, turn.owner, turn.lease_until, turn.cut_off = Status.WAITING, None, None, 0
-        turn.text, turn.usage, turn.warning = ending.text, ending.usage, ending.warning
-        turn.reasoning = ending.reasoning
+        turn.text, turn.usage, turn.warning = outcome.text, outcome.usage, outcome.warning
+        turn.reasoning = outcome.reasoning
         turn.save(update_fields=["status", "owner", "lease_until", "cut_off", "text", "reasoning", "usage", "warning"])
         session_id = SessionId(conversation.user_id, conversation.id)
-        update_metadata(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
+        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.session_warning)
         behind = Turn.objects.filter(conversation=conversation.id, status=Status.QUEUED)
         if not (turn.stop_asked or behind.exists()):
-            return ApprovalRequest()
-        closed = cancel(turn, now=now)
-        return ApprovalRequest(closed, claim_locked(conversation.id, owner=next_owner) if next_owner else None)
+            return StoredOutcome(outcome.approval_requests)
+        cancelled = cancel(turn, now=now)
+        following = claim_locked(conversation.id, owner=next_owner) if next_owner else None
+        return StoredOutcome(outcome.approval_requests, following, cancelled)
 
 
 def decide(
@@ -90,8 +88,8 @@ def decide(
 ) -> Decided:
     """Store a user's decision about a call of a waiting turn; after the last decision the turn continues.
 
-    `runner` is the process that plays it; without one it waits in the queue. Raise NotFound, and Conflict where it was
-    decided before.
+    `runner` is the process that runs it; without one it waits in the queue. Raise NotFound, or Conflict after an
+    earlier decision.
     """
     with transaction.atomic():
         Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
@@ -107,11 +105,11 @@ def decide(
             raise Conflict("This was decided already.")
         is_last = not ToolCall.objects.filter(turn=turn, decision=Decision.AWAITING).exists()
         if is_last:
-            _go_on(turn, runner)
+            _continue(turn, runner)
     return Decided(turn, ApprovalDecided(call_id, approve, str(user_id)), is_last)
 
 
-def _go_on(turn: Turn, runner: uuid.UUID | None) -> None:
+def _continue(turn: Turn, runner: uuid.UUID | None) -> None:
     turn.status, turn.attempt = Status.QUEUED, turn.attempt + 1
     if runner is not None:
         turn.status, turn.owner, turn.lease_until = Status.RUNNING, runner, timezone.now() + LEASE_TIME

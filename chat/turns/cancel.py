@@ -1,4 +1,4 @@
-"""Cancel a turn that no process runs: one that is queued, or waits for the user's decision."""
+"""Cancel a turn that no process runs: it is queued, or waits for the user's decision."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ from chat.models import Message, ToolCall, Turn
 from chat.models.conversation import Role
 from chat.models.sql import select
 from chat.models.turn import SUPERSEDED, Decision, Status
-from chat.read_models import MessageJson, MessageOut
+from chat.read_models import MessageOut
 from chat.turns import journal as journals
 from chat.turns.events import reply_id
 
@@ -30,7 +30,7 @@ class Cancelled:
     turn_id: uuid.UUID
     attempt: int
     declined: tuple[str, ...]
-    message: MessageJson | None
+    message: MessageOut | None
 
 
 def cancel(turn: Turn, *, now: datetime) -> Cancelled:
@@ -52,7 +52,7 @@ def cancel(turn: Turn, *, now: datetime) -> Cancelled:
     turn.usage = journal.usage
     turn.save(update_fields=["status", "ended_at", "attempt", "owner", "lease_until", "items", "usage"])
     update_after_cancel(turn.conversation_id, now=now)
-    return Cancelled(turn.pk, turn.attempt, declined, MessageOut.of(message).as_json() if message else None)
+    return Cancelled(turn.pk, turn.attempt, declined, MessageOut.of(message) if message else None)
 
 
 def _create_reply(turn: Turn, now: datetime) -> Message:

@@ -1,10 +1,10 @@
-"""The events of a turn's log. Each becomes one frame; the sender adds `n` and the turn."""
+"""The events of a turn's log. Entry points render them: sockets as frames, streams as events."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from chat.read_models import MessageJson, ToolCallJson, WarningJson
+from chat.read_models import WARNINGS, MessageOut, ToolCallOut
 
 WarningCode = Literal["context_unavailable", "context_rebuilt", "context_shortened"]
 
@@ -15,7 +15,7 @@ def is_retryable(code: str) -> bool:
 
 
 def reply_id(turn_id: uuid.UUID) -> uuid.UUID:
-    """Name the message that is going to be a turn's reply: who streams it needs its id before there is one."""
+    """Return the id of a turn's reply: a stream names it before it is stored."""
     return uuid.uuid5(turn_id, "reply")
 
 
@@ -87,12 +87,16 @@ class ApprovalDecided:
 class Warned:
     type: ClassVar = "warning"
     code: WarningCode
-    detail: str
+
+    @property
+    def detail(self) -> str:
+        """The sentence for people."""
+        return WARNINGS[self.code]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRetrying:
-    """The model does not answer and is asked again in some seconds; no snapshot holds it."""
+    """The model does not answer, and the request is sent again in some seconds; no snapshot holds it."""
 
     type: ClassVar = "model.retrying"
     attempt_n: int
@@ -107,7 +111,7 @@ class TurnResumed:
 
     type: ClassVar = "turn.resumed"
     text: str
-    tools: list[ToolCallJson]
+    tools: tuple[ToolCallOut, ...]
     at: int
     reasoning: str | None = None
 
@@ -115,16 +119,16 @@ class TurnResumed:
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
     type: ClassVar = "turn.finished"
-    message: MessageJson
+    message: MessageOut
     usage: dict[str, int]
-    warning: WarningJson | None = None
+    warning: str = ""  # a code
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStopped:
     type: ClassVar = "turn.stopped"
-    message: MessageJson | None
-    warning: WarningJson | None = None
+    message: MessageOut | None
+    warning: str = ""  # a code
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +141,16 @@ class TurnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All there is to see of a turn: replaces what is shown."""
+    """The whole visible state of a turn: it replaces what is shown."""
 
     type: ClassVar = "turn.snapshot"
     status: str
     text: str
-    tools: list[ToolCallJson] = field(default_factory=list)
-    message: MessageJson | None = None
+    tools: tuple[ToolCallOut, ...] = ()
+    message: MessageOut | None = None
     code: str | None = None
     detail: str | None = None
-    warning: WarningJson | None = None
+    warning: str = ""  # a code
     reasoning: str | None = None
 
 

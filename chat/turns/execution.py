@@ -43,6 +43,7 @@ from chat.assistant.relevance import REFUSAL
 from chat.exceptions import MemoryUnavailable, ModelFailed, TurnLost
 from chat.infra import notifications
 from chat.infra.db_threads import finish_despite_cancel, in_database
+from chat.infra.log_context import bind
 from chat.memory.items import Item
 from chat.memory.session import AgentSessionMemory
 from chat.memory.store import SessionStore
@@ -73,7 +74,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Model responses in one turn: enough for many wishes at once, an end to a model that goes round in circles.
+# Model responses in one turn: enough for many requests at once, and an end to a model that repeats itself.
 MAX_STEPS = 24
 
 BROKEN = ("internal", "Something went wrong while answering.")
@@ -95,15 +96,15 @@ class TurnExecution:
         self._memory: AgentSessionMemory | None = None
         self._result: RunResultStreaming | None = None
         self._invalid: Mapping[str, str] = {}  # outputs of calls that are not run, by the calls' ids
-        self._was_lost = False  # the session, and rebuilt from the record
-        self._was_shortened = False  # a request, for its size
-        self._pruned: int | None = None  # older items that the session is without, where the mirror does not know
+        self._warnings: set[WarningCode] = set()
+        self._pruned: int | None = None  # older items that the session is without, if the metadata does not say it
 
     async def run(self) -> TurnOutcome:
         """Run the agent to its end, or until it asks for a decision.
 
-        Raise TurnLost, or CancelledError where the turn was stopped.
+        Raise TurnLost, or CancelledError if the turn was stopped.
         """
+        bind(turn_id=self.turn.pk, conversation_id=self.turn.conversation_id)
         turn_input = self._input
         if turn_input is None:
             turn_input = self._input = await in_database(read_turn_input, self.turn)
@@ -111,24 +112,26 @@ class TurnExecution:
             return await self._failed("forbidden", "This account has been closed.")
         if self.turn.cut_off >= DEADLY:
             return await self._failed("cut_off", "This was interrupted three times while it was being answered.")
-        self._announce(turn_input.journal)
-        memory = self._memory = AgentSessionMemory(
-            turn_input.place.session_id, self._store, fence=turn_input.place.fence, on_unavailable=self._warn_of_memory
-        )
-        opened = await memory.open(turn_input.place)
-        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.held:
-            # A process died after it pruned and before it stored that.
-            self._pruned = turn_input.pruned + turn_input.held - len(opened.items)
-        elif opened is not None and opened.pruned is not None:
-            self._pruned = opened.pruned
-            if opened.was_lost:
-                self._was_lost = True
-                self._warn("context_rebuilt")
-        window = Window(turn_input.sent, self._warn_of_shortening)
+        self._log_start(turn_input.journal)
+        memory = await self._open_memory(turn_input)
+        window = Window(turn_input.sent, partial(self._warn, "context_shortened"))
         model = ReplayModel(self._model, turn_input.journal, self.log, window)
         self._invalid = model.refused
+        guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
+        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
         try:
-            await self._run(turn_input, model, memory)
+            self._result = Runner.run_streamed(
+                build_agent(model, guardrail),
+                turn_input.prompt,
+                context=self._context(turn_input, model.refused),
+                max_turns=MAX_STEPS,
+                hooks=_Journaling(self, model),
+                session=memory,
+                error_handlers={"model_refusal": _keep_refusal},
+                run_config=RUN_CONFIG,
+            )
+            async for _ in self._result.stream_events():
+                pass  # the events of interest are logged where they arise
         except InputGuardrailTripwireTriggered:
             return await self._refused()
         except MaxTurnsExceeded:
@@ -136,22 +139,22 @@ class TurnExecution:
         except ModelFailed as failure:
             return await self._failed(failure.code, failure.detail)
         except AgentsException as error:
-            _raise_ours(error)  # the SDK wraps what a tool raises
+            _raise_cause(error)  # the SDK wraps what a tool raises
             # Its text may quote what the model said, which logs must not hold.
             logger.warning("Turn %s failed: %s", self.turn.pk, type(error).__name__)
             await in_database(journals.void_step, turn_input.lease, n=model.step)
             return await self._failed("model_error", "The assistant's answer could not be used.")
-        if asks := self._asks():
-            return await self._waiting(asks)
+        if approval_requests := self._approval_requests():
+            return await self._waiting(approval_requests)
         if not self.log.text.strip():
             return await self._failed("model_error", NO_ANSWER)
-        return await self._ending(Status.DONE, cast(Sequence[Item], memory.given))
+        return await self._build_outcome(Status.DONE, cast(Sequence[Item], memory.given))
 
-    async def broken(self) -> TurnOutcome:
+    async def crashed(self) -> TurnOutcome:
         """Return the outcome after an unexpected error."""
         return await self._failed(*BROKEN)
 
-    def lost(self) -> TurnOutcome:
+    def unstorable(self) -> TurnOutcome:
         """Return the outcome if the turn's result cannot be stored."""
         code, detail = BROKEN
         return TurnOutcome(status=Status.FAILED, text="", items=[], error_code=code, error_detail=detail)
@@ -165,8 +168,8 @@ class TurnExecution:
             return TurnOutcome(status=Status.STOPPED, text="", items=[])
         return await self._cut_short(Status.STOPPED, partial=True)
 
-    async def settle(self) -> None:
-        """Wait until nothing of the run is under way any more."""
+    async def finish_tasks(self) -> None:
+        """Cancel what can be cancelled, and wait for the rest of the run."""
         for task in self._apart:
             task.cancel()
         if self._result is not None:
@@ -178,21 +181,23 @@ class TurnExecution:
 
     # -- the run
 
-    async def _run(self, turn_input: TurnInput, model: ReplayModel, memory: AgentSessionMemory) -> None:
-        guarded = settings.AGENT_GUARDRAIL and not turn_input.journal.steps
-        guardrail = build_guardrail(None if is_offline() else primary(self._model)) if guarded else None
-        self._result = Runner.run_streamed(
-            build_agent(model, guardrail),
-            turn_input.prompt,
-            context=self._context(turn_input, model.refused),
-            max_turns=MAX_STEPS,
-            hooks=_Journaling(self, model),
-            session=memory,
-            error_handlers={"model_refusal": _keep_refusal},
-            run_config=RUN_CONFIG,
+    async def _open_memory(self, turn_input: TurnInput) -> AgentSessionMemory:
+        session = turn_input.session
+        memory = self._memory = AgentSessionMemory(
+            session.session_id,
+            self._store,
+            fence=session.fence,
+            on_unavailable=partial(self._warn, "context_unavailable"),
         )
-        async for _ in self._result.stream_events():
-            pass  # what is worth showing goes to the log where it arises
+        opened = await memory.open(session)
+        if opened is not None and opened.pruned is None and len(opened.items) < turn_input.item_count:
+            # A process died after it pruned and before it stored that.
+            self._pruned = turn_input.pruned + turn_input.item_count - len(opened.items)
+        elif opened is not None and opened.pruned is not None:
+            self._pruned = opened.pruned
+            if opened.was_lost:
+                self._warn("context_rebuilt")
+        return memory
 
     def _context(self, turn_input: TurnInput, refused: Mapping[str, str]) -> TurnContext:
         pruned = turn_input.pruned if self._pruned is None else self._pruned
@@ -215,23 +220,23 @@ class TurnExecution:
     async def _act(self, call: Call, effect: Callable[[], Effect]) -> str:
         if (refusal := self._invalid.get(call.id)) is not None:
             effect = partial(Effect, json.loads(refusal))
-        output = await self._journaled(journals.perform, self._known().lease, call, effect)
-        await self._acted(call, output)
+        output = await self._journaled(journals.perform, self._read_input().lease, call, effect)
+        await self._log_output(call, output)
         return output
 
     async def _act_apart(self, call: Call, body: Callable[[], Awaitable[str]]) -> str:
-        lease = self._known().lease
+        lease = self._read_input().lease
         output = await self._journaled(journals.begin, lease, call)
         if output is None:
             refusal = self._invalid.get(call.id)
             task = asyncio.ensure_future(body() if refusal is None else _answer(refusal))
             self._apart.add(task)
-            task.add_done_callback(partial(self._ended, call))
+            task.add_done_callback(partial(self._log_if_cancelled, call))
             output = await self._journaled(journals.complete, lease, call, await task)
-        await self._acted(call, output)
+        await self._log_output(call, output)
         return output
 
-    def _ended(self, call: Call, task: asyncio.Future[str]) -> None:
+    def _log_if_cancelled(self, call: Call, task: asyncio.Future[str]) -> None:
         self._apart.discard(task)
         if task.cancelled():
             self.log.append(ToolFinished(call.id, error=journals.CUT_OFF))
@@ -242,7 +247,7 @@ class TurnExecution:
         acting.add_done_callback(self._acting.discard)
         return await finish_despite_cancel(acting)
 
-    async def _acted(self, call: Call, output: str) -> None:
+    async def _log_output(self, call: Call, output: str) -> None:
         if not self.was_done(call.id):
             self.log.append(ToolFinished(call.id, output))
             if call.name not in LOOKS:
@@ -250,80 +255,69 @@ class TurnExecution:
 
     def was_done(self, call_id: str) -> bool:
         """Return whether a call was answered before this attempt."""
-        return call_id in self._known().journal.done
+        return call_id in self._read_input().journal.done
 
-    def _asks(self) -> list[ApprovalRequested]:
+    def _approval_requests(self) -> list[ApprovalRequested]:
         """Return the calls that need the user's decision before the turn continues."""
         return [
-            ApprovalRequested(call.call_id or "", call.name or "", journals.parsed(call.arguments or ""))
+            ApprovalRequested(call.call_id or "", call.name or "", journals.parse_arguments(call.arguments or ""))
             for call in (self._result.interruptions if self._result else ())
         ]
 
-    def _announce(self, journal: Journal) -> None:
+    def _log_start(self, journal: Journal) -> None:
         if self.turn.attempt == 1:
             self.log.append(TurnStarted())
         if self.turn.attempt > 1 or journal.steps:
-            # The text was saved now and then, so that it may go beyond the journal or end before it.
+            # The text is saved every half second, so that it may be longer or shorter than the journal's.
             text = journal.text + self.turn.text[len(journal.text) :]
             reasoning = journal.reasoning or None
             self.log.append(TurnResumed(text, journal.tools, len(journal.text), reasoning))
 
-    def _warn_of_memory(self) -> None:
-        self._warn("context_unavailable")
-
-    def _warn_of_shortening(self) -> None:
-        if not self._was_shortened:
-            self._was_shortened = True
-            self._warn("context_shortened")
-
     def _warn(self, code: WarningCode) -> None:
-        self.log.append(Warned(code, WARNINGS[code]))
+        if code not in self._warnings:
+            self._warnings.add(code)
+            self.log.append(Warned(code))
 
-    def _known(self) -> TurnInput:
+    def _read_input(self) -> TurnInput:
         assert self._input is not None  # noqa: S101 - read before anything runs
         return self._input
 
-    # -- its end
+    # -- the outcome
 
     async def _refused(self) -> TurnOutcome:
         self.log.append(TextDelta(REFUSAL, len(self.log.text)))
-        prompt = self._known().prompt
+        prompt = self._read_input().prompt
         return await self._rewritten(Status.DONE, [journals.user_item(prompt), journals.assistant_item(REFUSAL)])
 
-    async def _waiting(self, asks: Sequence[ApprovalRequested]) -> TurnOutcome:
-        """Cut the session back to where the turn began: replay begins there, and no call stands in it unanswered."""
-        await self._rewrite([])
-        return replace(await self._ending(Status.WAITING, []), asks=asks)
+    async def _waiting(self, approval_requests: Sequence[ApprovalRequested]) -> TurnOutcome:
+        """Cut the session back to where the turn began: replay begins there, and it holds no call without an output."""
+        return replace(await self._rewritten(Status.WAITING, []), approval_requests=approval_requests)
 
     async def _failed(self, code: str, detail: str) -> TurnOutcome:
-        ending = await self._cut_short(Status.FAILED, partial=False)
-        return replace(ending, error_code=code, error_detail=detail)
+        outcome = await self._cut_short(Status.FAILED, partial=False)
+        return replace(outcome, error_code=code, error_detail=detail)
 
     async def _cut_short(self, status: Status, *, partial: bool) -> TurnOutcome:
-        """Give the session what happened: the message, the finished steps and, where it stays, the text seen."""
-        await self.settle()
+        """Store what happened in the session: the message, the finished steps and, if it stays, the text shown."""
+        await self.finish_tasks()
         journal = await in_database(journals.load, self.turn)
         rest = self.log.text[len(journal.text) :].strip() if partial else ""
         items = journals.as_items(self.turn.prompt.text, journal, partial=rest)
         return await self._rewritten(status, items)
 
     async def _rewritten(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
-        await self._rewrite(items)
-        return await self._ending(status, items)
-
-    async def _rewrite(self, items: Sequence[Item]) -> None:
-        await self.settle()
+        await self.finish_tasks()
         if self._memory is not None:
             await self._memory.rewrite(items)
+        return await self._build_outcome(status, items)
 
-    async def _ending(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
-        unavailable = self._memory is None or self._memory.unavailable
+    async def _build_outcome(self, status: Status, items: Sequence[Item]) -> TurnOutcome:
         size = None
-        if not unavailable:
+        if self._memory is not None and not self._memory.unavailable:
             try:
-                size = await self._store.size(self._known().place.session_id)
+                size = await self._store.size(self._read_input().session.session_id)
             except MemoryUnavailable:
-                unavailable = True
+                self._warnings.add("context_unavailable")
         return TurnOutcome(
             status=status,
             text=self.log.text,
@@ -332,15 +326,8 @@ class TurnExecution:
             usage=_tokens(self._result.context_wrapper.usage if self._result else Usage()),
             size=size,
             pruned=self._pruned,
-            warning=self._warning(unavailable and self._memory is not None),
+            warning=next((code for code in WARNINGS if code in self._warnings), ""),
         )
-
-    def _warning(self, unavailable: bool) -> str:
-        if unavailable:
-            return "context_unavailable"
-        if self._was_lost:
-            return "context_rebuilt"
-        return "context_shortened" if self._was_shortened else ""
 
 
 class _Journaling(RunHooks[TurnContext]):
@@ -365,11 +352,11 @@ class _Journaling(RunHooks[TurnContext]):
             model=self._model.name,
         )
         if self._execution.turn.cut_off:
-            await in_database(journals.survived, lease_of(self._execution.turn))
+            await in_database(journals.reset_cut_off, lease_of(self._execution.turn))
 
     async def on_tool_start(self, context: RunContextWrapper[TurnContext], agent: Any, tool: Tool) -> None:
         if isinstance(context, ToolContext) and not self._execution.was_done(context.tool_call_id):
-            arguments = journals.parsed(context.tool_arguments)
+            arguments = journals.parse_arguments(context.tool_arguments)
             self._execution.log.append(ToolStarted(context.tool_call_id, context.tool_name, arguments))
 
 
@@ -402,8 +389,8 @@ def _keep_refusal(refused: RunErrorHandlerInput[TurnContext]) -> RunErrorHandler
     return RunErrorHandlerResult(str(refused.error), include_in_history=False)
 
 
-def _raise_ours(error: BaseException | None) -> None:
-    """Raise the lost turn or the failing database behind an error, if that is what it is about."""
+def _raise_cause(error: BaseException | None) -> None:
+    """Raise the TurnLost or DatabaseError behind an error of the SDK, if there is one."""
     while error is not None:
         if isinstance(error, TurnLost | DatabaseError):
             raise error

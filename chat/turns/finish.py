@@ -1,4 +1,4 @@
-"""End a turn: the reply, what the session was given, and the mirror, in one transaction."""
+"""Finish a turn: the reply, the items of the session and its metadata, in one transaction."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,10 +17,19 @@ from chat.memory.statements import Size
 from chat.models import Message, Turn
 from chat.models.conversation import Role
 from chat.models.turn import Status
-from chat.read_models import MessageJson, MessageOut
+from chat.read_models import MessageOut
 from chat.search.index import index_message
-from chat.turns.events import ApprovalRequested, reply_id
-from chat.turns.lease import HELD, Lease
+from chat.turns.cancel import Cancelled
+from chat.turns.events import (
+    ApprovalRequested,
+    LastEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnStopped,
+    is_retryable,
+    reply_id,
+)
+from chat.turns.lease import IS_LEASED, Lease
 from chat.turns.queue import claim_locked
 
 _END = f"""
@@ -28,8 +37,8 @@ WITH ended AS (
     UPDATE chat_turn SET status = %(status)s, ended_at = %(now)s, text = %(text)s, reasoning = %(reasoning)s,
         items = %(items)s, usage = %(usage)s, warning = %(warning)s, error_code = %(error_code)s,
         error_detail = %(error_detail)s
-    WHERE {HELD} RETURNING id
-), said AS (
+    WHERE {IS_LEASED} RETURNING id
+), reply AS (
     INSERT INTO chat_message (id, conversation_id, turn_id, role, text, position, created_at)
     SELECT %(message)s, %(conversation)s, id, 'assistant', %(text)s, %(position)s, %(now)s FROM ended
     WHERE %(has_reply)s
@@ -48,33 +57,34 @@ class TurnOutcome:
     items: Sequence[Item]
     usage: dict[str, int] = field(default_factory=dict)
     size: Size | None = None  # of the session; None if the store could not return it
-    pruned: int | None = None  # older items that the session is without, where the mirror does not know
+    pruned: int | None = None  # older items that the session is without, if the metadata does not say it
     warning: str = ""
     error_code: str = ""
     error_detail: str = ""
-    asks: Sequence[ApprovalRequested] = ()
+    approval_requests: Sequence[ApprovalRequested] = ()
     reasoning: str = ""
 
     @property
-    def trouble(self) -> str:
-        """What staff are to see of it at the session."""
+    def session_warning(self) -> str:
+        """The warning that staff see at the session."""
         return self.warning if self.warning == "context_unavailable" else ""
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedTurn:
-    """The reply, if there is one to keep, and the conversation's next turn, which runs now."""
+class StoredOutcome:
+    """The events to log, the conversation's next turn if it begins, and a turn that was cancelled instead of asking."""
 
-    message: MessageJson | None
-    next: Turn | None
+    events: Sequence[LastEvent | ApprovalRequested]
+    begins: Turn | None = None
+    cancelled: Cancelled | None = None
 
 
-def finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> FinishedTurn:
-    """Write how a turn ended, and take the conversation's next one for a process that has a place. Raise TurnLost."""
+def finish(lease: Lease, outcome: TurnOutcome, *, next_owner: uuid.UUID | None = None) -> StoredOutcome:
+    """Store how a turn ended, and claim the conversation's next one for a process with a free slot. Raise TurnLost."""
     now = timezone.now()
     with transaction.atomic():
         conversation_id, user_id, last_position = lease.lock_conversation()
-        message = _reply(lease.turn_id, last_position + 1, ending, now)
+        message = _reply(lease.turn_id, last_position + 1, outcome, now)
         lease.write(
             _END,
             now=now,
@@ -82,14 +92,14 @@ def finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = 
             has_reply=message is not None,
             message=message.pk if message else None,
             position=message.position if message else last_position,
-            status=ending.status,
-            text=ending.text,
-            reasoning=ending.reasoning,
-            items=Jsonb(storable(list(ending.items))),
-            usage=Jsonb(ending.usage),
-            warning=ending.warning,
-            error_code=ending.error_code,
-            error_detail=ending.error_detail,
+            status=outcome.status,
+            text=outcome.text,
+            reasoning=outcome.reasoning,
+            items=Jsonb(storable(list(outcome.items))),
+            usage=Jsonb(outcome.usage),
+            warning=outcome.warning,
+            error_code=outcome.error_code,
+            error_detail=outcome.error_detail,
         )
         if message is not None:
             index_message(
@@ -100,19 +110,29 @@ def finish(lease: Lease, ending: TurnOutcome, *, next_owner: uuid.UUID | None = 
                 created_at=now,
             )
         session_id = SessionId(user_id, conversation_id)
-        update_metadata(session_id, size=ending.size, pruned=ending.pruned, now=now, error=ending.trouble)
+        update_metadata(session_id, size=outcome.size, pruned=outcome.pruned, now=now, error=outcome.session_warning)
         following = claim_locked(conversation_id, owner=next_owner) if next_owner else None
-    return FinishedTurn(MessageOut.of(message).as_json() if message else None, following)
+    return StoredOutcome([_last_event(outcome, message)], following)
 
 
-def _reply(turn_id: uuid.UUID, position: int, ending: TurnOutcome, now: datetime) -> Message | None:
-    if not ending.text or ending.status == Status.FAILED:
+def _last_event(outcome: TurnOutcome, message: Message | None) -> LastEvent:
+    if outcome.status == Status.FAILED:
+        return TurnFailed(outcome.error_code, outcome.error_detail, retryable=is_retryable(outcome.error_code))
+    reply = MessageOut.of(message) if message else None
+    if outcome.status == Status.STOPPED:
+        return TurnStopped(reply, outcome.warning)
+    assert reply is not None  # noqa: S101 - a finished turn has a reply
+    return TurnFinished(reply, outcome.usage, outcome.warning)
+
+
+def _reply(turn_id: uuid.UUID, position: int, outcome: TurnOutcome, now: datetime) -> Message | None:
+    if not outcome.text or outcome.status == Status.FAILED:
         return None
     return Message(
         pk=reply_id(turn_id),
         turn_id=turn_id,
         role=Role.ASSISTANT,
-        text=ending.text,
+        text=outcome.text,
         position=position,
         created_at=now,
     )

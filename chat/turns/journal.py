@@ -1,7 +1,6 @@
 """The journal of a turn: everything that reached it from outside, written before it has an effect.
 
-With it a turn that was cut off is played again: complete responses are answered from their steps, tools from their
-calls.
+An interrupted turn is replayed from it: steps answer complete responses, and calls answer tools.
 """
 
 import json
@@ -26,8 +25,8 @@ from chat.infra.storable import storable
 from chat.memory.items import Item
 from chat.models.task import TaskChange
 from chat.models.turn import SUPERSEDED, Decision, ToolCall, Turn, TurnStep
-from chat.read_models import ToolCallJson, ToolCallOut
-from chat.turns.lease import HELD, Lease
+from chat.read_models import ToolCallOut
+from chat.turns.lease import IS_LEASED, Lease
 
 if TYPE_CHECKING:  # not else: the worker, which knows turns and runs none, would wait two seconds for the SDK
     from agents.items import ModelResponse
@@ -41,7 +40,7 @@ INSERT INTO chat_turnstep (
 )
 SELECT id, %(n)s, %(output)s, %(usage)s, %(sent_estimate)s, %(sent_turns)s, %(duration_ms)s, %(model)s,
     %(input_tokens)s, %(output_tokens)s, %(cost)s, %(now)s
-FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE
+FROM chat_turn WHERE {IS_LEASED} FOR NO KEY UPDATE
 ON CONFLICT (turn_id, n) DO UPDATE SET output = excluded.output, usage = excluded.usage,
     sent_estimate = excluded.sent_estimate, sent_turns = excluded.sent_turns,
     duration_ms = excluded.duration_ms, model = excluded.model, input_tokens = excluded.input_tokens,
@@ -61,7 +60,7 @@ ON CONFLICT (user_id, day, model) DO UPDATE SET responses = chat_modelusage.resp
         ELSE coalesce(chat_modelusage.cost, 0) + excluded.cost END
 """  # noqa: S608 - our own words
 # Between the texts of several responses of a turn.
-PARTING = "\n\n"
+SEPARATOR = "\n\n"
 CUT_OFF = json.dumps(
     {
         "ok": False,
@@ -76,7 +75,7 @@ NOT_RUN = json.dumps({"ok": False, "error": "not_run", "detail": "The turn ended
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One complete response: its output items as the API gave them, and the tokens it took."""
+    """One complete response: its output items as the API returned them, and its tokens."""
 
     output: list[dict[str, Any]]
     usage: dict[str, int]
@@ -84,24 +83,24 @@ class Step:
 
     @property
     def text(self) -> str:
-        """The text that people read of it."""
+        """The text of the reply."""
         parts = [part for item in self.output if item.get("type") == "message" for part in item.get("content", [])]
         return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
 
     @property
     def reasoning(self) -> str:
-        """What the model thought before it answered, as far as it can be read."""
-        thoughts = [item for item in self.output if item.get("type") == "reasoning"]
-        parts = [part for item in thoughts for part in item.get("summary") or item.get("content") or ()]
+        """The readable reasoning."""
+        items = [item for item in self.output if item.get("type") == "reasoning"]
+        parts = [part for item in items for part in item.get("summary") or item.get("content") or ()]
         return join_texts([str(part.get("text") or "") for part in parts])
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What is written of a turn so far."""
+    """The journal of a turn so far."""
 
     steps: list[Step]
-    tools: list[ToolCallJson]
+    tools: tuple[ToolCallOut, ...]
 
     @property
     def text(self) -> str:
@@ -121,17 +120,17 @@ class Journal:
     @property
     def done(self) -> frozenset[str]:
         """The ids of the calls that were answered."""
-        return frozenset(tool["call_id"] for tool in self.tools if "output" in tool or "error" in tool)
+        return frozenset(call.call_id for call in self.tools if call.is_answered)
 
     @property
     def settled(self) -> frozenset[str]:
         """The ids of the calls that need no approval any more."""
-        return frozenset(tool["call_id"] for tool in self.tools if tool.get("approval") != Decision.AWAITING)
+        return frozenset(call.call_id for call in self.tools if not call.is_awaiting)
 
 
 def join_texts(texts: Sequence[str]) -> str:
     """Join the texts of several responses of a turn."""
-    return PARTING.join(text for text in texts if text)
+    return SEPARATOR.join(text for text in texts if text)
 
 
 def load(turn: Turn) -> Journal:
@@ -140,15 +139,15 @@ def load(turn: Turn) -> Journal:
         Step(step.output, step.usage, sent_of(step.sent_estimate, step.usage.get("input_tokens"), step.sent_turns))
         for step in TurnStep.objects.filter(turn=turn, is_void=False)
     ]
-    return Journal(steps, [ToolCallOut.of(call).as_json() for call in ToolCall.objects.filter(turn=turn)])
+    return Journal(steps, tuple(ToolCallOut.of(call) for call in ToolCall.objects.filter(turn=turn)))
 
 
 def record_step(
     lease: Lease, *, n: int, response: "ModelResponse", duration_ms: int, sent: Sent | None = None, model: str = ""
 ) -> None:
-    """Write a complete response with the model that gave it and its cost, before any of its calls runs.
+    """Journal a complete response with its model and its cost, before any of its calls runs.
 
-    What a configured model was asked is added to the person's day. Raise TurnLost.
+    The usage of a configured model is added to the user's day. Raise TurnLost.
     """
     config = next((config for config in configured() if config.name == model), None)
     usage = response.usage
@@ -171,17 +170,17 @@ def record_step(
 
 
 def sent_of(estimate: int | None, tokens: int | None, turns: int | None) -> Sent | None:
-    """Return the request that a step answers, as its row has it; None where it was not counted."""
+    """Return the request that a step answers, from the columns of its row; None if it was not counted."""
     return None if estimate is None else Sent(estimate, tokens or 0, turns)
 
 
-def survived(lease: Lease) -> None:
-    """Forget the deaths of a turn that has come further. Raise TurnLost."""
-    lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {HELD}")  # noqa: S608 - our own words
+def reset_cut_off(lease: Lease) -> None:
+    """Reset the count of crashes of a turn that has completed a step. Raise TurnLost."""
+    lease.write(f"UPDATE chat_turn SET cut_off = 0 WHERE {IS_LEASED}")  # noqa: S608 - our own words
 
 
 def void_step(lease: Lease, *, n: int) -> None:
-    """Mark a step that made the SDK raise, unless one of its calls has acted: it is not to be played into the same end.
+    """Mark a step that made the SDK raise, unless one of its calls has acted: a replay would fail in the same way.
 
     Raise TurnLost.
     """
@@ -195,26 +194,26 @@ def void_step(lease: Lease, *, n: int) -> None:
 
 
 def perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
-    """Carry out a tool call and write it down in one transaction, or answer it from the journal.
+    """Run a tool call and journal it in one transaction, or answer it from the journal.
 
-    What the task list refuses becomes the output. Raise TurnLost, also where a call of another meaning has the id, or
+    What the task list refuses becomes the output. Raise TurnLost, also if another call has the id, or
     one that was not approved.
     """
     try:
-        return _performed(lease, call, effect)
+        return _perform(lease, call, effect)
     except DatabaseError as error:
         if not isinstance(error.__cause__, IdleInTransactionSessionTimeout):
             raise
-        # It would end no other way if it were tried again.
-        return _performed(lease, call, lambda: TOO_SLOW)
+        # Another try would end in the same way.
+        return _perform(lease, call, lambda: TOO_SLOW)
 
 
-def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
+def _perform(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
-        done = _attempted(call, effect)
+        done = _try_effect(call, effect)
         known.output, known.before = json.dumps(done.output, ensure_ascii=False), done.before
         known.save()
         if done.change_id is not None:
@@ -223,13 +222,13 @@ def _performed(lease: Lease, call: Call, effect: Callable[[], Effect]) -> str:
 
 
 def begin(lease: Lease, call: Call) -> str | None:
-    """Write down that a call is about to be carried out in no transaction of ours, or return its output.
+    """Journal that a call is about to run outside of a transaction, or return its output.
 
     Until `complete`, the call has the output of an interrupted one, so that a replay does not run it again.
     Raise TurnLost as `perform` does.
     """
     with transaction.atomic():
-        known = _called(lease, call)
+        known = _find_call(lease, call)
         if known.output is not None or known.error is not None:
             return known.output or known.error or ""
         known.error = CUT_OFF
@@ -238,7 +237,7 @@ def begin(lease: Lease, call: Call) -> str | None:
 
 
 def complete(lease: Lease, call: Call, output: str) -> str:
-    """Store the output of a call that was begun, and return it as it is stored. Raise TurnLost."""
+    """Store the output of a call that has begun, and return it as stored. Raise TurnLost."""
     output = storable(output)
     with transaction.atomic():
         lease.lock()
@@ -246,9 +245,9 @@ def complete(lease: Lease, call: Call, output: str) -> str:
     return output
 
 
-def _called(lease: Lease, call: Call) -> ToolCall:
+def _find_call(lease: Lease, call: Call) -> ToolCall:
     """Lock the turn, and return what is known of a call of it, or a new one. Raise TurnLost."""
-    arguments = parsed(call.arguments)
+    arguments = parse_arguments(call.arguments)
     lease.lock()
     fresh = ToolCall(turn_id=lease.turn_id, call_id=call.id, name=call.name, arguments=arguments)
     known = ToolCall.objects.filter(turn=lease.turn_id, call_id=call.id).first() or fresh
@@ -259,7 +258,7 @@ def _called(lease: Lease, call: Call) -> ToolCall:
     return known
 
 
-def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
+def _try_effect(call: Call, effect: Callable[[], Effect]) -> Effect:
     try:
         with transaction.atomic():  # so that what a refused effect has begun is undone
             return effect()
@@ -279,7 +278,7 @@ def _attempted(call: Call, effect: Callable[[], Effect]) -> Effect:
 
 def save_text(lease: Lease, text: str, reasoning: str) -> None:
     """Save the reply and the reasoning so far, for the process that takes over after a crash. Raise TurnLost."""
-    statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {HELD}"  # noqa: S608 - our own words
+    statement = f"UPDATE chat_turn SET text = %(text)s, reasoning = %(reasoning)s WHERE {IS_LEASED}"  # noqa: S608 - our own words
     lease.write(statement, text=text, reasoning=reasoning)
 
 
@@ -300,8 +299,8 @@ def copy_journal(source: Turn, target: Turn) -> None:
         call.save()
 
 
-def kept(turn: Turn) -> list[KeptCall]:
-    """Return what the turns that a turn took the place of have changed, but for what is undone or its own."""
+def kept_calls(turn: Turn) -> list[KeptCall]:
+    """Return the changes by the turns that a turn replaced, without those that are undone or its own."""
     own = set(turn.tool_calls.values_list("call_id", flat=True))
     calls: dict[str, ToolCall] = {}
     heirs = {turn.pk}
@@ -320,7 +319,7 @@ def kept(turn: Turn) -> list[KeptCall]:
 def as_items(prompt: str, journal: Journal, *, partial: str = "") -> list[Item]:
     """Return the session items of a turn that was interrupted; calls that did not run get an output too."""
     items: list[Item] = [user_item(prompt)]
-    outputs = {tool["call_id"]: tool.get("output") or tool.get("error") or NOT_RUN for tool in journal.tools}
+    outputs = {call.call_id: call.output or call.error or NOT_RUN for call in journal.tools}
     for step in journal.steps:
         items += step.output
         items += [
@@ -343,11 +342,11 @@ def user_item(text: str) -> Item:
 
 
 def assistant_item(text: str) -> Item:
-    """Return a message in the assistant's name as a session item."""
+    """Return an assistant's message as a session item."""
     return {"role": "assistant", "content": text}
 
 
-def parsed(arguments: str) -> Any:
+def parse_arguments(arguments: str) -> Any:
     """Return a call's arguments as they are stored."""
     try:
         return storable(json.loads(arguments or "{}", parse_constant=_no_constant))

@@ -26,14 +26,14 @@ RENEWAL = timedelta(seconds=2)
 # processes is distinguished from those that ran beside it; after this many it fails.
 SUSPECT, DEADLY = 2, 3
 
-# A condition on a row of `chat_turn`, with the values of a `Hold`.
-HELD = "id = %(held_turn)s AND owner = %(held_owner)s AND attempt = %(held_attempt)s AND status = 'running'"
+# A condition on a row of `chat_turn`, with the values of a `Lease`.
+IS_LEASED = "id = %(leased_turn)s AND owner = %(leased_owner)s AND attempt = %(leased_attempt)s AND status = 'running'"
 
-_TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {HELD} FOR NO KEY UPDATE"  # noqa: S608 - our own words
+_TURN = f"SELECT {ENDS_WHEN_IDLE} FROM chat_turn WHERE {IS_LEASED} FOR NO KEY UPDATE"  # noqa: S608 - our own words
 _CONVERSATION = f"""
 SELECT c.id, c.user_id, c.last_position, {ENDS_WHEN_IDLE}
 FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
-WHERE t.id = %(held_turn)s FOR NO KEY UPDATE OF c
+WHERE t.id = %(leased_turn)s FOR NO KEY UPDATE OF c
 """  # noqa: S608 - our own words
 
 
@@ -54,26 +54,26 @@ class Lease:
     attempt: int
 
     def lock_conversation(self) -> LockedConversation:
-        """Lock the turn's conversation, which comes before the turn; raise TurnLost where it is gone."""
+        """Lock the turn's conversation, which comes before the turn; raise TurnLost if it is gone."""
         locked = select(_CONVERSATION, self.values)
         if not locked:
             raise TurnLost("The conversation is gone.")
         return LockedConversation(*locked[0][:3])
 
     def lock(self) -> None:
-        """Lock the turn until the transaction ends; raise TurnLost where it is not held any more."""
+        """Lock the turn until the transaction ends; raise TurnLost if the lease has ended."""
         if not select(_TURN, self.values):
             raise TurnLost("The turn is carried on elsewhere.")
 
     def write(self, statement: str, **values: object) -> None:
-        """Carry out a statement that writes a row only while the turn is held; else raise TurnLost."""
+        """Execute a statement that writes a row under the lease only. Raise TurnLost."""
         if not change(statement, self.values | values):
             raise TurnLost("The turn is carried on elsewhere.")
 
     @property
     def values(self) -> dict[str, object]:
-        """What `HELD` asks for."""
-        return {"held_turn": self.turn_id, "held_owner": self.owner, "held_attempt": self.attempt}
+        """The values of `IS_LEASED`."""
+        return {"leased_turn": self.turn_id, "leased_owner": self.owner, "leased_attempt": self.attempt}
 
 
 def lease_of(turn: Turn) -> Lease:
@@ -88,7 +88,7 @@ def lock_key(owner: uuid.UUID) -> int:
 
 
 def renew(owner: uuid.UUID, turn_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Push back the end of a process's leases; return the turns that it was asked to stop."""
+    """Extend a process's leases; return the turns that it is requested to stop."""
     if not turn_ids:
         return []
     held = Turn.objects.filter(pk__in=turn_ids, owner=owner, status=Status.RUNNING)
@@ -103,23 +103,23 @@ def release(lease: Lease) -> None:
 
 
 def take_over(
-    owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, fallen: Collection[uuid.UUID] = ()
+    owner: uuid.UUID, *, running: Collection[uuid.UUID], limit: int, interrupted: Collection[uuid.UUID] = ()
 ) -> list[Turn]:
-    """Take over turns that no process runs any more, as the next attempt.
+    """Take over turns whose process is gone, as the next attempt.
 
-    `running` are those of this process, `fallen` those that it let fall although it lives.
+    `running` are those of this process, `interrupted` those that a failing database interrupted in it.
     """
     now = timezone.now()
-    silent = now + LEASE_TIME - 2 * RENEWAL
-    silent_or_fallen = Q(lease_until__lt=silent) | Q(pk__in=fallen, owner=owner)
-    lost = Turn.objects.filter(silent_or_fallen, status=Status.RUNNING).exclude(pk__in=running)
+    unrenewed = now + LEASE_TIME - 2 * RENEWAL
+    unrenewed_or_interrupted = Q(lease_until__lt=unrenewed) | Q(pk__in=interrupted, owner=owner)
+    lost = Turn.objects.filter(unrenewed_or_interrupted, status=Status.RUNNING).exclude(pk__in=running)
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
         assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
-        # One that this process let fall counts like a death: whatever the cause, nothing is tried for ever.
-        has_fallen = turn.owner == owner and turn.pk in fallen
-        if not has_fallen and turn.lease_until > now and _is_locked(turn.owner):
+        # One that was interrupted in this process counts like a death, so that nothing is tried for ever.
+        was_interrupted = turn.owner == owner and turn.pk in interrupted
+        if not was_interrupted and turn.lease_until > now and _is_locked(turn.owner):
             continue
         deaths = turn.cut_off + 1
         if suspected and SUSPECT <= deaths < DEADLY:

@@ -1,15 +1,17 @@
 """A turn's log in memory: the runner appends, and followers read at their own pace."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 from weakref import WeakValueDictionary
 
 from chat.models.turn import Decision
-from chat.read_models import ToolCallJson, WarningJson
+from chat.read_models import ToolCallOut
 from chat.turns.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -24,10 +26,8 @@ from chat.turns.events import (
     Warned,
 )
 
-# Seconds a log is kept after its end; later questions are answered from the database.
+# Seconds for which a log is kept after its end; later requests are answered from the database.
 KEPT_AFTER_END = 60.0
-
-
 # Characters of text in one read: a follower who is far behind catches up in parts.
 READ_AT_ONCE = 32_768
 
@@ -67,8 +67,8 @@ class TurnState:
     def __init__(self) -> None:
         self._text = _TextBuffer()
         self._reasoning = _TextBuffer()
-        self.tools: dict[str, ToolCallJson] = {}
-        self.warning: WarningJson | None = None
+        self.tools: dict[str, ToolCallOut] = {}
+        self.warning = ""
 
     @property
     def text(self) -> str:
@@ -80,39 +80,33 @@ class TurnState:
         """The reasoning so far."""
         return self._reasoning.whole
 
-    def fold(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Apply an event to the state."""
         if isinstance(event, TextDelta):
             self._text.write(event.text, event.at)
         elif isinstance(event, ReasoningDelta):
             self._reasoning.write(event.text, event.at)
         elif isinstance(event, ToolStarted):
-            shown = self._call(event.call_id)
-            shown["name"], shown["arguments"] = event.name, event.arguments
+            self._change(event.call_id, name=event.name, arguments=event.arguments)
         elif isinstance(event, ApprovalRequested):
-            shown = self._call(event.call_id)
-            shown["name"], shown["arguments"], shown["approval"] = event.name, event.arguments, Decision.AWAITING
+            self._change(event.call_id, name=event.name, arguments=event.arguments, approval=Decision.AWAITING)
         elif isinstance(event, ApprovalDecided):
-            shown = self._call(event.call_id)
-            shown["approval"] = Decision.APPROVED if event.approved else Decision.DECLINED
-            shown["by"] = event.by
+            approval = Decision.APPROVED if event.approved else Decision.DECLINED
+            self._change(event.call_id, approval=approval, by=event.by)
         elif isinstance(event, ToolFinished):
-            shown = self._call(event.call_id)
-            if event.output is not None:
-                shown["output"] = event.output
-            if event.error is not None:
-                shown["error"] = event.error
+            given = {"output": event.output, "error": event.error}
+            self._change(event.call_id, **{name: text for name, text in given.items() if text is not None})
         elif isinstance(event, Warned):
-            self.warning = {"code": event.code, "detail": event.detail}
+            self.warning = event.code
         elif isinstance(event, TurnResumed | Snapshot):
             self._text.write(event.text, 0)
             self._reasoning.write(event.reasoning or "", 0)
-            self.tools = {tool["call_id"]: tool.copy() for tool in event.tools}
+            self.tools = {call.call_id: call for call in event.tools}
             if isinstance(event, Snapshot):
                 self.warning = event.warning
 
-    def _call(self, call_id: str) -> ToolCallJson:
-        return self.tools.setdefault(call_id, {"call_id": call_id})
+    def _change(self, call_id: str, **fields: Any) -> None:
+        self.tools[call_id] = replace(self.tools.get(call_id) or ToolCallOut(call_id), **fields)
 
 
 class TurnLog(TurnState):
@@ -124,23 +118,14 @@ class TurnLog(TurnState):
         self.attempt = attempt
         self.ended = False
         self.is_outdated = False  # a later attempt has a log
-        self._running = False
+        self.running = False  # in this process; `wake` is called after a change
+        self.first_text_at: float | None = None  # Unix time
         self._events: list[Event] = []
-        self._news = asyncio.Event()
-
-    @property
-    def running(self) -> bool:
-        """Whether this process runs the turn; who follows is woken when that changes."""
-        return self._running
-
-    @running.setter
-    def running(self, running: bool) -> None:
-        self._running = running
-        self._wake()
+        self._changed = asyncio.Event()
 
     @property
     def is_live(self) -> bool:
-        """Whether this process is the one to ask: it runs the turn, or ran it to its end."""
+        """Whether this log is complete: the process runs the turn, or ran it to its end."""
         return self.running or self.ended
 
     @property
@@ -150,10 +135,12 @@ class TurnLog(TurnState):
 
     def append(self, event: Event) -> None:
         """Add an event and wake the followers."""
-        self.fold(event)
+        self.apply(event)
+        if self.first_text_at is None and isinstance(event, TextDelta):
+            self.first_text_at = time.time()
         self._events.append(event)
         self.ended = isinstance(event, LastEvent)
-        self._wake()
+        self.wake()
 
     def read(self, after: int) -> list[Entry]:
         """Return entries beyond a number, adjoining deltas as one; of very much text only the next part."""
@@ -181,21 +168,22 @@ class TurnLog(TurnState):
     async def wait(self, after: int) -> None:
         """Wait until there is an entry beyond a number, or it changes whether this log is the one to read."""
         if self.n <= after and not self.is_outdated:
-            await self._news.wait()
+            await self._changed.wait()
 
-    def give_way(self) -> None:
+    def mark_outdated(self) -> None:
         """Send the followers to the log of a later attempt."""
         self.is_outdated = True
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def wake(self) -> None:
+        """Let the followers look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def snapshot(self, status: str) -> Snapshot:
-        """Return all there is to see at the moment."""
-        tools, reasoning = list(self.tools.values()), self.reasoning or None
-        return Snapshot(status, self.text, tools, warning=self.warning, reasoning=reasoning)
+        """Return the whole visible state."""
+        tools = tuple(self.tools.values())
+        return Snapshot(status, self.text, tools, warning=self.warning, reasoning=self.reasoning or None)
 
 
 def _complete(entries: list[Entry], pieces: list[str]) -> None:
@@ -215,22 +203,22 @@ class TurnLogs:
         self._expected: WeakValueDictionary[uuid.UUID, asyncio.Event] = WeakValueDictionary()
 
     def open(self, turn_id: uuid.UUID, attempt: int) -> TurnLog:
-        """Return the log of an attempt, beginning it where there is none; an older attempt's is dropped."""
+        """Return the log of an attempt, which replaces the log of an older one."""
         log = self._logs.get(turn_id)
         if log is None or log.attempt != attempt:
             if log is not None:
-                log.give_way()
+                log.mark_outdated()
             log = self._logs[turn_id] = TurnLog(turn_id, attempt)
             self.touch(turn_id)
         return log
 
     def touch(self, turn_id: uuid.UUID) -> None:
-        """Wake who expects something to happen with a turn."""
+        """Wake those who wait for something to happen with a turn."""
         if (happened := self._expected.pop(turn_id, None)) is not None:
             happened.set()
 
     def expect(self, turn_id: uuid.UUID) -> Callable[[float], Awaitable[None]]:
-        """Return what waits until something has happened here with a turn since this call, or for so many seconds."""
+        """Return a function that waits until something happens with a turn after this call, or for some seconds."""
         happened = self._expected.setdefault(turn_id, asyncio.Event())
 
         async def wait(seconds: float) -> None:
@@ -241,7 +229,7 @@ class TurnLogs:
         return wait
 
     def get(self, turn_id: uuid.UUID) -> TurnLog | None:
-        """Return a turn's log, or None where this process has none."""
+        """Return a turn's log, or None if this process has none."""
         return self._logs.get(turn_id)
 
     def retire(self, log: TurnLog) -> None:

@@ -23,9 +23,9 @@ _runner: "TurnRunner | None" = None
 
 
 async def start() -> None:
-    """Begin to run turns; what was cut off is taken up. Raise BadExtraTools."""
+    """Begin to run turns, interrupted ones first. Raise BadExtraTools."""
     global _runner, _models  # noqa: PLW0603 - one a process, as long as the process
-    # Here, for who runs no turns (the worker, commands) knows this module too, and need not wait two seconds for these.
+    # Here: processes that run no turns (the worker, commands) import this module too, without two seconds for these.
     from chat.assistant import extra
     from chat.assistant.endpoints.providers import Models
     from chat.memory.store import SessionStore
@@ -34,12 +34,12 @@ async def start() -> None:
     extra.configured()
     _models = Models()
     _runner = TurnRunner(
-        choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_tell_staff)
+        choose=_models.choose, store=SessionStore(settings.AGENT_SESSION_DB_PATH, on_set_aside=_report_quarantine)
     )
     await _runner.start()
 
 
-async def _tell_staff(moved: Path) -> None:
+async def _report_quarantine(moved: Path) -> None:
     """Record a corrupt session file; the turn that found it continues even if the database is unavailable."""
     from chat.memory.quarantine import quarantine_file
 
@@ -48,7 +48,7 @@ async def _tell_staff(moved: Path) -> None:
 
 
 async def drain(seconds: float) -> None:
-    """Let running turns end for a few seconds, then let go of them, of the session store and of the models."""
+    """Let turns finish for a few seconds, then release them and close the session store and the models."""
     global _runner, _models  # noqa: PLW0603
     if _runner is not None:
         await _runner.drain(seconds)
@@ -59,7 +59,7 @@ async def drain(seconds: float) -> None:
 
 
 def on_stop(cancelled: Collection["Cancelled"], requested: Collection[uuid.UUID]) -> None:
-    """Log turns that a transaction cancels, and stop running ones that it asks to, once it is committed.
+    """Log turns that a transaction cancels, and stop running ones that it requests, once it is committed.
 
     Without a runner here, another process finds the request with its next renewal of leases.
     """
@@ -69,7 +69,7 @@ def on_stop(cancelled: Collection["Cancelled"], requested: Collection[uuid.UUID]
 
 
 def current() -> "TurnRunner":
-    """Return the process's runner. Raise ServerStopping where it has stopped, or was never started."""
+    """Return the process's runner. Raise ServerStopping if it has stopped, or was never started."""
     if _runner is None:
         raise ServerStopping()
     return _runner

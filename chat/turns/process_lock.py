@@ -1,4 +1,4 @@
-"""How a server process shows that it lives: an advisory lock on a connection of its own."""
+"""Prove that a server process lives: by an advisory lock on a connection of its own."""
 
 import uuid
 
@@ -10,14 +10,14 @@ from chat.turns.lease import lock_key
 
 
 class ProcessLock:
-    """Holds the lock of a process; a connection that broke is made anew by the next `show`."""
+    """Holds the lock of a process; the next `acquire` replaces a broken connection."""
 
     def __init__(self, owner: uuid.UUID) -> None:
         self._owner = owner
         self._connection: psycopg.AsyncConnection | None = None
 
-    async def show(self) -> None:
-        """Take the lock, or make sure that it is still held. Raise OSError where the database cannot be reached."""
+    async def acquire(self) -> None:
+        """Take the lock, or make sure that it is still held. Raise OSError if the database cannot be reached."""
         try:
             if self._connection is None:
                 self._connection = await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True)
@@ -25,11 +25,11 @@ class ProcessLock:
             else:
                 await self._connection.execute("SELECT 1")
         except psycopg.Error as error:
-            await self.hide()
+            await self.release()
             raise ConnectionError(str(error)) from error
 
-    async def hide(self) -> None:
-        """Let go of the lock."""
+    async def release(self) -> None:
+        """Release the lock."""
         held, self._connection = self._connection, None
         if held is not None:
             await held.close()

@@ -24,7 +24,7 @@ from chat.assistant.endpoints.validation.model import ValidModel
 from chat.assistant.endpoints.wrapping import Ask, WrappedModel, closed_after
 from chat.exceptions import ModelFailed
 from chat.turns.events import ModelRetrying, ReasoningDelta, TextDelta, TurnResumed
-from chat.turns.journal import PARTING, Journal
+from chat.turns.journal import SEPARATOR, Journal
 from chat.turns.log import TurnLog
 
 
@@ -41,13 +41,13 @@ class ReplayModel(WrappedModel):
         super().__init__(self._models)
         self._journal = journal
         self._log = log
-        self._before = 0  # characters shown of the steps before
-        self._said = 0  # and of this one, with what parts it from those
-        self._reasoned_before = 0  # characters of the reasoning of the steps before
+        self._earlier_length = 0  # characters shown of the steps before
+        self._step_length = 0  # and of this one, with the separator
+        self._earlier_reasoning = 0  # characters of the reasoning of the steps before
         self.refused: dict[str, str] = {}  # outputs of the calls that are not run as they are, by their ids
         self.step = 0
         self.from_journal = False
-        self._asked_at = 0.0
+        self._requested_at = 0.0
 
     @property
     def name(self) -> str:
@@ -57,62 +57,62 @@ class ReplayModel(WrappedModel):
     @property
     def duration_ms(self) -> int:
         """How long the last response has taken."""
-        return int((time.monotonic() - self._asked_at) * 1000)
+        return int((time.monotonic() - self._requested_at) * 1000)
 
     @property
     def sent(self) -> Sent | None:
-        """The request that the last response answers; None where the model has no limit."""
+        """The request that the last response answers; None if the model has no limit."""
         return self._window.sent
 
     async def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         self.step += 1
-        self._before, self._said = self._before + self._said, 0
-        self._reasoned_before = len(self._log.reasoning)
-        self._asked_at = time.monotonic()
+        self._earlier_length, self._step_length = self._earlier_length + self._step_length, 0
+        self._earlier_reasoning = len(self._log.reasoning)
+        self._requested_at = time.monotonic()
         self.from_journal = self.step <= len(self._journal.steps)
         if self.from_journal:
             step = self._journal.steps[self.step - 1]
             self._window.replay(step.sent)
-            self._said = len(self._parted(step.text))
+            self._step_length = len(self._separated(step.text))
             self.refused |= refusals(step.output)
             yield _completed(step.output, step.usage)
             return
         try:
             async with closed_after(ask()) as events:
                 async for event in events:
-                    self._show(event)
+                    self._log_event(event)
                     yield event
         except ModelFailed:
             self._drop_rest()
             raise
 
     def _wrapped(self, model: Model) -> Model:
-        """Return an alternative with what is done for each of its requests."""
+        """Wrap an alternative with retries, validation and the limit of its context."""
         within = self._within.setdefault(name_of(model), WithinContext(model, self._window))
         return Retrying(ValidModel(within, self._retract), self._restart, self._retrying)
 
-    def _show(self, event: TResponseStreamEvent) -> None:
+    def _log_event(self, event: TResponseStreamEvent) -> None:
         if isinstance(event, ResponseTextDeltaEvent | ResponseRefusalDeltaEvent):
-            self._say(event.delta)
+            self._append_text(event.delta)
         elif isinstance(event, ResponseReasoningTextDeltaEvent):
-            self._think(event.delta)
+            self._append_reasoning(event.delta)
         elif isinstance(event, ResponseCompletedEvent):
             self.refused |= refusals(event.response.output)
             self._drop_rest()
 
-    def _say(self, text: str) -> None:
-        text = text if self._said else self._parted(text)
-        self._log.append(TextDelta(text, self._before + self._said))
-        self._said += len(text)
+    def _append_text(self, text: str) -> None:
+        text = text if self._step_length else self._separated(text)
+        self._log.append(TextDelta(text, self._earlier_length + self._step_length))
+        self._step_length += len(text)
 
-    def _think(self, text: str) -> None:
+    def _append_reasoning(self, text: str) -> None:
         at = len(self._log.reasoning)
-        between = PARTING if 0 < self._reasoned_before == at else ""
+        between = SEPARATOR if 0 < self._earlier_reasoning == at else ""
         self._log.append(ReasoningDelta(between + text, at))
 
-    def _parted(self, text: str) -> str:
-        """Part the beginning of a step from the steps before."""
-        return PARTING + text if text and self._before else text
+    def _separated(self, text: str) -> str:
+        """Separate the beginning of a step from the steps before."""
+        return SEPARATOR + text if text and self._earlier_length else text
 
     def _retrying(self, retry: Retry) -> None:
         detail = f"The model does not answer. Retrying, {retry.attempt} of {retry.of}."
@@ -120,24 +120,24 @@ class ReplayModel(WrappedModel):
 
     def _restart(self) -> None:
         """Retract the text of a broken response, which is written again."""
-        if self._said or len(self._log.reasoning) > self._reasoned_before:
-            self._resume(self._log.reasoning[: self._reasoned_before])
+        if self._step_length or len(self._log.reasoning) > self._earlier_reasoning:
+            self._resume(self._log.reasoning[: self._earlier_reasoning])
 
     def _retract(self) -> None:
-        """Take back text that turned out to be no part of the reply."""
-        if self._said:
+        """Retract text that turned out to be no part of the reply."""
+        if self._step_length:
             self._resume(self._log.reasoning)
 
     def _resume(self, reasoning: str) -> None:
-        self._said = 0
-        tools = list(self._log.tools.values())
-        self._log.append(TurnResumed(self._log.text, tools, self._before, reasoning or None))
+        self._step_length = 0
+        tools = tuple(self._log.tools.values())
+        self._log.append(TurnResumed(self._log.text, tools, self._earlier_length, reasoning or None))
 
     def _drop_rest(self) -> None:
         """Remove the text of a broken response that its replacement did not write again."""
-        said = self._before + self._said
-        if len(self._log.text) > said:
-            self._log.append(TextDelta("", said))
+        end = self._earlier_length + self._step_length
+        if len(self._log.text) > end:
+            self._log.append(TextDelta("", end))
 
 
 def _completed(output: list[dict[str, Any]], usage: dict[str, int]) -> ResponseCompletedEvent:

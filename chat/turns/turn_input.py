@@ -1,4 +1,4 @@
-"""What must be known before a turn begins, read in one go."""
+"""The input of a turn, read from the database at once."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,11 +42,11 @@ class TurnInput:
     """A turn as it is when it begins."""
 
     lease: Lease
-    place: SessionContext
-    now: datetime  # when the turn was accepted, in the person's zone
+    session: SessionContext
+    now: datetime  # when the turn was accepted, in the user's zone
     week_start: int  # as ISO numbers weekdays
-    pruned: int  # items that the session has lost from its beginning
-    held: int  # items in the session according to its metadata; 0 if a replaced turn is removed first
+    pruned: int  # items that were pruned from the session
+    item_count: int  # items in the session according to its metadata; 0 if a replaced turn is removed first
     prompt: str
     journal: Journal
     kept: list[KeptCall]
@@ -57,11 +57,11 @@ class TurnInput:
 
 def read_turn_input(turn: Turn) -> TurnInput:
     """Read what a turn needs from the database."""
-    ((time_zone, week_start, allowed, pruned, held, before, *sent),) = select(_READ, {"turn": turn.pk})
+    ((time_zone, week_start, allowed, pruned, item_count, before, *sent),) = select(_READ, {"turn": turn.pk})
     fresh = turn.attempt == 1 and turn.replaces_id is None
     is_first = turn.seq == 1 and turn.attempt == 1
     last = None if is_first else last_turn(turn.conversation_id, before=turn.seq)
-    place = SessionContext(
+    session = SessionContext(
         session_id=str(SessionId(turn.user_id, turn.conversation_id)),
         conversation_id=turn.conversation_id,
         fence=Fence(turn.seq, turn.attempt),
@@ -71,14 +71,14 @@ def read_turn_input(turn: Turn) -> TurnInput:
     )
     return TurnInput(
         lease=lease_of(turn),
-        place=place,
+        session=session,
         now=turn.accepted_at.astimezone(zone_of(time_zone)),
         week_start=week_start,
         pruned=pruned,
-        held=0 if turn.replaces_id else held,
+        item_count=0 if turn.replaces_id else item_count,
         prompt=turn.prompt.text,
-        journal=Journal([], []) if fresh else journals.load(turn),
-        kept=journals.kept(turn) if turn.replaces_id else [],
+        journal=Journal([], ()) if fresh else journals.load(turn),
+        kept=journals.kept_calls(turn) if turn.replaces_id else [],
         allowed=allowed,
         sent=journals.sent_of(*sent),
         changed_outside=changed_outside(user_id=turn.user_id, conversation_id=turn.conversation_id, since=before)

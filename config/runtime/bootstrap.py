@@ -43,8 +43,10 @@ def _first_admin() -> FirstAdmin | None:
 
     if User.objects.filter(is_superuser=True).exists():
         return None
+    #: The first administrator. By default `admin@localhost`.
     email = normalize_email(os.environ.get("ADMIN_EMAIL", "")) or "admin@localhost"
     _check_email(email)
+    #: Their password. By default generated, and shown once.
     chosen = os.environ.get("ADMIN_PASSWORD", "")
     if User.objects.filter(email=email).exists():
         raise CannotStart(f"ADMIN_EMAIL={email!r} cannot be used: an account with this address exists.")

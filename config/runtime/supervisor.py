@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ import psycopg
 from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connections
+from prometheus_client.multiprocess import mark_process_dead
 
 from config.checks import TAG
 from config.exceptions import CannotStart
@@ -87,6 +89,8 @@ class Service:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
+        if folder := self.env.get("PROMETHEUS_MULTIPROC_DIR"):
+            mark_process_dead(self.process.pid, folder)  # type: ignore[no-untyped-call]
         self.process = None
         return code
 
@@ -141,7 +145,7 @@ class Supervisor:
         url = settings.DATABASE_URL or self._start_database()
         admin = self._prepare()
         collecting.join()
-        server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url})
+        server, worker = self._children({**os.environ, MARK: mark, "DATABASE_URL": url, **_metrics_folder()})
         if self._stop.is_set():
             return
         self._start_service(server, self._responds, SERVER_TIMINGS)
@@ -278,6 +282,16 @@ class Supervisor:
                 service.kill()
         if self._database:
             self._database.stop()
+
+
+def _metrics_folder() -> dict[str, str]:
+    """Return the variable that names the folder in which the processes share their metrics; it begins empty."""
+    if not settings.METRICS_TOKEN:
+        return {}
+    folder = settings.DATA_DIR / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
 def _has_heartbeat(worker: Service) -> bool | None:

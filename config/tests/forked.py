@@ -18,16 +18,56 @@ from pathlib import Path
 from config.runtime.processes import exit_with_parent
 
 _context = multiprocessing.get_context("forkserver")
-# Nothing of ours, which would read its settings, and nothing that makes an event loop.
-_context.set_forkserver_preload(["agents", "openai.types.responses", "psycopg_pool", "channels", "autobahn.websocket"])
+# Nothing that reads the settings, as ninja does, and nothing that makes an event loop.
+_context.set_forkserver_preload(
+    [
+        "agents",
+        "aiosqlite",
+        "autobahn.twisted.websocket",
+        "channels",
+        "chat.assistant.offline.model",
+        "chatkit",
+        "comrak",
+        "croniter",
+        "django.contrib.admin.options",
+        "django.core.handlers.asgi",
+        "django.core.management",
+        "django.db.backends.postgresql.base",
+        "django.db.migrations.executor",
+        "django.test.client",
+        "django.views.generic",
+        "httpx",
+        "jinja2",
+        "mcp",
+        "nh3",
+        "openai.types.responses",
+        "psutil",
+        "psycopg_pool",
+        "rapidfuzz",
+        "twisted.internet.asyncioreactor",
+        "twisted.internet.ssl",
+        "twisted.internet.tcp",
+        "twisted.web.http",
+        "unittest.mock",
+        "whitenoise",
+    ]
+)
 
 
 class Forked:
     """A module run as a program; the methods are those of `subprocess.Popen`."""
 
-    def __init__(self, module: str, *words: str, env: Mapping[str, str], cwd: Path, output: Path) -> None:
+    def __init__(
+        self,
+        module: str,
+        *words: str,
+        env: Mapping[str, str],
+        cwd: Path,
+        output: Path,
+        errors: Path | None = None,
+    ) -> None:
         forkserver.ensure_running()
-        how = (module, words, dict(env), str(cwd), str(output))
+        how = (module, words, dict(env), str(cwd), str(output), str(errors or output))
         self._process: BaseProcess = _context.Process(target=_run, args=how, daemon=True)
         self._process.start()
         assert self._process.pid
@@ -59,12 +99,11 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str) -> None:
+def _run(module: str, words: Sequence[str], env: Mapping[str, str], cwd: str, output: str, errors: str) -> None:
     os.setsid()
     exit_with_parent(os.getppid(), signal.SIGTERM)()
-    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for descriptor, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(write_through=True)  # type: ignore[union-attr]
     os.environ.clear()

@@ -1,11 +1,13 @@
 """Real servers for tests: processes of their own, against a real database, killed without mercy."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,11 +19,17 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import psutil
 import psycopg
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import override_settings
+from django.utils.crypto import get_random_string
 from psycopg import sql
 
-from config.runtime.embedded_postgres import url_of as embedded_url
+from config.pytest_postgres import RUN_ID
 from config.runtime.processes import spawn
+from config.secret_key import load_or_create_secret_key
 from config.tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -69,19 +77,36 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 def run(*words: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a Python command line of the project to its end, with these variables and no others."""
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=ROOT,
-        env=clean_environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    command, env = list(map(str, words)), clean_environment(**variables)
+    if command[0] not in ("-m", "manage.py"):
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    module, *rest = ["manage", *command[1:]] if command[0] == "manage.py" else command[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        code = Forked(module, *rest, env=env, cwd=ROOT, output=output, errors=errors).wait(120)
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
 
 
 # Databases.
+
+
+@functools.cache
+def _hashed(password: str) -> str:
+    """Return a password's hash as sign-up makes it: another one would be replaced at the first sign-in, and end logins.
+
+    It takes half a second.
+    """
+    hasher = PBKDF2PasswordHasher()
+    return hasher.encode(password, hasher.salt())
 
 
 @dataclass(frozen=True)
@@ -99,19 +124,42 @@ class LiveDatabase:
 
     def add_user(self, email: str, password: str = PASSWORD, *, staff: bool = False) -> uuid.UUID:
         """Make a person who can sign in."""
-        # One round: a test has no time for a hash that is hard to guess.
-        hashed = PBKDF2PasswordHasher().encode(password, "salt", iterations=1)
         user_id = uuid.uuid4()
         self.query(
             "INSERT INTO chat_user (id, email, password, time_zone, is_active, is_staff, is_superuser, created_at)"
             " VALUES (%s, %s, %s, 'UTC', true, %s, %s, now())",
             user_id,
             email,
-            hashed,
+            _hashed(password),
             staff,
             staff,
         )
         return user_id
+
+    def log_in(self, email: str, data_dir: Path) -> dict[str, str]:
+        """Make a login as the form does, without the time of a password's hash; return a browser's cookies.
+
+        The data folder is that of the server, which holds the key of its signatures.
+        """
+        from chat.models import User
+
+        [(user_id, password)] = self.query("SELECT id, password FROM chat_user WHERE email = %s", email)
+        with override_settings(SECRET_KEY=load_or_create_secret_key(data_dir)):
+            data = SessionStore().encode(
+                {
+                    SESSION_KEY: str(user_id),
+                    BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[-1],
+                    HASH_SESSION_KEY: User(pk=user_id, password=password).get_session_auth_hash(),
+                }
+            )
+        key = get_random_string(32, "abcdefghijklmnopqrstuvwxyz0123456789")
+        self.query(
+            "INSERT INTO django_session (session_key, session_data, expire_date)"
+            " VALUES (%s, %s, now() + interval '14 days')",
+            key,
+            data,
+        )
+        return {"sessionid": key, "csrftoken": get_random_string(32)}
 
 
 def with_name(url: str, name: str) -> str:
@@ -138,6 +186,21 @@ def prepare(url: str, data_dir: Path) -> None:
     """Give a database its tables, as `up` does."""
     done = run("-m", "config.runtime.bootstrap", DATABASE_URL=url, DATA_DIR=str(data_dir), ADMIN_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
+
+
+def template(name: str, make: Callable[[str], None], *, of: str | None = None) -> str:
+    """Return a database to be copied, which the first process of a test run that asks for it makes.
+
+    Migrations take longer than most tests.
+    """
+    server_url, name = os.environ["DATABASE_URL"], f"{name}_{os.environ[RUN_ID]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            admin.execute(create + (sql.SQL(" TEMPLATE {}").format(sql.Identifier(of)) if of else sql.SQL("")))
+            make(with_name(server_url, name))
+    return name
 
 
 # Processes.
@@ -209,9 +272,13 @@ class ServerProcess:
         self.variables |= variables
         self._start()
 
-    def client(self, email: str, password: str = PASSWORD) -> httpx.Client:
-        """Return a browser that has signed in through the page."""
+    def client(self, email: str, password: str | None = None) -> httpx.Client:
+        """Return a browser that has signed in: through the page if a password is given."""
         browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=SECONDS)
+        if password is None:
+            for name, value in self.database.log_in(email, self.data_dir).items():
+                browser.cookies.set(name, value, domain="127.0.0.1")
+            return browser
         browser.get("/accounts/login/")
         answer = browser.post(
             "/accounts/login/",
@@ -220,10 +287,9 @@ class ServerProcess:
         assert "sessionid" in browser.cookies, f"{answer.status_code} {answer.text[:500]}"
         return browser
 
-    def cookie(self, email: str, password: str = PASSWORD) -> str:
+    def cookie(self, email: str) -> str:
         """Return the Cookie header of a person who has signed in, as a websocket client needs it."""
-        with contextlib.closing(self.client(email, password)) as browser:
-            return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        return "; ".join(f"{name}={value}" for name, value in self.database.log_in(email, self.data_dir).items())
 
 
 class Up:
@@ -297,12 +363,3 @@ def _belongs_to(process: psutil.Process, data_dir: Path) -> bool:
         return process.environ().get("DATA_DIR") == str(data_dir) or str(data_dir / "postgres") in process.cmdline()
     except psutil.Error:
         return False
-
-
-def embedded_answers(data_dir: Path) -> bool:
-    """Return whether the folder's own PostgreSQL takes connections."""
-    try:
-        psycopg.connect(embedded_url(data_dir / "postgres")).close()
-    except psycopg.OperationalError:
-        return False
-    return True

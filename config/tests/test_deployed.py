@@ -1,5 +1,6 @@
 """A server with an https PUBLIC_URL behind a proxy: checks, cookies, headers, redirects, probes, sockets."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,6 @@ def test_the_deployment_checks_find_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def deployed(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    import os
-
     folder = tmp_path_factory.mktemp("deployed")
     with (
         database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url),
@@ -44,7 +43,7 @@ def deployed(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) 
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser(deployed: ServerProcess) -> Iterator[httpx.Client]:
     """A browser whose requests come through the proxy, signed in."""
     with httpx.Client(base_url=deployed.url, headers=PROXY) as browser:
@@ -148,6 +147,8 @@ def test_probes_answer_for_any_host(deployed: ServerProcess, path: str, host: st
         (f"https://{HOST}:443", "https", True),
         (f"http://{HOST}", "https", False),
         (f"https://{HOST}:8443", "https", False),
+        *((odd.format(HOST), "https", False) for odd in ("ftp://{}", "//{}", "{}", "https://evil.test#@{}")),
+        *((odd.format(HOST), "https", False) for odd in ("https://{}.evil.test", "https://evil.test@{}")),
         ("https://127.0.0.1", "https", False),
     ],
 )

@@ -67,12 +67,6 @@ def test_it_is_there_and_then_it_is_not(folder: Path) -> None:
         word(server)
 
 
-def test_a_question_that_several_workers_share_is_answered(running: EmbeddedPostgres) -> None:
-    with psycopg.connect(running.url) as connection:
-        connection.execute("SET debug_parallel_query = on")
-        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
-
-
 SECRET = "s3cret"
 FAILING = (
     "INSERT INTO people VALUES ('s3cret', 's3cret')",

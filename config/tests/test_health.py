@@ -22,6 +22,7 @@ from config.tests.support import LiveDatabase, with_name
 from sessions_admin import health, heartbeat
 from sessions_admin.health import Probes
 from sessions_admin.models import WorkerHeartbeat
+from sessions_admin.prometheus import exposition
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ async def probe(path: str, method: str = "GET", **headers: str) -> httpx.Respons
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "probes", Probes())
+    monkeypatch.setattr(asgi, "probes", Probes(exposition))
 
 
 async def test_the_process_lives_whatever_the_database_does() -> None:
@@ -96,15 +97,13 @@ async def test_only_questions_are_answered(path: str) -> None:
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_a_session_file_that_is_none(worker: None, session_file: Path) -> None:
-    session_file.write_text("this is no database, and long enough to be seen as none" * 20)
-    found = health.health()
-    assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
-
-
-@pytest.mark.parametrize("thing", ["dangling link", "pipe", "other tables", "view", "encrypted"])
-def test_something_else_where_the_session_file_belongs(worker: None, session_file: Path, thing: str) -> None:
-    if thing == "dangling link":
+@pytest.mark.parametrize("thing", ["missing folder", "dangling link", "pipe", "other tables", "view", "encrypted"])
+def test_something_else_where_the_session_file_belongs(
+    worker: None, session_file: Path, settings: Settings, thing: str
+) -> None:
+    if thing == "missing folder":
+        settings.AGENT_SESSION_DB_PATH = session_file / "missing" / "agent_sessions.db"
+    elif thing == "dangling link":
         session_file.symlink_to(session_file.parent / "missing" / "agent_sessions.db")
     elif thing == "pipe":
         os.mkfifo(session_file)
@@ -116,17 +115,13 @@ def test_something_else_where_the_session_file_belongs(worker: None, session_fil
             file.execute("CREATE VIEW agent_messages AS SELECT 1 AS id, 'a' AS session_id, '{}' AS message_data")
     else:
         session_file.write_bytes(os.urandom(8192))
-    assert not health.health().sessions
+    found = health.health()
+    assert (found.sessions, found.problems) == (False, ["The session store cannot be opened."])
 
 
 def test_a_session_file_that_is_one(worker: None, session_file: Path) -> None:
     sqlite3.connect(session_file).close()
     assert health.health().sessions
-
-
-def test_a_session_folder_that_is_missing(worker: None, settings: Settings) -> None:
-    settings.AGENT_SESSION_DB_PATH = settings.AGENT_SESSION_DB_PATH / "missing" / "agent_sessions.db"
-    assert not health.health().sessions
 
 
 def test_a_database_that_is_gone(worker: None) -> None:

@@ -1,4 +1,4 @@
-"""Words planted through every entry point of a real server turn up in no log, the database's included."""
+"""Words planted through every entry point of a real server turn up in no log or metric, the database's included."""
 
 import json
 import os
@@ -16,12 +16,14 @@ from config.tests.support import LiveDatabase, ServerProcess, eventually
 
 pytestmark = pytest.mark.service
 JSON = {"Content-Type": "application/json"}
+METRICS_TOKEN = "plantedtoken of metrics"
 PLANTED = "planted"  # each word that is planted begins with it
 
 
 @pytest.fixture
 def server(live_database: LiveDatabase, tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(live_database, tmp_path, LOG_LEVEL="DEBUG", EMAIL_URL="smtp://127.0.0.1:9?timeout=2") as process:
+    variables = {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": "json", "METRICS_TOKEN": METRICS_TOKEN}
+    with ServerProcess(live_database, tmp_path, EMAIL_URL="smtp://127.0.0.1:9?timeout=2", **variables) as process:
         yield process
 
 
@@ -122,8 +124,14 @@ async def test_no_planted_word_is_in_a_log(server: ServerProcess) -> None:
         await plant_in_sockets(server, person)
     eventually(lambda: "UndefinedTable" in server.output, what="an error in the log")
 
+    metrics = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
+    assert "threadkeeper_messages_accepted_total" in metrics.text
+
     assert server.terminate() == 0
-    logs = {"the server": server.output}
+    entries = [json.loads(line) for line in server.output.splitlines()]
+    assert any(entry.keys() >= {"time", "level", "logger", "message", "request_id"} for entry in entries)
+    assert any("socket_id" in entry for entry in entries) and any("exception" in entry for entry in entries)
+    logs = {"the server": server.output, "metrics": metrics.text}
     if database := log_of_database(os.environ["DATABASE_URL"]):
         logs["PostgreSQL"] = database.read_text()
     found = {name: [line for line in log.splitlines() if PLANTED in line] for name, log in logs.items()}

@@ -16,12 +16,6 @@ def test_it_answers_and_stops_with_exit_code_0(server: ServerProcess) -> None:
     assert "Traceback" not in server.output
 
 
-def test_it_is_itself_again_after_a_kill(server: ServerProcess) -> None:
-    server.kill9()
-    server.restart()
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
-
-
 def test_a_port_in_use_gives_one_sentence(tmp_path: object) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

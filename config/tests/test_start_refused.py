@@ -54,13 +54,6 @@ def test_a_database_that_does_not_answer_the_server_alone(tmp_path: Path) -> Non
     assert "Traceback" not in ended.stderr and "hidden" not in ended.stderr
 
 
-def test_a_folder_of_another_version(tmp_path: Path) -> None:
-    (tmp_path / "postgres").mkdir()
-    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
-    said = refusal(tmp_path, "--port", "0")
-    assert "was written by PostgreSQL 16, and this program brings PostgreSQL 18" in said
-
-
 def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "holiday.jpg").touch()

@@ -16,7 +16,7 @@ import pytest
 
 from config.runtime.supervisor import SERVER_TIMINGS, Service
 from config.runtime.watchdog import MAX_STUCK_TICKS
-from config.tests.support import ROOT, Up, clean_environment, embedded_answers, eventually, free_port, processes_of, run
+from config.tests.support import ROOT, Up, clean_environment, eventually, free_port, processes_of, run
 
 # One after another, and before the single tests: these start the most, and take the longest.
 pytestmark = [pytest.mark.service, pytest.mark.xdist_group("up")]
@@ -32,76 +32,59 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
-@pytest.fixture(scope="session")
-def _used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("used") / "data"
-    folder.mkdir()
-    assert Up(folder, "--no-worker").await_started().stop() == 0
-    return folder
-
-
-@pytest.fixture
-def used_folder(data_dir: Path, _used_folder: Path) -> Path:
-    """A data folder that `up` has prepared before: it starts in half the time."""
-    # With its owners: PostgreSQL runs as another user than root.
-    subprocess.run(["cp", "-a", f"{_used_folder}/.", data_dir], check=True)
-    return data_dir
-
-
 def nothing_left(data_dir: Path) -> bool:
     return not processes_of(data_dir)
 
 
-def test_an_empty_folder_becomes_a_running_chat_twice_in_a_row(data_dir: Path) -> None:
-    first = Up(data_dir).await_ready()
-    assert httpx.get(f"{first.url}/healthz").json()["status"] == "ok"
-    assert "<form" in httpx.get(f"{first.url}/accounts/login/").text
-    assert first.child("qcluster").nice() > first.child("config.runtime.asgi_server").nice()
-    assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", first.output)
-    assert first.stop() == 0
-    assert nothing_left(data_dir)
-    assert "Traceback" not in first.output
-
-    second = Up(data_dir).await_ready()
-    assert "Password" not in second.output, "the first sign-in is shown once"
-    assert second.stop(signal.SIGINT) == 0
-    assert nothing_left(data_dir)
-
-
-def test_the_admin_is_the_one_that_the_environment_names(data_dir: Path) -> None:
-    up = Up(data_dir, "--no-worker", ADMIN_EMAIL="Boss@Example.com", ADMIN_PASSWORD="correct horse battery")
-    eventually(lambda: "Ctrl-C" in up.output, within=60)
+def test_an_empty_folder_becomes_a_running_chat_whose_parts_are_started_again(data_dir: Path) -> None:
+    up = Up(data_dir, ADMIN_EMAIL="Boss@Example.com", ADMIN_PASSWORD="correct horse battery").await_ready()
     assert "boss@example.com" in up.output
     assert "correct horse" not in up.output
-    assert httpx.get(f"{up.url}/readyz").json()["worker"] is False
-    assert up.stop() == 0
+    assert "<form" in httpx.get(f"{up.url}/accounts/login/").text
+    assert up.child("qcluster").nice() > up.child("config.runtime.asgi_server").nice()
+    files = [path for kind in ("log", "csv", "db") for path in data_dir.rglob(f"*.{kind}")]
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
 
-
-def test_only_one_runs_in_a_folder_and_commands_beside_it_use_its_database(used_folder: Path) -> None:
-    up = Up(used_folder, "--no-worker")
-    eventually(lambda: "Ctrl-C" in up.output, within=60)
-
-    other = Up(used_folder)
+    other = Up(data_dir)
     assert other.process.wait(30) == 1
-    assert other.output.endswith(f"Threadkeeper is already running in {used_folder} (process {up.process.pid}).\n")
-
+    assert other.output.endswith(f"Threadkeeper is already running in {data_dir} (process {up.process.pid}).\n")
     count = "from chat.models import User; print(User.objects.count())"
-    beside = run("manage.py", "shell", "--no-imports", "-c", count, DATA_DIR=str(used_folder))
+    beside = run("manage.py", "shell", "--no-imports", "-c", count, DATA_DIR=str(data_dir))
     assert beside.stdout == "1\n", beside.stderr
-    assert up.process.poll() is None
-    assert embedded_answers(used_folder)
-    assert up.stop() == 0
 
-
-def test_every_part_that_is_killed_is_started_again(used_folder: Path) -> None:
-    up = Up(used_folder).await_ready()
-    for count, part in enumerate(["server", "worker", "sentinel", "database"], 1):
+    for times, part in enumerate(["server", "worker", "sentinel", "database"], 1):
         victim = _part(up, part)
         victim.kill()
-        eventually(partial(_said_again, up, count), what=f"a word about the {part}")
+        eventually(partial(_said_again, up, times), what=f"a word about the {part}")
         up.await_ready()
     assert up.stop() == 0
-    assert nothing_left(used_folder)
+    assert nothing_left(data_dir)
+
+
+def test_after_each_kill_the_next_one_works_and_nothing_is_left(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
+    assert re.search(r"Admin +admin@localhost\n +Password +\S{16}", up.output)
+    assert "Traceback" not in up.output
+    worker = up.child("qcluster")
+    left_alone = worker.children(recursive=True)
+    assert left_alone
+    # With their parents gone at once, nobody can tell the worker's own children to stop.
+    server = up.child("config.runtime.asgi_server")
+    os.kill(up.process.pid, signal.SIGSTOP)
+    server.kill()
+    worker.kill()
+    up.kill9()
+
+    up = Up(data_dir).await_ready()
+    assert "Password" not in up.output, "the first sign-in is shown once"
+    assert not any(process.is_running() for process in left_alone)
+    up.kill9()
+    eventually(lambda: nothing_left(data_dir), what=f"the end of {processes_of(data_dir)}")
+
+    up = Up(data_dir, "--no-worker").await_started()
+    assert httpx.get(f"{up.url}/readyz").json()["worker"] is False
+    assert up.stop(signal.SIGINT) == 0
+    assert nothing_left(data_dir)
 
 
 def _said_again(up: Up, times: int) -> bool:
@@ -122,33 +105,9 @@ def _guardian(up: Up) -> psutil.Process | None:
     return None
 
 
-def test_after_a_kill_of_all_the_next_one_works_and_nothing_is_left(used_folder: Path) -> None:
-    up = Up(used_folder).await_ready()
-    worker = up.child("qcluster")
-    left_alone = worker.children(recursive=True)
-    assert left_alone
-    # With their parents gone at once, nobody can tell the worker's own children to stop.
-    server = up.child("config.runtime.asgi_server")
-    os.kill(up.process.pid, signal.SIGSTOP)
-    server.kill()
-    worker.kill()
-    up.kill9()
-
-    again = Up(used_folder).await_ready()
-    assert not any(process.is_running() for process in left_alone)
-    assert again.stop() == 0
-    assert nothing_left(used_folder)
-
-
-def test_after_a_kill_of_up_itself_everything_ends(used_folder: Path) -> None:
-    up = Up(used_folder).await_ready()
-    up.kill9()
-    eventually(lambda: nothing_left(used_folder), what=f"the end of {processes_of(used_folder)}")
-    assert Up(used_folder).await_ready().stop() == 0
-
-
-def test_a_worker_that_dies_again_and_again_never_ends_the_server(used_folder: Path) -> None:
-    up = Up(used_folder).await_ready()
+@pytest.mark.long
+def test_a_worker_that_dies_again_and_again_never_ends_the_server(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
     server = up.child("config.runtime.asgi_server")
     for deaths in range(1, 6):
         eventually(partial(_has_child, up, "qcluster"))
@@ -159,7 +118,7 @@ def test_a_worker_that_dies_again_and_again_never_ends_the_server(used_folder: P
     health = httpx.get(f"{up.url}/readyz")
     assert (health.status_code, health.json()["worker"]) == (503, False)
     assert up.stop() == 0
-    assert nothing_left(used_folder)
+    assert nothing_left(data_dir)
 
 
 def test_a_service_that_dies_is_started_after_a_minute_at_most() -> None:
@@ -170,10 +129,8 @@ def test_a_service_that_dies_is_started_after_a_minute_at_most() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("part", "service", "within"), [("server", "server", 60), ("sentinel", "worker", 90)])
-def test_a_part_that_hangs_is_ended_and_started_again(
-    used_folder: Path, part: str, service: str, within: float
-) -> None:
-    up = Up(used_folder).await_ready()
+def test_a_part_that_hangs_is_ended_and_started_again(data_dir: Path, part: str, service: str, within: float) -> None:
+    up = Up(data_dir).await_ready()
     _part(up, part).suspend()
     eventually(lambda: f"The {service} does not answer" in up.output, within=within)
     up.await_ready()
@@ -181,8 +138,8 @@ def test_a_part_that_hangs_is_ended_and_started_again(
 
 
 @pytest.mark.long
-def test_after_a_suspension_of_the_machine_nothing_is_ended(used_folder: Path) -> None:
-    up = Up(used_folder).await_ready()
+def test_after_a_suspension_of_the_machine_nothing_is_ended(data_dir: Path) -> None:
+    up = Up(data_dir).await_ready()
     everything = [psutil.Process(up.process.pid), *psutil.Process(up.process.pid).children(recursive=True)]
     for process in everything:
         process.suspend()
@@ -202,18 +159,18 @@ def _has_child(up: Up, word: str) -> bool:
         return False
 
 
-def test_who_kills_uv_ends_what_it_runs(used_folder: Path) -> None:
+def test_who_kills_uv_ends_what_it_runs(data_dir: Path) -> None:
     port = free_port()
-    with open(used_folder.parent / "uv.log", "wb") as output:
+    with open(data_dir.parent / "uv.log", "wb") as output:
         uv = subprocess.Popen(
             ["uv", "run", "--no-sync", "manage.py", "up", "--no-worker", "--port", str(port)],
             cwd=ROOT,
-            env=clean_environment(DATA_DIR=str(used_folder)),
+            env=clean_environment(DATA_DIR=str(data_dir)),
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    eventually(lambda: b"Ctrl-C" in (used_folder.parent / "uv.log").read_bytes(), within=60)
+    eventually(lambda: b"Ctrl-C" in (data_dir.parent / "uv.log").read_bytes(), within=60)
     os.kill(uv.pid, signal.SIGKILL)
     uv.wait()
-    eventually(lambda: nothing_left(used_folder))
+    eventually(lambda: nothing_left(data_dir))

@@ -1,4 +1,4 @@
-"""Tools of one's own: `AGENT_EXTRA_TOOLS=docs.examples.timesheet` (see docs/extra-tools.md)."""
+"""Tools of one's own: `AGENT_EXTRA_TOOLS=docs.examples.timesheet` (see docs/how-to/add-a-tool.md)."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Make the three groups of staff. What each may do is a table in docs/operations.md."""
+"""Make the three groups of staff. What each may do is a table in docs/reference/permissions.md."""
 
 from django.apps.registry import Apps
 from django.contrib.auth.management import create_permissions

@@ -38,6 +38,7 @@ from chat.models import (
     User,
 )
 from chat.models.conversation import Role
+from chat.read_models import TaskOut
 from sessions_admin import audit
 from sessions_admin.models import Action, AuditRecord, CleanedConversation, CleanedSession
 from sessions_admin.people import accounts, personal_data
@@ -213,10 +214,9 @@ def _account(person: User) -> dict[str, object]:
 
 
 def _tasks(person: User, counts: _Counts) -> Iterator[dict[str, object]]:
-    names = ("id", "number", "title", "description", "due_date", "due_time", "completed_at", "created_at", "updated_at")
     for task in _pages(Task.objects.owned_by(person.pk), "number"):
         counts.tasks += 1
-        yield _row(task, *names) | {"priority": task.get_priority_display()}
+        yield asdict(TaskOut.of(task))
 
 
 def _conversations(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:

@@ -22,7 +22,7 @@ from chat.memory.rebuild import first_remembered, last_turn
 from chat.memory.statements import Fence, Size, Stored
 from chat.memory.sync_store import opened_to_read
 from chat.models import AgentSession, Message, ToolCall, Turn
-from chat.models.turn import HOLDING, Decision
+from chat.models.turn import BUSY_STATUSES, Decision
 from sessions_admin import audit
 from sessions_admin.models import Action
 from sessions_admin.sessions import read_models
@@ -184,7 +184,7 @@ def _next_memory(
 ) -> tuple[NextMemory, list[InspectedItem]]:
     """Return what the next turn does with the stored items, by calling the same function."""
     conversation_id = session.conversation_id
-    if Turn.objects.filter(conversation=conversation_id, status__in=HOLDING).exists():
+    if Turn.objects.filter(conversation=conversation_id, status__in=BUSY_STATUSES).exists():
         return NextMemory.AT_WORK, held
     following = session.conversation.last_seq + 1
     last = last_turn(conversation_id, before=following)

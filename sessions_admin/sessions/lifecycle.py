@@ -23,7 +23,7 @@ from chat.memory.statements import RowsChanged, Size
 from chat.memory.sync_store import SessionFile, opened
 from chat.models import AgentSession, Conversation, Turn
 from chat.models.retention import with_notice
-from chat.models.turn import HOLDING
+from chat.models.turn import BUSY_STATUSES
 from sessions_admin import audit
 from sessions_admin.audit import REASON_LENGTH
 from sessions_admin.models import Action
@@ -227,7 +227,7 @@ def _locked(
         conversation = Conversation.objects.locked().get(pk=conversation_id)
         session = AgentSession.objects.select_for_update(no_key=True).get(session_id=session_id)
         session.conversation = conversation
-        if refuse_busy and Turn.objects.filter(conversation=conversation, status__in=HOLDING).exists():
+        if refuse_busy and Turn.objects.filter(conversation=conversation, status__in=BUSY_STATUSES).exists():
             raise Conflict(BUSY)
         if refuse_held and session.is_held:
             raise Conflict(HELD)

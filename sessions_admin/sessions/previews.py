@@ -10,7 +10,7 @@ from chat.memory.items import surplus
 from chat.memory.rebuild import rebuild
 from chat.memory.sync_store import SessionFile, opened_to_read
 from chat.models import AgentSession, Turn
-from chat.models.turn import HOLDING
+from chat.models.turn import BUSY_STATUSES
 from sessions_admin.models import Action
 from sessions_admin.sessions.lifecycle import BUSY, HELD, NOT_HELD
 
@@ -38,7 +38,7 @@ def previews(action: Action, sessions: Sequence[AgentSession]) -> list[Preview]:
     if action not in FILE_ACTIONS:
         return [Preview(each, each.item_count, each.item_count, _refusal(action, each)) for each in sessions]
     busy = set(
-        Turn.objects.filter(conversation__in=[each.conversation_id for each in sessions], status__in=HOLDING)
+        Turn.objects.filter(conversation__in=[each.conversation_id for each in sessions], status__in=BUSY_STATUSES)
         .order_by()
         .values_list("conversation_id", flat=True)
     )

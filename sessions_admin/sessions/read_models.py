@@ -4,15 +4,18 @@ Only `sessions_admin.sessions.inspection` shows it to staff, because it records 
 """
 
 import json
+import uuid
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from chat.infra.storable import storable
 from chat.memory.items import Item, faults, is_call, is_output, is_reasoning
 from chat.memory.statements import BadRow, Stored
-from chat.models import AdoptedItems, Conversation, Message, Quarantined, ToolCall, Turn, TurnStep
+from chat.models import AdoptedItems, Conversation, Message, Quarantined, Turn, TurnStep
+from chat.read_models import ToolCallOut, TurnOut, load_turns
 
 NO_ITEM = "holds no item"
 
@@ -70,6 +73,13 @@ class InspectedCall:
     error: str | None
     at: datetime
 
+    @classmethod
+    def of(cls, call: ToolCallOut) -> Self:
+        """Return what staff see of a call."""
+        assert call.created_at is not None
+        named = (call.call_id, call.name, call.arguments, call.approval or "", call.by or "")
+        return cls(*named, call.output, call.error, call.created_at)
+
 
 @dataclass(frozen=True, slots=True)
 class InspectedTurn:
@@ -89,6 +99,9 @@ class InspectedTurn:
     steps: list[InspectedResponse]
     calls: list[InspectedCall]
     items: list[InspectedItem]  # that the turn added to the session
+
+
+SHARED = [field.name for field in fields(InspectedTurn) if field.name in TurnOut.__slots__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +228,22 @@ def messages_of(conversation: Conversation, *, begins_at: object, newest: int | 
 
 def journal_of(conversation: Conversation, *, newest: int | None) -> list[InspectedTurn]:
     """Return the journal of each turn in order."""
-    turns = Turn.objects.filter(conversation=conversation).prefetch_related("steps", "tool_calls")
-    return [_turn(turn) for turn in _newest(turns.order_by("-seq"), newest)]
+    turns = load_turns(Turn.objects.filter(conversation=conversation).order_by("-seq")[:newest])[::-1]
+    ids = [turn.id for turn in turns]
+    items = dict(Turn.objects.filter(pk__in=ids).values_list("pk", "items"))
+    steps: defaultdict[uuid.UUID, list[InspectedResponse]] = defaultdict(list)
+    for step in TurnStep.objects.filter(turn__in=ids).order_by("n"):
+        response = InspectedResponse(step.n, step.output, step.usage, step.duration_ms, step.is_void)
+        steps[step.turn_id].append(response)
+    return [
+        InspectedTurn(
+            **{name: getattr(turn, name) for name in SHARED},
+            steps=steps[turn.id],
+            calls=[InspectedCall.of(call) for call in turn.tools],
+            items=entries(items[turn.id]),
+        )
+        for turn in turns
+    ]
 
 
 def adopted_batches(conversation: Conversation) -> list[AdoptedBatch]:
@@ -235,39 +262,3 @@ def quarantined_rows(session_id: str) -> list[QuarantinedRow]:
 
 def _newest(rows: Any, limit: int | None) -> list[Any]:
     return list(rows if limit is None else rows[:limit])[::-1]
-
-
-def _turn(turn: Turn) -> InspectedTurn:
-    return InspectedTurn(
-        seq=turn.seq,
-        status=turn.status,
-        attempt=turn.attempt,
-        is_superseded=turn.superseded_by_id is not None,
-        warning=turn.warning,
-        error_code=turn.error_code,
-        error_detail=turn.error_detail,
-        usage=turn.usage,
-        accepted_at=turn.accepted_at,
-        started_at=turn.started_at,
-        ended_at=turn.ended_at,
-        steps=[_step(step) for step in turn.steps.all()],
-        calls=[_call(call) for call in turn.tool_calls.all()],
-        items=entries(turn.items),
-    )
-
-
-def _step(step: TurnStep) -> InspectedResponse:
-    return InspectedResponse(step.n, step.output, step.usage, step.duration_ms, step.is_void)
-
-
-def _call(call: ToolCall) -> InspectedCall:
-    return InspectedCall(
-        call_id=call.call_id,
-        name=call.name,
-        arguments=call.arguments,
-        decision=call.decision,
-        decided_by=call.decided_by,
-        output=call.output,
-        error=call.error,
-        at=call.created_at,
-    )

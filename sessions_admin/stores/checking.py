@@ -17,7 +17,7 @@ from chat.memory.identity import SessionId
 from chat.memory.items import faults
 from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
 from chat.models import PendingDeletion, Turn
-from chat.models.turn import HOLDING
+from chat.models.turn import BUSY_STATUSES
 from sessions_admin.reports import OnProgress, ignore_progress
 from sessions_admin.stores.leftovers import Leftover, find_leftovers
 from sessions_admin.stores.temporary import temporary_folder
@@ -163,5 +163,5 @@ def _item_faults(kept: StoredSession) -> str:
 def _busy(names: Sequence[str]) -> set[str]:
     """Return the sessions whose conversations have an active turn."""
     by_conversation = {SessionId.parse(name).conversation_id: name for name in names}
-    holding = Turn.objects.filter(conversation__in=by_conversation, status__in=HOLDING)
-    return {by_conversation[found] for found in holding.values_list("conversation_id", flat=True)}
+    busy = Turn.objects.filter(conversation__in=by_conversation, status__in=BUSY_STATUSES)
+    return {by_conversation[found] for found in busy.values_list("conversation_id", flat=True)}

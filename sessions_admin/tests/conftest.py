@@ -1,19 +1,23 @@
 """What tests of the lifecycle share: sessions of any age in a real file, and staff with some permissions."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -119,6 +123,25 @@ def give_turn(session: AgentSession, status: Status) -> Turn:
     ended = None if status in (Status.QUEUED, Status.RUNNING, Status.WAITING) else timezone.now()
     Turn.objects.filter(pk=accepted.turn.pk).update(status=status, ended_at=ended)
     return accepted.turn
+
+
+def shown(page: str) -> str:
+    """Return what a page says, without its markup."""
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+def printed(name: str, *words: object) -> str:
+    """Run a command; return what it prints."""
+    out = StringIO()
+    call_command(name, *map(str, words), stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def queries_of(browser: Client, page: str) -> list[str]:
+    """Open a page; return the queries that it takes."""
+    with CaptureQueriesContext(connection) as captured:
+        assert browser.get(page).status_code == 200
+    return [query["sql"] for query in captured.captured_queries]
 
 
 class InThread:

@@ -7,7 +7,6 @@ from django.test import Client
 
 from chat.memory.quarantine import Suspect, quarantine, quarantine_file
 from chat.models import Quarantined
-from sessions_admin.tests.conftest import Browsers
 
 LIST = "/admin/chat/quarantined/"
 SECRET = "the surprise party is at nine"
@@ -42,18 +41,6 @@ def test_a_file_that_was_set_aside_is_told_of_at_the_entrance(found: Quarantined
 
     assert "A corrupt session file was set aside" in page
     assert f'href="{LIST}"' in page
-
-
-@pytest.mark.parametrize("who", ["outsider", "owner", "newcomer"])
-def test_nobody_else_is_told(who: str, found: Quarantined, browser_of: Browsers) -> None:
-    browser = browser_of(who)
-
-    assert browser.get(LIST).status_code == (403 if who == "newcomer" else 302)
-    assert "A corrupt session file was set aside" not in browser.get("/admin/", follow=True).text
-
-
-def test_nothing_is_told_where_nothing_happened(db: None, viewer_client: Client) -> None:
-    assert "could not be used" not in viewer_client.get("/admin/").text
 
 
 def test_a_row_leads_to_its_session_and_a_file_to_none(found: Quarantined, viewer_client: Client) -> None:

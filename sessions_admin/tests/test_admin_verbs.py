@@ -74,14 +74,3 @@ def test_a_hold_needs_a_reason(manager: Client, given_session: GivenSession, own
     session.refresh_from_db()
     assert (session.is_held, session.hold_reason) == (True, "asked for")
     assert "held" in manager.get(f"{SESSIONS}?state=held").content.decode()
-
-
-def test_who_may_only_look_is_offered_no_verb(hire: Hire, given_session: GivenSession, owner: User) -> None:
-    session = given_session(owner)
-    viewer = hire("view_agentsession")
-
-    assert 'name="action"' not in viewer.get(SESSIONS).content.decode()
-    press(viewer, "clear", session, confirmed="yes")
-    assert not AuditRecord.objects.exists()
-    session.refresh_from_db()
-    assert session.gone_at is None

@@ -6,13 +6,12 @@ from datetime import timedelta
 from agents import SQLiteSession
 from agents.testing import ScriptedModel, assistant_message
 from django.db.models import F
-from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
-from chat.models import AgentSession, Conversation, Message, User
+from chat.models import AgentSession, Conversation
 from chat.tests.conftest import Chat
 from chat.turns.events import Warned
 from sessions_admin.models import Trigger
@@ -71,34 +70,6 @@ async def test_after_a_clearing_the_next_message_gets_a_fresh_session_with_nothi
     assert [item["content"] for item in last.input] == ["what do you call me?"]
     assert last.system_instructions is not None
     assert "the beginning of this conversation is no longer remembered" in last.system_instructions
-
-
-async def test_the_session_is_back_in_the_mirror(chat: Chat, script: ScriptedModel, settings: Settings) -> None:
-    script.extend([[assistant_message("One.")], [assistant_message("Two.")]])
-    await chat.reply("first")
-    await clean_up_a_week_later(chat, settings)
-    assert (await in_database(AgentSession.objects.get)).gone_at is not None
-
-    await chat.reply("second")
-    await chat.settled()
-
-    mirror = await in_database(AgentSession.objects.get)
-    assert (mirror.gone_at, mirror.item_count, mirror.pruned_count) == (None, 4, 0)
-    assert timezone.now() - mirror.last_activity_at < timedelta(minutes=1)
-
-
-async def test_what_was_said_can_still_be_read(
-    chat: Chat, script: ScriptedModel, settings: Settings, owner: User, owner_client: Client
-) -> None:
-    script.enqueue([assistant_message("Hello Zebra!")])
-    await chat.reply("call me Zebra")
-    await clean_up_a_week_later(chat, settings)
-
-    page = await in_database(lambda: owner_client.get(f"/c/{chat.conversation_id}/").text)
-
-    assert "call me Zebra" in page
-    assert "Hello Zebra!" in page
-    assert await in_database(Message.objects.count) == 2
 
 
 async def test_the_offline_model_still_knows_the_first_thing_that_was_asked(

@@ -37,7 +37,7 @@ from sessions_admin.stores import archive
 from sessions_admin.stores.backup import backup, tables
 from sessions_admin.stores.reconcile import reconcile
 from sessions_admin.stores.restore import restore
-from sessions_admin.tests.conftest import GivenSession, remember
+from sessions_admin.tests.conftest import GivenSession, printed, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -297,22 +297,22 @@ def test_a_database_with_people_in_it_is_replaced_only_by_force(
     Conversation.objects.update(title="As it is now")
     for how in ([], ["--dry-run"]):
         with pytest.raises(CommandError, match="This database already has users"):
-            command("restore", copy, *how)
-    assert "Could restore the backup of" in command("restore", copy, "--force", "--dry-run")
+            printed("restore", copy, *how)
+    assert "Could restore the backup of" in printed("restore", copy, "--force", "--dry-run")
     assert Conversation.objects.get().title == "As it is now"
 
-    assert "Restored the backup of" in command("restore", copy, "--force")
+    assert "Restored the backup of" in printed("restore", copy, "--force")
     assert Conversation.objects.get().title.startswith("Party")
 
 
 def test_people_who_were_erased_since_are_named(copy: Path, session_file: Path, owner: User, outsider: User) -> None:
     erase_person(owner.pk, actor="os:root", reason="asked for it")
 
-    call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(printed := StringIO()))
+    call_command("restore", str(copy), "--force", stdout=StringIO(), stderr=(said := StringIO()))
 
     assert User.objects.filter(pk=owner.pk).exists()
-    assert str(owner.pk) in printed.getvalue()
-    assert str(outsider.pk) not in printed.getvalue()
+    assert str(owner.pk) in said.getvalue()
+    assert str(outsider.pk) not in said.getvalue()
 
 
 async def test_it_is_refused_while_a_server_works_with_the_database(
@@ -382,22 +382,16 @@ async def test_a_backup_made_while_somebody_chats_can_be_gone_on_with(
 # The file.
 
 
-def command(name: str, *words: object) -> str:
-    printed = StringIO()
-    call_command(name, *map(str, words), stdout=printed, stderr=StringIO())
-    return printed.getvalue()
-
-
 def test_the_file_is_for_its_owner_and_not_written_over(party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "copy.zip"
 
-    made = json.loads(command("backup", path, "--json"))
+    made = json.loads(printed("backup", path, "--json"))
 
     assert (stat.S_IMODE(path.stat().st_mode), made["bytes"]) == (0o600, path.stat().st_size)
     assert (made["sessions"], made["items"]) == (1, 4)
     with pytest.raises(CommandError, match="exists; --force"):
-        command("backup", path)
-    assert "The copy was verified." in command("backup", path, "--force")
+        printed("backup", path)
+    assert "The copy was verified." in printed("backup", path, "--force")
     assert [(row.action, row.actor) for row in AuditRecord.objects.all()] == [("backup", shell_actor())] * 2
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
 
@@ -426,7 +420,7 @@ def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: 
     session_file.write_bytes(damaged)
 
     with pytest.raises((CommandError, BadInput)):
-        command("backup", tmp_path / "copy.zip")
+        printed("backup", tmp_path / "copy.zip")
     assert not (tmp_path / "copy.zip").exists()
 
 

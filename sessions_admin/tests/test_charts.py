@@ -10,18 +10,14 @@ BYTES = 1024
 
 
 @pytest.mark.parametrize(
-    ("figure", "top"),
-    [(0, 1), (1, 1), (2, 2), (3, 4), (5, 6), (9, 10), (11, 20), (99, 100), (70_001, 80_000)],
+    ("unit", "edges"),
+    [
+        (10, {0: 1, 1: 1, 2: 2, 3: 4, 5: 6, 9: 10, 11: 20, 99: 100, 70_001: 80_000}),
+        (BYTES, {0: 1, 3: 4, 700: 800, 801: 1024, 1025: 2 * BYTES, 5_000_000: 6 * BYTES**2}),
+    ],
 )
-def test_the_upper_edge_is_a_round_figure(figure: int, top: int) -> None:
-    assert charts.ceiling(figure) == top
-
-
-@pytest.mark.parametrize(
-    ("figure", "top"), [(0, 1), (3, 4), (700, 800), (801, 1024), (1025, 2 * BYTES), (5_000_000, 6 * BYTES**2)]
-)
-def test_the_upper_edge_of_bytes_is_round_in_their_units(figure: int, top: int) -> None:
-    assert charts.ceiling(figure, unit=BYTES) == top
+def test_the_upper_edge_is_round_in_the_units_of_the_figure(unit: int, edges: dict[int, int]) -> None:
+    assert {figure: charts.ceiling(figure, unit=unit) for figure in edges} == edges
 
 
 @given(st.floats(min_value=0.001, max_value=1e15))
@@ -41,9 +37,6 @@ def test_bars_are_as_high_as_their_share_and_say_what_they_are() -> None:
     ]
     assert [room.x for room, _ in drawn.columns] == ["0", "200", "400"]
     assert (drawn.boxes[0].x, drawn.boxes[0].width) == ("25", "150")
-
-
-def test_no_bars_where_there_are_no_figures() -> None:
     assert charts.bars([], []).columns == []
 
 
@@ -54,12 +47,8 @@ def test_a_line_goes_from_the_first_place_to_the_last() -> None:
     assert drawn.area == "M0 120 L300 0 L600 60 L600 120 L0 120 Z"
 
 
-@pytest.mark.parametrize("points", [[], [(1.0, 1.0)]])
-def test_one_point_is_no_line(points: list[tuple[float, float]]) -> None:
-    assert charts.area(points, top=1) == charts.Area("", "")
-
-
-def test_two_points_at_one_place_are_drawn_without_dividing_by_nothing() -> None:
+def test_fewer_than_two_points_are_no_line_and_two_at_one_place_are_one() -> None:
+    assert charts.area([], top=1) == charts.area([(1.0, 1.0)], top=1) == charts.Area("", "")
     assert charts.area([(1, 1), (1, 1)], top=1).line == "M0 0 L0 0"
 
 

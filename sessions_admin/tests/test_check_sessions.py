@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -60,11 +61,6 @@ def test_no_file_is_sound_and_none_is_made(session_file: Path) -> None:
     assert not session_file.exists()
 
 
-def test_a_link_that_leads_nowhere_is_a_fault(session_file: Path) -> None:
-    session_file.symlink_to(session_file.with_name("unmounted.db"))
-    assert details() == ["is a link to a file that does not exist"]
-
-
 def test_bad_items_are_named_by_their_rows(owner: User, session_file: Path) -> None:
     session = talked(owner, session_file)
     sql(session_file, "UPDATE agent_messages SET message_data = 'no' WHERE id = 3")
@@ -86,18 +82,25 @@ def test_a_session_somebody_is_at_work_on_is_not_judged(owner: User, session_fil
     assert (check().busy, check().is_sound) == (1, True)
 
 
-def test_a_file_that_others_may_read_is_told_of(owner: User, session_file: Path) -> None:
+def link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("unmounted.db"))
+
+
+HURT: dict[str, Callable[[Path], object]] = {
+    "is a link to a file that does not exist": link_to_nothing,
+    "It is readable by other users: its mode is 0644.": lambda path: path.chmod(0o644),
+    "SQLite: file is not a database": lambda path: path.write_text("this is no database, and long enough" * 20),
+    "The table agent_messages is not the SDK’": lambda path: sql(path, "ALTER TABLE agent_messages ADD COLUMN a TEXT"),
+}
+
+
+@pytest.mark.parametrize("detail", HURT)
+def test_a_fault_of_the_file_is_told_of(owner: User, session_file: Path, detail: str) -> None:
     talked(owner, session_file)
-    session_file.chmod(0o644)
+    HURT[detail](session_file)
 
-    assert details() == ["It is readable by other users: its mode is 0644."]
-
-
-def test_a_file_that_is_no_database_is_told_of(session_file: Path) -> None:
-    session_file.write_text("this is no database, and long enough to be seen as none" * 20)
-    session_file.chmod(0o600)
-
-    assert details() == ["SQLite: file is not a database"]
+    assert [found[: len(detail)] for found in details()] == [detail]
 
 
 def test_a_corrupt_page_is_told_of(owner: User, session_file: Path) -> None:
@@ -112,13 +115,6 @@ def test_a_corrupt_page_is_told_of(owner: User, session_file: Path) -> None:
 
     assert all(detail.startswith("SQLite: ") for detail in details())
     assert details()
-
-
-def test_tables_that_are_not_the_sdks_are_told_of(owner: User, session_file: Path) -> None:
-    talked(owner, session_file)
-    sql(session_file, "ALTER TABLE agent_messages ADD COLUMN colour TEXT")
-
-    assert [detail[:40] for detail in details()] == ["The table agent_messages is not the SDK’"]
 
 
 def test_items_without_their_session_are_told_of(owner: User, session_file: Path) -> None:

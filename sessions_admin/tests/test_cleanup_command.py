@@ -12,14 +12,7 @@ from django.core.management import call_command
 from chat.models import User
 from sessions_admin.models import Action, AuditRecord, CleanupRun, RunStatus
 from sessions_admin.sessions.lifecycle import hold_session
-from sessions_admin.tests.conftest import GivenSession
-
-
-def output(*words: str) -> str:
-    """Run the command and return what it prints."""
-    printed = StringIO()
-    call_command("cleanup_sessions", *words, stdout=printed, stderr=StringIO())
-    return printed.getvalue()
+from sessions_admin.tests.conftest import GivenSession, printed
 
 
 def test_people_are_listed_with_how_much_was_theirs_the_most_first(
@@ -28,8 +21,8 @@ def test_people_are_listed_with_how_much_was_theirs_the_most_first(
     for user, items in ((owner, 2), (outsider, 9), (owner, 3)):
         given_session(user, items=items)
 
-    lines = [line.split() for line in output("--dry-run", "--by-user").splitlines()[-2:]]
-    report = json.loads(output("--json"))
+    lines = [line.split() for line in printed("cleanup_sessions", "--dry-run", "--by-user").splitlines()[-2:]]
+    report = json.loads(printed("cleanup_sessions", "--json"))
 
     assert [(line[0], line[1], line[-1]) for line in lines] == [
         ("1", "9", "outsider@example.com"),
@@ -47,8 +40,8 @@ def test_it_says_how_many_held_ones_it_would_otherwise_have_taken(given_session:
     hold_session(given_session(owner).session_id, actor="os:tester", reason="a court asked")
     hold_session(given_session(owner, idle=timedelta(days=1)).session_id, actor="os:tester", reason="not due yet")
 
-    assert json.loads(output("--dry-run", "--json"))["held"] == 1
-    assert "Skipped 1 session on hold." in output()
+    assert json.loads(printed("cleanup_sessions", "--dry-run", "--json"))["held"] == 1
+    assert "Skipped 1 session on hold." in printed("cleanup_sessions")
     log = [sentence for _, sentence in CleanupRun.objects.latest("created_at").log]
     assert "1 session chosen; 1 on hold skipped." in log
 
@@ -69,12 +62,12 @@ def test_a_signal_stops_it_after_the_batch_at_hand(
             os.kill(os.getpid(), number)
             return False
 
-    printed = StringIO()
+    out = StringIO()
     with pytest.raises(SystemExit) as ended:
-        call_command("cleanup_sessions", stdout=printed, stderr=Terminal())
+        call_command("cleanup_sessions", stdout=out, stderr=Terminal())
 
     assert ended.value.code == code
-    assert printed.getvalue().startswith("Stopped after 1 of 3.\nRemoved 1 session: 4 items, ")
+    assert out.getvalue().startswith("Stopped after 1 of 3.\nRemoved 1 session: 4 items, ")
     assert CleanupRun.objects.get().status == RunStatus.STOPPED
     assert AuditRecord.objects.filter(action=Action.STOP).count() == 1
     assert signal.getsignal(number) == before

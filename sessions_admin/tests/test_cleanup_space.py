@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents import SQLiteSession
@@ -120,21 +121,29 @@ def test_others_write_between_two_pieces(tmp_path: Path, monkeypatch: pytest.Mon
     assert asked(path, "freelist_count") == 0
 
 
-def test_others_write_between_two_pieces_of_a_removal_and_each_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file.db"
+def test_others_write_between_two_pieces_of_a_removal_and_each_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "file.db", sqlite3.connect
     for n in range(25):
         remember(path, f"session {n:02}", 2)
     pieces: list[list[int]] = []
-    with opened(path) as sessions, closing(sqlite3.connect(path)) as other:
-        connection = sessions._connection
+    with closing(connect(path)) as other:
 
         def look(statement: str) -> None:
             if statement.startswith("BEGIN"):
                 query = "SELECT count(*) FROM agent_messages UNION ALL SELECT count(*) FROM agent_sessions"
                 pieces.append([row[0] for row in other.execute(query).fetchall()])
 
-        connection.set_trace_callback(look)
-        sessions.remove([f"session {n:02}" for n in range(25)])
+        def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+            made: sqlite3.Connection = connect(*args, **kwargs)
+            made.set_trace_callback(look)
+            return made
+
+        monkeypatch.setattr(sqlite3, "connect", traced)
+        with opened(path) as sessions:
+            pieces.clear()
+            sessions.remove([f"session {n:02}" for n in range(25)])
 
     assert pieces == [[50, 25], [30, 15], [10, 5]]
 

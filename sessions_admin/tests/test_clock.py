@@ -17,7 +17,7 @@ from config.runtime import clocks
 from sessions_admin import clock, tasks
 from sessions_admin.models import UNDER_WAY, Action, AuditRecord, CleanupRun, ClockReference, RunStatus, Trigger
 from sessions_admin.retention.cleanup import CleanupReport, ClockDoubted, cleanup, resume_stale
-from sessions_admin.tests.conftest import GivenSession, Hire
+from sessions_admin.tests.conftest import GivenSession, Hire, printed
 
 WEEK = timedelta(days=8)
 CONFIRM = "/admin/sessions_admin/cleanuprun/confirm-clock/"
@@ -188,15 +188,8 @@ def test_the_command_refuses_and_has_an_option_to_confirm(session: AgentSession)
     AgentSession.objects.update(last_activity_at=timezone.now() + WEEK)
     with pytest.raises(CommandError, match="--confirm-clock"):
         call_command("cleanup_sessions")
-    assert "The clock is" in call_command_output("session_stats")
+    assert "The clock is" in printed("session_stats")
 
     call_command("cleanup_sessions", "--confirm-clock", stdout=StringIO())
 
     assert AuditRecord.objects.filter(action=Action.CONFIRM_CLOCK, actor__startswith="os:").count() == 1
-
-
-def call_command_output(*words: str) -> str:
-    """Return what a command prints."""
-    out = StringIO()
-    call_command(*words, stdout=out)
-    return out.getvalue()

@@ -101,13 +101,6 @@ def test_progress_is_drawn_on_a_terminal(given_session: GivenSession, owner: Use
     assert terminal.getvalue() == f"\r[{'#' * 30}] 1 of 1\n"
 
 
-def test_a_failure_is_a_sentence(db: None, settings: Settings, tmp_path: Path) -> None:
-    settings.AGENT_SESSION_DB_PATH = tmp_path / "missing" / "agent_sessions.db"
-
-    with pytest.raises(CommandError, match="The session store cannot be used"):
-        output("cleanup_sessions")
-
-
 @pytest.mark.service
 def test_a_trap_in_the_settings_stops_a_command(settings: Settings) -> None:
     settings.SECRET_KEY = "a" * 50

@@ -11,7 +11,7 @@ from django_q.models import OrmQ, Task
 from chat.models import AgentSession, User
 from sessions_admin.models import AuditRecord
 from sessions_admin.stores.comparisons import COMPARE
-from sessions_admin.tests.conftest import Browsers, Hire
+from sessions_admin.tests.conftest import Hire
 from sessions_admin.tests.talks import talked
 from sessions_admin.tests.test_admin_pages import INLINE
 from sessions_admin.tests.test_admin_runs import work_off_the_queue
@@ -36,22 +36,6 @@ def carry_out(address: str) -> None:
     Task.objects.create(
         id=task, name="x", func=COMPARE, started=timezone.now(), stopped=timezone.now(), success=True, result=result
     )
-
-
-def keep(task: str, function: str, *, success: bool, result: object) -> None:
-    """Keep what came of a task, as the worker does."""
-    now = timezone.now()
-    Task.objects.create(id=task, name="x", func=function, started=now, stopped=now, success=success, result=result)
-
-
-@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer", "staff"])
-def test_it_is_for_those_who_look_after_sessions(who: str, browser_of: Browsers, session_file: Path, db: None) -> None:
-    browser = browser_of(who)
-    expected = {"anonymous": 302, "outsider": 302, "newcomer": 403, "viewer": 403, "staff": 200}[who]
-
-    assert browser.get(PAGE).status_code == expected
-    assert browser.post(PAGE, {"repair": "Repair", "reason": "x"}).status_code == (302 if who == "staff" else expected)
-    assert OrmQ.objects.exists() == (who == "staff")
 
 
 def test_what_differs_is_shown_first_and_repaired_when_asked(owner: User, session_file: Path, manager: Client) -> None:

@@ -18,7 +18,7 @@ from sessions_admin import heartbeat, schedules
 from sessions_admin.models import StoreSample
 from sessions_admin.sessions import lifecycle
 from sessions_admin.store_samples import sample
-from sessions_admin.tests.conftest import OLD, Browsers, Hire
+from sessions_admin.tests.conftest import OLD, Browsers, Hire, shown
 from sessions_admin.tests.crowd import fill
 from sessions_admin.tests.talks import talked
 from sessions_admin.tests.test_admin_pages import INLINE
@@ -31,11 +31,6 @@ NO_WORKER = "No worker is running"
 def worker(db: None) -> None:
     """A worker that has just reported."""
     heartbeat.beat(uuid.uuid4(), pid=os.getpid(), passed=True)
-
-
-def words(browser: Client) -> str:
-    """Return what the page says, without markup."""
-    return " ".join(re.sub("<[^>]*>", " ", browser.get(HOME).text).split())
 
 
 @pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer", "staff"])
@@ -58,23 +53,23 @@ def test_figures_lead_to_the_sessions_they_count(owner: User, session_file: Path
         link = f"/admin/chat/agentsession/?state={state}"
         assert f'href="{link}"' in page
         assert len(viewer_client.get(link).context["cl"].result_list) == count
-    shown = words(viewer_client)
-    assert "3 sessions 18 items" in shown
-    assert "1 due for the next clean-up" in shown
-    assert "Would remove now 1 session , 6 items" in shown
+    text = shown(viewer_client.get(HOME).text)
+    assert "3 sessions 18 items" in text
+    assert "1 due for the next clean-up" in text
+    assert "Would remove now 1 session , 6 items" in text
 
 
 def test_an_absent_worker_is_said_first(session_file: Path, viewer_client: Client) -> None:
-    assert NO_WORKER in words(viewer_client)
-    assert "Worker is not running" in words(viewer_client)
+    assert NO_WORKER in shown(viewer_client.get(HOME).text)
+    assert "Worker is not running" in shown(viewer_client.get(HOME).text)
 
 
 def test_a_deletion_that_a_reader_holds_up_is_reported(session_file: Path, viewer_client: Client) -> None:
     PendingDeletion.objects.create()
-    assert "Deleted text can still be read" not in words(viewer_client)
+    assert "Deleted text can still be read" not in shown(viewer_client.get(HOME).text)
 
     PendingDeletion.objects.update(created_at=timezone.now() - timedelta(minutes=6))
-    assert "Deleted text can still be read in the session file, since" in words(viewer_client)
+    assert "Deleted text can still be read in the session file, since" in shown(viewer_client.get(HOME).text)
 
 
 def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
@@ -82,10 +77,10 @@ def test_a_worker_that_runs_is_said_and_one_that_is_behind_too(
 ) -> None:
     schedules.ensure()
     assert "board-problems" not in viewer_client.get(HOME).text
-    assert "Worker runs" in words(viewer_client)
+    assert "Worker runs" in shown(viewer_client.get(HOME).text)
 
     OrmQ.objects.create(key="threadkeeper", payload="", lock=timezone.now() - timedelta(minutes=6))
-    assert "The worker is behind" in words(viewer_client)
+    assert "The worker is behind" in shown(viewer_client.get(HOME).text)
 
 
 def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, viewer_client: Client) -> None:
@@ -104,10 +99,10 @@ def test_pictures_are_drawn_and_said_in_words(owner: User, session_file: Path, v
 
 
 def test_an_empty_database_is_no_trouble(session_file: Path, viewer_client: Client) -> None:
-    shown = words(viewer_client)
+    text = shown(viewer_client.get(HOME).text)
 
-    assert "No sessions yet" in shown
-    assert "0 sessions" in shown
+    assert "No sessions yet" in text
+    assert "0 sessions" in text
     assert not INLINE.search(viewer_client.get(HOME).text)
 
 
@@ -121,7 +116,7 @@ def test_links_are_for_those_who_may_follow_them(hire: Hire, session_file: Path)
     assert 'href="/admin/sessions_admin/cleanuprun/"' in manages
 
 
-def test_it_asks_no_more_of_a_hundred_thousand_sessions_than_of_none(session_file: Path, viewer_client: Client) -> None:
+def test_it_asks_no_more_of_thousands_of_sessions_than_of_none(session_file: Path, viewer_client: Client) -> None:
     def asked() -> list[str]:
         viewer_client.get(HOME)  # closes the days that are over
         with CaptureQueriesContext(connection) as captured:
@@ -129,8 +124,8 @@ def test_it_asks_no_more_of_a_hundred_thousand_sessions_than_of_none(session_fil
         return [query["sql"] for query in captured.captured_queries]
 
     few = asked()
-    fill(people=500, sessions=100_000, turns=0)
+    fill(people=20, sessions=2_000, turns=0)
     many = asked()
 
     assert len(many) <= len(few) <= 38
-    assert AgentSession.objects.count() == 100_000
+    assert AgentSession.objects.count() == 2_000

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -29,7 +28,7 @@ from sessions_admin.sessions.lifecycle import hold_session, release_session
 from sessions_admin.stores.backup import backup
 from sessions_admin.stores.checking import check
 from sessions_admin.tasks import daily_cleanup, finish_deletions
-from sessions_admin.tests.conftest import GivenSession, remember
+from sessions_admin.tests.conftest import GivenSession, printed, remember
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,20 +148,16 @@ def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
     owner: User, thrown_away: AgentSession, session_file: Path, staff_client: Client
 ) -> None:
     page = f"/admin/chat/user/{owner.pk}/erased/"
-
-    def printed(*options: str) -> str:
-        call_command("erase_user", str(owner.pk), "--report", *options, stdout=(out := StringIO()))
-        return out.getvalue()
-
+    report_of = partial(printed, "erase_user", owner.pk, "--report")
     with read_by_another_process(session_file):
         report = erase_person(owner.pk, actor="os:root", reason="asked for it")
         finish_deletions(seconds=0.1)
         assert report.pending
         assert newest_report(owner.pk) == report
         assert any(each.place.startswith("agent_sessions.db") for each in report.remains)
-        assert json.loads(printed("--json"))["pending"] is True
-        assert "Pending: " in printed()
-        assert "Only the audit is left" not in printed()
+        assert json.loads(report_of("--json"))["pending"] is True
+        assert "Pending: " in report_of()
+        assert "Only the audit is left" not in report_of()
         assert 'data-testid="pending"' in staff_client.get(page).content.decode()
 
     finish_deletions()
@@ -170,8 +165,8 @@ def test_a_report_is_pending_until_it_is_true_and_becomes_true_by_itself(
     finished = newest_report(owner.pk)
     assert finished is not None and not finished.pending and finished.finished_at
     assert not [each for each in finished.remains if each.place.startswith("agent_sessions.db")]
-    assert json.loads(printed("--json"))["pending"] is False
-    assert "Only the audit is left." in printed()
+    assert json.loads(report_of("--json"))["pending"] is False
+    assert "Only the audit is left." in report_of()
     assert 'data-testid="pending"' not in staff_client.get(page).content.decode()
 
 

@@ -4,14 +4,14 @@ import json
 import stat
 import tracemalloc
 import uuid
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 from axes.models import AccessLog
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.test import Client
 
 from chat.accounts import tokens
@@ -26,7 +26,7 @@ from sessions_admin.people import export
 from sessions_admin.people.export import export_person
 from sessions_admin.sessions.lifecycle import hold_session
 from sessions_admin.stores.files import new_file
-from sessions_admin.tests.conftest import Browsers, GivenSession, Hire, remember
+from sessions_admin.tests.conftest import GivenSession, Hire, printed, remember
 
 PEOPLE = "/admin/chat/user/"
 
@@ -200,27 +200,13 @@ def test_staff_with_the_permission_are_given_the_file(hire: Hire, owner: User, p
     assert AuditRecord.objects.filter(action="export", person=owner.pk).count() == 1
 
 
-@pytest.mark.parametrize("who", ["anonymous", "outsider", "newcomer", "viewer"])
-def test_nobody_else_is(who: str, browser_of: Browsers, owner: User, session_file: Path) -> None:
-    form = {"action": "export", "_selected_action": str(owner.pk), "confirmed": "yes", "reason": "curious"}
-    answer: Any = browser_of(who).post(PEOPLE, form)
-    assert not answer.streaming
-    assert not AuditRecord.objects.exists()
-
-
 # The command.
-
-
-def command(*words: object) -> str:
-    printed = StringIO()
-    call_command("export_user", *map(str, words), stdout=printed, stderr=StringIO())
-    return printed.getvalue()
 
 
 def test_the_command_writes_a_file_for_its_owner_only(owner: User, party: AgentSession, tmp_path: Path) -> None:
     path = tmp_path / "owner.zip"
 
-    assert json.loads(command(owner.email, path, "--json"))["messages"] == 3
+    assert json.loads(printed("export_user", owner.email, path, "--json"))["messages"] == 3
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert ZipFile(path).testzip() is None
@@ -232,13 +218,13 @@ def test_a_file_that_is_there_is_not_written_over(owner: User, session_file: Pat
     path.write_text("something else")
 
     with pytest.raises(CommandError, match="exists; --force"):
-        command(owner.email, path)
+        printed("export_user", owner.email, path)
     with pytest.raises(CommandError, match="No user has the e-mail address or the id"):
-        command("nobody@example.com", path, "--force")
+        printed("export_user", "nobody@example.com", path, "--force")
     assert path.read_text() == "something else"
     assert not AuditRecord.objects.exists()
 
-    command(owner.email, path, "--force")
+    printed("export_user", owner.email, path, "--force")
     assert ZipFile(path).testzip() is None
     assert [left.name for left in tmp_path.iterdir() if left.name.startswith(".")] == []
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from chat.exceptions import BadInput, NotFound
+from chat.exceptions import BadInput
 from chat.memory import sync_store
 from chat.memory.quarantine import Suspect, quarantine
 from chat.memory.statements import Fence
@@ -93,11 +93,6 @@ def test_it_is_written_down_before_it_is_shown_and_not_shown_without_a_reason(se
 def test_who_cannot_be_written_down_is_shown_nothing(session: AgentSession) -> None:
     with pytest.raises(Exception, match="value too long"):
         inspect(session.session_id, actor="x" * 65, reason="Because")
-
-
-def test_a_session_that_is_not_there_is_said_so(db: None) -> None:
-    with pytest.raises(NotFound, match="There is no session nobody"):
-        inspect("nobody", actor="os:tester", reason="Because")
 
 
 def test_beside_it_stand_the_messages_and_the_journal(session: AgentSession) -> None:

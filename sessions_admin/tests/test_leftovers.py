@@ -197,7 +197,8 @@ def test_one_killed_at_its_end_is_finished_or_undone(
         (folder,) = restore.leftovers()
         assert stored(folder / "old-agent_sessions.db", "as it was")[0] == 3
         if not is_committed:
-            gate.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%'")
+            here = "datname = current_database() AND query LIKE 'COMMIT%'"
+            gate.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")  # noqa: S608
     eventually(lambda: not restore.waits("COMMIT%%"), what="the end of the transaction")
 
     prepare(restore.database.url, restore.folder)

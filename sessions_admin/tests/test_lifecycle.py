@@ -199,7 +199,7 @@ async def test_a_session_that_is_ahead_of_the_record_is_filled_again(
     await chat.log(second.turn)
     await said(chat, script, "three")
     await chat.runner.drain(0)
-    await in_database(lambda: accept_edit_of(chat, second.message["id"]))
+    await in_database(lambda: accept_edit_of(chat, str(second.message.id)))
 
     outcome = await in_database(lambda: lifecycle.rebuild_session(same_file, actor=BY))
 

@@ -34,8 +34,10 @@ def test_the_page_says_who_looked_when_and_why(
         Action.INSPECT, actor=str(staff.pk), person=owner.pk, session_id=session.session_id, reason="It got <stuck>"
     )
 
-    page = owner_client.get(PAGE).content.decode()
+    answer = owner_client.get(PAGE)
+    page = answer.content.decode()
 
+    assert "no-store" in answer["Cache-Control"]
     assert f'<a href="/c/{session.conversation_id}/">Summer party</a>' in page
     assert "It got &lt;stuck&gt;" in page
     assert f"{timezone.now():%Y}" in page

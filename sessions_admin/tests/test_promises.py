@@ -1,6 +1,5 @@
 """What sessions promise, seen from outside by the SDK's own class: it reads the file that the product writes."""
 
-import uuid
 from contextlib import closing
 from datetime import timedelta
 
@@ -14,8 +13,6 @@ from pytest_django import Settings
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import faults, is_user_message
-from chat.memory.store import SessionStore
-from chat.models import User
 from chat.tests.conftest import Chat, StartRunner
 from sessions_admin.retention.cleanup import cleanup
 
@@ -83,31 +80,3 @@ async def test_it_is_kept_for_seven_days(chat: Chat, script: ScriptedModel, days
     # The record has it still.
     await talk(chat, script, "Two")
     assert spoken(await remembered(chat)) == ["One", "Two"]
-
-
-async def test_each_conversation_has_its_own(chat: Chat, script: ScriptedModel, outsider: User) -> None:
-    others = [Chat(chat.runner, chat.user, uuid.uuid4()), Chat(chat.runner, outsider, uuid.uuid4())]
-    for n, each in enumerate((chat, *others)):
-        await talk(each, script, f"secret {n}")
-    assert [spoken(await remembered(each)) for each in (chat, *others)] == [["secret 0"], ["secret 1"], ["secret 2"]]
-
-
-async def test_a_file_that_cannot_be_used_stops_nobody(chat: Chat, script: ScriptedModel) -> None:
-    await talk(chat, script, "One")
-    store: SessionStore = chat.runner.store
-    aside = store.path.with_name("aside.db")
-    store.path.rename(aside)
-    store.path.mkdir()
-    assert await chat_reply(chat, script, "Two") == "To Two."
-    store.path.rmdir()
-    aside.rename(store.path)
-
-    assert await chat_reply(chat, script, "Three") == "To Three."
-    assert spoken(await remembered(chat)) == ["One", "Two", "Three"]
-
-
-async def chat_reply(chat: Chat, script: ScriptedModel, text: str) -> str:
-    script.enqueue([assistant_message(f"To {text}.")])
-    reply = await chat.reply(text)
-    await chat.settled()
-    return reply

@@ -1,4 +1,4 @@
-"""What each group of staff may do is what the table in docs/operations.md says."""
+"""What each group of staff may do is what the table in docs/reference/permissions.md says."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -117,27 +117,26 @@ class World:
 
 ENTRANCES: dict[str, Callable[[World], bool]] = {
     "See sessions, without what is in them": World.sees_sessions,
-    "See what was put into quarantine, without what is in it": World.sees_quarantine,
+    "See the quarantine, without what is in it": World.sees_quarantine,
     "See clean-up runs": World.sees_runs,
     "Prune, expire, clear, hold, release and rebuild sessions": World.uses_verbs,
     "Run, preview and stop clean-ups": World.runs_cleanups,
     "See people": World.sees_people,
-    "See tokens and cost of people's days (*Model usage*)": World.sees_usage,
-    "Deactivate people, and let them in again": World.deactivates,
-    "Look into sessions": World.looks_into,
+    "See tokens and cost per person and day (*Model usage*)": World.sees_usage,
+    "Close and reopen accounts": World.deactivates,
+    "Inspect sessions": World.looks_into,
     "Export sessions": World.exports,
     "Read the audit, and export it": World.reads_audit,
     "Erase people": World.erases,
-    "Change people, and who is in which group": World.changes_people,
+    "Change people, and their groups": World.changes_people,
     "See the worker's queue": World.sees_the_queue,
 }
 
 
 def table() -> tuple[list[str], dict[str, dict[str, bool]]]:
     """Read the docs: the roles, and who may do what."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    section = text.split("## Who may do what")[1].split("\n## ")[0]
-    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    text = (ROOT / "docs" / "reference" / "permissions.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     roles = lines[0]
     words = {"yes": True, "no": False}
     return roles, {what: {role: words[may] for role, may in zip(roles, row, strict=True)} for what, *row in lines[1:]}

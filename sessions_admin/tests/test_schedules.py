@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.conf import settings as configured
 from django.db import transaction
 from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
@@ -71,25 +70,16 @@ def test_it_follows_the_setting_at_the_next_start(settings: Settings) -> None:
     assert (schedule.cron, schedule.next_run) == ("0 13 * * *", datetime(2026, 5, 1, 13, tzinfo=UTC))
 
 
-def test_one_that_was_missed_while_nothing_ran_stays_due() -> None:
+@pytest.mark.parametrize("hour", [2, 13], ids=["the hour as before", "another hour"])
+def test_one_that_was_missed_while_nothing_ran_stays_due(settings: Settings, hour: int) -> None:
     schedules.ensure()
     missed = datetime.now(UTC) - timedelta(hours=5)
     Schedule.objects.update(next_run=missed)
+    settings.AGENT_SESSION_CLEANUP_HOUR = hour
 
     schedules.ensure()
 
-    assert daily().next_run == missed
-
-
-def test_one_that_is_overdue_stays_so_where_the_hour_is_changed(settings: Settings) -> None:
-    schedules.ensure()
-    missed = datetime.now(UTC) - timedelta(hours=5)
-    Schedule.objects.update(next_run=missed)
-    settings.AGENT_SESSION_CLEANUP_HOUR = 13
-
-    schedules.ensure()
-
-    assert (daily().cron, daily().next_run) == ("0 13 * * *", missed)
+    assert (daily().cron, daily().next_run) == (f"0 {hour} * * *", missed)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -115,7 +105,8 @@ def test_where_summer_time_begins_or_ends_it_is_due_once_a_day(settings: Setting
     with time_machine.travel(begin.astimezone(berlin), tick=False) as clock:
         schedules.ensure()
         Schedule.objects.exclude(func=schedules.DAILY).delete()
-        for hours in range(3 * 24):
+        # Overdue at another hour, it would be taken up at the first of these that comes after it.
+        for hours in (24 * n + at for n in range(3) for at in (0, 1, 2, 3, 4, 12)):
             clock.move_to((begin + timedelta(hours=hours, seconds=1)).astimezone(berlin))
             scheduler()
             due += [begin + timedelta(hours=hours) for one in OrmQ.objects.all() if one.func() == schedules.DAILY]
@@ -199,7 +190,3 @@ def test_two_that_start_at_once_make_one() -> None:
     other.join()
 
     assert Schedule.objects.count() == len(schedules.regular_tasks())
-
-
-def test_missed_days_are_not_made_up_for_one_by_one() -> None:
-    assert configured.Q_CLUSTER["catch_up"] is False

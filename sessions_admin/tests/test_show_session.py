@@ -2,11 +2,10 @@
 
 import getpass
 import json
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from chat.memory.statements import Fence
 from chat.memory.sync_store import opened
@@ -14,7 +13,7 @@ from chat.models import AgentSession, Quarantined, User
 from chat.models.turn import Status
 from sessions_admin.models import Action, AuditRecord
 from sessions_admin.sessions.inspection import NEXT_MEMORY_TEXTS, NextMemory
-from sessions_admin.tests.conftest import GivenSession, give_turn
+from sessions_admin.tests.conftest import GivenSession, give_turn, printed
 
 SAID = {"role": "user", "content": "Hello"}
 
@@ -24,31 +23,25 @@ def session(given_session: GivenSession, owner: User) -> AgentSession:
     return given_session(owner, title="Summer party")
 
 
-def shown(*words: str) -> str:
-    out = StringIO()
-    call_command("show_session", *words, stdout=out)
-    return out.getvalue()
-
-
 def test_what_is_known_of_it_is_shown_and_nothing_of_what_is_in_it(session: AgentSession) -> None:
-    text = shown(session.session_id)
+    text = printed("show_session", session.session_id)
 
     assert "email: owner@example.com" in text
     assert "state: due" in text
     assert "items: 4" in text
     assert "message 1" not in text
     assert "held at" not in text  # what there is nothing to say of is left out
-    assert json.loads(shown(session.session_id, "--json"))["title"] == "Summer party"
+    assert json.loads(printed("show_session", session.session_id, "--json"))["title"] == "Summer party"
     assert not AuditRecord.objects.exists()
 
 
 def test_its_items_are_shown_with_a_reason_and_that_is_recorded(session: AgentSession) -> None:
-    text = shown(session.session_id, "--items", "--reason", "She asked")
+    text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
 
     assert "   2  user: message 1 of the party – café" in text
     record = AuditRecord.objects.get()
     assert (record.action, record.actor, record.reason) == (Action.INSPECT, f"os:{getpass.getuser()}", "She asked")
-    found = json.loads(shown(session.session_id, "--items", "--reason", "She asked", "--json"))
+    found = json.loads(printed("show_session", session.session_id, "--items", "--reason", "She asked", "--json"))
     assert found["inspection"]["memory"]["stored"][3]["text"] == "message 3 of the party – café"
     assert AuditRecord.objects.count() == 2
 
@@ -61,7 +54,7 @@ def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: Ag
     Quarantined.objects.create(session_id=session.session_id, row_id=7, content="{", reason="holds no item")
     give_turn(session, Status.RUNNING)
 
-    text = shown(session.session_id, "--items", "--reason", "She asked")
+    text = printed("show_session", session.session_id, "--items", "--reason", "She asked")
 
     said, items = text.split(NEXT_MEMORY_TEXTS[NextMemory.AT_WORK])
     assert "The metadata has 4 items" in said
@@ -76,7 +69,7 @@ def test_calls_stand_with_their_outputs_and_what_is_at_fault_is_said(session: Ag
 
 def test_without_a_reason_or_a_session_it_fails_with_a_sentence(session: AgentSession) -> None:
     with pytest.raises(CommandError, match="requires a reason"):
-        shown(session.session_id, "--items")
+        printed("show_session", session.session_id, "--items")
     with pytest.raises(CommandError, match="There is no session x"):
-        shown("x")
+        printed("show_session", "x")
     assert not AuditRecord.objects.exists()

@@ -2,13 +2,11 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
-from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from pytest_django import Settings
@@ -24,7 +22,7 @@ from sessions_admin.models import CleanupRun, RunStatus, StoreSample, Trigger
 from sessions_admin.retention.cleanup import cleanup
 from sessions_admin.sessions import lifecycle
 from sessions_admin.store_samples import sample
-from sessions_admin.tests.conftest import OLD, give_turn
+from sessions_admin.tests.conftest import OLD, give_turn, printed
 from sessions_admin.tests.talks import talked
 
 pytestmark = pytest.mark.django_db
@@ -111,12 +109,10 @@ def test_a_sample_says_what_the_store_holds(owner: User, session_file: Path) -> 
 
 
 def test_old_samples_are_thinned_to_one_an_hour_then_one_a_day_then_none(session_file: Path) -> None:
-    for hours in range(0, 24 * 12):
-        for minutes in (0, 20):
-            StoreSample.objects.create(
-                at=NOON - timedelta(hours=hours, minutes=-minutes), sessions=1, items=1, bytes=1, file_bytes=1
-            )
-    StoreSample.objects.create(at=NOON - timedelta(days=366), sessions=1, items=1, bytes=1, file_bytes=1)
+    taken = [NOON - timedelta(hours=hours, minutes=-minutes) for hours in range(24 * 12) for minutes in (0, 20)]
+    StoreSample.objects.bulk_create(
+        StoreSample(at=at, sessions=1, items=1, bytes=1, file_bytes=1) for at in (*taken, NOON - timedelta(days=366))
+    )
 
     with at(NOON + timedelta(minutes=30)):
         sample()
@@ -216,18 +212,12 @@ def test_the_command_prints_all_of_it(owner: User, session_file: Path, settings:
     session = talked(owner, session_file)
     quarantine(session.session_id, [Suspect(1, "no", "holds no item")])
     schedules.ensure()
-
-    def printed(*options: str) -> str:
-        out = StringIO()
-        call_command("session_stats", *options, stdout=out)
-        return out.getvalue()
-
-    found = json.loads(printed("--json"))
+    found = json.loads(printed("session_stats", "--json"))
     assert (found["sessions"], found["items"], found["quarantined"]) == (1, 6, 1)
     assert found["states"]["quarantined"]["sessions"] == 1
     assert found["days"][-1] == {"date": date.today().isoformat(), "messages": 6, "sessions": 1}
     assert found["health"] == {"database": True, "sessions": True, "worker": False, "schedule": False}
-    lines = printed().splitlines()
+    lines = printed("session_stats").splitlines()
     assert lines[0] == "Attention: No worker is running: clean-ups and everything else that is left to it wait."
     assert lines[1].startswith("1 sessions, 6 items; ")
     assert any(line.startswith("Next clean-up: ") for line in lines)

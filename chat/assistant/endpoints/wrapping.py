@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from agents import Model, ModelResponse, TResponseInputItem
@@ -36,7 +37,7 @@ class WrappedModel(Model):
     def stream_response(
         self, system_instructions: Any, input: str | list[TResponseInputItem], *args: Any, **kwargs: Any
     ) -> AsyncIterator[TResponseStreamEvent]:
-        return self.watch(input, lambda: self.inner.stream_response(system_instructions, input, *args, **kwargs))
+        return self.watch(input, partial(self.inner.stream_response, system_instructions, input, *args, **kwargs))
 
     def watch(self, given: str | list[TResponseInputItem], ask: Ask) -> AsyncIterator[TResponseStreamEvent]:
         """Yield the events of one response; `ask` sends the request and may be called again."""

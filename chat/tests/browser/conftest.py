@@ -10,15 +10,19 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from chat.tests.browser.stage import Stage
-from config.tests.support import PASSWORD, LiveDatabase, ServerProcess, database, eventually
+from config.tests.support import LiveDatabase, ServerProcess, database, eventually
 
 # It is the machine that decides how long a step takes here, not the page.
 expect.set_options(timeout=15_000)
+# In the shell each tab is drawn: in a whole Chromium the steps of one that is behind another take seconds.
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",  # as root
     "--disable-gpu",
@@ -31,7 +35,7 @@ ARGUMENTS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder; those of a module, which share a browser and a server, run in one process."""
+    """Mark all tests of this folder; those of a module, which share a browser, run in one process."""
     for item in items:
         if item.path.is_relative_to(os.path.dirname(__file__)):
             item.add_marker("browser")
@@ -41,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser for one module."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         message = "there is no Chromium on this machine"
         if os.environ.get("THREADKEEPER_REQUIRE_BROWSER") == "1":
@@ -53,9 +57,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(_migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for one module; each test has people of its own in it."""
+    """A server for all modules of a process; each test has people of its own in it."""
     with database(os.environ["DATABASE_URL"], template=_migrated_template) as (_, url):
         process = ServerProcess(LiveDatabase(url), tmp_path_factory.mktemp("site"))
         yield process
@@ -67,6 +71,8 @@ class Visitor:
     """Somebody at a browser; what goes wrong in their pages is kept."""
 
     url: str
+    database: LiveDatabase
+    data_dir: Path
     context: BrowserContext
     email: str
     faults: list[str] = field(default_factory=list)
@@ -85,14 +91,14 @@ class Visitor:
         self.faults.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
+    def log_in(self) -> None:
+        """Sign in."""
+        cookies = self.database.log_in(self.email, self.data_dir)
+        self.context.add_cookies([{"name": name, "value": value, "url": self.url} for name, value in cookies.items()])
+
     def sign_in(self) -> Page:
-        """Sign in as the page's form does, and open a new chat."""
-        address = self.url + "/accounts/login/"
-        self.context.request.get(address)
-        token = next(cookie["value"] for cookie in self.context.cookies() if cookie["name"] == "csrftoken")
-        form: dict[str, str | float | bool] = {"username": self.email, "password": PASSWORD}
-        form["csrfmiddlewaretoken"] = token
-        self.context.request.post(address, form=form, headers={"Referer": address}, max_redirects=0)
+        """Sign in, and open a new chat."""
+        self.log_in()
         return self.page("/")
 
     def chat(self) -> Page:
@@ -106,7 +112,7 @@ class Person(Visitor):
     """A visitor of a server that tests look into, too."""
 
     def __init__(self, site: ServerProcess, context: BrowserContext, email: str) -> None:
-        super().__init__(site.url, context, email)
+        super().__init__(site.url, site.database, site.data_dir, context, email)
         self.site = site
 
 
@@ -170,12 +176,22 @@ def person(chromium: Browser, site: ServerProcess) -> Iterator[Person]:
 
 
 @pytest.fixture
+def phone(chromium: Browser, person: Person) -> Page:
+    """The chat of somebody on a phone, in dark colours."""
+    person.context.close()
+    how: dict[str, Any] = {"has_touch": True, "is_mobile": True, "color_scheme": "dark", "reduced_motion": "reduce"}
+    person.context = chromium.new_context(viewport={"width": 390, "height": 844}, **how)
+    return person.chat()
+
+
+@pytest.fixture
 def stage(person: Person) -> Stage:
     """Somebody at a page whose frames are played."""
-    page = person.sign_in()
+    person.log_in()
+    page = person.page()
     scene = Stage(page)
     page.route_web_socket(re.compile("/ws/chat/"), scene.open)
     page.route(re.compile(r"/state/\?"), scene.answer_state)
-    page.reload()
+    page.goto(person.url + "/")
     expect_state(page, "online")
     return scene

@@ -1,13 +1,9 @@
 """What a finger, forced colours and small aids need."""
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from chat.tests.browser.conftest import Person, say
-from chat.tests.browser.test_browser_composer import phone
 from config.tests.support import ServerProcess
-
-__all__ = ["phone"]
 
 # Links in the middle of a sentence may be as high as it is.
 SMALL = """() => [...document.querySelectorAll("a, button, summary, select, textarea, input")]
@@ -45,26 +41,26 @@ def test_a_finger_finds_everything_in_a_chat(phone: Page) -> None:
     assert phone.evaluate(SMALL) == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/settings/", "/settings/tokens/", "/settings/data/", "/archive/", "/trash/", "/accounts/password/", "/nothing/"],
-)
-def test_a_finger_finds_everything_on_other_pages(phone: Page, person: Person, site: ServerProcess, path: str) -> None:
+SETTINGS = ("/settings/", "/settings/tokens/", "/settings/data/", "/accounts/password/")
+SIGNED_OUT = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/")
+
+
+def test_a_finger_finds_everything_on_other_pages_and_they_fit_a_phone(
+    phone: Page, person: Person, site: ServerProcess
+) -> None:
     say(phone, "Add a task to buy milk")
     trash = (
         "UPDATE chat_conversation SET trashed_at = now() WHERE user_id IN (SELECT id FROM chat_user WHERE email = %s)"
     )
     site.database.query(trash, person.email)
-    phone.goto(site.url + path)
-    assert phone.evaluate(SMALL) == []
+    for path in (*SETTINGS, "/archive/", "/trash/", "/nothing/", *SIGNED_OUT):
+        if path in SIGNED_OUT:
+            phone.context.clear_cookies()
+        phone.goto(site.url + path)
+        assert phone.evaluate(SMALL) == [], path
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390, path
+        expect(phone.get_by_role("heading", level=1)).to_be_visible()
     person.faults[:] = [fault for fault in person.faults if "404 (Not Found)" not in fault]
-
-
-@pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/signup/", "/accounts/reset/"])
-def test_a_finger_finds_everything_before_signing_in(phone: Page, site: ServerProcess, path: str) -> None:
-    phone.context.clear_cookies()
-    phone.goto(site.url + path)
-    assert phone.evaluate(SMALL) == []
 
 
 def test_open_tasks_do_not_look_done_where_colours_are_forced(person: Person) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from chat.tests.browser.conftest import Person, assert_same, assert_same_after_a_reload, expect_state, say
@@ -206,33 +207,25 @@ def test_a_message_that_would_decline_is_not_sent_unasked(stage: Stage) -> None:
     expect(composer).to_have_value("")
 
 
-def test_a_message_that_agrees_approves(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("text", "offered", "approve"),
+    [
+        ("Yes, please!", ["Delete them", "Keep them and send", "Cancel"], True),
+        ("No, thanks", ["Keep them", "Cancel", "Delete them"], False),
+    ],
+)
+def test_a_message_that_says_so_decides(stage: Stage, text: str, offered: list[str], approve: bool) -> None:
     turn = ask(stage, [1, 2])
     page = stage.page
     composer = page.get_by_test_id("composer")
-    composer.fill("Yes, please!")
+    composer.fill(text)
     composer.press("Enter")
-    expect(choices(page)).to_have_text(["Delete them", "Keep them and send", "Cancel"])
+    expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
+    expect(choices(page)).to_have_text(offered)
     expect(choices(page).first).to_be_focused()
     page.keyboard.press("Enter")
     assert stage.wait_for("approval.decide") == {
-        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": True,
-    }  # fmt: skip
-    expect(composer).to_have_value("")
-    assert len(stage.got("message.send")) == 1
-
-
-def test_a_message_that_refuses_declines(stage: Stage) -> None:
-    turn = ask(stage, [1, 2])
-    page = stage.page
-    composer = page.get_by_test_id("composer")
-    composer.fill("No, thanks")
-    composer.press("Enter")
-    expect(page.get_by_test_id("decision")).to_contain_text("Is this your decision?")
-    expect(choices(page)).to_have_text(["Keep them", "Cancel", "Delete them"])
-    page.keyboard.press("Enter")
-    assert stage.wait_for("approval.decide") == {
-        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": False,
+        "type": "approval.decide", "turn_id": turn, "call_id": "c1", "approve": approve,
     }  # fmt: skip
     expect(composer).to_have_value("")
     assert len(stage.got("message.send")) == 1
@@ -360,23 +353,19 @@ def replies(page: Page) -> Locator:
     return page.locator('[data-testid="message"][data-role="assistant"]:not([data-streaming])')
 
 
-def test_what_is_approved_is_done(person: Person) -> None:
+@pytest.mark.parametrize(
+    ("decision", "left", "told"),
+    [("approve", 1, "Deleted 2 tasks"), ("decline", 3, "Declined: delete 2 tasks")],
+)
+def test_what_is_approved_is_done_and_what_is_declined_is_not(
+    person: Person, decision: str, left: int, told: str
+) -> None:
     page = asks(person)
-    page.get_by_test_id("approve").click()
-    expect(tasks_of(page)).to_have_text(["Water the plants"])
+    page.get_by_test_id(decision).click()
     expect(replies(page)).to_have_count(2)
+    expect(tasks_of(page)).to_have_count(left)
     expect(page.get_by_test_id("approval")).to_have_count(0)
-    expect(chip(page).last).to_contain_text("Deleted 2 tasks")
-    expect(chip(page).last).to_contain_text("Approved")
-    assert_same_after_a_reload(page)
-
-
-def test_what_is_declined_is_not(person: Person) -> None:
-    page = asks(person)
-    page.get_by_test_id("decline").click()
-    expect(replies(page)).to_have_count(2)
-    expect(chip(page).last).to_contain_text("Declined: delete 2 tasks")
-    expect(tasks_of(page)).to_have_count(3)
+    expect(chip(page).last).to_contain_text(told)
     assert_same_after_a_reload(page)
 
 

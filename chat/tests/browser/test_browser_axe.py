@@ -1,10 +1,11 @@
 """axe-core finds nothing, in light and dark, on any page and in any state of it."""
 
 import re
+from functools import partial
 
 import pytest
 from django.template.loader import render_to_string
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from chat.tests.browser.axe import violations
 from chat.tests.browser.conftest import Person, say
@@ -21,36 +22,44 @@ def page(person: Person) -> Page:
     return person.sign_in()
 
 
-ANONYMOUS = ("/accounts/login/", "/accounts/signup/", "/accounts/reset/", "/accounts/reset/x/y/", "/settings/email/x/")
+ANONYMOUS = (
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/signup/x/",
+    "/accounts/reset/",
+    "/accounts/reset/x/y/",
+    "/settings/email/x/",
+)
 SIGNED_IN = ("/", "/archive/", "/trash/", "/settings/", "/settings/tokens/", "/settings/data/", "/accounts/password/")
 
 
-@pytest.mark.parametrize("path", [*ANONYMOUS, "/accounts/signup/x/"])
-def test_pages_of_strangers(person: Person, path: str) -> None:
-    page = person.page(path)
-    assert violations(page) == []
-    if (button := page.locator("form .button--primary")).count():
-        # What the browser asks for by itself is not asked again by the server.
-        page.evaluate("document.querySelector('form').noValidate = true")
-        button.click()
-        page.wait_for_load_state()
-        assert violations(page) == []
+def test_pages_of_strangers(person: Person) -> None:
+    page = person.page()
+    for path in ANONYMOUS:
+        page.goto(person.url + path)
+        assert violations(page) == [], path
+        if (button := page.locator("form .button--primary")).count():
+            # What the browser asks for by itself is not asked again by the server.
+            page.evaluate("document.querySelector('form').noValidate = true")
+            button.click()
+            page.wait_for_load_state()
+            assert violations(page) == [], path
     forget_missing(person)
 
 
-@pytest.mark.parametrize("path", SIGNED_IN)
-def test_pages_of_people_who_have_nothing_yet(person: Person, page: Page, path: str) -> None:
-    page.goto(person.url + path)
-    assert violations(page) == []
+def test_pages_of_people_who_have_nothing_yet(person: Person, page: Page) -> None:
+    for path in SIGNED_IN:
+        page.goto(person.url + path)
+        assert violations(page) == [], path
 
 
-@pytest.mark.parametrize("name", ["403.html", "403_csrf.html", "404.html", "500.html", "503.html", "refused.html"])
-def test_error_pages(person: Person, name: str) -> None:
+def test_error_pages(person: Person) -> None:
     page = person.page()
-    body = render_to_string(name, {"status": 429, "seconds": 30, "minutes": 1})
-    page.route("**/broken/", lambda route: route.fulfill(body=body, content_type="text/html"))
-    page.goto(person.url + "/broken/")
-    assert violations(page) == []
+    for name in ("403.html", "403_csrf.html", "404.html", "500.html", "503.html", "refused.html"):
+        body = render_to_string(name, {"status": 429, "seconds": 30, "minutes": 1})
+        page.route("**/broken/", partial(Route.fulfill, body=body, content_type="text/html"))
+        page.goto(person.url + "/broken/")
+        assert violations(page) == [], name
 
 
 def test_a_chat_with_all_that_can_be_in_it(stage: Stage) -> None:

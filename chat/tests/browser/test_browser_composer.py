@@ -1,10 +1,8 @@
 """Writing: by keyboard alone, on a phone, with drafts that are not lost."""
 
 import re
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from chat.tests.browser.conftest import Person, expect_state, say
 from config.tests.support import PASSWORD, ServerProcess
@@ -115,19 +113,6 @@ def test_everything_is_reached_by_keyboard(person: Person) -> None:
     expect(page.get_by_label("Arguments")).to_be_visible()
 
 
-@pytest.fixture
-def phone(chromium: Browser, site: ServerProcess, person: Person) -> Any:
-    person.context.close()
-    person.context = chromium.new_context(
-        viewport={"width": 390, "height": 844},
-        has_touch=True,
-        is_mobile=True,
-        color_scheme="dark",
-        reduced_motion="reduce",
-    )
-    return person.chat()
-
-
 def test_the_sides_are_drawers_on_a_phone(phone: Page) -> None:
     say(phone, "Add a task to buy milk")
     for opens, closes, inside in (("Chats", "Close chats", "conversation-list"), ("Tasks", "Close tasks", "task-list")):
@@ -154,18 +139,6 @@ def test_nothing_is_wider_than_a_phone(phone: Page) -> None:
     assert phone.evaluate("document.querySelector('#scroller').scrollWidth") <= 390
     # Where something sticks out, the browser lays the page out wider than the screen.
     assert phone.evaluate("innerWidth") == 390
-
-
-@pytest.mark.parametrize(
-    "path", ["/accounts/login/", "/accounts/signup/", "/accounts/reset/", "/settings/", "/nothing/"]
-)
-def test_the_other_pages_fit_a_phone_too(phone: Page, person: Person, site: ServerProcess, path: str) -> None:
-    if path.startswith("/accounts/"):
-        phone.context.clear_cookies()
-    phone.goto(site.url + path)
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    expect(phone.get_by_role("heading", level=1)).to_be_visible()
-    person.faults[:] = [fault for fault in person.faults if "404 (Not Found)" not in fault]
 
 
 def test_the_page_comes_back_from_the_back_button(person: Person) -> None:

@@ -6,7 +6,7 @@ import uuid
 from playwright.sync_api import Browser, expect
 
 from chat.tests.browser.conftest import Person, assert_same_after_a_reload, expect_state, say, transcript
-from config.tests.support import PASSWORD, ServerProcess, eventually
+from config.tests.support import PASSWORD, ServerProcess
 
 
 def test_from_an_account_to_a_memory_that_outlives_the_server(chromium: Browser, site: ServerProcess) -> None:
@@ -77,19 +77,6 @@ def test_a_message_survives_a_reload_of_a_new_chat_that_is_offline(person: Perso
     assert re.search(r"/c/[0-9a-f-]{36}/$", other.url)
 
 
-def test_two_tabs_show_the_same(person: Person) -> None:
-    first = person.chat()
-    say(first, "Add a task to book a table")
-    second = person.page(first.url.removeprefix(person.site.url))
-    expect_state(second, "online")
-    say(first, "Add a task to buy flowers")
-    for page in (first, second):
-        expect(page.locator("#task-list .task__title")).to_have_text(["Book a table", "Buy flowers"])
-        expect(page.get_by_test_id("message")).to_have_count(4)
-        expect(page.locator("[data-streaming]")).to_have_count(0)
-    assert transcript(first) == transcript(second)
-
-
 def test_several_messages_at_once_are_answered_in_order(person: Person) -> None:
     page = person.chat()
     for n in range(4):
@@ -127,33 +114,6 @@ def test_a_login_that_ends_elsewhere_ends_the_page_and_leads_back_to_it(person: 
     assert page.url == here
 
 
-def test_somebody_elses_chat_is_neither_shown_nor_connected(
-    person: Person, chromium: Browser, site: ServerProcess
-) -> None:
-    page = person.chat()
-    say(page, "Add a task to keep a secret")
-    email = f"{uuid.uuid4().hex[:8]}@example.com"
-    site.database.add_user(email)
-    intruder = Person(site, chromium.new_context(), email)
-    theirs = intruder.chat()
-    path = page.url.removeprefix(site.url)
-    closed = theirs.evaluate(
-        """(path) => new Promise((resolve) => {
-            const socket = new WebSocket(location.origin.replace("http", "ws") + "/ws/chat" + path.slice(2));
-            const frames = [];
-            socket.onmessage = (event) => frames.push(event.data);
-            socket.onclose = (event) => resolve([event.code, frames]);
-        })""",
-        path,
-    )
-    assert closed == [4404, []]
-    answer = theirs.goto(page.url)
-    assert answer is not None
-    assert answer.status == 404
-    assert "secret" not in theirs.content()
-    intruder.context.close()
-
-
 def test_history_is_read_without_scripts(person: Person, chromium: Browser) -> None:
     page = person.chat()
     say(page, "Add a task to buy milk")
@@ -170,10 +130,3 @@ def test_history_is_read_without_scripts(person: Person, chromium: Browser) -> N
     expect(plain.get_by_test_id("conversation-link")).to_be_visible()
     expect(plain.get_by_test_id("send")).to_be_hidden()
     bare.close()
-
-
-def test_signing_out_leads_to_the_way_in(person: Person) -> None:
-    page = person.chat()
-    page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
-    eventually(lambda: page.url.endswith("/accounts/login/"))

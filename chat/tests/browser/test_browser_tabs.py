@@ -124,19 +124,6 @@ def test_b_watches_what_a_asked_for_though_a_is_closed_and_b_reloaded_meanwhile(
     check_answered_once(person, b, model=model)
 
 
-def test_a_page_reloaded_again_and_again_loses_no_word(person: Person, model: ThreadedModelServer) -> None:
-    page = person.chat()
-    begin(page, model, 10)
-    for words in range(20, 70, 10):
-        page.reload()
-        model.release(10)
-        expect_words(page, words)
-    model.release()
-
-    expect_as_fresh(person, page)
-    check_answered_once(person, page, model=model)
-
-
 def test_a_network_that_is_gone_for_a_while_costs_nothing(person: Person, model: ThreadedModelServer) -> None:
     page = person.chat()
     begin(page, model)

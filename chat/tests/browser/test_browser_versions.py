@@ -169,21 +169,6 @@ def test_an_edit_goes_again_after_a_reconnect(stage: Stage) -> None:
     eventually(lambda: stage.got("message.edit") == [frame, frame])
 
 
-def test_the_last_reply_is_regenerated_at_once(stage: Stage) -> None:
-    turn = stage.answer("hello", "Hello.")
-    page = stage.page
-    regenerate(page, 0).click()
-    frame = stage.wait_for("turn.retry")
-    assert frame["turn_id"] == turn
-    new = str(uuid.uuid4())
-    stage.tell(new, "hello", replaces=turn, versions=[turn, new])
-    accept(stage, {**frame, "text": "hello"}, new, turn)
-    expect(replies(page)).to_have_count(0)
-    stage.finish(new, "Hello again.")
-    expect(replies(page)).to_have_text(["Hello again."])
-    expect(asked(page)).to_have_text(["hello"])
-
-
 def test_a_reply_in_the_middle_is_regenerated_after_a_question(stage: Stage) -> None:
     turn = stage.answer("one", "First.")
     stage.answer("two", "Second.")
@@ -216,17 +201,6 @@ def test_nothing_is_replaced_while_a_reply_is_written(stage: Stage) -> None:
     stage.finish(turn, "Second.")
     expect(page.get_by_test_id("save")).to_be_enabled()
     assert stage.got("message.edit") == []
-
-
-def test_while_a_decision_is_wanted_all_can_be_replaced(stage: Stage) -> None:
-    stage.answer("one", "First.")
-    turn = stage.accept(stage.say("two"))
-    stage.log(turn, "approval.requested", call_id="c1", name="delete_tasks", arguments={"numbers": [1]})
-    expect(stage.page.get_by_test_id("approval")).to_be_visible()
-    expect(regenerate(stage.page, 0)).to_be_visible()
-    edit(stage.page, "two, but better", 1)
-    stage.page.get_by_test_id("decision").get_by_role("button", name="Keep it and send").click()
-    assert stage.wait_for("message.edit")["text"] == "two, but better"
 
 
 def test_what_is_being_edited_is_not_lost_when_another_tab_goes_another_way(stage: Stage) -> None:

@@ -9,16 +9,12 @@ from agents.testing import ScriptedModel, assistant_message
 from chatkit.types import NonStreamingReq, StreamingReq
 from django.conf import LazySettings
 from django.test import AsyncClient, Client
-from django.utils import timezone
 
 from chat.api.chatkit import ChatKitRequest
 from chat.api.streams import open_streams
 from chat.conversations import services as conversations
 from chat.infra.db_threads import in_database
-from chat.memory.identity import SessionId
-from chat.memory.metadata import update_metadata
-from chat.memory.statements import Size
-from chat.models import AgentSession, Conversation, Message, Turn, User
+from chat.models import Conversation, Message, Turn, User
 from chat.realtime.connections import Credential
 from chat.tests import talk
 from chat.tests.api import bearer
@@ -124,18 +120,6 @@ async def test_a_thread_is_read_renamed_and_thrown_away(chat: Chat) -> None:
     assert await in_database(Message.objects.count) == 2
     await in_database(conversations.restore, user_id=chat.user.pk, conversation_id=chat.conversation_id)
     assert len(await kit.items(chat.conversation_id)) == 2
-
-
-async def test_a_thread_that_is_held_stays(chat: Chat) -> None:
-    def hold() -> None:
-        now, key = timezone.now(), str(SessionId(chat.user.pk, chat.conversation_id))
-        update_metadata(SessionId(chat.user.pk, chat.conversation_id), size=Size(1, 1), pruned=0, now=now)
-        AgentSession.objects.filter(session_id=key).update(held_at=now)
-
-    await in_database(hold)
-    kit = await front_end(chat.user)
-    assert code_of(await kit.post("threads.delete", thread_id=str(chat.conversation_id)), 409) == "conflict"
-    assert (await in_database(Conversation.objects.get)).trashed_at is None
 
 
 async def test_what_there_is_none_of_is_refused_clearly(chat: Chat) -> None:

@@ -11,7 +11,7 @@ from chatkit.types import (
 )
 from django.utils import timezone
 
-from chat.chatkit.store import Asker, ConversationStore, NoAttachments, NotOfTurns
+from chat.chatkit.store import Client, ConversationStore, NoAttachments, NotOfTurns
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, User
 from chat.tests import talk
@@ -29,7 +29,7 @@ async def test_a_file_with_a_message_is_refused(owner: User) -> None:
         inference_options=InferenceOptions(),
     )
     with pytest.raises(NoAttachments):
-        await ConversationStore().add_thread_item(item.thread_id, item, Asker(owner.pk))
+        await ConversationStore().add_thread_item(item.thread_id, item, Client(owner.pk))
     assert await in_database(Conversation.objects.count) == 0
 
 
@@ -41,16 +41,16 @@ async def test_what_a_turn_has_said_is_changed_and_removed_by_nobody(owner: User
         return str(talked.pk)
 
     thread_id, store = await in_database(fill), ConversationStore()
-    reply = (await store.load_thread_items(thread_id, None, 1, "desc", Asker(owner.pk))).data[0]
+    reply = (await store.load_thread_items(thread_id, None, 1, "desc", Client(owner.pk))).data[0]
     assert isinstance(reply, AssistantMessageItem)
     other = reply.model_copy(update={"content": [AssistantMessageContent(text="H")]})
     with pytest.raises(NotOfTurns):
-        await store.save_item(thread_id, other, Asker(owner.pk))
+        await store.save_item(thread_id, other, Client(owner.pk))
     with pytest.raises(NotOfTurns):
-        await store.delete_thread_item(thread_id, reply.id, Asker(owner.pk))
+        await store.delete_thread_item(thread_id, reply.id, Client(owner.pk))
 
     # Who was told of it is told of what it was, and what has gone: the record may be ahead by then.
-    told = Asker(owner.pk, told={reply.id})
+    told = Client(owner.pk, sent={reply.id})
     await store.save_item(thread_id, other, told)
     await store.delete_thread_item(thread_id, reply.id, told)
     assert (await store.load_item(thread_id, reply.id, told)) == reply

@@ -31,15 +31,10 @@ async def test_a_thread_begins_with_a_message_and_is_answered_as_the_reply_comes
     events = await kit.begin("Hi, plan my week")
 
     assert kinds(events) == [
-        "thread.created",
-        "thread.item.done",
-        "stream_options",
-        "thread.item.added",
-        "assistant_message.content_part.added",
-        "assistant_message.content_part.text_delta",
-        "assistant_message.content_part.done",
-        "thread.item.done",
-    ]
+        "thread.created", "thread.item.done", "stream_options", "thread.item.added",
+        "assistant_message.content_part.added", "assistant_message.content_part.text_delta",
+        "assistant_message.content_part.done", "thread.item.done",
+    ]  # fmt: skip
     thread = events[0]["thread"]
     said, reply = done(events, "user_message"), done(events, "assistant_message")
     assert thread["title"] == "Hi, plan my week"
@@ -205,7 +200,7 @@ async def test_a_silent_stream_shows_that_it_lives(
 async def test_a_stream_ends_with_the_token_or_the_server_and_the_turn_goes_on(
     kit: FrontEnd, chat: Chat, script: ScriptedModel, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(connections, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(connections, "CHECK_EVERY", 0.05)
     gate = Gate("Once")
     script.enqueue(gate.step())
     stream = kit.stream("threads.create", input=message("Tell me a story about tasks"))

@@ -83,16 +83,6 @@ async def events_after(chat: Chat, accepted: Accepted) -> list[Event]:
     return events
 
 
-async def retry(chat: Chat, accepted: Accepted) -> Accepted:
-    """Press the retry button of a turn."""
-    return await chat.runner.retry(
-        user_id=chat.user.pk,
-        conversation_id=chat.conversation_id,
-        turn_id=accepted.turn.pk,
-        client_id=uuid.uuid4(),
-    )
-
-
 def shown(events: Sequence[Event]) -> str:
     """Return the text that a page shows which follows these events."""
     text = ""
@@ -108,7 +98,7 @@ def reply_of(events: Sequence[Event]) -> str:
     """Return the stored reply of a turn that finished."""
     last = events[-1]
     assert isinstance(last, TurnFinished), last
-    return last.message["text"]
+    return last.message.text
 
 
 def failure_of(events: Sequence[Event]) -> TurnFailed:

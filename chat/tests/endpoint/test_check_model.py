@@ -12,17 +12,9 @@ from chat.tests.endpoint.conftest import KEY
 from chat.tests.model_server import Answer, Api, Call, HttpError, ModelServer, Reasoning, Request, Step, Text, says
 
 NAMES = [
-    "stream",
-    "tool call",
-    "two calls at once",
-    "answer after a tool",
-    "second turn",
-    "Unicode",
-    "usage",
-    "long history",
-    "error format",
-    "reasoning",
-]
+    "stream", "tool call", "two calls at once", "answer after a tool", "second turn", "Unicode", "usage",
+    "long history", "error format", "reasoning",
+]  # fmt: skip
 
 
 async def able(request: Request) -> Step:

@@ -1,12 +1,10 @@
 """A request holds as much of the conversation as the model's context does; the person hears where it begins later."""
 
 import re
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
 from pytest_django import Settings
 
 from chat.assistant.endpoints.context_window import (
@@ -17,14 +15,13 @@ from chat.assistant.endpoints.context_window import (
     Window,
     size_of,
 )
-from chat.assistant.endpoints.providers import Models
 from chat.assistant.endpoints.request_size import Sent
 from chat.assistant.model_config import learned
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.models import Turn, User
-from chat.tests.conftest import Chat, StartRunner
+from chat.models import Turn
+from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, failure_of, reply_of
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
 from chat.turns.events import Event, TurnFinished, Warned
@@ -47,18 +44,9 @@ def context_tokens() -> int:
 
 
 @pytest.fixture
-async def limited(
-    configured: None, context_tokens: int, settings: Settings, start_runner: StartRunner, owner: User
-) -> AsyncIterator[Chat]:
-    """The owner in a conversation with a model of that context."""
+def configured(configured: None, context_tokens: int, settings: Settings) -> None:
+    """A model of that context."""
     settings.AGENT_CONTEXT_TOKENS = context_tokens
-    model = Models().choose("")
-    runner = await start_runner(model)
-    yield Chat(runner, owner, uuid.uuid4())
-    await runner.drain(1)
-    client = getattr(model, "_client")  # noqa: B009 - the SDK's own, closed so that no socket is left open
-    assert isinstance(client, AsyncOpenAI)
-    await client.close()
 
 
 def tokens_in(request: Request) -> int:
@@ -93,19 +81,19 @@ async def held(chat: Chat) -> int:
 
 @pytest.mark.parametrize("context_tokens", [12_000])
 async def test_whole_turns_are_left_out_and_the_session_keeps_them(
-    limited: Chat, endpoint: ModelServer, context_tokens: int
+    online: Chat, endpoint: ModelServer, context_tokens: int
 ) -> None:
     endpoint.rule = echoing()
     warned: list[list[str]] = []
     for turn in range(20):
-        warned.append(warnings(await events_of(limited, f"Turn {turn:2}")))
+        warned.append(warnings(await events_of(online, f"Turn {turn:2}")))
 
     for request in endpoint.requests:
         assert tokens_in(request) <= context_tokens
         assert faults(request.items) == {}
     begins = [users_in(request)[0] for request in endpoint.requests]
     assert begins[0] == "Turn  0"
-    assert await held(limited) == 40, "the session keeps what one request leaves out"
+    assert await held(online) == 40, "the session keeps what one request leaves out"
     moved = [begins[n] != begins[n - 1] for n in range(1, 20)]
     assert [bool(codes) for codes in warned[1:]] == moved, "a warning wherever the request begins later, nowhere else"
     assert 2 <= sum(moved) <= 6, "and it begins later now and then only"
@@ -115,28 +103,28 @@ async def test_whole_turns_are_left_out_and_the_session_keeps_them(
 
 
 @pytest.mark.parametrize("context_tokens", [12_000])
-async def test_the_reported_tokens_correct_the_estimate(limited: Chat, endpoint: ModelServer) -> None:
+async def test_the_reported_tokens_correct_the_estimate(online: Chat, endpoint: ModelServer) -> None:
     async def costly(request: Request) -> Step:
         return Answer(parts=(Text((LONG,)),), input_tokens=3 * tokens_in(request))
 
     endpoint.rule = costly
     for turn in range(8):
-        await events_of(limited, f"Turn {turn}")
+        await events_of(online, f"Turn {turn}")
 
     assert all(3 * tokens_in(request) <= 12_000 for request in endpoint.requests)
 
 
 async def test_a_later_model_with_more_context_is_sent_more(
-    limited: Chat, endpoint: ModelServer, settings: Settings
+    online: Chat, endpoint: ModelServer, settings: Settings
 ) -> None:
     endpoint.rule = echoing(limit=6_000)
     for turn in range(10):
-        await events_of(limited, f"Turn {turn}")
+        await events_of(online, f"Turn {turn}")
     assert len(users_in(endpoint.requests[-1])) < 10
 
     learned.cache_clear()
     endpoint.rule = echoing()
-    events = await events_of(limited, "Turn 10")
+    events = await events_of(online, "Turn 10")
 
     assert len(users_in(endpoint.requests[-1])) == 11
     assert warnings(events) == []
@@ -156,12 +144,12 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
 async def test_a_refused_request_is_shortened_within_the_turn(
-    limited: Chat, endpoint: ModelServer, refusal: HttpError
+    online: Chat, endpoint: ModelServer, refusal: HttpError
 ) -> None:
     endpoint.rule = echoing(limit=6_000, refusal=refusal)
     warned = []
     for turn in range(9):
-        events = await events_of(limited, f"Turn {turn}")
+        events = await events_of(online, f"Turn {turn}")
         assert reply_of(events).endswith("Done.")
         warned += warnings(events)
 
@@ -175,32 +163,29 @@ async def test_a_refused_request_is_shortened_within_the_turn(
 
 
 async def test_a_full_context_in_the_midst_of_an_answer_takes_back_what_was_written(
-    limited: Chat, endpoint: ModelServer
+    online: Chat, endpoint: ModelServer
 ) -> None:
     endpoint.rule = echoing()
-    await events_of(limited, "Turn 0")
+    await events_of(online, "Turn 0")
     endpoint.rule = None
     endpoint.play(says("Half of it", " and", fault="overflow", after=1), says("All of it."))
 
-    events = await events_of(limited, "Turn 1")
+    events = await events_of(online, "Turn 1")
 
     assert reply_of(events) == "All of it."
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]
     assert warnings(events) == ["context_shortened"]
     assert isinstance(events[-1], TurnFinished)
-    assert events[-1].warning == {
-        "code": "context_shortened",
-        "detail": "Answered without the beginning of this conversation",
-    }
+    assert events[-1].warning == "context_shortened"
 
 
-async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(limited: Chat, endpoint: ModelServer) -> None:
+async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
-    await events_of(limited, "Turn 0")
+    await events_of(online, "Turn 0")
     endpoint.rule = None
     endpoint.play(Answer(parts=(), fault="incomplete"), says("Now there is."))
 
-    events = await events_of(limited, "Turn 1")
+    events = await events_of(online, "Turn 1")
 
     assert reply_of(events) == "Now there is."
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]
@@ -208,44 +193,44 @@ async def test_an_answer_that_has_no_room_to_begin_is_asked_for_with_less(limite
 
 
 async def test_an_answer_that_fills_the_context_by_itself_fails_with_a_sentence(
-    limited: Chat, endpoint: ModelServer
+    online: Chat, endpoint: ModelServer
 ) -> None:
     endpoint.play(says("And on", " and on", fault="overflow", after=1))
 
-    assert failure_of(await events_of(limited, "Tell me all")).detail == TOO_LONG_ANSWER
+    assert failure_of(await events_of(online, "Tell me all")).detail == TOO_LONG_ANSWER
 
 
-async def test_what_is_refused_whatever_its_size_is_no_limit(limited: Chat, endpoint: ModelServer) -> None:
+async def test_what_is_refused_whatever_its_size_is_no_limit(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
     for turn in range(3):
-        await events_of(limited, f"Turn {turn}")
+        await events_of(online, f"Turn {turn}")
     endpoint.rule = echoing(limit=0, refusal=HttpError(413, "Request Entity Too Large"))
 
-    failure_of(await events_of(limited, "Turn 3"))
+    failure_of(await events_of(online, "Turn 3"))
 
     assert learned("stub-1").context_tokens is None
     assert users_in(endpoint.requests[-1]) == ["Turn 3"]
 
 
-async def test_a_message_that_is_too_long_by_itself_fails_with_a_sentence(limited: Chat, endpoint: ModelServer) -> None:
+async def test_a_message_that_is_too_long_by_itself_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing(limit=2_500)
 
-    failure = failure_of(await events_of(limited, "word " * 1_990))
+    failure = failure_of(await events_of(online, "word " * 1_990))
 
     assert failure.detail == TOO_LONG_MESSAGE
     assert len(endpoint.requests) == 1
     endpoint.rule = echoing(limit=2_500)
-    assert reply_of(await events_of(limited, "short")).endswith("Done."), "the conversation goes on without it"
+    assert reply_of(await events_of(online, "short")).endswith("Done."), "the conversation goes on without it"
 
 
-async def test_a_context_too_small_for_the_instructions_says_so(limited: Chat, endpoint: ModelServer) -> None:
+async def test_a_context_too_small_for_the_instructions_says_so(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing(limit=600)
 
-    assert failure_of(await events_of(limited, "hi")).detail == TOO_SMALL
+    assert failure_of(await events_of(online, "hi")).detail == TOO_SMALL
 
 
 async def test_of_a_turn_that_is_too_long_the_message_and_the_newest_calls_stay(
-    limited: Chat, endpoint: ModelServer
+    online: Chat, endpoint: ModelServer
 ) -> None:
     note = "note " * 199
 
@@ -259,14 +244,14 @@ async def test_of_a_turn_that_is_too_long_the_message_and_the_newest_calls_stay(
 
     endpoint.rule = adding
 
-    assert reply_of(await events_of(limited, "Add nine tasks")) == "Added."
+    assert reply_of(await events_of(online, "Add nine tasks")) == "Added."
     last = endpoint.requests[-1].items
     assert users_in(endpoint.requests[-1]) == ["Add nin"]
     assert faults(last) == {}
     assert len(last) < 19, "older calls of the turn are left out"
 
 
-async def test_what_was_read_and_is_too_long_fails_with_a_sentence(limited: Chat, endpoint: ModelServer) -> None:
+async def test_what_was_read_and_is_too_long_fails_with_a_sentence(online: Chat, endpoint: ModelServer) -> None:
     async def reading(request: Request) -> Step:
         if request.outputs:
             return HttpError(400, "maximum context length is 2000 tokens")
@@ -274,22 +259,22 @@ async def test_what_was_read_and_is_too_long_fails_with_a_sentence(limited: Chat
 
     endpoint.rule = reading
 
-    failure = failure_of(await events_of(limited, "Add tea " + "please " * 600))
+    failure = failure_of(await events_of(online, "Add tea " + "please " * 600))
 
     assert failure.detail == TOO_MUCH_READ
 
 
 @pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(limited: Chat, endpoint: ModelServer) -> None:
+async def test_a_turn_that_waits_for_a_decision_keeps_its_warning(online: Chat, endpoint: ModelServer) -> None:
     endpoint.rule = echoing()
-    await events_of(limited, "Turn 0")
+    await events_of(online, "Turn 0")
     deletion = Answer(parts=(Call("delete_tasks", {"numbers": [1]}),), input_tokens=1_500)
     endpoint.play(HttpError(400, "maximum context length is 2300 tokens"), deletion)
-    accepted, asked = await limited.asked("Turn 1")
+    accepted, asked = await online.asked("Turn 1")
 
-    await limited.decide(accepted.turn, asked.call_id, approve=True)
-    await limited.until(accepted.turn, TurnFinished)
-    await limited.settled()
+    await online.decide(accepted.turn, asked.call_id, approve=True)
+    await online.until(accepted.turn, TurnFinished)
+    await online.settled()
 
     assert (await in_database(Turn.objects.get, pk=accepted.turn.pk)).warning == "context_shortened"
     assert users_in(endpoint.requests[-1]) == ["Turn 1"]

@@ -10,7 +10,7 @@ from chat.infra.db_threads import in_database
 from chat.models import Message, Task, ToolCall, Turn, TurnStep
 from chat.models.turn import Status
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry
+from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of
 from chat.tests.model_server import (
     Answer,
     Api,
@@ -170,7 +170,7 @@ async def test_a_retry_goes_on_where_the_failed_turn_ended(
     asked = len(endpoint.requests)
 
     endpoint.play(says("Tea is on the list."))
-    events = await events_after(online, await retry(online, accepted))
+    events = await events_after(online, await online.retry(accepted.turn))
 
     assert reply_of(events) == "One moment.\n\nTea is on the list."
     assert len(endpoint.requests) == asked + 1, "the first response was not asked for again"

@@ -153,25 +153,6 @@ async def test_what_a_provider_would_refuse_is_refused(
     endpoint.script.clear()
 
 
-@pytest.mark.parametrize(
-    ("api", "given"),
-    [("responses", [USER, THOUGHT, CALL, OUTPUT]), ("chat_completions", [USER, ASKS, TOLD, USER])],
-)
-async def test_what_a_provider_would_take_is_taken(endpoint: ModelServer, api: Api, given: list[Any]) -> None:
-    endpoint.play(says("Hello"))
-
-    assert (await post(endpoint, api, given)).status_code == 200
-    assert [request.said for request in endpoint.requests] == ["hi"]
-
-
-async def test_another_path_is_noted(endpoint: ModelServer) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.get(f"{endpoint.url}/traces")).status_code == 404
-
-    assert endpoint.strays == ["GET /v1/traces"]
-    endpoint.strays.clear()
-
-
 def test_a_script_is_read_from_json() -> None:
     steps = read_script(
         json.dumps(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chat.tests.conftest import Chat
-from chat.tests.endpoint.conftest import KEY, events_of
+from chat.tests.endpoint.conftest import events_of
 from chat.tests.model_server import Call, HttpError, ModelServer, calls, says
 
 _watched: list[tuple[str, int]] | None = None
@@ -43,12 +43,3 @@ async def test_only_the_endpoint_is_connected_to(
     assert set(connections) == {(address.hostname, address.port)}
     assert endpoint.strays == []
     assert len(endpoint.requests) == 3
-
-
-async def test_every_request_carries_the_key_that_is_configured(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(says("Hello"))
-
-    await events_of(online, "hi")
-
-    assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
-    assert KEY not in str(endpoint.requests[0].body)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chat.tests.endpoint.programs import LiteLlm, LlamaServer
@@ -68,41 +69,14 @@ async def test_the_product_talks_remembers_and_survives_a_kill(
         server.kill9()
 
 
-async def test_a_script_from_a_file_is_played_over_and_over(
-    start_endpoint: StartEndpoint, live_database: LiveDatabase, tmp_path: Path
-) -> None:
+def test_a_script_from_a_file_is_played_over_and_over(start_endpoint: StartEndpoint, tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"status": 503}, {"text": ["Hel", "lo"], "delay": 0.01}]))
-    server = ServerProcess(
-        live_database,
-        tmp_path,
-        OPENAI_BASE_URL=start_endpoint("--script", str(script)),
-        OPENAI_API_KEY=KEY,
-        AGENT_GUARDRAIL="off",
-    )
-    try:
-        async with open_socket(server, sign_in(server), uuid.uuid4()) as socket:
-            await socket.ready()
-            assert [await socket.reply("hi"), await socket.reply("again")] == ["Hello", "Hello"]
-    finally:
-        server.kill9()
-
-
-def test_a_script_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    script.write_text("{}")
-
-    done = subprocess.run(
-        [sys.executable, "-m", "chat.tests.model_server", "--script", str(script)],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert (done.returncode, done.stderr) == (1, "A script is a list of objects.\n")
+    url, headers = start_endpoint("--script", str(script)), {"Authorization": f"Bearer {KEY}"}
+    body = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
+    answers = [httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=60) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 200] * 2
+    assert answers[3].json()["choices"][0]["message"]["content"] == "Hello"
 
 
 # Other people's programs.

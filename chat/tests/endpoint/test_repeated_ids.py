@@ -1,8 +1,7 @@
 """A provider whose ids begin at 0 in each response does not corrupt the conversation."""
 
 from chat.infra.db_threads import in_database
-from chat.memory.identity import SessionId
-from chat.models import Task, ToolCall, Turn
+from chat.models import Task, ToolCall
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
 from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Text
@@ -51,29 +50,3 @@ async def test_several_rounds_in_one_turn_with_parallel_calls(online: Chat, endp
     journaled = await in_database(lambda: set(ToolCall.objects.values_list("call_id", flat=True)))
     assert len(journaled) == 6
     assert len(endpoint.requests[-1].outputs) == 6
-
-
-async def test_what_is_stored_is_what_was_done(online: Chat, endpoint: ModelServer) -> None:
-    for title in ("Tea", "Milk"):
-        endpoint.play(repeating(Call("create_task", {"title": title})), repeating(Text(("Added.",))))
-        await events_of(online, f"add {title}")
-
-    rows = await online.runner.store.rows(str(SessionId(online.user.pk, online.conversation_id)))
-    stored = [row.item for row in rows]
-    turns = await in_database(lambda: list(Turn.objects.order_by("seq").values_list("items", flat=True)))
-    assert stored == [item for items in turns for item in items]
-    assert len({item["call_id"] for item in stored if item.get("type") == "function_call"}) == 2
-
-
-async def test_two_calls_of_one_response_with_one_id_both_act(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(
-        repeating(
-            Call("create_task", {"title": "Tea"}, "call_0"),
-            Call("create_task", {"title": "Milk"}, "call_0"),
-        ),
-        repeating(Text(("Both added.",))),
-    )
-
-    assert reply_of(await events_of(online, "tea and milk")) == "Both added."
-    assert await in_database(Task.objects.count) == 2
-    assert len(endpoint.requests[1].outputs) == 2

@@ -14,28 +14,10 @@ from chat.conversations import services as conversations
 from chat.infra.db_threads import in_database
 from chat.models import Turn, TurnStep, User
 from chat.tests.conftest import Chat, StartRunner
-from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry
+from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of
+from chat.tests.model_entry import model_entry
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Request, Step, Text, calls, says
 from chat.turns.events import ModelRetrying
-from config.models_file import ModelEntry
-
-
-def entry(name: str, endpoint: ModelServer, *fallback: str, api: str = "responses") -> ModelEntry:
-    """Configure a model at an endpoint."""
-    return {
-        "name": name,
-        "label": name.title(),
-        "model": f"stub-{name}",
-        "base_url": endpoint.url,
-        "api_key": KEY,
-        "api": api,
-        "context_tokens": 32_000,
-        "reasoning": "auto",
-        "omit": [],
-        "input_price": None,
-        "output_price": None,
-        "fallback": list(fallback),
-    }
 
 
 @pytest.fixture
@@ -61,7 +43,10 @@ async def several(
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
     settings.AGENT_GUARDRAIL = False
     settings.AGENT_MODEL_TIMEOUT = 10
-    settings.AGENT_MODELS = (entry("fast", endpoint, "slow"), entry("slow", second, api="chat_completions"))
+    settings.AGENT_MODELS = (
+        model_entry("fast", endpoint.url, api_key=KEY, fallback=["slow"]),
+        model_entry("slow", second.url, api_key=KEY, api="chat_completions"),
+    )
     models = Models()
     runner = await start_runner(choose=models.choose)
     yield Chat(runner, owner, uuid.uuid4())
@@ -98,20 +83,6 @@ async def test_the_default_answers_until_another_is_chosen(
     assert await steps() == ["fast", "slow"]
 
 
-async def test_the_first_message_may_bring_its_model(several: Chat, second: ModelServer) -> None:
-    second.play(says("I am slow."))
-
-    accepted = await several.runner.send(
-        user_id=several.user.pk,
-        conversation_id=several.conversation_id,
-        client_id=uuid.uuid4(),
-        text="hi",
-        model="slow",
-    )
-
-    assert reply_of(await events_after(several, accepted)) == "I am slow."
-
-
 async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
     several: Chat, endpoint: ModelServer, second: ModelServer, settings: Settings
 ) -> None:
@@ -126,7 +97,7 @@ async def test_a_model_that_is_not_configured_any_more_gives_way_to_the_default(
     )
     await several.settled()
 
-    settings.AGENT_MODELS = (entry("fast", endpoint),)
+    settings.AGENT_MODELS = (model_entry("fast", endpoint.url, api_key=KEY),)
 
     assert reply_of(await events_of(several, "hi")) == "I am fast."
 
@@ -257,4 +228,4 @@ async def test_all_are_unavailable(several: Chat, endpoint: ModelServer, second:
 
     second.rule = None
     second.play(says("I am slow."))
-    assert reply_of(await events_after(several, await retry(several, accepted))) == "I am slow."
+    assert reply_of(await events_after(several, await several.retry(accepted.turn))) == "I am slow."

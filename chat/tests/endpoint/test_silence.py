@@ -78,7 +78,7 @@ async def test_a_stopped_turn_leaves_no_connection_behind(online: Chat, endpoint
 
     last = (await online.log(accepted.turn))[-1].event
     assert isinstance(last, TurnStopped)
-    assert last.message is not None and last.message["text"] == "Once "
+    assert last.message is not None and last.message.text == "Once "
     async with asyncio.timeout(2):
         while not endpoint.hung_up:
             await asyncio.sleep(0.01)

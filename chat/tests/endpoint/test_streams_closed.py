@@ -60,7 +60,7 @@ async def test_each_broken_stream_is_closed_before_the_next_is_asked_for(monkeyp
 async def test_who_leaves_a_layer_closes_what_is_below(layer: str) -> None:
     streams = Streams()
     log = TurnLog(uuid.uuid4(), 1)
-    model = ValidModel(ScriptedModel()) if layer == "validation" else ReplayModel(ScriptedModel(), Journal([], []), log)
+    model = ValidModel(ScriptedModel()) if layer == "validation" else ReplayModel(ScriptedModel(), Journal([], ()), log)
 
     watched = model.watch([], streams.ask)
     await anext(watched)

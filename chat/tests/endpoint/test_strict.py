@@ -91,13 +91,3 @@ def test_items_that_no_provider_takes(items: list[Item], words: str) -> None:
 @pytest.mark.parametrize(("strictness", "messages", "words"), VARIANTS.values(), ids=VARIANTS.keys())
 def test_messages_that_one_provider_does_not_take(strictness: Strictness, messages: list[Item], words: str) -> None:
     assert words in str(strictness.refusal(Request("chat_completions", {"messages": messages})))
-
-
-def test_a_sound_conversation_is_taken() -> None:
-    messages = [SYSTEM, USER, calling(), TOOL, REPLY, USER]
-    items = [USER, REASONING, function(), OUTPUT, MESSAGE, USER]
-
-    assert Strictness().refusal(Request("chat_completions", {"messages": messages})) is None
-    assert Strictness().refusal(Request("responses", {"input": items})) is None
-    with_reasoning = [SYSTEM, USER, calling(reasoning_content="Tea."), TOOL, REPLY, USER]
-    assert Strictness(reasoning="required").refusal(Request("chat_completions", {"messages": with_reasoning})) is None

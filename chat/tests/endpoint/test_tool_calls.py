@@ -3,14 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from chat.infra.db_threads import in_database
-from chat.models import Task, ToolCall, Turn
+from chat.models import Task
 from chat.tests.conftest import Chat
 from chat.tests.endpoint.conftest import events_of, reply_of
-from chat.tests.model_server import Answer, Api, Call, ModelServer, Reasoning, Text, calls, says
-from chat.turns.events import ToolFinished, ToolStarted
+from chat.tests.model_server import Answer, Api, Call, ModelServer, Text, calls, says
+from chat.turns.events import ToolStarted
 
 
 def outputs(endpoint: ModelServer, request: int) -> list[dict[str, Any]]:
@@ -35,18 +33,6 @@ async def test_a_call_acts_once_and_the_next_request_says_what_came_of_it(online
     assert [e.arguments for e in events if isinstance(e, ToolStarted)] == [{"title": "Buy milk"}]
 
 
-async def test_parallel_calls_act_once_each_and_in_order(online: Chat, endpoint: ModelServer) -> None:
-    wanted = ["Bread", "Butter", "Jam"]
-    endpoint.play(calls(*[Call("create_task", {"title": title}) for title in wanted]), says("All three."))
-
-    events = await events_of(online, "add bread, butter and jam")
-
-    assert sorted(await titles()) == wanted
-    assert await in_database(ToolCall.objects.count) == 3
-    assert [done["task"]["title"] for done in outputs(endpoint, 1)] == wanted
-    assert sum(isinstance(event, ToolFinished) for event in events) == 3
-
-
 async def test_what_is_said_before_a_call_stays_and_the_rest_is_a_new_paragraph(
     online: Chat, endpoint: ModelServer
 ) -> None:
@@ -58,63 +44,6 @@ async def test_what_is_said_before_a_call_stays_and_the_rest_is_a_new_paragraph(
 
     assert reply_of(await events_of(online, "tea and milk")) == "One moment.\n\nAnd milk.\n\nDone."
     assert await titles() == ["Tea", "Milk"]
-
-
-@pytest.mark.parametrize("arguments", ['{"title": "Mil', "milk", "[]", '{"title": ""}', '{"name": "Milk"}', ""])
-async def test_arguments_that_make_no_sense_are_told_to_the_model(
-    online: Chat, endpoint: ModelServer, arguments: str
-) -> None:
-    endpoint.play(calls(Call("create_task", arguments)), says("What was it again?"))
-
-    assert reply_of(await events_of(online, "add it")) == "What was it again?"
-    assert await titles() == []
-    (told,) = outputs(endpoint, 1)
-    assert told["ok"] is False
-
-
-async def test_a_tool_that_does_not_exist_is_told_to_the_model(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(calls(Call("delete_everything", {})), says("I cannot do that."))
-
-    assert reply_of(await events_of(online, "delete everything")) == "I cannot do that."
-    assert "delete_everything" in next(iter(endpoint.requests[1].outputs.values()))
-
-
-async def test_what_several_requests_cost_is_added_up(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(
-        Answer(parts=(Call("list_tasks", {}),), input_tokens=100, output_tokens=7),
-        Answer(parts=(Text(("Nothing.",)),), input_tokens=200, output_tokens=5),
-    )
-
-    await events_of(online, "what is there?")
-
-    assert (await in_database(Turn.objects.get)).usage == {"input_tokens": 300, "output_tokens": 12}
-
-
-async def test_the_next_turn_is_given_the_calls_of_the_last(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(calls(Call("create_task", {"title": "Tea"}, "call_tea")), says("Added."), says("Tea."))
-
-    await events_of(online, "add tea")
-    await events_of(online, "what did I ask?")
-
-    kinds = [item.get("type", item.get("role")) for item in endpoint.requests[2].items]
-    assert [kind if kind != "message" else "assistant" for kind in kinds] == [
-        "user",
-        "function_call",
-        "function_call_output",
-        "assistant",
-        "user",
-    ]
-
-
-@pytest.mark.parametrize("api", ["responses"], indirect=True)
-async def test_reasoning_goes_back_before_the_call_it_led_to(online: Chat, endpoint: ModelServer) -> None:
-    endpoint.play(Answer(parts=(Reasoning("gAAA-1"), Call("create_task", {"title": "Tea"}))), says("Added."))
-
-    await events_of(online, "add tea")
-
-    kinds = [item.get("type", item.get("role")) for item in endpoint.requests[1].items]
-    assert kinds == ["user", "reasoning", "function_call", "function_call_output"]
-    assert endpoint.requests[1].items[1]["encrypted_content"] == "gAAA-1"
 
 
 async def test_no_request_names_the_person(online: Chat, endpoint: ModelServer, api: Api) -> None:

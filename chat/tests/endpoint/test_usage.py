@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -14,8 +13,10 @@ from chat.assistant.endpoints.providers import Models
 from chat.infra.db_threads import in_database
 from chat.models import Conversation, ModelUsage, TurnStep, User
 from chat.tests.conftest import Chat, StartRunner
-from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of, retry
+from chat.tests.endpoint.conftest import KEY, events_after, events_of, failure_of, reply_of
+from chat.tests.model_entry import model_entry
 from chat.tests.model_server import Answer, Call, HttpError, ModelServer, Text
+from config.models_file import ModelEntry
 
 
 @pytest.fixture
@@ -35,22 +36,9 @@ async def priced(
     await models.close()
 
 
-def entry(endpoint: ModelServer, input_price: Decimal | None, output_price: Decimal | None) -> dict[str, Any]:
+def entry(endpoint: ModelServer, input_price: Decimal | None, output_price: Decimal | None) -> ModelEntry:
     """Configure the model, with prices per million tokens."""
-    return {
-        "name": "fast",
-        "label": "Fast",
-        "model": "stub-1",
-        "base_url": endpoint.url,
-        "api_key": KEY,
-        "api": "responses",
-        "context_tokens": 32_000,
-        "reasoning": "auto",
-        "omit": [],
-        "input_price": input_price,
-        "output_price": output_price,
-        "fallback": [],
-    }
+    return model_entry("fast", endpoint.url, api_key=KEY, input_price=input_price, output_price=output_price)
 
 
 def answer(*parts: Text | Call) -> Answer:
@@ -93,7 +81,7 @@ async def test_a_retry_does_not_count_what_it_takes_over(priced: Chat, endpoint:
     assert (await used())[0] == 1
 
     endpoint.play(answer(Text(("Added.",))))
-    assert reply_of(await events_after(priced, await retry(priced, accepted))) == "Added."
+    assert reply_of(await events_after(priced, await priced.retry(accepted.turn))) == "Added."
 
     assert (await used())[:3] == (2, 2_000, 200)
     costs = await in_database(lambda: [step.cost for step in TurnStep.objects.order_by("pk")])

@@ -10,6 +10,5 @@ def _group(name: str) -> list[pytest.MarkDecorator]:
 
 on_product = _group("attack")
 with_much = _group("attack with much")
-on_processes = _group("attack on processes")
 on_connections = _group("attack on connections")
 quick = pytest.mark.quick

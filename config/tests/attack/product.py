@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import psutil
-from psycopg import sql
 
 from config.runtime.embedded_postgres import url_of as embedded_url
 from config.tests.support import ROOT, SECONDS, LiveDatabase, Up, eventually, processes_of
@@ -169,11 +168,6 @@ class Watch:
         """By how much the largest value exceeds the first one."""
         return self.most - self.before
 
-    @property
-    def median(self) -> float:
-        """The median of all values."""
-        return statistics.median(self.values or [self.before])
-
     def check_latency(self, *, most: float = 3) -> None:
         """Check that a time was never more than so many seconds longer than on a machine as busy as it was before."""
         assert self.most < most + 10 * self.before, f"{self.most:.2f} s at most, {self.before:.3f} s before"
@@ -198,17 +192,3 @@ def spooled(process: psutil.Process) -> float:
             if os.readlink(descriptor).endswith("(deleted)"):
                 total += descriptor.stat().st_size
     return total / MEGABYTE
-
-
-def places_of(database: LiveDatabase, *words: str) -> list[str]:
-    """Return the tables in which a row contains one of the words, in any column."""
-    tables = database.query(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
-    )
-    return [table for (table,) in tables for word in words if _contains(database, table, word)]
-
-
-def _contains(database: LiveDatabase, table: str, word: str) -> bool:
-    statement = sql.SQL("SELECT count(*) FROM {} AS found WHERE found::text ILIKE %s").format(sql.Identifier(table))
-    ((count,),) = database.query(statement.as_string(), f"%{word}%")
-    return bool(count)

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import struct
 import uuid
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -92,62 +90,6 @@ async def test_acknowledgements_of_what_was_never_sent_are_nothing(person: Perso
         assert "milk" in await socket.reply("Add a task to buy milk")
 
 
-async def test_what_is_no_text_closes_a_socket(product: Product, person: Person) -> None:
-    async with connect_socket(person) as connection:
-        await connection.recv()
-        await connection.send(b"\x00\x01")
-        await connection.wait_closed()
-        assert connection.close_code == 4400
-    assert await raw_close(person, frame(0x1, b"\xff\xfe\xfd")) == 1007
-    assert await raw_close(person, frame(0x3, b"x")) == 1002
-    assert await raw_close(person, frame(0x1, b"x", reserved=0x40)) == 1002
-    assert await raw_close(person, frame(0x9, b"p" * 200)) == 1002
-    assert await raw_close(person, frame(0x0, b"x")) == 1002
-    assert product.answers("/healthz")
-
-
-def frame(opcode: int, payload: bytes, *, reserved: int = 0, final: bool = True) -> bytes:
-    """Return a masked frame, as odd as is asked for."""
-    first = (0x80 if final else 0) | reserved | opcode
-    size = len(payload)
-    length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BQ", 0x80 | 127, size)
-    mask = os.urandom(4)
-    masked = bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload)) if size < 100_000 else payload
-    return bytes([first]) + length + mask + masked
-
-
-async def raw_close(person: Person, *frames: bytes) -> int | None:
-    """Send frames as they are, and return the code with which the socket is closed."""
-    async with connect_socket(person, ping_interval=None) as connection:
-        await connection.recv()
-        for one in frames:
-            connection.transport.write(one)
-        with contextlib.suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(15):
-                while True:
-                    await connection.recv()
-        return connection.close_code
-
-
-async def test_long_messages_are_refused_however_they_are_cut(product: Product, person: Person) -> None:
-    server = product.server
-    with Watch(lambda: private_memory([server]), every=0.1) as memory:
-        async with connect_socket(person) as connection:
-            await connection.recv()
-            with contextlib.suppress(ConnectionClosed):
-                await connection.send("x" * (3 * 1024 * 1024))
-            await connection.wait_closed()
-            assert connection.close_code == 1009
-        # In pieces, without an end.
-        piece = frame(0x1, b"x" * 65_536, final=False)
-        more = frame(0x0, b"x" * 65_536, final=False)
-        assert await raw_close(person, piece, *[more] * 40) == 1009
-        # Announced and not sent.
-        head = struct.pack("!BBQ", 0x81, 0x80 | 127, 2**40) + b"mask"
-        assert await raw_close(person, head + b"x" * 1_000) in (1009, 1002)
-    assert memory.growth < 60, f"{memory.growth:.0f} MB"
-
-
 async def test_a_compressed_bomb_stays_small(product: Product, person: Person) -> None:
     server = product.server
     with Watch(lambda: private_memory([server]), every=0.1) as memory:
@@ -159,23 +101,6 @@ async def test_a_compressed_bomb_stays_small(product: Product, person: Person) -
                 await connection.wait_closed()
     assert memory.growth < 60, f"{memory.growth:.0f} MB"
     assert product.answers()
-
-
-async def test_thousands_of_small_frames_hold_up_nobody(product: Product, person: Person, victim: Person) -> None:
-    """Empty pieces, control frames, and frames that are looked up in the database."""
-    empty = frame(0x1, b"", final=False) + frame(0x0, b"", final=False) * 5_000
-    pings = frame(0x9, b"p") * 5_000
-    follow = json.dumps({"type": "log.follow", "turn_id": str(uuid.uuid4()), "attempt": 0, "after": 0})
-    async with contextlib.AsyncExitStack() as stack:
-        attackers = [await stack.enter_async_context(connect_socket(person, ping_interval=None)) for _ in range(3)]
-        with Watch(product.healthz_seconds) as health:
-            attackers[0].transport.write(empty)
-            attackers[1].transport.write(pings)
-            attackers[2].transport.write(frame(0x1, follow.encode()) * 3_000)
-            async with open_socket(victim) as socket:
-                accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
-                await socket.end_of(accepted["turn"]["id"], within=60)
-    health.check_latency()
 
 
 async def test_other_addresses_take_no_socket(person: Person) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import re
 import uuid
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ import pytest
 from config.tests.attack.clients import Browser, Person, new_person, new_token, open_socket
 from config.tests.attack.marks import on_product, quick
 from config.tests.attack.product import Product
-from config.tests.support import PASSWORD
 
 pytestmark = on_product
 
@@ -153,30 +151,6 @@ def test_every_page_with_somebody_else_s_ids(belongings: Belongings, person: Per
     assert browser.post(f"/settings/tokens/{ids['token_id']}/revoke/", data=data, headers=headers).status_code == 404
 
 
-async def test_every_frame_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
-    ids = belongings.ids
-    async with open_socket(person, ids["thread_id"]) as socket:
-        assert await socket.closed() == 4404
-        assert "rhubarb" not in json.dumps(socket.frames)
-    own = {"client_id": str(uuid.uuid4()), "text": "Hello"}
-    frames = [
-        {"type": "turn.stop", "turn_id": ids["turn_id"]},
-        {"type": "turn.retry", "turn_id": ids["turn_id"], "client_id": str(uuid.uuid4())},
-        {"type": "message.edit", "message_id": ids["message_id"], **own},
-        {"type": "approval.decide", "turn_id": ids["turn_id"], "call_id": ids["call_id"], "approve": True},
-        {"type": "log.follow", "turn_id": ids["turn_id"], "attempt": 0, "after": 0},
-    ]
-    async with open_socket(person) as socket:
-        await socket.ready()
-        for frame in frames:
-            seen = len(socket.frames)
-            await socket.connection.send(json.dumps(frame))
-            assert (await socket.error(seen))["code"] == "not_found", frame
-        await socket.send("log.ack", turn_id=ids["turn_id"], attempt=1, n=10**9)
-        await socket.pong()
-        assert "rhubarb" not in json.dumps(socket.frames)
-
-
 def test_chatkit_with_somebody_else_s_ids(belongings: Belongings, person: Person) -> None:
     ids = belongings.ids
     thread = {"thread_id": ids["thread_id"]}
@@ -212,16 +186,6 @@ def call(program: httpx.Client, tool: str, arguments: dict[str, Any]) -> httpx.R
     """Call a tool of the MCP server."""
     params = {"name": tool, "arguments": arguments}
     return program.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=MCP)
-
-
-def test_mcp_s_arguments_name_nobody_else(belongings: Belongings, person: Person) -> None:
-    ids, owner = belongings.ids, str(belongings.owner.id)
-    with person.program() as program:
-        for more in [{}, {"user_id": owner}, {"user": owner}, {"task_id": ids["task_id"]}, {"id": ids["task_id"]}]:
-            for tool in ("list_tasks", "get_task", "complete_task", "update_task", "delete_task"):
-                answer = call(program, tool, {"number": int(ids["number"]), **more})
-                assert answer.status_code < 500
-                assert "rhubarb" not in answer.text, (tool, more)
 
 
 # Tokens.
@@ -267,35 +231,3 @@ async def test_sockets_and_streams_end_with_the_token(person: Person) -> None:
             async with asyncio.timeout(30):
                 with contextlib.suppress(httpx.TransportError):
                     await stream.aread()
-
-
-async def test_sockets_end_with_the_login_and_with_the_password(product: Product) -> None:
-    person = new_person(product)
-    async with open_socket(person) as socket:
-        await socket.ready()
-        await asyncio.to_thread(person.browser.submit, "/accounts/logout/")
-        assert await socket.closed() == 4401
-    second = Browser(product)
-    assert second.sign_in(person.email).status_code == 302
-    person.browser.sign_in(person.email)
-    credentials = {"email": person.email, "password": PASSWORD}
-    token = person.browser.post("/api/auth/login", json=credentials).json()["access_token"]
-    async with open_socket(person) as socket:
-        await socket.ready()
-        new = "another Good passphrase 78"
-        fields = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
-        assert second.submit("/accounts/password/", **fields).status_code == 302
-        assert await socket.closed() == 4401
-    with replace(person, token=token).program() as program:
-        assert program.get("/api/tasks").status_code == 401
-
-
-def test_people_do_nothing_of_what_staff_do(belongings: Belongings, person: Person) -> None:
-    session = f"/api/sessions/{belongings.ids['session_id']}"
-    with person.program() as program:
-        for request in (program.request, person.browser.request_api):
-            for path in ("/api/sessions", session, f"{session}?items=true&reason=x"):
-                assert request("GET", path).status_code == 403, path
-            for verb in ("prune", "clear", "hold", "release", "rebuild"):
-                assert request("POST", f"{session}/{verb}", json={"reason": "x"}).status_code == 403, verb
-            assert request("POST", "/api/cleanup-runs", json={"dry_run": False}).status_code == 403

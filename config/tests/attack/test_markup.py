@@ -1,19 +1,20 @@
 """What people and models write is shown in a real browser as text: nothing of it runs, nothing is loaded for it."""
 
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
-from chat.tests.browser.conftest import ARGUMENTS
+from chat.tests.browser.conftest import chromium
 from config.tests.attack.clients import Person, new_person
 from config.tests.attack.marks import on_connections
 from config.tests.attack.product import Product
-from config.tests.attack.staff import lists_of, new_staff
+from config.tests.attack.staff import lists_of
+
+__all__ = ["chromium"]
 
 pytestmark = [*on_connections, pytest.mark.browser]
 
@@ -109,17 +110,6 @@ DANGEROUS = """() => [...document.querySelectorAll("main *, body *")].filter((el
 ).map((element) => element.outerHTML.slice(0, 200))"""
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context()
@@ -195,7 +185,7 @@ def test_nothing_that_is_written_runs(context: BrowserContext, writer: Person) -
 def test_nothing_that_people_are_called_runs_before_staff(context: BrowserContext, bare_product: Product) -> None:
     """Addresses may have any character between quotation marks; titles and names of tokens are anything."""
     faults: list[str] = []
-    staff = new_staff(bare_product)
+    staff = new_person(bare_product, "staff", staff=True)
     victim = new_person(bare_product)
     say_everywhere(victim, "<img src=x onerror=alert(1)>")
     evil = f'"<img/src=x/onerror=alert(1)>{uuid.uuid4().hex[:6]}"@example.com'

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import io
-import re
 import zipfile
 
 import httpx
@@ -159,29 +158,3 @@ async def test_following_turns_again_and_again_holds_up_nobody(
             accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
             await socket.end_of(accepted["turn"]["id"], within=60)
     assert await asyncio.to_thread(product.answers, timeout=20)
-
-
-def test_a_confirmation_of_somebody_else_confirms_nothing(person: Person, victim: Person) -> None:
-    accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-
-    def delete(who: Person, **arguments: object) -> str:
-        params = {"name": "delete_tasks", "arguments": {"numbers": [1, 2], **arguments}}
-        with who.program(accepts) as program:
-            call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-            return program.post("/mcp", json=call).text
-
-    for who in (person, victim):
-        with who.program() as program:
-            for title in ("a", "b"):
-                program.post("/api/tasks", json={"title": title}).raise_for_status()
-    found = re.search(r'confirmation[\\": ]+([\w.:=-]{20,})', delete(person))
-    assert found
-    delete(victim, confirmation=found[1])
-    with victim.program() as program:
-        assert len(program.get("/api/tasks").json()["items"]) == 2
-    # Nor after the tasks have changed, nor twice.
-    with person.program() as program:
-        task = program.get("/api/tasks").json()["items"][0]["task_id"]
-        program.patch(f"/api/tasks/{task}", json={"title": "changed"}).raise_for_status()
-        delete(person, confirmation=found[1])
-        assert len(program.get("/api/tasks").json()["items"]) == 2

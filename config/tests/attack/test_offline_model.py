@@ -1,7 +1,5 @@
 """The built-in model: no message holds up anybody else."""
 
-import asyncio
-
 from config.tests.attack.clients import Person, open_socket
 from config.tests.attack.marks import on_product, quick
 from config.tests.attack.product import Product, Watch
@@ -66,18 +64,4 @@ async def test_messages_of_any_repeated_words(product: Product, person: Person, 
     health = await hold_up(product, person, WORST[:12], within=60)
     health.check_latency()
     health = await hold_up(product, victim, WORST[12:], within=60)
-    health.check_latency()
-
-
-async def test_many_of_them_at_once(product: Product, person: Person, victim: Person) -> None:
-    """The rules run beside each other; somebody else is answered meanwhile."""
-
-    with Watch(product.healthz_seconds) as health:
-        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
-            for _ in range(10):
-                group.create_task(have_answered(person, WORST[:1], within=90))
-            async with open_socket(victim, open_timeout=60) as socket:
-                accepted = await socket.accepted(await socket.message("Add a task to buy milk"), within=60)
-                end = await socket.end_of(accepted["turn"]["id"], within=60)
-    assert "milk" in end["message"]["text"]
     health.check_latency()

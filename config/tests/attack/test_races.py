@@ -50,17 +50,6 @@ async def test_a_repeated_message_is_one_message(person: Person) -> None:
     assert query("SELECT count(*) FROM chat_turn WHERE conversation_id = %s", thread) == [(1,)]
 
 
-async def test_a_client_id_means_nothing_elsewhere(person: Person, victim: Person) -> None:
-    """Somebody else's client id gets neither their message nor their turn."""
-    client_id = uuid.uuid4()
-    async with open_socket(victim) as socket:
-        await socket.accepted(await socket.message("Add a task to buy rhubarb", client_id))
-    async with open_socket(person) as socket:
-        accepted = await socket.accepted(await socket.message("Add a task to buy milk", client_id))
-        await socket.end_of(accepted["turn"]["id"])
-        assert "rhubarb" not in str(socket.frames)
-
-
 async def test_a_task_is_completed_once(person: Person) -> None:
     with person.program() as program:
         task = program.post("/api/tasks", json={"title": "x"}).json()["task_id"]
@@ -123,17 +112,3 @@ async def test_edits_of_one_message_at_once(person: Person) -> None:
     with person.program() as program:
         messages = program.get(f"/api/chatkit/threads/{conversation}").json()["messages"]
     assert [said["position"] for said in messages] == list(range(1, len(messages) + 1))
-
-
-async def test_one_address_registers_once(product: Product) -> None:
-    email = f"race-{uuid.uuid4().hex[:8]}@example.com"
-
-    async def register() -> int:
-        async with many_clients(product) as client:
-            body = {"email": email, "password": "a Good passphrase 77"}
-            return (await client.post("/api/auth/register", json=body)).status_code
-
-    statuses = await asyncio.gather(*(register() for _ in range(8)))
-    assert max(statuses) < 500, statuses
-    ((count,),) = product.database.query("SELECT count(*) FROM chat_user WHERE email = %s", email)
-    assert count <= 1

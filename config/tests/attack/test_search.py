@@ -1,4 +1,4 @@
-"""Search: no query is expensive, none ends in an error, and none finds what is somebody else's."""
+"""Search: no query is expensive for anybody else."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.tests.attack.clients import Person, new_person
-from config.tests.attack.marks import on_product, quick
+from config.tests.attack.marks import on_product
 from config.tests.attack.product import Product, Watch, private_memory
 
 pytestmark = on_product
@@ -24,45 +24,6 @@ EXPENSIVE = {
     "not": ("xa -xz " * 40)[:200],
     "one letter": "x",
 }
-ODD = [
-    "- - - - - - - - -",
-    "-",
-    '"',
-    '""""""""',
-    "or or or or",
-    "-or -and -not",
-    "\x00",
-    "a\x00b",
-    "\\",
-    "\\'",
-    "'; drop table chat_message; --",
-    ":*",
-    "a:*b & !c | (d",
-    "!!!",
-    "()",
-    "<-> <2>",
-    "%",
-    "_",
-    "%_%",
-    "\u202e",
-    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-    "牙医",
-    "ก" * 200,
-    "\u0301" * 200,
-    "ﷺ" * 200,
-    "\U000e0041" * 50,
-    "İ" * 200,
-    "ß" * 200,
-    " ",
-    "\n\t",
-    "a" * 200,
-    "a" * 5_000,
-    "-" * 200,
-    '"' * 200,
-    "- " * 100,
-    " or " * 50,
-    "owner:1",
-]
 
 
 def seed(person: Person) -> None:
@@ -115,37 +76,3 @@ async def test_expensive_queries_of_two_people_at_once(product: Product, searche
     assert 200 in statuses[0] and 200 in statuses[1]
     assert memory.growth < 200, f"{memory.growth:.0f} MB"
     health.check_latency()
-
-
-@quick
-def test_the_query_that_took_minutes(product: Product, searchers: list[Person]) -> None:
-    with searchers[0].program(timeout=15) as program:
-        try:
-            assert program.get("/api/search", params={"q": EXPENSIVE["and, or"]}).status_code in (200, 400, 422)
-        finally:
-            end_queries(product)
-
-
-@quick
-def test_no_query_ends_in_an_error(product: Product, searchers: list[Person]) -> None:
-    person = searchers[0]
-    with person.program() as program:
-        for query in ODD:
-            status = program.get("/api/search", params={"q": query}).status_code
-            assert status in (200, 400, 422), (query, status)
-        for after in ["x", "%00", "W10=", "é", "A" * 4_000]:
-            assert program.get(f"/api/search?q=milk&after={after}").status_code in (200, 400, 422), after
-
-
-def test_nobody_finds_what_somebody_else_said(product: Product, searchers: list[Person]) -> None:
-    finder, other = searchers
-    with other.program() as program:
-        text = {"text": "Add a task to visit the zanzibar museum"}
-        assert program.post(f"/api/chatkit/threads/{other.new_thread()}/messages", json=text).status_code == 200
-        owner = str(other.id)
-        assert program.get("/api/search", params={"q": "zanzibar"}).json()["items"]
-    with finder.program() as program:
-        for query in ["zanzibar", "-milk", f"zanzibar {owner}", owner, owner.replace("-", ""), f'"{owner}"', "zanz"]:
-            for tried in [query, f"{query} or zanzibar", f"-{query}"]:
-                found = program.get("/api/search", params={"q": tried}).json().get("items", [])
-                assert "zanzibar" not in str(found), tried

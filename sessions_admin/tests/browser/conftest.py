@@ -43,7 +43,7 @@ class Site:
             self.database.query(join, user_id, group)
         context = self._chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
         self._stack.callback(context.close)
-        someone = Visitor(self.url, context, email)
+        someone = Visitor(self.url, self.database, self.up.data_dir, context, email)
         self.people.append(someone)
         return someone
 

@@ -54,24 +54,9 @@ INDEXES = {
         chat=two("call_1", "call_2", 0, 0),
         tasks=("Tea", "Milk"),
     ),
-    "parallel calls that all have index 0, in pieces": Entry(
-        report="https://github.com/ai-dynamo/dynamo/pull/4723",
-        chat=chat_calls(
-            calls(calling("", id="call_1")),
-            calls({"index": 0, "function": {"arguments": TEA}}),
-            calls(calling("", id="call_2")),
-            calls({"index": 0, "function": {"arguments": MILK}}),
-        ),
-        tasks=("Tea", "Milk"),
-    ),
     "parallel calls in one chunk that all have index 0": Entry(
         report="https://github.com/su-kaka/gcli2api/pull/406",
         chat=chat_calls(calls(calling(id="call_1"), calling(MILK, id="call_2"))),
-        tasks=("Tea", "Milk"),
-    ),
-    "calls without an index": Entry(
-        report="https://github.com/ollama/ollama/issues/7881",
-        chat=two("call_1", "call_2", None, None),
         tasks=("Tea", "Milk"),
     ),
     "interleaved calls": Entry(
@@ -98,11 +83,6 @@ IDS = {
         chat=chat_calls(calls(calling(id=None))),
         tasks=("Tea",),
     ),
-    "an empty call id": Entry(
-        report="https://github.com/BerriAI/litellm/pull/33223",
-        **both(call_id=""),
-        tasks=("Tea",),
-    ),
     "null ids and names in what continues a call": Entry(
         report="https://github.com/sgl-project/sglang/pull/35542",
         chat=chat_calls(
@@ -116,11 +96,6 @@ IDS = {
         chat=two("call_1", "call_1", 0, 1),
         responses=items(function(), function(MILK, id="fc_2")),
         tasks=("Tea", "Milk"),
-    ),
-    "an id of two hundred characters": Entry(
-        report="https://github.com/archestra-ai/archestra/issues/401",
-        **both(call_id="call_" + "x" * 195),
-        tasks=("Tea",),
     ),
     "an id with a dot, a space and a colon": Entry(
         report="https://github.com/fw-ai/fireconnect/issues/16",
@@ -138,11 +113,6 @@ IDS = {
         chat=two("b9mgIC84m", "b9mgIC84m", 0, 1),
         tasks=("Tea", "Milk"),
         strict=Strictness(call_ids="mistral"),
-    ),
-    "a thought signature in the id": Entry(
-        report="https://github.com/BerriAI/litellm/issues/18160",
-        **both(call_id=f"call_1__thought__{SIGNATURE}"),
-        tasks=("Tea",),
     ),
     "a thought signature beside the call": Entry(
         report="https://github.com/securo-finance/securo/issues/884",
@@ -186,27 +156,10 @@ NAMES = {
         report="https://github.com/continuedev/continue/issues/11645",
         **both("{}", ""),
     ),
-    "a name of white space": Entry(
-        report="https://github.com/NousResearch/hermes-agent/pull/48109",
-        **both("{}", " "),
-    ),
-    "a tool that does not exist": Entry(
-        report="https://github.com/odysseus-dev/odysseus/issues/5202",
-        **both("{}", "delete_everything"),
-    ),
     "a name with a token of the model's format": Entry(
         report="https://github.com/vllm-project/vllm/issues/32587",
         **both(name="create_task<|channel|>commentary"),
         tasks=None,
-    ),
-    "a name with a dot": Entry(
-        report="https://github.com/mcp-use/mcp-use/issues/90",
-        **both(name="functions.create_task"),
-        tasks=None,
-    ),
-    "several names in one": Entry(
-        report="https://github.com/maximhq/bifrost/issues/1829",
-        **both("{}", "create_task" * 20),
     ),
     "the name in every chunk": Entry(
         report="https://github.com/NousResearch/hermes-agent/pull/12230",
@@ -224,10 +177,6 @@ NAMES = {
 }
 
 ARGUMENTS = {
-    "arguments that are cut off": Entry(
-        report="https://github.com/vllm-project/vllm/issues/58228",
-        **both('{"title": "Te'),
-    ),
     "arguments that are cut off by the length": Entry(
         report="https://github.com/XpressAI/xaibo/pull/33",
         chat=chat(calls(calling('{"title": "Te')), finish="length"),
@@ -236,19 +185,6 @@ ARGUMENTS = {
     "a name twice in the arguments": Entry(
         report="https://github.com/ggml-org/llama.cpp/pull/19753",
         **both('{"title": "Tea", "title": "Milk"}'),
-    ),
-    "two objects in one call's arguments": Entry(
-        report="https://github.com/mcowger/plexus/issues/691",
-        **both(TEA + MILK),
-    ),
-    "arguments that are a list": Entry(
-        report="https://github.com/camel-ai/camel/pull/4339",
-        **both('["Tea"]'),
-    ),
-    "arguments that are JSON in JSON": Entry(
-        report="https://github.com/vllm-project/vllm/pull/54964",
-        **both('"{\\"title\\": \\"Tea\\"}"'),
-        tasks=None,
     ),
     "arguments that are an object": Entry(
         report="https://github.com/agno-agi/agno/pull/10240",
@@ -262,29 +198,6 @@ ARGUMENTS = {
     "empty arguments of a call that needs none": Entry(
         report="https://github.com/anthropics/anthropic-sdk-csharp/pull/173",
         **both("", "list_tasks"),
-    ),
-    "arguments in a code fence": Entry(
-        report="https://github.com/earendil-works/pi/issues/8858",
-        **both(f"```json\n{TEA}\n```"),
-        tasks=None,
-    ),
-    "arguments with an end tag": Entry(
-        report="https://github.com/agentscope-ai/QwenPaw/pull/6364",
-        **both(f"{TEA}</tool_call>"),
-        tasks=None,
-    ),
-    "arguments with NaN": Entry(
-        report="https://github.com/frenck/probatio/pull/76",
-        **both('{"number": NaN}', "complete_task"),
-    ),
-    "arguments with a number that is too large": Entry(
-        report="https://github.com/sgl-project/sglang/issues/4097",
-        **both('{"number": 1e999}', "complete_task"),
-    ),
-    "arguments with half a character": Entry(
-        report="https://github.com/elizaOS/eliza/issues/30904",
-        **both('{"title": "Tea \\ud83d"}'),
-        tasks=None,
     ),
     "arguments with a NUL": Entry(
         report="https://github.com/opensanctions/poliloom/issues/138",

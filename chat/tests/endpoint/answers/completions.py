@@ -25,11 +25,6 @@ PART = {"prompt_tokens": 11, "total_tokens": 11}
 SAFE = {"hate": {"filtered": False, "severity": "safe"}}
 
 
-def thinking(text: str) -> dict[str, object]:
-    """Return a part that Mistral's models think in."""
-    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
-
-
 def finishing(reason: object, *deltas: object) -> Raw:
     """Return a stream that finishes for a reason."""
     return stream(ROLE, *map(chunk, deltas), bare(choices=[{"index": 0, "delta": {}, "finish_reason": reason}]))
@@ -56,16 +51,6 @@ CHUNKS = {
             bare(id="", choices=[{"index": 0, "finish_reason": None, "content_filter_results": SAFE}]),
             end=DONE,
         ),
-        reply="Hello.",
-    ),
-    "a delta that is null": Entry(
-        report="https://github.com/microsoft/agent-framework/pull/5734",
-        chat=stream(ROLE, HELLO, bare(choices=[{"index": 0, "delta": None, "finish_reason": "stop"}]), end=DONE),
-        reply="Hello.",
-    ),
-    "a last chunk without the field of choices": Entry(
-        report="https://github.com/awslabs/llmeter/pull/34",
-        chat=stream(ROLE, HELLO, STOP, bare(usage=USAGE), end=DONE),
         reply="Hello.",
     ),
     "no role and no content to begin with": Entry(
@@ -137,11 +122,6 @@ CHUNKS = {
 }
 
 USAGES = {
-    "usage without choices": Entry(
-        report="https://github.com/datawhalechina/hello-agents/issues/425",
-        chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=USAGE), end=DONE),
-        reply="Hello.",
-    ),
     "usage without numbers": Entry(
         report="https://github.com/openai/openai-agents-python/issues/1179",
         chat=stream(ROLE, HELLO, STOP, bare(choices=[], usage=dict.fromkeys(USAGE)), end=DONE),
@@ -175,30 +155,15 @@ FINISHES = {
         chat=stream(ROLE, HELLO, end=DONE),
         reply=None,
     ),
-    "an empty reason to finish in every chunk": Entry(
-        report="https://github.com/ollama/ollama/issues/4357",
-        chat=stream(chunk(says("Hel"), finish=""), chunk(says("lo."), finish=""), STOP, end=DONE),
-        reply="Hello.",
-    ),
     "a reason to finish that is the word null": Entry(
         report="https://github.com/PowerShell/AIShell/issues/350",
         chat=stream(chunk(says("Hel"), finish="null"), chunk(says("lo."), finish="null"), STOP, end=DONE),
-        reply="Hello.",
-    ),
-    "an unknown reason to finish": Entry(
-        report="https://github.com/openai/openai-dotnet/pull/267",
-        chat=finishing("eos", says("Hello.")),
         reply="Hello.",
     ),
     "no end but a reason to finish": Entry(
         report="https://github.com/ikawrakow/ik_llama.cpp/issues/467",
         chat=stream(ROLE, HELLO, STOP),
         reply="Hello.",
-    ),
-    "the length reached": Entry(
-        report="https://github.com/nexpeakcore/deepseek-harness-pr-review/pull/19",
-        chat=finishing("length", says("Hel")),
-        reply="Hel",
     ),
     "the length reached before a word": Entry(
         report="https://github.com/ModelEngine-Group/nexent/pull/3688",
@@ -225,32 +190,12 @@ FINISHES = {
         chat=chat(),
         reply=None,
     ),
-    "white space alone": Entry(
-        report="https://github.com/NousResearch/hermes-agent/pull/18139",
-        chat=chat(says("\n\n"), says(" ")),
-        reply=None,
-    ),
 }
 
 CONTENT = {
-    "a list of parts": Entry(
-        report="https://github.com/databricks/appkit/pull/559",
-        chat=chat(says([{"type": "text", "text": "Hel"}]), says([{"type": "text", "text": "lo."}])),
-        reply="Hello.",
-    ),
-    "a list of parts with thoughts": Entry(
-        report="https://github.com/BerriAI/litellm/issues/16272",
-        chat=chat(says([thinking("They greet.")]), says([thinking(" So do I.")]), says("Hello.")),
-        reply="Hello.",
-    ),
     "a list of parts with references": Entry(
         report="https://github.com/meilisearch/meilisearch/pull/6327",
         chat=chat(says([{"type": "reference", "reference_ids": [1]}, {"type": "text", "text": "Hello."}])),
-        reply="Hello.",
-    ),
-    "reasoning_content": Entry(
-        report="https://github.com/nbramia/LifeOS/pull/568",
-        chat=chat({"content": None, "reasoning_content": "They greet."}, says("Hello.")),
         reply="Hello.",
     ),
     "reasoning": Entry(
@@ -263,11 +208,6 @@ CONTENT = {
         chat=chat({"content": None, "reasoning_content": "They greet."}),
         reply=None,
     ),
-    "reasoning before a call, for an endpoint that does not know the field": Entry(
-        report="https://github.com/openyak/openyak/pull/128",
-        chat=chat_calls({"content": None, "reasoning_content": "They want tea."}, calls(calling())),
-        tasks=("Tea",),
-    ),
     "reasoning before a call, for an endpoint that wants it back": Entry(
         report="https://github.com/JohnnyZ93/oai-compatible-copilot/issues/215",
         chat=chat_calls({"content": None, "reasoning_content": "They want tea."}, calls(calling())),
@@ -279,41 +219,16 @@ CONTENT = {
         chat=chat(says("<think>They greet.</think>\n\nHello.")),
         reply="Hello.",
     ),
-    "thoughts in tags that are split": Entry(
-        report="https://github.com/QwenLM/qwen-code/pull/6794",
-        chat=chat(*map(says, ("<th", "ink>They", " greet.</", "think>", "\n\nHello", "."))),
-        reply="Hello.",
-    ),
-    "thoughts that do not end": Entry(
-        report="https://github.com/QwenLM/qwen-code/pull/8818",
-        chat=chat(says("<think>They greet.")),
-        reply=None,
-    ),
-    "an end of thoughts without their beginning": Entry(
-        report="https://github.com/sgl-project/sglang/pull/36285",
-        chat=chat(says("They greet.\n</think>\n\nHello.")),
-        reply=None,
-    ),
     "thoughts in tags before a call": Entry(
         report="https://github.com/QwenLM/qwen-code/pull/6033",
         chat=chat_calls(says("<think>They want tea.</think>"), calls(calling())),
         reply=ALL_RIGHT,
         tasks=("Tea",),
     ),
-    "half a character": Entry(
-        report="https://github.com/Kohaku-Lab/KohakuTerrarium/pull/48",
-        chat=chat(says("Tea \ud83c."), says(" Done.")),
-        reply="Tea \ufffd. Done.",
-    ),
     "a character in two halves": Entry(
         report="https://github.com/elizaOS/eliza/pull/30919",
         chat=chat(says("Tea \ud83c"), says("\udf75 Done.")),
         reply="Tea 🍵 Done.",
-    ),
-    "a NUL": Entry(
-        report="https://github.com/BerriAI/litellm/issues/21290",
-        chat=chat(says("Te\0a")),
-        reply="Te\ufffda",
     ),
 }
 

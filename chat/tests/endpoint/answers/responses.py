@@ -25,20 +25,10 @@ MILK = function('{"title": "Milk"}', id="fc_2", call_id="call_2")
 FILTERED = response(status="incomplete", incomplete_details={"reason": "content_filter"})
 
 EVENTS = {
-    "a response without deltas": Entry(
-        report="https://github.com/Sophomoresty/gemini-web2api/pull/57",
-        responses=stream(CREATED, completed(HELLO)),
-        reply="Hello.",
-    ),
     "a call without events": Entry(
         report="https://github.com/NVIDIA-NeMo/Switchyard/pull/777",
         responses=stream(CREATED, completed(function())),
         tasks=("Tea",),
-    ),
-    "an item that is done, and a response without it": Entry(
-        report="https://github.com/open-webui/open-webui/pull/27800",
-        responses=stream(CREATED, added(HELLO | {"content": []}), delta("Hello."), done(HELLO), completed()),
-        reply="Hello.",
     ),
     "an item that is done without deltas, and a response without it": Entry(
         report="https://github.com/BerriAI/litellm/pull/32724",
@@ -58,13 +48,6 @@ EVENTS = {
     "a response without the field of output": Entry(
         report="https://github.com/ENTERPILOT/GoModel/pull/831",
         responses=stream(CREATED, delta("Hello."), done(HELLO), event("completed", response=WITHOUT_OUTPUT)),
-        reply="Hello.",
-    ),
-    "heartbeats": Entry(
-        report="https://github.com/openai/openai-node/issues/1964",
-        responses=stream(
-            CREATED, {"type": "keepalive", "sequence_number": 2}, delta("Hello."), done(HELLO), completed(HELLO)
-        ),
         reply="Hello.",
     ),
     "unknown events": Entry(
@@ -160,11 +143,6 @@ ITEMS = {
         ),
         reply="Hello.",
     ),
-    "a message id beyond the limit": Entry(
-        report="https://github.com/NousResearch/hermes-agent/issues/27038",
-        responses=items(message("Hello.", id=f"msg_{LONG}")),
-        reply="Hello.",
-    ),
     "reasoning without a summary": Entry(
         report="https://github.com/newo-ether/Agora/issues/141",
         responses=items({"id": "rs_1", "type": "reasoning", "encrypted_content": "gAAA"}, HELLO),
@@ -209,16 +187,6 @@ ITEMS = {
         responses=items(),
         reply=None,
     ),
-    "white space alone": Entry(
-        report="https://github.com/vllm-project/vllm/pull/36445",
-        responses=items(message("\n\n")),
-        reply=None,
-    ),
-    "half a character": Entry(
-        report="https://github.com/UKGovernmentBEIS/inspect_ai/pull/3802",
-        responses=items(message("Tea \ud83c.")),
-        reply="Tea \ufffd.",
-    ),
     "a character in two halves": Entry(
         report="https://github.com/elizaOS/eliza/issues/30904",
         responses=stream(
@@ -235,11 +203,6 @@ ITEMS = {
         report="https://github.com/EratoLab/erato/issues/145",
         responses=items(message("Te\0a")),
         reply="Te\ufffda",
-    ),
-    "thoughts in tags": Entry(
-        report="https://github.com/aaif-goose/goose/pull/8635",
-        responses=items(message("<think>They greet.</think>\n\nHello.")),
-        reply="Hello.",
     ),
 }
 

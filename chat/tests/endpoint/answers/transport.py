@@ -12,7 +12,6 @@ from chat.tests.model_server import Raw
 PAGE = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 BUSY = {"error": {"message": "Rate limit reached.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
 LONG_AGO = format_datetime(datetime(2015, 10, 21, 7, 28, tzinfo=UTC), usegmt=True)
-FAR_OFF = format_datetime(datetime(2115, 10, 21, 7, 28, tzinfo=UTC), usegmt=True)
 SEPARATED = "data: " + json.dumps(chunk(says("a\u2028b\u0085c")), ensure_ascii=False) + "\n\n"
 LITERAL = json.dumps(chunk(says("Größe 🍵")), ensure_ascii=False).encode()
 
@@ -121,11 +120,6 @@ ERRORS = {
         report="https://github.com/mistralai/mistral-vibe/pull/619",
         **both(whole('{"object": "')),
     ),
-    "a page with status 200": Entry(
-        report="https://github.com/lynote-ai/humanize-text/issues/55",
-        **both(whole(PAGE, 200, "text/html")),
-        reply=None,
-    ),
     "a page with status 502": Entry(
         report="https://github.com/Significant-Gravitas/AutoGPT/issues/944",
         **both(whole(PAGE, 502, "text/html")),
@@ -149,10 +143,6 @@ ERRORS = {
         report="https://github.com/anthropics/claude-code/issues/3558",
         **both(whole({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 529)),
     ),
-    "overloaded with 503": Entry(
-        report="https://github.com/waylaidwanderer/node-chatgpt-api/issues/34",
-        **both(whole({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)),
-    ),
 }
 
 LIMITS = {
@@ -168,26 +158,9 @@ LIMITS = {
         report="https://github.com/pulseaiclub/phi/pull/30",
         **busy(retry_after="0"),
     ),
-    "busy for milliseconds": Entry(
-        report="https://github.com/botpress/botpress/pull/15145",
-        **busy(retry_after_ms="5"),
-    ),
     "busy until a date": Entry(
         report="https://github.com/interviewstreet/hiring-agent/issues/386",
         **busy(retry_after=LONG_AGO),
-    ),
-    "busy for a time that cannot be read": Entry(
-        report="https://github.com/CopilotKit/CopilotKit/pull/3842",
-        **busy(retry_after="soon, NaN"),
-    ),
-    "busy for a time that is no number": Entry(
-        report="https://github.com/sourcegraph/cody/pull/2152",
-        **busy(retry_after="nan"),
-    ),
-    "busy for a century": Entry(
-        report="https://github.com/fjgbue/claude-delegator-deepseek-mcp/pull/64",
-        **busy(retry_after=FAR_OFF),
-        reply="",
     ),
 }
 

@@ -1,0 +1,37 @@
+"""Count and time what this process does, for `/metrics`.
+
+No label holds text of people or an id: labels are statuses, areas of the site, and names of models that the operator
+configured. With PROMETHEUS_MULTIPROC_DIR, which `up` sets, each process writes its values into a file of its own.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Seconds. A reply's first text takes from milliseconds (the offline model) to a minute (a model that thinks).
+FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+MESSAGES = Counter("threadkeeper_messages_accepted", "Messages that were stored and acknowledged.")
+TURNS = Counter("threadkeeper_turns", "Turns that ended or ask for a decision, by their status.", ["status"])
+TURN = Histogram(
+    "threadkeeper_turn_seconds", "Time from the acceptance of a message to the end of its turn.", buckets=SLOW
+)
+FIRST_DELTA = Histogram(
+    "threadkeeper_first_delta_seconds",
+    "Time from the acceptance of a message to the first text of its reply.",
+    buckets=SLOW,
+)
+TOKENS = Counter("threadkeeper_model_tokens", "Tokens that models counted, by model and kind.", ["model", "kind"])
+SOCKETS = Gauge("threadkeeper_sockets", "Open websockets.", multiprocess_mode="livesum")
+STREAMS = Gauge("threadkeeper_streams", "Open streams of the API.", multiprocess_mode="livesum")
+STORE = Histogram(
+    "threadkeeper_session_store_seconds",
+    "Time of a batch of reads or writes of the session store.",
+    ["operation"],
+    buckets=FAST,
+)
+REQUESTS = Histogram(
+    "threadkeeper_http_request_seconds",
+    "Time from a request to the start of its response, by area of the site and status.",
+    ["area", "status"],
+    buckets=FAST,
+)

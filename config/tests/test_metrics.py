@@ -1,0 +1,69 @@
+"""`/metrics` counts what the product does, for whoever has its token."""
+
+import re
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from chat.tests.live import open_socket, sign_in
+from config.tests.support import ROOT, LiveDatabase, ServerProcess
+
+TOKEN = "a token of Prometheus"
+
+
+def scrape(server: ServerProcess) -> dict[str, float]:
+    """Return the value of each sample, by its name and labels."""
+    answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    samples = (sample for family in text_string_to_metric_families(answer.text) for sample in family.samples)
+    return {" ".join([name, *labels.values()]): value for name, labels, value, *_ in samples}
+
+
+@pytest.mark.service
+async def test_metrics_of_all_processes(live_database: LiveDatabase, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    shared = {"METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with (
+        ServerProcess(live_database, tmp_path, **shared) as server,
+        ServerProcess(live_database, tmp_path, **shared) as other,
+    ):
+        assert httpx.get(f"{server.url}/metrics").status_code == 401
+        assert httpx.get(f"{server.url}/metrics", headers=[(b"Authorization", b"Bearer \xe9")]).status_code == 401
+        person = sign_in(server)
+        async with (
+            open_socket(server, person, uuid.uuid4()) as socket,
+            open_socket(other, person, uuid.uuid4()) as second,
+        ):
+            await second.ready()
+            accepted = await socket.accepted(await socket.message("Add a task to buy milk"))
+            await socket.end_of(accepted["turn"]["id"])
+            httpx.get(f"{other.url}/no-such-page")
+            found = scrape(other)
+    expected = {
+        "threadkeeper_messages_accepted_total": 1,
+        "threadkeeper_turns_total done": 1,
+        "threadkeeper_first_delta_seconds_count": 1,
+        "threadkeeper_turn_seconds_count": 1,
+        "threadkeeper_sockets": 2,
+        "threadkeeper_queue_depth": 0,
+        "threadkeeper_sessions active": 1,
+        "threadkeeper_oldest_turn_seconds queued": 0,
+        "threadkeeper_workers": 0,
+        "threadkeeper_cleanup_last_success_timestamp_seconds": 0,
+        "threadkeeper_http_request_seconds_count pages 4xx": 1,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    named = set(re.findall(r"threadkeeper_\w+", (ROOT / "docs/examples/alerts.yml").read_text()))
+    assert named <= {name.split()[0] for name in found}
+
+
+@pytest.mark.service
+def test_without_a_token_there_are_no_metrics(server: ServerProcess) -> None:
+    answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer x"})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "Set METRICS_TOKEN to serve metrics."
