@@ -67,8 +67,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 @pytest.fixture(autouse=True)
 def _nobody_has_asked_yet() -> None:
     """What programs of earlier tests asked for is not counted."""
-    throttle.by_person.forget_all()
-    throttle.by_address.forget_all()
+    throttle.by_person.reset()
+    throttle.by_address.reset()
 
 
 @pytest.fixture

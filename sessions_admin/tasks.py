@@ -28,7 +28,7 @@ def daily_cleanup() -> dict[str, object]:
     return _unless_clock_doubted(lambda: cleanup(trigger=Trigger.SCHEDULE))
 
 
-def finish_deletions(*, seconds: float = removal.PATIENCE_OF_WORKER) -> dict[str, object]:
+def finish_deletions(*, seconds: float = removal.WORKER_TIMEOUT) -> dict[str, object]:
     """Complete deletions that waited for readers of the session file, and the erasures that waited for them."""
     is_finished = removal.finish_deletions(seconds=seconds)
     return {"is_finished": is_finished, "signed_off": sign_off_finished()}

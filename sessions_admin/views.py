@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from chat.exceptions import NotFound, RateLimited, ThreadkeeperError
 from chat.models import User
 from chat.web.forms import OwnPasswordMixin, own_password_field
-from chat.web.views import PersonRequest
+from chat.web.views import UserRequest
 from sessions_admin import audit
 from sessions_admin.audit import user_actor
 from sessions_admin.people.erase import erase_person
@@ -48,7 +48,7 @@ class DeleteAccountForm(OwnPasswordMixin, forms.Form):
 
 @login_required
 @never_cache
-def data(request: PersonRequest) -> HttpResponse:
+def data(request: UserRequest) -> HttpResponse:
     """Show who inspected the user's chats, and offer export and erasure."""
     return _data_page(request, DeleteAccountForm(request=request))
 
@@ -56,7 +56,7 @@ def data(request: PersonRequest) -> HttpResponse:
 @require_POST
 @login_required
 @never_cache
-def export(request: PersonRequest) -> HttpResponseBase:
+def export(request: UserRequest) -> HttpResponseBase:
     """Send the user a file with everything about them."""
     try:
         return export_response(request, request.user, actor=user_actor(request.user))
@@ -69,7 +69,7 @@ def export(request: PersonRequest) -> HttpResponseBase:
 @require_POST
 @login_required
 @never_cache
-def delete_account(request: PersonRequest) -> HttpResponse:
+def delete_account(request: UserRequest) -> HttpResponse:
     """Erase the user's own account, and confirm it."""
     form = DeleteAccountForm(request.POST, request=request)
     if not form.is_valid():
@@ -88,7 +88,7 @@ def delete_account(request: PersonRequest) -> HttpResponse:
     return render(request, "accounts/goodbye.html", {"held": held, "pending": pending})
 
 
-def _data_page(request: PersonRequest, form: forms.Form, *, error: str = "", status: int = 200) -> HttpResponse:
+def _data_page(request: UserRequest, form: forms.Form, *, error: str = "", status: int = 200) -> HttpResponse:
     accesses = audit.staff_accesses(request.user.pk, limit=MAX_ACCESSES)
     with timezone.override(request.user.zone):
         context = {"accesses": accesses, "form": form, "error": error, "max_accesses": MAX_ACCESSES}

@@ -56,16 +56,16 @@ class PasswordBackend(ModelBackend):
         counters = _counters(request, email, user)
         reached = _count(counters)
         try:
-            is_right = _is_right(user, password)
+            is_right = _check_password(user, password)
         except BaseException:
-            _take_back(counters)
+            _uncount(counters)
             raise
         if user is None or not is_right:
             if reached is None:
                 raise PermissionDenied  # calls no other backend, and sends `user_login_failed`
             user_login_failed.send(__name__, credentials={"username": email}, request=request)
             raise reached.exceeded()
-        _forget(counters)
+        _reset(counters)
         if not user.is_active:
             raise AccountClosed
         return user
@@ -96,27 +96,27 @@ def _count(counters: Sequence[Counter]) -> Limit | None:
         try:
             left = limit.count(*who)
         except RateLimited:
-            _take_back(counters[:done])
+            _uncount(counters[:done])
             raise
         reached = reached or (None if left else limit)
     return reached
 
 
-def _take_back(counters: Sequence[Counter]) -> None:
+def _uncount(counters: Sequence[Counter]) -> None:
     for limit, who in counters:
-        limit.take_back(*who)
+        limit.uncount(*who)
 
 
-def _forget(counters: Sequence[Counter]) -> None:
+def _reset(counters: Sequence[Counter]) -> None:
     """Reset the failures of this device and network only: another client may be guessing too."""
     for limit, who in counters:
         if limit in (PER_DEVICE, PER_PAIR):
             limit.reset(*who)
         else:
-            limit.take_back(*who)
+            limit.uncount(*who)
 
 
-def _is_right(user: User | None, password: str) -> bool:
+def _check_password(user: User | None, password: str) -> bool:
     """Check a password, with the time of one hash whether or not there is such a user."""
     if user is None:
         make_password(password)

@@ -15,12 +15,12 @@ from django.db import connections
 
 from chat.exceptions import ServerBusy
 
-AT_ONCE = max(2, (os.cpu_count() or 1) // 2)
-AT_MOST = 8 * AT_ONCE  # running or waiting, including those of the admin
+POOL_SIZE = max(2, (os.cpu_count() or 1) // 2)
+MAX_PENDING = 8 * POOL_SIZE  # running or waiting, including those of the admin
 RETRY_AFTER = 5  # seconds
 NICENESS = 10
 
-_admitted = threading.BoundedSemaphore(AT_MOST)
+_admitted = threading.BoundedSemaphore(MAX_PENDING)
 
 
 class PooledPasswordHasher(PBKDF2PasswordHasher):
@@ -38,7 +38,7 @@ class PooledPasswordHasher(PBKDF2PasswordHasher):
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password hash", initializer=_lower_priority)
+    return ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="password hash", initializer=_lower_priority)
 
 
 def _return_connections() -> None:

@@ -17,8 +17,8 @@ from chat.models import User
 
 COOKIE = "known_devices"
 SALT = __name__
-LASTS = 365 * 24 * 3600  # seconds
-ACCOUNTS = 5  # per browser: the last ones
+MAX_AGE = 365 * 24 * 3600  # seconds
+MAX_ACCOUNTS = 5  # per browser: the last ones
 
 Entry: TypeAlias = tuple[str, str, str]  # an account's id, the device's id, the digest of the password
 
@@ -34,11 +34,11 @@ def device_of(request: HttpRequest, user: User) -> str | None:
 def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
     """Set the cookie after a user has signed in or was otherwise authenticated."""
     others = [entry for entry in _entries(request) if entry[0] != str(user.pk)]
-    entries = [(str(user.pk), secrets.token_urlsafe(12), password_mark(user)), *others[: ACCOUNTS - 1]]
+    entries = [(str(user.pk), secrets.token_urlsafe(12), password_mark(user)), *others[: MAX_ACCOUNTS - 1]]
     response.set_cookie(
         COOKIE,
         signing.dumps(entries, salt=SALT),
-        max_age=LASTS,
+        max_age=MAX_AGE,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
@@ -47,6 +47,6 @@ def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> No
 
 def _entries(request: HttpRequest) -> list[Entry]:
     try:
-        return [tuple(entry) for entry in signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=LASTS)]
+        return [tuple(entry) for entry in signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=MAX_AGE)]
     except signing.BadSignature:
         return []

@@ -25,7 +25,7 @@ ON CONFLICT (key) DO UPDATE SET
         THEN excluded.expires_at ELSE c.expires_at END
 RETURNING count, expires_at
 """
-_TAKE_BACK = "UPDATE chat_attemptcount SET count = count - 1 WHERE key = %s AND count > 0"
+_UNCOUNT = "UPDATE chat_attemptcount SET count = count - 1 WHERE key = %s AND count > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Limit:
         if count > self.most:
             raise self.exceeded(expires_at - now)
         if count == self.most > 1:
-            logger.warning("The limit “%s” is reached: %d attempts.", self.name, self.most)
+            logger.warning("The limit “%s” was reached: %d attempts.", self.name, self.most)
         return int(self.most - count)
 
     def exceeded(self, wait: timedelta | None = None) -> RateLimited:
@@ -59,10 +59,10 @@ class Limit:
         wait = self.window if wait is None else wait
         return RateLimited(self.detail, retry_after=max(1, math.ceil(wait.total_seconds())))
 
-    def take_back(self, *who: object) -> None:
+    def uncount(self, *who: object) -> None:
         """Undo the count of an attempt."""
         with connection.cursor() as cursor:
-            cursor.execute(_TAKE_BACK, [self._key(*who)])
+            cursor.execute(_UNCOUNT, [self._key(*who)])
 
     def reset(self, *who: object) -> None:
         """Reset the count of attempts."""

@@ -48,7 +48,7 @@ def ended(logins: Mapping[str, User]) -> set[str]:
     return {key for key, user in logins.items() if key not in keys or passwords.get(user.pk) != user.password}
 
 
-def of_person(user_id: uuid.UUID) -> Iterator[str]:
+def of_user(user_id: uuid.UUID) -> Iterator[str]:
     """Yield the keys of a user's login sessions.
 
     The user's id is inside the signed data of a session, so each session has to be decoded.
@@ -62,5 +62,5 @@ def of_person(user_id: uuid.UUID) -> Iterator[str]:
 
 def end_all(user_id: uuid.UUID) -> int:
     """End a user's login sessions; return their number."""
-    ended, _ = Session.objects.filter(session_key__in=list(of_person(user_id))).delete()
+    ended, _ = Session.objects.filter(session_key__in=list(of_user(user_id))).delete()
     return ended

@@ -19,13 +19,13 @@ from chat.models import User
 from chat.models.email import canonical_email
 
 TOO_MANY = "Too many mails were asked for. Please wait."
-ASKED_FOR_BY_ADDRESS = Limit("mails asked for by an address", settings.MAILS_PER_HOUR, timedelta(hours=1), TOO_MANY)
-TO_MAILBOX = Limit("mails to a mailbox", 1, timedelta(minutes=5), TOO_MANY)
+PER_ADDRESS = Limit("mails asked for by an address", settings.MAILS_PER_HOUR, timedelta(hours=1), TOO_MANY)
+PER_MAILBOX = Limit("mails to a mailbox", 1, timedelta(minutes=5), TOO_MANY)
 
 
 def ask_for_mail(request: HttpRequest, send_one: Callable[..., None], **values: object) -> None:
     """Send a mail in the background with one of the functions below. Raise RateLimited, ServerBusy."""
-    ASKED_FOR_BY_ADDRESS.count(limit_key(client_address(request)))
+    PER_ADDRESS.count(limit_key(client_address(request)))
     in_background(send_one, origin=public_origin(request), **values)
 
 
@@ -60,7 +60,7 @@ def send_change_link(*, user: User, email: str, origin: str) -> None:
 def may_send(kind: str, email: str) -> bool:
     """Return whether a mailbox may get another mail of a kind now, and count it, so that none is flooded."""
     try:
-        TO_MAILBOX.count(kind, canonical_email(email))
+        PER_MAILBOX.count(kind, canonical_email(email))
     except RateLimited:
         return False
     return True

@@ -19,11 +19,11 @@ from chat.exceptions import ServerBusy
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 2
-AT_MOST = 100  # being sent or waiting, in this process
+POOL_SIZE = 2
+MAX_PENDING = 100  # being sent or waiting, in this process
 RETRY_AFTER = 60  # seconds
 
-_places = threading.BoundedSemaphore(AT_MOST)
+_places = threading.BoundedSemaphore(MAX_PENDING)
 
 
 def in_background(function: Callable[..., None], **values: object) -> None:
@@ -55,4 +55,4 @@ def _run(function: Callable[[], None]) -> None:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mail")
+    return ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="mail")

@@ -21,10 +21,10 @@ from chat.models import User
 from chat.models.email import canonical_email
 from chat.models.user import WeekStart, is_time_zone
 
-CHANGES_OF_EMAIL = Limit(
+EMAIL_CHANGES = Limit(
     "changes of an e-mail address", 10, timedelta(hours=1), "Too many changes of the e-mail address. Please wait."
 )
-DO_NOT_MATCH = "The e-mail address or the password is wrong. Check both and try again."
+WRONG_CREDENTIALS = "The e-mail address or the password is wrong. Check both and try again."
 
 
 class EmailTaken(Conflict):
@@ -74,7 +74,7 @@ def sign_in(request: HttpRequest, *, email: str, password: str) -> User:
     """
     user = authenticate(request, username=email, password=password)
     if not isinstance(user, User):
-        raise NotSignedIn(DO_NOT_MATCH)
+        raise NotSignedIn(WRONG_CREDENTIALS)
     update_last_login(User, user)
     return user
 

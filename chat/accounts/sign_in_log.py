@@ -14,7 +14,7 @@ from chat.models import User
 from chat.models.email import MAX_LENGTH
 from chat.models.sql import change
 
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 BATCH = 5_000  # rows per deletion
 
 _FAILED = """
@@ -58,7 +58,7 @@ def expire() -> int:
     now = timezone.now()
     removed = limits.forget_expired(now)
     for model in (AccessAttempt, AccessFailureLog, AccessLog):
-        old = model.objects.filter(attempt_time__lt=now - KEPT)
+        old = model.objects.filter(attempt_time__lt=now - RETENTION)
         while count := model.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()[0]:
             removed += count
     return removed

@@ -19,11 +19,11 @@ from chat.models import ApiToken, User
 from chat.models.token import NAME_LENGTH, ApiTokenQuerySet, Scope, hash_of
 
 PREFIX = "tk_"
-LONGEST = 128  # characters of a possible key: longer ones are not hashed
-AT_MOST = 100  # valid ones per user
-USE_NOTED_EVERY = timedelta(minutes=1)
-LONGEST_LIFE = timedelta(days=3660)
-KEPT_AFTER_END = timedelta(days=30)
+MAX_KEY_LENGTH = 128  # characters of a possible key: longer ones are not hashed
+MAX_TOKENS = 100  # valid ones per user
+USE_INTERVAL = timedelta(minutes=1)
+MAX_LIFETIME = timedelta(days=3660)
+KEEP_ENDED = timedelta(days=30)
 SIGN_IN = "Sign-in by a program"
 
 
@@ -51,12 +51,12 @@ def make(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime |
     if len(name) > NAME_LENGTH or "\x00" in name:
         raise BadToken(f"A name has at most {NAME_LENGTH} characters, each of them one that can be stored.")
     now = timezone.now()
-    if expires_at is not None and not now < expires_at < now + LONGEST_LIFE:
+    if expires_at is not None and not now < expires_at < now + MAX_LIFETIME:
         raise BadToken("The end of a token must be in the future and within ten years.")
     with transaction.atomic():
         _lock(user)
-        if _living(user).count() >= AT_MOST:
-            raise Conflict(f"There are {AT_MOST} tokens already; revoke one that is not needed.")
+        if _valid(user).count() >= MAX_TOKENS:
+            raise Conflict(f"There are {MAX_TOKENS} tokens already; revoke one that is not needed.")
         return _make(user=user, name=name, scopes=_allowed(user, scopes), expires_at=expires_at)
 
 
@@ -67,8 +67,8 @@ def make_by_sign_in(user: User) -> NewToken:
     """
     with transaction.atomic():
         _lock(user)
-        living = _living(user)
-        if living.count() >= AT_MOST:
+        living = _valid(user)
+        if living.count() >= MAX_TOKENS:
             first = living.exclude(signed_in_by="").order_by("created_at").values("pk")[:1]
             _end(ApiToken.objects.filter(pk__in=first))
         return _make(
@@ -85,7 +85,7 @@ def _make(
 ) -> NewToken:
     now = timezone.now()
     # Tokens that ended long ago are removed from the list.
-    gone = Q(expires_at__lt=now - KEPT_AFTER_END) | Q(revoked_at__lt=now - KEPT_AFTER_END)
+    gone = Q(expires_at__lt=now - KEEP_ENDED) | Q(revoked_at__lt=now - KEEP_ENDED)
     ApiToken.objects.owned_by(user.pk).filter(gone).delete()
     key = PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(
@@ -113,7 +113,7 @@ def _lock(user: User) -> None:
     User.objects.select_for_update(no_key=True).filter(pk=user.pk).values("pk").first()
 
 
-def _living(user: User) -> ApiTokenQuerySet:
+def _valid(user: User) -> ApiTokenQuerySet:
     return ApiToken.objects.owned_by(user.pk).living(timezone.now())
 
 
@@ -132,23 +132,23 @@ def find(key: str) -> ApiToken:
     Raise NotSignedIn, with the same message for all reasons.
     """
     now = timezone.now()
-    known = len(key) <= LONGEST
+    known = len(key) <= MAX_KEY_LENGTH
     token = ApiToken.objects.select_related("user").filter(hash=hash_of(key if known else "")).first()
     if token is None or not token.holds(now):
         raise NotSignedIn("This token is not valid: it was never given out, has expired, or was revoked.")
-    _note_use(token, now)
+    _record_use(token, now)
     return token
 
 
-def whose(key: str) -> uuid.UUID | None:
+def owner_of_key(key: str) -> uuid.UUID | None:
     """Return the id of the user who owns a key, valid or not, or None."""
-    if len(key) > LONGEST:
+    if len(key) > MAX_KEY_LENGTH:
         return None
     return ApiToken.objects.filter(hash=hash_of(key)).values_list("user_id", flat=True).first()
 
 
-def _note_use(token: ApiToken, now: datetime) -> None:
-    before = now - USE_NOTED_EVERY
+def _record_use(token: ApiToken, now: datetime) -> None:
+    before = now - USE_INTERVAL
     if token.last_used_at is None or token.last_used_at < before:
         unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
         ApiToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=now)
@@ -170,7 +170,7 @@ def ended(token_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
 # Listing and revoking.
 
 
-def of_person(user_id: uuid.UUID) -> list[ApiToken]:
+def of_user(user_id: uuid.UUID) -> list[ApiToken]:
     """Return a user's tokens, the newest first; includes recently ended ones."""
     return list(ApiToken.objects.owned_by(user_id).select_related("user").order_by("-created_at", "-id"))
 
@@ -181,7 +181,7 @@ def page_of_person(user_id: uuid.UUID, *, after: tuple[datetime, uuid.UUID] | No
     return newest_first(tokens, by="created_at", after=after, limit=limit)
 
 
-def living_token(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken | None:
+def valid_token(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken | None:
     """Return a valid token of a user, or None."""
     return ApiToken.objects.owned_by(user_id).living(timezone.now()).filter(pk=token_id).first()
 
@@ -200,11 +200,6 @@ def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
 def end_all(user_id: uuid.UUID) -> int:
     """End a user's tokens; return how many were valid."""
     return _end(ApiToken.objects.owned_by(user_id))
-
-
-def end_sign_ins(user_id: uuid.UUID) -> int:
-    """End the tokens created by signing in; return how many were valid."""
-    return _end(ApiToken.objects.owned_by(user_id).exclude(signed_in_by=""))
 
 
 def _end(tokens: ApiTokenQuerySet) -> int:

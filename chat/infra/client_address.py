@@ -17,7 +17,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 FORWARDED_FOR = b"x-forwarded-for"
 IPV6_PREFIX = 64
-LONGEST_ENTRY = 64  # an IPv6 address in brackets, with a zone and a port, is shorter
+MAX_ENTRY_LENGTH = 64  # an IPv6 address in brackets, with a zone and a port, is shorter
 WITH_PORT = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<ipv4>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -61,7 +61,7 @@ def trusted_entry(value: str) -> str:
 def parse(entry: str) -> Address | None:
     """Return the address in an entry of the header, without its port and zone, or None; unmap IPv4-mapped IPv6."""
     entry = entry.strip().strip('"')
-    if not 2 <= len(entry) <= LONGEST_ENTRY:
+    if not 2 <= len(entry) <= MAX_ENTRY_LENGTH:
         return None
     if match := WITH_PORT.fullmatch(entry):
         entry = match["ipv6"] or match["ipv4"]

@@ -19,26 +19,26 @@ def read_json(data: bytes | str) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        raise _at(error.lineno, error.colno, error.msg) from None
+        raise _error_at(error.lineno, error.colno, error.msg) from None
     except RecursionError:
         raise BadJson("This JSON is nested too deeply.") from None
-    except _NoNumber as error:
+    except _InvalidConstant as error:
         place = next(found.start() for found in _CONSTANT.finditer(text) if found["constant"])
         line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
-        raise _at(line, column, f"{error} is not JSON") from None
+        raise _error_at(line, column, f"{error} is not JSON") from None
     except ValueError:  # Python does not convert integers of thousands of digits
         raise BadJson("This JSON has a number with too many digits.") from None
 
 
-class _NoNumber(ValueError):
+class _InvalidConstant(ValueError):
     pass
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise _NoNumber(constant)
+    raise _InvalidConstant(constant)
 
 
-def _at(line: int, column: int, problem: str) -> BadJson:
+def _error_at(line: int, column: int, problem: str) -> BadJson:
     return BadJson(
         f"This is not valid JSON at line {line}, column {column}: {problem.rstrip(': ').removesuffix(' at')}."
     )

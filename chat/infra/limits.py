@@ -10,7 +10,7 @@ from django.conf import settings
 
 from chat.exceptions import TooManyAtOnce
 
-WAITING_PER_PERSON = 100  # requests, besides those being answered: a user may load many tabs at once
+MAX_WAITING = 100  # requests, besides those being answered: a user may load many tabs at once
 TOO_MANY = "Too many of your requests wait for an answer; please make them one after another."
 
 
@@ -66,4 +66,4 @@ class FairQueue:
 
 
 # Pages, API and MCP together.
-requests_by_person = FairQueue(lambda: settings.REQUESTS_PER_USER, WAITING_PER_PERSON, TOO_MANY)
+requests_by_person = FairQueue(lambda: settings.REQUESTS_PER_USER, MAX_WAITING, TOO_MANY)

@@ -9,8 +9,8 @@ from comrak import ExtensionOptions, RenderOptions, render_markdown
 from django.utils.safestring import SafeString, mark_safe
 
 # Per page, in characters; older replies are shown as plain text. A script renders all of them anyway.
-MOST_CHARACTERS = 60_000
-MOST_LEVELS = 40
+MAX_CHARACTERS = 60_000
+MAX_LEVELS = 40
 
 TAGS = {
     *("a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "input", "li", "ol", "p"),
@@ -39,10 +39,10 @@ BOXES = {
 def render_newest(texts: Sequence[str]) -> list[SafeString]:
     """Return the HTML of texts, in order; an empty one for those that are shown as plain text.
 
-    The newest are rendered, as many as `MOST_CHARACTERS` allows.
+    The newest are rendered, as many as `MAX_CHARACTERS` allows.
     """
     rendered = [mark_safe("")] * len(texts)
-    left = MOST_CHARACTERS
+    left = MAX_CHARACTERS
     for index in reversed(range(len(texts))):
         left -= len(texts[index])
         if left < 0:
@@ -53,7 +53,7 @@ def render_newest(texts: Sequence[str]) -> list[SafeString]:
 
 def render(text: str) -> SafeString:
     """Return the HTML of a text, sanitised; an empty one if it is nested too deeply."""
-    if levels(text) > MOST_LEVELS:
+    if levels(text) > MAX_LEVELS:
         return mark_safe("")
     rendered = BESIDE_BLOCKS.sub(r"\1", _rendered(text))
     for written, labelled in BOXES.items():
@@ -62,7 +62,7 @@ def render(text: str) -> SafeString:
         rendered,
         tags=TAGS,
         attributes=ATTRIBUTES,
-        attribute_filter=_keep,
+        attribute_filter=_filter_attribute,
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
@@ -71,7 +71,7 @@ def render(text: str) -> SafeString:
 
 def plain_text(text: str) -> str:
     """Return the text that a reader sees; the source if it is nested too deeply."""
-    if levels(text) > MOST_LEVELS:
+    if levels(text) > MAX_LEVELS:
         return text
     return html.unescape(TAG.sub("", _rendered(text)))
 
@@ -80,7 +80,7 @@ def _rendered(text: str) -> str:
     """Return the HTML of a text, not sanitised, with links in place of images."""
     # Without a final newline, comrak omits the newline of unclosed code.
     rendered = render_markdown(f"{text}\n", extension_options=_extensions(), render_options=_options())
-    return IMAGE.sub(_link, rendered)
+    return IMAGE.sub(_image_link, rendered)
 
 
 def levels(text: str) -> int:
@@ -100,11 +100,11 @@ def levels(text: str) -> int:
     return deepest
 
 
-def _keep(tag: str, name: str, value: str) -> str | None:
+def _filter_attribute(tag: str, name: str, value: str) -> str | None:
     return None if name == "href" and not ADDRESS.match(value) else value
 
 
-def _link(image: re.Match[str]) -> str:
+def _image_link(image: re.Match[str]) -> str:
     """Return a link instead of an image: no images are loaded from other sites."""
     return f'<a href="{image[1]}">{image[2] or image[1]}</a>'
 

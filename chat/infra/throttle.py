@@ -11,7 +11,7 @@ from django.conf import settings
 from chat.exceptions import RateLimited
 
 MINUTE = 60.0
-REMEMBERED = 10_000  # clients: above this number, those with the oldest request are dropped
+MAX_CLIENTS = 10_000  # clients: above this number, those with the oldest request are dropped
 
 
 class Throttle:
@@ -35,10 +35,10 @@ class Throttle:
                 raise RateLimited("That is too many requests in a short while.", retry_after=max(wait, 1))
             self._asked[asker] = left - 1, now
             self._asked.move_to_end(asker)
-            if len(self._asked) > REMEMBERED:
+            if len(self._asked) > MAX_CLIENTS:
                 self._asked.popitem(last=False)
 
-    def forget_all(self) -> None:
+    def reset(self) -> None:
         """Reset the counts of all clients."""
         with self._lock:
             self._asked.clear()

@@ -49,10 +49,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         in_events = prefers_events(header(scope, b"accept"))
         try:
             async with requests_by_person.turn(str(token.user_id)):
-                body, receive = await messages.read(receive, most=service.MOST_BYTES)
+                body, receive = await messages.read(receive, most=service.MAX_BYTES)
                 if body is not None:
                     messages.check(body)
-                await answers.answer(scope, receive, _kept_by_nobody(send), in_events=in_events)
+                await answers.answer(scope, receive, _set_private(send), in_events=in_events)
         except messages.BadMessage as error:
             await _reply(send, 400, error.body(), {})
         except TooManyAtOnce as error:
@@ -105,7 +105,7 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def _kept_by_nobody(send: Send) -> Send:
+def _set_private(send: Send) -> Send:
     """Mark every response as private to its client."""
 
     async def sending(message: Message) -> None:

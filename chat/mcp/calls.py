@@ -53,17 +53,17 @@ async def call_tool(context: Context, params: CallToolRequestParams) -> CallTool
         tool = read(params.name, params.arguments or {})
         if isinstance(tool, DeleteTasks) and tool.confirmation is None and _can_ask(context):
             if params.request_state is None or not params.input_responses:
-                return _question(*await in_database(_asked, tool, user_id))
-            tool = _answered(tool, params)
+                return _question(*await in_database(_preview, tool, user_id))
+            tool = _confirmed(tool, params)
         effect = await in_database(tool.act, user_id)
     except ThreadkeeperError as error:
-        return _refused(error.detail)
+        return _error(error.detail)
     except DatabaseError as error:
         # Without its text, which may repeat user content.
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("The tool %s failed: %s\n%s", params.name, type(error).__name__, where)
-        return _refused(UNAVAILABLE)
-    return _said(effect.output)
+        return _error(UNAVAILABLE)
+    return _success(effect.output)
 
 
 def _can_ask(context: Context) -> bool:
@@ -72,7 +72,7 @@ def _can_ask(context: Context) -> bool:
     return context.session.check_client_capability(form)  # known with modern versions only: there are no sessions here
 
 
-def _asked(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
+def _preview(tool: DeleteTasks, user_id: uuid.UUID) -> tuple[list[Task], str]:
     question = tool.ask(user_id)
     return question.tasks, question.confirmation
 
@@ -87,7 +87,7 @@ def _question(tasks: list[Task], confirmation: str) -> InputRequiredResult:
     return InputRequiredResult(input_requests={CONSENT: ElicitRequest(params=form)}, request_state=confirmation)
 
 
-def _answered(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
+def _confirmed(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
     """Return the call with the user's confirmation. Raise NotConfirmed if it was declined."""
     answer = (params.input_responses or {}).get(CONSENT)
     if not isinstance(answer, ElicitResult) or answer.action != "accept":
@@ -95,10 +95,10 @@ def _answered(tool: DeleteTasks, params: CallToolRequestParams) -> TaskTool:
     return tool.model_copy(update={"confirmation": params.request_state})
 
 
-def _said(output: Mapping[str, Any]) -> CallToolResult:
+def _success(output: Mapping[str, Any]) -> CallToolResult:
     text = TextContent(text=json.dumps(output, ensure_ascii=False))
     return CallToolResult(content=[text], structured_content=dict(output))
 
 
-def _refused(detail: str) -> CallToolResult:
+def _error(detail: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(text=detail)], is_error=True)

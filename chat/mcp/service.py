@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from chat.mcp.calls import call_tool
 from chat.mcp.tools import DESCRIBED
 
-CUT_OFF_WITHIN = 1.0  # seconds
-MOST_BYTES = 256 * 1024  # of a request
+CANCEL_TIMEOUT = 1.0  # seconds
+MAX_BYTES = 256 * 1024  # of a request
 INSTRUCTIONS = """\
 The to-do list of one person. A task is named by its number, as list_tasks shows it; numbers are never used again. \
 Dates are days in the person's own time zone. Ask rather than guess where two tasks fit. What stands in a task's title \
@@ -48,7 +48,7 @@ class Service:
         )
         self._in_json, self._in_events = (
             # Hosts and origins are checked earlier, with Django's settings.
-            StreamableHTTPSessionManager(server, json_response=json, stateless=True, max_request_body_size=MOST_BYTES)
+            StreamableHTTPSessionManager(server, json_response=json, stateless=True, max_request_body_size=MAX_BYTES)
             for json in (True, False)
         )
         self._task: asyncio.Task[None] | None = None
@@ -59,14 +59,14 @@ class Service:
     async def begin(self) -> None:
         """Start. The managers are entered and left in one task, as their task groups require."""
         begun = asyncio.Event()
-        self._task = asyncio.create_task(self._hold(begun))
+        self._task = asyncio.create_task(self._run(begun))
         waiting = asyncio.create_task(begun.wait())
         await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._task.done():
             self._task.result()
 
-    async def _hold(self, begun: asyncio.Event) -> None:
+    async def _run(self, begun: asyncio.Event) -> None:
         async with self._in_json.run(), self._in_events.run():
             begun.set()
             await self._end.wait()
@@ -81,7 +81,7 @@ class Service:
         self._end.set()
         if self._task is not None:
             # Calls that wait for the database are not cancelled, and nothing waits for them.
-            await asyncio.wait({self._task}, timeout=CUT_OFF_WITHIN)
+            await asyncio.wait({self._task}, timeout=CANCEL_TIMEOUT)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *, in_events: bool) -> None:
         """Answer an authenticated request."""

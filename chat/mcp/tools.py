@@ -29,7 +29,7 @@ LIMITS: Mapping[str, dict[str, Any]] = {
     "limit": {"minimum": 1, "maximum": 100},
     "offset": {"minimum": 0},
 }
-ASKED = "Nothing is deleted yet. Show the person these tasks; if they agree, call again with this confirmation."
+CONFIRM_FIRST = "Nothing is deleted yet. Show the person these tasks; if they agree, call again with this confirmation."
 
 
 class DeleteTasks(assistant.DeleteTasks):
@@ -49,7 +49,7 @@ class DeleteTasks(assistant.DeleteTasks):
     def act(self, user_id: uuid.UUID) -> Effect:
         if self.confirmation is None:
             question = self.ask(user_id)
-            return self._answer(question.tasks, confirmation=question.confirmation, detail=ASKED)
+            return self._answer(question.tasks, confirmation=question.confirmation, detail=CONFIRM_FIRST)
         gone = confirmations.delete_confirmed(user_id=user_id, numbers=self.numbers, confirmation=self.confirmation)
         return self._answer(gone, deleted=True, detail="Deleted.")
 

@@ -107,7 +107,7 @@ def compare(items: Sequence[Item], current: Sequence[Recorded], known: Iterable[
 def comparison(conversation_id: uuid.UUID, stored: Stored, rows: Sequence[Row], *, before: int) -> Comparison:
     """Compare the valid rows of a session with the record, and change nothing."""
     items = [row.item for row in rows]
-    newest = list(_enough(newest_first(conversation_id, before), 2 * len(items) + 100))
+    newest = list(_take(newest_first(conversation_id, before), 2 * len(items) + 100))
     current = [recorded for few in reversed(newest) for recorded in few]
     found = compare(items, current, _known(conversation_id, 4 * len(items) + 200))
     if stored.last is None and found.changed:
@@ -167,11 +167,11 @@ def _known(conversation_id: uuid.UUID, enough: int) -> Iterator[Item]:
     for items in AdoptedItems.objects.filter(conversation=conversation_id).values_list("items", flat=True):
         yield from json.loads(items)
     turns = Turn.objects.filter(conversation=conversation_id).exclude(items=[]).order_by("-seq")
-    for few in _enough(turns.values_list("items", flat=True).iterator(), enough):
+    for few in _take(turns.values_list("items", flat=True).iterator(), enough):
         yield from few
 
 
-def _enough(lists: Iterator[list[T]], number: int) -> Iterator[list[T]]:
+def _take(lists: Iterator[list[T]], number: int) -> Iterator[list[T]]:
     """Return lists until they have that many members in total."""
     for few in lists:
         yield few

@@ -32,11 +32,11 @@ def remove_set_aside(path: Path, terms: Sequence[str]) -> bool:
     """
     is_complete = True
     for file, parts in set_aside_files(path).items():
-        if not _holds(parts, terms):
+        if not _contains(parts, terms):
             continue
         held = AgentSession.objects.filter(is_held(timezone.now())).values_list("session_id", flat=True)
-        if _holds(parts, list(held)):
-            logger.warning("A file that was set aside holds deleted data and a held session, and stays: %s", file.name)
+        if _contains(parts, list(held)):
+            logger.warning("A file that was set aside has deleted data and a held session, and is kept: %s", file.name)
             is_complete = False
             continue
         for part in parts:
@@ -45,5 +45,5 @@ def remove_set_aside(path: Path, terms: Sequence[str]) -> bool:
     return is_complete
 
 
-def _holds(parts: Sequence[Path], terms: Sequence[str]) -> bool:
+def _contains(parts: Sequence[Path], terms: Sequence[str]) -> bool:
     return any(any(counts) for counts in count_in_files(parts, terms).values())

@@ -124,8 +124,8 @@ def faults(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> dict[int
     """
     wrong = {index: "is no item" for index, item in enumerate(items) if not is_item(item)}
     wrong |= _unpaired(items, wrong, frozenset(awaiting))
-    wrong |= _torn(items, wrong)
-    return wrong | _stranded_reasoning(items, wrong)
+    wrong |= _incomplete_responses(items, wrong)
+    return wrong | _dangling_reasoning(items, wrong)
 
 
 def repair(items: Sequence[Item], *, awaiting: Collection[str] = ()) -> list[Item]:
@@ -160,7 +160,7 @@ def _unpaired(items: Sequence[Item], wrong: Collection[int], awaiting: frozenset
     return found | dict.fromkeys(unanswered, "is not answered")
 
 
-def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
+def _incomplete_responses(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
     """Find the remaining reasoning and calls of a partly invalid response: an API accepts only complete ones."""
     found: dict[int, str] = {}
     run: list[int] = []
@@ -176,7 +176,7 @@ def _torn(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
     return found
 
 
-def _stranded_reasoning(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
+def _dangling_reasoning(items: Sequence[Item], wrong: Collection[int]) -> dict[int, str]:
     """Find reasoning without a following item, from the end so that chains of it are found."""
     found: dict[int, str] = {}
     after: Item | None = None

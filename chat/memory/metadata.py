@@ -10,7 +10,7 @@ from chat.memory.statements import Size
 from chat.models import AgentSession
 from chat.models.sql import change
 
-_REFLECT = """
+_UPDATE = """
 INSERT INTO chat_agentsession AS session (conversation_id, user_id, session_id, item_count, byte_count, pruned_count,
     first_activity_at, last_activity_at, last_error)
 VALUES (%(conversation)s, %(user)s, %(session)s, coalesce(%(items)s, 0), coalesce(%(bytes)s, 0),
@@ -35,7 +35,7 @@ def update_metadata(
     the number of older items that a rebuilt session omits.
     """
     change(
-        _REFLECT,
+        _UPDATE,
         {
             "conversation": session_id.conversation_id,
             "user": session_id.user_id,

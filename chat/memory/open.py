@@ -52,7 +52,7 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
     """Prepare a session for a turn and return its items. Raise MemoryUnavailable, OutdatedAttempt."""
     kept: set[int] = set()
     for _ in range(TRIES):
-        found = await _found(await store.read(place.session_id), place)
+        found = await _file_state(await store.read(place.session_id), place)
         # Rows that an earlier attempt has quarantined are there already.
         if suspects := [suspect for suspect in found.suspects if suspect.row_id not in kept]:
             await in_database(quarantine, place.session_id, suspects)
@@ -60,11 +60,11 @@ async def open_session(store: SessionStore, place: SessionContext) -> OpenedSess
         if found.added:
             await in_database(adopt, place.conversation_id, found.added)
         with suppress(RowsChanged):
-            return await _ready(store, found, place)
+            return await _prepare(store, found, place)
     raise MemoryUnavailable(KEEPS_WRITING)
 
 
-async def _ready(store: SessionStore, found: "_Found", place: SessionContext) -> OpenedSession:
+async def _prepare(store: SessionStore, found: "_FileState", place: SessionContext) -> OpenedSession:
     """Write the prepared session. Raise RowsChanged if it has changed since it was compared."""
     seen = found.stored.digest
     if found.is_usable(place):
@@ -80,12 +80,12 @@ async def _ready(store: SessionStore, found: "_Found", place: SessionContext) ->
 
 def preview_opening(stored: Stored, place: SessionContext) -> OpenedSession:
     """Return the result that `open_session` would have for a stored session, and change nothing."""
-    found = _compared(stored, place)
+    found = _compare(stored, place)
     return OpenedSession(found.items) if found.is_usable(place) else _rebuilt(found, place, found.added)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _FileState:
     """The state of the file for a turn: the items before it, what is invalid, and what the record does not have.
 
     A session that no other program has written to is not compared with the record.
@@ -100,23 +100,23 @@ class _Found:
 
     def is_usable(self, place: SessionContext) -> bool:
         """Return whether the items can be used as they are."""
-        return self.is_faithful and not self.suspects and (self.begun or _is_in_step(self.stored, place))
+        return self.is_faithful and not self.suspects and (self.begun or _has_last_attempt(self.stored, place))
 
 
-async def _found(stored: Stored, place: SessionContext) -> _Found:
+async def _file_state(stored: Stored, place: SessionContext) -> _FileState:
     if stored.is_intact and not stored.bad:
-        return _compared(stored, place)
-    return await in_database(_compared, stored, place)
+        return _compare(stored, place)
+    return await in_database(_compare, stored, place)
 
 
-def _compared(stored: Stored, place: SessionContext) -> _Found:
+def _compare(stored: Stored, place: SessionContext) -> _FileState:
     begun = stored.last is not None and stored.last.turn in (place.fence.turn, place.replaces)
     begun = begun and not _was_emptied(stored)
     rows = [row for row in stored.rows if not begun or row.id <= stored.base]
     wrong = faults([row.item for row in rows])
     suspects = suspects_in(stored, rows, wrong)
     if stored.is_intact:
-        return _Found(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
+        return _FileState(stored, begun, [row.item for row in rows], suspects, [], is_faithful=True)
     sound = [row for index, row in enumerate(rows) if index not in wrong]
     found = comparison(place.conversation_id, stored, sound, before=place.fence.turn)
     suspects += [Suspect(sound[index].id, sound[index].item, CHANGED) for index in found.changed]
@@ -128,17 +128,17 @@ def _compared(stored: Stored, place: SessionContext) -> _Found:
             added = [*added, *(Recorded(stored.last.turn, row.item) for row in foreign)]
         elif stored.is_sealed:
             suspects += [Suspect(row.id, row.item, MEANWHILE) for row in foreign]
-    return _Found(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
+    return _FileState(stored, begun, [row.item for row in rows], suspects, added, found.is_faithful)
 
 
-def _rebuilt(found: _Found, place: SessionContext, also: Sequence[Recorded] = ()) -> OpenedSession:
+def _rebuilt(found: _FileState, place: SessionContext, also: Sequence[Recorded] = ()) -> OpenedSession:
     limit = settings.AGENT_SESSION_MAX_MESSAGES
     rebuilt = rebuild(place.conversation_id, before=place.fence.turn, limit=limit, also=also)
     was_lost = bool(found.suspects) or not found.is_faithful or _is_behind(found.stored, place)
     return OpenedSession(rebuilt.items, None if rebuilt.items == found.items else rebuilt.pruned, was_lost)
 
 
-def _is_in_step(stored: Stored, place: SessionContext) -> bool:
+def _has_last_attempt(stored: Stored, place: SessionContext) -> bool:
     """Return whether the last attempt in the file is the last attempt of the record."""
     if place.last is None:
         return stored.last is None and (bool(stored.ids) or not place.has_adopted)

@@ -33,7 +33,7 @@ def suspects_in(stored: Stored, rows: Sequence[Row], wrong: Mapping[int, str]) -
 
 def quarantine(session_id: str, suspects: Sequence[Suspect]) -> None:
     """Store rows of a session unchanged; the session is marked until it is repaired."""
-    logger.warning("%d rows of a session are put into quarantine: %s", len(suspects), session_id)
+    logger.warning("%d rows of a session were quarantined: %s", len(suspects), session_id)
     Quarantined.objects.bulk_create(
         Quarantined(session_id=session_id, row_id=suspect.row_id, content=_text(suspect.data), reason=suspect.reason)
         for suspect in suspects

@@ -15,14 +15,14 @@ from django_q.tasks import async_task
 from chat.exceptions import MemoryUnavailable
 from chat.memory.corrupt_files import remove_set_aside, set_aside_files
 from chat.memory.identity import SessionId
-from chat.memory.sync_store import PATIENCE, SessionFile, opened
+from chat.memory.sync_store import READER_TIMEOUT, SessionFile, opened
 from chat.models import Conversation, PendingDeletion
 from chat.models.sql import change
 
 logger = logging.getLogger(__name__)
 
 FINISH = "chat.memory.removal.finish_deletions"
-PATIENCE_OF_WORKER = 10.0  # seconds per minute
+WORKER_TIMEOUT = 10.0  # seconds per minute
 
 # The queryset's own method loads every row that refers to another one.
 _TURNS = "SELECT id FROM chat_turn WHERE conversation_id = ANY(%(ids)s)"
@@ -61,7 +61,7 @@ def note_deletion(terms: Sequence[str]) -> PendingDeletion:
     return PendingDeletion.objects.create(terms=list(terms) if has_copies else [])
 
 
-def finish_deletions(*, seconds: float = PATIENCE_OF_WORKER) -> bool:
+def finish_deletions(*, seconds: float = WORKER_TIMEOUT) -> bool:
     """Remove deleted data from the session file; return whether none is readable.
 
     Waits up to `seconds` for readers of the file. The rest is left for the next call.
@@ -95,7 +95,7 @@ def _finish(pending: Sequence[PendingDeletion], seconds: float) -> bool:
         rows.update(terms=[])
     if path.exists():
         with opened(path) as file:
-            if not file.settle(seconds=seconds):
+            if not file.purge_removed(seconds=seconds):
                 return False
     rows.filter(report=None, terms=[]).delete()
     rows.update(finished_at=timezone.now())
@@ -106,7 +106,7 @@ def _finish_or_enqueue(noted: PendingDeletion) -> None:
     """Finish a deletion that was committed. While an earlier one waits for a reader, each later batch tries once."""
     is_first = not PendingDeletion.objects.filter(pk__lt=noted.pk, finished_at=None).exists()
     # Searching copies is slow.
-    is_done = not noted.terms and finish_deletions(seconds=PATIENCE if is_first else 0)
+    is_done = not noted.terms and finish_deletions(seconds=READER_TIMEOUT if is_first else 0)
     if not is_done and is_first:
         enqueue()
 

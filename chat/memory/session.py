@@ -98,7 +98,7 @@ class AgentSessionMemory(SessionABC):
         assert self._fence is not None
         kept: set[int] = set()
         for _ in range(TRIES):
-            seen = await self._set_others_aside(kept)
+            seen = await self._quarantine_others(kept)
             with suppress(RowsChanged):
                 await self._write(Begin(self.session_id, self._fence, items, seen=seen))
                 break
@@ -106,7 +106,7 @@ class AgentSessionMemory(SessionABC):
             self._degrade(MemoryUnavailable(KEEPS_WRITING))
         self.given = [cast(TResponseInputItem, item) for item in items]
 
-    async def _set_others_aside(self, kept: set[int]) -> Digest | None:
+    async def _quarantine_others(self, kept: set[int]) -> Digest | None:
         """Quarantine what another program has written during this turn, which is removed with the turn's own items.
 
         `kept` are the ids of the rows that are quarantined already. Return the digest of all rows.

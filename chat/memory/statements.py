@@ -13,7 +13,7 @@ from chat.memory.digest import Digest
 from chat.memory.items import Item, is_item
 
 # Errors that a single write of a batch may cause; all others concern the file.
-FAULTS_OF_A_WRITE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError)
+WRITE_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, TypeError, ValueError)
 
 
 class NotBegun(sqlite3.OperationalError):
@@ -173,29 +173,29 @@ def read(connection: sqlite3.Connection, session_ids: Sequence[str]) -> dict[str
     found = {session_id: Stored() for session_id in session_ids}
     query = _JOINED.format(marks=",".join(["(?)"] * len(found)))
     for session_id, turn, attempt, base, crc, adler, ids, texts in connection.execute(query, list(found)).fetchall():
-        last, seal = _last(turn, attempt, base), None if crc is None else (crc, adler)
+        last, seal = _last_fence(turn, attempt, base), None if crc is None else (crc, adler)
         if ids is None:
             found[session_id] = Stored(
                 [], [], [], *last, digest.EMPTY, is_intact=seal is None, is_sealed=seal is not None
             )
             continue
         row_ids = [int(row_id) for row_id in ids.split(",")]
-        items = _decoded_together(texts)
+        items = _decode_joined(texts)
         if items is None or len(items) != len(row_ids):
-            found[session_id] = _read_singly(connection, session_id)
+            found[session_id] = _read_row_by_row(connection, session_id)
         else:
-            of_rows = digest.of_joined(_encoded(texts))
+            of_rows = digest.of_joined(_encode(texts))
             found[session_id] = Stored(
                 row_ids, items, [], *last, of_rows, is_intact=of_rows == seal, is_sealed=seal is not None
             )
     return found
 
 
-def _encoded(texts: str | bytes) -> bytes:
+def _encode(texts: str | bytes) -> bytes:
     return texts if isinstance(texts, bytes) else texts.encode()
 
 
-def _decoded_together(texts: str | bytes) -> list[Item] | None:
+def _decode_joined(texts: str | bytes) -> list[Item] | None:
     """Return a session's items, or None if a row may be invalid.
 
     Whether each text is one item is decided only by their number: two halves of an item in two rows are one too few.
@@ -209,7 +209,7 @@ def _decoded_together(texts: str | bytes) -> list[Item] | None:
     return items if all(map(is_item, items)) else None
 
 
-def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
+def _read_row_by_row(connection: sqlite3.Connection, session_id: str) -> Stored:
     rows: list[Row] = []
     bad: list[BadRow] = []
     last: tuple[Fence | None, int] = (None, 0)
@@ -220,7 +220,7 @@ def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
     finally:
         connection.execute("COMMIT")
     for row_id, data, *fence in found:
-        item, last = _decoded(data), _last(*fence)
+        item, last = _decode(data), _last_fence(*fence)
         if item is None:
             bad.append(BadRow(row_id, _readable(data)))
         else:
@@ -230,11 +230,11 @@ def _read_singly(connection: sqlite3.Connection, session_id: str) -> Stored:
     return Stored(ids, items, bad, *last, of_rows, is_intact=is_intact, is_sealed=seal is not None)
 
 
-def _last(turn: int | None, attempt: int, base: int) -> tuple[Fence | None, int]:
+def _last_fence(turn: int | None, attempt: int, base: int) -> tuple[Fence | None, int]:
     return (None, 0) if turn is None else (Fence(turn, attempt), base)
 
 
-def _decoded(data: str | bytes) -> Item | None:
+def _decode(data: str | bytes) -> Item | None:
     try:
         item = json.loads(data if isinstance(data, str) else data.decode())
     except (ValueError, RecursionError):
@@ -253,7 +253,7 @@ def commit(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Item
         connection.execute("SAVEPOINT together")
         try:
             results = _apply(connection, writes)
-        except FAULTS_OF_A_WRITE:
+        except WRITE_ERRORS:
             connection.execute("ROLLBACK TO together")
             results = _apply_one_by_one(connection, writes)
         connection.execute("COMMIT")
@@ -277,7 +277,7 @@ def _apply_one_by_one(connection: sqlite3.Connection, writes: Sequence[Write]) -
         connection.execute("SAVEPOINT one")
         try:
             results += _apply(connection, [write])
-        except FAULTS_OF_A_WRITE as error:
+        except WRITE_ERRORS as error:
             connection.execute("ROLLBACK TO one")
             results.append(error)
         connection.execute("RELEASE one")
@@ -357,7 +357,7 @@ def _delete(connection: sqlite3.Connection, write: Delete) -> Item | None:
     query = "SELECT id, message_data FROM agent_messages WHERE session_id = ? ORDER BY id DESC"
     for row_id, data in connection.execute(query, (write.session_id,)).fetchall():
         connection.execute("DELETE FROM agent_messages WHERE id = ?", (row_id,))
-        if (item := _decoded(data)) is not None:
+        if (item := _decode(data)) is not None:
             return item
     return None
 

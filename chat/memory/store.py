@@ -93,7 +93,7 @@ class SessionStore:
             ((items, size),) = await reader.execute_fetchall(query, (session_id,))
             return Size(items, size)
 
-        return await self._use(ask)
+        return await self._call(ask)
 
     async def write(self, what: Write) -> Item | None:
         """Apply one write durably. A cancellation waits for the outcome.
@@ -112,7 +112,7 @@ class SessionStore:
         self._closed = True
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
         async with self._opening:
-            await self._let_go()
+            await self._drop_connections()
 
     # -- implementation
 
@@ -125,7 +125,7 @@ class SessionStore:
         if task is None or task.done():
             self._workers[name] = asyncio.get_running_loop().create_task(serve())
 
-    async def _use(self, ask: Callable[[Connection, Connection], Awaitable[T]]) -> T:
+    async def _call(self, ask: Callable[[Connection, Connection], Awaitable[T]]) -> T:
         """Call a function with the writer and the reader; retry once if the file is corrupt or was closed.
 
         Raise MemoryUnavailable for any error of SQLite and the file system.
@@ -149,8 +149,8 @@ class SessionStore:
     async def _opened(self) -> tuple[Connection, Connection]:
         async with self._opening:
             if self._connections is not None and self._file != _identity(self.path):
-                logger.warning("The session file was taken away or replaced; it is opened anew.")
-                await self._let_go()
+                logger.warning("The session file was removed or replaced; it is reopened.")
+                await self._drop_connections()
                 if self._log is not None and self._log == _identity(file.log_of(self.path)):
                     # SQLite would apply the old file's log to the new one.
                     file.remove_log(self.path)
@@ -176,7 +176,7 @@ class SessionStore:
         await connection
         return connection
 
-    async def _let_go(self) -> None:
+    async def _drop_connections(self) -> None:
         connections, self._connections = self._connections, None
         for connection in connections or ():
             with suppress(sqlite3.Error):
@@ -191,11 +191,11 @@ class SessionStore:
         async with self._opening:
             if used is not self._connections:
                 return
-            await self._let_go()
+            await self._drop_connections()
             if set_aside and self._file is not None and self._file == _identity(self.path):
                 moved = file.set_aside(self.path)
         if moved is not None:
-            logger.error("The session file is corrupt; it was moved to %s and a new one is begun.", moved.name)
+            logger.error("The session file is corrupt; it was renamed to %s, and a new one is created.", moved.name)
             if self._on_set_aside is not None:
                 await self._on_set_aside(moved)
 
@@ -205,12 +205,12 @@ class SessionStore:
             session_ids = [waiting.what for waiting in batch]
             try:
                 with STORE.labels(operation="read").time():
-                    found = await self._use(partial(self._read, session_ids))
+                    found = await self._call(partial(self._read, session_ids))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
             for waiting in batch:
-                _settle(waiting, found[waiting.what])
+                _set_result(waiting, found[waiting.what])
 
     async def _serve_writes(self) -> None:
         while self._writes:
@@ -218,12 +218,12 @@ class SessionStore:
             writes = [waiting.what for waiting in batch]
             try:
                 with STORE.labels(operation="write").time():
-                    results = await self._use(partial(self._commit, writes))
+                    results = await self._call(partial(self._commit, writes))
             except Exception as error:  # noqa: BLE001 - handed to those who asked
                 _fail(batch, error)
                 continue
             for waiting, result in zip(batch, results, strict=True):
-                _settle(waiting, result)
+                _set_result(waiting, result)
 
     async def _read(self, session_ids: Sequence[str], writer: Connection, reader: Connection) -> dict[str, Stored]:
         return await reader.run(lambda connection: statements.read(connection, session_ids))
@@ -258,7 +258,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _settle(waiting: _Waiting[Any], result: object) -> None:
+def _set_result(waiting: _Waiting[Any], result: object) -> None:
     if waiting.done.done():
         return
     if isinstance(result, sqlite3.Error):
@@ -271,4 +271,4 @@ def _settle(waiting: _Waiting[Any], result: object) -> None:
 
 def _fail(batch: Sequence[_Waiting[Any]], error: Exception) -> None:
     for waiting in batch:
-        _settle(waiting, error)
+        _set_result(waiting, error)

@@ -43,14 +43,14 @@ _AS_TEXT = "CAST(? AS TEXT)"
 _LISTED = "SELECT session_id FROM agent_sessions WHERE session_id IN (SELECT value FROM json_each(?))"
 # The server needs the write lock too: it is held briefly, and then released while the disk writes, at least as long as
 # waiting processes need to notice.
-AT_ONCE = 10  # sessions
-PAGES_AT_ONCE = 128
-LEFT_ALONE = 0.002  # seconds
+SESSIONS_PER_TRANSACTION = 10  # sessions
+PAGES_PER_STEP = 128
+LOCK_PAUSE = 0.002  # seconds
 # Truncating the log blocks writers while it waits for a reader. So it waits only for a moment, repeatedly.
-PATIENCE = 1.0  # seconds, for readers
+READER_TIMEOUT = 1.0  # seconds, for readers
 TRUNCATED_WITHIN_MS, TRUNCATED_AGAIN_AFTER = 50, 0.05
 # A file that cannot be vacuumed incrementally is rewritten, if that takes less than about a second.
-REWRITTEN_UP_TO = 64 * 2**20
+MAX_REWRITE_BYTES = 64 * 2**20
 INCREMENTAL = 2
 
 
@@ -62,7 +62,7 @@ StoredId = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredSession:
     """All data of one session in the file; `is_listed` if it has a row in the table of sessions."""
 
     stored: Stored = field(default_factory=Stored)
@@ -84,25 +84,25 @@ class SessionFile:
 
     def measure(self, session_ids: Sequence[str]) -> dict[str, Size]:
         """Return the size of each session; a missing one is empty."""
-        with _failures_named():
+        with _convert_errors():
             found = self._connection.execute(_MEASURE, (json.dumps(session_ids),))
             sizes = {session_id: Size(items, size) for session_id, items, size in found}
         return {session_id: sizes.get(session_id, Size(0, 0)) for session_id in session_ids}
 
-    def of_person(self, user_id: uuid.UUID) -> list[StoredId]:
+    def of_user(self, user_id: uuid.UUID) -> list[StoredId]:
         """Return the ids of all sessions of a user in any table, with or without a conversation.
 
         Includes those that another program has written in another letter case, or with a suffix.
         """
-        with _failures_named():
+        with _convert_errors():
             spellings = [""]
             for letter in f"user_{user_id}_conv_":
                 longer = [f"{text}{case}" for text in spellings for case in sorted({letter, letter.upper()})]
-                spellings = [text for text in longer if self._is_any_between(text, _end_of(text))]
+                spellings = [text for text in longer if self._is_any_between(text, _prefix_end(text))]
             found = [
                 row
                 for text in spellings
-                for row in self._connection.execute(_BETWEEN, (text, _end_of(text))).fetchall()
+                for row in self._connection.execute(_BETWEEN, (text, _prefix_end(text))).fetchall()
             ]
         return [_stored_id(*row) for row in found]
 
@@ -116,13 +116,13 @@ class SessionFile:
             "SELECT count(*), coalesce(sum(length(CAST(message_data AS BLOB))), 0)"  # noqa: S608 - our own words
             f" FROM agent_messages WHERE session_id = {_parameter(session_id)}"
         )
-        with _failures_named():
+        with _convert_errors():
             ((items, size),) = self._connection.execute(query, (session_id,)).fetchall()
         return Size(items, size)
 
     def count_rows(self, terms: Sequence[str]) -> dict[str, list[int]]:
         """Return for each column of each table how many rows contain each text, ignoring the case of ASCII letters."""
-        with _failures_named():
+        with _convert_errors():
             tables = [
                 name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
             ]
@@ -141,7 +141,7 @@ class SessionFile:
 
     def items(self, session_id: StoredId) -> list[Item]:
         """Return a session's items, without invalid rows."""
-        with _failures_named():
+        with _convert_errors():
             if isinstance(session_id, str):
                 return statements.read(self._connection, [session_id])[session_id].items
             query = f"SELECT message_data FROM agent_messages WHERE session_id = {_parameter(session_id)} ORDER BY id"  # noqa: S608
@@ -149,21 +149,21 @@ class SessionFile:
         return [item for (data,) in rows if (item := _item_in(data)) is not None]
 
     def secure_delete(self, session_ids: Sequence[StoredId]) -> None:
-        """Remove sessions so that none of their data is readable in the file's free pages; then call `settle`."""
+        """Remove sessions so that none of their data is readable in the file's free pages; then call purge_removed."""
         self._remove(session_ids, is_secret=True)
 
-    def settle(self, *, seconds: float = PATIENCE) -> bool:
+    def purge_removed(self, *, seconds: float = READER_TIMEOUT) -> bool:
         """Make removed data unreadable: in free pages and in the write-ahead log.
 
         Return whether none is left. Pages are freed for that many seconds, and then readers are waited for as long:
         what they read stays in the file and in its log.
         """
         deadline = time.monotonic() + seconds
-        with _failures_named():
-            for _ in self._give_pages_back():
+        with _convert_errors():
+            for _ in self._vacuum():
                 if time.monotonic() > deadline:
                     return False
-            return self._empty_log(seconds)
+            return self._checkpoint(seconds)
 
     def next_ids(self, after: StoredId, limit: int) -> list[StoredId]:
         """Return the ids that follow one in byte order, from all tables.
@@ -171,7 +171,7 @@ class SessionFile:
         Ids that are not UTF-8 are bytes (see `StoredId`).
         """
         query = f"{_NEXT.format(after=_parameter(after).replace('?', '?1'))} ORDER BY session_id LIMIT ?2"
-        with _failures_named():
+        with _convert_errors():
             return [_stored_id(*row) for row in self._connection.execute(query, (after, limit)).fetchall()]
 
     def unlisted_ids(self) -> list[StoredId]:
@@ -180,30 +180,31 @@ class SessionFile:
             "SELECT DISTINCT session_id, typeof(session_id) FROM agent_messages AS m"
             " WHERE NOT EXISTS (SELECT 1 FROM agent_sessions AS s WHERE s.session_id = m.session_id)"
         )
-        with _failures_named():
+        with _convert_errors():
             return [_stored_id(*row) for row in self._connection.execute(query).fetchall()]
 
     def count(self) -> int:
         """Count the sessions."""
-        with _failures_named():
+        with _convert_errors():
             ((sessions,),) = self._connection.execute("SELECT count(*) FROM agent_sessions").fetchall()
         return int(sessions)
 
-    def look(self, session_ids: Sequence[str]) -> dict[str, Kept]:
+    def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession]:
         """Return all data of sessions; empty for a missing one."""
         if not session_ids:
             return {}
         sizes = self.measure(session_ids)
-        with _failures_named():
+        with _convert_errors():
             listed = {row[0] for row in self._connection.execute(_LISTED, (json.dumps(session_ids),))}
             stored = statements.read(self._connection, session_ids)
         return {
-            session_id: Kept(stored[session_id], sizes[session_id], session_id in listed) for session_id in session_ids
+            session_id: StoredSession(stored[session_id], sizes[session_id], session_id in listed)
+            for session_id in session_ids
         }
 
-    def enlist(self, session_id: str) -> None:
+    def add_session_row(self, session_id: str) -> None:
         """Add a session's row to the table of sessions if it is missing."""
-        with _failures_named():
+        with _convert_errors():
             self._connection.execute("INSERT OR IGNORE INTO agent_sessions (session_id) VALUES (?)", (session_id,))
 
     def remove(self, session_ids: Sequence[str]) -> dict[str, Size]:
@@ -218,12 +219,12 @@ class SessionFile:
         return sizes
 
     def _remove(self, session_ids: Sequence[StoredId], *, is_secret: bool) -> None:
-        with _failures_named():
-            secure_delete = "FAST" if not is_secret and self._gives_back_in_pieces() else "ON"
+        with _convert_errors():
+            secure_delete = "FAST" if not is_secret and self._has_incremental_vacuum() else "ON"
             self._connection.execute(f"PRAGMA secure_delete={secure_delete}")
-            with self._without_waiting_for_the_disk() as wait_for_the_disk:
-                for few in _in_pieces(session_ids):
-                    with self._writing_briefly():
+            with self._deferred_sync() as wait_for_the_disk:
+                for few in _batches(session_ids):
+                    with self._short_transaction():
                         for session_id in few:
                             for table in statements.TABLES:
                                 query = f"DELETE FROM {table} WHERE session_id = {_parameter(session_id)}"  # noqa: S608
@@ -232,7 +233,7 @@ class SessionFile:
 
     def prune(self, session_id: str, limit: int) -> Size:
         """Remove the oldest user turns until at most `limit` items stay; return the new size."""
-        with _failures_named():
+        with _convert_errors():
             stored = statements.read(self._connection, [session_id])[session_id]
             gone = [stored.ids[index] for index in surplus(stored.items, limit)]
             if gone:
@@ -246,7 +247,7 @@ class SessionFile:
 
         With `seen`, the digest of the rows that were read, raise RowsChanged if they have changed.
         """
-        with _failures_named():
+        with _convert_errors():
             new = Replace(session_id, fence, items, anew=True, seen=seen) if items else Clear(session_id, seen)
             self._commit(new)
         return self.measure([session_id])[session_id]
@@ -256,37 +257,37 @@ class SessionFile:
 
         With `sealed`, leave out those without a digest: of another program only, or of an earlier version.
         """
-        with _failures_named():
+        with _convert_errors():
             # The application never writes an id that is not UTF-8.
             texts = [session_id for session_id in session_ids if isinstance(session_id, str)]
             return digest.altered(self._connection, texts, sealed=sealed)
 
     def seal(self, session_id: str, seen: Digest) -> None:
         """Store the digest of the rows if it is `seen`. Raise RowsChanged otherwise."""
-        with _failures_named():
+        with _convert_errors():
             self._commit(Seal(session_id, seen))
 
-    def give_back(self) -> Iterator[int]:
+    def free_space(self) -> Iterator[int]:
         """Free the space of removed data incrementally; yield how many pages are left.
 
         A file that was created without incremental vacuum is rewritten, if it is small enough; then it has it.
         """
-        with _failures_named():
-            yield from self._give_pages_back()
+        with _convert_errors():
+            yield from self._vacuum()
             # The part of the log that a reader still needs stays; the next writer continues with it.
-            self._empty_log(PATIENCE)
+            self._checkpoint(READER_TIMEOUT)
 
-    def _give_pages_back(self) -> Iterator[int]:
-        if self._gives_back_in_pieces():
-            yield from self._give_back_in_pieces()
-        elif self._pragma("freelist_count") and self._bytes_in_use() <= REWRITTEN_UP_TO:
+    def _vacuum(self) -> Iterator[int]:
+        if self._has_incremental_vacuum():
+            yield from self._vacuum_incrementally()
+        elif self._pragma("freelist_count") and self._bytes_in_use() <= MAX_REWRITE_BYTES:
             self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self._connection.execute("VACUUM")
 
-    def _gives_back_in_pieces(self) -> bool:
+    def _has_incremental_vacuum(self) -> bool:
         return self._pragma("auto_vacuum") == INCREMENTAL
 
-    def _empty_log(self, seconds: float) -> bool:
+    def _checkpoint(self, seconds: float) -> bool:
         """Checkpoint and truncate the log, once readers allow it; return whether it is empty."""
         deadline = time.monotonic() + seconds
         while not (is_empty := self._truncate_log()) and time.monotonic() < deadline:
@@ -308,11 +309,11 @@ class SessionFile:
             self._connection.execute(f"PRAGMA busy_timeout={before}")
         return not is_busy
 
-    def _give_back_in_pieces(self) -> Iterator[int]:
-        with self._without_waiting_for_the_disk() as wait_for_the_disk:
+    def _vacuum_incrementally(self) -> Iterator[int]:
+        with self._deferred_sync() as wait_for_the_disk:
             while left := self._pragma("freelist_count"):
                 # As a script, which runs to its end, unlike `execute`.
-                self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+                self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_STEP})")
                 wait_for_the_disk()
                 yield left
 
@@ -331,7 +332,7 @@ class SessionFile:
                 raise MemoryUnavailable(f"The session store cannot be used: {result}.") from result
 
     @contextmanager
-    def _writing_briefly(self) -> Iterator[None]:
+    def _short_transaction(self) -> Iterator[None]:
         # The lock from the start: a transaction that begins with a read fails immediately if another wrote meanwhile.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -343,7 +344,7 @@ class SessionFile:
             raise
 
     @contextmanager
-    def _without_waiting_for_the_disk(self) -> Iterator[Callable[[], None]]:
+    def _deferred_sync(self) -> Iterator[Callable[[], None]]:
         """Commit without waiting for the disk, and yield a function that does, to be called without the write lock.
 
         A commit waits for the whole log to reach the disk, including this part, so it is flushed early.
@@ -363,7 +364,7 @@ _sync = getattr(os, "fdatasync", os.fsync)
 def _flush(log: int) -> None:
     begun = time.monotonic()
     _sync(log)
-    time.sleep(max(0.0, LEFT_ALONE + begun - time.monotonic()))
+    time.sleep(max(0.0, LOCK_PAUSE + begun - time.monotonic()))
 
 
 @contextmanager
@@ -388,7 +389,7 @@ def _item_in(data: str | bytes) -> Item | None:
     return item if is_item(item) else None
 
 
-def _end_of(beginning: str) -> str:
+def _prefix_end(beginning: str) -> str:
     """Return the smallest text after all texts with a prefix."""
     return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
@@ -401,15 +402,15 @@ def _stored_id(session_id: StoredId, kind: str) -> StoredId:
     return BlobId(session_id) if kind == "blob" and isinstance(session_id, bytes) else session_id
 
 
-def _in_pieces(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
-    for start in range(0, len(session_ids), AT_ONCE):
-        yield session_ids[start : start + AT_ONCE]
+def _batches(session_ids: Sequence[StoredId]) -> Iterator[Sequence[StoredId]]:
+    for start in range(0, len(session_ids), SESSIONS_PER_TRANSACTION):
+        yield session_ids[start : start + SESSIONS_PER_TRANSACTION]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[SessionFile]:
     """Open the session file for a block. Raise MemoryUnavailable if it cannot be used, or is locked for too long."""
-    with _failures_named():
+    with _convert_errors():
         connection = file.connect(path, busy_ms=int(LOCK_BUDGET * 1000), checkpoint_at=file.CHECKPOINT_OF_CLEANUP_AT)
     with closing(connection):
         yield SessionFile(connection, path)
@@ -420,14 +421,14 @@ def opened_to_read(path: Path) -> Iterator[SessionFile]:
     """Open the session file read-only for a block. Raise MemoryUnavailable if that fails."""
     if not path.exists():
         raise MemoryUnavailable("There is no session file.")
-    with _failures_named():
+    with _convert_errors():
         connection = file.connect_to_read(path, busy_ms=int(LOCK_BUDGET * 1000))
     with closing(connection):
         yield SessionFile(connection, path)
 
 
 @contextmanager
-def _failures_named() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:

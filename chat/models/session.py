@@ -37,7 +37,7 @@ class AgentSessionQuerySet(models.QuerySet["AgentSession"]):
             if other == state:
                 return found.filter(condition)
             found = found.exclude(condition)
-        raise AssertionError(f"{state} is no state")
+        raise AssertionError(f"{state} is not a state")
 
     def expired(self, cutoff: datetime) -> "AgentSessionQuerySet":
         """Filter those inactive since the cutoff without a running turn, or a queued one that needs the session soon.

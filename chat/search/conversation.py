@@ -13,7 +13,7 @@ from chat.search.snippets import snippet
 Order = Literal["oldest", "newest"]
 Role = Literal["user", "assistant"]
 
-LONGEST = 4_000  # characters of a message that are shown in full
+MAX_SHOWN = 4_000  # characters of a message that are shown in full
 
 _ORDERS = {"oldest": "ASC", "newest": "DESC"}
 _FOUND = """
@@ -77,11 +77,11 @@ def search_conversation(
     }
     with time_limit():
         rows = select(_FOUND.format(order=_ORDERS[order]), values)
-    messages = [FoundMessage(position, role, at, _shown(text, query)) for position, role, at, text, _ in rows]
+    messages = [FoundMessage(position, role, at, _excerpt(text, query)) for position, role, at, text, _ in rows]
     return FoundMessages(messages, rows[0][-1] if rows else 0)
 
 
-def _shown(text: str, query: Query) -> str:
-    if len(text) <= LONGEST:
+def _excerpt(text: str, query: Query) -> str:
+    if len(text) <= MAX_SHOWN:
         return text
-    return snippet(text, query.wanted) if query.alternatives else f"{text[:LONGEST]}…"
+    return snippet(text, query.wanted) if query.alternatives else f"{text[:MAX_SHOWN]}…"

@@ -24,7 +24,7 @@ MAX_LENGTH = 200  # characters
 MAX_TERMS = 8
 
 # Frequent English words: a message need not contain them if the query has other words.
-_LITTLE = frozenset({
+_FREQUENT_WORDS = frozenset({
     "a", "about", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did",
     "do", "does", "for", "from", "had", "has", "have", "he", "her", "him", "his", "how", "i", "if", "in", "into",
     "is", "it", "its", "me", "my", "of", "on", "our", "she", "should", "so", "than", "that", "the", "their",
@@ -122,7 +122,7 @@ def parse(text: str) -> Query:
     """
     if len(text) > MAX_LENGTH:
         raise TooLong(f"A search has at most {MAX_LENGTH} characters; this one has {len(text):,}.")
-    items = list(_without_little(_items(text)))
+    items = list(_without_frequent_words(_items(text)))
     _check_count(items)
     return Query(tuple(_alternatives(items)))
 
@@ -138,10 +138,10 @@ def _items(text: str) -> Iterator[_Item]:
         if is_or and not all(are_or):
             yield _Item(None)
         elif (term := _term(word or item["phrase"] or "", may_go_on)) is not None:
-            yield _Item(term, is_unwanted, is_little=word.lower() in _LITTLE and not is_unwanted)
+            yield _Item(term, is_unwanted, is_little=word.lower() in _FREQUENT_WORDS and not is_unwanted)
 
 
-def _without_little(items: Iterator[_Item]) -> Iterator[_Item]:
+def _without_frequent_words(items: Iterator[_Item]) -> Iterator[_Item]:
     """Remove frequent words from an alternative that has others."""
     for is_or, group in groupby(items, lambda item: item.term is None):
         alternative = list(group)

@@ -24,12 +24,12 @@ from chat.infra.markdown import plain_text
 from chat.models.conversation import Role
 from chat.models.sql import select
 from chat.search.query import Query, Term, parse
-from chat.search.snippets import READ, Mark, marks, pieces, snippet
+from chat.search.snippets import MAX_READ, Mark, marks, pieces, snippet
 
 SECONDS = 2.0
 SEARCHES_AT_ONCE = 2  # of a user
 SCANNED_CONVERSATIONS, SCANNED_MESSAGES = 100, 5_000  # in the first scan; then four times as many, repeatedly
-COMMON = 0.01  # matches per scanned message
+COMMON_RATIO = 0.01  # matches per scanned message
 
 TOO_SLOW = "This search takes too long; please search for more or rarer words."
 
@@ -54,7 +54,7 @@ WHERE before < %(room)s ORDER BY updated_at DESC, id DESC
 """  # noqa: S608 - our own words
 _SHOWN = f"""
 c.id, c.title, c.updated_at, c.archived_at IS NOT NULL,
-    found.id, found.role, found.created_at, left(found.text, {READ}), found.position
+    found.id, found.role, found.created_at, left(found.text, {MAX_READ}), found.position
 """
 _SCAN = f"""
 SELECT {_SHOWN}
@@ -186,14 +186,14 @@ class _Search:
         select(_PLAN, {})
         size, goes_on = 1, True
         while goes_on and len(self.found) < self.limit:
-            chunk, goes_on = self._choose(after, size)
+            chunk, goes_on = self._next_chunk(after, size)
             hits = self._scan(chunk)
             for one in chunk:
                 if one.room is None or one.id in hits:
                     after = one.updated_at, one.id
                 else:
                     goes_on = True
-            if goes_on and self.query.has_index_conditions and not _is_common(chunk, hits):
+            if goes_on and self.query.has_index_conditions and not _scan_is_faster(chunk, hits):
                 self._add(_FIND, **_after(after))
                 break
             if time.monotonic() > deadline:
@@ -201,7 +201,7 @@ class _Search:
             size *= 4
         return self.found
 
-    def _choose(self, after: Place | None, size: int) -> tuple[list[_Candidate], bool]:
+    def _next_chunk(self, after: Place | None, size: int) -> tuple[list[_Candidate], bool]:
         """Return the next conversations to scan, and whether there are more."""
         most, left = size * SCANNED_CONVERSATIONS, size * SCANNED_MESSAGES
         newest = select(_NEWEST, {"user": self.user_id, "most": most, "room": left, **_after(after)})
@@ -229,9 +229,9 @@ class _Search:
         return rows
 
 
-def _is_common(chunk: list[_Candidate], hits: dict[uuid.UUID, _Found]) -> bool:
+def _scan_is_faster(chunk: list[_Candidate], hits: dict[uuid.UUID, _Found]) -> bool:
     """Return whether further scanning is faster than the index."""
-    return len(hits) >= COMMON * sum(one.scanned(hits.get(one.id)) for one in chunk)
+    return len(hits) >= COMMON_RATIO * sum(one.scanned(hits.get(one.id)) for one in chunk)
 
 
 def _after(place: Place | None) -> dict[str, object]:

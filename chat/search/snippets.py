@@ -7,11 +7,11 @@ from chat.search.query import Element, Term
 from chat.search.text import tokens
 
 LENGTH = 200  # characters
-BEFORE = 60  # of them, before the match
+CONTEXT_BEFORE = 60  # of them, before the match
 # The characters of a message that are read, and that are tokenised, which bounds the time for each message.
-READ = 50_000
-SPLIT = 10_000
-HEAD = 4  # elements of a phrase that locate it
+MAX_READ = 50_000
+MAX_TOKENISED = 10_000
+HEAD_ELEMENTS = 4  # elements of a phrase that locate it
 
 Mark = tuple[int, int]
 
@@ -20,8 +20,8 @@ def snippet(text: str, terms: tuple[Term, ...]) -> str:
     """Return up to LENGTH characters of a text around the first match of any term, or its beginning."""
     if len(text) <= LENGTH:
         return _one_line(text)
-    at = _first_match(text[:SPLIT], terms)
-    if at is None and len(text) > SPLIT:
+    at = _first_match(text[:MAX_TOKENISED], terms)
+    if at is None and len(text) > MAX_TOKENISED:
         at = _first_literal(text, terms)
     return _cut(text, at or 0)
 
@@ -35,7 +35,7 @@ def marks(text: str, terms: tuple[Term, ...]) -> tuple[Mark, ...]:
         seen.append(forms_of(token))
         places.append((token.start, token.end))
         for term in terms:
-            if term.elements[-1].matches(seen[-1]) and (at := _begin(term.elements, seen)) is not None:
+            if term.elements[-1].matches(seen[-1]) and (at := _match_start(term.elements, seen)) is not None:
                 found.append((places[at][0], token.end))
     apart: list[Mark] = []
     for start, end in sorted(found):
@@ -60,7 +60,7 @@ def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:
     """Return the position of the first term that matches."""
     ends: dict[str, list[tuple[Element, ...]]] = defaultdict(list)
     open_ends: list[tuple[Element, ...]] = []
-    for head in {term.elements[:HEAD] for term in terms}:
+    for head in {term.elements[:HEAD_ELEMENTS] for term in terms}:
         for lexeme in head[-1].lexemes:
             ends[lexeme].append(head)
         if head[-1].prefix:
@@ -74,12 +74,12 @@ def _first_match(text: str, terms: tuple[Term, ...]) -> int | None:
         candidates = [head for form in forms for head in ends.get(form, ())]
         candidates += [head for head in open_ends if forms[0].startswith(head[-1].lexemes[0])]
         for head in candidates:
-            if (at := _begin(head, seen)) is not None:
+            if (at := _match_start(head, seen)) is not None:
                 return starts[at]
     return None
 
 
-def _begin(head: tuple[Element, ...], seen: list[tuple[str, ...]]) -> int | None:
+def _match_start(head: tuple[Element, ...], seen: list[tuple[str, ...]]) -> int | None:
     """Return the first token of a sequence that ends with the newest token, if it matches."""
     at = len(seen) - 1
     for number in range(len(head) - 1, 0, -1):
@@ -96,7 +96,7 @@ def _first_literal(text: str, terms: tuple[Term, ...]) -> int | None:
 
 
 def _cut(text: str, at: int) -> str:
-    start = max(0, at - BEFORE)
+    start = max(0, at - CONTEXT_BEFORE)
     if start and (space := text.find(" ", start, at)) >= 0:
         start = space + 1
     end = start + LENGTH

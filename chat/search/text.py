@@ -14,7 +14,7 @@ from typing import NamedTuple
 MAX_WORD = 64  # characters; longer words are cut
 # The longest piece that is normalised at once: reordering combining marks is quadratic.
 _PIECE = 256
-_REMEMBERED = 0x10000
+_CACHED_BELOW = 0x10000
 
 # Thai, Lao, Burmese and Khmer; Hangul; Kana, Bopomofo and Han. Their digits and punctuation are left out.
 _PAIRED = (
@@ -57,7 +57,7 @@ class _Separators(dict[int, int]):
         character = chr(code)
         in_word = character.isalnum() or unicodedata.category(character)[0] == "M" or character in _IGNORED
         kept = code if in_word else ord(" ")
-        if code < _REMEMBERED:
+        if code < _CACHED_BELOW:
             self[code] = kept
         return kept
 
@@ -72,7 +72,7 @@ class _Folding(dict[int, int | str | None]):
         # Accents, and the vowel points of Hebrew and Arabic. Other marks are letters of their script.
         if character in _IGNORED or 10 <= combining <= 35 or combining >= 200:
             folded = None
-        if code < _REMEMBERED:
+        if code < _CACHED_BELOW:
             self[code] = folded
         return folded
 

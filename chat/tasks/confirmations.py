@@ -17,7 +17,7 @@ from chat.exceptions import NotConfirmed
 from chat.models.task import Task
 from chat.tasks import services as tasks
 
-VALID = timedelta(minutes=10)
+LIFETIME = timedelta(minutes=10)
 _SALT = "chat.tasks.confirmations"
 
 
@@ -32,20 +32,20 @@ class Question:
 def ask_to_delete(*, user_id: uuid.UUID, numbers: Collection[int]) -> Question:
     """Return the tasks that would be deleted, and change nothing. Raise NotFound if there are none."""
     found = tasks.find_tasks(user_id=user_id, numbers=numbers)
-    return Question(found, signing.TimestampSigner(salt=_SALT).sign(_mark(found)))
+    return Question(found, signing.TimestampSigner(salt=_SALT).sign(_digest(found)))
 
 
 def delete_confirmed(*, user_id: uuid.UUID, numbers: Collection[int], confirmation: str) -> list[Task]:
     """Delete the confirmed tasks and return them. Raise NotFound, or NotConfirmed if they have changed."""
     with transaction.atomic():
         found = tasks.find_tasks(user_id=user_id, numbers=numbers, lock=True)
-        _check(confirmation, _mark(found))
+        _check(confirmation, _digest(found))
         return tasks.delete_tasks(user_id=user_id, numbers=[task.number for task in found])
 
 
 def _check(confirmation: str, mark: str) -> None:
     try:
-        shown = signing.TimestampSigner(salt=_SALT).unsign(confirmation, max_age=VALID)
+        shown = signing.TimestampSigner(salt=_SALT).unsign(confirmation, max_age=LIFETIME)
     except signing.SignatureExpired:
         raise NotConfirmed("This confirmation is too old. Nothing was deleted: ask again without one.") from None
     except signing.BadSignature:
@@ -54,7 +54,7 @@ def _check(confirmation: str, mark: str) -> None:
         raise NotConfirmed("This was confirmed for other tasks. Nothing was deleted: ask again without a confirmation.")
 
 
-def _mark(found: Sequence[Task]) -> str:
+def _digest(found: Sequence[Task]) -> str:
     """Return a digest of exactly these tasks in their current state."""
     shown = [[str(task.pk), task.title] for task in found]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()

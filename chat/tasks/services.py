@@ -24,7 +24,7 @@ from chat.tasks.undo import State, record, state_of
 
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["number", "due", "priority", "panel"]
-DUE = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
+DUE_FORM = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?")
 
 
 # The order of the panel: open tasks by date, then by priority; then completed ones, the newest first.
@@ -262,7 +262,7 @@ def parse_date(text: str | None) -> date | None:
 def parse_due(text: str | None) -> tuple[date | None, time | None]:
     """Parse YYYY-MM-DD or YYYY-MM-DDTHH:MM; raise BadTask."""
     day, _, clock = (text or "").partition("T")
-    if text and not DUE.fullmatch(text):
+    if text and not DUE_FORM.fullmatch(text):
         raise BadTask(f"“{text[:40]}” is not of the form YYYY-MM-DD or YYYY-MM-DDTHH:MM.")
     return parse_date(day), parse_time(clock)
 

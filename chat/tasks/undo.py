@@ -238,7 +238,7 @@ def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: da
             if is_undo:
                 undone.add(key)
     lines = [
-        _described(before, after) + (", which undid what you had done" if key in undone else "")
+        _describe(before, after) + (", which undid what you had done" if key in undone else "")
         for key, (before, after) in net.items()
         if before != after or key in undone
     ]
@@ -246,7 +246,7 @@ def changed_outside(*, user_id: uuid.UUID, conversation_id: uuid.UUID, since: da
     return [*lines[:REPORTED], *([f"and {more} more tasks"] if more > 0 else [])]
 
 
-def _described(before: State | None, after: State | None) -> str:
+def _describe(before: State | None, after: State | None) -> str:
     known = after or before
     assert known is not None
     named = f"task {known['number']} {json.dumps(known['title'], ensure_ascii=False)}"
@@ -256,7 +256,7 @@ def _described(before: State | None, after: State | None) -> str:
     if bool(before["completed_at"]) != bool(after["completed_at"]):
         did.append("completed" if after["completed_at"] else "opened again")
     fields = [
-        f"{word} to {json.dumps(_shown(field, after[field]), ensure_ascii=False)}"
+        f"{word} to {json.dumps(_display(field, after[field]), ensure_ascii=False)}"
         for field, word in _FIELDS.items()
         if before[field] != after[field]
     ]
@@ -264,7 +264,7 @@ def _described(before: State | None, after: State | None) -> str:
     return f"{named} was {' and '.join(did) or 'changed and changed back'}"
 
 
-def _shown(field: str, value: Any) -> Any:
+def _display(field: str, value: Any) -> Any:
     return Priority(value).label if field == "priority" else value
 
 

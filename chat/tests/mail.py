@@ -9,9 +9,9 @@ from chat.accounts import mail_threads
 
 def wait_for_mail() -> None:
     """Wait until nothing is being sent."""
-    for _ in range(mail_threads.AT_MOST):
+    for _ in range(mail_threads.MAX_PENDING):
         assert mail_threads._places.acquire(timeout=30)
-    mail_threads._places.release(mail_threads.AT_MOST)
+    mail_threads._places.release(mail_threads.MAX_PENDING)
 
 
 def link_in(mail: EmailMessage) -> str:

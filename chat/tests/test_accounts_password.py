@@ -188,12 +188,12 @@ def test_a_mail_server_that_fails_is_logged_without_the_address(
 
 
 def test_too_many_mails_at_once_are_refused_alike(client: Client, owner: User) -> None:
-    for _ in range(mail_threads.AT_MOST):
+    for _ in range(mail_threads.MAX_PENDING):
         assert mail_threads._places.acquire(timeout=10)
     try:
         answers = [client.post(RESET, {"email": email}) for email in (owner.email, "nobody@example.com")]
     finally:
-        mail_threads._places.release(mail_threads.AT_MOST)
+        mail_threads._places.release(mail_threads.MAX_PENDING)
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "60")}
 
 

@@ -186,14 +186,14 @@ def test_a_server_with_too_much_to_hash_says_when_to_try_again(
     client: Client, owner: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PASSWORD_HASHERS = ["chat.accounts.hashing.PooledPasswordHasher"]
-    for _ in range(hashing.AT_MOST):
+    for _ in range(hashing.MAX_PENDING):
         assert hashing._admitted.acquire(blocking=False)
     try:
         answer = client.post(URL, {"username": owner.email, "password": PASSWORD})
         body = json.dumps({"email": "nobody@example.com", "password": PASSWORD})
         answers = [client.post("/api/auth/login", body, content_type="application/json") for _ in range(20)]
     finally:
-        hashing._admitted.release(hashing.AT_MOST)
+        hashing._admitted.release(hashing.MAX_PENDING)
     assert (answer.status_code, answer["Retry-After"]) == (503, str(hashing.RETRY_AFTER))
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, str(hashing.RETRY_AFTER))}
     assert not AttemptCount.objects.filter(count__gt=0).exists()

@@ -167,7 +167,7 @@ def test_the_token_of_a_sign_in_ends_with_the_password_and_one_made_by_name_does
 
 
 def test_of_too_many_sign_ins_the_first_one_ends(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "AT_MOST", 3)
+    monkeypatch.setattr(tokens, "MAX_TOKENS", 3)
     by_name = bearer(owner)
     first, second, third = (signed_in(client) for _ in range(3))
     statuses = [client.get(ME, headers=headers).status_code for headers in (by_name, first, second, third)]
@@ -214,7 +214,7 @@ def test_tokens_are_listed_a_page_at_a_time_with_none_lost_among_ties(client: Cl
             break
         after = answer["after"]
     assert answer["after"] is None
-    assert seen == [str(token.pk) for token in tokens.of_person(owner.pk)]
+    assert seen == [str(token.pk) for token in tokens.of_user(owner.pk)]
 
 
 @pytest.mark.parametrize("after", ["x", "~~~", "WzFd", "W10", "bnVsbA", "WyIyMDI2LTAxLTAxIiwieCJd", "[" * 150, "é"])
@@ -249,7 +249,7 @@ def test_a_token_that_cannot_be_is_refused(client: Client, owner: User, status: 
 
 
 def test_there_is_an_end_to_tokens(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "AT_MOST", 2)
+    monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
     headers = signed_in(client)
     assert post(client, TOKENS, headers, name="x", scopes=["chat"]).status_code == 201
     assert error_of(post(client, TOKENS, headers, name="y", scopes=["chat"]), 409) == "conflict"

@@ -19,7 +19,7 @@ from chat.models import AgentSession, Conversation, User
 from chat.models.turn import Status
 from chat.realtime import server_frames
 from chat.tests import talk
-from chat.web.listing_views import NOT_NOW, VERBS
+from chat.web.listing_views import TRY_LATER, VERBS
 
 pytestmark = pytest.mark.django_db
 AS_SCRIPT = {"accept": "application/json"}
@@ -186,7 +186,7 @@ def test_refusals_are_told_to_scripts_and_to_readers(
     session_file.write_bytes(b"this is no database at all, only text" * 100)
     refused = put_by_script(owner_client, groceries, "purge")
     # What is wrong with the file is nobody's business but staff's.
-    assert (refused.status_code, refused.json()["error"]["detail"]) == (503, NOT_NOW)
+    assert (refused.status_code, refused.json()["error"]["detail"]) == (503, TRY_LATER)
     assert Conversation.objects.exists()
 
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Conversation, Message, ToolCall, User
-from chat.search.conversation import LONGEST
+from chat.search.conversation import MAX_SHOWN
 from chat.tasks import services as tasks
 from chat.tests.conftest import Chat
 
@@ -132,7 +132,7 @@ async def test_a_long_message_is_shown_where_it_matches(chat: Chat, script: Scri
     (text,) = await found(chat, script, query="dentist", role="user")
     assert "dentist" in text
     (beginning,) = await found(chat, script, order="oldest", role="user", limit=1)
-    assert len(beginning) == LONGEST + 1
+    assert len(beginning) == MAX_SHOWN + 1
 
 
 # -- what a model is sent at once

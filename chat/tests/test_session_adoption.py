@@ -184,7 +184,7 @@ def test_a_file_without_our_tables_can_be_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "sessions.db"
     asyncio.run(by_sqlite(path, "a", TALK))
     with opened_to_read(path) as file:
-        assert file.look(["a"])["a"].stored.items == TALK
+        assert file.load(["a"])["a"].stored.items == TALK
 
 
 async def test_a_message_that_is_typed_again_after_a_failed_turn_is_no_fault(chat: Chat, script: ScriptedModel) -> None:

@@ -90,7 +90,7 @@ class SignUpForm(ChoosePasswordForm):
 class SignInForm(AuthenticationForm):
     """E-mail address and password."""
 
-    error_messages = {"invalid_login": accounts.DO_NOT_MATCH}
+    error_messages = {"invalid_login": accounts.WRONG_CREDENTIALS}
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
@@ -181,7 +181,7 @@ class EmailForm(OwnPasswordMixin, forms.Form):
 
     def save(self, user: User) -> bool:
         """Change the address, or report that it is taken and return False."""
-        accounts.CHANGES_OF_EMAIL.count(user.pk)
+        accounts.EMAIL_CHANGES.count(user.pk)
         try:
             accounts.change_email(user, email=self.cleaned_data["email"])
         except accounts.EmailTaken as taken:

@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from chat.accounts.hashing import AT_ONCE, RETRY_AFTER
+from chat.accounts.hashing import POOL_SIZE, RETRY_AFTER
 from chat.exceptions import RateLimited, ServerBusy
 from chat.infra.client_address import client_address, limit_key
 from chat.infra.limits import requests_by_person
@@ -35,19 +35,19 @@ class QueueingHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._throttle = Throttle(lambda: settings.SIGN_INS_PER_MINUTE)
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(POOL_SIZE)
         self._waiting: Counter[str] = Counter()
         self._requesters = Requesters()
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            async with await self._turn_of_person(request), self._turn_to_hash(request):
+            async with await self._turn_of_user(request), self._turn_to_hash(request):
                 return await super().get_response_async(request)
         except (RateLimited, ServerBusy) as error:
             request.refused = error  # type: ignore[attr-defined]  # for the middleware that answers it
             return await super().get_response_async(request)
 
-    async def _turn_of_person(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
+    async def _turn_of_user(self, request: HttpRequest) -> AbstractAsyncContextManager[None]:
         """Return the turn of the request's user; static files need none, and a page loads many at once."""
         if request.path.startswith(settings.STATIC_URL):
             return nullcontext()

@@ -20,10 +20,10 @@ from chat.conversations.services import Purged
 from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
 from chat.models.conversation import TITLE_LENGTH
 from chat.read_models import ConversationOut
-from chat.web.views import PersonRequest
+from chat.web.views import UserRequest
 
 JSON = "application/json"
-NOT_NOW = "This chat cannot be deleted at the moment. Please try again in a few minutes."
+TRY_LATER = "This chat cannot be deleted at the moment. Please try again in a few minutes."
 STATUS = {BadInput: 400, NotFound: 404, Conflict: 409, MemoryUnavailable: 503}
 
 
@@ -52,7 +52,7 @@ VERBS = {
 
 @login_required
 @never_cache
-def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def put(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Apply an action to a user's chat; a form is redirected back, a script gets the chat."""
     if request.method != "POST":  # redirected here after signing in
         return redirect("conversation", conversation_id)
@@ -71,13 +71,13 @@ def put(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
         line = done.as_json() if isinstance(done, ConversationOut) else None
         return JsonResponse({"conversation": line, "said": said, "undo": undo})
     messages.success(request, said)
-    return HttpResponseRedirect(_back(request))
+    return HttpResponseRedirect(_next_page(request))
 
 
 @require_GET
 @login_required
 @never_cache
-def chats(request: PersonRequest) -> HttpResponse:
+def chats(request: UserRequest) -> HttpResponse:
     """Show the chats from a cursor on; a script gets them as JSON."""
     listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE_SIZE)
     if request.headers.get("Accept") == JSON:
@@ -88,7 +88,7 @@ def chats(request: PersonRequest) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
-def trash(request: PersonRequest) -> HttpResponse:
+def trash(request: UserRequest) -> HttpResponse:
     """Show the chats that will soon go to the trash, and the trash."""
     listed = listing.trash_of(request.user, after=_place(request))
     leaving = listing.leaving_of(request.user, after=_place(request, "leaving"))
@@ -98,7 +98,7 @@ def trash(request: PersonRequest) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
-def archive(request: PersonRequest) -> HttpResponse:
+def archive(request: UserRequest) -> HttpResponse:
     """Show the archive."""
     return _page(request, "archive", archive=listing.archive_of(request.user, after=_place(request)))
 
@@ -106,24 +106,24 @@ def archive(request: PersonRequest) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
-def delete(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def delete(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Confirm and delete a chat in the trash permanently."""
-    line = _line(request, conversation_id)
+    line = _chat(request, conversation_id)
     return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
 
 
 @require_GET
 @login_required
 @never_cache
-def rename(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def rename(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Rename a chat, without scripts."""
-    line = _line(request, conversation_id)
+    line = _chat(request, conversation_id)
     return _page(request, "rename", line=line, length=TITLE_LENGTH)
 
 
 @login_required
 @never_cache
-def keep_all(request: PersonRequest) -> HttpResponse:
+def keep_all(request: UserRequest) -> HttpResponse:
     """Keep all chats that would soon go to the trash."""
     if request.method == "POST":
         kept = conversations.keep_all(user_id=request.user.pk)
@@ -133,7 +133,7 @@ def keep_all(request: PersonRequest) -> HttpResponse:
 
 @login_required
 @never_cache
-def empty(request: PersonRequest) -> HttpResponse:
+def empty(request: UserRequest) -> HttpResponse:
     """Confirm and delete all chats in the trash permanently."""
     if request.method != "POST":
         listed = listing.trash_of(request.user)
@@ -157,30 +157,30 @@ def _place(request: HttpRequest, name: str = "after") -> listing.ListCursor | No
         raise Http404(error.detail) from None
 
 
-def _page(request: PersonRequest, name: str, **context: object) -> HttpResponse:
+def _page(request: UserRequest, name: str, **context: object) -> HttpResponse:
     with timezone.override(request.user.zone):
         return render(request, f"chat/{name}.html", {"terms": listing.terms(), "now": timezone.now(), **context})
 
 
 def _refused(request: HttpRequest, error: ThreadkeeperError, *, for_script: bool) -> HttpResponse:
-    detail = NOT_NOW if isinstance(error, MemoryUnavailable) else error.detail
+    detail = TRY_LATER if isinstance(error, MemoryUnavailable) else error.detail
     if for_script:
         status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
         return JsonResponse({"error": {"code": error.code, "detail": detail}}, status=status)
     if isinstance(error, NotFound):
         raise Http404(detail)
     messages.error(request, detail)
-    return HttpResponseRedirect(_back(request))
+    return HttpResponseRedirect(_next_page(request))
 
 
-def _back(request: HttpRequest) -> str:
+def _next_page(request: HttpRequest) -> str:
     """Return the page that the form names, if it is on this site."""
     page = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
     return page if ours else reverse("trash")
 
 
-def _undo(request: PersonRequest, conversation_id: uuid.UUID, verb: Verb) -> str:
+def _undo(request: UserRequest, conversation_id: uuid.UUID, verb: Verb) -> str:
     """Return the inverse of an action: archiving removes a pin, and pinning removes from the archive."""
     line = listing.find(request.user, conversation_id)
     if line and verb is VERBS["archive"] and line.pinned:
@@ -190,7 +190,7 @@ def _undo(request: PersonRequest, conversation_id: uuid.UUID, verb: Verb) -> str
     return verb.undo
 
 
-def _line(request: PersonRequest, conversation_id: uuid.UUID) -> ConversationOut:
+def _chat(request: UserRequest, conversation_id: uuid.UUID) -> ConversationOut:
     """Return a chat of the user. Raise Http404."""
     line = listing.find(request.user, conversation_id)
     if line is None:

@@ -9,14 +9,14 @@ from django.views.decorators.cache import never_cache
 
 from chat.conversations import services as conversations
 from chat.exceptions import BadInput, Conflict, NotFound, ThreadkeeperError
-from chat.web.views import PersonRequest
+from chat.web.views import UserRequest
 
 STATUS = {BadInput: 400, NotFound: 404, Conflict: 409}
 
 
 @login_required
 @never_cache
-def choose(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def choose(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Change the model of a user's chat, and return the chat."""
     if request.method != "POST":  # redirected here after signing in
         return redirect("conversation", conversation_id)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from chat.accounts import login_sessions, tokens
 from chat.api.middleware import ROOT
 
-REMEMBERED = 10_000  # logins and tokens
+MAX_CACHED = 10_000  # logins and tokens
 
 
 class Requesters:
@@ -36,7 +36,7 @@ class Requesters:
             return None
         if person is not None:
             self._known[credential] = person
-            if len(self._known) > REMEMBERED:
+            if len(self._known) > MAX_CACHED:
                 self._known.popitem(last=False)
         return person
 
@@ -48,6 +48,6 @@ def _bearer(request: HttpRequest) -> str | None:
 
 def _look_up(bearer: str | None, cookie: str) -> uuid.UUID | None:
     if bearer is not None:
-        return tokens.whose(bearer)
+        return tokens.owner_of_key(bearer)
     user = login_sessions.signed_in(cookie)
     return None if user is None else user.pk

@@ -11,7 +11,7 @@ from chat.conversations import listing
 from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
 from chat.search import services
 from chat.search.query import MAX_LENGTH
-from chat.web.views import PersonRequest
+from chat.web.views import UserRequest
 
 STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
 
@@ -19,7 +19,7 @@ STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
 @require_GET
 @login_required
 @never_cache
-def search(request: PersonRequest) -> HttpResponse:
+def search(request: UserRequest) -> HttpResponse:
     """Show the chats that match a query, the newest first."""
     words = request.GET.get("q", "")
     hits: list[services.Hit] = []

@@ -17,9 +17,9 @@ from chat.accounts.tokens import NewToken
 from chat.exceptions import NotFound, ThreadkeeperError
 from chat.models import User
 from chat.models.token import NAME_LENGTH
-from chat.web.views import PersonRequest
+from chat.web.views import UserRequest
 
-LASTS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked"))
+LIFETIMES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked"))
 
 
 class TokenForm(forms.Form):
@@ -35,7 +35,7 @@ class TokenForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Choose at least one permission."},
     )
-    days = forms.ChoiceField(label="Expires", choices=LASTS, required=False, initial="90")
+    days = forms.ChoiceField(label="Expires", choices=LIFETIMES, required=False, initial="90")
 
     def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
         super().__init__(data)
@@ -66,14 +66,14 @@ class TokenForm(forms.Form):
 @login_required
 @never_cache
 @sensitive_variables("made")
-def look_after_tokens(request: PersonRequest) -> HttpResponse:
+def manage_tokens(request: UserRequest) -> HttpResponse:
     """List the user's tokens and create another, whose key is shown only once."""
     form = TokenForm(request.POST, user=request.user) if request.method == "POST" else TokenForm(user=request.user)
     made = form.save() if form.is_bound and form.is_valid() else None
     status = 422 if form.is_bound and made is None else 200
     with timezone.override(request.user.zone):
         now = timezone.now()
-        listed = [(token, token.holds(now)) for token in tokens.of_person(request.user.pk)]
+        listed = [(token, token.holds(now)) for token in tokens.of_user(request.user.pk)]
         context = {
             "form": TokenForm(user=request.user) if made else form,
             "made": made,
@@ -85,10 +85,10 @@ def look_after_tokens(request: PersonRequest) -> HttpResponse:
 
 @login_required
 @never_cache
-def revoke(request: PersonRequest, token_id: uuid.UUID) -> HttpResponse:
+def revoke(request: UserRequest, token_id: uuid.UUID) -> HttpResponse:
     """Confirm and revoke a token of the user."""
     if request.method != "POST":
-        token = tokens.living_token(user_id=request.user.pk, token_id=token_id)
+        token = tokens.valid_token(user_id=request.user.pk, token_id=token_id)
         return render(request, "accounts/token_revoke.html", {"token": token}) if token else redirect("tokens")
     try:
         token = tokens.revoke(user_id=request.user.pk, token_id=token_id)

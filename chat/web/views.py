@@ -48,7 +48,7 @@ EXAMPLES = (
 )
 
 
-class PersonRequest(HttpRequest):
+class UserRequest(HttpRequest):
     """A request of a signed-in user."""
 
     user: User
@@ -57,7 +57,7 @@ class PersonRequest(HttpRequest):
 @require_GET
 @login_required
 @never_cache
-def home(request: PersonRequest) -> HttpResponse:
+def home(request: UserRequest) -> HttpResponse:
     """Show a new chat; its first message creates the conversation."""
     return _render(request, chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
 
@@ -65,7 +65,7 @@ def home(request: PersonRequest) -> HttpResponse:
 @require_GET
 @login_required
 @never_cache
-def home_state(request: PersonRequest) -> JsonResponse:
+def home_state(request: UserRequest) -> JsonResponse:
     """Return the state of a new chat, for a page that was disconnected for a while."""
     return JsonResponse(chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
 
@@ -73,11 +73,11 @@ def home_state(request: PersonRequest) -> JsonResponse:
 @require_GET
 @login_required
 @never_cache
-def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResponse:
+def conversation(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Show a conversation of the user: its end or, without scripts, another part of it."""
     page = _own_chat(request, conversation_id)
     part = _part(request)
-    if message := _uuid_in(request, "message"):
+    if message := _uuid_param(request, "message"):
         turn = chat_page.turn_of_message(request.user, conversation_id, message)
         if turn is None:
             raise Http404("There is no such message.")
@@ -93,21 +93,21 @@ def conversation(request: PersonRequest, conversation_id: uuid.UUID) -> HttpResp
 @require_GET
 @login_required
 @never_cache
-def conversation_state(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
+def conversation_state(request: UserRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Return the state of a conversation, for a page that was disconnected for a while.
 
     With `since` it has all turns from that one on.
     """
-    part = chat_page.Part(since=_uuid_in(request, "since"))
+    part = chat_page.Part(since=_uuid_param(request, "since"))
     return JsonResponse(_own_chat(request, conversation_id, part=part).as_json())
 
 
 @require_GET
 @login_required
 @never_cache
-def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonResponse:
+def earlier_turns(request: UserRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Return the turns before one of a conversation, the nearest ones."""
-    part = chat_page.Part(before=_uuid_in(request, "before"), size=chat_page.TURNS_LOADED)
+    part = chat_page.Part(before=_uuid_param(request, "before"), size=chat_page.TURNS_LOADED)
     page = chat_page.turns_of(request.user, conversation_id, part=part)
     if page is None:
         raise Http404("There is no such turn.")
@@ -117,7 +117,7 @@ def earlier_turns(request: PersonRequest, conversation_id: uuid.UUID) -> JsonRes
 @require_GET
 @login_required
 @never_cache
-def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
+def version(request: UserRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
     """Show an earlier version of a conversation read-only: as it was when one of its turns was current."""
     page = _own_chat(request, conversation_id, turn_id, part=_part(request))
     if page.version is None:
@@ -128,8 +128,8 @@ def version(request: PersonRequest, conversation_id: uuid.UUID, turn_id: uuid.UU
 def _sizes(request: HttpRequest) -> dict[str, int]:
     """Return how many open tasks and chats the page shows: `?tasks=` and `?chats=`, within bounds."""
     return {
-        "tasks": min(max(_number_in(request, "tasks"), OPEN_SHOWN), settings.TASKS_PER_USER),
-        "chats": min(max(_number_in(request, "chats"), listing.SIDEBAR_SIZE), listing.MAX_SIZE),
+        "tasks": min(max(_int_param(request, "tasks"), OPEN_SHOWN), settings.TASKS_PER_USER),
+        "chats": min(max(_int_param(request, "chats"), listing.SIDEBAR_SIZE), listing.MAX_SIZE),
     }
 
 
@@ -138,12 +138,12 @@ def _rendered(turns: Sequence[TurnOut]) -> Iterable[tuple[TurnOut, SafeString]]:
     return zip(turns, render_newest([turn.reply.text if turn.reply else turn.text for turn in turns]), strict=True)
 
 
-def _number_in(request: HttpRequest, name: str) -> int:
+def _int_param(request: HttpRequest, name: str) -> int:
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
-def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
+def _uuid_param(request: HttpRequest, name: str) -> uuid.UUID | None:
     """Parse an id of the URL, or return None if it has none. Raise Http404 for anything else."""
     try:
         return uuid.UUID(text) if (text := request.GET.get(name)) else None
@@ -153,12 +153,12 @@ def _uuid_in(request: HttpRequest, name: str) -> uuid.UUID | None:
 
 def _part(request: HttpRequest) -> chat_page.Part | None:
     """Return the part of the conversation that the URL asks for, or None for the default."""
-    before, after, around = (_uuid_in(request, name) for name in ("before", "after", "turn"))
+    before, after, around = (_uuid_param(request, name) for name in ("before", "after", "turn"))
     return chat_page.Part(before, after, around) if before or after or around else None
 
 
 def _own_chat(
-    request: PersonRequest,
+    request: UserRequest,
     conversation_id: uuid.UUID,
     version: uuid.UUID | None = None,
     part: chat_page.Part | None = None,
@@ -169,7 +169,7 @@ def _own_chat(
     return page
 
 
-def _render(request: PersonRequest, page: chat_page.ChatPage, begun: chat_page.ChatPage | None = None) -> HttpResponse:
+def _render(request: UserRequest, page: chat_page.ChatPage, begun: chat_page.ChatPage | None = None) -> HttpResponse:
     """Render a page; its script starts with `begun` if that is another part of the conversation."""
     with timezone.override(request.user.zone):
         now = timezone.localtime()
@@ -194,7 +194,7 @@ def _models(page: chat_page.ChatPage) -> dict[str, Any]:
     return {"model": label, "chosen_model": chosen, "models": models if len(models) > 1 else ()}
 
 
-class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
+class _CreatesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # not generic when it runs
     """Creates an account and signs in with it, if sign-up is open."""
 
     template_name = "accounts/signup.html"
@@ -221,7 +221,7 @@ class _MakesAccount(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no
         return super().get_context_data(next=self.get_redirect_url(), **kwargs)
 
 
-class SignUp(_MakesAccount):
+class SignUp(_CreatesAccount):
     """Create an account; if mail is configured, send a link to create it, with the same response for all addresses."""
 
     def get_form_class(self) -> type[Form]:
@@ -234,7 +234,7 @@ class SignUp(_MakesAccount):
         return render(self.request, "accounts/signup_sent.html")
 
 
-class SignUpByLink(_MakesAccount):
+class SignUpByLink(_CreatesAccount):
     """Set the password of a new account, with the link of a mail."""
 
     form_class = forms.ChoosePasswordForm
@@ -337,7 +337,7 @@ class ResetPasswordConfirm(auth_views.PasswordResetConfirmView):
 
 @login_required
 @never_cache
-def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
+def change_email_by_link(request: UserRequest, token: str) -> HttpResponse:
     """Change the e-mail address to the one that the link of a mail confirms."""
     email = links.email_of_change(request.user, token)
     if email is None:
@@ -356,7 +356,7 @@ def change_email_by_link(request: PersonRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters()
 @login_required
 @never_cache
-def account_settings(request: PersonRequest) -> HttpResponse:
+def account_settings(request: UserRequest) -> HttpResponse:
     """Change the user's e-mail address and time zone."""
     person, posted = request.user, request.POST.get("form")
     email_form = partial(forms.EmailForm, request=request)

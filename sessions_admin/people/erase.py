@@ -248,7 +248,7 @@ def _remove_remaining(person_id: uuid.UUID, file: SessionFile) -> Subject:
         raise NotFound(ERASED_ALREADY)
     subject = personal_data.subject(person)
     # Sessions without a conversation.
-    file.secure_delete([session_id for session_id in file.of_person(person_id) if not subject.holds(session_id)])
+    file.secure_delete([session_id for session_id in file.of_user(person_id) if not subject.holds(session_id)])
     for rows in personal_data.owned_rows(subject).values():
         rows.delete()
     runs = personal_data.runs_of(subject)

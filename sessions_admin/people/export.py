@@ -180,13 +180,13 @@ def _document(person: User, file: SessionFile, counts: _Counts) -> dict[str, obj
             for row in _pages(AccessAttempt.objects.filter(signed_in), "pk")
         ),
         "logins_that_last_until": iter(
-            Session.objects.filter(session_key__in=list(login_sessions.of_person(person.pk))).values_list(
+            Session.objects.filter(session_key__in=list(login_sessions.of_user(person.pk))).values_list(
                 "expire_date", flat=True
             )
         ),
         "tokens": (
             _row(row, "name", "scopes", "beginning", "created_at", "expires_at", "last_used_at", "revoked_at")
-            for row in tokens.of_person(person.pk)
+            for row in tokens.of_user(person.pk)
         ),
         "clean_ups_asked_for_or_stopped": (
             _row(run, "created_at", "dry_run", "status") for run in personal_data.runs_of(subject)
@@ -286,7 +286,7 @@ def _session(conversation: Conversation, file: SessionFile, counts: _Counts) -> 
 def _orphan_sessions(person: User, file: SessionFile, counts: _Counts) -> Iterator[dict[str, object]]:
     """Yield the sessions in the file without a conversation."""
     known = set(AgentSession.objects.filter(user=person).values_list("session_id", flat=True))
-    for session_id in file.of_person(person.pk):
+    for session_id in file.of_user(person.pk):
         if session_id not in known:
             items = file.items(session_id)
             counts.items += len(items)

@@ -144,7 +144,7 @@ def owned_rows(person: Subject) -> dict[str, Rows]:
         "failed sign-ins": AccessFailureLog.objects.filter(sign_ins_of(person)),
         "sign-ins": AccessLog.objects.filter(sign_ins_of(person)),
         "tokens": ApiToken.objects.owned_by(person.id),
-        "logins": Session.objects.filter(session_key__in=list(login_sessions.of_person(person.id))),
+        "logins": Session.objects.filter(session_key__in=list(login_sessions.of_user(person.id))),
         "rights": User.groups.through.objects.filter(user=person.id),
         "single permissions": User.user_permissions.through.objects.filter(user=person.id),
         **{f"{label}: {name}": rows for label, name, rows in extra_app_rows(person.id)},
@@ -200,7 +200,7 @@ def _run_counts(person: Subject) -> Iterator[Count]:
 
 
 def _memory_counts(person: Subject, file: SessionFile) -> Iterator[Count]:
-    ids = file.of_person(person.id)
+    ids = file.of_user(person.id)
     items = [file.size_of(session_id).items for session_id in ids]
     held = [count for session_id, count in zip(ids, items, strict=True) if person.holds(session_id)]
     yield Count(MEMORY, "sessions", len(ids), len(held))

@@ -200,7 +200,7 @@ class _Execution:
     def shrink_file(self, before: int) -> None:
         """Shrink the file in small steps."""
         with opened(settings.AGENT_SESSION_DB_PATH) as file:
-            for _ in file.give_back():
+            for _ in file.free_space():
                 self.check_continue()
         freed = max(before - size_on_disk(settings.AGENT_SESSION_DB_PATH), 0)
         runs.add_counts(self.run, freed_bytes=freed)

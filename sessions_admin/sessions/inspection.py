@@ -173,7 +173,7 @@ def _memory(session: AgentSession) -> InspectedMemory:
 def _stored(session_id: str) -> tuple[str, Stored, Size]:
     try:
         with opened_to_read(settings.AGENT_SESSION_DB_PATH) as file:
-            kept = file.look([session_id])[session_id]
+            kept = file.load([session_id])[session_id]
             return "", kept.stored, kept.size
     except MemoryUnavailable as error:
         return error.detail, Stored(), Size(0, 0)

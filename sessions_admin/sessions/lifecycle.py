@@ -131,7 +131,7 @@ def rebuild_session(session_id: str, *, actor: str, reason: str = "") -> Outcome
 def adopt_foreign_items(file: SessionFile, conversations: Mapping[str, uuid.UUID]) -> None:
     """Copy items that other programs wrote into the file to the record; the conversations are locked."""
     altered = file.altered(list(conversations))
-    for session_id, kept in file.look(altered).items():
+    for session_id, kept in file.load(altered).items():
         if take_over(conversations[session_id], session_id, kept.stored):
             with suppress(RowsChanged):  # the next run finds it altered again
                 file.seal(session_id, kept.stored.digest)
@@ -139,7 +139,7 @@ def adopt_foreign_items(file: SessionFile, conversations: Mapping[str, uuid.UUID
 
 def _adopt(file: SessionFile, session: AgentSession) -> Digest:
     """Copy items of other programs to the record; return the digest of the stored items. The session is locked."""
-    stored = file.look([session.session_id])[session.session_id].stored
+    stored = file.load([session.session_id])[session.session_id].stored
     if not stored.is_intact:
         take_over(session.conversation_id, session.session_id, stored)
     return stored.digest

@@ -15,7 +15,7 @@ from django.conf import settings
 from chat.exceptions import InvalidSessionId, MemoryUnavailable
 from chat.memory.identity import SessionId
 from chat.memory.items import faults
-from chat.memory.sync_store import Kept, SessionFile, StoredId, opened
+from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
 from chat.models import PendingDeletion, Turn
 from chat.models.turn import BUSY_STATUSES
 from sessions_admin.reports import OnProgress, ignore_progress
@@ -81,7 +81,7 @@ def check(*, on_progress: OnProgress = ignore_progress) -> CheckReport:
         found += [Fault(str(name), "has items, but no row in agent_sessions") for name in _ours(file.unlisted_ids())]
         total = file.count()
         for ids in _pages(file):
-            page = file.look(_ours(ids))
+            page = file.load(_ours(ids))
             wrong = {name: detail for name, kept in page.items() if (detail := _item_faults(kept))}
             at_work = _busy(list(wrong)) if wrong else set()
             found += [Fault(name, detail) for name, detail in wrong.items() if name not in at_work]
@@ -152,7 +152,7 @@ def _sdk_columns() -> dict[str, list[tuple[str, str, int, int]]]:
             return _read_columns(file)
 
 
-def _item_faults(kept: Kept) -> str:
+def _item_faults(kept: StoredSession) -> str:
     """Return the fault of a session's list of items, or an empty string."""
     wrong = faults(kept.stored.items)
     details = [f"row {bad.id} holds no item" for bad in kept.stored.bad]

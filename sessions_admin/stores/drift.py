@@ -14,7 +14,7 @@ from chat.memory.identity import SessionId
 from chat.memory.items import Item, faults, is_user_message
 from chat.memory.rebuild import LastTurn
 from chat.memory.statements import Fence, Size
-from chat.memory.sync_store import Kept
+from chat.memory.sync_store import StoredSession
 from chat.models.sql import select
 
 
@@ -109,7 +109,7 @@ def _record(row: Sequence[object]) -> Record:
     return Record(conversation_id, user_id, mirror, last, ended_at, bool(is_busy))  # type: ignore[arg-type]
 
 
-def drifts(record: Record, kept: Kept, *, due: Sequence[Item] | None = None) -> list[Drift]:
+def drifts(record: Record, kept: StoredSession, *, due: Sequence[Item] | None = None) -> list[Drift]:
     """Return all drift of a conversation's session.
 
     `due` are the items that a rebuild would write, if these have to be compared (`is_doubtful`).
@@ -124,7 +124,7 @@ def drifts(record: Record, kept: Kept, *, due: Sequence[Item] | None = None) -> 
     return found
 
 
-def is_doubtful(record: Record, kept: Kept) -> bool:
+def is_doubtful(record: Record, kept: StoredSession) -> bool:
     """Return whether the items have to be compared with the record one by one."""
     if record.last is None or not kept.size.items:
         return False
@@ -143,7 +143,7 @@ def is_faithful(items: Sequence[Item], due: Sequence[Item]) -> bool:
     return common == len(due) or is_user_message(items[0])
 
 
-def _metadata_drifts(record: Record, kept: Kept) -> list[Drift]:
+def _metadata_drifts(record: Record, kept: StoredSession) -> list[Drift]:
     mirror = record.mirror
     assert mirror is not None
     found = []
@@ -162,14 +162,14 @@ def _metadata_drifts(record: Record, kept: Kept) -> list[Drift]:
     return found
 
 
-def _item_drifts(kept: Kept) -> list[Drift]:
+def _item_drifts(kept: StoredSession) -> list[Drift]:
     found = [Drift.NO_ITEM] if kept.stored.bad else []
     found += [Drift.UNSOUND] if faults(kept.stored.items) else []
     found += [Drift.ALTERED] if kept.stored.is_sealed and not kept.stored.is_intact else []
     return found if kept.is_listed else [*found, Drift.UNLISTED]
 
 
-def _order_drift(last: LastTurn | None, kept: Kept) -> Drift | None:
+def _order_drift(last: LastTurn | None, kept: StoredSession) -> Drift | None:
     """Compare the last writer of a session with the last turn of the record, as a turn does before it begins."""
     wrote = kept.stored.last
     if last is None:

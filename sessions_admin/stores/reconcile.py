@@ -20,7 +20,7 @@ from chat.memory.identity import SessionId, printable
 from chat.memory.items import Item
 from chat.memory.rebuild import rebuild
 from chat.memory.statements import RowsChanged, Size
-from chat.memory.sync_store import Kept, SessionFile, StoredId, opened
+from chat.memory.sync_store import SessionFile, StoredId, StoredSession, opened
 from chat.models import AgentSession, Conversation
 from chat.models.session import retention
 from sessions_admin import audit
@@ -31,7 +31,7 @@ from sessions_admin.stores.drift import CONTENT_DRIFTS, Drift, Record, drifts, i
 
 PAGE_SIZE = 250  # sessions read at once, and locked at once for a second check
 MAX_FINDINGS = 500  # listed in a report; the others are counted
-NO_ROWS = Kept()
+NO_ROWS = StoredSession()
 FIRST = uuid.UUID(int=0)
 
 
@@ -158,7 +158,7 @@ class _Reconciliation:
             after = ids[-1]
             ours = self._ours(ids)
             known = records([ours[name].conversation_id for name in ours], now=timezone.now())
-            kept = self.file.look(list(ours))
+            kept = self.file.load(list(ours))
             suspects = []
             for name, session_id in ours.items():
                 record = known.get(session_id.conversation_id)
@@ -177,7 +177,7 @@ class _Reconciliation:
         after = FIRST
         while page := next_records(after, PAGE_SIZE, now=timezone.now()):
             after = page[-1].conversation_id
-            kept = self.file.look([record.session_id for record in page])
+            kept = self.file.load([record.session_id for record in page])
             absent = [record for record in page if not kept[record.session_id].has_rows]
             self._recheck([record for record in absent if _may_drift(record, NO_ROWS)])
             self.conversations += len(page)
@@ -213,7 +213,7 @@ class _Reconciliation:
         locked = {conversation.pk: conversation for conversation in chosen}
         self.busy += len(ids) - len(locked)
         again = records(list(locked), now=timezone.now())
-        kept_by_id = self.file.look([record.session_id for record in again.values()])
+        kept_by_id = self.file.load([record.session_id for record in again.values()])
         for record in again.values():
             kept = kept_by_id[record.session_id]
             found = drifts(record, kept, due=_expected_items(record, kept))
@@ -258,7 +258,7 @@ class _Reconciliation:
             self._record_audit(session_id.user_id, name, [drift], size.items, 0)
         self._add_finding(Finding(name, (drift,), 0, size.items, self.repair))
 
-    def _repair(self, record: Record, conversation: Conversation, kept: Kept, found: Sequence[Drift]) -> None:
+    def _repair(self, record: Record, conversation: Conversation, kept: StoredSession, found: Sequence[Drift]) -> None:
         """Restore a locked conversation's metadata and session from the record. PostgreSQL is committed last."""
         session = _lock_metadata(record)
         size, session.pruned_count = self._repaired(record, conversation, kept, found, session)
@@ -272,7 +272,7 @@ class _Reconciliation:
         self,
         record: Record,
         conversation: Conversation,
-        kept: Kept,
+        kept: StoredSession,
         found: Sequence[Drift],
         session: AgentSession,
     ) -> tuple[Size, int]:
@@ -285,7 +285,7 @@ class _Reconciliation:
                 return Size(0, 0), session.pruned_count + session.item_count
             return refill(self.file, name, conversation, seen=kept.stored.digest)
         if Drift.UNLISTED in found:
-            self.file.enlist(name)
+            self.file.add_session_row(name)
         is_faithful = take_over(record.conversation_id, name, kept.stored)
         if not (is_faithful and CONTENT_DRIFTS.isdisjoint(found)):
             return refill(self.file, name, conversation, seen=kept.stored.digest)
@@ -308,11 +308,11 @@ class _Reconciliation:
         audit.record(Action.RECONCILE, actor=self.actor, person=person, session_id=name, reason=self.reason, **result)
 
 
-def _may_drift(record: Record, kept: Kept) -> bool:
+def _may_drift(record: Record, kept: StoredSession) -> bool:
     return bool(drifts(record, kept)) or is_doubtful(record, kept)
 
 
-def _expected_items(record: Record, kept: Kept) -> list[Item] | None:
+def _expected_items(record: Record, kept: StoredSession) -> list[Item] | None:
     """Return the items that a rebuild would write, if they have to be compared."""
     if not is_doubtful(record, kept):
         return None

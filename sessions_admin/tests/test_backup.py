@@ -414,7 +414,7 @@ def test_logins_and_the_secret_key_are_not_in_it(
 
 def test_a_damaged_session_file_is_not_backed_up(party: AgentSession, tmp_path: Path, session_file: Path) -> None:
     with opened(session_file) as file:
-        file.settle()
+        file.purge_removed()
     damaged = bytearray(session_file.read_bytes())
     damaged[4096 : 4096 + 2000] = b"\xff" * 2000
     session_file.write_bytes(damaged)

@@ -62,7 +62,7 @@ async def test_the_sdks_own_class_still_reads_and_writes_the_file(tmp_path: Path
         await theirs.add_items([{"role": "user", "content": f"message {n}"} for n in range(500)])
         await SQLiteSession("two", path).add_items([{"role": "user", "content": "stay"}])
         sessions.remove(["one"])
-        list(sessions.give_back())
+        list(sessions.free_space())
         assert await theirs.get_items() == []
         await theirs.add_items([{"role": "user", "content": "again"}])
 
@@ -85,7 +85,7 @@ def test_a_small_file_that_cannot_give_back_in_pieces_is_written_anew_once(tmp_p
     remember(path, "two", 1)
     with opened(path) as sessions:
         sessions.remove(["one"])
-        list(sessions.give_back())
+        list(sessions.free_space())
 
     assert path.stat().st_size < 100_000
     assert asked(path, "auto_vacuum") == 2
@@ -93,25 +93,25 @@ def test_a_small_file_that_cannot_give_back_in_pieces_is_written_anew_once(tmp_p
 
 
 def test_a_large_one_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.memory.sync_store.REWRITTEN_UP_TO", 10_000)
+    monkeypatch.setattr("chat.memory.sync_store.MAX_REWRITE_BYTES", 10_000)
     path = tmp_path / "file.db"
     begun_by_the_sdk(path)
     remember(path, "one", 2000)
     with opened(path) as sessions:
         sessions.remove(["one"])
-        list(sessions.give_back())
+        list(sessions.free_space())
 
     assert path.stat().st_size > 200_000
     assert asked(path, "auto_vacuum") == 0
 
 
 def test_others_write_between_two_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.memory.sync_store.PAGES_AT_ONCE", 16)
+    monkeypatch.setattr("chat.memory.sync_store.PAGES_PER_STEP", 16)
     path = tmp_path / "file.db"
     remember(path, "one", 3000)
     with opened(path) as sessions:
         sessions.remove(["one"])
-        pieces = sessions.give_back()
+        pieces = sessions.free_space()
         left = next(pieces)
         remember(path, "two", 1)
         assert 10 < left - next(pieces) < 30  # pages at once, give or take what was written

@@ -63,7 +63,7 @@ def is_readable(word: str, path: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal, "PATIENCE", 0.1)
+    monkeypatch.setattr(removal, "READER_TIMEOUT", 0.1)
     monkeypatch.setattr(erase, "READER_TIMEOUT", 0.1)
 
 

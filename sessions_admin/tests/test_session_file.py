@@ -62,7 +62,7 @@ def test_what_is_shredded_cannot_be_read_from_the_files_free_pages(tmp_path: Pat
 
         assert (b"message 199 of the party" in path.read_bytes()) is not is_shredded
         assert stored(path, "two") == [1, 1, 1]
-        sessions.settle()
+        sessions.purge_removed()
         assert b"message 199 of the party" not in path.read_bytes() + log_of(path).read_bytes()
 
 

@@ -74,11 +74,6 @@ class Models:
         return self._made[config.name]
 
 
-def build_model() -> Model:
-    """Make the model that answers unless another is chosen."""
-    return Models().choose("")
-
-
 def make_client(config: ModelConfig) -> AdaptingClient:
     """Make the client of a configured model."""
     return AdaptingClient(

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from chat.assistant import model_config
 from chat.assistant.endpoints import retrying
-from chat.assistant.endpoints.providers import build_model
+from chat.assistant.endpoints.providers import Models
 from chat.models import User
 from chat.tests.conftest import Chat, StartRunner
 from chat.tests.model_server import Api, ModelServer
@@ -61,7 +61,7 @@ def configured(
 @pytest.fixture
 async def online(configured: None, start_runner: StartRunner, owner: User) -> AsyncIterator[Chat]:
     """The owner in a conversation that the endpoint answers, through the real client."""
-    model = build_model()
+    model = Models().choose("")
     runner = await start_runner(model)
     yield Chat(runner, owner, uuid.uuid4())
     await runner.drain(1)

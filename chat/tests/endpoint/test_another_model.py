@@ -6,7 +6,7 @@ import pytest
 from openai import AsyncOpenAI
 from pytest_django import Settings
 
-from chat.assistant.endpoints.providers import build_model
+from chat.assistant.endpoints.providers import Models
 from chat.infra.db_threads import in_database
 from chat.memory.identity import SessionId
 from chat.models import Turn
@@ -24,7 +24,7 @@ async def restarted(online: Chat, start_runner: StartRunner) -> AsyncIterator[Re
 
     async def restart() -> None:
         await online.runner.drain(1)
-        model = build_model()
+        model = Models().choose("")
         clients.append(getattr(model, "_client"))  # noqa: B009 - the SDK's own, to be closed
         online.runner = await start_runner(model)
 

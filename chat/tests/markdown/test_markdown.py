@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chat.infra.markdown import MOST_CHARACTERS, MOST_LEVELS, levels, render, render_newest
+from chat.infra.markdown import MAX_CHARACTERS, MAX_LEVELS, levels, render, render_newest
 from chat.tests.markdown.structure import REPLIES, structure
 
 
@@ -61,7 +61,7 @@ def test_levels_are_counted(text: str, depth: int) -> None:
 
 
 def test_what_is_nested_too_deeply_is_left_as_it_was_written() -> None:
-    assert render(">" * MOST_LEVELS + " a") != ""
+    assert render(">" * MAX_LEVELS + " a") != ""
     begun = time.process_time()
     assert render(">" * 3000 + " a") == ""
     assert render("\n".join("  " * level + "- a" for level in range(1200))) == ""
@@ -69,6 +69,6 @@ def test_what_is_nested_too_deeply_is_left_as_it_was_written() -> None:
 
 
 def test_the_newest_replies_are_rendered_as_many_as_a_page_may_have() -> None:
-    long = "x" * (MOST_CHARACTERS // 2)
+    long = "x" * (MAX_CHARACTERS // 2)
     assert [bool(html) for html in render_newest(["old", long, long])] == [False, True, True]
     assert render_newest([]) == []
