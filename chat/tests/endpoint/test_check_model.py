@@ -167,5 +167,5 @@ def test_without_an_endpoint_there_is_nothing_to_check() -> None:
 
 
 async def test_a_name_that_is_not_configured_is_refused(configured: None) -> None:
-    with pytest.raises(CommandError, match="There are: stub-1"):
+    with pytest.raises(CommandError, match="The models are: stub-1"):
         await asyncio.to_thread(call_command, "check_model", "other")

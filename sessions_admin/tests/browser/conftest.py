@@ -16,11 +16,12 @@ __all__ = ["chromium"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder."""
-    for item in items:
-        if item.path.is_relative_to(os.path.dirname(__file__)):
-            item.add_marker("browser")
-            item.add_marker("service")
+    """Mark all tests of this folder, and begin with them: each takes a minute."""
+    here = [item for item in items if item.path.is_relative_to(os.path.dirname(__file__))]
+    for item in here:
+        item.add_marker("browser")
+        item.add_marker("service")
+    items[:] = here + [item for item in items if item not in here]
 
 
 class Site:
