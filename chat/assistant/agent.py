@@ -64,17 +64,17 @@ FORGOTTEN = "Memory: the beginning of this conversation is no longer remembered.
 
 
 def build_agent(model: Model, guardrail: InputGuardrail[TurnContext] | None) -> Agent[TurnContext]:
-    """Make the agent that answers with a model."""
+    """Return the agent that answers with a model."""
     agent = copy.copy(_prototype(settings.AGENT_EXTRA_TOOLS))
     agent.model = model
-    agent.model_settings = ModelSettings()  # what is asked of an endpoint comes with its model
+    agent.model_settings = ModelSettings()  # request settings come with the model
     agent.input_guardrails = [guardrail] if guardrail else []
     return agent
 
 
 @cache
 def _prototype(extra_tools: str) -> Agent[TurnContext]:
-    """Make the agent once: the schemas of its tools and the checks of its fields cost more than the rest of a turn."""
+    """Build the agent once: its tool schemas cost more than the rest of a turn."""
     tools: list[Tool] = [*(tool.function_tool() for tool in TOOLS), *extra.load(extra_tools).tools]
     return Agent(name="Threadkeeper", instructions=_instructions, tools=tools)
 
@@ -95,5 +95,5 @@ def _instructions(context: RunContextWrapper[TurnContext], agent: Agent[TurnCont
 
 
 def spoken(now: datetime) -> str:
-    """Say a moment with its offset and its weekday: 2026-03-11T10:00:00+01:00 (Wednesday)."""
+    """Format a time with its offset and weekday: 2026-03-11T10:00:00+01:00 (Wednesday)."""
     return f"{now.isoformat(timespec='seconds')} ({now:%A})"

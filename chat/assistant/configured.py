@@ -1,4 +1,4 @@
-"""Which models are configured, without loading what talks to them."""
+"""The configured models, without importing their clients."""
 
 from django.conf import settings
 
@@ -9,7 +9,7 @@ def is_offline() -> bool:
 
 
 def describe() -> str:
-    """Return the name of the model that answers unless another is chosen, for people."""
+    """Return the display name of the default model."""
     if is_offline():
         return "Built-in offline model"
     return str(settings.AGENT_MODELS[0]["label"] if settings.AGENT_MODELS else settings.AGENT_MODEL)

@@ -1,4 +1,4 @@
-"""What a run of the agent is given besides the conversation."""
+"""The context of a run of the agent."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a tool did: its output for the model, what it changed as it was before, and the change as it is stored."""
+    """The effect of a tool: its output for the model, the earlier state of what it changed, and the stored change."""
 
     output: dict[str, Any]
     before: dict[str, Any] | None = None
@@ -34,9 +34,9 @@ class KeptCall:
     output: str
 
 
-# Carries out a call's effect exactly once and returns its output as JSON text.
+# Runs a call's effect exactly once and returns its output as JSON text.
 Act = Callable[[Call, Callable[[], Effect]], Awaitable[str]]
-# Carries out what takes its time, at most once, and returns its output.
+# Runs a tool that acts outside a transaction, at most once, and returns its output.
 ActApart = Callable[[Call, Callable[[], Awaitable[str]]], Awaitable[str]]
 
 
@@ -47,22 +47,22 @@ class TurnContext:
     user_id: uuid.UUID
     conversation_id: uuid.UUID
     seq: int  # the turn's place in the conversation
-    now: datetime  # when the turn was accepted, in the person's zone
-    week_start: int  # the person's, as ISO numbers weekdays
+    now: datetime  # when the turn was accepted, in the user's time zone
+    week_start: int  # the user's first weekday, as an ISO number
     beginning_forgotten: bool  # the start of the conversation was pruned from memory
     act: Act
     act_apart: ActApart
-    # Characters of JSON that an output for the model may have; None: as many as there are.
+    # Maximum length of an output as JSON, in characters; None for no limit.
     output_limit: int | None = None
-    # Calls about which the person was asked before: they wait no more.
+    # Calls that the user was already asked about.
     settled: frozenset[str] = frozenset()
-    # Outputs of the calls that are not run as they are, by the calls' ids.
+    # Outputs of invalid calls, which are not run, by call id.
     refused: Mapping[str, str] = field(default_factory=dict)
-    # What earlier versions of the turn did and stays done.
+    # Effects of earlier versions of the turn, which stay.
     kept: Sequence[KeptCall] = ()
-    # How tasks were changed outside of the conversation since its last turn, a line a task.
+    # Changes of tasks outside the conversation since its last turn, one line each.
     changed_outside: Sequence[str] = ()
 
     def needs_no_approval(self, call_id: str) -> bool:
-        """Return whether a call needs no decision: there is one, or the call is not run."""
+        """Return whether a call needs no decision: it has one, or is not run."""
         return call_id in self.settled or call_id in self.refused

@@ -44,12 +44,12 @@ class Extra:
 
     @property
     def described(self) -> str:
-        """The tools, a line each."""
+        """The tools, one line each."""
         return "\n".join(f"- {tool.name}: {' '.join(tool.description.split())}" for tool in self.tools)
 
 
 def configured() -> Extra:
-    """Return what the setting names. Raise BadExtraTools."""
+    """Load what the setting names. Raise BadExtraTools."""
     return load(settings.AGENT_EXTRA_TOOLS)
 
 
@@ -83,7 +83,7 @@ def _found(path: str) -> object:
     """Import a module, or something in one."""
     try:
         return _imported(path)
-    except Exception as error:  # any error of a module that is not ours
+    except Exception as error:  # any error of the site's own module
         raise ValueError(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -153,7 +153,7 @@ def _journaled(tool: FunctionTool) -> FunctionTool:
         return await context.context.act_apart(call, lambda: _output_of(tool, context, arguments))
 
     async def asks(context: RunContextWrapper[TurnContext], arguments: dict[str, Any], call_id: str) -> bool:
-        """Return whether the user must approve first, unless they have. In doubt they must."""
+        """Return whether the user must approve first, unless they have. In doubt, yes."""
         if context.context.needs_no_approval(call_id):
             return False
         try:

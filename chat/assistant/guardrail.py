@@ -1,4 +1,4 @@
-"""Turn away what has nothing to do with tasks, before anything is shown and before any tool acts."""
+"""Refuse messages that are not about tasks, before anything is shown and before any tool runs."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ from chat.memory.items import is_user_message
 logger = logging.getLogger(__name__)
 
 RECENT_ITEMS = 12
-MOST_OF_EACH = 2_000  # characters: what a message is about stands at its beginning
+MOST_OF_EACH = 2_000  # characters: the beginning of a message shows its topic
 VERDICT_TIMEOUT = 10.0  # seconds
 _NO = re.compile(r"\W*no\b", re.I)
 
@@ -44,9 +44,9 @@ The assistant has other tools too, and what they are for is as good as a task:
 
 
 def build_guardrail(model: Model | None) -> InputGuardrail[TurnContext]:
-    """Make the guardrail: cheap rules first, the model (where there is one) only when they are unsure.
+    """Build the guardrail: cheap rules first, the model (if there is one) only when they are unsure.
 
-    Whatever fails lets the message pass.
+    Any failure lets the message pass.
     """
 
     async def relevance(
@@ -57,7 +57,7 @@ def build_guardrail(model: Model | None) -> InputGuardrail[TurnContext]:
         )
         verdict = judge(_last_words(items), items[-RECENT_ITEMS - 1 : -1])
         if verdict == "irrelevant" and model is not None and extra.configured().tools:
-            verdict = "unsure"  # the rules know nothing of what other tools are for
+            verdict = "unsure"  # the rules do not know the purpose of other tools
         if verdict == "unsure" and model is not None:
             verdict = "relevant" if await _model_lets_pass(model, items[-RECENT_ITEMS:]) else "irrelevant"
         return GuardrailFunctionOutput(output_info=verdict, tripwire_triggered=verdict == "irrelevant")

@@ -1,4 +1,4 @@
-"""The models that are configured: where each is reached, and what it accepts."""
+"""The configured models: their endpoints, and what they accept."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -38,15 +38,15 @@ class ModelConfig:
     omit: frozenset[str] = frozenset()  # parameters that are not sent
     input_price: Decimal | None = None
     output_price: Decimal | None = None
-    fallback: tuple[str, ...] = ()  # the names of the models that answer where this one is unavailable
+    fallback: tuple[str, ...] = ()  # the names of its fallbacks
 
     @property
     def host(self) -> str:
-        """The host of the endpoint, which is all of its URL that may be shown."""
+        """The host of the endpoint, the only part of its URL that may be shown."""
         return urlsplit(self.base_url).hostname or "api.openai.com"
 
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal | None:
-        """Return what tokens cost at the present prices, or None where there are none."""
+        """Return the cost of tokens at the current prices, or None without prices."""
         if self.input_price is None or self.output_price is None:
             return None
         return (input_tokens * self.input_price + output_tokens * self.output_price) / MILLION
@@ -54,41 +54,41 @@ class ModelConfig:
 
 @dataclass(slots=True)
 class Learned:
-    """What the answers of a model's endpoint have shown since this process started."""
+    """What this process has learned from the answers of a model's endpoint."""
 
     omit: set[str] = field(default_factory=set)  # parameters that it refuses
-    context_tokens: int | None = None  # a limit that it has reported, or that was found
+    context_tokens: int | None = None  # a limit that it reported, or that was found
     needs_reasoning: bool = False  # it refuses a request without the reasoning of earlier steps
-    away_until: float = 0.0  # on the monotonic clock: until then its fallbacks are asked first
-    refuses_own_ids: bool = False  # it refuses ids of calls that it gave itself
+    away_until: float = 0.0  # on the monotonic clock: until then its fallbacks come first
+    refuses_own_ids: bool = False  # it refuses its own call ids
 
 
 @cache
 def learned(name: str) -> Learned:
-    """Return what is learned of a model, for reading and writing."""
+    """Return the learned facts of a model, to read and to change."""
     return Learned()
 
 
 def configured() -> tuple[ModelConfig, ...]:
-    """Return the configured models, the default first; none where the offline model answers."""
+    """Return the configured models, the default first; none with the offline model."""
     if settings.AGENT_MODELS:
         return tuple(_of_entry(entry) for entry in settings.AGENT_MODELS)
     return () if is_offline() else (_of_environment(),)
 
 
 def default() -> ModelConfig:
-    """Return the model that answers unless another is chosen."""
+    """Return the default model."""
     return (configured() or (_of_environment(),))[0]
 
 
 def chosen(name: str) -> ModelConfig | None:
-    """Return the model of a name, the default where there is none of it any more, None where all is offline."""
+    """Return a model by name, the default if the name is unknown, or None with the offline model."""
     models = configured()
     return next((model for model in models if model.name == name), models[0] if models else None)
 
 
 def name_in_use(name: str) -> str:
-    """Return the name of the model that answers where one of this name was chosen; empty for the offline model."""
+    """Return the name of the model that answers for a chosen name; empty for the offline model."""
     names = _names()
     return name if name in names else names[0] if names else ""
 

@@ -1,4 +1,4 @@
-"""Bound what a tool's output holds: as many entries of its list as a model is sent at once."""
+"""Limit the output of a tool to as many list entries as fit into a request."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ _COUNTS = 60  # characters of `total`, `more` and `next_offset`
 
 
 def bounded(output: dict[str, Any], limit: int | None) -> dict[str, Any]:
-    """Return an output with as many entries of its list as fit into `limit` characters of JSON, and at least one.
+    """Return an output with as many list entries as fit into `limit` characters of JSON, and at least one.
 
     Where there are more, `total` and `more` count them, and `next_offset` is where to go on, if the list can be paged.
     """

@@ -12,7 +12,7 @@ REFUSAL = (
 Verdict = Literal["relevant", "irrelevant", "unsure"]
 
 _LONGEST_BARE_ANSWER = 60
-# Only the beginning of a long message is judged; its wish stands there, and the rules stay fast.
+# Only the beginning of a long message is judged: it has the request, and the rules stay fast.
 _JUDGED = 600
 
 
@@ -111,7 +111,7 @@ def judge(text: str, recent: Sequence[Mapping[str, object]]) -> Verdict:
 
 
 def off_topic(text: str) -> bool:
-    """Return whether a text asks for something that a task list does not offer."""
+    """Return whether a text asks for something outside a task list."""
     return _OFF_TOPIC.search(text.strip()[:_JUDGED]) is not None
 
 

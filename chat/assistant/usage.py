@@ -1,4 +1,4 @@
-"""What a person's turns have cost, by model."""
+"""The cost of a user's turns, by model."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from chat.models import ModelUsage
 class Usage:
     """Sums for one model; `cost` is in AGENT_CURRENCY, and None where no response had a price."""
 
-    model: str  # for people
+    model: str  # the display name
     responses: int
     input_tokens: int
     output_tokens: int
@@ -25,12 +25,12 @@ class Usage:
 
     @property
     def priced(self) -> str:
-        """The cost for people."""
+        """The formatted cost."""
         return price(self.cost)
 
 
 def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
-    """Return a person's sums since the month (UTC) began, the most used model first."""
+    """Return a user's sums of the current month (UTC), the most used model first."""
     labels = {model.name: model.label or model.name for model in configured()}
     rows = ModelUsage.objects.filter(user=user_id, day__gte=month_began(now)).values("model").order_by("model")
     sums = rows.annotate(
@@ -44,7 +44,7 @@ def of_month(user_id: uuid.UUID, *, now: datetime) -> Sequence[Usage]:
 
 
 def price(cost: Decimal | None) -> str:
-    """Return a sum of money for people: four places below ten, two above; a dash where there is none."""
+    """Format a sum of money: four places below ten, two above; a dash for None."""
     if cost is None:
         return "–"
     return f"{cost:,.{4 if cost < 10 else 2}f} {settings.AGENT_CURRENCY}"

@@ -1,4 +1,4 @@
-"""A client that leaves out of its requests what their endpoint refuses."""
+"""A client that omits the parameters that an endpoint refuses."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class AdaptingClient(Client):
         self._config = config
 
     async def request(self, cast_to: Any, options: FinalRequestOptions, **kwargs: Any) -> Any:
-        """Send a request, again while the endpoint refuses parameters of it. Raise what the client raises, NoApi."""
+        """Send a request; repeat it while the endpoint refuses parameters. Raise what the client raises, or NoApi."""
         while True:
             omitted = self._omitted
             try:
@@ -43,7 +43,7 @@ class AdaptingClient(Client):
                 logger.info("The endpoint of %s refuses %s: left out.", self._config.name, ", ".join(sorted(names)))
 
     async def _prepare_options(self, options: FinalRequestOptions) -> FinalRequestOptions:
-        """Leave out what the endpoint refuses."""
+        """Omit the refused parameters."""
         options = await super()._prepare_options(options)
         if self._omitted and options.method == "post":
             options.json_data, options.extra_json = without(_body(options), self._omitted), None
@@ -55,7 +55,7 @@ class AdaptingClient(Client):
 
 
 async def _checked(response: Any) -> Any:
-    """Return a response that is not a page for people. Raise NoApi."""
+    """Return a response that is not an HTML page. Raise NoApi."""
     if isinstance(response, AsyncStream | AsyncAPIResponse):
         http = response.response if isinstance(response, AsyncStream) else response.http_response
         if "text/html" in http.headers.get("content-type", ""):
@@ -65,7 +65,7 @@ async def _checked(response: Any) -> Any:
 
 
 async def _begun(response: Any) -> Any:
-    """Return a response, or a stream after its first event. Raise APIError if that is an error."""
+    """Return a response, or a stream after its first event. Raise APIError if the event is an error."""
     stream = await response.parse() if getattr(response, "_is_sse_stream", False) else response  # parsed once
     if not isinstance(stream, AsyncStream):
         return response

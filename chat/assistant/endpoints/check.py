@@ -1,4 +1,4 @@
-"""Ask a model's endpoint ten things that the product does with it, and derive the settings that it needs."""
+"""Check ten features of a model's endpoint, and derive the settings that it needs."""
 
 import asyncio
 import json
@@ -34,12 +34,12 @@ WORD = "zebra"
 NO_SUCH_MODEL = "threadkeeper-no-such-model"
 LONGEST = 180.0  # seconds for one point
 MOST_EXCHANGES = 100
-TOKENS_PER_EXCHANGE = 120  # generously
+TOKENS_PER_EXCHANGE = 120  # a generous limit
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One thing that was asked: "missing" is what an endpoint may lack, "failed" what the product needs."""
+    """The result of one check: "missing" is optional, "failed" is required."""
 
     name: str
     api: Api
@@ -50,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of all points by an API, and the settings to use."""
+    """The results of all checks through one API, and the settings to use."""
 
     model: str
     points: tuple[Point, ...]
@@ -60,12 +60,12 @@ class Report:
 
     @property
     def is_usable(self) -> bool:
-        """Whether nothing failed that the product needs."""
+        """Whether all required checks passed."""
         return all(point.outcome in ("ok", "missing") for point in self.points)
 
     @property
     def speaks_nothing(self) -> bool:
-        """Whether there is no such API at the address."""
+        """Whether the URL does not serve this API."""
         return self.points[0].note == NO_API.detail
 
     def as_json(self) -> dict[str, Any]:
@@ -74,13 +74,13 @@ class Report:
 
 
 class Lacking(Exception):
-    """The endpoint answers, but not as was asked; the text is how."""
+    """The endpoint answers, but differently; the text says how."""
 
 
 def check(config: ModelConfig, on_point: Callable[[Point], None] = lambda point: None) -> Report:
-    """Ask an endpoint ten things, each reported as soon as it is known. Nothing is stored, no tool is carried out.
+    """Run ten checks, each reported as soon as it is done. Nothing is stored, and no tool runs.
 
-    Where the API that is configured lacks something that the product needs, the other one is tried too.
+    If a required check fails with the configured API, the other API is tried too.
     """
     return asyncio.run(_check(config, on_point))
 
@@ -88,7 +88,7 @@ def check(config: ModelConfig, on_point: Callable[[Point], None] = lambda point:
 async def _check(config: ModelConfig, on_point: Callable[[Point], None]) -> Report:
     other: Api = "chat_completions" if config.api == "responses" else "responses"
     report = await _check_api(config, on_point)
-    # Another kind of failure (a wrong key, no connection) would be the same by the other API.
+    # Another failure (a wrong key, no connection) would be the same with the other API.
     if report.is_usable or any(point.outcome == "skipped" and not report.speaks_nothing for point in report.points):
         return report
     by_other = await _check_api(replace(config, api=other), on_point)
@@ -106,7 +106,7 @@ async def _check_api(config: ModelConfig, on_point: Callable[[Point], None]) -> 
 
 
 async def _points(config: ModelConfig) -> AsyncIterator[Point]:
-    """Yield what becomes of each point; once the endpoint turns out not to answer at all, the others are skipped."""
+    """Yield the result of each check; if the endpoint does not answer at all, skip the rest."""
     client = make_client(config)
     try:
         asked = _Asked(make_model(config, client), make_model(replace(config, model=NO_SUCH_MODEL), client))
@@ -147,7 +147,7 @@ class _Answer:
 
 
 class _Asked:
-    """The ten points, each a request or two; later ones use what earlier ones were answered."""
+    """The ten checks, of one or two requests each; later ones use earlier answers."""
 
     def __init__(self, model: Model, unknown: Model) -> None:
         self._model = model
@@ -157,7 +157,7 @@ class _Asked:
         self._thought = 0
 
     def points(self) -> Sequence[tuple[str, Callable[[], Awaitable[str]], bool]]:
-        """Return each point's name, what asks it, and whether the product needs it."""
+        """Return each check's name and function, and whether it is required."""
         return (
             ("stream", self.stream, True),
             ("tool call", self.tool_call, True),
@@ -183,7 +183,7 @@ class _Asked:
         self._called.calls = [call for call in self._called.calls if call.name == "create_task"]
         if not self._called.calls:
             raise Lacking("The model answers without calling the tool.")
-        # What is no JSON object has become an empty one.
+        # Invalid JSON has become an empty object.
         if not all("title" in json.loads(call.arguments) for call in self._called.calls):
             self._called = _Answer()
             raise Lacking("The call's arguments are no JSON object, or are cut off.")
@@ -252,7 +252,7 @@ class _Asked:
         return "It comes, and may be sent back." if self._called.reasoning else "It comes."
 
     async def _ask(self, items: list[Item], model: Model | None = None) -> _Answer:
-        """Send a request as a turn does, with the product's own tools. Raise ModelFailed."""
+        """Send a request as a turn does, with the assistant's tools. Raise ModelFailed."""
         asked = Retrying(ValidModel(model or self._model), lambda: None)
         answer = _Answer()
         stream = asked.stream_response(

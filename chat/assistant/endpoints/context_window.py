@@ -1,4 +1,4 @@
-"""Keep each request within the model's context: leave the oldest turns out, and more of them where it is refused.
+"""Keep each request within the model's context: omit the oldest turns, and more of them if it is refused.
 
 A size is the number of UTF-8 bytes divided by three, which is close to the number of tokens of English, of JSON and of
 languages that are written without spaces. The endpoint reports how many tokens a request took; the ratio of the two
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 3
 PER_ITEM = 4  # tokens of an item that are not its text
-MOST_FOR_ANSWER = 4_000  # tokens that are left for the answer; a quarter of a small context
+MOST_FOR_ANSWER = 4_000  # tokens reserved for the answer; a quarter of a small context
 
 TOO_LONG_ANSWER = "The answer needs more room than the model has. Please ask for less at once."
 TOO_LONG_MESSAGE = "This message is too long for the model. Please send it in shorter parts."
@@ -50,12 +50,12 @@ class _Request:
 
     @property
     def estimate(self) -> int:
-        """The size of what is sent."""
+        """The size of the sent items."""
         return self.fixed + sum(self.sizes) - sum(self.sizes[index] for index in self.gone)
 
     @property
     def kept(self) -> list[Mapping[str, Any]]:
-        """The items that are sent."""
+        """The sent items."""
         gone = frozenset(self.gone)
         return [item for index, item in enumerate(self.items) if index not in gone]
 
@@ -75,27 +75,27 @@ class Window:
         self._on_shortened = on_shortened
 
     def replay(self, sent: Sent | None) -> None:
-        """Take a request of this turn from the journal for the last one."""
+        """Restore the last request of this turn from the journal."""
         if sent is not None:
             self.ask(sent.turns)
             self.ratio = sent.ratio or self.ratio
 
     def ask(self, turns: int | None) -> None:
-        """Note how many user turns a request holds; None where nothing is left out."""
+        """Record how many user turns a request holds; None if nothing is omitted."""
         if turns is not None and (self.turns is None or turns < self.turns):
             self._on_shortened()
         self.turns = turns
 
     def answered(self, estimate: int, tokens: int) -> None:
-        """Note that the request was answered, with its tokens as the endpoint counts them."""
+        """Record that the request was answered, with the token count of the endpoint."""
         self.sent = Sent(estimate, tokens, self.turns)
         self.ratio = self.sent.ratio or self.ratio
 
 
 class WithinContext(WrappedModel):
-    """Sends as much of the conversation as the model's context holds; the session keeps the rest.
+    """Sends as much of the conversation as fits into the model's context; the session keeps the rest.
 
-    A model without a `ModelConfig` is sent all.
+    A model without a `ModelConfig` gets everything.
     """
 
     def __init__(self, inner: Model, window: Window) -> None:
@@ -122,7 +122,7 @@ class WithinContext(WrappedModel):
     async def _answered(
         self, request: _Request, ask: Callable[[_Request], AsyncIterator[TResponseStreamEvent]]
     ) -> AsyncIterator[TResponseStreamEvent]:
-        """Yield the events of the response, requested with fewer items as long as the endpoint refuses them."""
+        """Yield the events of the response; repeat the request with fewer items while the endpoint refuses it."""
         while True:
             self._window.ask(_turns_left(request))
             has_begun = False
@@ -142,7 +142,7 @@ class WithinContext(WrappedModel):
                 self._learn(request, exceeded, has_begun=has_begun)
                 request = self._shorter(request, has_begun=has_begun)
             if has_begun:
-                raise BrokenStream from None  # what was written is taken back before it is written anew
+                raise BrokenStream from None  # the partial reply is retracted before it is repeated
 
     # -- sizes
 
@@ -153,7 +153,7 @@ class WithinContext(WrappedModel):
         return min(limit for limit in known if limit is not None)
 
     def _room(self, request: _Request) -> int:
-        """Return the size that the items may have."""
+        """Return the maximum size of the items."""
         room = self._limit - min(self._limit // 4, MOST_FOR_ANSWER)
         return max(int(room / self._window.ratio) - request.fixed, 0)
 
@@ -164,7 +164,7 @@ class WithinContext(WrappedModel):
         return replace(request, gone=gone)
 
     def _shorter(self, request: _Request, *, has_begun: bool) -> _Request:
-        """Return the request with fewer items. Raise ModelFailed where only the newest are left."""
+        """Return the request with fewer items. Raise ModelFailed if only the newest are left."""
         room = self._room(request)
         while True:
             gone = surplus_of_request(request.items, room, request.sizes)
@@ -178,13 +178,13 @@ class WithinContext(WrappedModel):
     # -- limits
 
     def _learn(self, request: _Request, exceeded: Exceeded, *, has_begun: bool) -> None:
-        """Take what was too long into account: the limit that is reported, or else the size of the request."""
+        """Adjust the limit after a refusal: to the reported limit, or else to the size of the request."""
         window = self._window
         if exceeded.asked:
             window.ratio = Sent(request.estimate, exceeded.asked).ratio or window.ratio
         tokens = exceeded.asked or int(request.estimate * window.ratio)
         if exceeded.limit and tokens < exceeded.limit and not (exceeded.asked or has_begun):
-            # The request was larger than it was thought to be.
+            # The request was larger than estimated.
             window.ratio = min(window.ratio * exceeded.limit / tokens, MOST_RATIO)
             tokens = exceeded.limit
         self._cap = min(tokens, self._cap or tokens)
@@ -208,7 +208,7 @@ class WithinContext(WrappedModel):
 
 
 def size_of(value: object) -> int:
-    """Estimate the tokens of what an item holds: its texts."""
+    """Estimate the tokens of the texts of an item."""
     return _bytes_in(value) // BYTES_PER_TOKEN
 
 
@@ -240,7 +240,7 @@ def _turns_left(request: _Request) -> int | None:
 
 
 def _with_note(request: _Request) -> str | None:
-    """Return the instructions, with a note where the beginning is left out."""
+    """Return the instructions, with a note if the beginning is omitted."""
     instructions = request.instructions
     if not request.gone or instructions is None or FORGOTTEN in instructions:
         return instructions
@@ -248,7 +248,7 @@ def _with_note(request: _Request) -> str | None:
 
 
 def _sentence(request: _Request) -> str:
-    """Return why the shortest request that there can be is refused."""
+    """Return why the shortest possible request is refused."""
     kept = request.kept
     if request.estimate - request.fixed < request.fixed // 2:
         return TOO_SMALL

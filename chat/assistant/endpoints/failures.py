@@ -1,4 +1,4 @@
-"""What is wrong with a model's endpoint and what to do about it: sentences without the key or an answer's text."""
+"""Errors of a model's endpoint and what to do about them: sentences without the key or the text of an answer."""
 
 import json
 import math
@@ -23,11 +23,11 @@ class BrokenStream(Exception):
 
 
 class NoApi(Exception):
-    """Something else than a model's API answers at the configured address."""
+    """The configured URL does not serve a model API."""
 
 
 class NoStream(Exception):
-    """The endpoint answers a request for a stream with something else that is no reply."""
+    """The endpoint answers a request for a stream with neither a stream nor a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Kind:
     unavailable: bool = True
 
     def failure(self, wait: float = 0.0) -> ModelFailed:
-        """Make the failure; `wait` is how many seconds the endpoint asks to be left alone."""
+        """Return the failure; `wait` is the number of seconds that the endpoint asks to wait."""
         detail = f"{self.detail} Please try again {_spoken(wait)}." if wait else self.detail
         return ModelFailed(detail, retryable=self.retryable, unavailable=self.unavailable)
 
@@ -93,7 +93,7 @@ CODES: dict[str, Kind] = {
     "invalid_prompt": REFUSED,
     "invalid_request_error": REFUSED,
 }
-# Where a code is missing or means anything: words of the body, for some statuses.
+# If the code is missing or ambiguous: words of the body, for some statuses.
 WORDS: tuple[tuple[frozenset[int], re.Pattern[str], Kind], ...] = tuple(
     (frozenset(statuses), re.compile(pattern, re.IGNORECASE), kind)
     for statuses, pattern, kind in (
@@ -115,7 +115,7 @@ WORDS: tuple[tuple[frozenset[int], re.Pattern[str], Kind], ...] = tuple(
     )
 )
 STATUSES: dict[int, Kind] = {
-    **dict.fromkeys((301, 302, 303, 307, 308), NO_API),  # another address is not asked
+    **dict.fromkeys((301, 302, 303, 307, 308), NO_API),  # redirects are not followed
     401: KEY,
     402: NO_CREDIT,
     403: ACCESS,
@@ -142,7 +142,7 @@ def incomplete(reason: str) -> ModelFailed:
 
 
 def explain(error: Exception) -> ModelFailed:
-    """Return the failure that an error of a model's endpoint stands for; its sentence names what to do."""
+    """Return the failure for an error of a model's endpoint; its sentence says what to do."""
     if isinstance(error, ModelFailed):
         return error
     kind = _kind(error)
@@ -161,7 +161,7 @@ def _kind(error: Exception) -> Kind:
         return NO_API
     if isinstance(error, NoStream):
         return NO_STREAM
-    # An event that is no JSON, or no text, is as broken as one that never came.
+    # An event that is not JSON, or not text, counts as a broken stream.
     is_unreadable = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError) or (
         isinstance(error, ValueError) and str(error).startswith(TOO_MANY_DIGITS)
     )
@@ -184,7 +184,7 @@ def _status_kind(error: openai.APIStatusError) -> Kind:
 
 
 def reported_error(body: Mapping[str, object], request: httpx2.Request) -> openai.APIStatusError:
-    """Return the error in a body that came with status 200 as if it had come with the status of such an error."""
+    """Return the error in a body with status 200, with the status that such an error should have."""
     error = body["error"]
     fields = error if isinstance(error, Mapping) else {}
     named = (str(value) for value in (fields.get("code"), fields.get("status"), body.get("code"), body.get("status")))
@@ -206,13 +206,13 @@ def _word(code: object) -> str:
 
 
 def _text(body: object) -> str:
-    """Return the words of an error's body; none where it is a page for people, which may be about anything."""
+    """Return the words of an error's body; none for an HTML page, which may contain anything."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
     return "" if text.lstrip().startswith("<") else text[:READ]
 
 
 def retry_after(error: Exception) -> float:
-    """Return how many seconds an endpoint asks to be left alone; 0 where it does not, or for nothing sensible."""
+    """Return the number of seconds that an endpoint asks to wait; 0 if it does not, or if the value is implausible."""
     headers: Mapping[str, str] = error.response.headers if isinstance(error, openai.APIStatusError) else {}
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -1,4 +1,4 @@
-"""Ask another model where the first is unavailable, before anything of its response has come."""
+"""Use another model if the first one is unavailable, before any part of its response has arrived."""
 
 import logging
 import time
@@ -15,14 +15,14 @@ from chat.exceptions import ModelFailed
 
 logger = logging.getLogger(__name__)
 
-AWAY = 60.0  # seconds for which an unavailable model is asked last
+AWAY = 60.0  # seconds for which an unavailable model is tried last
 
-# They come before the first token.
+# These arrive before the first token.
 BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
 
 
 class FirstAvailable(Model):
-    """Asks models in their order until one answers; the one that did answers the next request too.
+    """Tries models in order until one answers; that one answers the next request too.
 
     `wrapped` makes the model that is asked of an alternative, with what retries it. A response of which anything has
     come is never begun anew by another model.
@@ -34,7 +34,7 @@ class FirstAvailable(Model):
 
     @property
     def name(self) -> str:
-        """The name of the model that is asked, or has answered."""
+        """The name of the current model."""
         return self._left[0].name
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:

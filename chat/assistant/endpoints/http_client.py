@@ -1,4 +1,4 @@
-"""The HTTP client of model endpoints: it follows no redirect and reads no more than an answer can be."""
+"""The HTTP client of model endpoints: it follows no redirects and limits the size of responses."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +16,7 @@ BLANK_LINES = (b"\n\n", b"\r\n\r\n")
 
 
 class EndpointClient(DefaultAsyncHttpxClient):
-    """Sends requests to an endpoint and nowhere else: a redirect would take a conversation to another host.
+    """Sends requests only to the endpoint: a redirect would send a conversation to another host.
 
     Responses are requested without compression, so that the bytes received are the bytes counted.
     """
@@ -25,7 +25,7 @@ class EndpointClient(DefaultAsyncHttpxClient):
         super().__init__(**options, follow_redirects=False, headers={"Accept-Encoding": "identity"})
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send a request. Reading the answer raises ModelFailed beyond the limits, BrokenStream where it is compressed.
+        """Send a request. Reading the response raises ModelFailed beyond the limits, BrokenStream if it is compressed.
 
         Raise what httpx raises.
         """

@@ -1,4 +1,4 @@
-"""The parameters of a request that not every endpoint accepts: recognised in a refusal, and left out of a body.
+"""Request parameters that some endpoints refuse: recognised in an error, and omitted from a body.
 
 A parameter is named as in the body: `store`, or with the list whose entries have it: `tools.strict`,
 `messages.refusal`, `input.status`. A name in `tools` is left out at any depth, as keywords of a schema are.
@@ -15,14 +15,14 @@ Body = Mapping[str, Any]
 
 REFUSALS = (400, 422)
 
-# What a list needs in its entries.
+# Required keys of list entries.
 _NEEDED_IN: dict[str, frozenset[str]] = {
     "tools": frozenset({"type", "function", "name", "description", "parameters", "properties", "items", "required"}),
     "messages": frozenset({"role", "content", "tool_calls", "tool_call_id"}),
     "input": frozenset({"role", "content", "type", "call_id", "name", "arguments", "output", "id", "summary", "text"}),
 }
 _ALIASES = {"strict": "tools.strict", "include_usage": "stream_options"}
-# The endpoint takes the second where it does not take the first, and the other way round.
+# An endpoint that refuses one of the two accepts the other.
 _SUCCESSORS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 _REFUSAL = re.compile(
@@ -30,7 +30,7 @@ _REFUSAL = re.compile(
     r"|not allowed|cannot find field|not a valid|only allowed|invalid (?:parameter|argument|value)|no such",
     re.IGNORECASE,
 )
-# What an endpoint does take, listed after what it does not.
+# Accepted parameters, listed after the refused one.
 _ACCEPTED = re.compile(
     r"expected one of|valid (?:fields|parameters)|supported (?:fields|parameters)|use '", re.IGNORECASE
 )
@@ -42,7 +42,7 @@ def normal(name: str) -> str:
 
 
 def refused(status: int, error: object, body: Body) -> frozenset[str]:
-    """Return the parameters of a body that an endpoint refuses with this error; none where it refuses something else.
+    """Return the parameters of a body that this error refuses; none if the error is about something else.
 
     `error` is the content of the answer: JSON, or text.
     """
@@ -78,7 +78,7 @@ def _stripped(value: Any, names: set[str], *, deep: bool) -> Any:
     if not deep:
         return kept
     return {
-        # The keys of `properties` are names of arguments, no keywords.
+        # The keys of `properties` are names of arguments, not keywords.
         key: {name: _stripped(schema, names, deep=True) for name, schema in entry.items()}
         if key == "properties" and isinstance(entry, dict)
         else _stripped(entry, names, deep=True)
@@ -87,7 +87,7 @@ def _stripped(value: Any, names: set[str], *, deep: bool) -> Any:
 
 
 def _optional(body: Body) -> Iterator[str]:
-    """Yield the parameters of a body that it can do without."""
+    """Yield the optional parameters of a body."""
     yield from (key for key in body if key not in REQUIRED_PARAMETERS)
     for place, needed in _NEEDED_IN.items():
         entries = body.get(place)
@@ -125,7 +125,7 @@ def _texts(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
     elif isinstance(content, Mapping):
-        # What was sent is repeated there.
+        # These repeat the input.
         yield from (text for key, value in content.items() if key not in ("input", "type") for text in _texts(value))
     elif isinstance(content, list | tuple):
         yield from (text for value in content for text in _texts(value))
@@ -139,7 +139,7 @@ def _is_named(name: str, paths: Iterable[tuple[str, ...]]) -> bool:
 
 
 def _is_mentioned(name: str, text: str) -> bool:
-    """Return whether a text quotes a name, or has it in the position of a parameter's name."""
+    """Return whether a text quotes a name, or uses it as the name of a parameter."""
     place, _, inner = name.rpartition(".")
     word = re.escape(inner)
     forms = [

@@ -1,4 +1,4 @@
-"""The models that answer: OpenAI's Responses API, any Chat Completions endpoint, or the built-in one."""
+"""The models: OpenAI's Responses API, any Chat Completions endpoint, or the offline model."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,7 +16,7 @@ from chat.assistant.endpoints.sdk_models import CompletionsModel, ResponsesModel
 from chat.assistant.model_config import ModelConfig, chosen, learned
 from chat.assistant.offline.model import OfflineModel
 
-OFFLINE = "offline"  # the name of the built-in model in the record of what answered
+OFFLINE = "offline"  # the recorded name of the offline model
 
 # Returns the model of a name, or the default.
 Choose = Callable[[str], Model]
@@ -24,7 +24,7 @@ Choose = Callable[[str], Model]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A model that may answer a turn: its name in the record, and what every request to it asks for."""
+    """A model for turns: its recorded name, and the settings of every request."""
 
     name: str
     model: Model
@@ -32,7 +32,7 @@ class Alternative:
 
 
 class WithFallback(Model):
-    """A model and those that answer where it is unavailable; asked itself, it is the first."""
+    """A model and its fallbacks; used as a model itself, it is the first one."""
 
     def __init__(self, models: Sequence[Model]) -> None:
         self.models = tuple(models)
@@ -45,14 +45,14 @@ class WithFallback(Model):
 
 
 class Models:
-    """The configured models, each made at its first use."""
+    """The configured models, each created at its first use."""
 
     def __init__(self) -> None:
         self._made: dict[str, Model] = {}
         self._clients: list[AdaptingClient] = []
 
     def choose(self, name: str) -> Model:
-        """Return the model of a name, the default where there is none of it, with its fallbacks."""
+        """Return a model by name with its fallbacks; the default model if the name is unknown."""
         config = chosen(name)
         if config is None or not config.fallback:
             return self._model(config)
@@ -75,44 +75,44 @@ class Models:
 
 
 def make_client(config: ModelConfig) -> AdaptingClient:
-    """Make the client of a configured model."""
+    """Create the client of a configured model."""
     return AdaptingClient(
         config,
-        # Endpoints of one's own often want no key, the client always does.
+        # Self-hosted endpoints often need no key, but the client requires one.
         api_key=config.api_key or "none",
         base_url=config.base_url or None,
         http_client=EndpointClient(timeout=settings.AGENT_MODEL_TIMEOUT),
         timeout=settings.AGENT_MODEL_TIMEOUT,
-        max_retries=0,  # retried by chat.assistant.endpoints.retrying, which also sees a stream that breaks
+        max_retries=0,  # chat.assistant.endpoints.retrying retries, also after a stream breaks
     )
 
 
 def make_model(config: ModelConfig, client: AdaptingClient) -> ResponsesModel | CompletionsModel:
-    """Make a configured model."""
+    """Create a configured model."""
     return CompletionsModel(config, client) if config.api == "chat_completions" else ResponsesModel(config, client)
 
 
 def alternatives(model: Model) -> list[Alternative]:
-    """Return the models that may answer in the place of one, itself first; those that are unavailable are last."""
+    """Return a model and its fallbacks in order; those that are unavailable come last."""
     models = model.models if isinstance(model, WithFallback) else (model,)
     found = [Alternative(name_of(each), each, model_settings(each)) for each in models]
     return sorted(found, key=lambda each: learned(each.name).away_until > time.monotonic())
 
 
 def primary(model: Model) -> Model:
-    """Return the model that is asked first in the place of one."""
+    """Return the first alternative of a model."""
     return alternatives(model)[0].model
 
 
 def name_of(model: Model) -> str:
-    """Return a model's name in the record."""
+    """Return the recorded name of a model."""
     if isinstance(model, OfflineModel):
         return OFFLINE
     return model.config.name if isinstance(model, ResponsesModel | CompletionsModel) else ""
 
 
 def model_settings(model: Model) -> ModelSettings:
-    """Return what every request to a model asks for: nothing is stored at the provider, usage is counted."""
+    """Return the settings of every request: the provider stores nothing, and usage is counted."""
     first = model.models[0] if isinstance(model, WithFallback) else model
     return _model_settings(first.config.api if isinstance(first, ResponsesModel | CompletionsModel) else "")
 
@@ -123,5 +123,5 @@ def _model_settings(api: str) -> ModelSettings:
         return ModelSettings()
     if api == "chat_completions":
         return ModelSettings(include_usage=True)
-    # Reasoning that is not stored there must be sent back with the next request, encrypted.
+    # Reasoning that the provider does not store is sent back, encrypted, with the next request.
     return ModelSettings(store=False, response_include=["reasoning.encrypted_content"])

@@ -1,8 +1,8 @@
-"""How large a request was: what is kept of it for the next one."""
+"""The size of a request, kept for the next one."""
 
 from dataclasses import dataclass
 
-LEAST_RATIO, MOST_RATIO = 0.5, 3.0  # of reported tokens to estimated ones: beyond, something else is counted
+LEAST_RATIO, MOST_RATIO = 0.5, 3.0  # reported tokens per estimated one; outside, it counts something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Sent:
 
     @property
     def ratio(self) -> float | None:
-        """Reported tokens for each estimated one; None where nothing is reported."""
+        """Reported tokens per estimated one; None if nothing is reported."""
         if not self.tokens or not self.estimate:
             return None
         return min(max(self.tokens / self.estimate, LEAST_RATIO), MOST_RATIO)

@@ -1,4 +1,4 @@
-"""A model round another model."""
+"""A model that wraps another model."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ Ask = Callable[[], AsyncIterator[TResponseStreamEvent]]
 async def closed_after(
     events: AsyncIterator[TResponseStreamEvent],
 ) -> AsyncIterator[AsyncIterator[TResponseStreamEvent]]:
-    """Close a stream when it is left, so that the connection behind it does not wait for the garbage collector."""
+    """Close a stream on exit, so that its connection does not wait for the garbage collector."""
     try:
         yield events
     finally:
@@ -26,7 +26,7 @@ async def closed_after(
 
 
 class WrappedModel(Model):
-    """Passes every request on; subclasses watch the stream."""
+    """Forwards every request; subclasses watch the stream."""
 
     def __init__(self, inner: Model) -> None:
         self.inner = inner

@@ -14,9 +14,9 @@ from chat.infra.storable import storable
 from chat.memory.items import is_output, is_reasoning, is_user_message
 
 LONGEST_OUTPUT = 8_000  # characters of a tool's output in a request; it is stored whole
-# Stands where an endpoint requires reasoning and there is none: the APIs take an empty text for a missing one.
+# A placeholder for required but missing reasoning: the APIs treat an empty text as missing.
 NO_REASONING = " "
-# Stands where a turn ended before its reply.
+# A placeholder for the reply of a turn that ended without one.
 NO_REPLY = "I did not finish this reply."
 
 Item = dict[str, Any]
@@ -85,8 +85,8 @@ def _call(item: Mapping[str, Any], ids: "_CallIds", origin: str) -> Item:
     if is_of(item, origin):
         call["provider_data"] = item["provider_data"]
     else:
-        call.pop("id", None)  # APIs refuse the ids of others, and need none
-    if not (item.get("provider_data") or {}).get("call_id"):  # else it was validated when it came
+        call.pop("id", None)  # APIs refuse ids of other providers, and need none
+    if not (item.get("provider_data") or {}).get("call_id"):  # otherwise it was validated on arrival
         _validate(call)
     return call
 
@@ -101,7 +101,7 @@ def _validate(call: Item) -> None:
 
 
 def _reply(item: Mapping[str, Any]) -> Iterator[Item]:
-    """Yield a reply with parts that all APIs have; nothing where it has no text, which some refuse."""
+    """Yield a reply with parts that all APIs support; nothing if it has no text, which some refuse."""
     reply, content = _without_data(item), item.get("content")
     if isinstance(content, list):
         reply["content"] = content = [_part(part) for part in content if _text_of(part)]
@@ -134,7 +134,7 @@ class _CallIds:
         self._sent: dict[str, str] = {}
 
     def of(self, item: Mapping[str, Any]) -> str:
-        """Return the id for a call, and the same for its output: the endpoint's own, where that is not used twice."""
+        """Return the id for a call and its output: the endpoint's own id if it is unique."""
         ours = str(item.get("call_id") or "")
         if ours not in self._sent:
             theirs = item["provider_data"].get("call_id") if is_of(item, self._origin) else None

@@ -41,7 +41,7 @@ Given = str | list[TResponseInputItem]
 
 _THOUGHTS = (ResponseReasoningTextDeltaEvent, ResponseReasoningSummaryTextDeltaEvent)
 _ENDS = (ResponseFailedEvent, ResponseIncompleteEvent, ResponseErrorEvent)
-# Signs of life: nothing reads them, but an answer that takes long is not silent.
+# Keep-alive events: not used, but they show that the endpoint is working.
 _PROGRESS = (ResponseFunctionCallArgumentsDeltaEvent,)
 _KNOWN = frozenset(
     get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(get_args(ResponseStreamEvent)[0])
@@ -88,7 +88,7 @@ class ValidModel(WrappedModel):
 
 
 class _Stream:
-    """One response as it arrives."""
+    """A response while it arrives."""
 
     def __init__(self, given: Given, on_retract: Callable[[], None]) -> None:
         self._given = given
@@ -102,7 +102,7 @@ class _Stream:
         self.size = 0  # characters of reply and reasoning so far
 
     def take(self, delta: str) -> bool:
-        """Take a piece of text that is valid as it is, and return whether it is: nothing else is done for most."""
+        """Accept a piece of text that is valid unchanged, as most are; return whether it is."""
         if self._half or not isinstance(delta, str) or not is_storable(delta) or not self._splitter.take(delta):
             return False
         self._replied.append(delta)
@@ -116,7 +116,7 @@ class _Stream:
             yield from self._piece(piece, event)
 
     def other(self, event: TResponseStreamEvent) -> Iterator[TResponseStreamEvent]:
-        """Yield what is valid of an event that is neither text nor the end."""
+        """Yield the valid part of an event that is neither text nor the end."""
         if isinstance(event, ResponseRefusalDeltaEvent):
             if delta := self._whole(event.delta):
                 self._replied.append(delta)
@@ -132,7 +132,7 @@ class _Stream:
             logger.warning("An event of the type %.40r is dropped.", kind)
 
     def completed(self, event: ResponseCompletedEvent) -> Iterator[TResponseStreamEvent]:
-        """Make the response valid; yield what its deltas did not have. Raise ModelFailed."""
+        """Make the response valid; yield what its deltas lacked. Raise ModelFailed."""
         for piece in self._splitter.finish():
             yield from self._piece(piece, None)
         response = event.response = getattr(event, "response", None) or Response.model_construct(id="")
@@ -190,7 +190,7 @@ class _Stream:
         return ResponseReasoningTextDeltaEvent.model_construct(type="response.reasoning_text.delta", delta=text)
 
     def _whole(self, delta: object) -> str:
-        """Return a delta as it can be stored; half of a surrogate pair waits for the other half."""
+        """Return a storable delta; half of a surrogate pair waits for the other half."""
         if not isinstance(delta, str):
             return ""
         self.size += len(delta)
@@ -204,7 +204,7 @@ def _text(delta: str) -> TResponseStreamEvent:
 
 
 def _valid(usage: object) -> ResponseUsage | None:
-    """Return the tokens that a response took, as far as they are numbers."""
+    """Return the token counts of a response that are numbers."""
     if usage is None:
         return None
     inputs_used, outputs_used = _count(usage, "input_tokens"), _count(usage, "output_tokens")

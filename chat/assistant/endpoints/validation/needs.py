@@ -1,4 +1,4 @@
-"""What an endpoint needs of the items that it is sent, as configured or as its refusals show."""
+"""What an endpoint requires of input items, by configuration or learned from its refusals."""
 
 import logging
 
@@ -28,7 +28,7 @@ _REFUSES_ID = (
 
 
 class Needs:
-    """What a model's endpoint needs; what its refusals show is kept in `learned`."""
+    """The requirements of a model's endpoint; those learned from refusals are in `learned`."""
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
@@ -51,16 +51,16 @@ class Needs:
 
     @property
     def own_ids(self) -> bool:
-        """Whether the endpoint gets the ids of calls back that it gave."""
+        """Whether the endpoint gets its own call ids back."""
         return not self._learned.refuses_own_ids
 
     @property
     def known(self) -> tuple[bool, bool]:
-        """All that may have been learned; a request is worth repeating when this has changed."""
+        """All learned requirements; a request is repeated when they have changed."""
         return self.reasoning_returned, self.own_ids
 
     def learn(self, error: APIStatusError) -> None:
-        """Take a refusal into account."""
+        """Learn from a refusal."""
         if error.status_code not in (400, 422):
             return
         text = f"{error.message} {error.body}"[:READ].lower()

@@ -1,4 +1,4 @@
-"""Separate what a model replies from what it thinks aloud in `<think>` tags."""
+"""Separate a reply from reasoning in `<think>` tags."""
 
 import re
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ class ThinkSplitter:
         return "".join(self._reply)
 
     def take(self, text: str) -> bool:
-        """Take the next part if it continues the reply as it is, as most do, and return whether it does."""
+        """Accept the next part if it simply continues the reply, as most do; return whether it does."""
         if self._thinking or self._held or not self._reply or "<" in text:
             return False
         self._reply.append(text)
         return True
 
     def feed(self, text: str) -> Iterator[Piece]:
-        """Yield the pieces that are certain by now."""
+        """Yield the pieces that are complete."""
         if "<" not in text and not self._held:
             yield from self._piece(text)
             return
@@ -65,7 +65,7 @@ class ThinkSplitter:
         yield from self._piece(text)
 
     def finish(self) -> Iterator[Piece]:
-        """Yield what was held back, at the end of the text."""
+        """Yield the buffered rest at the end of the text."""
         text, self._held = self._held, ""
         yield from self._piece(text)
 

@@ -1,4 +1,4 @@
-"""Read the number of tokens that an endpoint reports: what is no plausible count is ignored."""
+"""Read the token counts that an endpoint reports; implausible values are ignored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ MOST = 100_000_000  # tokens: no response takes more, and PostgreSQL could not s
 
 
 def count(value: object) -> int:
-    """Return a number of tokens; 0 for what is none, or not plausible."""
+    """Return a number of tokens; 0 for an invalid or implausible value."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST else 0
 
 
