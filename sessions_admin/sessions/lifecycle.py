@@ -167,7 +167,10 @@ def refill(file: SessionFile, session_id: str, conversation: Conversation, *, se
 
 
 def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | None = None) -> Outcome:
-    """Protect a session from removal. Raise NotFound, BadInput without a reason."""
+    """Protect a session from removal; a longer hold replaces the current one.
+
+    Raise NotFound, BadInput without a reason, Conflict if the current hold lasts longer.
+    """
     if not reason.strip():
         raise BadInput("A hold requires a reason.")
     now = timezone.now()
@@ -176,6 +179,9 @@ def hold_session(session_id: str, *, actor: str, reason: str, until: datetime | 
     if until is not None and until > now + LONGEST_HOLD:
         raise BadInput("A hold can last at most 100 years, or have no end.")
     with _locked(session_id, Action.HOLD, actor, reason, refuse_busy=False) as session:
+        if session.is_held and until is not None and (session.held_until is None or until < session.held_until):
+            ends = f"until {session.held_until:%Y-%m-%d %H:%M} UTC" if session.held_until else "without an end"
+            raise Conflict(f"This session is already held {ends}; release it first.")
         size = Size(session.item_count, session.byte_count)
         held = {"held_at": now, "held_until": until, "hold_reason": reason.strip()[:REASON_LENGTH]}
         return _complete(session, Action.HOLD, actor, reason, size, size, **held)

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from chat.exceptions import Conflict
 from chat.memory.identity import SessionId
 from chat.memory.metadata import update_metadata
 from chat.memory.quarantine import Suspect, quarantine
@@ -38,6 +39,18 @@ def test_held_until_the_hold_ends(given_session: GivenSession, owner: User) -> N
 
     AgentSession.objects.update(held_until=timezone.now())
     assert state(session) == "due"
+
+
+def test_another_hold_never_ends_sooner(given_session: GivenSession, owner: User) -> None:
+    session, day = given_session(owner), timedelta(days=1)
+    begin = timezone.now()
+    hold_session(session.session_id, actor="os:tester", reason="a dispute", until=begin + day)
+    hold_session(session.session_id, actor="os:tester", reason="a longer one", until=begin + 2 * day)
+    hold_session(session.session_id, actor="os:tester", reason="the court")
+    with pytest.raises(Conflict, match="already held without an end; release it first"):
+        hold_session(session.session_id, actor="os:tester", reason="a dispute", until=begin + day)
+    session.refresh_from_db()
+    assert (session.held_until, session.hold_reason) == (None, "the court")
 
 
 def test_gone_whatever_else_is_true(given_session: GivenSession, owner: User) -> None:
