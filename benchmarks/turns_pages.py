@@ -135,7 +135,7 @@ class Page(ABC):
 
 
 class OurPage(Page):
-    """As docs/reference/websocket.md says: acknowledges what it reads, and goes on from the number it has seen."""
+    """A client by docs/reference/websocket.md: acknowledges what it reads, and resumes after the last number."""
 
     name = "Threadkeeper"
 

@@ -146,7 +146,7 @@ class NotFound(ThreadkeeperError):
 
 
 class Conflict(ThreadkeeperError):
-    """It cannot be done in the state things are in."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
@@ -230,12 +230,12 @@ class MemoryUnavailable(ThreadkeeperError):
 
 
 class Unavailable(ThreadkeeperError):
-    """The database is too slow, or away."""
+    """The database is too slow or unavailable."""
 
     code = "unavailable"
 
     def __init__(self) -> None:
-        super().__init__("This does not work at the moment; please try again.")
+        super().__init__("The service is temporarily unavailable. Please try again.")
 
 
 class ServerStopping(Unavailable):

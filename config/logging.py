@@ -60,7 +60,7 @@ class SafeFormatter(logging.Formatter):
             safe.exc_info = None  # the client's fault: one line is enough
         return safe
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+    def formatException(self, ei: Any) -> str:
         """Return a traceback whose exceptions are described without their messages."""
         return "".join(describe_traceback(ei[1])).rstrip("\n") if ei[1] else ""
 
@@ -80,7 +80,7 @@ class JsonFormatter(SafeFormatter):
         }
         if safe.exc_info:
             entry["exception"] = self.formatException(safe.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return json.dumps(entry)  # in ASCII, which no terminal and no encoding misreads
 
 
 def message_of(record: logging.LogRecord) -> str:

@@ -43,13 +43,13 @@ STATUS_ERRORS: Mapping[int, tuple[str, str]] = {
     401: ("not_signed_in", "Sign in, or send “Authorization: Bearer” with a token."),
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing here."),
-    405: ("method_not_allowed", "This address does not do that; the header “Allow” says what it does."),
-    409: ("conflict", "This cannot be done in the state things are in."),
+    405: ("method_not_allowed", "This URL does not support the method; the header “Allow” lists those it supports."),
+    409: ("conflict", "This conflicts with the current state."),
     413: ("too_large", "This request is too large."),
     415: ("unsupported_media_type", "Send JSON, as application/json."),
-    429: ("rate_limited", "That is too many requests in a short while."),
-    500: ("server_error", "Something went wrong here. It is written down; please try again."),
-    503: ("unavailable", "This does not work at the moment; please try again."),
+    429: ("rate_limited", "There were too many requests in a short time."),
+    500: ("server_error", "An internal error occurred and was logged. Please try again."),
+    503: ("unavailable", "The service is temporarily unavailable. Please try again."),
 }
 
 

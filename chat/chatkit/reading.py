@@ -146,7 +146,7 @@ def _turn_with(conversation: Conversation, item_id: str) -> Turn:
 
 
 def _with_reply(current: TurnQuerySet, key: uuid.UUID) -> Turn | None:
-    """Return the active turn whose reply will have an id."""
+    """Return the active turn whose reply is going to have this id."""
     busy = current.filter(status__in=BUSY_STATUSES).first()
     return busy if busy is not None and reply_id(busy.pk) == key else None
 

@@ -14,7 +14,7 @@ LOCK_NOT_AVAILABLE, IDLE_IN_TRANSACTION = "55P03", "25P03"
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
-    """Run a block in a transaction whose statements may take that long.
+    """Run a block in a transaction with a time limit for each statement.
 
     Overrides the connection's own limit, and also works behind a transaction pooler. A statement that takes longer
     raises django.db.OperationalError, for which `is_transient` is true.

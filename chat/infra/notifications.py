@@ -48,9 +48,7 @@ def user_group(user_id: uuid.UUID) -> str:
 
 
 async def tasks_changed(user_id: uuid.UUID, conversation_ids: Collection[uuid.UUID] = ()) -> None:
-    """Notify a user's sockets of a changed task list, and of the conversations whose calls' changes were made or
-    undone.
-    """
+    """Notify a user's sockets of a changed task list, and of the conversations whose calls made or undid changes."""
     ids = ",".join(str(each) for each in conversation_ids)
     await _send(user_group(user_id), {"type": "tasks.changed"} | ({"conversation_ids": ids} if ids else {}))
 

@@ -32,7 +32,7 @@ class Throttle:
             left = min(float(most), left + (now - then) * most / MINUTE)
             if left < 1:
                 wait = math.ceil((1 - left) * MINUTE / most)
-                raise RateLimited("That is too many requests in a short while.", retry_after=max(wait, 1))
+                raise RateLimited("There were too many requests in a short time.", retry_after=max(wait, 1))
             self._asked[asker] = left - 1, now
             self._asked.move_to_end(asker)
             if len(self._asked) > MAX_CLIENTS:

@@ -41,7 +41,7 @@ acting_for: ContextVar[uuid.UUID] = ContextVar("acting_for")
 
 CONSENT = "consent"
 LISTED = 20  # tasks in a question
-UNAVAILABLE = "This does not work at the moment; please try again."
+UNAVAILABLE = "The service is temporarily unavailable. Please try again."
 
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:

@@ -99,7 +99,7 @@ _service: Service | None = None
 
 async def start() -> None:
     """Start the service of this process."""
-    global _service  # noqa: PLW0603 - one a process, as long as the process
+    global _service  # one a process, as long as the process
     service = Service()
     await service.begin()
     _service = service
@@ -107,7 +107,7 @@ async def start() -> None:
 
 async def stop(seconds: float) -> None:
     """Accept no more requests, wait a few seconds for the running ones, and stop."""
-    global _service  # noqa: PLW0603
+    global _service  # one a process, as long as the process
     service, _service = _service, None
     if service is not None:
         await service.end(seconds)

@@ -48,7 +48,7 @@ class Comparison:
 
 
 def remembered(conversation_id: uuid.UUID, before: int = 2**31 - 1) -> TurnQuerySet:
-    """Return the turns before one whose items a session has: the current versions, since it was cleared."""
+    """Return the current turns before a turn, back to the last clear: the session has their items."""
     memory_from = Conversation.objects.filter(pk=conversation_id).values("memory_from")
     ended = Turn.objects.filter(conversation=conversation_id, seq__lt=before, seq__gt=memory_from, superseded_by=None)
     return ended.exclude(status__in=ACTIVE).exclude(items=[])

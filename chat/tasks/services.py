@@ -270,6 +270,6 @@ def parse_due(text: str | None) -> tuple[date | None, time | None]:
 def parse_time(text: str | None) -> time | None:
     """Parse HH:MM; raise BadTask."""
     try:
-        return datetime.strptime(text, "%H:%M").time() if text else None  # noqa: DTZ007 - a time of day has no zone
+        return datetime.strptime(text, "%H:%M").time() if text else None  # a time of day has no zone
     except ValueError:
         raise BadTask(f"“{text}” is not a time of the form HH:MM.") from None

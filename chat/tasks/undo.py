@@ -258,7 +258,7 @@ def _describe(before: State | None, after: State | None) -> str:
     fields = [
         f"{word} to {json.dumps(_display(field, after[field]), ensure_ascii=False)}"
         for field, word in _FIELDS.items()
-        if before[field] != after[field]
+        if field in before and field in after and before[field] != after[field]
     ]
     did += [f"changed ({', '.join(fields)})"] if fields else []
     return f"{named} was {' and '.join(did) or 'changed and changed back'}"

@@ -321,6 +321,6 @@ async def test_a_failing_database_is_said_in_a_sentence(key: dict[str, str], cap
             result = await client.call_tool("create_task", {"title": "between us"})
     finally:
         await in_database(rename, "chat_task_away", "chat_task")
-    assert refusal(result) == "This does not work at the moment; please try again."
+    assert refusal(result) == "The service is temporarily unavailable. Please try again."
     assert "The tool create_task failed: ProgrammingError" in caplog.text
     assert "between us" not in caplog.text

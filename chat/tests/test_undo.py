@@ -69,7 +69,10 @@ def test_a_change_from_before_a_task_had_a_field_is_undone(owner: User) -> None:
     for row in change.states[0].values():
         del row["priority"]
     change.save()
+    before_the_change = TaskChange.objects.exclude(pk=change.pk).get().made_at
 
+    (line,) = undo.changed_outside(user_id=owner.pk, conversation_id=uuid.uuid4(), since=before_the_change)
+    assert line == 'task 1 "Buy bread" was changed (title to "Buy bread")'
     assert [each.kind for each in undone(owner, changed).tasks] == ["changed back"]
     row = Task.objects.get(pk=task.pk)
     assert (row.title, row.get_priority_display()) == ("Buy milk", "high")

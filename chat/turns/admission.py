@@ -87,7 +87,8 @@ class Admission:
             if accepted.closed is not None:
                 self.turns.log_cancelled(accepted.closed)
             if accepted.is_new:
-                MESSAGES.inc()
+                if turn.prompt.turn_id == turn.pk:  # not the message of a turn that is tried again
+                    MESSAGES.inc()
                 if turn.status == Status.RUNNING:
                     self.turns.begin(turn, turn_input)
                 else:

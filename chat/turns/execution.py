@@ -279,7 +279,7 @@ class TurnExecution:
             self.log.append(Warned(code))
 
     def _read_input(self) -> TurnInput:
-        assert self._input is not None  # noqa: S101 - read before anything runs
+        assert self._input is not None  # read before anything runs
         return self._input
 
     # -- the outcome

@@ -121,7 +121,7 @@ def _last_event(outcome: TurnOutcome, message: Message | None) -> LastEvent:
     reply = MessageOut.of(message) if message else None
     if outcome.status == Status.STOPPED:
         return TurnStopped(reply, outcome.warning)
-    assert reply is not None  # noqa: S101 - a finished turn has a reply
+    assert reply is not None  # a finished turn has a reply
     return TurnFinished(reply, outcome.usage, outcome.warning)
 
 

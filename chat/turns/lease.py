@@ -78,7 +78,7 @@ class Lease:
 
 def lease_of(turn: Turn) -> Lease:
     """Return the lease that a running turn's row names."""
-    assert turn.owner is not None  # noqa: S101 - a constraint of the table
+    assert turn.owner is not None  # a constraint of the table
     return Lease(turn.pk, turn.owner, turn.attempt)
 
 
@@ -116,7 +116,7 @@ def take_over(
     suspected = Turn.objects.filter(pk__in=running, cut_off__gte=SUSPECT).exists()
     taken = []
     for turn in lost.order_by("accepted_at")[:limit]:
-        assert turn.owner is not None and turn.lease_until is not None  # noqa: S101, PT018 - a constraint of the table
+        assert turn.owner is not None and turn.lease_until is not None  # a constraint of the table
         # One that was interrupted in this process counts like a death, so that nothing is tried for ever.
         was_interrupted = turn.owner == owner and turn.pk in interrupted
         if not was_interrupted and turn.lease_until > now and _is_locked(turn.owner):

@@ -190,7 +190,7 @@ def _complete(entries: list[Entry], pieces: list[str]) -> None:
     """Put the collected pieces of text into the last entry."""
     if len(pieces) > 1:
         last = entries[-1].event
-        assert isinstance(last, TextDelta | ReasoningDelta)  # noqa: S101
+        assert isinstance(last, TextDelta | ReasoningDelta)
         entries[-1] = replace(entries[-1], event=replace(last, text="".join(pieces)))
 
 

@@ -24,7 +24,7 @@ _runner: "TurnRunner | None" = None
 
 async def start() -> None:
     """Begin to run turns, interrupted ones first. Raise BadExtraTools."""
-    global _runner, _models  # noqa: PLW0603 - one a process, as long as the process
+    global _runner, _models  # one a process, as long as the process
     # Here: processes that run no turns (the worker, commands) import this module too, without two seconds for these.
     from chat.assistant import extra
     from chat.assistant.endpoints.providers import Models
@@ -49,7 +49,7 @@ async def _report_quarantine(moved: Path) -> None:
 
 async def drain(seconds: float) -> None:
     """Let turns finish for a few seconds, then release them and close the session store and the models."""
-    global _runner, _models  # noqa: PLW0603
+    global _runner, _models  # one a process, as long as the process
     if _runner is not None:
         await _runner.drain(seconds)
         _runner = None

@@ -118,6 +118,7 @@ class RunningTurns:
         for call_id in cancelled.declined:
             log.append(ApprovalDecided(call_id, approved=False, by=SUPERSEDED))
         log.append(TurnStopped(cancelled.message))
+        TURNS.labels(status=Status.STOPPED).inc()
         self.logs.retire(log)
 
     async def fill(self) -> None:

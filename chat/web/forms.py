@@ -218,7 +218,7 @@ class TimeZoneForm(forms.Form):
     def __init__(self, data: QueryDict | None = None, *, current: str, week_start: int) -> None:
         super().__init__(data, initial={"time_zone": current, "week_start": week_start})
         field = self.fields["time_zone"]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells mypy
+        assert isinstance(field, forms.ChoiceField)
         offered = {name for _, group in time_zone_choices() if isinstance(group, list) for name, _ in group}
         if current not in offered | {"UTC"}:
             # An old name of a zone can be kept by users who have it.

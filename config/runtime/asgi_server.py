@@ -55,15 +55,15 @@ class Backpressure:
         self._writable = asyncio.Event()
         self._writable.set()
 
-    def pauseProducing(self) -> None:  # noqa: N802 - twisted's name
+    def pauseProducing(self) -> None:
         """Wait from now on: the write buffer is full."""
         self._writable.clear()
 
-    def resumeProducing(self) -> None:  # noqa: N802 - twisted's name
+    def resumeProducing(self) -> None:
         """Stop waiting: the write buffer is empty."""
         self._writable.set()
 
-    stopProducing = resumeProducing  # noqa: N815 - the reader is gone, and so is what it would be sent
+    stopProducing = resumeProducing  # the reader is gone, and so is what it would be sent
 
     async def wait_until_writable(self) -> None:
         """Wait until the client reads; raise TimeoutError if that takes too long."""

@@ -290,7 +290,7 @@ def _metrics_folder() -> dict[str, str]:
         return {}
     folder = settings.DATA_DIR / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 

@@ -87,7 +87,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
     autoPingTimeoutCall: Any
     autoPingPending: bytes | None
 
-    def connectionMade(self) -> None:  # noqa: N802 - twisted's name
+    def connectionMade(self) -> None:
         """Ask the transport to report when its buffer is full."""
         super().connectionMade()
         self.inbox = Inbox(self._continue_soon)
@@ -103,22 +103,22 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         self.transport.registerProducer(self, True)
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
 
-    def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
+    def onConnect(self, request: Any) -> Any:
         """Ask the application whether it accepts the connection."""
         self._is_announced = True
         return super().onConnect(request)
 
-    def onClose(self, *args: Any) -> None:  # noqa: N802 - autobahn's name
+    def onClose(self, *args: Any) -> None:
         """Report the end of a connection to an application that has accepted it."""
         if self._is_announced:
             super().onClose(*args)
 
-    def serverAccept(self, subprotocol: str | None = None) -> None:  # noqa: N802 - daphne's name
+    def serverAccept(self, subprotocol: str | None = None) -> None:
         """Accept the connection, and process what the client has sent already."""
         super().serverAccept(subprotocol)
         self._continue_soon()
 
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - daphne's name
+    def serverClose(self, code: int | None = None) -> None:
         """Close the connection with any code; autobahn reserves 1011 for itself."""
         self.sendCloseFrame(code=1000 if code is None else code)
 
@@ -130,7 +130,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
             await self._writable.wait()
             self.handle_reply(message)
 
-    def sendMessage(self, payload: bytes, *args: Any, **kwargs: Any) -> None:  # noqa: N802 - autobahn's name
+    def sendMessage(self, payload: bytes, *args: Any, **kwargs: Any) -> None:
         """Send a message, which may be longer than the limit for clients; drop it on a connection that is closing."""
         if self.state != self.STATE_OPEN:
             return
@@ -140,17 +140,17 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         finally:
             self.maxMessagePayloadSize = accepted
 
-    def pauseProducing(self) -> None:  # noqa: N802 - twisted's name
+    def pauseProducing(self) -> None:
         """Make the application wait, and watch whether the client reads: the transport's buffer is full."""
         self._writable.clear()
         self._watch()
 
-    def resumeProducing(self) -> None:  # noqa: N802 - twisted's name
+    def resumeProducing(self) -> None:
         """Let the application and the client continue: the transport's buffer is empty."""
         self.stopProducing()
         self._continue_soon()
 
-    def stopProducing(self) -> None:  # noqa: N802 - twisted's name
+    def stopProducing(self) -> None:
         """Let the application continue."""
         self._writable.set()
         if self._watching is not None:
@@ -167,7 +167,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
 
     # -- from the client
 
-    def consumeData(self) -> None:  # noqa: N802 - autobahn's name
+    def consumeData(self) -> None:
         """Process the received data in steps; nothing before the application has accepted the connection."""
         if self.state == self.STATE_CONNECTING and self._is_announced:
             self._pause_reading()
@@ -175,7 +175,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         self._frames_in_step = 0
         super().consumeData()
 
-    def processData(self) -> bool:  # noqa: N802 - autobahn's name
+    def processData(self) -> bool:
         """Process a part of the received data; return whether to continue now."""
         if self.state == self.STATE_OPEN and self.current_frame is None:
             if self.inbox.is_full or not self._writable.is_set():
@@ -189,7 +189,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]
         more: bool = super().processData()
         return more
 
-    def onFrameBegin(self) -> None:  # noqa: N802 - autobahn's name
+    def onFrameBegin(self) -> None:
         """Count a frame, of data or control."""
         self._frames_in_step += 1
         self._rate_limit.spend(self.current_frame.length)

@@ -1,5 +1,6 @@
 """Whatever is logged, by whomever, the log has neither text of people nor a secret."""
 
+import json
 import logging
 import sys
 
@@ -11,7 +12,7 @@ from django.urls import resolve
 from pydantic import BaseModel
 
 from chat.models import User
-from config.logging import SafeFormatter
+from config.logging import JsonFormatter, SafeFormatter
 
 SECRET = "s3cret"
 
@@ -115,3 +116,12 @@ def test_a_request_names_the_pattern_of_a_secret_path() -> None:
     assert formatted("django.request", "Internal Server Error: %s", request.path, request=request, status_code=500) == (
         "django.request: GET /accounts/reset/<uidb64>/<token>/ answered 500"
     )
+
+
+def test_an_entry_in_json_is_one_line_of_ascii() -> None:
+    record = logging.getLogger("chat.x").makeRecord(
+        "chat.x", logging.INFO, __file__, 1, "a\nb\x85c\u2028d\ud800", (), None
+    )
+    line = JsonFormatter().format(record)
+    assert line.isascii() and line.splitlines() == [line]
+    assert json.loads(line)["message"] == "a\nb\x85c\u2028d\ud800"

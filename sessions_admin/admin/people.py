@@ -96,7 +96,7 @@ class PersonForm(UserChangeForm[User]):
 
     class Meta:
         model = User
-        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets say which
+        fields = "__all__"  # the admin's fieldsets say which
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not generic when it runs

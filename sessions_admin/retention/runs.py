@@ -51,7 +51,7 @@ class HeartbeatLost(Conflict):
         super().__init__("This clean-up had no heartbeat for too long and was ended.")
 
 
-class StopRequested(Exception):  # noqa: N818 - no error
+class StopRequested(Exception):  # no error
     """A stop was requested."""
 
 

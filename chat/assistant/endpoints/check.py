@@ -74,7 +74,7 @@ class Report:
 
 
 class Lacking(Exception):
-    """The endpoint answers, but differently; the text says how."""
+    """The endpoint answers in an unexpected way, which the text describes."""
 
 
 def check(config: ModelConfig, on_point: Callable[[Point], None] = lambda point: None) -> Report:

@@ -148,7 +148,7 @@ class WithinContext(WrappedModel):
 
     @property
     def _limit(self) -> int:
-        assert self._config is not None  # noqa: S101 - checked before anything is counted
+        assert self._config is not None  # checked before anything is counted
         known = (self._config.context_tokens, learned(self._config.name).context_tokens, self._cap)
         return min(limit for limit in known if limit is not None)
 
@@ -200,7 +200,7 @@ class WithinContext(WrappedModel):
                 self._remember(self._refused)
 
     def _remember(self, limit: int) -> None:
-        assert self._config is not None  # noqa: S101 - checked before anything is counted
+        assert self._config is not None  # checked before anything is counted
         known = learned(self._config.name)
         if known.context_tokens is None or limit < known.context_tokens:
             known.context_tokens = limit

@@ -38,7 +38,7 @@ class EndpointClient(DefaultAsyncHttpxClient):
 
 class _Bounded(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response) -> None:
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - the client is asynchronous
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # the client is asynchronous
         self._stream = response.stream
         self._is_error = response.is_error
         self._is_compressed = response.headers.get("content-encoding", "identity") != "identity"

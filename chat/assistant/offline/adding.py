@@ -232,7 +232,7 @@ def _split_items(text: str, header: str) -> list[str]:
         return [text]
     if re.search(r"\([^)]*,[^)]*\)", plain):
         return [text]
-    if len(parts := _AND.split(plain)) == 2 and all(_has_thing_and_due(part) for part in parts):  # noqa: PLR2004
+    if len(parts := _AND.split(plain)) == 2 and all(_has_thing_and_due(part) for part in parts):
         return [item for part in parts for item in _split_items(part, header)]
     also = [piece for piece in _ALSO.split(plain) if piece.strip()]
     if len(also) > 1 and all(_first_word(piece) in CHORES for piece in also):

@@ -40,14 +40,14 @@ def parse_time(match: re.Match[str], part: str | None) -> time | None:
         if match["named"]:
             return time(0, 0) if match["named"].lower() == "midnight" else time(12, 0)
         if match["half"]:
-            if int(match["hour"]) > 12:  # noqa: PLR2004
+            if int(match["hour"]) > 12:
                 return time(int(match["hour"]), int(match["minute"] or 0)) if match["half"].lower()[0] == "p" else None
             hour = int(match["hour"]) % 12 + (12 if match["half"].lower().startswith("p") else 0)
             return time(hour, int(match["minute"] or 0))
         if match["clock"]:
             hour = int(match["clock"])
             # 03:30 and 15:30 are on the 24-hour clock; 3:30 usually means the afternoon.
-            spoken = hour < 12 and not match["clock"].startswith("0")  # noqa: PLR2004
+            spoken = hour < 12 and not match["clock"].startswith("0")
             return time(to_24_hours(hour, part) if (part and hour < 12) or spoken else hour, int(match["minutes"]))
         if match["dotted"] or match["full"]:
             hour = int(match["dotted"] or match["full"])

@@ -66,7 +66,7 @@ def _apply_first(text: str, now: datetime) -> str | None:
         if count > _MAX_CORRECTIONS:
             raise BudgetExceeded
         before, after = text[: thought.start()], text[thought.end() :].strip()
-        if not re.search(r"\w", strip_politeness(before)) or len(before.split()) < 2:  # noqa: PLR2004
+        if not re.search(r"\w", strip_politeness(before)) or len(before.split()) < 2:
             continue
         if _ONLY_NOT.fullmatch(thought[0]) and not _RETRACTION.match(f"not {after}"):
             # "Friday, not Saturday" retracts nothing.

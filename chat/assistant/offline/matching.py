@@ -142,7 +142,7 @@ def match_tasks(phrase: str, tasks: Iterable[Task], *, literal: bool = False) ->
 
 
 def find_mentioned(text: str, tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Return the tasks that a text means or, if none, those whose words it all contains."""
+    """Return the tasks that match a text, or else those whose titles have only words of the text."""
     text = pattern(r"^(?:(?:and|so|but|ok)\s+)*(?:what|how) about\s+").sub("", text.strip(" ?!."))
     key = key_words(text)
 

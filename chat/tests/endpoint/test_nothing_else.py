@@ -22,7 +22,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture
 def connections() -> Iterator[list[tuple[str, int]]]:
     """Every address that this process connects to by itself. An audit hook stays for good, so it is only switched."""
-    global _watched  # noqa: PLW0603
+    global _watched
     if not getattr(sys, "_threadkeeper_watched", False):
         sys.addaudithook(_watch)
         setattr(sys, "_threadkeeper_watched", True)  # noqa: B010

@@ -25,7 +25,7 @@ class Mailbox:
     def __exit__(self, *error: object) -> None:
         self._controller.stop()
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keep a mail."""
         payload = message_from_bytes(envelope.content).get_payload(decode=True)
         assert isinstance(payload, bytes)
