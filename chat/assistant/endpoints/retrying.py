@@ -1,4 +1,4 @@
-"""Ask a model again when its endpoint stumbles: time-outs, 429, 5xx, a stream that breaks.
+"""Retry a request to a model after a transient failure: a time-out, 429, 5xx or a broken stream.
 
 The SDK retries a stream only before its first event; here the whole response is requested again, and what was shown of
 the broken one is taken back. No tool has acted by then: tools run after a response is complete.
@@ -39,14 +39,14 @@ RETRIES = 5
 BUDGET = 30.0  # seconds from the first failure to the last retry
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
-# Seconds without an event while the connection is kept alive: the client's own time-out sees only that bytes come.
+# Seconds without an event on a live connection: the client's own time-out resets with any byte.
 LONGEST_SILENCE = 300.0
 LONGEST_CLOSING = 1.0
 # A word such as `rate_limit_exceeded`, a status, a UUID or an id such as `req_0a1b`; no key has one of these forms.
 NAME = re.compile(
     r"[A-Za-z]+(_[A-Za-z]+){0,8}|[0-9]{1,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(req|chatcmpl)[_-]\w{1,64}", re.A
 )
-# Seconds for which events that have arrived are processed before other tasks run.
+# Seconds for which buffered events are processed before other tasks run.
 LONGEST_STEP = 0.005
 
 
@@ -60,7 +60,7 @@ class Retry:
 
 
 class Retrying(WrappedModel):
-    """Asks again with growing pauses, up to five times and for up to half a minute from the first failure.
+    """Retries with growing pauses, up to five times and for up to half a minute from the first failure.
 
     `on_retry` is called before each pause, `on_restart` after it.
     """
@@ -89,7 +89,7 @@ class Retrying(WrappedModel):
                 attempt += 1
                 if not failure.retryable or attempt > RETRIES or time.monotonic() + wait > deadline:
                     logger.warning("The model did not answer: %s", _described(error))
-                    # Not `from error`: an endpoint's text may repeat the key, and would end in a log.
+                    # Not `from error`: an endpoint's text may repeat the key, and would be logged.
                     raise failure from None
                 logger.info("The model is asked again in %.1f s: %s", wait, _described(error))
             self._on_retry(Retry(attempt, RETRIES, wait))
@@ -99,7 +99,7 @@ class Retrying(WrappedModel):
 
 
 async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
-    """Yield the events of a response that ends as it should; raise where it does not."""
+    """Yield the events of a complete response; raise if it is incomplete."""
     async with closed_after(ask()) as events:
         began = time.monotonic()
         while True:
@@ -124,8 +124,8 @@ async def _complete(ask: Ask) -> AsyncGenerator[TResponseStreamEvent, None]:
 
 
 async def _read_to_the_end(events: AsyncIterator[TResponseStreamEvent]) -> None:
-    """Read what follows a complete response, normally nothing: a connection that is left earlier is not used again."""
-    with suppress(Exception):  # the response is complete, whatever becomes of its connection
+    """Read the rest after a complete response, normally nothing: a connection with unread bytes is not reused."""
+    with suppress(Exception):  # the response is complete, even if its connection breaks
         async with asyncio.timeout(LONGEST_CLOSING):
             async for _ in events:
                 pass
@@ -142,5 +142,5 @@ def _described(error: Exception) -> str:
 
 
 def _name(value: object) -> str:
-    """Return a code or the id of a request where it looks like one: an endpoint may write anything there."""
+    """Return a code or request id if it looks like one: an endpoint may send any text there."""
     return value if isinstance(value, str) and NAME.fullmatch(value) else "not shown" if value else "none"

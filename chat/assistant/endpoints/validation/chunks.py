@@ -29,7 +29,7 @@ _CUT_OFF = frozenset({"error", "abort", "cancelled"})
 
 
 def repaired_chunk(data: object) -> ChatCompletionChunk:
-    """Return a chunk of the API's types; without choices where nothing can be made of it."""
+    """Return a chunk in the API's types; without choices if it is unusable."""
     try:
         chunk = ChatCompletionChunk.model_validate(data)
         if not any(_is_odd(choice) for choice in chunk.choices):
@@ -44,7 +44,7 @@ def repaired_chunk(data: object) -> ChatCompletionChunk:
 
 
 def repaired_completion(data: object) -> object:
-    """Return a completion that was not streamed with its message as the API's types have it."""
+    """Return a completion that was not streamed, with its message in the API's types."""
     if not isinstance(data, Mapping) or not isinstance(data.get("choices"), list):
         return data
     choices = [
@@ -56,18 +56,18 @@ def repaired_completion(data: object) -> object:
 
 
 def unmarked(output: Iterable[object]) -> None:
-    """Give calls the ids back that `ToolCallIndexes` hid from the SDK."""
+    """Restore the call ids that `ToolCallIndexes` hid from the SDK."""
     for item in output:
         if isinstance(item, ResponseFunctionToolCall):
             item.call_id = item.call_id.replace(_HIDDEN, _MARK)
 
 
 class ToolCallIndexes:
-    """Gives each call of a stream an index of its own: some endpoints send all of them with the index 0."""
+    """Gives each call of a stream its own index: some endpoints send all of them with the index 0."""
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}  # the call that an index of the endpoint's stands for
+        self._at: dict[int, _Call] = {}  # the call for each index of the endpoint
 
     def repair(self, deltas: Sequence[ChoiceDeltaToolCall]) -> None:
         """Set the indexes of the next deltas, in place."""
@@ -114,7 +114,7 @@ class _Call:
 
 
 def _is_odd(choice: Any) -> bool:
-    """Return whether a choice is of the API's types, but has what the SDK does not read, or reads twice."""
+    """Return whether a choice is in the API's types, but has fields that the SDK ignores or reads twice."""
     delta = choice.delta
     if delta.function_call is not None or choice.index != 0:
         return True
