@@ -11,8 +11,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from chat.exceptions import BadToken, Conflict, NotFound, NotSignedIn
+from chat.exceptions import BadToken, Conflict, NotSignedIn
 from chat.infra import notifications
+from chat.infra.lookup import get_one
 from chat.infra.pagination import newest_first
 from chat.infra.visible import has_visible, one_line
 from chat.models import ApiToken, User
@@ -188,9 +189,7 @@ def valid_token(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken | None:
 
 def revoke(*, user_id: uuid.UUID, token_id: uuid.UUID) -> ApiToken:
     """Revoke a token, and close its connections; one that has ended is unchanged. Raise NotFound."""
-    token = ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id).first()
-    if token is None:
-        raise NotFound("There is no such token.")
+    token = get_one(ApiToken.objects.owned_by(user_id).select_related("user").filter(pk=token_id), "token")
     if _end(ApiToken.objects.filter(pk=token.pk)):
         token.refresh_from_db(fields=["revoked_at"])
         notifications.on_commit(notifications.signed_out, user_id, str(token_id))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from chat.exceptions import NotFound
+from chat.infra.lookup import get_one
 from chat.infra.visible import one_line
 from chat.models import Conversation, Message
 from chat.models.conversation import Role
@@ -67,9 +67,8 @@ def as_markdown(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> Exported:
 
 
 def _read(user_id: uuid.UUID, conversation_id: uuid.UUID) -> tuple[Conversation, Iterable[MessageOut]]:
-    row = Conversation.objects.owned_by(user_id).select_related("user").filter(pk=conversation_id).first()
-    if row is None:
-        raise NotFound("There is no such conversation.")
+    theirs = Conversation.objects.owned_by(user_id).select_related("user")
+    row = get_one(theirs.filter(pk=conversation_id), "conversation")
     current = Message.objects.filter(conversation=row, position__isnull=False).order_by("position")
     return row, [MessageOut.of(message) for message in current]
 

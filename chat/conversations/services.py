@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from chat.assistant.model_config import check_name
 from chat.conversations.listing import conversation_out
-from chat.exceptions import BadInput, Conflict, NotFound, TooLong
+from chat.exceptions import BadInput, Conflict, TooLong
 from chat.infra import notifications
 from chat.infra.database_limits import long_statements
+from chat.infra.lookup import get_one
 from chat.infra.visible import has_visible, one_line
 from chat.memory.removal import remove_for_good
 from chat.memory.sync_store import opened
@@ -240,9 +241,7 @@ def empty_trash(*, user_id: uuid.UUID) -> Emptied:
 def _locked(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Iterator[_Locked]:
     """Lock a user's conversation until the transaction commits."""
     with transaction.atomic():
-        row = Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
-        if row is None:
-            raise NotFound("There is no such conversation.")
+        row = get_one(Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id), "conversation")
         # The session by a statement of its own, which sees what was committed before the lock was taken.
         yield _Locked(row, timezone.now())
         notifications.on_commit(notifications.conversation_updated, user_id, conversation_id)

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from chat.conversations.listing import conversation_out, with_listing_fields
 from chat.exceptions import NotFound
+from chat.infra.lookup import get_one
 from chat.infra.pagination import newest_first
 from chat.models import Conversation, Message, Turn
 from chat.models.turn import ACTIVE
@@ -89,10 +90,7 @@ def thread(*, user_id: uuid.UUID, conversation_id: uuid.UUID, limit: int, before
 def message(*, user_id: uuid.UUID, conversation_id: uuid.UUID, message_id: uuid.UUID) -> MessageOut:
     """Show one message. Raise NotFound."""
     theirs = Message.objects.filter(conversation__user=user_id, conversation=conversation_id)
-    found = theirs.filter(pk=message_id).first()
-    if found is None:
-        raise NotFound("There is no such message.")
-    return MessageOut.of(found)
+    return MessageOut.of(get_one(theirs.filter(pk=message_id), "message"))
 
 
 def active_turns(conversation_id: uuid.UUID) -> list[ActiveTurn]:
@@ -110,14 +108,9 @@ def check(*, user_id: uuid.UUID, conversation_id: uuid.UUID) -> None:
 def status_of(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> str:
     """Return the status of a turn. Raise NotFound."""
     theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation_id=conversation_id)
-    status = theirs.values_list("status", flat=True).first()
-    if status is None:
-        raise NotFound("There is no such turn.")
-    return status
+    return get_one(theirs.values_list("status", flat=True), "turn")
 
 
 def _owned(user_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation:
-    row = with_listing_fields(Conversation.objects.owned_by(user_id)).filter(pk=conversation_id).first()
-    if row is None:
-        raise NotFound("There is no such conversation.")
-    return row
+    rows = with_listing_fields(Conversation.objects.owned_by(user_id))
+    return get_one(rows.filter(pk=conversation_id), "conversation")

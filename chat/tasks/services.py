@@ -17,6 +17,7 @@ from django.db.models.expressions import OrderBy
 from django.utils import timezone
 
 from chat.exceptions import AlreadyCompleted, BadTask, NotFound, TooManyTasks
+from chat.infra.lookup import get_one
 from chat.infra.visible import has_visible, one_line, without_controls
 from chat.models.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskCounter
 from chat.read_models import PriorityWord
@@ -110,10 +111,7 @@ def tasks_after(*, user_id: uuid.UUID, status: Status, number: int, limit: int) 
 
 def number_of(*, user_id: uuid.UUID, task_id: uuid.UUID) -> int:
     """Return the number of a task by its public id; a number is never reused. Raise NotFound."""
-    number = Task.objects.owned_by(user_id).filter(pk=task_id).values_list("number", flat=True).first()
-    if number is None:
-        raise NotFound("There is no such task.")
-    return number
+    return get_one(Task.objects.owned_by(user_id).filter(pk=task_id).values_list("number", flat=True), "task")
 
 
 def get_task(*, user_id: uuid.UUID, number: int) -> Task:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from chat.exceptions import BadInput, Conflict, EmptyText, NotFound, TooLong
+from chat.exceptions import BadInput, Conflict, EmptyText, TooLong
+from chat.infra.lookup import get_one
 from chat.infra.visible import has_visible, one_line
 from chat.models import Message, Turn
 from chat.models.conversation import TITLE_LENGTH, USER_TEXT_LENGTH, Role
@@ -83,9 +84,7 @@ def accept_retry(
         context = lock(user_id, conversation_id, client_id)
         if context.known is not None:
             return _accepted(context.known, is_new=False)
-        old = Turn.objects.filter(conversation=conversation_id, pk=turn_id).select_related("prompt").first()
-        if old is None:
-            raise NotFound("There is no such turn.")
+        old = get_one(Turn.objects.filter(conversation=conversation_id, pk=turn_id).select_related("prompt"), "turn")
         if old.superseded_by_id is not None:
             raise Conflict("There is a newer version of this reply.")
         if old.status in ACTIVE:
@@ -121,9 +120,7 @@ def accept_edit(
         context = lock(user_id, conversation_id, client_id)
         if context.known is not None:
             return _accepted(context.known, is_new=False)
-        message = Message.objects.filter(pk=message_id, conversation=conversation_id).first()
-        if message is None:
-            raise NotFound("There is no such message.")
+        message = get_one(Message.objects.filter(pk=message_id, conversation=conversation_id), "message")
         if message.role != Role.USER:
             raise Conflict("Only what you said yourself can be edited.")
         current = Turn.objects.filter(conversation=conversation_id, superseded_by=None, prompt=message)

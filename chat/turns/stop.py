@@ -5,7 +5,7 @@ import uuid
 from django.db import transaction
 from django.utils import timezone
 
-from chat.exceptions import NotFound
+from chat.infra.lookup import get_one
 from chat.models import Conversation, Turn
 from chat.models.turn import Status
 from chat.turns.cancel import Cancelled, cancel
@@ -16,9 +16,7 @@ def request_stop(*, user_id: uuid.UUID, conversation_id: uuid.UUID, turn_id: uui
     with transaction.atomic():
         Conversation.objects.owned_by(user_id).locked().filter(pk=conversation_id).first()
         theirs = Turn.objects.filter(pk=turn_id, user_id=user_id, conversation=conversation_id)
-        turn = theirs.select_related("prompt").first()
-        if turn is None:
-            raise NotFound("There is no such turn.")
+        turn = get_one(theirs.select_related("prompt"), "turn")
         if turn.status in (Status.QUEUED, Status.WAITING):
             return cancel(turn, now=timezone.now())
         if turn.status == Status.RUNNING:

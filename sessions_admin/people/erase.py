@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from chat.exceptions import BadInput, Conflict, NotFound
 from chat.infra.database_limits import long_statements
+from chat.infra.lookup import get_one
 from chat.memory import removal
 from chat.memory.corrupt_files import set_aside_files
 from chat.memory.removal import remove_for_good
@@ -102,9 +103,7 @@ def preview_erasure(person_id: uuid.UUID, *, seconds: float | None = None) -> Er
 
     Raise NotFound, MemoryUnavailable.
     """
-    person = User.objects.filter(pk=person_id).first()
-    if person is None:
-        raise NotFound("There is no such user.")
+    person = get_one(User.objects.filter(pk=person_id), "user")
     with opened(settings.AGENT_SESSION_DB_PATH) as file:
         subject = personal_data.subject(person)
         found = personal_data.count(subject, file)

@@ -20,9 +20,9 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from chat.accounts import login_sessions, tokens
-from chat.exceptions import NotFound
 from chat.infra.database_limits import long_statements
 from chat.infra.limits import ConcurrencyLimit
+from chat.infra.lookup import get_one
 from chat.memory.identity import printable
 from chat.memory.sync_store import SessionFile, opened
 from chat.models import (
@@ -87,9 +87,7 @@ def export_person(
     Send the file only after this has returned. Raise NotFound, BadInput if another actor gives no reason, Conflict if
     they may not, RateLimited while another export of the user runs, MemoryUnavailable.
     """
-    person = User.objects.filter(pk=person_id).first()
-    if person is None:
-        raise NotFound("There is no such user.")
+    person = get_one(User.objects.filter(pk=person_id), "user")
     with _exports.hold(str(person_id)):
         return _export(person, to, actor, reason, on_progress)
 

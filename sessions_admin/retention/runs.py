@@ -17,6 +17,7 @@ from django.db.models import F, Func, JSONField, Q, QuerySet, Value
 from django.utils import timezone
 
 from chat.exceptions import Conflict, NotFound, ThreadkeeperError
+from chat.infra.lookup import get_one
 from chat.models import AgentSession, User
 from chat.models.session import is_held, retention
 from chat.models.sql import select
@@ -40,15 +41,13 @@ SCHEDULE = "schedule"  # the actor of a scheduled run
 class AlreadyRunning(Conflict):
     """Only one clean-up runs at a time."""
 
-    def __init__(self, detail: str = "Another clean-up is running.") -> None:
-        super().__init__(detail)
+    default_detail = "Another clean-up is running."
 
 
 class HeartbeatLost(Conflict):
     """The run had no heartbeat for so long that another process ended or resumed it."""
 
-    def __init__(self) -> None:
-        super().__init__("This clean-up had no heartbeat for too long and was ended.")
+    default_detail = "This clean-up had no heartbeat for too long and was ended."
 
 
 class StopRequested(Exception):  # no error
@@ -108,10 +107,7 @@ def report(run: CleanupRun) -> CleanupReport:
 
 def find(run_id: uuid.UUID) -> CleanupRun:
     """Return a run. Raise NotFound."""
-    run = CleanupRun.objects.filter(pk=run_id).first()
-    if run is None:
-        raise NotFound("There is no such run.")
-    return run
+    return get_one(CleanupRun.objects.filter(pk=run_id), "run")
 
 
 def count_held(cutoff: datetime) -> int:
