@@ -38,13 +38,14 @@ from collections.abc import Sequence
 
 
 class ThreadkeeperError(Exception):
-    """A failure with a code for programs and a sentence for people."""
+    """A failure with a code for programs and a sentence for people: the one of its class, unless another is given."""
 
     code = "error"
+    default_detail = ""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail or self.default_detail
+        super().__init__(self.detail)
 
 
 class BadInput(ThreadkeeperError):
@@ -86,18 +87,14 @@ class KeyReused(BadInput):
     """An idempotency key was used for another request before."""
 
     code = "key_reused"
-
-    def __init__(self) -> None:
-        super().__init__("This key was used for another request before. Use a new one for each request.")
+    default_detail = "This key was used for another request before. Use a new one for each request."
 
 
 class EmptyText(BadInput):
     """A message without text."""
 
     code = "empty"
-
-    def __init__(self) -> None:
-        super().__init__("There is nothing to send yet.")
+    default_detail = "There is nothing to send yet."
 
 
 class TooLong(BadInput):
@@ -122,9 +119,7 @@ class BadCursor(BadInput):
     """A place in a list that this server did not name."""
 
     code = "bad_cursor"
-
-    def __init__(self) -> None:
-        super().__init__("“after” is not a place in this list: give the “after” of the page before, or none.")
+    default_detail = "“after” is not a place in this list: give the “after” of the page before, or none."
 
 
 class NotSignedIn(ThreadkeeperError):
@@ -233,9 +228,7 @@ class Unavailable(ThreadkeeperError):
     """The database is too slow or unavailable."""
 
     code = "unavailable"
-
-    def __init__(self) -> None:
-        super().__init__("The service is temporarily unavailable. Please try again.")
+    default_detail = "The service is temporarily unavailable. Please try again."
 
 
 class ServerStopping(Unavailable):

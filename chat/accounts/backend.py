@@ -19,7 +19,6 @@ from chat.models import User
 from chat.models.email import MAX_LENGTH, canonical_email
 
 TOO_MANY = "Too many attempts to sign in. Please wait."
-CLOSED = "This account is closed. Whoever runs this site can open it again."
 
 LOCKOUT = timedelta(minutes=15)
 PER_DEVICE = Limit("failed sign-ins of a known device", settings.AXES_FAILURE_LIMIT, LOCKOUT, TOO_MANY, from_last=True)
@@ -36,9 +35,7 @@ class AccountClosed(Forbidden):
     """The account is deactivated; only a client with its password gets this error."""
 
     code = "account_closed"
-
-    def __init__(self) -> None:
-        super().__init__(CLOSED)
+    default_detail = "This account is closed. Whoever runs this site can open it again."
 
 
 class PasswordBackend(ModelBackend):

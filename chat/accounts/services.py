@@ -31,9 +31,7 @@ class EmailTaken(Conflict):
     """Another account has this e-mail address."""
 
     code = "taken"
-
-    def __init__(self) -> None:
-        super().__init__("There is an account with this e-mail address.")
+    default_detail = "There is an account with this e-mail address."
 
 
 class WeakPassword(BadInput):
@@ -46,9 +44,7 @@ class SignUpClosed(Forbidden):
     """Sign-up is closed."""
 
     code = "signup_closed"
-
-    def __init__(self) -> None:
-        super().__init__("Sign-up is closed. Whoever runs this site can make you an account.")
+    default_detail = "Sign-up is closed. Whoever runs this site can make you an account."
 
 
 def check_sign_up(*, email: str, password: str) -> None:

@@ -32,9 +32,7 @@ class CsrfFailed(Forbidden):
     """A request with a login's cookie that a foreign page could have made."""
 
     code = "csrf_failed"
-
-    def __init__(self) -> None:
-        super().__init__("With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken.")
+    default_detail = "With a login's cookie this needs the value of the cookie “csrftoken” as X-CSRFToken."
 
 
 def check_parameters(request: HttpRequest) -> None:

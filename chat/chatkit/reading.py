@@ -26,15 +26,13 @@ UNUSED_ID = uuid.UUID(int=0)
 class NoSuchThread(NotFound, NotFoundError):
     """A conversation that does not exist, is in the trash, or belongs to another user."""
 
-    def __init__(self) -> None:
-        super().__init__("There is no such conversation.")
+    default_detail = "There is no such conversation."
 
 
 class NoSuchItem(NotFound, NotFoundError):
     """An item that the thread does not have (any more)."""
 
-    def __init__(self) -> None:
-        super().__init__("There is no such item in this conversation.")
+    default_detail = "There is no such item in this conversation."
 
 
 def thread(user_id: uuid.UUID, thread_id: str) -> ThreadMetadata:

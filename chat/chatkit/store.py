@@ -47,15 +47,13 @@ class Client:
 class NoAttachments(BadInput):
     """A file, which cannot be stored."""
 
-    def __init__(self) -> None:
-        super().__init__("Files cannot be attached here.")
+    default_detail = "Files cannot be attached here."
 
 
 class NotOfTurns(BadInput):
     """Something that a store of items could keep, and a record of turns cannot."""
 
-    def __init__(self) -> None:
-        super().__init__("A conversation’s items come from its messages and replies; none is written by itself.")
+    default_detail = "A conversation’s items come from its messages and replies; none is written by itself."
 
 
 def text_of(message: UserMessageInput | UserMessageItem) -> str:
