@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from tempfile import TemporaryFile
 from typing import IO
 
-from django import forms
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.handlers.asgi import ASGIRequest
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from chat.exceptions import NotFound, RateLimited, ThreadkeeperError
 from chat.models import User
-from chat.web.forms import OwnPasswordMixin, own_password_field
+from chat.web.forms import OwnPasswordForm
 from chat.web.views import UserRequest
 from sessions_admin import audit
 from sessions_admin.audit import user_actor
@@ -32,25 +31,11 @@ SEARCH_SECONDS = 10  # the time limit of an erasure's search
 OWN_REQUEST = "The user deleted their own account."
 
 
-class DeleteAccountForm(OwnPasswordMixin, forms.Form):
-    """The current password."""
-
-    current_password = own_password_field("Your password")
-
-    def __init__(self, *args: object, request: HttpRequest, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.request = request
-
-    def clean_current_password(self) -> str:
-        """Refuse anything but the current password."""
-        return self.check_own_password(self.cleaned_data["current_password"])
-
-
 @login_required
 @never_cache
 def data(request: UserRequest) -> HttpResponse:
     """Show who inspected the user's chats, and offer export and erasure."""
-    return _data_page(request, DeleteAccountForm(request=request))
+    return _data_page(request, OwnPasswordForm(request=request))
 
 
 @require_POST
@@ -62,7 +47,7 @@ def export(request: UserRequest) -> HttpResponseBase:
         return export_response(request, request.user, actor=user_actor(request.user))
     except ThreadkeeperError as error:
         status = 429 if isinstance(error, RateLimited) else 503
-        return _data_page(request, DeleteAccountForm(request=request), error=error.detail, status=status)
+        return _data_page(request, OwnPasswordForm(request=request), error=error.detail, status=status)
 
 
 @sensitive_post_parameters()
@@ -71,7 +56,7 @@ def export(request: UserRequest) -> HttpResponseBase:
 @never_cache
 def delete_account(request: UserRequest) -> HttpResponse:
     """Erase the user's own account, and confirm it."""
-    form = DeleteAccountForm(request.POST, request=request)
+    form = OwnPasswordForm(request.POST, request=request)
     if not form.is_valid():
         return _data_page(request, form, status=422)
     try:
@@ -88,7 +73,7 @@ def delete_account(request: UserRequest) -> HttpResponse:
     return render(request, "accounts/goodbye.html", {"held": held, "pending": pending})
 
 
-def _data_page(request: UserRequest, form: forms.Form, *, error: str = "", status: int = 200) -> HttpResponse:
+def _data_page(request: UserRequest, form: OwnPasswordForm, *, error: str = "", status: int = 200) -> HttpResponse:
     accesses = audit.staff_accesses(request.user.pk, limit=MAX_ACCESSES)
     with timezone.override(request.user.zone):
         context = {"accesses": accesses, "form": form, "error": error, "max_accesses": MAX_ACCESSES}

@@ -116,9 +116,7 @@ def own_password_field(label: str = "Current password") -> forms.CharField:
 
 
 class OwnPasswordMixin:
-    """Checks the current password with the authentication backends, so that failures are counted as they are at
-    sign-in.
-    """
+    """Checks the current password with the authentication backends, which count failures as they do at sign-in."""
 
     request: HttpRequest
 
@@ -165,11 +163,10 @@ class MailboxForm(forms.Form):
     email = EmailAddressFormField(label="E-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
 
 
-class EmailForm(OwnPasswordMixin, forms.Form):
-    """A new e-mail address, confirmed by the password."""
+class OwnPasswordForm(OwnPasswordMixin, forms.Form):
+    """The current password."""
 
-    email = EmailAddressFormField(label="New e-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
-    current_password = own_password_field()
+    current_password = own_password_field("Your password")
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -178,6 +175,14 @@ class EmailForm(OwnPasswordMixin, forms.Form):
     def clean_current_password(self) -> str:
         """Refuse a wrong password."""
         return self.check_own_password(self.cleaned_data["current_password"])
+
+
+class EmailForm(OwnPasswordForm):
+    """A new e-mail address, confirmed by the password."""
+
+    email = EmailAddressFormField(label="New e-mail address", max_length=MAX_LENGTH, widget=EMAIL_WIDGET)
+    current_password = own_password_field()
+    field_order = ("email",)
 
     def save(self, user: User) -> bool:
         """Change the address, or report that it is taken and return False."""

@@ -1,4 +1,4 @@
-"""Pages that archive, trash, restore and delete a user's chats."""
+"""Pages that archive, trash, restore and delete a user's chats, and the choice of the model that answers in one."""
 
 import uuid
 from collections.abc import Callable
@@ -12,19 +12,18 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
 
+from chat.api.errors import status_of
 from chat.conversations import listing
 from chat.conversations import services as conversations
 from chat.conversations.services import Purged
-from chat.exceptions import BadCursor, BadInput, Conflict, MemoryUnavailable, NotFound, ThreadkeeperError
+from chat.exceptions import BadCursor, BadInput, MemoryUnavailable, NotFound, ThreadkeeperError
 from chat.models.conversation import TITLE_LENGTH
 from chat.read_models import ConversationOut
-from chat.web.views import UserRequest
+from chat.web.views import UserRequest, private_page
 
 JSON = "application/json"
 TRY_LATER = "This chat cannot be deleted at the moment. Please try again in a few minutes."
-STATUS = {BadInput: 400, NotFound: 404, Conflict: 409, MemoryUnavailable: 503}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,21 @@ def put(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     return HttpResponseRedirect(_next_page(request))
 
 
-@require_GET
 @login_required
 @never_cache
+def choose_model(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Change the model of a user's chat, and return the chat."""
+    if request.method != "POST":  # redirected here after signing in
+        return redirect("conversation", conversation_id)
+    try:
+        model = request.POST.get("model", "")
+        line = conversations.change(user_id=request.user.pk, conversation_id=conversation_id, model=model)
+    except ThreadkeeperError as error:
+        return _refused(request, error, for_script=True)
+    return JsonResponse({"conversation": line.as_json()})
+
+
+@private_page
 def chats(request: UserRequest) -> HttpResponse:
     """Show the chats from a cursor on; a script gets them as JSON."""
     listed = listing.conversations_of(request.user, after=_place(request), limit=listing.PAGE_SIZE)
@@ -85,9 +96,7 @@ def chats(request: UserRequest) -> HttpResponse:
     return _page(request, "chats", listed=listed)
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def trash(request: UserRequest) -> HttpResponse:
     """Show the chats that will soon go to the trash, and the trash."""
     listed = listing.trash_of(request.user, after=_place(request))
@@ -95,26 +104,20 @@ def trash(request: UserRequest) -> HttpResponse:
     return _page(request, "trash", leaving=leaving, trash=listed)
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def archive(request: UserRequest) -> HttpResponse:
     """Show the archive."""
     return _page(request, "archive", archive=listing.archive_of(request.user, after=_place(request)))
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def delete(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Confirm and delete a chat in the trash permanently."""
     line = _chat(request, conversation_id)
     return _page(request, "delete", line=line) if line.trashed else redirect("conversation", conversation_id)
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def rename(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Rename a chat, without scripts."""
     line = _chat(request, conversation_id)
@@ -165,8 +168,7 @@ def _page(request: UserRequest, name: str, **context: object) -> HttpResponse:
 def _refused(request: HttpRequest, error: ThreadkeeperError, *, for_script: bool) -> HttpResponse:
     detail = TRY_LATER if isinstance(error, MemoryUnavailable) else error.detail
     if for_script:
-        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
-        return JsonResponse({"error": {"code": error.code, "detail": detail}}, status=status)
+        return JsonResponse({"error": {"code": error.code, "detail": detail}}, status=status_of(error))
     if isinstance(error, NotFound):
         raise Http404(detail)
     messages.error(request, detail)

@@ -1,24 +1,18 @@
 """The page of search results."""
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
 
+from chat.api.errors import status_of
 from chat.conversations import listing
-from chat.exceptions import BadInput, RateLimited, ThreadkeeperError, TimedOut
+from chat.exceptions import ThreadkeeperError
 from chat.search import services
 from chat.search.query import MAX_LENGTH
-from chat.web.views import UserRequest
-
-STATUS = {BadInput: 400, RateLimited: 429, TimedOut: 503}
+from chat.web.views import UserRequest, private_page
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def search(request: UserRequest) -> HttpResponse:
     """Show the chats that match a query, the newest first."""
     words = request.GET.get("q", "")
@@ -29,8 +23,7 @@ def search(request: UserRequest) -> HttpResponse:
         after = (place.time, place.id) if place else None
         hits = services.search(user_id=request.user.pk, words=words, limit=listing.PAGE_SIZE, after=after)
     except ThreadkeeperError as error:
-        problem = error.detail
-        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+        problem, status = error.detail, status_of(error)
     shown = hits[: listing.PAGE_SIZE]
     context = {
         "words": words,

@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from chat.web import listing_views, model_views, search_views, token_views, views
+from chat.web import listing_views, search_views, token_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,7 +13,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/versions/<uuid:turn_id>/", views.version, name="version"),
     path("c/<uuid:conversation_id>/shelf/", listing_views.put, name="shelf"),
     path("c/<uuid:conversation_id>/rename/", listing_views.rename, name="rename"),
-    path("c/<uuid:conversation_id>/model/", model_views.choose, name="model"),
+    path("c/<uuid:conversation_id>/model/", listing_views.choose_model, name="model"),
     path("search/", search_views.search, name="search"),
     path("chats/", listing_views.chats, name="chats"),
     path("trash/", listing_views.trash, name="trash"),

@@ -1,10 +1,10 @@
 """Pages: access checks and context data."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -54,25 +54,27 @@ class UserRequest(HttpRequest):
     user: User
 
 
-@require_GET
-@login_required
-@never_cache
+V = TypeVar("V", bound=Callable[..., HttpResponseBase])
+
+
+def private_page(view: V) -> V:
+    """Show a page, which is never cached, to signed-in users only."""
+    return require_GET(login_required(never_cache(view)))
+
+
+@private_page
 def home(request: UserRequest) -> HttpResponse:
     """Show a new chat; its first message creates the conversation."""
     return _render(request, chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)))
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def home_state(request: UserRequest) -> JsonResponse:
     """Return the state of a new chat, for a page that was disconnected for a while."""
     return JsonResponse(chat_page.new_chat(request.user, uuid.uuid4(), **_sizes(request)).as_json())
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def conversation(request: UserRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Show a conversation of the user: its end or, without scripts, another part of it."""
     page = _own_chat(request, conversation_id)
@@ -90,9 +92,7 @@ def conversation(request: UserRequest, conversation_id: uuid.UUID) -> HttpRespon
     return _render(request, replace(page, turns=shown.turns, earlier=shown.earlier, later=shown.later), page)
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def conversation_state(request: UserRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Return the state of a conversation, for a page that was disconnected for a while.
 
@@ -102,9 +102,7 @@ def conversation_state(request: UserRequest, conversation_id: uuid.UUID) -> Json
     return JsonResponse(_own_chat(request, conversation_id, part=part).as_json())
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def earlier_turns(request: UserRequest, conversation_id: uuid.UUID) -> JsonResponse:
     """Return the turns before one of a conversation, the nearest ones."""
     part = chat_page.Part(before=_uuid_param(request, "before"), size=chat_page.TURNS_LOADED)
@@ -114,9 +112,7 @@ def earlier_turns(request: UserRequest, conversation_id: uuid.UUID) -> JsonRespo
     return JsonResponse(page.turns_as_json())
 
 
-@require_GET
-@login_required
-@never_cache
+@private_page
 def version(request: UserRequest, conversation_id: uuid.UUID, turn_id: uuid.UUID) -> HttpResponse:
     """Show an earlier version of a conversation read-only: as it was when one of its turns was current."""
     page = _own_chat(request, conversation_id, turn_id, part=_part(request))
